@@ -1,0 +1,56 @@
+# Everything below runs from .venv, which `make setup` makes from requirements-dev.lock.
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench chaos lint setup lock publish-widget
+
+help: ## Show these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## Start the whole demonstration; PORT=9000 make run takes other ports
+	@exec $(BIN)/python -m demo
+
+test: setup lint ## Run every check: lint, types, architecture, tests
+	@$(BIN)/python -m pytest
+
+bench: setup ## Run the benchmarks, each beside its yardstick, one after the other
+	@$(BIN)/python -m bench
+
+chaos: setup ## Run every fault at once against the real service; CHAOS="--people 1000" for less
+	@$(BIN)/python -m chaos $(CHAOS)
+
+lint: setup ## Run ruff, mypy and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+setup: $(INSTALLED) ## Install what the lock file names into .venv
+
+$(INSTALLED): requirements-dev.lock
+	@python=$$(for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo $$name; break; \
+		fi; \
+	done); \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or newer is needed, and none was found on the PATH."; exit 1; \
+	fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python lacks its venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; \
+	fi; \
+	echo "Installing into .venv with $$($$python --version), once for each lock file."; \
+	$(BIN)/python -c 'import pip' 2>/dev/null || $$python -m venv --clear .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: setup ## Write the lock files anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		pyproject.toml -o requirements.lock --quiet
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock --quiet
+
+publish-widget: setup ## Keep the widget's script of now for the sites that pin it, for ever
+	@$(BIN)/python -m fundraiser.widget.script

@@ -1,0 +1,29 @@
+"""Every benchmark, or those that are named, one after the other: make bench."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import freshness, page_weight, progress
+from demo.processes import DemoError
+
+BENCHMARKS = {
+    "progress": progress.main,
+    "page_weight": page_weight.main,
+    "freshness": freshness.main,
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")
+    try:
+        for name in names:
+            BENCHMARKS[name]()
+    except DemoError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

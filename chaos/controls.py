@@ -1,0 +1,121 @@
+"""The negative controls: one guard of the product is taken away, and the run has to notice.
+
+``patches/sitecustomize.py`` calls ``switch_off`` in each process of the service, before anything
+else; nothing in the product knows of it. Where the database holds the same guard a second time, the
+run takes that away too (``CONSTRAINTS``), or the control would show only that one is enough. Where
+the guard is a lock, the moment that it guards is made longer, so that a small run meets it too.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+CONSTRAINTS = {
+    "dedupe": "ALTER TABLE event DROP CONSTRAINT pk_event",
+    "head-lock": "ALTER TABLE ledger DROP CONSTRAINT pk_ledger",
+}
+
+
+def switch_off(name: str) -> None:
+    """Take one guard away from this process."""
+    CONTROLS[name]()
+
+
+def _without_dedupe() -> None:
+    """An event that comes again is stored again."""
+    from fundraiser.webhooks import inbox
+
+    _replace(inbox, "insert", _deaf_to("on_conflict_do_nothing"))
+
+
+def _without_customer_lock() -> None:
+    """Two workers may settle one customer at a time."""
+    from fundraiser.payments import sync
+
+    def deaf(lock: Any) -> Any:  # noqa: ANN401 - a function of the product's
+        def lock_others(session: Any, kind: str, name: str) -> None:  # noqa: ANN401 - as it is
+            if kind != "customer":
+                lock(session, kind, name)
+
+        return lock_others
+
+    _replace(sync, "lock", deaf)
+    # Called between the look at Stripe and the writing of what was seen.
+    _replace(sync, "our_products", _slow(one_in=8, seconds=3.0))
+
+
+def _without_sweep() -> None:
+    """Only hints make the workers settle."""
+    _without_ticks("settle")
+
+
+def _without_reconcile() -> None:
+    """Nobody looks through Stripe's own lists."""
+    _without_ticks("catch_up", "reconcile", "prove")
+
+
+def _without_head_lock() -> None:
+    """The ledger's newest balance is read without waiting for whoever is about to change it."""
+    from fundraiser.members import ledger
+
+    _replace(ledger, "select", _deaf_to("with_for_update"))
+    # Called between the reading of the head and the writing.
+    _replace(ledger, "now", _slow(one_in=1, seconds=0.1))
+
+
+CONTROLS: dict[str, Callable[[], None]] = {
+    "dedupe": _without_dedupe,
+    "customer-lock": _without_customer_lock,
+    "sweep": _without_sweep,
+    "reconcile": _without_reconcile,
+    "head-lock": _without_head_lock,
+}
+
+
+def _without_ticks(*names: str) -> None:
+    from workers import timetable
+
+    for name in names:
+        del timetable.TIMETABLE[name]
+
+
+def _replace(module: ModuleType, name: str, change: Callable[[Any], Any]) -> None:
+    setattr(module, name, change(getattr(module, name)))
+
+
+def _slow(*, one_in: int, seconds: float) -> Callable[[Any], Any]:
+    """Change a function into one that now and then takes up to so long."""
+
+    def change(function: Any) -> Any:  # noqa: ANN401 - a function of the product's
+        def slow(*what: Any) -> Any:  # noqa: ANN401 - as it is
+            if random.randrange(one_in) == 0:  # noqa: S311 - guards nothing
+                time.sleep(random.uniform(0, seconds))  # noqa: S311 - guards nothing
+            return function(*what)
+
+        return slow
+
+    return change
+
+
+def _deaf_to(method: str) -> Callable[[Any], Any]:
+    """Change a builder of statements into one whose statements do nothing when that is called."""
+
+    def change(build: Any) -> Any:  # noqa: ANN401 - a function of SQLAlchemy's
+        def built(*what: Any) -> Any:  # noqa: ANN401 - as it is
+            statement = build(*what)
+            kind = type(statement)
+            getattr(kind, method)  # a control that takes nothing away is a mistake
+            deaf = {method: lambda self, *_, **__: self, "inherit_cache": True}
+            # Statements are copied at each step: the class goes with them.
+            statement.__class__ = type(kind.__name__, (kind,), deaf)
+            return statement
+
+        return built
+
+    return change

@@ -1,0 +1,169 @@
+"""Is it right? Our rows against the oracle's, and the ledger, letters and events on their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chaos.oracle import Expected, expected, people
+
+if TYPE_CHECKING:
+    from chaos.service import Service
+
+_GRACE_SECONDS = 14 * 86400
+_SHOWN = 5
+_MEMBERSHIPS = """
+    SELECT reference, status, amount, currency, "interval", period_end, lower(email)
+    FROM membership JOIN member ON member.id = member_id
+"""
+_LEDGER = """
+    SELECT (SELECT balance FROM ledger_head),
+           (SELECT coalesce(sum(change), 0) FROM ledger),
+           (SELECT count(*) FROM member WHERE counting)
+"""
+_SAME_SIGN_TWICE = """
+    SELECT count(*) FROM (
+        SELECT change = lag(change) OVER (PARTITION BY member_id ORDER BY version) AS same
+        FROM ledger
+    ) WHERE same
+"""
+_RUNNING_BALANCE = """
+    SELECT count(*) FROM (
+        SELECT balance - sum(change) OVER (ORDER BY version, recorded_at) AS off FROM ledger
+    ) WHERE off != 0
+"""
+# A welcome is owed each time that a person starts to count; the rest once for its cause.
+_LETTERS_TWICE = """
+    SELECT count(*) FROM (
+        SELECT kind, cycle, CASE kind WHEN 'welcome' THEN member_id END AS whom
+        FROM letter GROUP BY 1, 2, 3 HAVING count(*) > 1
+    )
+"""
+_WELCOMES_TOO_MANY = """
+    SELECT count(*) FROM letter WHERE kind = 'welcome' AND NOT EXISTS (
+        SELECT 1 FROM ledger
+        WHERE ledger.member_id = letter.member_id AND turn::text = cycle AND change = 1
+    )
+"""
+
+
+@dataclass
+class Verdict:
+    """``wrong`` holds a sentence for each thing that is not as it has to be."""
+
+    wrong: list[str] = field(default_factory=list)
+    members: int = 0
+    people: int = 0
+    memberships: int = 0
+
+    def say(self, count: int, sentence: str, examples: list[Any] | None = None) -> None:
+        """Note that so many things are wrong, with a few of them; 0 is fine."""
+        if count:
+            shown = "".join(f"\n      {one}" for one in (examples or [])[:_SHOWN])
+            self.wrong.append(f"{count:,} {sentence}{shown}")
+
+
+def is_quiet(service: Service) -> bool:
+    """Whether nothing is on its way: a quick look before the thorough one."""
+    with service.connect() as database:
+        waiting = database.execute(
+            "SELECT (SELECT count(*) FROM look) + (SELECT count(*) FROM event"
+            " WHERE settled_at IS NULL)"
+        ).fetchone()
+    return waiting == (0,) and deliveries_waiting(service) == 0
+
+
+def deliveries_waiting(service: Service) -> int:
+    stripe = service.stripe()
+    try:
+        found = stripe.execute("SELECT count(*) FROM deliveries WHERE state = 'waiting'")
+        return int(found.fetchone()[0])
+    finally:
+        stripe.close()
+
+
+def judge(service: Service, at: int) -> Verdict:
+    """Compare everything, as of this second of Stripe's clock."""
+    stripe = service.stripe()
+    try:
+        stripe.execute("BEGIN")
+        rows = expected(stripe, at, _GRACE_SECONDS)
+        taken = {
+            event
+            for (event,) in stripe.execute(
+                "SELECT DISTINCT event FROM deliveries WHERE state = 'delivered'"
+            )
+        }
+        given_up = stripe.execute(
+            "SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'lost')"
+        ).fetchone()[0]
+    finally:
+        stripe.close()
+    verdict = Verdict()
+    verdict.say(given_up, "deliveries were never answered with 2xx.")
+    with service.connect() as database:
+        _compare_memberships(verdict, rows, database.execute(_MEMBERSHIPS).fetchall())
+        counting = dict(
+            database.execute(
+                "SELECT lower(email), counting FROM member WHERE email IS NOT NULL"
+            ).fetchall()
+        )
+        _compare_people(verdict, people(rows.values()), counting)
+        balance, total, count = database.execute(_LEDGER).fetchone() or (0, 0, 0)
+        verdict.members = balance
+        if not balance == total == count == sum(people(rows.values()).values()):
+            verdict.wrong.append(
+                f"The balance is {balance:,}, the ledger's sum {total:,}, {count:,} people are "
+                f"marked as counting, and {sum(people(rows.values()).values()):,} count at Stripe."
+            )
+        for statement, sentence in {
+            _SAME_SIGN_TWICE: "rows of the ledger repeat their person's last sign.",
+            _RUNNING_BALANCE: "rows of the ledger have a balance that is not the sum so far.",
+            _LETTERS_TWICE: "letters are owed twice.",
+            _WELCOMES_TOO_MANY: "welcomes are owed to people who did not start to count.",
+            "SELECT count(*) - count(DISTINCT id) FROM event": "events are stored once more.",
+            "SELECT count(*) FROM event WHERE settled_at IS NULL": "stored events are not settled.",
+            "SELECT count(*) FROM look": "customers are still to be looked at.",
+        }.items():
+            found = database.execute(statement).fetchone() or (0,)
+            verdict.say(found[0], sentence)
+        stored = {event for (event,) in database.execute("SELECT id FROM event")}
+    lost = sorted(taken - stored)
+    verdict.say(len(lost), "events were answered with 2xx and are not stored.", lost)
+    return verdict
+
+
+def _compare_memberships(
+    verdict: Verdict, rows: dict[str, Expected], found: list[tuple[Any, ...]]
+) -> None:
+    verdict.memberships = len(rows)
+    ours = {reference: tuple(rest) for reference, *rest in found}
+    # Who was deleted before we ever looked has no address, and so is no person to us.
+    missing = sorted(name for name in rows.keys() - ours.keys() if rows[name].address)
+    verdict.say(len(missing), "subscriptions of Stripe's are not in our table.", missing)
+    unknown = sorted(ours.keys() - rows.keys())
+    verdict.say(len(unknown), "memberships of ours are not in Stripe's table.", unknown)
+    differing = []
+    for reference, row in rows.items():
+        if reference not in ours:
+            continue
+        *facts, address = ours[reference]
+        theirs = [row.status, row.amount, row.currency, row.interval, row.period_end]
+        if facts != theirs or (row.address is not None and row.address != address):
+            differing.append(f"{reference}: we have {_words(*facts, address)}; {row}")
+    verdict.say(len(differing), "memberships differ from Stripe's.", differing)
+
+
+def _words(*facts: object) -> str:
+    return ", ".join(str(fact) for fact in facts)
+
+
+def _compare_people(verdict: Verdict, theirs: dict[str, bool], ours: dict[str, bool]) -> None:
+    verdict.people = len(theirs)
+    differing = [
+        f"{address}: we count {ours.get(address)}, and by the rule it is {theirs.get(address)}"
+        for address in sorted(theirs.keys() | ours.keys())
+        if ours.get(address, False) != theirs.get(address, False)
+        or (address in theirs and address not in ours)
+    ]
+    verdict.say(len(differing), "people are counted wrongly or unknown.", differing)

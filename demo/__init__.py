@@ -1,0 +1,1 @@
+"""The demonstration: everything that `make run` starts beside the service. Development only."""

@@ -1,0 +1,5 @@
+import sys
+
+from demo.launcher import main
+
+sys.exit(main())

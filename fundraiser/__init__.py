@@ -1,0 +1,1 @@
+"""The membership service of a reader-funded newsroom."""

@@ -1,0 +1,156 @@
+"""create_app: wires the rooms, decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Flask, Response, jsonify, render_template, request
+from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
+from werkzeug.exceptions import HTTPException
+
+from fundraiser import db, health, security, texts
+from fundraiser.campaigns import views as campaigns
+from fundraiser.config import Settings, load_settings
+from fundraiser.dashboard import views as dashboard, widget_page
+from fundraiser.db import Database
+from fundraiser.errors import FundraiserError
+from fundraiser.jobs import Hints
+from fundraiser.newsroom import sign_in, views as newsroom
+from fundraiser.payments.gateway import Gateway
+from fundraiser.texts import gettext as _
+from fundraiser.webhooks import views as webhooks
+from fundraiser.widget import views as widget
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+
+class FundraiserApp(Flask):
+    """A Flask app in which each request is one transaction: kept if the answer is no error."""
+
+    database: Database
+
+    def full_dispatch_request(self) -> Response:
+        with self.database.transaction() as session:
+            response = super().full_dispatch_request()
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                session.rollback()
+                session.info.clear()
+        return response
+
+
+def create_app(settings: Settings | None = None) -> FundraiserApp:
+    """The whole service, ready to serve; settings come from the environment unless given."""
+    settings = settings or load_settings()
+    configure_logging(settings)
+    db.clock.follow(settings.clock_offset_file)
+    app = FundraiserApp("fundraiser", template_folder="../templates", static_folder="static")
+    app.database = Database(settings, after_commit=Hints(settings).send)
+    app.extensions["settings"] = settings
+    app.extensions["database"] = app.database
+    app.extensions["gateway"] = Gateway(settings, app.database)
+    security.init_app(app, settings)
+    texts.init_app(app)
+    sign_in.init_app(app)
+    app.register_blueprint(campaigns.blueprint)
+    app.register_blueprint(webhooks.blueprint)
+    app.register_blueprint(widget.blueprint)
+    app.register_blueprint(newsroom.blueprint)
+    app.register_blueprint(dashboard.blueprint)
+    app.register_blueprint(widget_page.blueprint)
+    app.register_blueprint(health.blueprint)
+    _say_errors(app)
+    return app
+
+
+def configure_logging(settings: Settings) -> None:
+    """One line of JSON an event, on standard error; never a body, a header or an address."""
+    logging.basicConfig(level=settings.log_level, format="%(message)s")
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # it would name every customer it fetches
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.log_level]
+        ),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _say_errors(app: Flask) -> None:
+    """Each error has a heading and a sentence, as a page for people and as JSON for programs."""
+
+    @app.errorhandler(FundraiserError)
+    def ours(error: FundraiserError) -> ResponseReturnValue:
+        return _answer(error.status, str(error))
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> ResponseReturnValue:
+        status = HTTPStatus(error.code or 500)
+        response = app.make_response(_answer(status, _sentence(status)))
+        for name, value in error.get_headers(request.environ):
+            if name.lower() in {"allow", "location", "retry-after"}:
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(NoConnectionError)
+    def database_is_away(error: Exception) -> ResponseReturnValue:
+        structlog.get_logger().warning("database_away", error=type(error).__name__)
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _sentence(HTTPStatus.SERVICE_UNAVAILABLE))
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> ResponseReturnValue:
+        structlog.get_logger().error("unforeseen", path=request.path, exc_info=error)
+        return _answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR, _sentence(HTTPStatus.INTERNAL_SERVER_ERROR)
+        )
+
+
+def _answer(status: HTTPStatus, sentence: str) -> tuple[Response | str, int]:
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"])
+    if best == "text/html" and not request.path.startswith("/webhooks/"):
+        heading = _heading(status)
+        page = render_template(
+            "errors.html", heading=heading, sentence=sentence, status=status.value
+        )
+        return page, status
+    return jsonify(error=sentence), status
+
+
+def _heading(status: HTTPStatus) -> str:
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return _("There is no page at this address")
+        case HTTPStatus.FORBIDDEN:
+            return _("This is not open to you")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return _("That was too often")
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _("We could not do this")
+    return _("This can’t be done so")
+
+
+def _sentence(status: HTTPStatus) -> str:
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return _("Check the address, or begin at the membership page.")
+        case HTTPStatus.FORBIDDEN:
+            return _("Sign in with an account that may do this.")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return _("Open the page and use its buttons.")
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return _("What was sent is too large. Nothing has changed.")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return _("Nothing was taken. Try again in a few minutes.")
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _("Nothing has changed. Try again in a few minutes.")
+    return _("Nothing has changed. Go back, check what was entered and send it again.")

@@ -1,0 +1,165 @@
+"""What a reader asks for on the join page: read from the address or the form, checked, kept."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from fundraiser.campaigns.offers import ONCE
+from fundraiser.errors import BadRequestError
+from fundraiser.members.models import Interval
+from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
+from fundraiser.texts import gettext as _, language
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from fundraiser.campaigns.models import Campaign
+    from fundraiser.payments.models import Checkout, Tier
+
+_LONGEST_ADDRESS = 2000
+_LONGEST_REF = 200
+
+
+@dataclass(slots=True)
+class Wish:
+    """What the reader asked for, usable or not.
+
+    ``interval`` None is a one-time contribution. ``amount`` is as it was typed. ``errors`` are
+    sentences by the form's field.
+    """
+
+    campaign: str
+    interval: Interval | None
+    currency: str
+    tier: str | None
+    amount: str = ""
+    cover_fee: bool = False
+    ref: str | None = None
+    return_url: str | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def as_query(self) -> dict[str, str]:
+        """The address of the join page with this wish, without the amount typed."""
+        named = {
+            "campaign": self.campaign,
+            "tier": self.tier,
+            "interval": self.interval or ONCE,
+            "currency": self.currency,
+            "ref": self.ref,
+            "return": self.return_url,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    def as_choice(self) -> Choice:
+        """What checkout is to begin with; notes an error where the amount can't be read."""
+        typed = self.amount.strip()
+        amount = parse_amount(typed, self.currency) if typed else None
+        if typed and amount is None:
+            self.errors["amount"] = _("Enter the amount in figures, like 12 or 12.50.")
+        return Choice(
+            campaign=self.campaign,
+            tier=self.tier if self.interval else None,
+            interval=self.interval,
+            currency=self.currency,
+            amount=amount,
+            cover_fee=self.cover_fee,
+            language=language(),
+            ref=self.ref,
+            return_url=self.return_url,
+        )
+
+
+def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tier]) -> Wish:
+    """Read the address or the form; what is not on offer is noted, and the default stands in.
+
+    Raises:
+        BadRequestError: the return address is not on one of the campaign's sites.
+    """
+    wish = Wish(
+        campaign=campaign.slug,
+        interval=Interval.MONTH,
+        currency=campaign.default_currency,
+        tier=campaign.default_tier,
+        amount=values.get("amount", "")[:20],
+        cover_fee=values.get("cover_fee") == "yes",
+        ref=values.get("ref", "")[:_LONGEST_REF] or None,
+        return_url=_allowed_return(values.get("return", ""), campaign),
+    )
+    interval, currency, tier = (values.get(name, "") for name in ("interval", "currency", "tier"))
+    if interval == ONCE:
+        wish.interval = None
+    elif interval in set(Interval):
+        wish.interval = Interval(interval)
+    elif interval:
+        wish.errors["interval"] = _("Choose how often you pay: every month, every year or once.")
+    if currency.upper() in CURRENCIES:
+        wish.currency = currency.upper()
+    elif currency:
+        wish.errors["currency"] = _(
+            "Choose a currency that we take: %(currencies)s.", currencies=", ".join(CURRENCIES)
+        )
+    offered = [found.slug for found in tiers if _price(found, wish)]
+    if tier in offered:
+        wish.tier = tier
+    elif wish.interval and tier:
+        wish.errors["tier"] = _("Choose one of the memberships on offer.")
+    return wish
+
+
+def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
+    """What a reader had asked for who comes back from the payment page."""
+    wish = Wish(
+        campaign=checkout.campaign,
+        interval=checkout.interval,
+        currency=checkout.currency,
+        tier=checkout.tier,
+        cover_fee=checkout.fee > 0,
+        ref=checkout.ref,
+        return_url=checkout.return_url,
+    )
+    amount = checkout.amount - checkout.fee
+    if amount not in {_price(tier, wish) for tier in tiers if tier.slug == wish.tier}:
+        wish.amount = write_amount(Money(amount, checkout.currency))
+    return wish
+
+
+def return_address(checkout: Checkout, *, joined: bool) -> str | None:
+    """The way back to the article; its fragment tells the widget there to say thanks."""
+    if checkout.return_url is None:
+        return None
+    parts = urlsplit(checkout.return_url)
+    fragment = f"joined={checkout.campaign}" if joined else parts.fragment
+    return urlunsplit(parts._replace(fragment=fragment))
+
+
+def one_later(day: datetime, interval: Interval) -> datetime:
+    """The same day of the next month or year, or the month's last."""
+    months = day.month + (1 if interval is Interval.MONTH else 12)
+    year, month = day.year + (months - 1) // 12, (months - 1) % 12 + 1
+    return day.replace(year=year, month=month, day=min(day.day, monthrange(year, month)[1]))
+
+
+def _price(tier: Tier, wish: Wish) -> int | None:
+    price = price_of(tier, wish.interval, wish.currency) if wish.interval else None
+    return price.amount if price else None
+
+
+def _allowed_return(address: str, campaign: Campaign) -> str | None:
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+        origin = f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        origin = ""
+    # Browsers read a backslash as a slash, and Python does not.
+    if origin not in campaign.sites or "\\" in address or len(address) > _LONGEST_ADDRESS:
+        raise BadRequestError(
+            _("The way back leads to a site that is not on this campaign’s list. Go back to it.")
+        )
+    return address

@@ -1,0 +1,110 @@
+"""The look of a campaign's widget: its theme, and an accent that words can be read on."""
+
+from __future__ import annotations
+
+import math
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fundraiser.campaigns.models import Campaign
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+# WCAG 2.2: 1.4.3 for words, 1.4.11 for shapes.
+LEAST_FOR_WORDS, LEAST_FOR_SHAPES = 4.5, 3.0
+_WHITE = 1.0  # luminance
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
+
+
+class Theme(StrEnum):
+    """The page's own colours, or always ours."""
+
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+def change_look(session: Session, slug: str, *, theme: Theme, accent: str) -> bool:
+    """Keep a look, and have every page that shows the widget fetch it; False if it was so already.
+
+    Raises:
+        NotFoundError: there is no such campaign.
+        UnprocessableError: the accent is no colour, or words on it can't be read.
+    """
+    accent = read_accent(accent)
+    if contrast_of_words(accent) < LEAST_FOR_WORDS:
+        raise UnprocessableError(
+            _("Words on this colour can’t be read well. Choose a darker or a lighter one."),
+            field="accent",
+        )
+    campaign = session.get(Campaign, slug, with_for_update=True)
+    if campaign is None:
+        raise NotFoundError(_("There is no campaign at this address."))
+    if (campaign.theme, campaign.accent) == (theme, accent):
+        return False
+    campaign.theme, campaign.accent = theme.value, accent
+    campaign.revision += 1
+    return True
+
+
+def read_accent(text: str) -> str:
+    """The colour as #rrggbb.
+
+    Raises:
+        UnprocessableError: it is written otherwise.
+    """
+    accent = text.strip().lower()
+    if not _COLOUR.fullmatch(accent):
+        raise UnprocessableError(
+            _("Write the colour as six hexadecimal digits, like #0b5d46."), field="accent"
+        )
+    return accent
+
+
+def contrast_of_words(accent: str) -> float:
+    """How well the widget's button can be read: 1 is not at all, 21 is black on white.
+
+    The widget writes in black or white, by the lightness of the colour in OKLab: the rule here is
+    the one of ``a`` in membership-progress.js.
+    """
+    words = _WHITE if _oklab_lightness(accent) < 0.568 else 0.0  # noqa: PLR2004 - the widget's rule
+    return _contrast(_luminance(accent), words)
+
+
+def contrast_of_bar(accent: str) -> float:
+    """How well the bar stands out from a white page. On a dark one the widget lightens it."""
+    return _contrast(_luminance(accent), _WHITE)
+
+
+def _contrast(one: float, other: float) -> float:
+    lighter, darker = max(one, other), min(one, other)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(accent: str) -> float:
+    red, green, blue = _linear(accent)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _oklab_lightness(accent: str) -> float:
+    """From linear sRGB, by the matrices of CSS Color 4."""
+    red, green, blue = _linear(accent)
+    long = 0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue
+    middle = 0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue
+    short = 0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue
+    cube_roots = (math.cbrt(each) for each in (long, middle, short))
+    shares = (0.2104542553, 0.7936177850, -0.0040720468)
+    return sum(share * root for share, root in zip(shares, cube_roots, strict=True))
+
+
+def _linear(accent: str) -> tuple[float, float, float]:
+    red, green, blue = (part / 255 for part in bytes.fromhex(accent[1:]))
+    return _undo_gamma(red), _undo_gamma(green), _undo_gamma(blue)
+
+
+def _undo_gamma(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else math.pow((part + 0.055) / 1.055, 2.4)  # noqa: PLR2004 - sRGB

@@ -1,0 +1,83 @@
+"""Campaigns and their goals."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from fundraiser.db import Base, Identifier
+
+
+class Counts(StrEnum):
+    """What a campaign counts: the balance, or the balance less the one at its start."""
+
+    ALL = "all"
+    NEW = "new"
+
+
+class CampaignStatus(StrEnum):
+    """Where a campaign stands: derived from its times and the number, never stored."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    REACHED = "reached"
+    ENDED = "ended"
+    ARCHIVED = "archived"
+
+
+class Campaign(Base):
+    """A call for members until a deadline.
+
+    ``headlines`` and ``messages`` are by language. ``sites`` are the origins that may embed the
+    campaign and be returned to. ``revision`` grows with each change of its appearance.
+    """
+
+    __tablename__ = "campaign"
+
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    headlines: Mapped[dict[str, str]]
+    messages: Mapped[dict[str, str]]
+    counts: Mapped[Counts]
+    starts_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    timezone: Mapped[str]
+    theme: Mapped[str] = mapped_column(default="auto")
+    accent: Mapped[str] = mapped_column(default="#0b5d46")
+    tiers: Mapped[list[str]]
+    default_tier: Mapped[str]
+    default_currency: Mapped[str]
+    sites: Mapped[list[str]]
+    revision: Mapped[int] = mapped_column(default=1)
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+    goals: Mapped[list[Goal]] = relationship(
+        back_populates="campaign", order_by="Goal.set_at", lazy="selectin"
+    )
+
+    @property
+    def goal(self) -> int:
+        """The goal in force: the newest."""
+        return self.goals[-1].members
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class Goal(Base):
+    """A goal of a campaign; one that is raised is a new row, so that the history stays."""
+
+    __tablename__ = "goal"
+    __table_args__ = (CheckConstraint("members > 0", name="members"),)
+
+    id: Mapped[Identifier]
+    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), index=True)
+    members: Mapped[int] = mapped_column(BigInteger)
+    set_at: Mapped[datetime]
+
+    campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")

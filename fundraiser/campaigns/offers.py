@@ -1,0 +1,117 @@
+"""What a page offers to a reader: tiers with their prices, and the switches above them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from babel.lists import format_list
+from babel.numbers import get_currency_name, get_currency_symbol
+
+from fundraiser.members.models import Interval
+from fundraiser.money import Money, fee_to_cover, format_money
+from fundraiser.payments.checkout import CURRENCIES, price_of
+from fundraiser.texts import by_language, gettext as _, language
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fundraiser.payments.models import Tier
+
+ONCE = "once"
+_SHORT_WORD = re.compile(r"(?<=\s)(\w) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tier as a reader sees it; ``amount`` in the currency's smallest unit."""
+
+    slug: str
+    name: str
+    description: str
+    amount: int
+    money: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One position of a switch, which is a link; ``name`` is said where the text is a mere sign."""
+
+    text: str
+    href: str
+    current: bool
+    name: str = ""
+
+
+def keep_short_words(text: str) -> str:
+    """A line of a headline begins with no dash, and ends with no word of one letter."""
+    return _SHORT_WORD.sub("\\1\xa0", text.replace(" — ", "\xa0— "))
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount as the page's language writes it."""
+    return format_money(Money(amount, currency), language())
+
+
+def symbol(currency: str) -> str:
+    """The currency's sign, which is the same in every language."""
+    return str(get_currency_symbol(currency, locale="en"))
+
+
+def offers(
+    tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None
+) -> list[Offer]:
+    """The tiers that are sold so, in their order."""
+    return [
+        Offer(
+            slug=tier.slug,
+            name=by_language(tier.names),
+            description=by_language(tier.descriptions),
+            amount=price.amount,
+            money=money(price.amount, currency),
+            chosen=tier.slug == chosen,
+        )
+        for tier in tiers
+        if (price := price_of(tier, interval, currency))
+    ]
+
+
+def interval_switches(
+    chosen: Interval | None, address: Callable[[str], str], *, with_once: bool
+) -> list[Switch]:
+    """Every month, once a year, and, on the join page, one time."""
+    switches = [
+        Switch(_("Every month"), address(Interval.MONTH), chosen is Interval.MONTH),
+        Switch(_("Once a year"), address(Interval.YEAR), chosen is Interval.YEAR),
+    ]
+    if with_once:
+        switches.append(Switch(_("One time"), address(ONCE), chosen is None))
+    return switches
+
+
+def currency_switches(chosen: str, address: Callable[[str], str]) -> list[Switch]:
+    """The currencies by their signs."""
+    return [
+        Switch(
+            symbol(currency),
+            address(currency),
+            currency == chosen,
+            get_currency_name(currency, locale=language()),
+        )
+        for currency in CURRENCIES
+    ]
+
+
+def fee_examples(amounts: Iterable[int], currency: str) -> str:
+    """What covering the card's fee adds to each of these amounts, as one sentence."""
+    examples = [
+        _(
+            "%(fee)s to %(amount)s",
+            fee=money(fee_to_cover(Money(amount, currency)), currency),
+            amount=money(amount, currency),
+        )
+        for amount in amounts
+    ]
+    return _("It adds %(examples)s.", examples=format_list(examples, locale=language()))

@@ -1,0 +1,129 @@
+"""How far a campaign is: the figures that its page, its widget and staff see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.members.ledger import balance_at, read_balance
+from fundraiser.members.rule import RULE
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``as_of`` is when the number last changed; ``version`` is the ledger's."""
+
+    campaign: str
+    members: int
+    goal: int
+    status: CampaignStatus
+    deadline: datetime
+    as_of: datetime
+    version: int
+    revision: int
+
+    @property
+    def percent(self) -> float:
+        """Of the goal, rounded down to a tenth, so that 100 is never said too soon."""
+        return self.members * 1000 // self.goal / 10
+
+    @property
+    def remaining(self) -> int:
+        return max(self.goal - self.members, 0)
+
+    @property
+    def surplus(self) -> int:
+        return max(self.members - self.goal, 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The public JSON's fields, in its order."""
+        return {
+            "campaign": self.campaign,
+            "members": self.members,
+            "goal": self.goal,
+            "percent": self.percent,
+            "remaining": self.remaining,
+            "status": self.status.value,
+            "deadline": iso(self.deadline),
+            "rule": RULE,
+            "as_of": iso(self.as_of),
+            "version": self.version,
+            "revision": self.revision,
+        }
+
+
+def iso(at: datetime) -> str:
+    """A time as the public JSON writes it: UTC, whole seconds."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def find_campaign(session: Session, slug: str) -> Campaign:
+    """The campaign of this slug.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    campaign = session.get(Campaign, slug)
+    if campaign is None:
+        raise NotFoundError(_("There is no campaign at this address."))
+    return campaign
+
+
+def current_campaign(session: Session) -> Campaign | None:
+    """The campaign that the newsroom's membership page shows: the running one that ends first.
+
+    Where none runs, the newest that is not archived.
+    """
+    at = now()
+    open_campaigns = select(Campaign).where(Campaign.archived_at.is_(None))
+    return (
+        session.scalars(
+            open_campaigns.where(Campaign.starts_at <= at, Campaign.deadline > at)
+            .order_by(Campaign.deadline)
+            .limit(1)
+        ).first()
+        or session.scalars(open_campaigns.order_by(Campaign.deadline.desc()).limit(1)).first()
+    )
+
+
+def read_progress(session: Session, campaign: Campaign) -> Progress:
+    """The figures now; after the deadline the ones of the deadline, for ever."""
+    at = now()
+    balance = read_balance(session)
+    ended = at >= campaign.deadline
+    members = balance_at(session, campaign.deadline) if ended else balance.members
+    if campaign.counts is Counts.NEW:
+        members = (
+            members - balance_at(session, campaign.starts_at) if at > campaign.starts_at else 0
+        )
+    return Progress(
+        campaign=campaign.slug,
+        members=members,
+        goal=campaign.goal,
+        status=_status(campaign, members, at),
+        deadline=campaign.deadline,
+        as_of=min(balance.changed_at, campaign.deadline),
+        version=balance.version,
+        revision=campaign.revision,
+    )
+
+
+def _status(campaign: Campaign, members: int, at: datetime) -> CampaignStatus:
+    if campaign.archived_at:
+        return CampaignStatus.ARCHIVED
+    if at < campaign.starts_at:
+        return CampaignStatus.SCHEDULED
+    if at >= campaign.deadline:
+        return CampaignStatus.ENDED
+    return CampaignStatus.REACHED if members >= campaign.goal else CampaignStatus.RUNNING

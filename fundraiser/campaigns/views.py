@@ -1,0 +1,275 @@
+"""The newsroom's public pages: a campaign, joining, thanks, and how we count."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from babel.numbers import get_currency_precision
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import force_locale
+
+from fundraiser import db
+from fundraiser.campaigns.join import Wish, one_later, read_wish, return_address, wish_of
+from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
+from fundraiser.campaigns.offers import (
+    ONCE,
+    currency_switches,
+    fee_examples,
+    interval_switches,
+    keep_short_words,
+    money,
+    offers,
+    symbol,
+)
+from fundraiser.campaigns.progress import (
+    current_campaign,
+    find_campaign,
+    read_progress,
+)
+from fundraiser.campaigns.thanks import Outcome, find_outcome, say_thanks
+from fundraiser.campaigns.words import rule_in_words
+from fundraiser.config import current_settings
+from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.ledger import joined_since, read_balance
+from fundraiser.members.models import Interval
+from fundraiser.members.rule import RULE
+from fundraiser.money import CARD_FEES
+from fundraiser.payments.checkout import LEAST, begin_checkout, find_checkout, offered_tiers
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import Checkout
+from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
+from fundraiser.texts import LANGUAGES, by_language, date, date_and_time, gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("campaigns", __name__)
+blueprint.add_app_template_filter(keep_short_words)
+
+_NONCE_LENGTHS = range(16, 65)
+_MOST_LOOKS = 20
+_SOON, _LATER = 3, 60  # seconds until the thanks page looks again
+
+
+@blueprint.url_defaults
+def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
+    """A language that was chosen by hand stays chosen on our pages; no cookie is needed."""
+    if request and request.args.get("lang") in LANGUAGES:
+        values.setdefault("lang", request.args["lang"])
+
+
+@blueprint.get("/")
+@public
+def home() -> ResponseReturnValue:
+    return _campaign_page(_current())
+
+
+@blueprint.get("/campaigns/<slug>")
+@public
+def campaign(slug: str) -> ResponseReturnValue:
+    return _campaign_page(find_campaign(db.session(), slug))
+
+
+@blueprint.get("/join")
+@public
+def join() -> ResponseReturnValue:
+    """The tiers, with the choice of the address made; ``canceled`` is the way back from Stripe."""
+    session = db.session()
+    if name := request.args.get("canceled"):
+        checkout = _checkout_named(name)
+        if checkout.reference:
+            return redirect(url_for(".thanks", session_id=checkout.session_id))
+        found = find_campaign(session, checkout.campaign)
+        wish = wish_of(checkout, offered_tiers(session, found.tiers))
+        return _join_page(found, wish, notice=_("You came back without paying. Nothing was taken."))
+    slug = request.args.get("campaign")
+    found = find_campaign(session, slug) if slug else _current()
+    wish = read_wish(request.args, found, offered_tiers(session, found.tiers))
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if wish.errors else HTTPStatus.OK
+    return _join_page(found, wish), status
+
+
+@blueprint.post("/join")
+@cookieless
+@limiter.limit(lambda: current_settings().join_limit)
+def start_payment() -> ResponseReturnValue:
+    """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
+    check_origin()
+    nonce = request.form.get("nonce", "")
+    if len(nonce) not in _NONCE_LENGTHS:
+        raise BadRequestError(_("Something is missing from this form. Open the join page again."))
+    session = db.session()
+    found = find_campaign(session, request.form.get("campaign", ""))
+    wish = read_wish(request.form, found, offered_tiers(session, found.tiers))
+    choice = wish.as_choice()
+    if not wish.errors:
+        public_url = current_settings().public_url
+        try:
+            address = begin_checkout(session, current_gateway(), choice, nonce, public_url)
+            return redirect(address, HTTPStatus.SEE_OTHER)
+        except UnprocessableError as error:
+            wish.errors[error.field or "amount"] = str(error)
+        except UnavailableError as error:
+            return _join_page(found, wish, notice=str(error)), error.status
+    return _join_page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@blueprint.get("/join/thanks")
+@public
+def thanks() -> ResponseReturnValue:
+    """What became of the payment; where nobody knows yet, the page looks again by itself."""
+    session = db.session()
+    checkout = find_checkout(session, request.args.get("session_id", ""))
+    grace = timedelta(days=current_settings().grace_days)
+    outcome = find_outcome(session, current_gateway(), grace, checkout)
+    looks = request.args.get("looks", 0, type=int)
+    again = outcome in {Outcome.NOT_PAID, Outcome.ENDED}
+    found = find_campaign(session, checkout.campaign)
+    chosen = request.args.get("lang")
+    with force_locale(chosen if chosen in LANGUAGES else checkout.language):
+        return render_template(
+            "campaigns/thanks.html",
+            thanks=say_thanks(session, checkout, outcome),
+            again_url=_again(found, checkout) if again else None,
+            back_url=return_address(
+                checkout, joined=outcome in {Outcome.JOINED, Outcome.IN_PROCESS}
+            ),
+            look_again_url=url_for(".thanks", session_id=checkout.session_id, looks=looks + 1)
+            if outcome is Outcome.WAITING
+            else None,
+            look_again_after=_SOON if looks < _MOST_LOOKS else _LATER,
+            **_figures(found),
+        )
+
+
+@blueprint.get("/how-we-count")
+@public
+def how_we_count() -> ResponseReturnValue:
+    session = db.session()
+    balance = read_balance(session)
+    found = current_campaign(session)
+    return render_template(
+        "campaigns/how_we_count.html",
+        rule=RULE,
+        rule_in_words=rule_in_words(current_settings().grace_days),
+        members=balance.members,
+        version=balance.version,
+        as_of=date_and_time(balance.changed_at),
+        **(_figures(found) if found else {}),
+    )
+
+
+def _current() -> Campaign:
+    found = current_campaign(db.session())
+    if found is None:
+        raise NotFoundError(_("There is no campaign at the moment."))
+    return found
+
+
+def _checkout_named(name: str) -> Checkout:
+    try:
+        found = db.session().get(Checkout, UUID(hex=name))
+    except ValueError:
+        found = None
+    if found is None:
+        raise NotFoundError(_("There is no payment of ours at this address."))
+    return found
+
+
+def _campaign_page(found: Campaign) -> str:
+    wish = read_wish({}, found, [])
+    if request.args.get("interval") == Interval.YEAR:
+        wish.interval = Interval.YEAR
+    if (wanted := request.args.get("currency")) in CARD_FEES:
+        wish.currency = wanted
+    interval = wish.interval or Interval.MONTH
+    tiers = offered_tiers(db.session(), found.tiers)
+
+    def here(**changed: str) -> str:
+        query: dict[str, Any] = {"interval": interval, "currency": wish.currency, **changed}
+        return url_for(request.endpoint or ".home", **(request.view_args or {}), **query)
+
+    def join_address(**changed: str) -> str:
+        return _join_address(wish, changed)
+
+    public_url = current_settings().public_url
+    canonical = f"{public_url}/campaigns/{found.slug}"
+    return render_template(
+        "campaigns/campaign.html",
+        interval=interval,
+        offers=offers(tiers, interval, wish.currency, found.default_tier),
+        intervals=interval_switches(interval, lambda to: here(interval=to), with_once=False),
+        currencies=currency_switches(wish.currency, lambda to: here(currency=to)),
+        join_address=join_address,
+        canonical=canonical,
+        oembed=f"{public_url}/oembed?url={quote(canonical, safe='')}&format=json",
+        **_figures(found),
+    )
+
+
+def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str:
+    interval = wish.interval or Interval.MONTH
+    offered = offers(offered_tiers(db.session(), found.tiers), interval, wish.currency, wish.tier)
+    hidden = {name: value for name, value in wish.as_query().items() if name != "tier"}
+    least = LEAST[wish.interval]
+
+    def here(**changed: str) -> str:
+        return _join_address(wish, changed)
+
+    return render_template(
+        "campaigns/join.html",
+        wish=wish,
+        notice=notice,
+        once=wish.interval is None,
+        interval=interval,
+        offers=offered,
+        hidden=hidden | {"nonce": new_nonce()},
+        intervals=interval_switches(wish.interval, lambda to: here(interval=to), with_once=True),
+        currencies=currency_switches(wish.currency, lambda to: here(currency=to)),
+        once_url=here(interval=ONCE),
+        member_url=here(interval=Interval.MONTH),
+        symbol=symbol(wish.currency),
+        digits=get_currency_precision(wish.currency),
+        least=least,
+        least_money=money(least, wish.currency),
+        fee_rate=CARD_FEES[wish.currency],
+        fee_hint=fee_examples([offer.amount for offer in offered], wish.currency),
+        next_payment=_next_payment(interval),
+        **_figures(found),
+    )
+
+
+def _join_address(wish: Wish, changed: dict[str, str]) -> str:
+    query: dict[str, Any] = wish.as_query() | changed
+    return url_for(".join", **query)
+
+
+def _again(found: Campaign, checkout: Checkout) -> str:
+    wish = wish_of(checkout, offered_tiers(db.session(), found.tiers))
+    return _join_address(wish, {"amount": wish.amount} if wish.amount else {})
+
+
+def _next_payment(interval: Interval) -> str:
+    following = one_later(db.now().astimezone(current_settings().newsroom_timezone), interval)
+    return date(following, "d MMMM" if interval is Interval.MONTH else "long")
+
+
+def _figures(found: Campaign) -> dict[str, Any]:
+    """What every page with the number on it shows."""
+    session = db.session()
+    progress = read_progress(session, found)
+    counts_now = progress.status in {CampaignStatus.RUNNING, CampaignStatus.REACHED}
+    return {
+        "headline": by_language(found.headlines),
+        "message": by_language(found.messages),
+        "progress": progress,
+        "new_only": found.counts is Counts.NEW,
+        "starts_at": found.starts_at,
+        "ends_at": found.deadline,
+        "joined_day": joined_since(session, db.now() - timedelta(days=1)) if counts_now else None,
+        "joined_week": joined_since(session, db.now() - timedelta(days=7)) if counts_now else None,
+    }

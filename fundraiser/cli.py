@@ -1,0 +1,293 @@
+"""The operator's commands: each calls one verb."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import alembic.command
+import click
+from sqlalchemy.exc import OperationalError
+
+from fundraiser.app import FundraiserApp, create_app
+from fundraiser.config import ConfigError, current_settings
+from fundraiser.doctor import alembic_config, examine
+from fundraiser.errors import FundraiserError
+from fundraiser.members.models import DriftKind
+from fundraiser.members.proof import prove, read_drift, write_drift
+from fundraiser.newsroom.models import Role
+from fundraiser.newsroom.staff import add_staff, reset_password
+from fundraiser.payments import adopt
+from fundraiser.payments.catalogue import publish_catalogue
+from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.models import Reconciliation
+from fundraiser.payments.reconcile import begin, compare_all, recheck_next, take_step
+from fundraiser.payments.sync import settle as settle_customer
+from fundraiser.webhooks.inbox import backlog, settle_next
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+_WAITS = (1, 2, 4, 8, 16)  # seconds before each new try
+_PAUSE = 0.5  # seconds until another's step has come further
+
+
+class Commands(click.Group):
+    """Commands whose errors are sentences, not tracebacks."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except (ConfigError, FundraiserError) as error:
+            raise click.ClickException(str(error)) from error
+        except OperationalError as error:
+            raise click.ClickException(
+                "The database does not answer, or lacks our tables: check DATABASE_URL, "
+                "or run fundraiser migrate."
+            ) from error
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Run a newsroom's membership service. The settings come from the environment."""
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    alembic.command.upgrade(alembic_config(), "head")
+    click.echo("The database is up to date.")
+
+
+@main.command("create-staff")
+@click.argument("email")
+@click.option("--name", default="", help="The name to show; the address unless given.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="manager")
+@click.option("--reset", is_flag=True, help="Give somebody who is there already a new password.")
+def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
+    """Let a person sign in at /staff. The password is asked for, or read from STAFF_PASSWORD."""
+    password = os.environ.get("STAFF_PASSWORD") or click.prompt(
+        "Password", hide_input=True, confirmation_prompt=True
+    )
+    with _app() as app, app.database.transaction() as session:
+        if reset:
+            staff = reset_password(session, email, password)
+            click.echo(f"{staff.email} has a new password and is signed out everywhere.")
+        else:
+            staff = add_staff(session, email=email, name=name, role=Role(role), password=password)
+            click.echo(f"{staff.email} may sign in at {current_settings().public_url}/staff.")
+
+
+@main.command("set-up-stripe")
+def set_up_stripe() -> None:
+    """Make the products and prices at Stripe that are not there yet."""
+    with _app() as app, app.database.transaction() as session:
+        made = publish_catalogue(session, current_gateway())
+    click.echo(f"Made {made} products and prices at Stripe." if made else "All are there already.")
+
+
+@main.command()
+@click.argument("customers", nargs=-1, required=True, metavar="CUSTOMER…")
+def settle(customers: tuple[str, ...]) -> None:
+    """Make our books match what Stripe says of these customers (cus_…)."""
+    with _app() as app:
+        for customer in customers:
+            click.echo(f"{customer}: {_settle(app, customer)}")
+
+
+def _settle(app: FundraiserApp, customer: str) -> str:
+    with app.database.transaction() as session:
+        member = settle_customer(session, current_gateway(), _grace(), customer)
+        if member is None:
+            return "not one of ours, or not known to Stripe."
+        if member.counting:
+            return f"settled; the person counts, as member number {member.number}."
+        return "settled; the person does not count."
+
+
+@main.command()
+@click.option("--check", "only_check", is_flag=True, help="Print what differs; change nothing.")
+@click.option(
+    "--adopt",
+    "adopted",
+    multiple=True,
+    metavar="PRODUCT=TIER",
+    help="First make the subscribers of a product that was there before us members of this tier.",
+)
+def reconcile(*, only_check: bool, adopted: tuple[str, ...]) -> None:
+    """Compare our books with all that Stripe lists, and prove the number.
+
+    Who differs is settled anew. The exit status is 0 only if all agrees in the end.
+    """
+    if only_check and adopted:
+        raise click.UsageError("--check changes nothing, and --adopt does: choose one.")
+    tiers = dict(_product_and_tier(word) for word in adopted)
+    with _app() as app:
+        if only_check:
+            agrees = _print_proof(app) & _print_differences(app)
+        else:
+            if tiers:
+                _adopt(app, tiers)
+            _repair(app)
+            agrees = _print_proof(app) & _print_drift(app)
+    click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
+    sys.exit(not agrees)
+
+
+def _product_and_tier(word: str) -> tuple[str, str]:
+    product, equals, tier = word.partition("=")
+    if not (product and equals and tier):
+        raise click.BadParameter(f"{word} is not PRODUCT=TIER, like prod_x=member.")
+    return product, tier
+
+
+def _adopt(app: FundraiserApp, tiers: dict[str, str]) -> None:
+    """Settle the products' subscribers one after the other, in the order in which they began."""
+    with app.database.transaction() as session:
+        adopt.adopt_products(session, current_gateway(), tiers)
+    with _counter("Looking for subscribers") as seen, app.database.transaction() as session:
+        customers = adopt.customers_to_adopt(session, current_gateway(), tiers, seen)
+    failed: dict[str, str] = {}
+    with click.progressbar(customers, label="Adopting", file=sys.stderr) as bar:
+        for customer in bar:
+            try:
+                _patiently(partial(_settle, app, customer))
+            except Exception as error:  # noqa: BLE001 - one who can't be settled stops nobody else
+                failed[customer] = f"{type(error).__name__}: {error}"
+    click.echo(f"{len(customers) - len(failed)} customers are adopted.")
+    for customer, why in failed.items():
+        click.echo(f"{customer} could not be settled: {why}")
+
+
+def _repair(app: FundraiserApp) -> None:
+    """Go through a whole run, and settle whoever differs."""
+    with app.database.transaction() as session:
+        run = begin(session)
+    with _counter("Comparing with Stripe") as seen:
+        while run.finished_at is None:
+            before = run.looked_at
+            run = _patiently(partial(_step, app)) or _again(app, run)
+            seen(run.looked_at - before)
+    with app.database.transaction() as session:
+        waiting = backlog(session)
+    with click.progressbar(length=waiting, label="Settling", file=sys.stderr) as bar:
+        while settle_next(app.database, current_gateway(), _grace()):
+            bar.update(1)
+    with app.database.transaction() as session:
+        write_drift(session, prove(session, _grace()))
+    after: int | None = 0
+    while after is not None:
+        after = _patiently(partial(_recheck, app, after))
+    differing = f"{run.differing} customers differed" if run.differing else "nobody differed"
+    click.echo(f"Looked through {run.looked_at} subscriptions, refunds and disputes: {differing}.")
+    click.echo(f"By Stripe's listing {run.members_listed} people counted.")
+
+
+def _step(app: FundraiserApp) -> Reconciliation | None:
+    with app.database.transaction() as session:
+        return take_step(session, current_gateway(), _grace())
+
+
+def _again(app: FundraiserApp, run: Reconciliation) -> Reconciliation:
+    """What has become of a run whose step somebody else was taking."""
+    time.sleep(_PAUSE)
+    with app.database.transaction() as session:
+        return session.get_one(Reconciliation, run.id)
+
+
+def _recheck(app: FundraiserApp, after: int) -> int | None:
+    with app.database.transaction() as session:
+        return recheck_next(session, current_gateway(), after)
+
+
+def _print_proof(app: FundraiserApp) -> bool:
+    with app.database.transaction() as session:
+        proof = prove(session, _grace())
+    click.echo(f"The balance is {proof.balance}.")
+    click.echo(f"The ledger's rows add up to {proof.ledger_sum}.")
+    click.echo(f"By the rule {proof.counting} people count now.")
+    if proof.due:
+        click.echo(f"{proof.due} more are due to be counted again by the clock's sweep.")
+    for found in proof.findings:
+        click.echo(f"{_person(found.member_id)}{found.detail}")
+    return proof.holds
+
+
+def _print_differences(app: FundraiserApp) -> bool:
+    with _counter("Comparing with Stripe") as seen, app.database.transaction() as session:
+        run, differences = compare_all(session, current_gateway(), _grace(), seen)
+    click.echo(f"By Stripe's listing {run.members_listed} people count now.")
+    for customer, details in differences.items():
+        click.echo(f"{customer}: {' '.join(details)}")
+    return not differences
+
+
+def _print_drift(app: FundraiserApp) -> bool:
+    """What is noted as differing from Stripe; the rest is in the proof."""
+    with app.database.transaction() as session:
+        differing = [drift for drift, _ in read_drift(session) if drift.kind is DriftKind.STRIPE]
+    for drift in differing:
+        click.echo(f"{_person(drift.member_id)}{drift.customer_id}: {drift.detail}")
+    return not differing
+
+
+def _person(member_id: int | None) -> str:
+    return "" if member_id is None else f"/staff/members/{member_id}: "
+
+
+@contextmanager
+def _counter(label: str) -> Iterator[Callable[[int], None]]:
+    """Shows how much was looked at, where nobody knows how much there is."""
+    with click.progressbar(
+        iterable=iter(int, 1), label=label, show_pos=True, file=sys.stderr
+    ) as bar:
+        yield bar.update
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Try again, some seconds later, what Stripe had no time for."""
+    for wait in _WAITS:
+        try:
+            return work()
+        except StripeUnavailableError:
+            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - guards nothing
+    return work()
+
+
+@main.command()
+def doctor() -> None:
+    """Look whether everything that the service needs is there."""
+    is_well = True
+    with _app() as app:
+        for finding in examine(current_settings(), app.database, current_gateway()):
+            click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
+            is_well = is_well and finding.is_well
+    sys.exit(not is_well)
+
+
+@contextmanager
+def _app() -> Iterator[FundraiserApp]:
+    """The service, as a command needs it."""
+    app = create_app()
+    try:
+        with app.app_context():
+            yield app
+    finally:
+        app.database.engine.dispose()
+
+
+def _grace() -> timedelta:
+    return timedelta(days=current_settings().grace_days)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The settings: read once from the environment; a missing or unsafe value stops the start."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from flask import current_app
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_SHORTEST_SECRET = 32
+
+
+class ConfigError(Exception):
+    """A value of the environment can't be used; the message is one sentence naming it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that differs between one deployment and another. Documented in .env.example."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    stripe_api_key: str = field(repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    smtp_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    public_url: str
+    stripe_api_base: str | None
+    clock_offset_file: Path | None
+    newsroom_name: str
+    newsroom_timezone: ZoneInfo
+    newsroom_url: str | None
+    mail_from: str
+    grace_days: int
+    stripe_calls_per_second: int
+    catch_up_seconds: int
+    join_limit: str
+    trusted_proxies: int
+    web_threads: int
+    log_level: str
+    metrics_token: str | None = field(repr=False)
+
+    @property
+    def livemode(self) -> bool:
+        """Whether the key moves real money."""
+        return "_live_" in self.stripe_api_key
+
+    @property
+    def checkout_origin(self) -> str:
+        """Where the hosted payment page lives: our forms may lead there."""
+        return self.stripe_api_base or "https://checkout.stripe.com"
+
+
+def current_settings() -> Settings:
+    """The settings of the app that handles this request or task."""
+    return cast("Settings", current_app.extensions["settings"])
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: a value is missing, empty or unsafe.
+    """
+    key = _stripe_key(environ)
+    public_url = _public_url(environ)
+    settings = Settings(
+        database_url=_url(environ, "DATABASE_URL", "postgresql", "postgres").replace(
+            "postgres://", "postgresql://", 1
+        ),
+        redis_url=_url(environ, "REDIS_URL", "redis", "rediss"),
+        stripe_api_key=key,
+        stripe_webhook_secrets=_webhook_secrets(environ),
+        smtp_url=_smtp_url(environ),
+        secret_key=_secret_key(environ),
+        public_url=public_url,
+        stripe_api_base=_optional_url(environ, "STRIPE_API_BASE"),
+        clock_offset_file=Path(path) if (path := environ.get("CLOCK_OFFSET_FILE")) else None,
+        newsroom_name=environ.get("NEWSROOM_NAME") or "The Northern Ledger",
+        newsroom_timezone=_zone(environ),
+        newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
+        mail_from=environ.get("MAIL_FROM") or f"members@{urlsplit(public_url).hostname}",
+        grace_days=_count(environ, "GRACE_DAYS", 14),
+        stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
+        catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
+        join_limit=environ.get("JOIN_LIMIT") or "20 per 10 minutes",
+        trusted_proxies=_count(environ, "TRUSTED_PROXIES", 0),
+        web_threads=_count(environ, "WEB_THREADS", 16),
+        log_level=(environ.get("LOG_LEVEL") or "INFO").upper(),
+        metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
+    )
+    if settings.livemode and settings.stripe_api_base:
+        raise ConfigError(
+            "STRIPE_API_BASE points away from Stripe, and STRIPE_API_KEY is a live key: "
+            "unset one of them."
+        )
+    if settings.livemode and settings.clock_offset_file:
+        raise ConfigError(
+            "CLOCK_OFFSET_FILE moves the clock, and STRIPE_API_KEY is a live key: "
+            "unset one of them."
+        )
+    return settings
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ConfigError(f"{name} is missing: see .env.example for what it holds.")
+    return value
+
+
+def _url(environ: Mapping[str, str], name: str, *schemes: str) -> str:
+    value = _required(environ, name)
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ConfigError(f"{name} must be an address that begins with {schemes[0]}://.")
+    return value
+
+
+def _optional_url(environ: Mapping[str, str], name: str) -> str | None:
+    return _url(environ, name, "https", "http").rstrip("/") if environ.get(name) else None
+
+
+def _public_url(environ: Mapping[str, str]) -> str:
+    value = _url(environ, "PUBLIC_URL", "https", "http").rstrip("/")
+    parts = urlsplit(value)
+    if parts.path or parts.query or parts.fragment:
+        raise ConfigError("PUBLIC_URL must be an origin alone, like https://members.example.org.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ConfigError("PUBLIC_URL must begin with https:// outside this machine.")
+    return value
+
+
+def _smtp_url(environ: Mapping[str, str]) -> str:
+    value = _url(environ, "SMTP_URL", "smtp", "smtps")
+    parts = urlsplit(value)
+    if parts.password and parts.scheme == "smtp" and parts.port == 25:  # noqa: PLR2004 - SMTP's port
+        raise ConfigError(
+            "SMTP_URL would send a password over port 25: use port 587 or smtps:// on 465."
+        )
+    return value
+
+
+def _stripe_key(environ: Mapping[str, str]) -> str:
+    value = _required(environ, "STRIPE_API_KEY")
+    if not value.startswith(("sk_test_", "sk_live_", "rk_test_", "rk_live_")):
+        raise ConfigError("STRIPE_API_KEY must be a secret or restricted key (sk_… or rk_…).")
+    return value
+
+
+def _webhook_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in _required(environ, "STRIPE_WEBHOOK_SECRET").split(","))
+    if not all(secret.startswith("whsec_") and len(secret) > len("whsec_") for secret in secrets):
+        raise ConfigError(
+            "STRIPE_WEBHOOK_SECRET must hold signing secrets (whsec_…), separated by commas."
+        )
+    return secrets
+
+
+def _secret_key(environ: Mapping[str, str]) -> str:
+    value = _required(environ, "SECRET_KEY")
+    if len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 4:
+        raise ConfigError(
+            "SECRET_KEY must be at least 32 random characters: "
+            "make one with python -c 'import secrets; print(secrets.token_urlsafe(48))'."
+        )
+    return value
+
+
+def _zone(environ: Mapping[str, str]) -> ZoneInfo:
+    name = environ.get("NEWSROOM_TIMEZONE") or "UTC"
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f"NEWSROOM_TIMEZONE {name!r} is not a time zone, like Europe/London."
+        ) from error
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name, "").strip()
+    if value and not value.isdecimal():
+        raise ConfigError(f"{name} must be a whole number.")
+    return int(value) if value else default

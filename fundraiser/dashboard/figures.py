@@ -1,0 +1,232 @@
+"""The overview's figures: read-only queries, each by an index whatever the size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sqlalchemy import DateTime, cast, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from fundraiser.db import now
+from fundraiser.jobs import Heartbeat
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import LedgerEntry, Member
+from fundraiser.outbox import Letter, LetterState
+from fundraiser.payments.models import CheckoutKind, Look, Payment, PaymentStatus
+from fundraiser.webhooks.models import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+    from fundraiser.campaigns.progress import Progress
+
+LATE = timedelta(minutes=5)  # an event that waits longer has met something that does not work
+SILENT = timedelta(minutes=1)  # a heartbeat this old means that its part is not running
+_MOST_POINTS = 180
+_WEEKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The ledger's version and balance at one moment."""
+
+    version: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Who started and who stopped counting in the last ``days``, today included."""
+
+    days: int
+    joined: int
+    stopped: int
+
+    @property
+    def net(self) -> int:
+        return self.joined - self.stopped
+
+    @property
+    def net_a_day(self) -> float:
+        return self.net / self.days
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is left to do, and what the last 28 days would come to.
+
+    ``needed_a_day`` and ``projected`` are None once the deadline is over.
+    """
+
+    days_left: int
+    needed_a_day: int | None
+    projected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A calendar week that begins at ``start``."""
+
+    start: datetime
+    joined: int
+    stopped: int
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencySum:
+    """What one-time contributions came to, less refunds, in the currency's smallest unit."""
+
+    currency: str
+    count: int
+    amount: int
+    recent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """How the work behind the number goes. ``letters`` counts those still open, by state."""
+
+    looks_due: int
+    looks_resting: int
+    oldest_unsettled: datetime | None
+    letters: dict[LetterState, int]
+    heartbeats: dict[str, datetime]
+
+
+def start_of_day(at: datetime, zone: ZoneInfo, days_before: int = 0) -> datetime:
+    """Midnight in the newsroom's zone, so many days before this day's."""
+    day = at.astimezone(zone).date() - timedelta(days=days_before)
+    return datetime.combine(day, time(), zone)
+
+
+def read_flows(session: Session, zone: ZoneInfo) -> list[Flow]:
+    """Today, the last 7 and the last 28 days."""
+    spans = (1, 7, 28)
+    since = read_marks(session, [start_of_day(now(), zone, days - 1) for days in spans])
+    here = read_balance(session)
+    return [
+        Flow(days, *_joined_and_stopped(mark, Mark(here.version, here.members)))
+        for days, mark in zip(spans, since, strict=True)
+    ]
+
+
+def read_pace(progress: Progress, month: Flow) -> Pace:
+    """What the campaign needs each day, and where the last 28 days' pace leads."""
+    left = progress.deadline - now()
+    if left <= timedelta(0):
+        return Pace(0, None, None)
+    days = -(-left // timedelta(days=1))
+    projected = progress.members + round(month.net_a_day * (left / timedelta(days=1)))
+    return Pace(days, -(-progress.remaining // days), max(projected, 0))
+
+
+def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
+    """How the ledger stood recorded at each of these times, in their order."""
+    moments = (
+        func.unnest(cast(times, ARRAY(DateTime(timezone=True))))
+        .table_valued("at", with_ordinality="place")
+        .render_derived()
+    )
+    newest = (
+        select(LedgerEntry.version, LedgerEntry.balance)
+        .where(LedgerEntry.recorded_at < moments.c.at)
+        .order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.version.desc())
+        .limit(1)
+        .lateral()
+    )
+    rows = session.execute(
+        select(newest.c.version, newest.c.balance)
+        .select_from(moments)
+        .outerjoin(newest, true())
+        .order_by(moments.c.place)
+    )
+    return [Mark(version or 0, balance or 0) for version, balance in rows]
+
+
+def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:
+    """How many rows of +1 and of -1 lie between: versions have no gaps, so nothing is counted."""
+    rows, net = until.version - since.version, until.balance - since.balance
+    return (rows + net) // 2, (rows - net) // 2
+
+
+def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
+    """The start, at most some 180 midnights between, and the end."""
+    days = (end - start).days
+    step = days // _MOST_POINTS + 1
+    midnights = (start_of_day(start, zone, -day) for day in range(1, days + 1, step))
+    return [start, *(at for at in midnights if start < at < end), end]
+
+
+def read_weeks(session: Session, zone: ZoneInfo) -> list[Week]:
+    """The last eight weeks, Monday to Sunday; the last of them is not over."""
+    at = now()
+    monday = at.astimezone(zone).weekday()
+    starts = [start_of_day(at, zone, monday + 7 * before) for before in reversed(range(_WEEKS))]
+    here = read_balance(session)
+    marks = [*read_marks(session, starts), Mark(here.version, here.members)]
+    return [
+        Week(start, *_joined_and_stopped(since, until), is_over=start is not starts[-1])
+        for start, (since, until) in zip(starts, pairwise(marks), strict=True)
+    ]
+
+
+def read_contribution_sums(session: Session) -> list[CurrencySum]:
+    """One-time contributions that were paid, by currency."""
+    kept = Payment.amount - Payment.refunded
+    recent = Payment.paid_at >= now() - timedelta(days=28)
+    rows = session.execute(
+        select(
+            Payment.currency,
+            func.count(),
+            func.sum(kept),
+            func.coalesce(func.sum(kept).filter(recent), 0),
+        )
+        .where(Payment.kind == CheckoutKind.CONTRIBUTION, Payment.status == PaymentStatus.SUCCEEDED)
+        .group_by(Payment.currency)
+        .order_by(Payment.currency)
+    )
+    return [CurrencySum(*row) for row in rows]
+
+
+def read_machinery(session: Session) -> Machinery:
+    """How the work behind the number goes."""
+    due, resting = session.execute(
+        select(
+            func.count().filter(Look.due_at <= now()),
+            func.count().filter(Look.due_at.is_(None)),
+        ).select_from(Look)
+    ).one()
+    letters = session.execute(
+        select(Letter.state, func.count())
+        .where(Letter.state.not_in((LetterState.SENT, LetterState.WITHDRAWN)))
+        .group_by(Letter.state)
+    )
+    beats = session.execute(select(Heartbeat.name, Heartbeat.beat_at))
+    return Machinery(
+        looks_due=due,
+        looks_resting=resting,
+        oldest_unsettled=session.scalar(
+            select(func.min(Event.received_at)).where(Event.settled_at.is_(None))
+        ),
+        letters=dict(letters.all()),
+        heartbeats=dict(beats.all()),
+    )
+
+
+def read_failed_letters(session: Session, most: int) -> Sequence[Row[Letter, Member]]:
+    """Letters that somebody must look at, the newest first."""
+    return session.execute(
+        select(Letter, Member)
+        .join(Member, Member.id == Letter.member_id)
+        .where(Letter.state.in_((LetterState.FAILED, LetterState.UNKNOWN)))
+        .order_by(Letter.id.desc())
+        .limit(most)
+    ).all()

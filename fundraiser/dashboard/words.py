@@ -1,0 +1,235 @@
+"""What the books say, as sentences and words for staff."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from babel import Locale
+
+from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standing, Status
+from fundraiser.members.rule import Reason
+from fundraiser.money import Money, format_money
+from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.payments.models import PaymentStatus
+from fundraiser.texts import date, gettext as _, language
+
+if TYPE_CHECKING:
+    from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
+    from fundraiser.payments.models import Look, Payment
+
+
+def ledger_sentence(entry: LedgerEntry) -> str:
+    """Why the person started or stopped to count, and when."""
+    day = date(entry.happened_at)
+    if entry.change > 0:
+        return _started(entry, day)
+    match entry.reason:
+        case Reason.ENDED:
+            return _("Left on %(date)s: the membership ended.", date=day)
+        case Reason.GRACE_OVER:
+            return _("Left on %(date)s: a payment stayed due beyond the grace period.", date=day)
+        case Reason.NOT_PAID:
+            return _("Left on %(date)s: the membership is not paid.", date=day)
+        case Reason.REFUNDED:
+            return _("Left on %(date)s: the newest payment was paid back in full.", date=day)
+        case Reason.DISPUTED:
+            return _("Left on %(date)s: the newest payment is disputed with the bank.", date=day)
+        case Reason.COLLECTION_PAUSED:
+            return _("Left on %(date)s: payments are not being collected.", date=day)
+        case Reason.NOTHING_TO_PAY:
+            return _("Left on %(date)s: the membership costs nothing.", date=day)
+        case Reason.NO_MEMBERSHIP:
+            return _("Left on %(date)s: no membership is left.", date=day)
+    return _("Left on %(date)s (%(reason)s).", date=day, reason=entry.reason)
+
+
+def _started(entry: LedgerEntry, day: str) -> str:
+    if entry.turn > 1:
+        return _("Counted again from %(date)s.", date=day)
+    match entry.reason:
+        case Reason.FIRST_PAYMENT_IN_PROCESS:
+            return _("Joined on %(date)s: the first payment is on its way.", date=day)
+        case Reason.GIFT:
+            return _("Joined on %(date)s: a gift was accepted.", date=day)
+        case Reason.IMPORTED:
+            return _("Joined on %(date)s: brought from elsewhere.", date=day)
+    return _("Joined on %(date)s: the first payment arrived.", date=day)
+
+
+def cause(entry: LedgerEntry, event_type: str | None) -> str:
+    """What made us look at the person, with its name where it has one."""
+    name = " ".join(part for part in (event_type, entry.cause_ref) if part)
+    match entry.cause:
+        case Cause.STRIPE:
+            return _("Stripe: %(name)s", name=name) if name else _("Stripe")
+        case Cause.CLOCK:
+            return _("Time alone: found by the clock")
+        case Cause.IMPORT:
+            return _("Import: %(name)s", name=name)
+        case Cause.STAFF:
+            return _("Staff: %(name)s", name=name)
+        case Cause.MERGE:
+            return _("Merged with another person")
+        case Cause.ERASURE:
+            return _("Erased at the person’s wish")
+        case Cause.RULE:
+            return _("A new rule: %(rule)s", rule=entry.rule)
+
+
+def standing(member: Member) -> str:
+    """Whether a person counts, in a word or two."""
+    if member.counting:
+        return _("Counts")
+    return _("Does not count any more") if member.number else _("Has never counted")
+
+
+def note(member: Member, membership: Membership | None) -> str:
+    """What is about to happen to a person who counts, if anything."""
+    if membership is None or not member.counting:
+        return ""
+    if membership.cancel_at:
+        return _("Leaves on %(date)s", date=date(membership.cancel_at))
+    if membership.status is Status.PAST_DUE:
+        return _("Payment overdue")
+    return ""
+
+
+def price(membership: Membership) -> str:
+    """What is paid, and how often."""
+    amount = format_money(Money(membership.amount, membership.currency), language())
+    match membership.interval:
+        case Interval.MONTH:
+            return _("%(amount)s a month", amount=amount)
+        case Interval.YEAR:
+            return _("%(amount)s a year", amount=amount)
+    return amount
+
+
+def state(membership: Membership) -> str:
+    """How a membership stands."""
+    if membership.second_to:
+        return _("One too many: ended and paid back")
+    if membership.collection_paused:
+        return _("Active, payments not collected")
+    if membership.refunded_at:
+        return _("Newest payment paid back")
+    if membership.disputed_at:
+        return _("Newest payment disputed")
+    if membership.status is Status.ACTIVE:
+        return _active(membership)
+    if membership.status is Status.CANCELED and membership.ended_at:
+        return _("Ended on %(date)s", date=date(membership.ended_at))
+    return _not_active(membership.status)
+
+
+def _active(membership: Membership) -> str:
+    if membership.cancel_at:
+        return _("Active, ends on %(date)s", date=date(membership.cancel_at))
+    if membership.standing is Standing.IN_PROCESS:
+        return _("Active, first payment on its way")
+    return _("Active")
+
+
+def _not_active(status: Status) -> str:
+    match status:
+        case Status.PAST_DUE:
+            return _("Payment overdue")
+        case Status.TRIALING:
+            return _("On trial")
+        case Status.INCOMPLETE:
+            return _("Waiting for the first payment")
+        case Status.INCOMPLETE_EXPIRED:
+            return _("Never paid")
+        case Status.UNPAID:
+            return _("Unpaid")
+        case Status.PAUSED:
+            return _("Paused")
+    return _("Ended")
+
+
+def source(membership: Membership) -> str:
+    """Where a membership comes from."""
+    match membership.source:
+        case Source.STRIPE:
+            return _("Paid through Stripe")
+        case Source.GIFT:
+            return _("A gift")
+        case Source.IMPORT:
+            return _("Brought from elsewhere")
+        case Source.COMPLIMENTARY:
+            return _("Free of charge")
+
+
+def payment_state(payment: Payment) -> str:
+    """What became of a payment."""
+    if payment.dispute:
+        return _("Disputed (%(status)s)", status=payment.dispute.replace("_", " "))
+    if payment.refunded >= payment.amount > 0:
+        return _("Paid back")
+    if payment.refunded:
+        amount = format_money(Money(payment.refunded, payment.currency), language())
+        return _("%(amount)s of it paid back", amount=amount)
+    match payment.status:
+        case PaymentStatus.SUCCEEDED:
+            return _("Paid")
+        case PaymentStatus.PENDING:
+            return _("On its way")
+        case PaymentStatus.FAILED if payment.failure:
+            return _("Failed (%(reason)s)", reason=payment.failure.replace("_", " "))
+    return _("Failed")
+
+
+def drift(found: Drift) -> str:
+    """What does not agree."""
+    match found.kind:
+        case DriftKind.LEDGER:
+            return _("The ledger’s rows of this person do not fit the person’s record.")
+        case DriftKind.RULE:
+            return _("The ledger and the rule do not agree on whether this person counts.")
+        case DriftKind.STRIPE:
+            return _("Stripe and our books do not agree on this customer.")
+    return _("The number, the ledger’s sum and the people who count are not the same.")
+
+
+def error(look: Look) -> str:
+    """What went wrong, without the name that a program gives it."""
+    _name, _colon, sentence = (look.error or "").partition(": ")
+    return sentence or look.error or _("Nobody knows why.")
+
+
+def country(code: str | None) -> str | None:
+    """A country's name."""
+    return Locale.parse(language()).territories.get(code, code) if code else None
+
+
+def language_name(code: str) -> str:
+    """A language's name."""
+    return str(Locale.parse(language()).languages.get(code, code))
+
+
+def letter(kind: LetterKind) -> str:
+    """Which letter it is."""
+    match kind:
+        case LetterKind.WELCOME:
+            return _("Welcome")
+        case LetterKind.CONTRIBUTION:
+            return _("Thanks for a contribution")
+        case LetterKind.SECOND_MEMBERSHIP:
+            return _("A second membership was ended")
+
+
+def letter_state(state: LetterState) -> str:
+    """What became of a letter."""
+    match state:
+        case LetterState.QUEUED:
+            return _("Waiting to be sent")
+        case LetterState.SENDING:
+            return _("Being sent")
+        case LetterState.SENT:
+            return _("Sent")
+        case LetterState.FAILED:
+            return _("Could not be sent")
+        case LetterState.UNKNOWN:
+            return _("Perhaps sent: the mail server’s answer was lost")
+        case LetterState.WITHDRAWN:
+            return _("Not sent: its reason was gone")

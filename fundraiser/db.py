@@ -1,0 +1,152 @@
+"""The database: declarative base, column types, the clock, and the one place that commits."""
+
+from __future__ import annotations
+
+import enum
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Engine,
+    Enum,
+    Identity,
+    MetaData,
+    String,
+    create_engine,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fundraiser.config import Settings
+
+Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
+Currency = Annotated[str, mapped_column(String(3))]
+
+
+class Base(DeclarativeBase):
+    """Every table: constraints named by one convention, times with their zone, enums as words."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this attribute as it stands
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
+        list[str]: JSONB,
+        enum.StrEnum: Enum(
+            enum.StrEnum,
+            native_enum=False,
+            create_constraint=True,
+            length=32,
+            values_callable=lambda members: [member.value for member in members],
+        ),
+    }
+
+
+class Clock:
+    """The one clock. A demonstration may move it forward by the seconds that a file holds."""
+
+    def __init__(self) -> None:
+        self._file: Path | None = None
+        self._read_at = -1
+        self._offset = timedelta()
+
+    def follow(self, file: Path | None) -> None:
+        """Take the offset from this file from now on (None: the machine's own time)."""
+        self._file, self._read_at, self._offset = file, -1, timedelta()
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        if self._file is not None:
+            self._look_at(self._file)
+        return datetime.now(UTC) + self._offset
+
+    def _look_at(self, file: Path) -> None:
+        try:
+            changed = file.stat().st_mtime_ns
+            if changed != self._read_at:
+                self._offset = timedelta(seconds=int(file.read_text() or 0))
+                self._read_at = changed
+        except FileNotFoundError:
+            self._offset = timedelta()
+
+
+clock = Clock()
+now = clock.now
+
+_current: ContextVar[Session] = ContextVar("session")
+
+
+def session() -> Session:
+    """The session of the request or task that is running."""
+    return _current.get()
+
+
+class Database:
+    """The engine, and transactions on it.
+
+    ``after_commit`` gets what the transaction wanted said once it was safe (see ``jobs.hint``).
+    """
+
+    def __init__(
+        self, settings: Settings, after_commit: Callable[[set[str]], None] = lambda _: None
+    ) -> None:
+        self.engine = make_engine(settings.database_url)
+        self._after_commit = after_commit
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back by an exception."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            token = _current.set(session)
+            try:
+                yield session
+                session.commit()
+            finally:
+                _current.reset(token)
+        if hints := session.info.get("hints"):
+            self._after_commit(hints)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine whose connections and statements give up in seconds, not minutes."""
+    return create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "fundraiser",
+            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=15s "
+            "-c idle_in_transaction_session_timeout=60s",
+            # A server that is gone without a word is noticed within half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+
+
+def lock(session: Session, kind: str, name: str) -> None:
+    """Wait for, and hold until the transaction ends, the lock on one named thing."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{kind}:{name}", 0))))

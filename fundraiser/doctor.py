@@ -1,0 +1,119 @@
+"""Is everything there that the service needs? A sentence for each part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from fundraiser.dashboard.figures import SILENT, read_machinery
+from fundraiser.db import now
+from fundraiser.emails.smtp import MailServer, UnreachableError
+from fundraiser.errors import FundraiserError
+from fundraiser.payments.catalogue import missing_from_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from fundraiser.payments.gateway import Gateway
+
+ALEMBIC = Path(__file__).parent.parent / "alembic.ini"
+_PATIENCE = 3.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part; ``sentence`` says what to do where it is not well."""
+
+    is_well: bool
+    sentence: str
+
+
+def examine(settings: Settings, database: Database, gateway: Gateway) -> Iterator[Finding]:
+    """Look at each part in turn."""
+    yield from _examine_database(database)
+    yield _examine_redis(settings)
+    yield _examine_stripe(gateway)
+    yield _examine_mail(settings)
+
+
+def alembic_config() -> Config:
+    """Where the migrations are, from wherever the command is called."""
+    config = Config(ALEMBIC)
+    config.set_main_option("script_location", str(ALEMBIC.with_name("migrations")))
+    return config
+
+
+def _examine_database(database: Database) -> Iterator[Finding]:
+    try:
+        with database.transaction() as session:
+            context = MigrationContext.configure(session.connection())
+            head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+            if context.get_current_revision() != head:
+                yield Finding(False, "The database has old tables: run fundraiser migrate.")
+                return
+            yield Finding(True, "The database answers, and its tables are up to date.")
+            yield from _examine_work(session)
+    except SQLAlchemyError:
+        yield Finding(False, "The database does not answer: check DATABASE_URL.")
+
+
+def _examine_work(session: Session) -> Iterator[Finding]:
+    missing = missing_from_catalogue(session)
+    yield (
+        Finding(False, f"{missing} products and prices are not at Stripe: run set-up-stripe.")
+        if missing
+        else Finding(True, "All products and prices are at Stripe.")
+    )
+    machinery = read_machinery(session)
+    beat = machinery.heartbeats.get("worker")
+    if beat is None:
+        yield Finding(False, "No worker has ever reported: start the worker and beat processes.")
+    elif (silence := now() - beat) > SILENT:
+        minutes = silence.total_seconds() / 60
+        yield Finding(False, f"The workers have been silent for {minutes:.0f} minutes: start them.")
+    else:
+        yield Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
+    yield (
+        Finding(False, f"{machinery.looks_resting} customers rest with an error: see /staff.")
+        if machinery.looks_resting
+        else Finding(True, f"No customer rests; {machinery.looks_due} wait to be settled.")
+    )
+
+
+def _examine_redis(settings: Settings) -> Finding:
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        ) as client:
+            client.ping()
+    except redis.RedisError:
+        return Finding(False, "Redis does not answer: check REDIS_URL.")
+    return Finding(True, "Redis answers.")
+
+
+def _examine_stripe(gateway: Gateway) -> Finding:
+    try:
+        gateway.check_key()
+    except FundraiserError as error:
+        return Finding(False, f"{error} Check STRIPE_API_KEY and the network.")
+    return Finding(True, "Stripe answers and takes the key.")
+
+
+def _examine_mail(settings: Settings) -> Finding:
+    try:
+        with MailServer(settings) as server:
+            server.open()
+    except UnreachableError as error:
+        return Finding(False, f"{error} Check SMTP_URL.")
+    return Finding(True, "The mail server answers.")

@@ -1,0 +1,186 @@
+"""The mail server: one connection, opened when needed and kept for the next letter."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email import policy
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+from fundraiser.config import LOOPBACK
+
+if TYPE_CHECKING:
+    from email.headerregistry import AddressHeader
+    from email.message import EmailMessage
+
+    from fundraiser.config import Settings
+
+_PATIENCE = 10.0  # seconds for each answer: a task has 50 for all of it
+_LONGEST_REPLY = 300
+_OK, _GONE, _PERMANENT = 250, 421, 500
+
+
+class UnreachableError(Exception):
+    """No letter can be sent now; the message is one sentence and names no letter."""
+
+
+class Fate(StrEnum):
+    """What became of a letter. ``unknown``: the server may have taken it, and did not say so."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    PUT_OFF = "put_off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``sentence`` says why, unless the letter was sent."""
+
+    fate: Fate
+    sentence: str | None = None
+
+
+class MailServer:
+    """Sends over ``smtps://``, or ``smtp://`` with STARTTLS, which only loopback may lack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = urlsplit(settings.smtp_url)
+        self._our_name = settings.mail_from.rpartition("@")[2]
+        self._connection: smtplib.SMTP | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> smtplib.SMTP:
+        """The connection, made now if there is none.
+
+        Raises:
+            UnreachableError: the server doesn't answer, isn't safe or refuses our password.
+        """
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except OSError as error:  # smtplib's errors are of this kind too
+                raise UnreachableError(
+                    f"The mail server can't be used: {type(error).__name__}."
+                ) from error
+        return self._connection
+
+    def close(self) -> None:
+        """Say goodbye, if anybody listens."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.quit()
+            except OSError:
+                connection.close()
+
+    def send(self, message: EmailMessage) -> Outcome:
+        """Hand over one letter to one recipient."""
+        sender, recipient = _address(message["From"]), _address(message["To"])
+        source = message.as_bytes(policy=policy.SMTP)
+        try:
+            reply = self._announce(sender, recipient)
+        except (OSError, UnreachableError):
+            self.close()
+            return Outcome(Fate.PUT_OFF, "The mail server went away before the letter was sent.")
+        if reply is not None:
+            return reply
+        return self._hand_over(source)
+
+    def _connect(self) -> smtplib.SMTP:
+        host, port = self._url.hostname or "", self._url.port
+        connection: smtplib.SMTP
+        if self._url.scheme == "smtps":
+            connection = smtplib.SMTP_SSL(
+                host,
+                port or smtplib.SMTP_SSL_PORT,
+                self._our_name,
+                timeout=_PATIENCE,
+                context=ssl.create_default_context(),
+            )
+        else:
+            connection = smtplib.SMTP(host, port or 587, self._our_name, timeout=_PATIENCE)
+        try:
+            if self._url.scheme == "smtp" and host not in LOOPBACK:
+                connection.starttls(context=ssl.create_default_context())
+            if self._url.username:
+                connection.login(unquote(self._url.username), unquote(self._url.password or ""))
+            connection.ehlo_or_helo_if_needed()
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _announce(self, sender: str, recipient: str) -> Outcome | None:
+        """Name both ends; returns why not, where the server refuses.
+
+        A server may have closed a connection that was idle: nothing is lost, so once more.
+        """
+        is_reused = self._connection is not None
+        connection = self.open()
+        try:
+            code, reply = connection.mail(sender)
+        except smtplib.SMTPServerDisconnected:
+            if not is_reused:
+                raise
+            self.close()
+            connection = self.open()
+            code, reply = connection.mail(sender)
+        if code != _OK:
+            # Of the sender, so none of the recipient's fault: the operator has a day to repair it.
+            self._start_over(code)
+            return Outcome(Fate.PUT_OFF, _sentence("doesn't let us send", code, reply))
+        code, reply = connection.rcpt(recipient)
+        if code not in {_OK, 251}:
+            self._start_over(code)
+            return _refusal("refuses the address", code, reply)
+        return None
+
+    def _hand_over(self, source: bytes) -> Outcome:
+        code: int
+        reply: bytes | str
+        try:
+            code, reply = self.open().data(source)
+        except smtplib.SMTPDataError as error:
+            code, reply = error.smtp_code, error.smtp_error
+        except OSError:
+            self.close()
+            return Outcome(
+                Fate.UNKNOWN, "The mail server went away before it said whether it took the letter."
+            )
+        if code == _OK:
+            return Outcome(Fate.SENT)
+        self._start_over(code)
+        return _refusal("refuses the letter", code, reply)
+
+    def _start_over(self, code: int) -> None:
+        """Leave the connection ready for the next letter, or without one."""
+        try:
+            if self._connection is not None and code != _GONE:
+                self._connection.rset()
+                return
+        except OSError:
+            pass
+        self.close()
+
+
+def _address(header: AddressHeader) -> str:
+    return header.addresses[0].addr_spec
+
+
+def _refusal(what: str, code: int, reply: bytes | str) -> Outcome:
+    fate = Fate.REFUSED if code >= _PERMANENT else Fate.PUT_OFF
+    return Outcome(fate, _sentence(what, code, reply))
+
+
+def _sentence(what: str, code: int, reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return f"The mail server {what}: {code} {' '.join(text.split())}"[:_LONGEST_REPLY]

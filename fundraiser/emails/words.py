@@ -1,0 +1,319 @@
+"""What each letter says, in the language that is in force; whether it is still to be said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask_babel import format_decimal, ngettext
+from sqlalchemy import func, select
+
+from fundraiser.campaigns.join import return_address
+from fundraiser.campaigns.models import Campaign, Counts
+from fundraiser.campaigns.progress import current_campaign, read_progress
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.members.models import Interval, Membership, Source, Standing
+from fundraiser.members.rule import membership_counts
+from fundraiser.money import Money, format_money
+from fundraiser.outbox import LetterKind
+from fundraiser.payments.models import Checkout, Payment, PaymentStatus, Tier
+from fundraiser.texts import by_language, date, gettext as _, language
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Member
+    from fundraiser.outbox import Letter
+
+
+class NotOwedError(Exception):
+    """The reason for the letter is gone; the message is one sentence for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The number and the goal: as text, and ``percent`` (0 to 100) for its picture."""
+
+    figure: str
+    of: str
+    percent: float
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The one button."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A letter's parts in their order.
+
+    ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
+    says why the person gets this letter.
+    """
+
+    subject: str
+    heading: str
+    paragraphs: list[str]
+    reason: str
+    bar: Bar | None = None
+    rows: list[tuple[str, str]] | None = None
+    advice: tuple[str, str] | None = None
+    link: Link | None = None
+
+
+def words_of(session: Session, letter: Letter, member: Member) -> Words:
+    """What this letter says to its member.
+
+    Raises:
+        NotOwedError: what it would say is true no longer.
+    """
+    match letter.kind:
+        case LetterKind.WELCOME:
+            return _welcome(session, letter, member)
+        case LetterKind.CONTRIBUTION:
+            return _contribution(session, letter, member)
+        case LetterKind.SECOND_MEMBERSHIP:
+            return _second_membership(session, letter)
+
+
+def _welcome(session: Session, letter: Letter, member: Member) -> Words:
+    """Owed while the ledger's newest row of the person is the one that caused it."""
+    membership = _newest_that_counts(session, member)
+    if not member.counting or str(member.turns) != letter.cycle or membership is None:
+        raise NotOwedError("The person had stopped counting before the letter could leave.")
+    number = format_decimal(member.number or 0)
+    newsroom = current_settings().newsroom_name
+    amount = _money(membership.amount, membership.currency)
+    is_new = member.turns == 1
+    paragraphs = [
+        _(
+            "Thank you. %(newsroom)s is paid for by its readers, and you are one of them.",
+            newsroom=newsroom,
+        )
+        if is_new
+        else _("Thank you for coming back. Your number is the one that you had before.")
+    ]
+    if membership.standing is Standing.IN_PROCESS:
+        paragraphs.append(
+            _(
+                "Your bank has the order for %(amount)s. It can take some days until the money "
+                "arrives; you count as a member until then.",
+                amount=amount,
+            )
+        )
+    campaign = _campaign_of(session, membership)
+    return Words(
+        subject=_("You are member %(number)s of %(newsroom)s", number=number, newsroom=newsroom)
+        if is_new
+        else _("Welcome back to %(newsroom)s, member %(number)s", number=number, newsroom=newsroom),
+        heading=_("You are member %(number)s", number=number),
+        paragraphs=paragraphs,
+        bar=_bar(session, campaign) if campaign else None,
+        rows=_terms(session, membership, amount),
+        advice=(
+            _("To change or to stop"),
+            _(
+                "Reply to this letter to change the amount or the card, or to stop; you need not "
+                "say why. When you stop, you stay a member until the end of what you have paid "
+                "for, and nothing more is taken."
+            ),
+        ),
+        link=_way_back(session, membership, campaign),
+        reason=_("You get this letter because you became a member."),
+    )
+
+
+def _contribution(session: Session, letter: Letter, member: Member) -> Words:
+    payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
+    if payment.refunded >= payment.amount:
+        raise NotOwedError("The contribution was paid back before the letter could leave.")
+    amount = _money(payment.amount, payment.currency)
+    campaign = current_campaign(session)
+    join = f"{current_settings().public_url}/join"
+    return Words(
+        subject=_("Thank you for %(amount)s", amount=amount),
+        heading=_("Thank you for %(amount)s", amount=amount),
+        paragraphs=[
+            _(
+                "We took %(amount)s on %(date)s, once, and nothing more will be taken.",
+                amount=amount,
+                date=date(payment.paid_at),
+            ),
+            _(
+                "A contribution does not make you a member, so it is not in the number. "
+                "Your membership goes on beside it as before."
+            )
+            if member.counting
+            else _(
+                "A contribution does not make you a member, so it is not in the number: "
+                "that counts the people who pay every month or every year."
+            ),
+        ],
+        rows=[
+            (_("One-time contribution"), amount),
+            (_("Taken on"), date(payment.paid_at)),
+        ],
+        link=None
+        if member.counting
+        else Link(_("Become a member"), f"{join}?campaign={campaign.slug}" if campaign else join),
+        reason=_("You get this letter because you made a contribution."),
+    )
+
+
+def _second_membership(session: Session, letter: Letter) -> Words:
+    second = letter.context
+    amount = _money(second["amount"], second["currency"])
+    each = _each(second["amount"], second["currency"], second["interval"])
+    paid_back, under_way = _what_became_of_the_money(session, letter.cycle)
+    rows = [(_("The second membership, which we ended"), each)]
+    first = _by_reference(session, second["first"])
+    if first:
+        rows.insert(
+            0,
+            (_("Your membership, as before"), _each(first.amount, first.currency, first.interval)),
+        )
+    if paid_back:
+        back = _money(paid_back, second["currency"])
+        subject = _("You are a member already: we paid back %(amount)s", amount=back)
+        money = _(
+            "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
+            amount=back,
+        )
+        rows.append((_("Paid back"), back))
+    elif under_way:
+        subject = _("You are a member already: we ended the second membership")
+        money = _(
+            "Your bank has not finished the payment of %(amount)s. We pay it back as soon "
+            "as it arrives.",
+            amount=amount,
+        )
+    else:
+        subject = _("You are a member already: we ended the second membership")
+        money = _("Nothing was taken for it.")
+    return Words(
+        subject=subject,
+        heading=_("You were a member already"),
+        paragraphs=[
+            _(
+                "You joined a second time, so that you would have paid twice. We have ended the "
+                "second membership; the first goes on as before."
+            ),
+            money,
+        ],
+        rows=rows,
+        advice=(
+            _("To pay another amount"),
+            _(
+                "You need not join again: reply to this letter and say how much you want to pay, "
+                "and how often. We change the membership that you have."
+            ),
+        ),
+        reason=_("You get this letter because a second membership was begun with your address."),
+    )
+
+
+def _newest_that_counts(session: Session, member: Member) -> Membership | None:
+    at, grace = now(), timedelta(days=current_settings().grace_days)
+    newest_first = session.scalars(
+        select(Membership)
+        .where(Membership.member_id == member.id, Membership.source == Source.STRIPE)
+        .order_by(Membership.started_at.desc())
+    )
+    return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
+
+
+def _terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
+    """What they pay, what was taken, what comes next."""
+    rows = []
+    tier = session.get(Tier, membership.tier)
+    if tier:
+        rows.append((_("Membership"), by_language(tier.names)))
+    rows.append((_("You pay"), _each(membership.amount, membership.currency, membership.interval)))
+    if membership.paid_at:
+        rows.append((_("Taken on %(date)s", date=date(membership.paid_at)), amount))
+    if membership.cancel_at:
+        rows.append((_("Ends on"), date(membership.cancel_at)))
+    elif membership.period_end:
+        rows.append((_("To be taken on %(date)s", date=date(membership.period_end)), amount))
+    return rows
+
+
+def _bar(session: Session, campaign: Campaign) -> Bar:
+    progress = read_progress(session, campaign)
+    goal = format_decimal(progress.goal)
+    if campaign.counts is Counts.NEW:
+        of = ngettext("of %(goal)s new member", "of %(goal)s new members", progress.goal, goal=goal)
+    else:
+        of = ngettext("of %(goal)s member", "of %(goal)s members", progress.goal, goal=goal)
+    after = None
+    if progress.surplus:
+        surplus = format_decimal(progress.surplus)
+        after = _("%(surplus)s more than the goal", surplus=surplus)
+    elif now() < progress.deadline:
+        remaining = format_decimal(progress.remaining)
+        after = _(
+            "%(remaining)s still needed by %(date)s", remaining=remaining, date=_last_day(campaign)
+        )
+    return Bar(format_decimal(progress.members), of, min(progress.percent, 100.0), after)
+
+
+def _last_day(campaign: Campaign) -> str:
+    """The deadline may be the midnight that ends the day."""
+    return date(campaign.deadline - timedelta(seconds=1))
+
+
+def _campaign_of(session: Session, membership: Membership) -> Campaign | None:
+    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
+    return campaign or current_campaign(session)
+
+
+def _way_back(session: Session, membership: Membership, campaign: Campaign | None) -> Link | None:
+    """To the article from which the reader joined, or else to the campaign."""
+    checkout = session.scalars(
+        select(Checkout).where(Checkout.reference == membership.reference)
+    ).first()
+    if checkout and (article := return_address(checkout, joined=False)):
+        return Link(_("Go back to the article"), article)
+    if campaign:
+        home = current_settings().public_url
+        return Link(_("See how far we are"), f"{home}/campaigns/{campaign.slug}")
+    return None
+
+
+def _what_became_of_the_money(session: Session, subscription_id: str) -> tuple[int, bool]:
+    """What was paid back, and whether a payment is still on its way."""
+    of_it = Payment.subscription_id == subscription_id
+    paid_back = session.scalar(select(func.sum(Payment.refunded)).where(of_it))
+    under_way = session.scalars(
+        select(Payment.id).where(of_it, Payment.status == PaymentStatus.PENDING)
+    ).first()
+    return int(paid_back or 0), under_way is not None
+
+
+def _by_reference(session: Session, reference: str) -> Membership | None:
+    return session.scalars(
+        select(Membership).where(
+            Membership.source == Source.STRIPE, Membership.reference == reference
+        )
+    ).first()
+
+
+def _money(amount: int, currency: str) -> str:
+    return format_money(Money(amount, currency), language())
+
+
+def _each(amount: int, currency: str, interval: str | None) -> str:
+    money = _money(amount, currency)
+    match interval:
+        case Interval.YEAR:
+            return _("%(amount)s a year", amount=money)
+        case Interval.MONTH:
+            return _("%(amount)s a month", amount=money)
+    return money

@@ -1,0 +1,113 @@
+"""For machines: restart me? send me traffic? and the figures behind the number."""
+
+from __future__ import annotations
+
+import hmac
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
+
+from fundraiser import db
+from fundraiser.config import current_settings
+from fundraiser.dashboard.figures import read_machinery
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.proof import count_drift
+from fundraiser.outbox import LetterState
+from fundraiser.payments.reconcile import last_run
+from fundraiser.security import public
+from fundraiser.webhooks.catch_up import read_found_late
+from fundraiser.widget.progress import IS_KNOWN
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+blueprint = Blueprint("health", __name__)
+
+_NO_LONGER_OPEN = {LetterState.SENT, LetterState.WITHDRAWN}
+
+
+@blueprint.get("/healthz")
+@public
+def healthz() -> ResponseReturnValue:
+    """The process answers: whoever restarts processes leaves it alone."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/readyz")
+@public
+def readyz() -> ResponseReturnValue:
+    """Whether there is something to serve: all of it, or at least the number."""
+    session = db.session()
+    try:
+        session.execute(select(1))
+    except (OperationalError, NoConnectionError):
+        session.rollback()
+        if request.environ.get(IS_KNOWN):
+            return {"status": "ok", "degraded": "The database is away; the last number is served."}
+        return {"status": "The database is away."}, HTTPStatus.SERVICE_UNAVAILABLE
+    return {"status": "ok"}
+
+
+@blueprint.get("/metrics")
+@public
+def metrics() -> ResponseReturnValue:
+    """The figures for Prometheus; to everybody else there is nothing here."""
+    if not _asks_for_the_operator():
+        raise NotFoundError("There is no page at this address.")
+    return Response(
+        generate_latest(_read_figures(db.session())), content_type=CONTENT_TYPE_PLAIN_0_0_4
+    )
+
+
+def _asks_for_the_operator() -> bool:
+    """By the token; where none is set, from this machine with no proxy between."""
+    token = current_settings().metrics_token
+    if token:
+        sent = request.headers.get("Authorization", "")
+        return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
+    is_passed_on = {"Forwarded", "X-Forwarded-For", "X-Real-Ip"} & set(request.headers.keys())
+    return not is_passed_on and ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - nobody's address
+
+
+def _read_figures(session: Session) -> CollectorRegistry:
+    registry = CollectorRegistry()
+
+    def gauge(name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"fundraiser_{name}", words, labels, registry=registry)
+
+    at = now()
+    balance, machinery = read_balance(session), read_machinery(session)
+    gauge("members", "The number: people who count.").set(balance.members)
+    gauge("ledger_version", "Rows of the ledger.").set(balance.version)
+    looks = gauge("looks", "Customers to look at at Stripe.", "state")
+    looks.labels("due").set(machinery.looks_due)
+    looks.labels("resting").set(machinery.looks_resting)
+    oldest = machinery.oldest_unsettled
+    gauge("oldest_unsettled_event_seconds", "How long the oldest event has waited.").set(
+        (at - oldest).total_seconds() if oldest else 0
+    )
+    drift = gauge("drift", "What should agree and does not: see docs/drift.md.", "kind")
+    for kind, count in count_drift(session).items():
+        drift.labels(kind.value).set(count)
+    gauge("events_found_late", "Events that no webhook brought.").set(read_found_late(session))
+    run = last_run(session)
+    gauge("reconciled_seconds", "Since all that Stripe lists was last compared.").set(
+        (at - run.started_at).total_seconds() if run else -1
+    )
+    letters = gauge("letters", "Letters that are not sent.", "state")
+    for state in LetterState:
+        if state not in _NO_LONGER_OPEN:
+            letters.labels(state.value).set(machinery.letters.get(state, 0))
+    ages = gauge("heartbeat_age_seconds", "Since this part last did work.", "part")
+    for part, beat_at in machinery.heartbeats.items():
+        ages.labels(part).set((at - beat_at).total_seconds())
+    return registry

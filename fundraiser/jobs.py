@@ -1,0 +1,119 @@
+"""The names of the jobs, and hints to the workers.
+
+A job is a look at rows that a sweep also finds, so a hint carries nothing and may be lost: it only
+makes the look come sooner.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from fundraiser.db import Base, now
+
+if TYPE_CHECKING:
+    from fundraiser.config import Settings
+
+log = structlog.get_logger()
+
+_TENTH = 0.1  # seconds: a Redis that is silent holds up the hints' thread no longer
+_PAUSE = 0.02  # seconds in which many hints become one
+_STALE = 10  # seconds after which a sweep has come by and a hint is not worth taking
+
+
+class Job(StrEnum):
+    """What the workers do; ``workers.tasks`` has one task for each."""
+
+    SETTLE = "settle"
+    DELIVER = "deliver"
+    RECOUNT = "recount"
+    CATCH_UP = "catch_up"
+    RECONCILE = "reconcile"
+    PROVE = "prove"
+    BEAT = "beat"
+
+    @property
+    def queue(self) -> str:
+        """Its own queue for what comes in bursts, so that nothing else waits behind it."""
+        return self.value if self in {Job.SETTLE, Job.DELIVER} else "clock"
+
+
+class Heartbeat(Base):
+    """When a part of the machinery last did real work."""
+
+    __tablename__ = "heartbeat"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    beat_at: Mapped[datetime]
+
+
+def beat(session: Session, name: str) -> None:
+    """Note that this part is alive."""
+    statement = insert(Heartbeat).values(name=name, beat_at=now())
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at}
+        )
+    )
+
+
+def hint(session: Session, job: Job) -> None:
+    """Ask for this job as soon as the session's transaction is committed."""
+    session.info.setdefault("hints", set()).add(job.value)
+
+
+class Hints:
+    """Sends hints from a thread of its own, one for many, so that no request waits for Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._celery = Celery("hints", broker=settings.redis_url, set_as_current=False)
+        self._celery.conf.update(
+            task_ignore_result=True,
+            task_serializer="json",
+            accept_content=["json"],
+            broker_transport_options={
+                "socket_timeout": _TENTH,
+                "socket_connect_timeout": _TENTH,
+                "max_retries": 0,
+            },
+        )
+        self._waiting: set[str] = set()
+        self._lock = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def send(self, jobs: set[str]) -> None:
+        """Take the hints and return at once."""
+        with self._lock:
+            self._waiting |= jobs
+            # Begun at the first hint, not at the start: a server may fork in between.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+                self._thread.start()
+            self._lock.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._waiting:
+                    self._lock.wait()
+                jobs, self._waiting = self._waiting, set()
+            for job in jobs:
+                self._send_one(Job(job))
+            time.sleep(_PAUSE)
+
+    def _send_one(self, job: Job) -> None:
+        try:
+            self._celery.send_task(
+                job.value, queue=job.queue, expires=_STALE, retry=False, ignore_result=True
+            )
+        except (OperationalError, OSError) as error:
+            log.warning("hint_lost", job=job, error=type(error).__name__)

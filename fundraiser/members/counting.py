@@ -1,0 +1,81 @@
+"""Counting people: the rule is applied to a person, and the ledger told of a new answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.members import ledger
+from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
+from fundraiser.members.rule import person_counts
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from sqlalchemy.orm import Session
+
+_AT_ONCE = 200
+
+
+def find_or_add_person(session: Session, email: str, *, language: str) -> Member:
+    """The person of this address in any case, locked until the transaction ends."""
+    session.execute(
+        insert(Member)
+        .values(email=email, language=language, created_at=now(), counting=False, turns=0)
+        .on_conflict_do_nothing()
+    )
+    return session.scalars(
+        select(Member).where(func.lower(Member.email) == email.lower()).with_for_update()
+    ).one()
+
+
+def recount(
+    session: Session,
+    member: Member,
+    grace: timedelta,
+    *,
+    cause: Cause,
+    cause_ref: str | None = None,
+    began: datetime | None = None,
+) -> LedgerEntry | None:
+    """Apply the rule to a person whose row is locked; returns the ledger's row if one was due.
+
+    ``began`` is when the person started to count, where the newest payment is not when.
+    """
+    session.flush()
+    memberships = session.scalars(
+        select(Membership).where(Membership.member_id == member.id).order_by(Membership.started_at)
+    ).all()
+    at = now()
+    verdict = person_counts(memberships, at, grace)
+    member.recount_at = verdict.until
+    if verdict.counts == member.counting:
+        return None
+    return ledger.append(
+        session,
+        member,
+        cause=cause,
+        cause_ref=cause_ref,
+        reason=verdict.reason,
+        happened_at=(began if verdict.counts else None) or verdict.since or at,
+    )
+
+
+def recount_due(session: Session, grace: timedelta) -> int:
+    """Count again whom time alone may have changed; returns how many were looked at.
+
+    At most 200, so that each transaction stays short: call until it returns 0.
+    """
+    due = session.scalars(
+        select(Member)
+        .where(Member.recount_at <= now())
+        .order_by(Member.recount_at)
+        .limit(_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for member in due:
+        recount(session, member, grace, cause=Cause.CLOCK)
+    return len(due)

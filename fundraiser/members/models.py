@@ -1,0 +1,239 @@
+"""People, their memberships, and the ledger that is the number."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from fundraiser.db import Base, Currency, Identifier
+
+
+class Source(StrEnum):
+    """Where a membership comes from."""
+
+    STRIPE = "stripe"
+    GIFT = "gift"
+    IMPORT = "import"
+    COMPLIMENTARY = "complimentary"
+
+
+class Status(StrEnum):
+    """What Stripe says of a subscription; memberships from elsewhere are active or canceled."""
+
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    TRIALING = "trialing"
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+class Standing(StrEnum):
+    """What the invoices say of a membership.
+
+    ``paid``: the newest finished invoice is paid (a renewal may be a draft or in process).
+    ``in_process``: the first payment ever is on its way. ``overdue``: the newest finished invoice
+    is not paid, an earlier one was. ``nothing``: nothing was ever paid.
+    """
+
+    PAID = "paid"
+    IN_PROCESS = "in_process"
+    OVERDUE = "overdue"
+    NOTHING = "nothing"
+
+
+class Interval(StrEnum):
+    """How often a membership is paid."""
+
+    MONTH = "month"
+    YEAR = "year"
+
+
+# The words that staff look for a person by; the index and the search must say the same.
+MEMBER_WORDS = (
+    "to_tsvector('simple'::regconfig, "
+    "translate((COALESCE(name, '') || ' ') || COALESCE(email, ''), '@.+-_''’', '       '))"
+)
+
+
+class Member(Base):
+    """A person: one e-mail address in any case, one or more customers at Stripe.
+
+    ``number`` is the order in which people first counted: given once, kept for ever.
+    ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
+    alone may change it; ``turns`` is how many rows of the ledger are this person's.
+    """
+
+    __tablename__ = "member"
+    __table_args__ = (
+        Index("uq_member_email", text("lower(email)"), unique=True),
+        Index("ix_member_recount_at", "recount_at", postgresql_where="recount_at IS NOT NULL"),
+        Index("ix_member_counting", "id", postgresql_where="counting"),
+        Index("ix_member_not_counting", "id", postgresql_where="NOT counting"),
+        Index("ix_member_words", text(MEMBER_WORDS), postgresql_using="gin"),
+    )
+
+    id: Mapped[Identifier]
+    email: Mapped[str | None]
+    name: Mapped[str | None]
+    country: Mapped[str | None]
+    language: Mapped[str]
+    number: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    counting: Mapped[bool] = mapped_column(default=False)
+    turns: Mapped[int] = mapped_column(default=0)
+    recount_at: Mapped[datetime | None]
+    first_counted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+    memberships: Mapped[list[Membership]] = relationship(
+        back_populates="member", order_by="Membership.started_at", lazy="raise"
+    )
+
+
+class Membership(Base):
+    """One reason for a person to count; it carries what the count rule reads.
+
+    ``amount`` is what is paid each ``interval``. ``cancel_at``: it ends then unless somebody
+    changes that. ``grace_from``: the first failed charge of the invoice that is overdue.
+    ``refunded_at`` and ``disputed_at`` speak of its newest payment. ``counts_until``: the end of a
+    gift or of an import's paid-through date. ``reference`` is its name at its source (Stripe's
+    subscription). ``second_to`` names the membership beside which it was one too many.
+    """
+
+    __tablename__ = "membership"
+    __table_args__ = (
+        UniqueConstraint("source", "reference"),
+        CheckConstraint("amount >= 0", name="amount"),
+    )
+
+    id: Mapped[Identifier]
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    source: Mapped[Source]
+    reference: Mapped[str]
+    customer_id: Mapped[str | None]
+    tier: Mapped[str | None]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[Currency]
+    interval: Mapped[Interval | None]
+    status: Mapped[Status]
+    standing: Mapped[Standing]
+    collection_paused: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+    period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]
+    canceled_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    grace_from: Mapped[datetime | None]
+    refunded_at: Mapped[datetime | None]
+    disputed_at: Mapped[datetime | None]
+    counts_until: Mapped[datetime | None]
+    second_to: Mapped[str | None]
+    campaign: Mapped[str | None]
+    ref: Mapped[str | None]
+
+    member: Mapped[Member] = relationship(back_populates="memberships", lazy="raise")
+
+
+class Cause(StrEnum):
+    """What made the ledger look at a person."""
+
+    STRIPE = "stripe"
+    CLOCK = "clock"
+    IMPORT = "import"
+    STAFF = "staff"
+    MERGE = "merge"
+    ERASURE = "erasure"
+    RULE = "rule"
+
+
+class LedgerHead(Base):
+    """The one row whose lock gives each change its place: the newest balance and version."""
+
+    __tablename__ = "ledger_head"
+    __table_args__ = (
+        CheckConstraint("id = 1", name="one_row"),
+        CheckConstraint("balance >= 0", name="balance"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
+    balance: Mapped[int] = mapped_column(BigInteger)
+    numbers_given: Mapped[int] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime]
+
+
+class LedgerEntry(Base):
+    """A person started (+1) or stopped (-1) counting. Rows are never changed: a trigger refuses it.
+
+    ``version`` has no gaps. A person's ``turn`` 1, 3, 5 … are +1 and 2, 4, 6 … are -1, so that the
+    database itself refuses to count a person twice.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        UniqueConstraint("member_id", "turn"),
+        CheckConstraint("change = CASE WHEN mod(turn, 2) = 1 THEN 1 ELSE -1 END", name="change"),
+        CheckConstraint("balance >= 0", name="balance"),
+        CheckConstraint("turn >= 1", name="turn"),
+        Index("ix_ledger_recorded_at", "recorded_at"),
+        Index("ix_ledger_happened_at", "happened_at"),
+    )
+
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"))
+    turn: Mapped[int]
+    change: Mapped[int]
+    balance: Mapped[int] = mapped_column(BigInteger)
+    cause: Mapped[Cause]
+    cause_ref: Mapped[str | None]
+    reason: Mapped[str]
+    rule: Mapped[str]
+    happened_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+
+
+class DriftKind(StrEnum):
+    """What does not agree.
+
+    ``balance``: the head and the ledger's rows. ``ledger``: a person's row and the ledger's rows of
+    the person. ``rule``: the ledger and the rule. ``stripe``: our books and what Stripe says.
+    """
+
+    BALANCE = "balance"
+    LEDGER = "ledger"
+    RULE = "rule"
+    STRIPE = "stripe"
+
+
+class Drift(Base):
+    """Something that should agree and does not: found and shown, never corrected silently.
+
+    ``detail`` is a sentence for whoever looks into it. ``gone_at``: when it was found to agree.
+    """
+
+    __tablename__ = "drift"
+    __table_args__ = (
+        Index(
+            "uq_drift_open",
+            "kind",
+            "member_id",
+            "customer_id",
+            unique=True,
+            postgresql_where="gone_at IS NULL",
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+
+    id: Mapped[Identifier]
+    kind: Mapped[DriftKind]
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    customer_id: Mapped[str | None]
+    detail: Mapped[str]
+    since: Mapped[datetime]
+    gone_at: Mapped[datetime | None]

@@ -1,0 +1,79 @@
+"""Money: integers in a currency's smallest unit, and how people write them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+
+from babel.numbers import format_decimal, get_currency_precision, get_currency_symbol
+
+_LONGEST_AMOUNT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """``amount`` in the smallest unit of ``currency`` (ISO 4217, upper case)."""
+
+    amount: int
+    currency: str
+
+    def __str__(self) -> str:
+        return format_money(self, "en")
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRate:
+    """What a card payment costs: a share in basis points and a fixed part in the smallest unit."""
+
+    basis_points: int
+    fixed: int
+
+
+# Stripe's published standard prices for a domestic card; staff check theirs under "Fees" at Stripe.
+CARD_FEES = {
+    "EUR": FeeRate(150, 25),
+    "GBP": FeeRate(150, 20),
+    "USD": FeeRate(290, 30),
+}
+
+
+def format_money(money: Money, locale: str) -> str:
+    """Write an amount for people: whole units without decimals (£10), others with (£10.50)."""
+    digits = get_currency_precision(money.currency)
+    value = Decimal(money.amount).scaleb(-digits)
+    number = "#,##0" if value == value.to_integral_value() else "#,##0." + "0" * digits
+    # Babel writes GBP for £ in Ukrainian: readers know the sign.
+    sign = f"'{get_currency_symbol(money.currency, locale='en')}'"
+    pattern = f"{number}\xa0{sign}" if locale.startswith("uk") else f"{sign}{number}"
+    return format_decimal(value, format=pattern, locale=locale)
+
+
+def parse_amount(text: str, currency: str) -> int | None:
+    """Read what a person typed ("12", "12.50", "12,50", "1 000") into the smallest unit.
+
+    Returns None where it is not a positive amount of that currency.
+    """
+    cleaned = text.strip().replace("\xa0", "").replace(" ", "").lstrip("€£$₴").replace(",", ".")
+    if not cleaned or len(cleaned) > _LONGEST_AMOUNT or not cleaned.replace(".", "", 1).isdecimal():
+        return None
+    try:
+        smallest = Decimal(cleaned).scaleb(get_currency_precision(currency))
+    except InvalidOperation:
+        return None
+    if smallest != smallest.to_integral_value() or smallest <= 0:
+        return None
+    return int(smallest)
+
+
+def write_amount(money: Money) -> str:
+    """Write an amount as a person would type it: 12 or 12.50."""
+    digits = get_currency_precision(money.currency)
+    value = Decimal(money.amount).scaleb(-digits)
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def fee_to_cover(money: Money) -> int:
+    """How much to add so that, after the card's fee, the newsroom keeps ``money.amount``."""
+    rate = CARD_FEES[money.currency]
+    gross = Decimal(money.amount + rate.fixed) / (1 - Decimal(rate.basis_points) / 10_000)
+    return int(gross.to_integral_value(rounding=ROUND_CEILING)) - money.amount

@@ -1,0 +1,44 @@
+"""What each role may do: the one table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fundraiser.errors import ForbiddenError
+from fundraiser.newsroom.models import Role
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.newsroom.models import Staff
+
+
+class Permission(StrEnum):
+    """What a role may allow beyond looking."""
+
+    SETTLE = "settle"
+    READ_LETTERS = "read_letters"
+    CHANGE_CAMPAIGN = "change_campaign"
+
+
+ALLOWED = {
+    Role.ADMIN: frozenset(Permission),
+    Role.MANAGER: frozenset(Permission),
+    Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_LETTERS}),
+    Role.FINANCE: frozenset[Permission](),
+}
+
+
+def may(staff: Staff, permission: Permission) -> bool:
+    """Whether this person's role allows it."""
+    return permission in ALLOWED[staff.role]
+
+
+def require(staff: Staff, permission: Permission) -> None:
+    """Refuse what the role does not allow.
+
+    Raises:
+        ForbiddenError: the role does not allow it.
+    """
+    if not may(staff, permission):
+        raise ForbiddenError(_("Your account may not do this. Ask an administrator."))

@@ -1,0 +1,160 @@
+"""A reader's choice becomes a Stripe Checkout session."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.models import Interval
+from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
+from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.gateway import Gateway
+
+CONTRIBUTION = "contribution"
+CURRENCIES = tuple(CARD_FEES)
+LEAST = {Interval.MONTH: 200, Interval.YEAR: 2000, None: 200}
+MOST = 1_000_000_00
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the reader chose, already read from the form.
+
+    ``amount`` is an amount of the reader's own (smallest unit), None for the tier's price.
+    ``interval`` None is a one-time contribution, which needs an amount and no tier.
+    """
+
+    campaign: str
+    tier: str | None
+    interval: Interval | None
+    currency: str
+    amount: int | None
+    cover_fee: bool
+    language: str
+    ref: str | None
+    return_url: str | None
+
+
+def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
+    """The tiers on offer, in their order."""
+    return list(
+        session.scalars(
+            select(Tier)
+            .where(Tier.slug.in_(slugs), Tier.retired_at.is_(None))
+            .order_by(Tier.position)
+        )
+    )
+
+
+def price_of(tier: Tier, interval: Interval, currency: str) -> Price | None:
+    """What this tier costs, if it is sold so."""
+    return next((p for p in tier.prices if p.interval == interval and p.currency == currency), None)
+
+
+def begin_checkout(
+    session: Session, gateway: Gateway, choice: Choice, nonce: str, public_url: str
+) -> str:
+    """Open Stripe's hosted page for this choice; returns its address.
+
+    The same nonce with the same choice is the same checkout, however often and however close
+    together it is sent.
+
+    Raises:
+        UnprocessableError: the tier, the currency or the amount can't be paid so.
+        StripeUnavailableError: Stripe does not answer; nothing was taken.
+    """
+    tier, price, amount = _priced(session, choice)
+    if tier.product_id is None or (price and price.stripe_id is None):
+        raise UnavailableError(
+            _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
+        )
+    fee = fee_to_cover(Money(amount, choice.currency)) if choice.cover_fee else 0
+    key = hashlib.sha256(repr((nonce, astuple(choice))).encode()).hexdigest()
+    session.execute(
+        insert(Checkout)
+        .values(
+            id=uuid.uuid4(),
+            key=key,
+            kind=CheckoutKind.MEMBERSHIP if choice.interval else CheckoutKind.CONTRIBUTION,
+            campaign=choice.campaign,
+            tier=choice.tier,
+            interval=choice.interval,
+            currency=choice.currency,
+            amount=amount + fee,
+            fee=fee,
+            language=choice.language,
+            ref=choice.ref,
+            return_url=choice.return_url,
+            created_at=now(),
+        )
+        .on_conflict_do_nothing(index_elements=[Checkout.key])
+    )
+    checkout = session.scalars(select(Checkout).where(Checkout.key == key).with_for_update()).one()
+    if checkout.session_url is None:
+        checkout.session_id, checkout.session_url = gateway.create_session(
+            checkout,
+            product_id=tier.product_id,
+            price_id=price.stripe_id if price and not fee else None,
+            success_url=f"{public_url}/join/thanks?session_id={{CHECKOUT_SESSION_ID}}",
+            cancel_url=f"{public_url}/join?canceled={checkout.id.hex}",
+        )
+    return checkout.session_url
+
+
+def find_checkout(session: Session, session_id: str) -> Checkout:
+    """Our checkout behind a Stripe Checkout session.
+
+    Raises:
+        NotFoundError: the session is not one of ours.
+    """
+    checkout = session.scalars(select(Checkout).where(Checkout.session_id == session_id)).first()
+    if checkout is None:
+        raise NotFoundError(_("There is no payment of ours at this address."))
+    return checkout
+
+
+def _priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
+    """The tier, its price where that is what is paid, and the amount before fees."""
+    if choice.currency not in CURRENCIES:
+        raise UnprocessableError(
+            _("Choose a currency: %(currencies)s.", currencies=", ".join(CURRENCIES)),
+            field="currency",
+        )
+    slug = CONTRIBUTION if choice.interval is None else choice.tier
+    tier = session.get(Tier, slug) if slug else None
+    if tier is None or tier.retired_at or (choice.interval and slug == CONTRIBUTION):
+        raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
+    price = price_of(tier, choice.interval, choice.currency) if choice.interval else None
+    if choice.amount is None and price is None:
+        raise UnprocessableError(_("Enter an amount."), field="amount")
+    if price and choice.amount in {None, price.amount}:
+        return tier, price, price.amount
+    return tier, None, _own_amount(choice)
+
+
+def _own_amount(choice: Choice) -> int:
+    amount = choice.amount or 0
+    if amount < LEAST[choice.interval]:
+        least = format_money(Money(LEAST[choice.interval], choice.currency), choice.language)
+        raise UnprocessableError(
+            _("The amount must be %(least)s or more.", least=least), field="amount"
+        )
+    if amount > MOST:
+        most = format_money(Money(MOST, choice.currency), choice.language)
+        raise UnprocessableError(
+            _("The amount must be %(most)s or less. Write to us to give more.", most=most),
+            field="amount",
+        )
+    return amount

@@ -1,0 +1,116 @@
+"""What Stripe says, as plain facts: what the gateway hands on, and nothing of Stripe's SDK."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """``cancel_at`` is set wherever it will end, be it by date or at the period's end."""
+
+    id: str
+    customer_id: str
+    status: str
+    product_id: str
+    amount: int
+    currency: str
+    interval: str
+    collection_paused: bool
+    started_at: datetime
+    period_end: datetime
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """``intents`` are the payment intents that try to pay it."""
+
+    id: str
+    subscription_id: str | None
+    status: str
+    amount: int
+    attempted: bool
+    created_at: datetime
+    paid_at: datetime | None
+    intents: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """``refunded_at`` is when it was refunded whole; ``dispute`` the newest dispute's status."""
+
+    id: str
+    intent_id: str | None
+    status: str
+    amount: int
+    refunded: int
+    currency: str
+    created_at: datetime
+    refunded_at: datetime | None
+    dispute: str | None
+    disputed_at: datetime | None
+    failure: str | None
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerState:
+    """All that a settlement looks at, newest first; fetched after the customer's lock was taken."""
+
+    id: str
+    deleted: bool
+    email: str | None
+    name: str | None
+    country: str | None
+    subscriptions: tuple[Subscription, ...]
+    invoices: tuple[Invoice, ...]
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What became of a Checkout session; ``status`` is open, complete or expired."""
+
+    id: str
+    status: str
+    customer_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """An event that said who to look at: a customer, or a charge whose customer is to be found."""
+
+    id: str
+    type: str
+    livemode: bool
+    created_at: datetime
+    customer_id: str | None
+    charge_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeNews:
+    """What a list of refunds or disputes says of a charge; None where that list does not say it."""
+
+    charge_id: str
+    customer_id: str | None
+    refunded: int | None
+    dispute: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Fact]):
+    """A page of one of Stripe's lists, newest first; ``next`` is where the next page begins."""
+
+    facts: tuple[Fact, ...]
+    next: str | None

@@ -1,0 +1,454 @@
+"""The only speaker to Stripe: calls in, plain facts out.
+
+Facts of the API: version 2026-08-26.dahlia. A subscription's period is on its items; a charge names
+no invoice, so that the two meet by their payment intent; a dispute names no customer.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import stripe
+from flask import current_app
+
+from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError
+from fundraiser.payments.budget import Budget
+from fundraiser.payments.facts import (
+    Charge,
+    ChargeNews,
+    CustomerState,
+    Fact,
+    Invoice,
+    Knock,
+    Page,
+    SessionState,
+    Subscription,
+)
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from fundraiser.payments.models import Checkout, Price, Tier
+
+API_VERSION = "2026-08-26.dahlia"
+CHECKOUT_KEY = "fundraiser_checkout"
+SECOND_KEY = "fundraiser_second_to"
+_CONNECT, _READ, _READ_PROMPTLY = 3.0, 15.0, 8.0  # seconds
+_PAGE = 100
+
+
+class StripeUnavailableError(UnavailableError):
+    """Stripe does not answer, or asks us to come back later."""
+
+
+class ForgedWebhookError(BadRequestError):
+    """The body was not signed with one of our secrets, or too long ago."""
+
+
+class Gateway:
+    """Stripe, as this service needs it."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._secrets = settings.stripe_webhook_secrets
+        self._budget = Budget(database.engine, settings.stripe_calls_per_second)
+        self._client = _client(settings, retries=2, read=_READ)
+        # A reader waits for these: better told to try again than kept for a minute.
+        self._prompt = _client(settings, retries=0, read=_READ_PROMPTLY)
+
+    # What a settlement looks at
+
+    def fetch_customer(self, customer_id: str) -> CustomerState:
+        """Fetch a customer's state: four calls, and one for each charge that was disputed.
+
+        Raises:
+            NotFoundError: Stripe knows no such customer.
+            StripeUnavailableError: Stripe does not answer.
+        """
+        v1 = self._client.v1
+        with self._call("customers"):
+            customer = v1.customers.retrieve(customer_id)
+        with self._call("subscriptions"):
+            subscriptions = v1.subscriptions.list(
+                {"customer": customer_id, "status": "all", "limit": _PAGE}
+            )
+        with self._call("invoices"):
+            invoices = v1.invoices.list(
+                {"customer": customer_id, "limit": _PAGE, "expand": ["data.payments"]}
+            )
+        with self._call("charges"):
+            charges = v1.charges.list(
+                {"customer": customer_id, "limit": _PAGE, "expand": ["data.refunds"]}
+            )
+        deleted = bool(getattr(customer, "deleted", False))
+        address = None if deleted else customer.address
+        return CustomerState(
+            id=customer_id,
+            deleted=deleted,
+            email=None if deleted else customer.email,
+            name=None if deleted else customer.name,
+            country=address.country if address else None,
+            subscriptions=tuple(
+                _subscription(found) for found in subscriptions.auto_paging_iter() if found["items"]
+            ),
+            invoices=tuple(_invoice(found) for found in invoices.data),
+            charges=tuple(self._charge(found) for found in charges.data),
+        )
+
+    def customer_of_charge(self, charge_id: str) -> str | None:
+        """Whose charge this is."""
+        with self._call("charges"):
+            return _id(self._client.v1.charges.retrieve(charge_id).customer)
+
+    def _charge(self, charge: stripe.Charge) -> Charge:
+        dispute: stripe.Dispute | None = None
+        if charge.disputed:
+            with self._call("disputes"):
+                disputes = self._client.v1.disputes.list({"charge": charge.id, "limit": 1})
+            dispute = disputes.data[0] if disputes.data else None
+        refunds = charge.refunds.data if charge.refunds else []
+        return Charge(
+            id=charge.id,
+            intent_id=_id(charge.payment_intent),
+            status=charge.status,
+            amount=charge.amount,
+            refunded=charge.amount_refunded,
+            currency=charge.currency.upper(),
+            created_at=_time(charge.created),
+            refunded_at=_time(max((refund.created for refund in refunds), default=charge.created))
+            if charge.refunded
+            else None,
+            dispute=dispute.status if dispute else None,
+            disputed_at=_time(dispute.created) if dispute else None,
+            failure=charge.failure_code,
+            metadata=_plain(charge.metadata),
+        )
+
+    # What reconciliation looks through, a page of 100 at a time
+
+    def list_subscriptions(self, after: str | None) -> Page[Subscription]:
+        """All subscriptions of the account, in whatever state, of whatever product."""
+        with self._call("subscriptions"):
+            found = self._client.v1.subscriptions.list(
+                cast("Any", {"status": "all", "limit": _PAGE, **_after(after)})
+            )
+        return _page(found, [_subscription(one) for one in found.data if one["items"]])
+
+    def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:
+        """The charges behind all refunds made since then."""
+        with self._call("refunds"):
+            found = self._client.v1.refunds.list(
+                cast("Any", {"expand": ["data.charge"], **_since(since), **_after(after)})
+            )
+        charges = [cast("stripe.Charge", one.charge) for one in found.data if one.charge]
+        return _page(
+            found,
+            [ChargeNews(c.id, _id(c.customer), c.amount_refunded, None) for c in charges],
+        )
+
+    def list_disputes(self, since: datetime, after: str | None) -> Page[ChargeNews]:
+        """The charges behind all disputes opened since then."""
+        with self._call("disputes"):
+            found = self._client.v1.disputes.list(
+                cast("Any", {"expand": ["data.charge"], **_since(since), **_after(after)})
+            )
+        return _page(
+            found,
+            [
+                ChargeNews(
+                    _id(one.charge) or "",
+                    _id(cast("stripe.Charge", one.charge).customer),
+                    None,
+                    one.status,
+                )
+                for one in found.data
+            ],
+        )
+
+    def list_events(self, since: datetime, after: str | None) -> Page[Knock]:
+        """The events since then, of every type: Stripe keeps them for 30 days."""
+        with self._call("events"):
+            found = self._client.v1.events.list(cast("Any", {**_since(since), **_after(after)}))
+        return _page(found, [_knock(one.to_dict()) for one in found.data])
+
+    def check_product(self, product_id: str) -> None:
+        """Raise ``NotFoundError`` where Stripe has no such product."""
+        with self._call("products"):
+            self._client.v1.products.retrieve(product_id)
+
+    # Joining
+
+    def create_session(
+        self,
+        checkout: Checkout,
+        *,
+        product_id: str,
+        price_id: str | None,
+        success_url: str,
+        cancel_url: str,
+    ) -> tuple[str, str]:
+        """Make a Checkout session; returns its id and the hosted page's address.
+
+        ``price_id`` is None for an amount of the reader's own: it is priced inline on the product.
+        """
+        metadata = {CHECKOUT_KEY: checkout.id.hex}
+        item: dict[str, Any] = {"quantity": 1}
+        if price_id:
+            item["price"] = price_id
+        else:
+            item["price_data"] = {
+                "currency": checkout.currency.lower(),
+                "product": product_id,
+                "unit_amount": checkout.amount,
+            }
+            if checkout.interval:
+                item["price_data"]["recurring"] = {"interval": checkout.interval.value}
+        params: dict[str, Any] = {
+            "mode": "subscription" if checkout.interval else "payment",
+            "line_items": [item],
+            "client_reference_id": checkout.id.hex,
+            "metadata": metadata,
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "locale": "auto",
+        }
+        if checkout.interval:
+            params["subscription_data"] = {"metadata": metadata}
+        else:
+            params["customer_creation"] = "always"
+            params["submit_type"] = "donate"
+            params["payment_intent_data"] = {"metadata": metadata}
+        with self._call("checkout"):
+            made = self._prompt.v1.checkout.sessions.create(
+                cast("Any", params), {"idempotency_key": f"checkout-{checkout.key}"}
+            )
+        if made.url is None:
+            raise StripeUnavailableError(_("The payment page could not be opened. Try again."))
+        return made.id, made.url
+
+    def fetch_session(self, session_id: str) -> SessionState:
+        """Look at a Checkout session.
+
+        Raises:
+            NotFoundError: Stripe knows no such session.
+        """
+        with self._call("checkout"):
+            found = self._prompt.v1.checkout.sessions.retrieve(session_id)
+        return SessionState(found.id, found.status or "open", _id(found.customer))
+
+    # A second membership of one person
+
+    def mark_second(self, subscription_id: str, first: str) -> None:
+        """Write at Stripe, before anything else, that this subscription is a second one."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.update(subscription_id, {"metadata": {SECOND_KEY: first}})
+
+    def cancel(self, subscription_id: str) -> None:
+        """End a subscription now, with nothing more invoiced."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.cancel(
+                subscription_id, {"invoice_now": False, "prorate": False}
+            )
+
+    def refund(self, charge_id: str) -> None:
+        """Give a charge back whole; asked twice, it is refunded once."""
+        with self._call("refunds"):
+            self._client.v1.refunds.create(
+                {"charge": charge_id, "reason": "duplicate"},
+                {"idempotency_key": f"refund-{charge_id}"},
+            )
+
+    # Products and prices
+
+    def make_product(self, tier: Tier) -> str:
+        """Make a tier's product; returns its id. Asked twice, it is made once."""
+        with self._call("products"):
+            return self._client.v1.products.create(
+                {
+                    "id": f"fundraiser_{tier.slug}",
+                    "name": tier.names["en"],
+                    "metadata": {"fundraiser_tier": tier.slug},
+                },
+                {"idempotency_key": f"product-{tier.slug}"},
+            ).id
+
+    def make_price(self, price: Price, product_id: str) -> str:
+        """Make a price on a tier's product; returns its id."""
+        lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
+        with self._call("prices"):
+            return self._client.v1.prices.create(
+                {
+                    "product": product_id,
+                    "currency": price.currency.lower(),
+                    "unit_amount": price.amount,
+                    "recurring": {"interval": price.interval.value},
+                    "lookup_key": lookup,
+                    "transfer_lookup_key": True,
+                },
+                {"idempotency_key": f"price-{lookup}-{price.amount}"},
+            ).id
+
+    def check_key(self) -> None:
+        """Ask Stripe for something small.
+
+        Raises:
+            StripeUnavailableError: Stripe does not answer, or refuses the key; it says which.
+        """
+        try:
+            with self._call("products"):
+                self._client.v1.products.list({"limit": 1})
+        except (stripe.AuthenticationError, stripe.PermissionError) as error:
+            raise StripeUnavailableError("Stripe refuses STRIPE_API_KEY.") from error
+
+    # Webhooks
+
+    def read_webhook(self, body: bytes, signature: str) -> Knock:
+        """Verify a webhook's raw bytes with each of our secrets, and read who it speaks of.
+
+        Raises:
+            ForgedWebhookError: no secret fits, it was signed over 5 minutes ago, or is no event.
+        """
+        for secret in self._secrets:
+            with suppress(stripe.SignatureVerificationError, UnicodeDecodeError):
+                stripe.WebhookSignature.verify_header(
+                    body.decode(), signature, secret, stripe.Webhook.DEFAULT_TOLERANCE
+                )
+                return _read_knock(body)
+        raise ForgedWebhookError("The signature does not fit this body, or it is too old.")
+
+    @contextmanager
+    def _call(self, endpoint: str) -> Iterator[None]:
+        """Wait for the budget, and translate Stripe's errors into ours."""
+        self._budget.wait(endpoint)
+        try:
+            yield
+        except stripe.InvalidRequestError as error:
+            # A list's cursor that is gone is a 400 with the same code.
+            if error.code == "resource_missing" or error.http_status == HTTPStatus.NOT_FOUND:
+                raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
+            raise
+        except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
+            raise StripeUnavailableError(
+                _("The payment service does not answer. Nothing was taken. Try again in a minute.")
+            ) from error
+
+
+def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeClient:
+    return stripe.StripeClient(
+        settings.stripe_api_key,
+        stripe_version=API_VERSION,
+        max_network_retries=retries,
+        http_client=stripe.RequestsClient(timeout=(_CONNECT, read)),
+        base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
+    )
+
+
+def current_gateway() -> Gateway:
+    """The gateway of the app that handles this request or task."""
+    return cast("Gateway", current_app.extensions["gateway"])
+
+
+def checkout_id(metadata: dict[str, str]) -> UUID | None:
+    """Our own checkout's id, where the object came from one."""
+    try:
+        return UUID(hex=metadata[CHECKOUT_KEY])
+    except (KeyError, ValueError):
+        return None
+
+
+def _subscription(found: stripe.Subscription) -> Subscription:
+    item = found["items"].data[0]
+    price = item.price
+    period_end = _time(item.current_period_end)
+    return Subscription(
+        id=found.id,
+        customer_id=_id(found.customer) or "",
+        status=found.status,
+        product_id=_id(price.product) or "",
+        amount=(price.unit_amount or 0) * (item.quantity or 1),
+        currency=found.currency.upper(),
+        interval=price.recurring.interval if price.recurring else "month",
+        collection_paused=found.pause_collection is not None,
+        started_at=_time(found.start_date),
+        period_end=period_end,
+        cancel_at=_maybe(found.cancel_at) or (period_end if found.cancel_at_period_end else None),
+        canceled_at=_maybe(found.canceled_at),
+        ended_at=_maybe(found.ended_at),
+        metadata=_plain(found.metadata),
+    )
+
+
+def _invoice(found: stripe.Invoice) -> Invoice:
+    details = found.parent.subscription_details if found.parent else None
+    payments = found.payments.data if found.payments else []
+    return Invoice(
+        id=found.id,
+        subscription_id=_id(details.subscription) if details else None,
+        status=found.status or "draft",
+        amount=found.total,
+        attempted=found.attempted,
+        created_at=_time(found.created),
+        paid_at=_maybe(found.status_transitions.paid_at),
+        intents=frozenset(
+            intent for payment in payments if (intent := _id(payment.payment.payment_intent))
+        ),
+    )
+
+
+def _read_knock(body: bytes) -> Knock:
+    try:
+        return _knock(json.loads(body))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ForgedWebhookError("The body is signed, but it is not an event.") from error
+
+
+def _knock(event: dict[str, Any]) -> Knock:
+    subject = event["data"]["object"]
+    kind = subject["object"]
+    customer = subject["id"] if kind == "customer" else _id(subject.get("customer"))
+    charge = _id(subject.get("charge")) if kind in {"dispute", "refund"} else None
+    return Knock(
+        id=event["id"],
+        type=event["type"],
+        livemode=event["livemode"],
+        created_at=_time(event["created"]),
+        customer_id=customer,
+        charge_id=None if customer else charge,
+    )
+
+
+def _page(found: stripe.ListObject[Any], facts: list[Fact]) -> Page[Fact]:
+    return Page(tuple(facts), found.data[-1].id if found.has_more and found.data else None)
+
+
+def _since(since: datetime) -> dict[str, Any]:
+    return {"limit": _PAGE, "created": {"gte": int(since.timestamp())}}
+
+
+def _after(after: str | None) -> dict[str, str]:
+    return {"starting_after": after} if after else {}
+
+
+def _id(value: Any) -> str | None:  # noqa: ANN401 - Stripe gives an id, an object or nothing
+    if value is None or isinstance(value, str):
+        return value
+    return cast("str", value["id"])
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _maybe(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _time(seconds)
+
+
+def _plain(metadata: Any) -> dict[str, str]:  # noqa: ANN401 - untyped in the SDK
+    return dict(metadata.to_dict()) if metadata else {}

@@ -1,0 +1,237 @@
+"""What is on offer, who pays, what was paid, and the customers to look at."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from fundraiser.db import Base, Currency, Identifier, now
+from fundraiser.members.models import Interval
+
+
+class Tier(Base):
+    """A kind of membership on offer. Each has one product at Stripe, made by the application.
+
+    ``names`` and ``descriptions`` are by language. ``perks`` hold one line each.
+    """
+
+    __tablename__ = "tier"
+
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    names: Mapped[dict[str, str]]
+    descriptions: Mapped[dict[str, str]]
+    product_id: Mapped[str | None] = mapped_column(unique=True)
+    retired_at: Mapped[datetime | None]
+
+    prices: Mapped[list[Price]] = relationship(
+        back_populates="tier", order_by="Price.currency, Price.amount", lazy="selectin"
+    )
+
+
+class AdoptedProduct(Base):
+    """A product made before us whose subscriptions are of this tier; nobody joins by it any more.
+
+    Who began to pay for it before ``adopted_at`` did not join through us.
+    """
+
+    __tablename__ = "adopted_product"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"))
+    adopted_at: Mapped[datetime]
+
+
+class Price(Base):
+    """What a tier costs in a currency and an interval; ``stripe_id`` once it is made at Stripe."""
+
+    __tablename__ = "price"
+    __table_args__ = (
+        UniqueConstraint("tier_slug", "interval", "currency"),
+        CheckConstraint("amount > 0", name="amount"),
+    )
+
+    id: Mapped[Identifier]
+    tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"))
+    interval: Mapped[Interval]
+    currency: Mapped[Currency]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)
+
+    tier: Mapped[Tier] = relationship(back_populates="prices", lazy="raise")
+
+
+class CheckoutKind(StrEnum):
+    """What a reader wanted to begin."""
+
+    MEMBERSHIP = "membership"
+    CONTRIBUTION = "contribution"
+
+
+class Checkout(Base):
+    """One click on the join page's button, and the Stripe Checkout session made for it.
+
+    ``key`` is made of the form's nonce and its choices: the same form sent twice is one checkout.
+    ``amount`` is the whole sum, with ``fee`` of it added to cover the card's fee. ``member_id`` and
+    ``reference`` (the subscription or the charge) are what came of it, once that is settled.
+    """
+
+    __tablename__ = "checkout"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("fee >= 0 AND fee < amount", name="fee"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    session_id: Mapped[str | None] = mapped_column(unique=True)
+    session_url: Mapped[str | None]
+    kind: Mapped[CheckoutKind]
+    campaign: Mapped[str]
+    tier: Mapped[str | None]
+    interval: Mapped[Interval | None]
+    currency: Mapped[Currency]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    fee: Mapped[int] = mapped_column(BigInteger, default=0)
+    language: Mapped[str]
+    ref: Mapped[str | None]
+    return_url: Mapped[str | None]
+    created_at: Mapped[datetime]
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    reference: Mapped[str | None]
+
+
+class Customer(Base):
+    """A customer at Stripe and the person behind it; several may be one person."""
+
+    __tablename__ = "customer"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    email: Mapped[str]
+    deleted: Mapped[bool] = mapped_column(default=False)
+    settled_at: Mapped[datetime]
+
+
+class PaymentStatus(StrEnum):
+    """What Stripe says of a charge."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+class Payment(Base):
+    """One charge at Stripe, for a membership or as a one-time contribution."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        Index(
+            "ix_payment_contribution",
+            "paid_at",
+            "id",
+            postgresql_where="kind = 'contribution'",
+        ),
+    )
+
+    id: Mapped[Identifier]
+    charge_id: Mapped[str] = mapped_column(unique=True)
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    customer_id: Mapped[str]
+    kind: Mapped[CheckoutKind]
+    subscription_id: Mapped[str | None] = mapped_column(index=True)
+    campaign: Mapped[str | None]
+    status: Mapped[PaymentStatus]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    refunded: Mapped[int] = mapped_column(BigInteger, default=0)
+    currency: Mapped[Currency]
+    dispute: Mapped[str | None]
+    failure: Mapped[str | None]
+    paid_at: Mapped[datetime]
+
+
+class Look(Base):
+    """A customer to look at: a row is added for each reason and gone once the customer is settled.
+
+    ``charge_id`` stands in until it is known whose it is (a dispute names no customer). ``due_at``
+    is null when the last attempt failed: the customer rests with ``error`` until staff settle it
+    again.
+    """
+
+    __tablename__ = "look"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(customer_id, charge_id) = 1", name="target"),
+        Index("ix_look_due_at", "due_at", postgresql_where="due_at IS NOT NULL"),
+    )
+
+    id: Mapped[Identifier]
+    customer_id: Mapped[str | None] = mapped_column(index=True)
+    charge_id: Mapped[str | None] = mapped_column(index=True)
+    event_id: Mapped[str | None]
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+    @classmethod
+    def now(
+        cls,
+        *,
+        customer_id: str | None = None,
+        charge_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Look:
+        """A reason to look at this customer, or at the customer of this charge, at once."""
+        at = now()
+        return cls(
+            customer_id=customer_id,
+            charge_id=charge_id,
+            event_id=event_id,
+            due_at=at,
+            created_at=at,
+        )
+
+
+class Stage(StrEnum):
+    """What a reconciliation looks through, in this order."""
+
+    SUBSCRIPTIONS = "subscriptions"
+    REFUNDS = "refunds"
+    DISPUTES = "disputes"
+    DONE = "done"
+
+
+class Reconciliation(Base):
+    """A run through all that Stripe lists; ``cursor`` is where it goes on after an interruption.
+
+    ``differing`` is how many customers were not as Stripe has them. ``members_listed`` is how many
+    people count by Stripe's listing, with those whose membership comes from elsewhere.
+    """
+
+    __tablename__ = "reconciliation"
+
+    id: Mapped[Identifier]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    stage: Mapped[Stage]
+    cursor: Mapped[str | None]
+    looked_at: Mapped[int] = mapped_column(default=0)
+    differing: Mapped[int] = mapped_column(default=0)
+    members_listed: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ListedSubscription(Base):
+    """What Stripe's listing said of a subscription in the newest run."""
+
+    __tablename__ = "listed_subscription"
+
+    run_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("reconciliation.id"), primary_key=True
+    )
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[str]
+    counts: Mapped[bool]

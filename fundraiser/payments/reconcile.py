@@ -1,0 +1,392 @@
+"""Reconciliation: all that Stripe lists is compared with our books, and who differs is looked at.
+
+A run goes through Stripe's lists a page a transaction, and goes on where it was interrupted. It
+repairs nothing itself: whoever differs is settled like after any event, and stays noted as drift
+until both sides are seen to agree.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import lock, now
+from fundraiser.errors import NotFoundError
+from fundraiser.jobs import Job, hint
+from fundraiser.members.models import Drift, DriftKind, Membership, Source, Status
+from fundraiser.members.proof import Finding, note_drift
+from fundraiser.members.rule import membership_counts
+from fundraiser.payments.catalogue import our_products
+from fundraiser.payments.models import (
+    Customer,
+    ListedSubscription,
+    Look,
+    Payment,
+    Reconciliation,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.catalogue import OurProduct
+    from fundraiser.payments.facts import ChargeNews, CustomerState, Subscription
+    from fundraiser.payments.gateway import Gateway
+
+Differences = dict[str, list[str]]  # what differs, a sentence each, by customer
+
+_COMPARED = (
+    *("status", "amount", "currency", "interval", "collection_paused"),
+    *("period_end", "cancel_at", "ended_at"),
+)
+_ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+# A refund may fail a month after it was made, and a bank decide a dispute half a year after.
+_REFUND_MOVES_FOR, _DISPUTE_MOVES_FOR = timedelta(days=35), timedelta(days=190)
+_FEW = 100  # customers to look at once more, one by one
+_NIGHT = range(3, 5)  # o'clock, where the newsroom is
+_ONCE_A_NIGHT, _LONGEST_WAIT = timedelta(hours=12), timedelta(hours=36)
+
+
+def begin(session: Session) -> Reconciliation:
+    """Begin a run, or go on with the one that was interrupted."""
+    lock(session, "reconciliation", "begin")
+    return session.scalars(_unfinished()).first() or _new_run(session)
+
+
+def begin_if_due(session: Session, zone: ZoneInfo) -> None:
+    """Begin the nightly run: at night, or whenever it is overdue."""
+    last = session.scalar(select(func.max(Reconciliation.started_at)))
+    at = now()
+    is_night = at.astimezone(zone).hour in _NIGHT
+    if (is_night and (last is None or at - last > _ONCE_A_NIGHT)) or (
+        last is not None and at - last > _LONGEST_WAIT
+    ):
+        begin(session)
+
+
+def take_step(session: Session, gateway: Gateway, grace: timedelta) -> Reconciliation | None:
+    """Look through the next page of the run, and keep what differs; None if nothing is to be done.
+
+    Another worker's step is not waited for.
+    """
+    run = session.scalars(_unfinished().with_for_update(skip_locked=True)).first()
+    if run is None:
+        return None
+    run.differing += _keep(session, look_through(session, gateway, grace, run))
+    return run
+
+
+def compare_all(
+    session: Session, gateway: Gateway, grace: timedelta, seen: Callable[[int], None]
+) -> tuple[Reconciliation, Differences]:
+    """Compare everything, keeping nothing: the run is for reading, its transaction to be undone.
+
+    ``seen`` is told of each page how much was on it.
+    """
+    run = _new_run(session)
+    differences: Differences = {}
+    while run.stage is not Stage.DONE:
+        before = run.looked_at
+        _add(differences, look_through(session, gateway, grace, run))
+        seen(run.looked_at - before)
+    if len(differences) <= _FEW:
+        # What changed while we read the listing is no difference.
+        again = {name: still_differs(session, gateway, name) for name in differences}
+        differences = {name: details for name, details in again.items() if details}
+    session.rollback()
+    return run, differences
+
+
+def look_through(
+    session: Session, gateway: Gateway, grace: timedelta, run: Reconciliation
+) -> Differences:
+    """Compare the next page of Stripe's lists with our books; changes nothing but the run."""
+    try:
+        match run.stage:
+            case Stage.SUBSCRIPTIONS:
+                subscriptions = gateway.list_subscriptions(run.cursor)
+                differences = _compare_listed(session, grace, run, subscriptions.facts)
+                count, following = len(subscriptions.facts), subscriptions.next
+            case Stage.REFUNDS:
+                news = gateway.list_refunds(_since(session, run, _REFUND_MOVES_FOR), run.cursor)
+                differences = _compare_news(session, news.facts)
+                count, following = len(news.facts), news.next
+            case _:
+                news = gateway.list_disputes(_since(session, run, _DISPUTE_MOVES_FOR), run.cursor)
+                differences = _compare_news(session, news.facts)
+                count, following = len(news.facts), news.next
+    except NotFoundError:  # what the cursor named is gone from the list: look through it anew
+        run.cursor = None
+        return {}
+    run.looked_at += count
+    run.cursor = following
+    if following is None:
+        if run.stage is Stage.SUBSCRIPTIONS:
+            _add(differences, _not_listed(session, run))
+        _end_stage(session, grace, run)
+    return differences
+
+
+def still_differs(session: Session, gateway: Gateway, customer_id: str) -> list[str]:
+    """Compare all that Stripe says of one customer with our books."""
+    products = our_products(session)
+    try:
+        state: CustomerState | None = gateway.fetch_customer(customer_id)
+    except NotFoundError:
+        state = None
+    listed = [
+        found for found in (state.subscriptions if state else ()) if found.product_id in products
+    ]
+    rows = _memberships(session, Membership.customer_id == customer_id)
+    details = [
+        detail
+        for found in listed
+        if (detail := _difference(found, products[found.product_id], rows.pop(found.id, None)))
+    ]
+    details += [
+        f"{name} is running in our books and not known to Stripe."
+        for name, row in rows.items()
+        if row.status not in _ENDED
+    ]
+    payments = _payments(session, (charge.id for charge in (state.charges if state else ())))
+    for charge in state.charges if state else ():
+        details += _charge_difference(
+            payments.get(charge.id), charge.id, charge.refunded, charge.dispute
+        )
+    return details
+
+
+def recheck_next(session: Session, gateway: Gateway, after: int) -> int | None:
+    """See whether a customer that differed agrees now; returns the row's id, None after the last.
+
+    Who still waits to be settled is left for later.
+    """
+    waiting = select(Look.id).where(Look.customer_id == Drift.customer_id)
+    drift = session.scalars(
+        select(Drift)
+        .where(
+            Drift.kind == DriftKind.STRIPE,
+            Drift.gone_at.is_(None),
+            Drift.id > after,
+            ~waiting.exists(),
+        )
+        .order_by(Drift.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if drift is None:
+        return None
+    if drift.customer_id is not None:
+        details = still_differs(session, gateway, drift.customer_id)
+        if details:
+            drift.detail = " ".join(details)
+        else:
+            drift.gone_at = now()
+    return drift.id
+
+
+def last_run(session: Session) -> Reconciliation | None:
+    """The newest run that went through all of Stripe's lists."""
+    return session.scalars(
+        select(Reconciliation)
+        .where(Reconciliation.finished_at.is_not(None))
+        .order_by(Reconciliation.id.desc())
+        .limit(1)
+    ).first()
+
+
+def _keep(session: Session, differences: Differences) -> int:
+    """Note who differs, to be looked at; returns how many. Who waits already is on the way."""
+    waiting = select(Look.customer_id).where(
+        Look.customer_id.in_(differences), Look.due_at.is_not(None)
+    )
+    for customer_id in session.scalars(waiting.distinct()):
+        differences.pop(customer_id or "")
+    people = dict(
+        session.execute(
+            select(Customer.id, Customer.member_id).where(Customer.id.in_(differences))
+        ).all()
+    )
+    for customer_id, details in differences.items():
+        session.add(Look.now(customer_id=customer_id))
+        found = Finding(DriftKind.STRIPE, people.get(customer_id), " ".join(details))
+        note_drift(session, found, customer_id)
+    hint(session, Job.SETTLE)
+    return len(differences)
+
+
+def _compare_listed(
+    session: Session, grace: timedelta, run: Reconciliation, page: Sequence[Subscription]
+) -> Differences:
+    products = our_products(session)
+    ours = [found for found in page if found.product_id in products]
+    rows = _memberships(session, Membership.reference.in_([found.id for found in ours]))
+    differences: Differences = {}
+    listed = []
+    at = now()
+    for found in ours:
+        row = rows.get(found.id)
+        detail = _difference(found, products[found.product_id], row)
+        if detail or row is None:
+            _add(differences, {found.customer_id: [detail]})
+            # As far as a listing alone tells: it names neither refunds nor disputes.
+            counts = (
+                found.status in {Status.ACTIVE, Status.PAST_DUE}
+                and found.amount > 0
+                and not found.collection_paused
+            )
+        else:
+            counts = membership_counts(row, at, grace).counts
+        listed.append(
+            {
+                "run_id": run.id,
+                "subscription_id": found.id,
+                "customer_id": found.customer_id,
+                "counts": counts,
+            }
+        )
+    if listed:
+        session.execute(insert(ListedSubscription).on_conflict_do_nothing(), listed)
+    return differences
+
+
+def _difference(found: Subscription, product: OurProduct, row: Membership | None) -> str:
+    """In words what of a subscription is not in our books as Stripe has it; empty if all is."""
+    if row is None:
+        return f"{found.id} is {found.status} at Stripe and not in our books."
+    differing = [name for name in _COMPARED if getattr(found, name) != getattr(row, name)]
+    words = [
+        f"{name} is {_word(getattr(found, name))} at Stripe, {_word(getattr(row, name))} here"
+        for name in differing
+    ]
+    if product.tier != row.tier:
+        words.append(f"tier is {product.tier} by its product, {row.tier} here")
+    return f"{found.id}: {'; '.join(words)}." if words else ""
+
+
+def _not_listed(session: Session, run: Reconciliation) -> Differences:
+    """Memberships that run in our books and are not in Stripe's listing."""
+    listed = select(ListedSubscription.subscription_id).where(
+        ListedSubscription.run_id == run.id,
+        ListedSubscription.subscription_id == Membership.reference,
+    )
+    missing = session.execute(
+        select(Membership.customer_id, Membership.reference).where(
+            Membership.source == Source.STRIPE,
+            Membership.customer_id.is_not(None),
+            Membership.status.not_in(_ENDED),
+            Membership.started_at < run.started_at,
+            ~listed.exists(),
+        )
+    )
+    differences: Differences = defaultdict(list)
+    for customer_id, reference in missing:
+        differences[customer_id or ""].append(
+            f"{reference} is running in our books and not in Stripe's listing."
+        )
+    return differences
+
+
+def _compare_news(session: Session, page: Sequence[ChargeNews]) -> Differences:
+    payments = _payments(session, (news.charge_id for news in page))
+    differences: Differences = defaultdict(list)
+    for news in page:
+        payment = payments.get(news.charge_id)
+        details = _charge_difference(payment, news.charge_id, news.refunded, news.dispute)
+        if payment is not None and details:
+            differences[payment.customer_id] += details
+    return differences
+
+
+def _charge_difference(
+    payment: Payment | None, name: str, refunded: int | None, dispute: str | None
+) -> list[str]:
+    if payment is None:
+        return []  # of another product of the same account, or of a membership that is missing
+    details = []
+    if refunded is not None and refunded != payment.refunded:
+        details.append(f"{name}: {refunded} is refunded at Stripe, {payment.refunded} here.")
+    if dispute is not None and dispute != payment.dispute:
+        details.append(f"{name}: its dispute is {dispute} at Stripe, {payment.dispute} here.")
+    return details
+
+
+def _end_stage(session: Session, grace: timedelta, run: Reconciliation) -> None:
+    stages = list(Stage)
+    run.stage = stages[stages.index(run.stage) + 1]
+    if run.stage is Stage.DONE:
+        run.finished_at = now()
+        run.members_listed = _count_listed(session, grace, run)
+        session.execute(delete(ListedSubscription).where(ListedSubscription.run_id == run.id))
+
+
+def _count_listed(session: Session, grace: timedelta, run: Reconciliation) -> int:
+    """How many people count by Stripe's listing, or by a membership from elsewhere."""
+    people: set[int | str] = set()
+    for member_id, customer_id in session.execute(
+        select(Customer.member_id, ListedSubscription.customer_id)
+        .outerjoin_from(ListedSubscription, Customer, Customer.id == ListedSubscription.customer_id)
+        .where(ListedSubscription.run_id == run.id, ListedSubscription.counts)
+    ):
+        people.add(member_id or customer_id)
+    at = now()
+    for row in session.scalars(select(Membership).where(Membership.source != Source.STRIPE)):
+        if membership_counts(row, at, grace).counts:
+            people.add(row.member_id)
+    return len(people)
+
+
+def _since(session: Session, run: Reconciliation, moves_for: timedelta) -> datetime:
+    """From when on to look: since the last run, and as long before as something may still move."""
+    last = last_run(session)
+    return (last.started_at if last else run.started_at) - moves_for
+
+
+def _memberships(session: Session, which: ColumnElement[bool]) -> dict[str, Membership]:
+    rows = session.scalars(
+        select(Membership)
+        .where(Membership.source == Source.STRIPE, which)
+        .execution_options(populate_existing=True)
+    )
+    return {row.reference: row for row in rows}
+
+
+def _payments(session: Session, charges: Iterable[str]) -> dict[str, Payment]:
+    rows = session.scalars(
+        select(Payment)
+        .where(Payment.charge_id.in_(list(charges)))
+        .execution_options(populate_existing=True)
+    )
+    return {row.charge_id: row for row in rows}
+
+
+def _add(differences: Differences, more: Differences) -> None:
+    for customer_id, details in more.items():
+        differences[customer_id] = [*differences.get(customer_id, ()), *details]
+
+
+def _word(value: object) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+
+
+def _new_run(session: Session) -> Reconciliation:
+    run = Reconciliation(started_at=now(), stage=Stage.SUBSCRIPTIONS, looked_at=0, differing=0)
+    session.add(run)
+    session.flush()
+    return run
+
+
+def _unfinished() -> Select[Reconciliation]:
+    return (
+        select(Reconciliation)
+        .where(Reconciliation.finished_at.is_(None))
+        .order_by(Reconciliation.id)
+        .limit(1)
+    )

@@ -1,0 +1,151 @@
+"""Security: headers, content policy, origin checks, and which routes are public. The one place."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, TypeVar
+
+from flask import Flask, Response, current_app, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_wtf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from fundraiser.config import current_settings
+from fundraiser.errors import BadRequestError, ForbiddenError
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundraiser.config import Settings
+
+LARGEST_BODY = 1024 * 1024
+_TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
+View = TypeVar("View", bound="Callable[..., object]")
+
+
+csrf = CSRFProtect()
+limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True, headers_enabled=False)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Cookies, forms, limits, headers, and whose word we take for a reader's address."""
+    is_https = settings.public_url.startswith("https://")
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        SESSION_COOKIE_NAME="__Host-staff" if is_https else "staff",
+        SESSION_COOKIE_SECURE=is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_TIME_LIMIT=None,
+        RATELIMIT_STORAGE_URI=settings.redis_url,
+        RATELIMIT_STORAGE_OPTIONS={"socket_timeout": _TENTH, "socket_connect_timeout": _TENTH},
+    )
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's own way to wrap it
+            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
+        )
+    csrf.init_app(app)
+    limiter.init_app(app)
+    app.before_request(refuse_nul)
+    app.after_request(set_headers)
+
+
+def refuse_nul() -> None:
+    """Refuse what no reader types and PostgreSQL can't keep: the character NUL in a text.
+
+    Raises:
+        BadRequestError: the address or the form holds one.
+    """
+    if any("\0" in text for text in (request.path, *request.values.values())):
+        raise BadRequestError(_("This address or form is damaged. Open our page again."))
+
+
+def public(view: View) -> View:
+    """Declare that anybody may ask for this view; what is not declared needs a signed-in staff."""
+    view.is_public = True  # type: ignore[attr-defined]  # a mark on the function, read by is_public
+    return view
+
+
+def embeddable(view: View) -> View:
+    """Declare that any site may frame this view's page."""
+    view.is_embeddable = True  # type: ignore[attr-defined]  # a mark, read by set_headers
+    return view
+
+
+def is_public(endpoint: str | None) -> bool:
+    """Whether a route's view was declared public; an address without a view is (a 404)."""
+    if endpoint is None or endpoint == "static":
+        return True
+    return getattr(current_app.view_functions[endpoint], "is_public", False)
+
+
+def new_nonce() -> str:
+    """The value that makes one form one checkout, however often it is sent."""
+    return secrets.token_urlsafe(24)
+
+
+def cookieless(view: View) -> View:
+    """Declare a public POST without a cookie: its signature, or its origin and nonce, guard it."""
+    csrf.exempt(view)
+    return public(view)
+
+
+def check_origin() -> None:
+    """Refuse a form that another site sent. No cookie is needed for that.
+
+    Raises:
+        ForbiddenError: the request comes from another origin, or from none that it will name.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None:
+        # Browsers send one of the two with every POST; a client that sends neither has no ambient
+        # authority to abuse, but nothing of ours needs it either.
+        if request.headers.get("Sec-Fetch-Site") == "same-origin":
+            return
+    elif origin == current_settings().public_url:
+        return
+    raise ForbiddenError(
+        _("This form was sent from another site. Open our page and send it there.")
+    )
+
+
+def set_headers(response: Response) -> Response:
+    """The headers of every answer, whatever the view said."""
+    settings = current_settings()
+    view = current_app.view_functions.get(request.endpoint or "")
+    framing = "*" if getattr(view, "is_embeddable", False) else "'none'"
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", content_policy(settings, framing))
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+    if framing != "*":
+        headers["X-Frame-Options"] = "DENY"
+    if settings.public_url.startswith("https://"):
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    return response
+
+
+def content_policy(settings: Settings, framing: str) -> str:
+    """Our pages load only what is ours; forms may lead to us and, by redirect, to Checkout."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            f"form-action 'self' {settings.checkout_origin}",
+            f"frame-ancestors {framing}",
+            "base-uri 'none'",
+        )
+    )

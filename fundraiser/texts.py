@@ -1,0 +1,103 @@
+"""Languages, and how figures, dates and amounts are written in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from babel.dates import format_date, format_datetime, format_time
+from flask import request
+from flask_babel import Babel, format_decimal, get_locale, gettext as translate
+
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.money import Money, format_money
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from flask import Flask
+
+LANGUAGES = {"en": "English", "uk": "Українською"}
+
+
+def gettext(message: str, **values: object) -> str:
+    """The message in the answer's language, with its named values filled in."""
+    return str(translate(message, **values))
+
+
+def language() -> str:
+    """The language of this answer."""
+    locale = get_locale()
+    return locale.language if locale and locale.language in LANGUAGES else "en"
+
+
+def by_language(texts: dict[str, str]) -> str:
+    """The text in the answer's language, or the English one."""
+    return texts.get(language()) or texts["en"]
+
+
+def init_app(app: Flask) -> None:
+    """Choose a language by ``?lang=`` or the browser's wish, and give templates their words."""
+    Babel(app, locale_selector=_choose)
+    app.jinja_env.filters.update(
+        by_language=by_language,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
+        dateformat=date,
+        timeformat=time,
+        datetimeformat=date_and_time,
+        money=lambda amount, currency: format_money(Money(amount, currency), language()),
+        number=format_decimal,
+    )
+    app.context_processor(_context)
+
+
+def date(at: datetime, form: str = "long") -> str:
+    """A day in the newsroom's zone: 3 March 2026."""
+    return format_date(_local(at), form, locale=_calendar())
+
+
+def time(at: datetime) -> str:
+    """A time of day in the newsroom's zone: 14:32."""
+    return format_time(_local(at), "HH:mm", locale=_calendar())
+
+
+def date_and_time(at: datetime) -> str:
+    """3 March 2026, 14:32."""
+    return format_datetime(_local(at), "d MMMM y, HH:mm", locale=_calendar())
+
+
+def _calendar() -> str:
+    """Days are written as in Europe: 3 March, not March 3."""
+    return "en_GB" if language() == "en" else language()
+
+
+def _local(at: datetime) -> datetime:
+    return at.astimezone(current_settings().newsroom_timezone)
+
+
+def _choose() -> str | None:
+    wish = request.args.get("lang") if request else None
+    if wish in LANGUAGES:
+        return wish
+    return request.accept_languages.best_match(LANGUAGES) if request else None
+
+
+def _in_language(code: str) -> str:
+    """This page's address in another language."""
+    query = request.args.to_dict() | {"lang": code}
+    return f"{request.path}?{urlencode(query)}"
+
+
+def _context() -> dict[str, Any]:
+    settings = current_settings()
+    here = language()
+    return {
+        "language": here,
+        "other_languages": [(code, name) for code, name in LANGUAGES.items() if code != here],
+        "in_language": _in_language,
+        "newsroom_name": settings.newsroom_name,
+        "newsroom_url": settings.newsroom_url,
+        "public_url": settings.public_url,
+        "today": now(),
+    }

@@ -1,0 +1,71 @@
+"""Catching up: events that no webhook brought are found in Stripe's own list of events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.webhooks import inbox
+from fundraiser.webhooks.models import Event, EventWatermark
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.gateway import Gateway
+
+log = structlog.get_logger()
+
+_STRIPE_KEEPS = timedelta(days=30)
+# Stripe may list two events of one second in either order, or one of them late.
+_SETTLES_AFTER = timedelta(seconds=10)
+
+
+def catch_up(session: Session, gateway: Gateway, *, every: timedelta, livemode: bool) -> bool:
+    """Receive a page of Stripe's events as if by webhook; True if the look is to go on.
+
+    A look begins at the newest event once ``every`` has passed since the last, and goes back to
+    where that one began, or 30 days. A page is one transaction: an interrupted look goes on.
+    """
+    session.execute(insert(EventWatermark).values(id=1, found=0).on_conflict_do_nothing())
+    mark = session.scalars(select(EventWatermark).with_for_update(skip_locked=True)).first()
+    if mark is None:
+        return False  # another worker is at it
+    at = now()
+    if mark.cursor is None and mark.looked_at is not None and at - mark.looked_at < every:
+        return False
+    try:
+        page = gateway.list_events(at - _STRIPE_KEEPS, mark.cursor)
+    except NotFoundError:
+        # Another account, or a look that rested for a month: begin anew, as far back as can be.
+        mark.cursor, mark.event_id, mark.looked_at = None, None, None
+        return True
+    if mark.cursor is None:
+        mark.looked_at, mark.newest_id = at, None
+    ids = [knock.id for knock in page.facts]
+    known = set(session.scalars(select(Event.id).where(Event.id.in_(ids))))
+    for knock in page.facts:
+        is_old = knock.created_at <= at - _SETTLES_AFTER
+        if is_old and mark.newest_id is None:
+            mark.newest_id = knock.id
+        if knock.id not in known and knock.type in inbox.HANDLED:
+            inbox.receive(session, knock, livemode=livemode)
+            if is_old:
+                mark.found += 1
+                log.warning("event_found_late", id=knock.id, type=knock.type)
+    if mark.event_id in ids or page.next is None:
+        mark.event_id = mark.newest_id or mark.event_id
+        mark.cursor = None
+        return False
+    mark.cursor = page.next
+    return True
+
+
+def read_found_late(session: Session) -> int:
+    """How many events no webhook had brought, ever."""
+    return session.scalar(select(EventWatermark.found)) or 0

@@ -1,0 +1,186 @@
+"""Stripe's inbox: receive an event, settle the customers that events made us look at."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.errors import BadRequestError
+from fundraiser.jobs import Job, hint
+from fundraiser.payments import sync
+from fundraiser.payments.models import Look, Payment
+from fundraiser.webhooks.models import Event
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.db import Database
+    from fundraiser.payments.facts import Knock
+    from fundraiser.payments.gateway import Gateway
+
+log = structlog.get_logger()
+
+MOST_ATTEMPTS = 12
+# The types of events that say something of a customer's payments.
+HANDLED = frozenset(
+    {
+        *("checkout.session.completed", "checkout.session.expired"),
+        *("checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed"),
+        *("customer.subscription.created", "customer.subscription.updated"),
+        *("customer.subscription.deleted", "customer.subscription.paused"),
+        *("customer.subscription.resumed", "customer.subscription.trial_will_end"),
+        *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
+        *("invoice.finalization_failed", "invoice.upcoming", "invoice.voided"),
+        *("invoice.marked_uncollectible", "charge.refunded", "charge.dispute.created"),
+        *("charge.dispute.closed", "refund.failed", "payment_method.automatically_updated"),
+        *("customer.updated", "customer.deleted"),
+    }
+)
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
+
+
+class OtherModeError(BadRequestError):
+    """The event belongs to the other of Stripe's two worlds: test or live."""
+
+
+def receive(session: Session, knock: Knock, *, livemode: bool) -> bool:
+    """Store an event by its id and mark its customer as one to look at; False if it is known.
+
+    Raises:
+        OtherModeError: a test event reached the live service, or the other way round.
+    """
+    if knock.livemode != livemode:
+        raise OtherModeError("This event is of the other mode: check which endpoint it is sent to.")
+    speaks_of_somebody = bool(knock.customer_id or knock.charge_id)
+    at = now()
+    is_new = session.scalar(
+        insert(Event)
+        .values(
+            id=knock.id,
+            type=knock.type,
+            customer_id=knock.customer_id,
+            created_at=knock.created_at,
+            received_at=at,
+            settled_at=None if speaks_of_somebody else at,
+        )
+        .on_conflict_do_nothing(index_elements=[Event.id])
+        .returning(Event.id)
+    )
+    if is_new and speaks_of_somebody:
+        session.add(
+            Look.now(customer_id=knock.customer_id, charge_id=knock.charge_id, event_id=knock.id)
+        )
+        hint(session, Job.SETTLE)
+    return bool(is_new)
+
+
+def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
+    """Settle one customer to look at, in one transaction; False if none is due.
+
+    A failure is counted in a small transaction of its own. It is tried again with growing waits,
+    and after the last attempt the customer rests with the error until staff settle it again.
+    """
+    taken: list[int] = []
+    try:
+        with database.transaction() as session:
+            look = _take(session)
+            if look is None:
+                return False
+            taken.append(look.id)
+            _settle(session, gateway, grace, look, taken)
+    except Exception as error:
+        if not taken:
+            raise
+        log.warning("settlement_failed", looks=taken, error=str(error), exc_info=True)
+        with database.transaction() as session:
+            _count_failure(session, taken, error)
+    return True
+
+
+def backlog(session: Session) -> int:
+    """How many looks are due."""
+    return session.scalar(select(func.count()).where(Look.due_at <= now())) or 0
+
+
+def _take(session: Session) -> Look | None:
+    return session.scalars(
+        select(Look)
+        .where(Look.due_at <= now())
+        .order_by(Look.due_at, Look.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+
+
+def _settle(
+    session: Session, gateway: Gateway, grace: timedelta, look: Look, taken: list[int]
+) -> None:
+    customer_id = look.customer_id or _customer_of(session, gateway, look.charge_id or "")
+    looks = [look]
+    if customer_id is not None:
+        # All reasons known before the look at Stripe are answered by it; later ones stay.
+        looks += session.scalars(
+            select(Look)
+            .where(Look.customer_id == customer_id, Look.id != look.id)
+            .with_for_update(skip_locked=True)
+        )
+        taken[:] = [found.id for found in looks]
+        event_id = next((found.event_id for found in looks if found.event_id), None)
+        sync.settle(session, gateway, grace, customer_id, cause_ref=event_id)
+    session.execute(
+        update(Event)
+        .where(Event.id.in_([found.event_id for found in looks if found.event_id]))
+        .values(settled_at=now(), customer_id=func.coalesce(Event.customer_id, customer_id))
+    )
+    for found in looks:
+        session.delete(found)
+
+
+def _customer_of(session: Session, gateway: Gateway, charge_id: str) -> str | None:
+    known = session.scalar(select(Payment.customer_id).where(Payment.charge_id == charge_id))
+    return known or gateway.customer_of_charge(charge_id)
+
+
+def _count_failure(session: Session, ids: list[int], error: Exception) -> None:
+    looks = session.scalars(select(Look).where(Look.id.in_(ids)).with_for_update()).all()
+    for look in looks:
+        look.attempts += 1
+        look.error = f"{type(error).__name__}: {error}"[:500]
+        wait = min(_FIRST_WAIT * 2 ** (look.attempts - 1), _LONGEST_WAIT)
+        # Spread out, so that what failed together does not come back together.
+        wait *= random.uniform(0.5, 1)  # noqa: S311 - guards nothing
+        look.due_at = now() + wait if look.attempts < MOST_ATTEMPTS else None
+
+
+def resting(session: Session, *, most: int | None = None) -> list[Look]:
+    """The customers whose last attempt failed: staff are shown them with the error."""
+    return list(
+        session.scalars(select(Look).where(Look.due_at.is_(None)).order_by(Look.id).limit(most))
+    )
+
+
+def settle_again(session: Session, name: str) -> bool:
+    """Look at a resting customer, or charge, once more from the first attempt.
+
+    False if nothing is known of it; asked twice, it is looked at once.
+    """
+    looks = session.scalars(
+        select(Look).where(or_(Look.customer_id == name, Look.charge_id == name)).with_for_update()
+    ).all()
+    for look in looks:
+        if look.due_at is None:
+            look.due_at, look.attempts = now(), 0
+    hint(session, Job.SETTLE)
+    return bool(looks)
+
+
+def look_at(session: Session, customer_id: str) -> None:
+    """Look at a customer though nothing happened."""
+    session.add(Look.now(customer_id=customer_id))
+    hint(session, Job.SETTLE)

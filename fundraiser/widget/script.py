@@ -1,0 +1,85 @@
+"""The widget's script as it is served: the source, less what no browser needs.
+
+What was served once is served for ever under its hash: ``make publish-widget`` keeps the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+PUBLISHED = FOLDER / "published"
+
+# Comments go; texts stay as they are; the style sheet is the one text that begins with a new line.
+_TOKEN = re.compile(
+    r"""(?P<comment> /\*.*?\*/ | (?<!\S)//[^\n]* )
+      | (?P<style> `\n[^`]*` )
+      | (?P<text> "[^"\n]*" | `[^`]*` | (?<=split\()/.+?/(?=\)) )
+      | (?P<space> \s+ )""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """``hash`` names the bytes for ever in /widget-<hash>.js; ``integrity`` is their SRI value."""
+
+    body: bytes
+    hash: str
+    integrity: str
+
+
+@cache
+def current_script() -> Script:
+    """The script that /widget.js serves."""
+    return _name(squeeze((FOLDER / "membership-progress.js").read_text()).encode())
+
+
+@cache
+def pinned_scripts() -> dict[str, Script]:
+    """Every script that some site may have pinned, by its hash."""
+    published = [_name(path.read_bytes()) for path in sorted(PUBLISHED.glob("*.js"))]
+    return {script.hash: script for script in [*published, current_script()]}
+
+
+def publish() -> Path:
+    """Keep the bytes of the current script for ever; returns where."""
+    script = current_script()
+    path = PUBLISHED / f"{script.hash}.js"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(script.body)
+    return path
+
+
+def _name(body: bytes) -> Script:
+    integrity = b64encode(hashlib.sha384(body).digest()).decode()
+    return Script(body, hashlib.sha256(body).hexdigest()[:16], f"sha384-{integrity}")
+
+
+def squeeze(source: str) -> str:
+    """Take comments, indentation and needless spaces out; names and statements stay."""
+    texts: list[str] = []
+
+    def keep(token: re.Match[str]) -> str:
+        if token["comment"]:
+            return ""
+        if token["space"]:
+            return " "
+        style = token["style"]
+        texts.append(re.sub(r"\s*([{}:;,`])\s*", r"\1", style) if style else token["text"])
+        return f"\0{len(texts) - 1}\0"
+
+    script = re.sub(r" *([^\w$#\0 ]) *", r"\1", _TOKEN.sub(keep, source))
+    script = re.sub(r" *\0(\d+)\0 *", lambda match: texts[int(match[1])], script)
+    return re.sub(r"[;,](?=[})\]])", "", script).strip() + "\n"
+
+
+if __name__ == "__main__":
+    kept = publish().relative_to(FOLDER.parent.parent)
+    sys.stdout.write(f"Commit {kept}\nIts SRI value: {current_script().integrity}\n")

@@ -1,0 +1,192 @@
+"""What other sites load from us: script, appearance, pictures, the iframe's page, oEmbed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import brotli
+from flask import Blueprint, Response, jsonify, render_template, request
+from flask_babel import force_locale, format_decimal
+from markupsafe import Markup
+
+from fundraiser import db
+from fundraiser.campaigns.progress import find_campaign, read_progress
+from fundraiser.config import current_settings
+from fundraiser.errors import BadRequestError, NotFoundError
+from fundraiser.payments.checkout import offered_tiers
+from fundraiser.security import embeddable, public
+from fundraiser.texts import by_language
+from fundraiser.widget.appearance import describe, of_the_goal, spoken, words
+from fundraiser.widget.picture import SHAPES, draw, paint
+from fundraiser.widget.progress import ANYWHERE, FRESH
+from fundraiser.widget.script import FOLDER, current_script, pinned_scripts
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("widget", __name__)
+
+_MINUTES = "public, max-age=300, stale-while-revalidate=86400, stale-if-error=604800"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SIZES = {"card": (600, 420), "bar": (600, 170), "compact": (600, 90)}
+
+
+@blueprint.get("/widget.js")
+@public
+def script() -> ResponseReturnValue:
+    return _packed(current_script().body, "text/javascript", _MINUTES)
+
+
+@blueprint.get("/widget-<name>.js")
+@public
+def pinned_script(name: str) -> ResponseReturnValue:
+    """The same bytes for ever, for sites that name their hash."""
+    script = pinned_scripts().get(name)
+    if script is None:
+        raise NotFoundError("No script was published under this name.")
+    return _packed(script.body, "text/javascript", _FOR_EVER)
+
+
+@blueprint.get("/campaigns/<slug>/appearance")
+@public
+def appearance(slug: str) -> ResponseReturnValue:
+    """Texts, tiers and look. Asked for with its revision, it is kept for long."""
+    found = find_campaign(db.session(), slug)
+    described = describe(
+        found,
+        offered_tiers(db.session(), found.tiers),
+        tag=request.args.get("lang", "en"),
+        public_url=current_settings().public_url,
+    )
+    is_named = request.args.get("revision") == str(found.revision)
+    body = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
+    return _packed(body, "application/json", _MINUTES if is_named else FRESH)
+
+
+@blueprint.get("/campaigns/<slug>/progress.svg", defaults={"kind": "svg"})
+@blueprint.get("/campaigns/<slug>/progress.png", defaults={"kind": "png"})
+@public
+def picture(slug: str, kind: str) -> ResponseReturnValue:
+    """A strip as SVG, a card for shared links as PNG; ``shape`` asks for the other."""
+    shape = SHAPES.get(request.args.get("shape", "strip" if kind == "svg" else "card"))
+    if shape is None:
+        raise BadRequestError(f"The shape of a picture is one of: {', '.join(SHAPES)}.")
+    found = find_campaign(db.session(), slug)
+    language, _ = spoken(request.args.get("lang", "en"))
+    svg = draw(found, read_progress(db.session(), found), language=language, shape=shape)
+    if kind == "svg":
+        return _anywhere(Response(svg, mimetype="image/svg+xml"), FRESH)
+    return _anywhere(Response(paint(svg), mimetype="image/png"), FRESH)
+
+
+@blueprint.get("/campaigns/<slug>/embed")
+@public
+@embeddable
+def embed(slug: str) -> ResponseReturnValue:
+    """The widget as a page of its own. A sandbox may make its origin opaque: it names ours."""
+    found = find_campaign(db.session(), slug)
+    language, _ = spoken(request.args.get("lang", "en"))
+    url = current_settings().public_url
+    wanted = ("variant", "theme", "accent", "tier", "interval", "currency", "lang")
+    progress = read_progress(db.session(), found)
+    with force_locale(language):
+        page = render_template(
+            "widget/embed.html",
+            campaign=slug,
+            attributes={name: request.args[name] for name in wanted if name in request.args},
+            canonical=f"{url}/campaigns/{slug}",
+            headline=by_language(found.headlines),
+            members=format_decimal(progress.members),
+            of_goal=of_the_goal(found, format_decimal(progress.goal)),
+            join=words(found)["join"],
+        )
+    response = Response(page)
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src {url}; style-src {url}; connect-src {url}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors *"
+    )
+    return _anywhere(response, FRESH)
+
+
+@blueprint.get("/<any('embed.css', 'embed.js'):name>")
+@public
+def embed_part(name: str) -> ResponseReturnValue:
+    """The style and the script of the iframe's page."""
+    kind = "text/css" if name.endswith("css") else "text/javascript"
+    return _anywhere(Response((FOLDER / name).read_bytes(), mimetype=kind), _MINUTES)
+
+
+@blueprint.get("/oembed")
+@public
+def oembed() -> ResponseReturnValue:
+    """The oEmbed provider (https://oembed.com, 1.0) of the campaign pages."""
+    if request.args.get("format", "json") != "json":
+        return _anywhere(
+            Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain"),
+            FRESH,
+        )
+    settings = current_settings()
+    address = urlsplit(request.args.get("url", ""))
+    room, _, slug = address.path.strip("/").partition("/")
+    if f"{address.scheme}://{address.netloc}" != settings.public_url or room != "campaigns":
+        raise NotFoundError("This is not the address of one of our campaigns.")
+    found = find_campaign(db.session(), slug)
+    title = by_language(found.headlines)
+    width = min(request.args.get("maxwidth", 600, type=int), 600)
+    height = min(request.args.get("maxheight", 420, type=int), 420)
+    page = f"{settings.public_url}/campaigns/{found.slug}"
+    frame = Markup(
+        '<iframe src="{}/embed" width="{}" height="{}" title="{}" frameborder="0" '
+        'sandbox="allow-scripts allow-top-navigation-by-user-activation"></iframe>'
+    )
+    return _anywhere(
+        jsonify(
+            version="1.0",
+            type="rich",
+            title=title,
+            provider_name=settings.newsroom_name,
+            provider_url=settings.newsroom_url or settings.public_url,
+            cache_age=3600,
+            width=width,
+            height=height,
+            html=frame.format(page, width, height, title),
+            thumbnail_url=f"{page}/progress.png",
+            thumbnail_width=SHAPES["card"].width,
+            thumbnail_height=SHAPES["card"].height,
+        ),
+        FRESH,
+    )
+
+
+def _packed(body: bytes, kind: str, caching: str) -> Response:
+    coding = request.accept_encodings.best_match(["br", "gzip"])
+    response = Response(_pack(body, coding), mimetype=kind)
+    if coding:
+        response.headers["Content-Encoding"] = coding
+    response.vary.add("Accept-Encoding")
+    return _anywhere(response, caching)
+
+
+@lru_cache(maxsize=64)
+def _pack(body: bytes, coding: str | None) -> bytes:
+    match coding:
+        case "br":
+            packed: bytes = brotli.compress(body)
+            return packed
+        case "gzip":
+            return gzip.compress(body, mtime=0)
+    return body
+
+
+def _anywhere(response: Response, caching: str) -> Response:
+    """Let any site use this answer and any cache keep it so long."""
+    response.headers.update(ANYWHERE)
+    response.headers["Cache-Control"] = caching
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,67 @@
+"""What granian loads: the progress layer in front of the app, and a limit on who waits in it."""
+
+from __future__ import annotations
+
+import json
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from fundraiser.app import create_app
+from fundraiser.config import load_settings
+from fundraiser.widget.progress import ProgressLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_PATIENCE = 2.0  # seconds that a request waits for a place
+
+
+class Places:
+    """Lets only so many requests into the app at once, and a few more wait for a moment.
+
+    Where Stripe or the database is silent, each request in the app holds its thread for long. Some
+    threads of the process are therefore never the app's: the number is served from those.
+    """
+
+    def __init__(self, app: WSGIApplication, threads: int) -> None:
+        self._app = app
+        self._places = BoundedSemaphore(max(threads * 5 // 8, 1))
+        self._waiting = BoundedSemaphore(max(threads // 8, 1))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._take_a_place():
+            return _refuse(start_response)
+        try:
+            return self._app(environ, start_response)
+        finally:
+            self._places.release()
+
+    def _take_a_place(self) -> bool:
+        if self._places.acquire(blocking=False):
+            return True
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._places.acquire(timeout=_PATIENCE)
+        finally:
+            self._waiting.release()
+
+
+def _refuse(start_response: StartResponse) -> tuple[bytes]:
+    sentence = "Too many wait here at the moment. Nothing was taken. Try again in a minute."
+    body = json.dumps({"error": sentence}).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Retry-After", "10"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    start_response("503 Service Unavailable", headers)
+    return (body,)
+
+
+_settings = load_settings()
+_app = create_app(_settings)
+application = ProgressLayer(Places(_app, _settings.web_threads), _app.database)

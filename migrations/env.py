@@ -1,0 +1,28 @@
+"""Migrations run on the models of all rooms, and never wait long for a lock."""
+
+from alembic import context
+from sqlalchemy import text
+
+from fundraiser import jobs, outbox
+from fundraiser.campaigns import models as campaigns
+from fundraiser.config import load_settings
+from fundraiser.db import Base, make_engine
+from fundraiser.members import models as members
+from fundraiser.newsroom import models as newsroom
+from fundraiser.payments import budget, models as payments
+from fundraiser.webhooks import models as webhooks
+
+ROOMS = (jobs, outbox, newsroom, members, payments, budget, campaigns, webhooks)
+
+engine = make_engine(load_settings().database_url)
+with engine.connect() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+        context.run_migrations()
+engine.dispose()

@@ -1,0 +1,113 @@
+"""`python -m simulator --port N --store FILE.sqlite`: the simulator as a process of its own."""
+
+import argparse
+import ipaddress
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from simulator.app import create_app
+from simulator.clock import Clock
+from simulator.engine import Ticker
+from simulator.faults import Faults
+from simulator.store import Store
+from simulator.webhooks import Senders
+from simulator.world import World
+
+
+def main() -> None:
+    options = _options()
+    store = Store(options.store)
+    world = World(
+        store=store,
+        clock=Clock(store, options.clock_file),
+        faults=Faults(store),
+        base_url=options.base_url or f"http://{options.host}:{options.port}",
+        webhook_url=options.webhook_url,
+        webhook_secret=options.webhook_secret,
+        retry_seconds=options.webhook_retry,
+        dunning_end=options.dunning_end,
+    )
+    recorder = None
+    if options.describe:
+        # Needs the validating libraries, which only the tests install.
+        from simulator.description import Recorder
+
+        recorder = Recorder(options.describe, options.report)
+    server = make_server(
+        options.host,
+        options.port,
+        create_app(world, recorder),
+        threaded=True,
+        request_handler=Quiet,
+    )
+    if not options.base_url:
+        world.base_url = f"http://{options.host}:{server.server_port}"
+    senders = Senders(world, recorder.record_event if recorder else None)
+    ticker = Ticker(world)
+    senders.start()
+    ticker.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start()
+        )
+    sys.stdout.write(f"The Stripe simulator is at {world.base_url}\n")
+    sys.stdout.flush()
+    server.serve_forever(poll_interval=0.1)
+    world.stopping.set()
+    ticker.stop()
+    senders.stop()
+    store.close()
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing of the requests that go well."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if str(code).startswith("5"):
+            super().log_request(code, size)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", type=_loopback)
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one and prints it")
+    parser.add_argument(
+        "--store", type=Path, required=True, help="a SQLite file, made when missing"
+    )
+    parser.add_argument("--base-url", help="how browsers reach it, when not by host and port")
+    parser.add_argument("--webhook-url")
+    parser.add_argument("--webhook-secret")
+    parser.add_argument("--webhook-retry", type=float, default=1.0, help="seconds before the first")
+    parser.add_argument("--clock-file", type=Path, help="gets the clock's offset in seconds")
+    parser.add_argument("--dunning-end", choices=("cancel", "unpaid", "past_due"), default="cancel")
+    parser.add_argument(
+        "--describe",
+        type=Path,
+        default=os.environ.get("SIMULATOR_DESCRIBE"),
+        help="Stripe's spec3.json: every call, answer and webhook is held against it",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=os.environ.get("SIMULATOR_REPORT"),
+        help="a folder that gets a file of one line for each thing validated",
+    )
+    options = parser.parse_args()
+    if bool(options.webhook_url) is not bool(options.webhook_secret):
+        parser.error("--webhook-url and --webhook-secret go together.")
+    return options
+
+
+def _loopback(host: str) -> str:
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise argparse.ArgumentTypeError(f"{host} is not a loopback address.")
+    return host
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Subscriptions, invoices and what pays them."""
+
+from typing import Any
+
+from simulator import billing, cards, payments
+from simulator.api import LIST, page, route
+from simulator.errors import StripeError, refused
+from simulator.events import emit, update
+from simulator.params import METADATA, Clearable, merged
+from simulator.shapes import Object
+from simulator.world import World
+
+BEHAVIORS = ("keep_as_draft", "mark_uncollectible", "void")
+DETAILS = {
+    "comment": Clearable(str),
+    "feedback": Clearable(
+        (
+            *("customer_service", "low_quality", "missing_features", "other"),
+            *("switched_service", "too_complex", "too_expensive", "unused"),
+        )
+    ),
+}
+ITEM = {"id": str, "price": str, "quantity": int, "metadata": METADATA}
+
+
+@route(
+    "POST",
+    "/v1/subscriptions",
+    **{
+        "customer!": str,
+        "items!": [ITEM],
+        "default_payment_method": str,
+        "metadata": METADATA,
+        "payment_behavior": (
+            *("allow_incomplete", "default_incomplete", "error_if_incomplete"),
+            "pending_if_incomplete",
+        ),
+        "trial_period_days": int,
+        "trial_end": int,
+        "off_session": bool,
+    },
+)
+def create_subscription(world: World, params: Object) -> Object:
+    at = world.now()
+    customer = world.must("customer", params["customer"], "customer")
+    if len(params["items"]) != 1 or "price" not in params["items"][0]:
+        raise refused("The simulator's subscriptions have one item with a price.", "items")
+    given = params["items"][0]
+    price = world.must("price", given["price"], "items[0][price]")
+    if price["recurring"] is None:
+        raise refused("The price specified is not recurring.", "items[0][price]")
+    method = world.named(params, "default_payment_method")
+    method = method or world.named(customer["invoice_settings"], "default_payment_method")
+    behavior = params.get("payment_behavior", "allow_incomplete")
+    outcome = payments.judge(method, off_session=params.get("off_session", False))
+    if behavior == "default_incomplete":
+        outcome = payments.Outcome("failed", cards.NO_METHOD)
+    elif method is None and not params.get("trial_period_days"):
+        raise refused(
+            "This customer has no attached payment source or default payment method.",
+            code="resource_missing",
+        )
+    elif outcome.decline and behavior == "error_if_incomplete":
+        raise _declined(outcome)
+    trial_days = params.get("trial_period_days")
+    trial_end = at + trial_days * 86400 if trial_days else params.get("trial_end")
+    return billing.start(
+        world,
+        customer=customer,
+        price=price,
+        quantity=given.get("quantity", 1),
+        method=None if behavior == "default_incomplete" else method,
+        outcome=outcome,
+        at=at,
+        metadata=params.get("metadata"),
+        trial_end=trial_end,
+    )
+
+
+def _declined(outcome: payments.Outcome) -> StripeError:
+    decline = outcome.decline or cards.GENERIC
+    return StripeError(
+        decline.message,
+        status=402,
+        kind="card_error",
+        code=decline.code,
+        decline_code=decline.decline_code,
+    )
+
+
+@route(
+    "GET",
+    "/v1/subscriptions",
+    **LIST,
+    customer=str,
+    price=str,
+    status=(
+        *("active", "all", "canceled", "ended", "incomplete", "incomplete_expired"),
+        *("past_due", "paused", "trialing", "unpaid"),
+    ),
+)
+def list_subscriptions(world: World, params: Object) -> Object:
+    status = params.get("status")
+    where = {"customer": params.get("customer"), "parent": params.get("price")}
+    clauses: list[tuple[str, Any]] = []
+    if status is None:
+        clauses.append(("status != ?", "canceled"))
+    elif status == "ended":
+        clauses.append(("status IN (?, ?)", ("canceled", "incomplete_expired")))
+    elif status != "all":
+        clauses.append(("status = ?", status))
+    return page(world, "subscription", params, "/v1/subscriptions", where=where, clauses=clauses)
+
+
+@route("GET", "/v1/subscriptions/<subscription>")
+def retrieve_subscription(world: World, params: Object, subscription: str) -> Object:
+    del params
+    return world.must("subscription", subscription)
+
+
+@route(
+    "POST",
+    "/v1/subscriptions/<subscription>",
+    cancel_at_period_end=bool,
+    cancellation_details=DETAILS,
+    default_payment_method=Clearable(str),
+    description=Clearable(str),
+    items=[ITEM],
+    metadata=METADATA,
+    pause_collection=Clearable({"behavior!": BEHAVIORS, "resumes_at": int}),
+    proration_behavior=("always_invoice", "create_prorations", "none"),
+)
+def update_subscription(world: World, params: Object, subscription: str) -> Object:
+    found, at = _running(world, subscription), world.now()
+    params.pop("proration_behavior", None)
+    new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
+    if params.get("default_payment_method"):
+        method = params["default_payment_method"]
+        world.must("payment_method", method, "default_payment_method")
+    if "items" in params:
+        new["items"] = _with_price(world, found, params.pop("items"))
+    if params.get("pause_collection"):
+        new["pause_collection"] = {"resumes_at": None, **params.pop("pause_collection")}
+    details = {**found["cancellation_details"], **params.pop("cancellation_details", {})}
+    if "cancel_at_period_end" in params:
+        stops = params.pop("cancel_at_period_end")
+        end = found["items"]["data"][0]["current_period_end"]
+        details["reason"] = "cancellation_requested" if stops else None
+        new |= {
+            "cancel_at_period_end": stops,
+            "cancel_at": end if stops else None,
+            "canceled_at": (found["canceled_at"] or at) if stops else None,
+        }
+    new["cancellation_details"] = details
+    return update(world, "customer.subscription.updated", found, at, **{**params, **new})
+
+
+def _with_price(world: World, subscription: Object, items: list[Object]) -> Object:
+    """The one item with another price or quantity; from the next period on, without proration."""
+    item = subscription["items"]["data"][0]
+    if len(items) != 1 or items[0].get("id") != item["id"]:
+        raise refused(
+            f"The simulator's subscriptions have one item: name it by its id, {item['id']}.",
+            "items",
+        )
+    given = items[0]
+    new: Object = {name: given[name] for name in ("quantity", "metadata") if name in given}
+    if "price" in given:
+        price = world.must("price", given["price"], "items[0][price]")
+        if price["currency"] != subscription["currency"]:
+            raise refused("A subscription keeps its currency.", "items[0][price]")
+        if price["recurring"] is None:
+            raise refused("The price specified is not recurring.", "items[0][price]")
+        new["price"] = price
+    return billing.with_item(subscription, **new)
+
+
+@route(
+    "DELETE",
+    "/v1/subscriptions/<subscription>",
+    cancellation_details=DETAILS,
+    invoice_now=bool,
+    prorate=bool,
+)
+def cancel_subscription(world: World, params: Object, subscription: str) -> Object:
+    found = _running(world, subscription)
+    details = params.get("cancellation_details")
+    return billing.cancel(world, found, world.now(), details=details)
+
+
+def _running(world: World, subscription: str) -> Object:
+    found = world.must("subscription", subscription)
+    if found["status"] in billing.ENDED:
+        raise StripeError(
+            f"No such subscription: '{subscription}' (it has ended).",
+            status=404,
+            code="resource_missing",
+            param="id",
+        )
+    return found
+
+
+STATUSES = ("draft", "open", "paid", "uncollectible", "void")
+
+
+@route("GET", "/v1/invoices", **LIST, customer=str, subscription=str, status=STATUSES)
+def list_invoices(world: World, params: Object) -> Object:
+    where = {
+        "customer": params.get("customer"),
+        "parent": params.get("subscription"),
+        "status": params.get("status"),
+    }
+    return page(world, "invoice", params, "/v1/invoices", where=where)
+
+
+@route("GET", "/v1/invoices/<invoice>")
+def retrieve_invoice(world: World, params: Object, invoice: str) -> Object:
+    del params
+    return world.must("invoice", invoice)
+
+
+@route("POST", "/v1/invoices/<invoice>", metadata=METADATA, auto_advance=bool)
+def update_invoice(world: World, params: Object, invoice: str) -> Object:
+    found = world.must("invoice", invoice)
+    metadata = merged(found["metadata"], params.pop("metadata", None))
+    return world.store.put({**found, **params, "metadata": metadata})
+
+
+@route("POST", "/v1/invoices/<invoice>/pay", payment_method=str, off_session=bool)
+def pay_invoice(world: World, params: Object, invoice: str) -> Object:
+    found, at = _open(world, invoice), world.now()
+    method = world.named(params, "payment_method")
+    method = method or billing.method_for(world, billing.subscription_of(world, found))
+    outcome = payments.judge(method, off_session=params.get("off_session", True))
+    paid = billing.pay(world, found, method, outcome, at)
+    if outcome.decline:
+        raise _declined(outcome)
+    return paid
+
+
+@route("POST", "/v1/invoices/<invoice>/void")
+def void_invoice(world: World, params: Object, invoice: str) -> Object:
+    del params
+    found = _open(world, invoice)
+    billing.close_unpaid(world, found, "void", world.now())
+    return world.must("invoice", invoice)
+
+
+def _open(world: World, invoice: str) -> Object:
+    found = world.must("invoice", invoice)
+    if found["status"] != "open":
+        raise refused(f"Invoice is {found['status']}, not open.", code="invoice_not_editable")
+    return found
+
+
+@route(
+    "GET",
+    "/v1/invoice_payments",
+    **LIST,
+    invoice=str,
+    status=("canceled", "open", "paid"),
+    payment={"type!": ("payment_intent",), "payment_intent": str},
+)
+def list_invoice_payments(world: World, params: Object) -> Object:
+    where = {
+        "parent": params.get("invoice"),
+        "status": params.get("status"),
+        "key": params.get("payment", {}).get("payment_intent"),
+    }
+    return page(world, "invoice_payment", params, "/v1/invoice_payments", where=where)
+
+
+@route("POST", "/v1/subscriptions/<subscription>/resume")
+def resume_subscription(world: World, params: Object, subscription: str) -> Object:
+    del params
+    found = world.must("subscription", subscription)
+    if found["status"] != "paused":
+        raise refused("You can only resume a paused subscription.")
+    resumed = world.store.put({**found, "status": "active"})
+    emit(world, "customer.subscription.resumed", resumed, world.now())
+    return resumed

@@ -1,0 +1,113 @@
+"""Payment intents, charges, refunds, disputes and the balance."""
+
+from simulator import payments
+from simulator.api import LIST, page, route
+from simulator.errors import refused
+from simulator.params import METADATA, merged
+from simulator.shapes import Object
+from simulator.world import World
+
+
+@route("GET", "/v1/payment_intents/<intent>")
+def retrieve_intent(world: World, params: Object, intent: str) -> Object:
+    del params
+    return world.must("payment_intent", intent)
+
+
+@route("GET", "/v1/payment_intents", **LIST, customer=str)
+def list_intents(world: World, params: Object) -> Object:
+    where = {"customer": params.get("customer")}
+    return page(world, "payment_intent", params, "/v1/payment_intents", where=where)
+
+
+@route("POST", "/v1/payment_intents/<intent>", metadata=METADATA, description=str)
+def update_intent(world: World, params: Object, intent: str) -> Object:
+    found = world.must("payment_intent", intent)
+    metadata = merged(found["metadata"], params.pop("metadata", None))
+    return world.store.put({**found, **params, "metadata": metadata})
+
+
+@route("GET", "/v1/charges/<charge>")
+def retrieve_charge(world: World, params: Object, charge: str) -> Object:
+    del params
+    return world.must("charge", charge)
+
+
+@route("GET", "/v1/charges", **LIST, customer=str, payment_intent=str)
+def list_charges(world: World, params: Object) -> Object:
+    where = {"customer": params.get("customer"), "parent": params.get("payment_intent")}
+    return page(world, "charge", params, "/v1/charges", where=where)
+
+
+@route(
+    "POST",
+    "/v1/refunds",
+    charge=str,
+    payment_intent=str,
+    amount=int,
+    reason=("duplicate", "fraudulent", "requested_by_customer"),
+    metadata=METADATA,
+)
+def create_refund(world: World, params: Object) -> Object:
+    if ("charge" in params) is ("payment_intent" in params):
+        raise refused("You must provide one of `charge` or `payment_intent`.", "charge")
+    if "charge" in params:
+        charge = world.must("charge", params["charge"], "charge")
+    else:
+        intent = world.must("payment_intent", params["payment_intent"], "payment_intent")
+        found = world.named(intent, "latest_charge")
+        if found is None:
+            raise refused(
+                f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."
+            )
+        charge = found
+    return payments.refund(
+        world,
+        charge,
+        at=world.now(),
+        amount=params.get("amount"),
+        reason=params.get("reason"),
+        metadata=params.get("metadata"),
+    )
+
+
+@route("GET", "/v1/refunds/<refund>")
+def retrieve_refund(world: World, params: Object, refund: str) -> Object:
+    del params
+    return world.must("refund", refund)
+
+
+@route("GET", "/v1/refunds", **LIST, charge=str, payment_intent=str)
+def list_refunds(world: World, params: Object) -> Object:
+    where = {"parent": params.get("charge"), "key": params.get("payment_intent")}
+    return page(world, "refund", params, "/v1/refunds", where=where)
+
+
+@route("GET", "/v1/disputes/<dispute>")
+def retrieve_dispute(world: World, params: Object, dispute: str) -> Object:
+    del params
+    return world.must("dispute", dispute)
+
+
+@route("GET", "/v1/disputes", **LIST, charge=str, payment_intent=str)
+def list_disputes(world: World, params: Object) -> Object:
+    where = {"parent": params.get("charge"), "key": params.get("payment_intent")}
+    return page(world, "dispute", params, "/v1/disputes", where=where)
+
+
+@route("GET", "/v1/balance_transactions/<transaction>")
+def retrieve_transaction(world: World, params: Object, transaction: str) -> Object:
+    del params
+    return world.must("balance_transaction", transaction)
+
+
+@route("GET", "/v1/balance_transactions", **LIST, source=str, type=str, currency=str)
+def list_transactions(world: World, params: Object) -> Object:
+    clauses = [
+        (f"json_extract(data, '$.{name}') = ?", params[name])
+        for name in ("type", "currency")
+        if name in params
+    ]
+    where = {"parent": params.get("source")}
+    url = "/v1/balance_transactions"
+    return page(world, "balance_transaction", params, url, where=where, clauses=clauses)

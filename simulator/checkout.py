@@ -1,0 +1,237 @@
+"""Checkout sessions: from the page that takes the card to everything that a payment makes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simulator import billing, payments
+from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD, NOT_AUTHENTICATED, Decline
+from simulator.events import emit
+from simulator.objects import build_card, build_customer, build_debit, new_id
+from simulator.shapes import ADDRESS, Object
+from simulator.world import World
+
+
+@dataclass(frozen=True)
+class Payer:
+    """What the payer typed: `number` is a test card's or a test account's."""
+
+    email: str
+    name: str
+    country: str
+    method: str
+    number: str
+    exp_month: int = 12
+    exp_year: int = 2034
+
+
+class Declined(Exception):  # noqa: N818 - it is the bank's word, not an error of ours
+    """The payment was refused; its text is the sentence for the payer."""
+
+    def __init__(self, decline: Decline) -> None:
+        super().__init__(decline.message)
+        self.decline = decline
+
+
+class AsksTheBank(Exception):  # noqa: N818 - a turn on the way, not an error
+    """3-D Secure: the payer has to confirm at the bank first."""
+
+
+def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False) -> Object:
+    """Complete an open session; raises `Declined` or `AsksTheBank`, and then nothing is bought."""
+    at = world.now()
+    known = payer.number in (CARDS if payer.method == "card" else IBANS)
+    if not known:
+        raise Declined(NOT_A_TEST_CARD)
+    customer = world.named(session, "customer")
+    draft = method_of(payer, customer["id"] if customer else None, at)
+    outcome = payments.judge(draft, confirmed=confirmed)
+    if session["mode"] == "setup" and CARDS[payer.number].charges_fail:
+        outcome = payments.Outcome("succeeded")
+    if outcome.status == "requires_action":
+        world.store.put({**session, "_pending": asdict(payer)})
+        raise AsksTheBank
+    if outcome.decline:
+        world.store.put({**session, "_pending": None})
+        raise Declined(outcome.decline)
+    return _complete(world, session, payer, draft=draft, outcome=outcome, at=at)
+
+
+def confirm_at_bank(world: World, session: Object, *, confirms: bool) -> Object:
+    """The payer comes back from the bank; raises `Declined` when the payment was refused there."""
+    payer = Payer(**session["_pending"])
+    if not confirms:
+        world.store.put({**session, "_pending": None})
+        raise Declined(NOT_AUTHENTICATED)
+    return pay(world, session, payer, confirmed=True)
+
+
+def method_of(payer: Payer, customer: str | None, at: int) -> Object:
+    common: dict[str, Any] = {
+        "id": new_id("payment_method"),
+        "customer": customer,
+        "created": at,
+        "email": payer.email,
+        "name": payer.name,
+        "country": payer.country,
+    }
+    if payer.method == "sepa_debit":
+        return build_debit(iban=payer.number, **common)
+    return build_card(
+        number=payer.number, exp_month=payer.exp_month, exp_year=payer.exp_year, **common
+    )
+
+
+def _complete(
+    world: World,
+    session: Object,
+    payer: Payer,
+    *,
+    draft: Object,
+    outcome: payments.Outcome,
+    at: int,
+) -> Object:
+    customer = _customer(world, session, payer, at)
+    method = world.store.put({**draft, "customer": customer["id"] if customer else None})
+    done: Object = {"status": "complete", "_pending": None, "url": None}
+    if customer:
+        done["customer"] = customer["id"]
+    if session["mode"] == "subscription" and customer:
+        done |= _subscribe(world, session, customer, method=method, outcome=outcome, at=at)
+    elif session["mode"] == "payment":
+        done |= _pay_once(world, session, customer, method=method, outcome=outcome, at=at)
+    else:
+        done |= _set_up(world, session, customer, method, at)
+    address = {**ADDRESS, "country": payer.country}
+    done["customer_details"] = {
+        "address": address,
+        "business_name": None,
+        "email": payer.email,
+        "individual_name": None,
+        "name": payer.name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+    if outcome.status == "succeeded":
+        paid = "no_payment_required" if session["mode"] == "setup" else "paid"
+        done["payment_status"] = paid
+    completed = world.store.put({**session, **done})
+    emit(world, "checkout.session.completed", completed, at)
+    return completed
+
+
+def _customer(world: World, session: Object, payer: Payer, at: int) -> Object | None:
+    if session["customer"]:
+        return world.store.one(session["customer"])
+    if session["mode"] == "payment" and session["customer_creation"] != "always":
+        return None
+    made = world.store.put(
+        build_customer(
+            id=new_id("customer"),
+            email=payer.email,
+            created=at,
+            name=payer.name,
+            country=payer.country,
+            locale=session["locale"] if session["locale"] not in {None, "auto"} else None,
+        )
+    )
+    emit(world, "customer.created", made, at)
+    return made
+
+
+def _subscribe(
+    world: World,
+    session: Object,
+    customer: Object,
+    *,
+    method: Object,
+    outcome: payments.Outcome,
+    at: int,
+) -> Object:
+    item = session["_items"][0]
+    subscription = billing.start(
+        world,
+        customer=customer,
+        price=item["price"],
+        quantity=item["quantity"],
+        method=method,
+        outcome=outcome,
+        at=at,
+        metadata=session["_subscription_data"].get("metadata"),
+    )
+    return {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
+
+
+def _pay_once(
+    world: World,
+    session: Object,
+    customer: Object | None,
+    *,
+    method: Object,
+    outcome: payments.Outcome,
+    at: int,
+) -> Object:
+    told = session["_payment_intent_data"]
+    intent = payments.open_intent(
+        customer=customer["id"] if customer else None,
+        amount=session["amount_total"],
+        currency=session["currency"],
+        at=at,
+        metadata=told.get("metadata"),
+        description=told.get("description"),
+    )
+    payments.confirm(world, intent, method, outcome, at)
+    return {"payment_intent": intent["id"]}
+
+
+def _set_up(
+    world: World, session: Object, customer: Object | None, method: Object, at: int
+) -> Object:
+    intent = world.store.put(
+        {
+            "id": new_id("setup_intent"),
+            "object": "setup_intent",
+            "created": at,
+            "customer": customer["id"] if customer else None,
+            "payment_method": method["id"],
+            "payment_method_types": [method["type"]],
+            "metadata": session["_setup_intent_data"].get("metadata", {}),
+        }
+    )
+    return {"setup_intent": intent["id"]}
+
+
+def debit_settled(
+    world: World, intent: Object, invoice: Object | None, *, succeeds: bool, at: int
+) -> None:
+    """Tell the session that waited for a direct debit how it ended."""
+    if invoice is None:
+        found = world.store.find("checkout.session", where={"key": intent["id"]}, limit=1)
+    else:
+        subscription = invoice["parent"]["subscription_details"]["subscription"]
+        found = world.store.find("checkout.session", where={"parent": subscription}, limit=1)
+        found = [one for one in found if one["invoice"] == invoice["id"]]
+    for session in found:
+        ended = world.store.put({**session, "payment_status": "paid" if succeeds else "unpaid"})
+        how = "succeeded" if succeeds else "failed"
+        emit(world, f"checkout.session.async_payment_{how}", ended, at)
+
+
+def expire(world: World, session: Object, at: int) -> Object:
+    expired = world.store.put({**session, "status": "expired", "url": None, "_pending": None})
+    emit(world, "checkout.session.expired", expired, at)
+    return expired
+
+
+def filled(typed: dict[str, str]) -> dict[str, str]:
+    """What was typed, with a test card or test account put in."""
+    number = typed.pop("fill")
+    if number in IBANS:
+        return {**typed, "method": "sepa_debit", "iban": number}
+    return {
+        **typed,
+        "method": "card",
+        "cardNumber": number,
+        "cardExpiry": typed.get("cardExpiry") or "12 / 34",
+        "cardCvc": typed.get("cardCvc") or "123",
+    }

@@ -1,0 +1,56 @@
+"""When the passing of time next changes an object: the engine's whole timetable."""
+
+from collections.abc import Callable
+
+from simulator.shapes import Object
+
+HOUR = 3600
+DAY = 24 * HOUR
+UPCOMING_BEFORE = 7 * DAY
+INCOMPLETE_FOR = 23 * HOUR
+CHECKOUT_OPEN_FOR = DAY
+EVENTS_KEPT_FOR = 30 * DAY
+DEBIT_SETTLES_AFTER = 3 * DAY
+REFUND_FAILS_AFTER = HOUR
+# Stripe's default: eight further tries within two weeks of the first failure.
+RETRY_DAYS = (1, 2, 3, 5, 7, 9, 11, 14)
+RENEWING = {"active", "past_due", "unpaid", "trialing"}
+
+
+def due(whole: Object) -> int | None:
+    """The moment (seconds since 1970) of the object's next change by itself, if there is one."""
+    rule = RULES.get(whole["object"])
+    return rule(whole) if rule else None
+
+
+def _subscription(subscription: Object) -> int | None:
+    status = subscription["status"]
+    if status == "incomplete":
+        return int(subscription["created"]) + INCOMPLETE_FOR
+    if status not in RENEWING:
+        return None
+    end = int(subscription["items"]["data"][0]["current_period_end"])
+    announces = status == "active" and not subscription.get("cancel_at_period_end")
+    if announces and subscription.get("_announced") != end:
+        return end - UPCOMING_BEFORE
+    return end
+
+
+def _invoice(invoice: Object) -> int | None:
+    if invoice.get("status", "draft") == "draft":
+        return invoice.get("automatically_finalizes_at")
+    return invoice.get("next_payment_attempt") if invoice["status"] == "open" else None
+
+
+def _session(session: Object) -> int | None:
+    return int(session["expires_at"]) if session.get("status", "open") == "open" else None
+
+
+RULES: dict[str, Callable[[Object], int | None]] = {
+    "subscription": _subscription,
+    "invoice": _invoice,
+    "checkout.session": _session,
+    "payment_intent": lambda intent: intent.get("_settles_at"),
+    "charge": lambda charge: charge.get("_disputed_at"),
+    "refund": lambda refund: refund.get("_fails_at"),
+}

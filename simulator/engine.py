@@ -1,0 +1,135 @@
+"""What the passing of time does, in order of time."""
+
+import threading
+import time
+
+from simulator import billing, payments
+from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
+from simulator.checkout import debit_settled, expire
+from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
+from simulator.events import update
+from simulator.shapes import Object
+from simulator.world import World
+
+BATCH = 100
+TICK = 0.5
+YIELD_SECONDS = 0.01
+
+
+def run_due(world: World) -> int:
+    """Do everything that is due by now; returns how many steps that took.
+
+    Each batch is a transaction of its own, so that answers and deliveries go on in between. It
+    looks again after each step, because a step may bring another that is due before the next.
+    """
+    steps = 0
+    while not world.stopping.is_set():
+        with world.store.transaction():
+            done = _batch(world, world.now())
+        steps += done
+        if done < BATCH:
+            break
+        # Python's locks are not fair: let the waiting answers and senders have their turn.
+        time.sleep(YIELD_SECONDS)
+    return steps
+
+
+def _batch(world: World, moment: int) -> int:
+    for done in range(BATCH):
+        found = world.store.due(moment, 1)
+        if not found:
+            return done
+        at, identity = found[0]
+        step(world, world.store.one(identity), at)
+    return BATCH
+
+
+def step(world: World, whole: Object, at: int) -> None:
+    """The one change that is due for this object."""
+    match whole["object"]:
+        case "subscription":
+            _subscription(world, whole, at)
+        case "invoice" if whole["status"] == "draft":
+            opened = billing.finalize(world, whole, at)
+            billing.collect(world, opened, at)
+        case "invoice":
+            billing.collect(world, whole, at)
+        case "checkout.session":
+            expire(world, whole, at)
+        case "payment_intent":
+            method = world.store.one(whole["payment_method"])
+            settle_debit(world, whole, succeeds=method["_number"] != IBAN_FAILS, at=at)
+        case "charge":
+            payments.open_dispute(world, whole, at)
+        case "refund":
+            payments.fail_refund(world, whole, at)
+        case other:
+            raise LookupError(f"Nothing is due for a {other}.")
+
+
+def _subscription(world: World, subscription: Object, at: int) -> None:
+    end = subscription["items"]["data"][0]["current_period_end"]
+    if subscription["status"] == "incomplete":
+        update(
+            world,
+            "customer.subscription.updated",
+            subscription,
+            subscription["created"] + INCOMPLETE_FOR,
+            status="incomplete_expired",
+            ended_at=at,
+        )
+    elif at < end:
+        billing.announce(world, subscription, at)
+    elif subscription["cancel_at_period_end"]:
+        billing.cancel(world, subscription, at)
+    else:
+        billing.renew(world, subscription, at)
+
+
+def settle_debit(world: World, intent: Object, *, succeeds: bool, at: int) -> None:
+    """A direct debit comes to its end, with the invoice and the session that wait for it."""
+    settled = payments.settle(world, intent, succeeds=succeeds, at=at)
+    links = world.store.find("invoice_payment", where={"key": intent["id"]}, limit=1)
+    invoice = None
+    if links:
+        invoice = world.store.one(links[0]["invoice"])
+        if succeeds:
+            billing.collected(world, invoice, links[0], at)
+        else:
+            outcome = payments.Outcome("failed", DEBIT_REFUSED)
+            billing.failed(world, invoice, outcome, at)
+    debit_settled(world, settled, invoice, succeeds=succeeds, at=at)
+
+
+def forget(world: World) -> None:
+    """Let go of events that nobody can ask for any more, once they are delivered."""
+    oldest = world.now() - EVENTS_KEPT_FOR - DAY
+    with world.store.transaction():
+        world.store.execute(
+            "DELETE FROM deliveries WHERE state != 'waiting'"
+            " AND event IN (SELECT id FROM events WHERE created < ?)",
+            (oldest,),
+        )
+        world.store.execute(
+            "DELETE FROM events WHERE created < ?"
+            " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)",
+            (oldest,),
+        )
+
+
+class Ticker:
+    """A thread that does what real time makes due."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.thread.join()
+
+    def _run(self) -> None:
+        while not self.world.stopping.wait(TICK):
+            run_due(self.world)

@@ -1,0 +1,154 @@
+"""The hosted Checkout page: pay, be declined, confirm at the bank, go back."""
+
+from typing import Any
+
+from flask import Blueprint, current_app, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from simulator import checkout, show
+from simulator.card_form import FIELDS, Mistakes, read
+from simulator.cards import CARDS, IBANS
+from simulator.shapes import Object
+from simulator.world import World
+
+pages = Blueprint("checkout", __name__)
+GONE, NOT_FOUND, WRONG, PAYMENT_REQUIRED, SEE_OTHER = 410, 404, 422, 402, 303
+
+
+def world() -> World:
+    found: World = current_app.extensions["world"]
+    return found
+
+
+@pages.app_template_global()
+def money(amount: int, currency: str) -> str:
+    return show.money(amount, currency)
+
+
+@pages.get("/pay/<session_id>")
+def form(session_id: str) -> Response:
+    session = _open(session_id)
+    if isinstance(session, Response):
+        return session
+    return _form(session, {"email": session["customer_email"] or ""})
+
+
+@pages.post("/pay/<session_id>")
+def pay(session_id: str) -> Response:
+    """Pay, once: a second click meets a session that is complete and goes on to the same place."""
+    account, typed = world(), dict(request.form)
+    with account.store.transaction():
+        session = _open(session_id, paid_goes_on=True)
+        if isinstance(session, Response):
+            return session
+        if "fill" in typed:
+            return _form(session, checkout.filled(typed))
+        try:
+            debit_allowed = "sepa_debit" in session["payment_method_types"]
+            payer = read(_known(session, typed), account.now(), debit_allowed=debit_allowed)
+            done = checkout.pay(account, session, payer)
+        except Mistakes as mistakes:
+            return _form(session, typed, mistakes=mistakes.fields, status=WRONG)
+        except checkout.Declined as declined:
+            return _form(session, typed, refusal=str(declined), status=PAYMENT_REQUIRED)
+        except checkout.AsksTheBank:
+            return redirect(f"/pay/{session_id}/bank", SEE_OTHER)
+    return redirect(success(done), SEE_OTHER)
+
+
+@pages.get("/pay/<session_id>/bank")
+def bank(session_id: str) -> Response:
+    session = _open(session_id)
+    if isinstance(session, Response):
+        return session
+    if not session.get("_pending"):
+        return redirect(f"/pay/{session_id}", SEE_OTHER)
+    return _page("bank.html", session=session)
+
+
+@pages.post("/pay/<session_id>/bank")
+def confirm(session_id: str) -> Response:
+    account = world()
+    with account.store.transaction():
+        session = _open(session_id, paid_goes_on=True)
+        if isinstance(session, Response):
+            return session
+        pending = session.get("_pending")
+        if not pending:
+            return redirect(f"/pay/{session_id}", SEE_OTHER)
+        try:
+            confirms = request.form.get("answer") == "confirm"
+            done = checkout.confirm_at_bank(account, session, confirms=confirms)
+        except checkout.Declined as declined:
+            return _form(session, _typed(pending), refusal=str(declined), status=PAYMENT_REQUIRED)
+    return redirect(success(done), SEE_OTHER)
+
+
+def success(session: Object) -> str:
+    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def _known(session: Object, typed: dict[str, str]) -> dict[str, str]:
+    """What was typed, with the address that the session already knows and does not ask for."""
+    customer = world().named(session, "customer")
+    known = session["customer_email"] or (customer["email"] if customer else None)
+    return {**typed, "email": known} if known else typed
+
+
+def _typed(payer: Object) -> dict[str, str]:
+    return {
+        "email": payer["email"],
+        "billingName": payer["name"],
+        "billingCountry": payer["country"],
+        "method": payer["method"],
+    }
+
+
+def closed(why: str, status: int) -> Response:
+    """A page that only says why there is nothing here."""
+    return _page("closed.html", status, why=why, session=None)
+
+
+def _open(session_id: str, *, paid_goes_on: bool = False) -> Object | Response:
+    """The session while it can be paid, else what is shown instead."""
+    session = world().store.get(session_id)
+    if session is None or session["object"] != "checkout.session":
+        return closed("unknown", NOT_FOUND)
+    if session["status"] == "complete" and paid_goes_on:
+        return redirect(success(session), SEE_OTHER)
+    if session["status"] == "complete":
+        return _page("closed.html", why="complete", session=session, onward=success(session))
+    if session["status"] == "expired" or session["expires_at"] <= world().now():
+        return _page("closed.html", GONE, why="expired", session=session)
+    return session
+
+
+def _form(
+    session: Object,
+    typed: dict[str, str],
+    *,
+    mistakes: dict[str, str] | None = None,
+    refusal: str | None = None,
+    status: int = 200,
+) -> Response:
+    customer = world().named(session, "customer")
+    items = session["_items"]
+    return _page(
+        "pay.html",
+        status,
+        session=session,
+        items=items,
+        interval=show.interval(items[0]["price"]) if items else "",
+        interval_of=show.interval,
+        known_email=session["customer_email"] or (customer["email"] if customer else None),
+        typed={name: typed.get(name, "") for name in (*FIELDS, "method")},
+        mistakes=mistakes or {},
+        refusal=refusal,
+        countries=show.countries(),
+        cards=list(CARDS.values()),
+        ibans=IBANS,
+    )
+
+
+def _page(template: str, status: int = 200, **names: Any) -> Response:  # noqa: ANN401 - what the page shows
+    return Response(render_template(template, **names), status=status, mimetype="text/html")

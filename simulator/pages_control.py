@@ -1,0 +1,303 @@
+"""The control page and its JSON: the clock, the faults, and what a bank or a payer would do."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from simulator import billing, engine, payments, show
+from simulator.api_checkout import create_portal_session
+from simulator.due import HOUR
+from simulator.errors import StripeError, refused
+from simulator.events import deliver
+from simulator.expand import listing
+from simulator.faults import Settings
+from simulator.pages_checkout import SEE_OTHER, WRONG, world
+from simulator.periods import at as moment_at
+from simulator.shapes import Object, public
+
+if TYPE_CHECKING:
+    from simulator.description import Recorder
+
+pages = Blueprint("control", __name__)
+SHOWN = 20
+NEWEST = 40
+# Beyond this an advance is a slip of the hand: it would renew everything for years.
+LONGEST = 5 * 366 * 86400
+
+
+@pages.errorhandler(StripeError)
+def refusal(error: StripeError) -> Response:
+    """A control that was used wrongly: a sentence on the page, or Stripe's shape for a program."""
+    if _is_program():
+        return _json(error.body(), error.status)
+    return _control(said=error.message, status=WRONG)
+
+
+def _is_program() -> bool:
+    return request.is_json or request.accept_mimetypes.best == "application/json"
+
+
+def _json(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON
+    return Response(json.dumps(body), status=status, mimetype="application/json")
+
+
+def _given() -> dict[str, Any]:
+    if not request.is_json:
+        return {name: value for name, value in request.form.items() if value != ""}
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise refused("The body has to be a JSON object.")
+    return body
+
+
+def _done(body: Object, said: str) -> Response:
+    if _is_program():
+        return _json(body)
+    asked = request.form.get("q") or None
+    return redirect(url_for("control.control", said=said, q=asked), SEE_OTHER)
+
+
+@pages.get("/")
+def control() -> Response:
+    return _control(said=request.args.get("said"))
+
+
+def _control(*, said: str | None = None, status: int = 200) -> Response:
+    account = world()
+    query = request.values.get("q", "").strip()
+    page = render_template(
+        "control.html",
+        said=said,
+        now=account.now(),
+        offset=timedelta(seconds=account.clock.offset),
+        faults=account.faults.settings,
+        rates=[name for name, kind in Settings.__annotations__.items() if kind is not bool],
+        webhook_url=account.webhook_url,
+        waiting=account.store.execute("SELECT count(*) FROM deliveries WHERE state = 'waiting'")[0][
+            0
+        ],
+        deliveries=account.store.execute(
+            "SELECT events.id, type, created, deliveries.* FROM events"
+            " LEFT JOIN deliveries ON deliveries.event = events.id"
+            " ORDER BY events.seq DESC LIMIT ?",
+            (NEWEST,),
+        ),
+        people=[_person(one) for one in _found(query)],
+        query=query,
+        show=show,
+    )
+    return Response(page, status=status, mimetype="text/html")
+
+
+def _found(query: str) -> list[Object]:
+    """The customers that a search means, or the newest: by address, name, or any object's id."""
+    store = world().store
+    if not query:
+        return store.find("customer", limit=SHOWN)
+    named = store.get(query)
+    if named:
+        owner = store.get(query if named["object"] == "customer" else named.get("customer") or "")
+        return [owner] if owner else []
+    text = f"%{query.lower()}%"
+    clause = "(key LIKE ? OR lower(json_extract(data, '$.name')) LIKE ?)"
+    return store.find("customer", clauses=[(clause, (text, text))], limit=SHOWN)
+
+
+def _person(customer: Object) -> Object:
+    store = world().store
+    where = {"customer": customer["id"]}
+    charges = store.find("charge", where=where, limit=3)
+    return {
+        "customer": customer,
+        "subscriptions": store.find("subscription", where=where),
+        "charges": charges,
+        "disputes": {
+            charge["id"]: store.find("dispute", where={"parent": charge["id"]}, limit=1)
+            for charge in charges
+        },
+    }
+
+
+@pages.get("/_simulator/clock")
+def clock() -> Response:
+    return _json(_clock())
+
+
+def _clock() -> Object:
+    account = world()
+    now = account.now()
+    return {
+        "now": now,
+        "iso": moment_at(now).isoformat(),
+        "offset_seconds": account.clock.offset,
+    }
+
+
+@pages.post("/_simulator/clock")
+def advance() -> Response:
+    """Move time on, and do all that it brings before answering."""
+    given, account = _given(), world()
+    if "advance_to" in given:
+        seconds = _moment(str(given["advance_to"])) - account.now()
+    else:
+        seconds = _whole(given.get("advance_seconds"), "advance_seconds")
+    if not 0 <= seconds <= LONGEST:
+        raise refused("The clock only goes forward, by five years at the most.")
+    account.clock.advance(seconds)
+    steps = engine.run_due(account)
+    engine.forget(account)
+    return _done({**_clock(), "steps": steps}, f"The clock was advanced; {steps} things happened.")
+
+
+def _moment(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise refused(f"'{text}' is not a date as in 2026-12-31 or 2026-12-31T09:30Z.") from error
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _whole(value: object, name: str) -> int:
+    try:
+        return int(str(value))
+    except ValueError as error:
+        raise refused(f"'{name}' has to be a whole number.", name) from error
+
+
+@pages.get("/_simulator/faults")
+def faults() -> Response:
+    return _json(vars(world().faults.settings))
+
+
+@pages.post("/_simulator/faults")
+def set_faults() -> Response:
+    given, account = _given(), world()
+    if not request.is_json:
+        given.pop("q", None)
+        delivers = given.pop("deliver", None) is not None
+        given = {name: _number(name, value) for name, value in given.items()}
+        given["deliver"] = delivers
+    try:
+        account.faults.set(given)
+    except ValueError as error:
+        raise refused(str(error)) from error
+    account.deliver_soon.set()
+    return _done(vars(account.faults.settings), "The faults are set.")
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return int(value) if name == "seed" else float(value)
+    except ValueError as error:
+        raise refused(f"'{name}' has to be a number.", name) from error
+
+
+@pages.get("/_simulator/deliveries")
+def deliveries() -> Response:
+    """How many deliveries there are in each state."""
+    rows = world().store.execute("SELECT state, count(*) AS number FROM deliveries GROUP BY state")
+    states = dict.fromkeys(("waiting", "delivered", "lost", "given up"), 0)
+    return _json(states | {found["state"]: found["number"] for found in rows})
+
+
+@pages.post("/_simulator/deliveries")
+def deliver_again() -> Response:
+    """Deliver an event once more to whom it was delivered."""
+    given, account = _given(), world()
+    event = str(given.get("event", ""))
+    with account.store.transaction():
+        rows = account.store.execute(
+            "SELECT DISTINCT endpoint FROM deliveries WHERE event = ?", (event,)
+        )
+        if not rows:
+            raise refused(f"No delivery of an event '{event}' is known.")
+        for found in rows:
+            deliver(account, event, found["endpoint"])
+    return _done({"event": event}, "It is delivered again.")
+
+
+@pages.post("/_simulator/refunds")
+def refund() -> Response:
+    given, account = _given(), world()
+    amount = _whole(given["amount"], "amount") if "amount" in given else None
+    with account.store.transaction():
+        charge = account.must("charge", str(given.get("charge", "")))
+        made = payments.refund(account, charge, at=account.now(), amount=amount)
+    return _done(public(made), "The payment is refunded.")
+
+
+@pages.post("/_simulator/disputes")
+def dispute() -> Response:
+    """Open a dispute over a `charge`, or close a `dispute` with the `outcome` won or lost."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        if "charge" in given:
+            charge = account.must("charge", str(given["charge"]))
+            made = payments.open_dispute(account, charge, account.now())
+            return _done(public(made), "The payment is disputed.")
+        found = account.must("dispute", str(given.get("dispute", "")))
+        won = given.get("outcome") == "won"
+        made = payments.close_dispute(account, found, won=won, at=account.now())
+    return _done(public(made), f"The dispute is {made['status']}.")
+
+
+@pages.post("/_simulator/debits")
+def debit() -> Response:
+    """Bring a direct debit in process to its end: `payment_intent`, `outcome` succeeds or fails."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        intent = account.must("payment_intent", str(given.get("payment_intent", "")))
+        if intent["status"] != "processing":
+            raise refused(f"{intent['id']} is {intent['status']}, not processing.")
+        succeeds = given.get("outcome") != "fails"
+        engine.settle_debit(account, intent, succeeds=succeeds, at=account.now())
+    return _done(public(account.store.one(intent["id"])), "The direct debit is settled.")
+
+
+@pages.post("/_simulator/renewals")
+def renew() -> Response:
+    """Renew a `subscription`: the clock goes on to an hour after its period's end."""
+    given, account = _given(), world()
+    found = account.must("subscription", str(given.get("subscription", "")))
+    end = found["items"]["data"][0]["current_period_end"]
+    past = 0 if given.get("only_to_the_end") else HOUR
+    account.clock.advance(max(0, end + past - account.now()))
+    steps = engine.run_due(account)
+    body = {**_clock(), "steps": steps}
+    return _done(body, f"The clock is at the end of that period; {steps} things happened.")
+
+
+@pages.post("/_simulator/cancellations")
+def cancel() -> Response:
+    given, account = _given(), world()
+    with account.store.transaction():
+        found = account.must("subscription", str(given.get("subscription", "")))
+        if found["status"] in billing.ENDED:
+            raise refused(f"{found['id']} has ended already.")
+        ended = billing.cancel(account, found, account.now())
+    return _done(public(ended), "The subscription is canceled.")
+
+
+@pages.post("/_simulator/portals")
+def portal() -> Response:
+    given, account = _given(), world()
+    params = {"customer": str(given.get("customer", "")), "return_url": account.base_url}
+    with account.store.transaction():
+        made = create_portal_session(account, params)
+    return redirect(made["url"], SEE_OTHER)
+
+
+@pages.get("/_simulator/customers")
+def customers() -> Response:
+    """The customers that `q` finds, with their subscriptions: for scripts."""
+    found = _found(request.args.get("q", "").strip())
+    return _json(listing([public(one) for one in found], "/_simulator/customers"))
+
+
+def show_violations(app: Flask, recorder: "Recorder") -> None:
+    app.add_url_rule(
+        "/_simulator/violations", "violations", lambda: _json(recorder.told()), methods=["GET"]
+    )

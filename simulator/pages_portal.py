@@ -1,0 +1,153 @@
+"""The hosted billing portal and the page of one invoice: cancel, resume, change the card, pay."""
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from simulator import billing, checkout, payments, show
+from simulator.card_form import FIELDS, Mistakes, read
+from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD
+from simulator.pages_checkout import NOT_FOUND, PAYMENT_REQUIRED, SEE_OTHER, WRONG, closed, world
+from simulator.shapes import Object
+
+pages = Blueprint("portal", __name__)
+LIVES_FOR = 3600
+
+
+def _session(session_id: str) -> Object | None:
+    """The portal session while its link lives; such links are short-lived on purpose."""
+    found = world().store.get(session_id)
+    if found is None or found["object"] != "billing_portal.session":
+        return None
+    return found if world().now() - found["created"] < LIVES_FOR else None
+
+
+@pages.get("/portal/<session_id>")
+def portal(session_id: str) -> Response:
+    session = _session(session_id)
+    return _portal(session) if session else closed("unknown", NOT_FOUND)
+
+
+def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # noqa: ANN401 - what the page says
+    account = world()
+    customer = account.store.get(session["customer"])
+    if customer is None:
+        return closed("unknown", NOT_FOUND)
+    subscriptions = account.store.find("subscription", where={"customer": customer["id"]})
+    products = {
+        one["id"]: account.store.one(one["items"]["data"][0]["price"]["product"])["name"]
+        for one in subscriptions
+    }
+    page = render_template(
+        "portal.html",
+        session=session,
+        customer=customer,
+        subscriptions=subscriptions,
+        products=products,
+        methods={
+            one["id"]: show.method_words(billing.method_for(account, one)) for one in subscriptions
+        },
+        invoices=account.store.find("invoice", where={"customer": customer["id"]}, limit=24),
+        show=show,
+        countries=show.countries(),
+        cards=list(CARDS.values()),
+        ibans=IBANS,
+        debit_allowed=any(one["currency"] == "eur" for one in subscriptions),
+        **{"mistakes": {}, "typed": dict.fromkeys((*FIELDS, "method"), ""), **said},
+    )
+    return Response(page, status=status, mimetype="text/html")
+
+
+@pages.post("/portal/<session_id>/subscriptions/<subscription_id>")
+def change(session_id: str, subscription_id: str) -> Response:
+    """Cancel at the period's end, or take that back."""
+    session, account = _session(session_id), world()
+    if session is None:
+        return closed("unknown", NOT_FOUND)
+    with account.store.transaction():
+        found = account.store.get(subscription_id)
+        if found is None or found.get("customer") != session["customer"]:
+            return closed("unknown", NOT_FOUND)
+        if found["status"] not in billing.ENDED:
+            stops = request.form.get("action") == "cancel"
+            billing.schedule_end(account, found, stops=stops, at=account.now())
+    return redirect(_after(session), SEE_OTHER)
+
+
+def _after(session: Object) -> str:
+    """Where a finished flow leads: back to the page it was opened from, if it was one flow."""
+    flow = session.get("_flow") or {}
+    after = flow.get("after_completion", {})
+    if after.get("type") == "redirect":
+        return str(after["redirect"]["return_url"])
+    return url_for("portal.portal", session_id=session["id"])
+
+
+@pages.post("/portal/<session_id>/payment-method")
+def change_method(session_id: str) -> Response:
+    session, account = _session(session_id), world()
+    if session is None:
+        return closed("unknown", NOT_FOUND)
+    typed = {name: request.form.get(name, "") for name in (*FIELDS, "method", "fill")}
+    with account.store.transaction():
+        customer = account.store.one(session["customer"])
+        typed["email"] = customer["email"] or "nobody@example.org"
+        if typed["fill"]:
+            return _portal(session, typed=checkout.filled(typed), editing=True)
+        try:
+            payer = read(typed, account.now(), debit_allowed=True)
+        except Mistakes as wrong:
+            return _portal(session, typed=typed, mistakes=wrong.fields, editing=True, status=WRONG)
+        decline = _attaches(payer)
+        if decline:
+            said = {"refusal": decline, "typed": typed, "editing": True}
+            return _portal(session, status=PAYMENT_REQUIRED, **said)
+        method = account.store.put(checkout.method_of(payer, customer["id"], account.now()))
+        billing.change_method(account, customer, method, account.now())
+    return redirect(_after(session), SEE_OTHER)
+
+
+def _attaches(payer: checkout.Payer) -> str | None:
+    """Why the bank does not let this card be saved, if it does not."""
+    if payer.method == "sepa_debit":
+        return None
+    card = CARDS.get(payer.number)
+    if card is None:
+        return NOT_A_TEST_CARD.message
+    return card.decline.message if card.decline else None
+
+
+@pages.get("/invoice/<invoice_id>")
+def invoice(invoice_id: str) -> Response:
+    found = world().store.get(invoice_id)
+    return _invoice(found)
+
+
+def _invoice(found: Object | None, refusal: str | None = None) -> Response:
+    if found is None or found["object"] != "invoice":
+        return closed("unknown", NOT_FOUND)
+    account = world()
+    method = billing.method_for(account, billing.subscription_of(account, found))
+    page = render_template(
+        "invoice.html",
+        invoice=found,
+        method=show.method_words(method),
+        show=show,
+        refusal=refusal,
+    )
+    return Response(page, status=PAYMENT_REQUIRED if refusal else 200, mimetype="text/html")
+
+
+@pages.post("/invoice/<invoice_id>")
+def pay_invoice(invoice_id: str) -> Response:
+    """The payer is there and passes 3-D Secure, if the bank asks."""
+    account = world()
+    with account.store.transaction():
+        found = account.store.get(invoice_id)
+        if found is None or found["object"] != "invoice" or found["status"] != "open":
+            return _invoice(found)
+        method = billing.method_for(account, billing.subscription_of(account, found))
+        outcome = payments.judge(method, confirmed=True)
+        paid = billing.pay(account, found, method, outcome, account.now())
+        return _invoice(paid, outcome.decline.message if outcome.decline else None)

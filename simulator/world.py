@@ -1,0 +1,64 @@
+"""What every part of the simulator works with: store, clock, faults, settings."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from simulator.clock import Clock
+from simulator.errors import StripeError, missing
+from simulator.faults import Faults
+from simulator.shapes import PREFIXES, Object
+from simulator.store import Store
+
+
+@dataclass
+class World:
+    """One simulated Stripe account."""
+
+    store: Store
+    clock: Clock
+    faults: Faults
+    base_url: str
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    retry_seconds: float = 1.0
+    dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
+    stopping: threading.Event = field(default_factory=threading.Event)
+    deliver_soon: threading.Event = field(default_factory=threading.Event)
+    # The API call being answered, as its events name it; guarded by the store's lock.
+    request: Object | None = None
+
+    def now(self) -> int:
+        return self.clock.now()
+
+    def must(self, kind: str, identity: str, param: str | None = None) -> Object:
+        """The object of that kind, or Stripe's refusal: 404 in the address, 400 in a parameter."""
+        found = self.store.get(identity)
+        if found is not None and found["object"] == kind:
+            return found
+        error = missing(kind.replace("checkout.session", "checkout session"), identity)
+        if param is None:
+            raise error
+        raise StripeError(error.message, code=error.code, param=param)
+
+    def named(self, whole: Object, field_name: str) -> Object | None:
+        """The object that a field names, if it names one that is still there."""
+        identity = whole.get(field_name)
+        return self.store.get(identity) if identity else None
+
+
+def kind_of(identity: str) -> str | None:
+    """The kind of object that an id's prefix says."""
+    for kind, prefix in PREFIXES.items():
+        if identity.startswith(prefix):
+            return kind
+    return None
+
+
+def changes(before: Object, after: Object) -> dict[str, Any]:
+    """The former values of what changed, as `previous_attributes` tells them."""
+    return {
+        name: before.get(name)
+        for name, value in after.items()
+        if not name.startswith("_") and before.get(name) != value
+    }

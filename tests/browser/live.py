@@ -1,0 +1,214 @@
+"""The whole service as `make run` starts it, and what readers and staff do there."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from demo.settings import STAFF_EMAIL
+from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import ConsoleMessage, Locator, Page
+
+SUCCEEDS, DECLINED, ASKS_THE_BANK = "4242424242424242", "4000000000000002", "4000002500003155"
+DEBIT = "DE89370400440532013000"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running demonstration, by the addresses that it printed."""
+
+    article: str
+    newspaper: str
+    app: str
+    staff: str
+    password: str
+    mailbox: str
+    simulator: str
+
+    def members(self) -> int:
+        """The number as it stands: the public one may be a second behind in each process."""
+        answer = requests.get(f"{self.app}/metrics", timeout=30)
+        found = re.search(r"^fundraiser_members (\S+)", answer.text, re.MULTILINE)
+        assert found, answer.text
+        return int(float(found[1]))
+
+    def at_stripe(self, what: str, **query: Any) -> list[Any]:
+        """What Stripe lists, as staff would see it there."""
+        answer = requests.get(
+            f"{self.simulator}/v1/{what}",
+            params={"limit": 100, **query},
+            auth=("sk_test_simulator", ""),
+            timeout=30,
+        )
+        assert answer.ok, answer.text
+        found: list[Any] = answer.json()["data"]
+        return found
+
+    def subscriptions_of(self, email: str) -> list[Any]:
+        """All that was ever begun under this address."""
+        return [
+            subscription
+            for customer in self.at_stripe("customers", email=email)
+            for subscription in self.at_stripe(
+                "subscriptions", customer=customer["id"], status="all"
+            )
+        ]
+
+
+@pytest.fixture(scope="session")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, stripe_description: Path | None
+) -> Iterator[Live]:
+    """The demonstration, started once for the run; its logs may hold no traceback in the end."""
+    del stripe_description  # in force before the simulator starts
+    home = tmp_path_factory.mktemp("live")
+    demonstration = Demonstration(home, seven_free_ports(), JOIN_LIMIT="1000 per minute")
+    try:
+        demonstration.wait_until_ready()
+        password = re.search(r"password (\S+)\)", demonstration.terminal)
+        assert password, demonstration.terminal
+        yield Live(
+            article=demonstration.address("newspaper article"),
+            newspaper=demonstration.address("newspaper").rstrip("/"),
+            app=demonstration.address("join page").partition("/join")[0],
+            staff=demonstration.address("staff sign-in"),
+            password=password[1],
+            mailbox=demonstration.address("mailbox").rstrip("/"),
+            simulator=demonstration.address("simulator").rstrip("/"),
+        )
+    finally:
+        left = demonstration.stop(signal.SIGTERM)
+        remove_elsewhere(home)
+    assert left == []
+    for log in (home / "logs").iterdir():
+        assert "Traceback" not in log.read_text(), log
+
+
+@pytest.fixture
+def window(open_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """Makes windows, each a reader's own; an error in a console fails, a refused policy too."""
+    errors: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # An answer with an error's status is what some tests are about.
+        if message.type == "error" and "the server responded with a status" not in message.text:
+            errors.append(f"{message.page and message.page.url}: {message.text}")
+
+    def window(**options: Any) -> Page:
+        page = open_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+        page.context.set_default_timeout(30_000)
+        page.context.on("console", listen)
+        return page
+
+    yield window
+    assert errors == []
+
+
+def new_address() -> str:
+    """An e-mail address that nobody has joined with."""
+    return f"reader-{next(_numbers)}@journey.example"
+
+
+def card(page: Page) -> Locator:
+    """The widget in the article."""
+    return page.locator("membership-progress[variant=card]")
+
+
+def shown(page: Page) -> int:
+    """The number that the article's card shows to somebody who looks at it."""
+    figure = card(page).locator(".figure")
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_have_text(re.compile(r"\d"))
+    return int(figure.inner_text().replace(",", ""))
+
+
+def expect_number(page: Page, number: int) -> None:
+    """Wait until the article's card shows this number to somebody who looks at it."""
+    card(page).scroll_into_view_if_needed()
+    expect(card(page).locator(".figure")).to_have_text(f"{number:,}")
+
+
+def expect_at(page: Page, beginning: str) -> None:
+    """Wait until the address begins so; a way there that a second click breaks off is no matter."""
+    expect(page).to_have_url(re.compile(f"^{re.escape(beginning)}"))
+
+
+def to_checkout(page: Page, live: Live) -> None:
+    """Press the join page's button, which leads to the hosted page."""
+    page.locator("#pay").click()
+    expect_at(page, f"{live.simulator}/pay/")
+
+
+def fill_in(page: Page, email: str, number: str = SUCCEEDS, name: str = "Olena Hrytsenko") -> None:
+    """Type into the hosted page all that it asks for."""
+    if number == DEBIT:
+        page.get_by_label("SEPA direct debit").check()
+        page.get_by_label("IBAN").fill(number)
+    else:
+        page.get_by_label("Card number").fill(number)
+        page.get_by_label("Expiry").fill("12 / 60")
+        page.get_by_label("CVC").fill("123")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Name", exact=True).fill(name)
+
+
+def pay(page: Page, email: str, number: str = SUCCEEDS, name: str = "Olena Hrytsenko") -> None:
+    """Pay on the hosted page."""
+    fill_in(page, email, number, name)
+    page.locator("#submit").click()
+
+
+def expect_member(page: Page) -> str:
+    """Wait for the thanks page of somebody who counts; returns the member's number."""
+    expect(page).to_have_url(re.compile(r"/join/thanks\?"))
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(re.compile(r"^You are member [\d,]+$"))
+    return heading.inner_text().rpartition(" ")[2]
+
+
+def join(page: Page, live: Live, email: str) -> str:
+    """Join as most do, from the join page; returns the member's number."""
+    page.goto(f"{live.app}/join")
+    to_checkout(page, live)
+    pay(page, email)
+    return expect_member(page)
+
+
+def read_letter(page: Page, live: Live, email: str, subject: str | re.Pattern[str]) -> Locator:
+    """Wait in the mailbox for a letter and open it; returns the letter as its reader sees it."""
+    page.goto(f"{live.mailbox}/?to={email}")
+    page.get_by_role("link", name=subject).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(subject)
+    return page.frame_locator("iframe").locator("body")
+
+
+def sign_in(page: Page, live: Live) -> None:
+    """Sign in as staff."""
+    page.goto(live.staff)
+    page.get_by_label("E-mail address").fill(STAFF_EMAIL)
+    page.get_by_label("Password").fill(live.password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def find_member(page: Page, live: Live, email: str) -> None:
+    """As staff, signed in: search for an address and open the one record found."""
+    page.goto(f"{live.app}/staff/members")
+    page.get_by_role("searchbox").fill(email)
+    page.get_by_role("button", name="Search members").click()
+    expect(page.locator("#found")).to_have_text("1 person fits.")
+    page.locator("#results tbody a").click()
+    expect(page.get_by_role("link", name=email)).to_be_visible()

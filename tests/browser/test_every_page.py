@@ -1,0 +1,123 @@
+"""Each page can be read by everybody: by axe in both lights, at 320 pixels, in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.live import find_member, join, new_address, pay, sign_in, to_checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.browser.live import Live
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first starts everything
+
+PAGES = {
+    "front page": "{newspaper}/",
+    "article": "{article}",
+    "section": "{newspaper}/sections/politics",
+    "missing article": "{newspaper}/articles/nothing",
+    "membership": "{app}/",
+    "campaign": "{app}/campaigns/25000?interval=year",
+    "how we count": "{app}/how-we-count",
+    "frame": "{app}/campaigns/25000/embed",
+    "join": "{app}/join?tier=patron&currency=EUR",
+    "give once": "{app}/join?interval=once",
+    "wrong choice": "{app}/join?tier=baron&currency=XAU",
+    "refused": "{app}/join?return=https://evil.example/",
+    "not found": "{app}/nowhere",
+    "came back": "{came_back}",
+    "joined": "{joined}",
+    "contributed": "{contributed}",
+    "sign-in": "{app}/staff/sign-in",
+    "staff": "{app}/staff",
+    "staff members": "{app}/staff/members?q=a",
+    "staff nobody": "{app}/staff/members?q=nobody-at-all",
+    "staff member": "{member}",
+    "staff contributions": "{app}/staff/contributions",
+    "mailbox": "{mailbox}/",
+    "letter": "{letter}",
+    "simulator": "{simulator}/",
+    "checkout": "{checkout}",
+    "paid checkout": "{paid}",
+}
+
+
+@dataclass(frozen=True)
+class Visited:
+    """Addresses that are there only after somebody has been there, and the staff's cookies."""
+
+    addresses: dict[str, str]
+    cookies: Path
+
+
+@pytest.fixture(scope="module")
+def visited(
+    chromium: Browser, live: Live, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Visited]:
+    """A member, a contribution and a payment broken off; staff signed in."""
+    context = chromium.new_context(locale="en-GB")
+    context.set_default_timeout(30_000)
+    page, email = context.new_page(), new_address()
+    addresses = {name: getattr(live, name) for name in ("app", "article", "newspaper")}
+    addresses |= {name: getattr(live, name) for name in ("mailbox", "simulator")}
+    join(page, live, email)
+    addresses["joined"] = page.url
+    page.goto(f"{live.app}/join?interval=once&amount=12")
+    to_checkout(page, live)
+    addresses["paid"] = page.url
+    pay(page, new_address())
+    page.wait_for_url("**/join/thanks?**")
+    addresses["contributed"] = page.url
+    page.goto(f"{live.app}/join")
+    to_checkout(page, live)
+    addresses["checkout"] = page.url
+    page.get_by_role("link", name="Cancel and go back").click()
+    page.wait_for_url("**/join?canceled=**")
+    addresses["came_back"] = page.url
+    page.goto(f"{live.mailbox}/?to={email}")
+    page.get_by_role("link", name="You are member").click()
+    page.wait_for_url("**/letters/*")
+    addresses["letter"] = page.url
+    sign_in(page, live)
+    find_member(page, live, email)
+    addresses["member"] = page.url
+    cookies = tmp_path_factory.mktemp("staff") / "cookies.json"
+    context.storage_state(path=cookies)
+    yield Visited(addresses, cookies)
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_for_everybody(window: Callable[..., Page], visited: Visited, name: str) -> None:
+    """In both languages no wider than a small phone; on it and in the dark nothing for axe."""
+    address = PAGES[name].format(**visited.addresses)
+    who = {"storage_state": visited.cookies} if name.startswith("staff") else {}
+    for locale in ("uk-UA", "en-GB"):
+        page = window(viewport={"width": 320, "height": 640}, locale=locale, **who)
+        page.goto(address)
+        for widget in page.locator("membership-progress").all():
+            expect(widget.locator(".figure")).to_be_visible()
+        page.evaluate("document.fonts.ready")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, locale
+    # A frame's headings belong to the page around it.
+    rules = {"page-has-heading-one": {"enabled": name != "frame"}}
+    assert axe(page, rules) == []
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert axe(page, rules) == []
+
+
+def axe(page: Page, rules: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What axe finds wrong: each rule with the places where it is broken."""
+    found = Axe().run(page, options={"rules": rules}).response["violations"]
+    return [(rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found]

@@ -1,0 +1,69 @@
+"""A member stops: until the end of what was paid nothing changes, then the number falls."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from tests.browser.live import find_member, shown, sign_in
+from tests.demonstration import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.live import Live
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first starts everything
+
+
+def soon_over(live: Live) -> str:
+    """The address of a member whose paid period ends next, but not within ten minutes."""
+    clock = requests.get(f"{live.simulator}/_simulator/clock", timeout=30).json()
+    going_on = live.at_stripe("subscriptions", status="active", **{"expand[]": "data.customer"})
+    ends = {
+        subscription["items"]["data"][0]["current_period_end"]: subscription["customer"]["email"]
+        for subscription in going_on
+        if not subscription["cancel_at_period_end"] and not subscription["pause_collection"]
+    }
+    return str(ends[min(end for end in ends if end > clock["now"] + 600)])
+
+
+def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_after(
+    window: Callable[..., Page], live: Live
+) -> None:
+    email = soon_over(live)
+    article, desk, stripe = window(), window(), window()
+    article.goto(live.article)
+    before = shown(article)
+    sign_in(desk, live)
+
+    stripe.goto(live.simulator)
+    stripe.get_by_role("searchbox").fill(email)
+    stripe.get_by_role("button", name="Search").click()
+    stripe.get_by_role("button", name="Portal").click()
+    stripe.get_by_role("button", name="Cancel at the end of the period").click()
+    expect(stripe.get_by_role("button", name="Don’t cancel")).to_be_visible()
+    find_member(desk, live, email)
+    record = desk.url
+
+    def desk_says(text: str) -> bool:
+        desk.goto(record)
+        return text in desk.locator("main").inner_text()
+
+    wait_for(lambda: desk_says("Leaves on"))
+    assert live.members() == before
+
+    stripe.goto(f"{live.simulator}/?q={email}")
+    stripe.get_by_role("button", name="To the end of this period").click()
+    expect(stripe.get_by_role("status")).to_contain_text("The clock is at the end of that period")
+    wait_for(lambda: desk_says("Left on"))
+    row = desk.get_by_role("row", name=re.compile("^Left on .*: the membership ended"))
+    expect(row).to_contain_text("−1")  # noqa: RUF001 - a minus
+    expect(row).to_contain_text("customer.subscription.deleted")
+    wait_for(lambda: shown(article) < before)

@@ -1,0 +1,150 @@
+"""What happens twice counts once: a double click on every button, and two tabs at the same time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from demo.settings import STAFF_EMAIL
+from tests.browser.live import (
+    card,
+    expect_at,
+    expect_member,
+    fill_in,
+    find_member,
+    join,
+    new_address,
+    read_letter,
+    sign_in,
+    to_checkout,
+)
+from tests.demonstration import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.live import Live
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first starts everything
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
+def test_a_double_click_on_every_button_makes_one_customer_and_one_membership(
+    window: Callable[..., Page], live: Live, *, javascript: bool
+) -> None:
+    email, page, before = new_address(), window(java_script_enabled=javascript), live.members()
+    page.goto(live.article)
+    card(page).locator(".join" if javascript else ".progress-link").dblclick()
+    if not javascript:
+        expect_at(page, f"{live.app}/campaigns/25000")
+        page.get_by_role("link", name="Choose £10 a month").dblclick()
+    expect_at(page, f"{live.app}/join?")
+    page.locator("#pay").dblclick()
+    expect_at(page, f"{live.simulator}/pay/")
+    fill_in(page, email)
+    page.locator("#submit").dblclick()
+    expect_member(page)
+    assert len(live.at_stripe("customers", email=email)) == 1
+    assert [one["status"] for one in live.subscriptions_of(email)] == ["active"]
+    assert live.members() == before + 1
+
+
+def test_a_double_click_signs_staff_in_and_out_once(
+    window: Callable[..., Page], live: Live
+) -> None:
+    page = window()
+    page.goto(live.staff)
+    page.get_by_label("E-mail address").fill(STAFF_EMAIL)
+    page.get_by_label("Password").fill(live.password)
+    page.get_by_role("button", name="Sign in").dblclick()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.get_by_role("button", name="Sign out").dblclick()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Staff sign-in")
+    page.goto(f"{live.app}/staff/members")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Staff sign-in")
+
+
+def test_two_tabs_at_once_make_one_member_and_the_other_is_paid_back_and_told(
+    window: Callable[..., Page], live: Live
+) -> None:
+    email, before = new_address(), live.members()
+    first = window()
+    tabs = [first, first.context.new_page()]
+    for tab in tabs:
+        tab.goto(f"{live.app}/join")
+        to_checkout(tab, live)
+        fill_in(tab, email)
+    for tab in tabs:
+        tab.locator("#submit").evaluate("button => setTimeout(() => button.click())")
+    for tab in tabs:
+        tab.wait_for_url("**/join/thanks?**")
+
+    def headings() -> list[str]:
+        for tab in tabs:
+            tab.reload()
+        return sorted(tab.get_by_role("heading", level=1).inner_text() for tab in tabs)
+
+    # The one settled first may be thanked as a member until the other, which was earlier, is.
+    wait_for(lambda: headings()[1] == "You were a member already")
+    assert headings()[0].startswith("You are member ")
+    assert live.members() == before + 1
+    assert sorted(one["status"] for one in live.subscriptions_of(email)) == ["active", "canceled"]
+    customers = live.at_stripe("customers", email=email)
+    charges = [
+        charge
+        for customer in customers
+        for charge in live.at_stripe("charges", customer=customer["id"])
+    ]
+    assert sorted(charge["amount_refunded"] for charge in charges) == [0, 1000]
+    read_letter(first, live, email, "You are a member already: we paid back £10")
+    sign_in(first, live)
+    find_member(first, live, email)
+    ledger = first.get_by_role("region", name="In the number")
+    expect(ledger.locator("tbody tr")).to_have_count(1)
+    expect(
+        first.get_by_role("region", name="Customers at Stripe").locator("tbody tr")
+    ).to_have_count(2)
+
+
+def test_a_member_who_joins_again_later_is_not_charged_twice(
+    window: Callable[..., Page], live: Live
+) -> None:
+    email, page = new_address(), window()
+    number = join(page, live, email)
+    before = live.members()
+    page.goto(f"{live.app}/join?tier=patron")
+    to_checkout(page, live)
+    fill_in(page, email.upper())
+    page.locator("#submit").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You were a member already")
+    expect(page.locator(".standfirst")).to_contain_text("pay £25 back")
+    assert live.members() == before
+    letter = read_letter(page, live, email, "You are a member already: we paid back £25")
+    expect(letter).to_contain_text("£10")
+    sign_in(page, live)
+    find_member(page, live, email)
+    expect(page.get_by_text(f"Member number {number}")).to_be_visible()
+
+
+def test_a_page_that_was_paid_in_another_tab_takes_nothing_more(
+    window: Callable[..., Page], live: Live
+) -> None:
+    email, page = new_address(), window()
+    page.goto(f"{live.app}/join")
+    to_checkout(page, live)
+    other = page.context.new_page()
+    other.goto(page.url)
+    for tab in (page, other):
+        fill_in(tab, email)
+    page.locator("#submit").click()
+    number = expect_member(page)
+    other.locator("#submit").click()
+    assert expect_member(other) == number
+    other.goto(page.url.replace("thanks?session_id=", "thanks?lang=uk&session_id="))
+    expect(other.get_by_role("heading", level=1)).to_have_text(re.compile(number))
+    assert len(live.subscriptions_of(email)) == 1

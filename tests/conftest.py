@@ -1,0 +1,196 @@
+"""The real parts that the tests share: PostgreSQL, Valkey and the Stripe simulator."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sqlite3
+import subprocess
+import sys
+import uuid
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+
+from demo.servers import free_port, throwaway
+from fundraiser import db
+from fundraiser.app import FundraiserApp, create_app
+from fundraiser.config import Settings, load_settings
+from tests.factories import Stripe
+from tests.mail import mail_server, postbox  # noqa: F401 - fixtures
+from tests.simulator_parts import simulator, simulator_of_the_file  # noqa: F401 - fixtures
+from tests.stripe_description import described, stripe_description  # noqa: F401 - fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from demo.servers import Postgres, Valkey
+    from fundraiser.db import Database
+
+ROOT = Path(__file__).parent.parent
+WEBHOOK_SECRET = "whsec_tests"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[tuple[Postgres, Valkey]]:
+    """A PostgreSQL and a Valkey for the whole run."""
+    with throwaway() as started:
+        yield started
+
+
+@contextmanager
+def _simulator_in(folder: Path) -> Iterator[str]:
+    """A simulator that delivers no webhooks by itself, with its store and its clock's file here."""
+    port = free_port()
+    command = [sys.executable, "-m", "simulator", "--port", str(port)]
+    command += ["--store", str(folder / "store.sqlite"), "--clock-file", str(folder / "clock")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        Stripe.wait_until_it_answers(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def stripe_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A simulator for the whole run."""
+    folder = tmp_path_factory.mktemp("simulator")
+    with _simulator_in(folder) as url:
+        os.environ["SIMULATOR_CLOCK"] = str(folder / "clock")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def second_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("second-simulator")
+    with _simulator_in(folder) as url:
+        yield url, folder
+
+
+@pytest.fixture
+def empty_stripe_url(second_simulator: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A simulator that has nothing yet: for tests of all that Stripe lists."""
+    url, folder = second_simulator
+    monkeypatch.setenv("SIMULATOR_CLOCK", str(folder / "clock"))
+    with closing(sqlite3.connect(folder / "store.sqlite", timeout=10)) as store, store:
+        for table in ("objects", "events", "deliveries", "idempotency"):
+            store.execute(f"DELETE FROM {table}")  # noqa: S608 - the four above
+    return url
+
+
+@pytest.fixture(scope="session")
+def environment(servers: tuple[Postgres, Valkey]) -> dict[str, str]:
+    """The environment of the service under test, but for its database."""
+    postgres, valkey = servers
+    return {
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": valkey.url,
+        "STRIPE_API_KEY": "sk_test_simulator",
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_CALLS_PER_SECOND": "0",
+        "SMTP_URL": "smtp://127.0.0.1:9",
+        "SECRET_KEY": "only-for-the-tests-0123456789-abcdefgh",
+        "PUBLIC_URL": "http://127.0.0.1:8000",
+        "NEWSROOM_TIMEZONE": "Europe/London",
+        "NEWSROOM_URL": "http://127.0.0.1:8001",
+        "JOIN_LIMIT": "1000 per minute",
+    }
+
+
+@pytest.fixture(scope="session")
+def template(servers: tuple[Postgres, Valkey], environment: dict[str, str]) -> str:
+    """A migrated database that each test gets a copy of."""
+    url = servers[0].create_database("template")
+    subprocess.run(
+        [Path(sys.executable).with_name("alembic"), "upgrade", "head"],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | environment | {"DATABASE_URL": url},
+    )
+    return "template"
+
+
+@pytest.fixture
+def database_url(servers: tuple[Postgres, Valkey], template: str) -> Iterator[str]:
+    """A database of the test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(servers[0].url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        yield servers[0].url_of(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], database_url: str) -> Settings:
+    """The service's settings; Stripe is not there unless the test asks for ``stripe``."""
+    return load_settings(environment | {"DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def stripe_settings(environment: dict[str, str], database_url: str, stripe_url: str) -> Settings:
+    """The service's settings with the simulator as Stripe, and its clock."""
+    return load_settings(
+        environment
+        | {
+            "DATABASE_URL": database_url,
+            "STRIPE_API_BASE": stripe_url,
+            "CLOCK_OFFSET_FILE": os.environ["SIMULATOR_CLOCK"],
+        }
+    )
+
+
+class Browser(FlaskClient):
+    """A client whose requests know nothing of the app context that the test holds open.
+
+    Flask would share its ``g`` with them, and with it who is signed in.
+    """
+
+    def open(self, *args: Any, **values: Any) -> TestResponse:
+        return contextvars.Context().run(super().open, *args, **values)
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest) -> Iterator[FundraiserApp]:
+    """The app; with the simulator behind it where the test also asks for ``stripe``."""
+    wants_stripe = "stripe" in request.fixturenames
+    app = create_app(request.getfixturevalue("stripe_settings" if wants_stripe else "settings"))
+    app.test_client_class = Browser
+    with app.app_context():
+        yield app
+    app.database.engine.dispose()
+    db.clock.follow(None)
+
+
+@pytest.fixture
+def client(app: FundraiserApp) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def database(app: FundraiserApp) -> Database:
+    return app.database
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """One transaction for the whole test, as in a request or a task; committed at its end."""
+    with database.transaction() as session:
+        yield session
+
+
+@pytest.fixture
+def stripe(stripe_url: str, app: FundraiserApp) -> Stripe:
+    """Stripe as seen from the other side: readers who pay, and events that arrive."""
+    return Stripe(stripe_url, app)

@@ -1,0 +1,200 @@
+"""The campaign's page and how we count: what a reader and a site that embeds us find there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from bs4 import BeautifulSoup
+
+from fundraiser.campaigns.models import Counts, Goal
+from fundraiser.db import now
+from fundraiser.members.counting import recount
+from fundraiser.members.models import Cause
+from tests.factories import GRACE, make_campaign, make_member, make_membership, make_tiers
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+
+
+@pytest.fixture(autouse=True)
+def browser(client: FlaskClient) -> None:
+    """Whoever asks wants pages, in English unless said otherwise."""
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+
+
+@pytest.fixture
+def shop(database: Database) -> None:
+    """Tiers, and the campaign of 25,000 with no member yet."""
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+
+
+def add_members(session: Session, count: int) -> None:
+    for _ in range(count):
+        member = make_member(session)
+        session.add(make_membership(member))
+        recount(session, member, GRACE, cause=Cause.STRIPE)
+
+
+def read(answer: TestResponse) -> BeautifulSoup:
+    return BeautifulSoup(answer.text, "html.parser")
+
+
+def said(answer: TestResponse) -> str:
+    return read(answer).get_text(" ", strip=True)
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_membership_page_shows_the_running_campaign(client: FlaskClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "Quality journalism takes work" in said(answer)
+    assert "of 25,000 members" in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_page_shows_the_number_and_what_is_missing(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        add_members(session, 3)
+    words = said(client.get("/campaigns/25000"))
+    assert "3 of 25,000 members" in words
+    assert "Still needed 24,997" in words
+    assert "Joined in the last 24 hours 3" in words
+
+
+@pytest.mark.usefixtures("shop")
+def test_each_tier_leads_to_the_join_page_with_the_choice_made(client: FlaskClient) -> None:
+    page = read(client.get("/campaigns/25000?interval=year&currency=EUR"))
+    links = [link["href"] for link in page.select(".tiers a")]
+    assert links == [
+        f"/join?campaign=25000&tier={tier}&interval=year&currency=EUR"
+        for tier in ("reader", "member", "patron")
+    ]
+    assert [price.text for price in page.select(".tier-amount")] == ["€50", "€100", "€250"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_other_sites_find_the_picture_and_the_embedding(client: FlaskClient) -> None:
+    page = read(client.get("/campaigns/25000"))
+    address = "http://127.0.0.1:8000/campaigns/25000"
+    picture = page.select_one('meta[property="og:image"]')
+    embedding = page.select_one('link[type="application/json+oembed"]')
+    assert picture is not None
+    assert picture["content"] == f"{address}/progress.png"
+    assert embedding is not None
+    assert str(embedding["href"]).startswith("http://127.0.0.1:8000/oembed?url=http%3A%2F%2F127")
+
+
+def test_beyond_the_goal_the_surplus_is_said_and_drawn(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, goals=[Goal(members=2, set_at=now())])
+        add_members(session, 3)
+    answer = client.get("/campaigns/25000")
+    assert "3 members, 1 more than the goal" in said(answer)
+    assert "Still needed" not in said(answer)
+    assert read(answer).select_one("#hatch") is not None
+
+
+def test_a_campaign_of_new_members_says_so(client: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        make_campaign(session, counts=Counts.NEW)
+    assert "0 of 25,000 new members" in said(client.get("/campaigns/25000"))
+
+
+@pytest.mark.parametrize(
+    ("starts_in", "ends_in", "sentence"),
+    [(1, 9, "The campaign starts on"), (-9, -1, "The campaign has ended.")],
+)
+def test_a_campaign_that_does_not_run_says_so(
+    client: FlaskClient, database: Database, starts_in: int, ends_in: int, sentence: str
+) -> None:
+    with database.transaction() as session:
+        make_campaign(
+            session,
+            starts_at=now() + timedelta(days=starts_in),
+            deadline=now() + timedelta(days=ends_in),
+        )
+    words = said(client.get("/campaigns/25000"))
+    assert sentence in words
+    assert "Joined in the last 24 hours" not in words
+
+
+def test_the_deadline_is_shown_in_the_newsrooms_zone(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, deadline=datetime(2099, 7, 1, 22, 59, 59, tzinfo=UTC))
+    assert "1 July 2099, 23:59" in said(client.get("/"))
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_unknown_campaign_is_a_page_that_says_so(client: FlaskClient) -> None:
+    answer = client.get("/campaigns/none")
+    assert answer.status_code == 404
+    assert "There is no campaign at this address." in said(answer)
+
+
+def test_without_a_campaign_the_membership_page_says_so(client: FlaskClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 404
+    assert "There is no campaign at the moment." in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_language_that_was_chosen_stays_chosen_on_every_link(client: FlaskClient) -> None:
+    page = read(client.get("/?lang=uk"))
+    assert page.html is not None
+    assert page.html["lang"] == "uk"
+    ours = [str(link["href"]) for link in page.select("main a, footer a")]
+    assert ours
+    assert all("lang=uk" in address for address in ours)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_reader_meets_the_language_of_the_browser(client: FlaskClient) -> None:
+    answer = client.get("/", headers={"Accept-Language": "uk-UA,uk;q=0.9,en;q=0.5"})
+    assert "із 25\xa0000 учасників" in said(answer)
+    assert "Україн" not in said(client.get("/?lang=xx")).replace("Українською", "")
+
+
+@pytest.mark.usefixtures("shop")
+def test_how_we_count_says_the_whole_rule_and_the_figures(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        add_members(session, 2)
+    answer = client.get("/how-we-count")
+    words = said(answer)
+    assert answer.status_code == 200
+    assert "paying-members/1" in words
+    assert "Yes, for 14 days after the first payment that failed; then no" in words
+    assert "A one-time contribution No" in words
+    assert "line 2, written on" in words
+    assert len(read(answer).select("tbody tr")) == 14
+
+
+def test_how_we_count_is_there_without_a_campaign(client: FlaskClient) -> None:
+    assert "0 members" in said(client.get("/how-we-count"))
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("path", ["/", "/join", "/how-we-count", "/campaigns/none"])
+def test_no_page_carries_a_style_or_a_script_that_the_policy_refuses(
+    client: FlaskClient, path: str
+) -> None:
+    answer = client.get(path)
+    page = read(answer)
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert not page.select("style, [style], script:not([src])")
+    assert not [name for tag in page.find_all(True) for name in tag.attrs if name.startswith("on")]

@@ -1,0 +1,493 @@
+"""The staff's pages: the figures, the list, a person, and what needs somebody."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select, text, update
+
+from fundraiser import jobs
+from fundraiser.campaigns.models import Counts, Goal
+from fundraiser.dashboard import figures, people
+from fundraiser.dashboard.chart import line_chart, nice_scale
+from fundraiser.dashboard.people import Filter, list_members
+from fundraiser.db import now
+from fundraiser.members.ledger import append
+from fundraiser.members.models import Cause, Member, Status
+from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment, PaymentStatus
+from fundraiser.webhooks.models import Event
+from tests.factories import make_campaign, make_member, make_membership
+from tests.staff import PAGE, csrf_token, hire, sign_in
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+
+LONDON = ZoneInfo("Europe/London")
+
+
+@pytest.fixture
+def staff(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which somebody of the staff is signed in."""
+    sign_in(client, hire(database))
+    return client
+
+
+def read(client: FlaskClient, path: str) -> BeautifulSoup:
+    answer = client.get(path, headers=PAGE)
+    assert answer.status_code == 200, answer.text
+    return BeautifulSoup(answer.text, "html.parser")
+
+
+def words(page: BeautifulSoup, selector: str = "main") -> str:
+    found = page.select_one(selector)
+    assert found
+    return " ".join(found.get_text(" ").split())
+
+
+def count(session: Session, member: Member, reason: str = "paid", **values: Any) -> None:
+    """Turn the person in the ledger."""
+    fields = {"cause": Cause.STRIPE, "cause_ref": None, "happened_at": now()} | values
+    append(session, member, reason=reason, **fields)
+
+
+def join(session: Session, **values: Any) -> Member:
+    member = make_member(session, **values)
+    session.add(make_membership(member))
+    count(session, member)
+    return member
+
+
+def contribute(session: Session, member: Member, charge: str, **values: Any) -> None:
+    fields = {
+        "customer_id": "cus_1",
+        "kind": CheckoutKind.CONTRIBUTION,
+        "status": PaymentStatus.SUCCEEDED,
+        "amount": 2000,
+        "refunded": 0,
+        "currency": "GBP",
+        "paid_at": now(),
+    }
+    session.add(Payment(charge_id=charge, member_id=member.id, **fields | values))
+    session.flush()
+
+
+def test_the_overview_says_how_far_the_campaign_is(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        goal = Goal(members=10, set_at=now())
+        make_campaign(session, deadline=now() + timedelta(days=4, hours=1), goals=[goal])
+        members = [join(session) for _ in range(3)]
+        count(session, members[0], "ended")
+        jobs.beat(session, "worker")
+    page = read(staff, "/staff")
+    shown = words(page, ".figures")
+    assert "Members 2 of 10, 20%" in shown
+    assert "Needed a day 2 5 days left" in shown
+    assert "Net today +2 3 joined, 1 stopped" in shown
+    assert "Net in 7 days +2 +0.3 a day" in shown
+    assert "Nothing needs you now." in words(page)
+    assert page.select_one("svg polyline")
+
+
+def test_the_overview_stands_before_any_campaign_and_any_member(staff: FlaskClient) -> None:
+    page = read(staff, "/staff")
+    assert "no campaign yet" in words(page)
+    assert "Nobody has joined yet." in words(page)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "sentence"),
+    [(-20, -10, "The campaign ended at 0 members"), (5, 10, "Needed a day 2,500")],
+)
+def test_the_overview_stands_after_a_campaign_and_before_it(
+    staff: FlaskClient, database: Database, begins: int, ends: int, sentence: str
+) -> None:
+    with database.transaction() as session:
+        times = (now() + timedelta(days=begins), now() + timedelta(days=ends))
+        make_campaign(session, starts_at=times[0], deadline=times[1])
+    assert sentence in words(read(staff, "/staff"))
+
+
+def test_a_campaign_of_new_members_is_drawn_from_its_own_start(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        join(session)
+    with database.transaction() as session:
+        make_campaign(session, starts_at=now(), counts=Counts.NEW)
+        join(session)
+    page = read(staff, "/staff")
+    table = words(page, "#over-time ~ details table")
+    assert re.findall(r"\d{4} (\d+)", table) == ["0", "1"]
+
+
+def test_a_customer_that_rests_is_shown_with_its_error_and_settled_again_once(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        look = Look.now(customer_id="cus_1")
+        look.due_at, look.attempts, look.error = None, 12, "ValueError: The books disagree."
+        session.add(look)
+    page = read(staff, "/staff")
+    assert "The books disagree." in words(page)
+    form = {"csrf_token": csrf_token(staff, "/staff"), "back": "/staff"}
+    for _ in range(2):
+        answer = staff.post("/staff/customers/cus_1/look", data=form, headers=PAGE)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/staff")
+    assert "cus_1 is being looked at again." in words(read(staff, "/staff"))
+    with database.transaction() as session:
+        look = session.scalars(select(Look)).one()
+        assert (look.attempts, look.due_at is not None) == (0, True)
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "settled_again")).all()
+        assert {(act.subject, act.staff_id is not None) for act in acts} == {
+            ("customer cus_1", True)
+        }
+
+
+def test_a_charge_whose_customer_is_not_known_can_be_settled_again(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        look = Look.now(charge_id="ch_1")
+        look.due_at, look.error = None, "ValueError: Nobody."
+        session.add(look)
+    settle_again(staff, "ch_1")
+    with database.transaction() as session:
+        assert session.scalars(select(Look)).one().due_at is not None
+
+
+def settle_again(client: FlaskClient, name: str) -> TestResponse:
+    form = {"csrf_token": csrf_token(client, "/staff")}
+    return client.post(f"/staff/customers/{name}/look", data=form, headers=PAGE)
+
+
+def test_a_customer_with_nothing_wrong_can_be_looked_at_and_an_unknown_one_cannot(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+        session.add(
+            Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
+        )
+    assert settle_again(staff, "cus_1").status_code == 303
+    assert settle_again(staff, "cus_1").status_code == 303
+    assert settle_again(staff, "cus_2").status_code == 404
+    with database.transaction() as session:
+        assert [look.customer_id for look in session.scalars(select(Look))] == ["cus_1"]
+
+
+def test_finance_reads_only_and_sees_no_letters(client: FlaskClient, database: Database) -> None:
+    sign_in(client, hire(database, Role.FINANCE))
+    with database.transaction() as session:
+        member = join(session)
+        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        session.execute(update(Letter).values(state=LetterState.FAILED))
+        session.add(
+            Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
+        )
+    page = read(client, f"/staff/members/{member.id}")
+    assert page.select_one("#letters") is None
+    assert "Settle again" not in words(page)
+    assert "Letters that" not in words(read(client, "/staff"))
+    assert settle_again(client, "cus_1").status_code == 403
+
+
+def test_letters_that_failed_old_events_and_silent_workers_need_somebody(
+    staff: FlaskClient, database: Database
+) -> None:
+    assert "No worker has ever reported." in words(read(staff, "/staff"))
+    with database.transaction() as session:
+        member = make_member(session, name="Taras Melnyk")
+        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        session.execute(update(Letter).values(state=LetterState.UNKNOWN))
+        jobs.beat(session, "worker")
+        session.execute(update(jobs.Heartbeat).values(beat_at=now() - timedelta(minutes=3)))
+        received = now() - timedelta(minutes=7)
+        session.add(
+            Event(id="evt_1", type="x", customer_id="c", created_at=received, received_at=received)
+        )
+    shown = words(read(staff, "/staff"))
+    assert "The workers have been silent for 3 minutes." in shown
+    assert "An event from Stripe has waited for 7 minutes." in shown
+    assert "Taras Melnyk Welcome Perhaps sent" in shown
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "melnyk",
+        "TARAS",
+        "tar mel",
+        "taras.melnyk@example.org",
+        "Melnyk@Example",
+        "cus_1",
+        "sub_7",
+        "ch_3",
+        "1",
+        "no. 1",
+        "№ 1",
+        "  melnyk  ",
+    ],
+)
+def test_a_person_is_found_by_whatever_staff_know(session: Session, query: str) -> None:
+    taras = make_member(session, name="Taras Melnyk", email="Taras.Melnyk@example.org")
+    make_member(session, name="Hanna Shevchuk", email="hanna@example.org")
+    session.add(make_membership(taras, reference="sub_7"))
+    session.add(
+        Customer(id="cus_1", member_id=taras.id, email="a@b", settled_at=now(), deleted=False)
+    )
+    contribute(session, taras, "ch_3")
+    count(session, taras)
+    page = list_members(session, query, Filter.ALL, None)
+    assert [row.member.id for row in page.rows] == [taras.id]
+
+
+def test_names_in_any_script_are_found_in_any_case(session: Session) -> None:
+    mariana = make_member(session, name="Лук’яна Ковальчук", email="m@example.ua")
+    siobhan = make_member(session, name="Siobhán O'Connor-Lee", email="s@example.ie")
+    found = {
+        query: [row.member.id for row in list_members(session, query, Filter.ALL, None).rows]
+        for query in ("ЛУК’ЯНА", "яна", "ковал", "o'connor", "lee", "siobhán")
+    }
+    assert found == {
+        "ЛУК’ЯНА": [mariana.id],
+        "яна": [mariana.id],
+        "ковал": [mariana.id],
+        "o'connor": [siobhan.id],
+        "lee": [siobhan.id],
+        "siobhán": [siobhan.id],
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["'", "\\", "'':*", "& | !", "%", "_", "a' | 'b", "(", "<->", "9" * 30, "@", "🙂"],
+)
+def test_odd_searches_find_nobody_and_harm_nothing(
+    staff: FlaskClient, database: Database, query: str
+) -> None:
+    with database.transaction() as session:
+        make_member(session, name="Taras Melnyk")
+    answer = staff.get("/staff/members", query_string={"q": query}, headers=PAGE)
+    assert answer.status_code == 200
+    assert "Nobody fits." in answer.text
+
+
+def test_the_list_is_cut_by_whether_people_count(session: Session) -> None:
+    counting, left, never = join(session), join(session), make_member(session)
+    count(session, left, "ended")
+    session.flush()
+
+    def listed(which: Filter) -> list[int]:
+        return [row.member.id for row in list_members(session, "", which, None).rows]
+
+    assert listed(Filter.ALL) == [never.id, left.id, counting.id]
+    assert listed(Filter.COUNTING) == [counting.id]
+    assert listed(Filter.NOT_COUNTING) == [never.id, left.id]
+
+
+def test_pages_show_everybody_once_and_the_last_ends(session: Session) -> None:
+    made = [make_member(session, name=f"Reader {number}").id for number in range(7)]
+    seen: list[int] = []
+    before: int | None = None
+    for _ in range(4):
+        page = list_members(session, "reader", Filter.ALL, before, most=2)
+        seen += [row.member.id for row in page.rows]
+        before = page.older
+    assert seen == made[::-1]
+    assert before is None
+
+
+def test_a_rare_word_is_found_far_behind_the_newest(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "_AT_FIRST", 2)
+    rare = [make_member(session, name="Zora Quill").id for _ in range(2)]
+    for _ in range(3):
+        make_member(session, name="Taras Melnyk")
+    page = list_members(session, "quill", Filter.NOT_COUNTING, None, most=1)
+    assert ([row.member.id for row in page.rows], page.older) == ([rare[1]], rare[1])
+    page = list_members(session, "quill", Filter.NOT_COUNTING, page.older, most=1)
+    assert ([row.member.id for row in page.rows], page.older) == ([rare[0]], None)
+
+
+def test_the_list_page_shows_search_filter_and_the_way_on(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        for _ in range(people.PAGE + 1):
+            join(session)
+    page = read(staff, "/staff/members?state=counting&q=reader")
+    assert "More than 50 people fit" in words(page)
+    older = page.select_one("nav.more a[rel=next]")
+    assert older
+    following = read(staff, str(older["href"]))
+    assert len(following.select("tbody tr")) == 1
+    assert "Back to the newest" in words(following)
+
+
+@pytest.mark.parametrize("path", ["before=x", "before=-1", "before=" + "9" * 40, "state="])
+def test_a_page_that_makes_no_sense_is_the_newest(
+    staff: FlaskClient, database: Database, path: str
+) -> None:
+    with database.transaction() as session:
+        make_member(session, name="Taras Melnyk")
+    assert "Taras Melnyk" in words(read(staff, f"/staff/members?{path}"))
+
+
+def test_a_list_that_is_not_there_is_said_so(staff: FlaskClient) -> None:
+    answer = staff.get("/staff/members?state=rich", headers=PAGE)
+    assert answer.status_code == 400
+    assert "There is no such list." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "which", "index"),
+    [
+        ("melnyk", Filter.ALL, "ix_member_words"),
+        ("", Filter.COUNTING, "ix_member_counting"),
+        ("", Filter.NOT_COUNTING, "ix_member_not_counting"),
+        ("17", Filter.ALL, "uq_member_number"),
+        ("cus_1", Filter.ALL, "pk_customer"),
+        ("ch_1", Filter.ALL, "uq_payment_charge_id"),
+    ],
+)
+def test_each_search_can_use_an_index(
+    session: Session, monkeypatch: pytest.MonkeyPatch, query: str, which: Filter, index: str
+) -> None:
+    session.execute(text("SET enable_seqscan = off"))
+    if index.startswith("ix_member_") and index != "ix_member_words":
+        session.execute(text("DROP INDEX ix_member_words"))
+        session.execute(text("ALTER TABLE member DROP CONSTRAINT pk_member CASCADE"))
+    plans: list[str] = []
+    scalars = session.scalars
+
+    def explained(statement: Any, *args: Any) -> Any:
+        compiled = statement.compile(session.bind, compile_kwargs={"literal_binds": True})
+        plans.append("\n".join(scalars(text(f"EXPLAIN {compiled}".replace(":", "\\:")))))
+        return scalars(statement, *args)
+
+    monkeypatch.setattr(session, "scalars", explained)
+    list_members(session, query, which, None)
+    assert index in "\n".join(plans)
+
+
+def test_a_persons_page_tells_all_and_why_they_left(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        member = make_member(session, name="Hanna Shevchuk", country="UA", language="uk")
+        count(session, member, happened_at=datetime(2026, 1, 5, 12, tzinfo=UTC))
+        left = datetime(2026, 3, 3, 12, tzinfo=UTC)
+        session.add(
+            Event(
+                id="evt_9",
+                type="customer.subscription.deleted",
+                created_at=left,
+                received_at=left,
+                settled_at=left,
+            )
+        )
+        count(session, member, "ended", cause_ref="evt_9", happened_at=left)
+        session.add(make_membership(member, status=Status.CANCELED, ended_at=left, tier="member"))
+        contribute(session, member, "ch_1", refunded=500)
+        contribute(session, member, "ch_2", dispute="needs_response")
+        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        session.add(
+            Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
+        )
+    page = words(read(staff, f"/staff/members/{member.id}"))
+    assert "Left on 3 March 2026: the membership ended." in page
+    assert "Stripe: customer.subscription.deleted evt_9" in page
+    assert "Joined on 5 January 2026: the first payment arrived." in page
+    assert "Member number 1" in page
+    assert "Does not count any more" in page
+    assert "Ukraine" in page
+    assert "£10 a month" in page
+    assert "£5 of it paid back" in page
+    assert "Disputed (needs response)" in page
+    assert "Waiting to be sent" in page
+    assert "cus_1" in page
+
+
+@pytest.mark.parametrize("member_id", ["7", "9" * 30])
+def test_there_is_no_page_of_nobody(staff: FlaskClient, member_id: str) -> None:
+    answer = staff.get(f"/staff/members/{member_id}", headers=PAGE)
+    assert answer.status_code == 404
+    assert "There is no such member." in answer.text
+
+
+def test_what_people_wrote_is_shown_as_text(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        member = join(session, name="<script>alert(1)</script>")
+    for path in ("/staff", "/staff/members", f"/staff/members/{member.id}"):
+        assert "<script>alert" not in staff.get(path, headers=PAGE).text
+
+
+def test_contributions_are_listed_newest_first_and_summed_by_currency(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session, name="Sofiia Kravets")
+        contribute(session, member, "ch_old", amount=3000, paid_at=now() - timedelta(days=40))
+        contribute(session, member, "ch_new", refunded=500)
+        contribute(session, member, "ch_euro", currency="EUR")
+        contribute(session, member, "ch_failed", status=PaymentStatus.FAILED, failure="declined")
+    page = read(staff, "/staff/contributions")
+    assert "EUR 1 €20 €20 GBP 2 £15 £45" in words(page)
+    assert "Failed (declined)" in words(page)
+    with database.transaction() as session:
+        rows, older = people.list_contributions(session, None, most=3)
+        assert [payment.charge_id for payment, _ in rows] == ["ch_failed", "ch_euro", "ch_new"]
+        rows, older = people.list_contributions(session, older, most=3)
+        assert [payment.charge_id for payment, _ in rows] == ["ch_old"]
+        assert older is None
+
+
+def test_the_newsrooms_midnight_begins_the_day_also_when_clocks_change() -> None:
+    after_the_change = datetime(2026, 3, 29, 12, tzinfo=UTC)
+    assert figures.start_of_day(after_the_change, LONDON) == datetime(2026, 3, 29, tzinfo=UTC)
+    day_after = figures.start_of_day(after_the_change, LONDON, -1)
+    assert day_after.astimezone(UTC) == datetime(2026, 3, 29, 23, tzinfo=UTC)
+
+
+def test_the_chart_is_sampled_so_that_a_long_campaign_stays_small() -> None:
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    times = figures.sample_times(start, start + timedelta(days=2000), LONDON)
+    assert len(times) < 200
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (start, start + timedelta(days=2000))
+    assert figures.sample_times(start, start, LONDON) == [start, start]
+
+
+@pytest.mark.parametrize(
+    ("most", "scale"),
+    [
+        (0, (1, 1)),
+        (1, (1, 1)),
+        (7, (8, 2)),
+        (25_000, (25_000, 5_000)),
+        (25_001, (30_000, 10_000)),
+        (1_234_567, (1_500_000, 500_000)),
+    ],
+)
+def test_an_axis_has_round_steps_and_at_most_five_of_them(
+    most: int, scale: tuple[int, int]
+) -> None:
+    assert nice_scale(most) == scale
+
+
+def test_the_labels_at_the_charts_edge_never_touch() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    series = [(start, 10), (start + timedelta(days=10), 20)]
+    for projected in (24, 25, 26):
+        chart = line_chart(series, end=start + timedelta(days=20), goal=25, projected=projected)
+        assert abs(chart.goal_label_y - chart.projected_label_y) >= 36

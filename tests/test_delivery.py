@@ -1,0 +1,330 @@
+"""Each letter is sent once, as far as SMTP can: refusals, outages, lost answers, killed workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from sqlalchemy import select
+from structlog.testing import CapturingLogger
+
+from demo.servers import free_port
+from fundraiser import db
+from fundraiser.emails import delivery, smtp
+from fundraiser.emails.delivery import WAITS
+from fundraiser.emails.smtp import MailServer, UnreachableError
+from fundraiser.members.models import Member
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from tests.factories import make_member
+from tests.mail import (
+    Postbox,
+    deliver,
+    letters_in,
+    listening,
+    mail_settings,
+    only_letter,
+    owe_second,
+    owe_welcome,
+    owe_welcomes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+
+ROOT = Path(__file__).parent.parent
+CERTIFICATE = Path(__file__).parent / "localhost.pem"  # for these tests alone, with its key
+
+
+@pytest.fixture
+def pass_time(tmp_path: Path, app: FundraiserApp) -> Callable[[timedelta], None]:
+    """Move the service's clock forward, from where it is."""
+    file, passed = tmp_path / "clock", timedelta()
+    db.clock.follow(file)
+
+    def move(span: timedelta) -> None:
+        nonlocal passed
+        assert app
+        passed += span
+        file.write_text(str(int(passed.total_seconds())))
+        os.utime(file, ns=(0, int(passed.total_seconds())))
+
+    return move
+
+
+def test_many_letters_go_over_one_connection(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    owe_welcomes(database, 5)
+    deliver(database, mail_server)
+    assert len(postbox.letters) == 5
+    assert len(postbox.lines) == 1
+
+
+def test_a_connection_that_the_server_has_closed_is_made_anew(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    postbox.hang_up()
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == ["sent", "sent"]
+    assert [letter.attempts for letter in letters_in(database)] == [1, 1]
+
+
+def test_an_address_that_is_refused_for_good_is_not_tried_again(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    postbox.replies["RCPT"] = ["550 5.1.1 There is nobody of this name"]
+    owe_welcomes(database, 2)
+    deliver(database, mail_server)
+    first, second = letters_in(database)
+    assert first.state is LetterState.FAILED
+    assert first.error == (
+        "The mail server refuses the address: 550 5.1.1 There is nobody of this name"
+    )
+    assert second.state is LetterState.SENT
+    assert len(postbox.lines) == 1
+
+
+def test_a_letter_whose_content_is_refused_for_good_is_not_tried_again(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    postbox.replies["DATA"] = ["554 5.6.0 Not like this"]
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    letter = only_letter(database)
+    assert letter.state is LetterState.FAILED
+    assert letter.error == "The mail server refuses the letter: 554 5.6.0 Not like this"
+
+
+@pytest.mark.parametrize("address", ["їжак@example.org", "nobody", "a b@example.org"])
+def test_an_address_that_is_none_fails_at_once(
+    database: Database, postbox: Postbox, mail_server: MailServer, address: str
+) -> None:
+    with database.transaction() as session:
+        owe_welcome(session, email=address)
+        owe_welcome(session, email=None, number=2)
+        owe_welcome(session, email="a@пошта.укр", number=3)
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == ["failed", "withdrawn", "sent"]
+    assert postbox.letters[0]["To"] == "a@xn--80a1acn3a.xn--j1amh"
+
+
+def test_a_temporary_refusal_is_tried_again_with_growing_waits_over_a_day(
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    pass_time: Callable[[timedelta], None],
+) -> None:
+    postbox.replies["RCPT"] = ["451 4.7.1 Come back later"] * (len(WAITS) + 1)
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    for tries, wait in enumerate(WAITS, start=1):
+        letter = only_letter(database)
+        assert (letter.state, letter.attempts) == (LetterState.QUEUED, tries)
+        assert timedelta() < letter.due_at - db.now() <= wait
+        pass_time(wait)
+        deliver(database, mail_server)
+    assert sum(WAITS, timedelta()) > timedelta(days=1)
+    letter = only_letter(database)
+    assert letter.state is LetterState.FAILED
+    assert letter.error == "The mail server refuses the address: 451 4.7.1 Come back later"
+    assert not postbox.letters
+
+
+def test_an_outage_of_the_mail_server_costs_no_letter_an_attempt(
+    app: FundraiserApp, database: Database
+) -> None:
+    postbox, port = Postbox(), free_port()
+    owe_welcomes(database, 2)
+    with MailServer(mail_settings(app, f"smtp://127.0.0.1:{port}")) as server:
+        deliver(database, server)
+        assert {(letter.state, letter.attempts) for letter in letters_in(database)} == {
+            ("queued", 0)
+        }
+        with listening(postbox, port):
+            deliver(database, server)
+    assert {letter.state for letter in letters_in(database)} == {LetterState.SENT}
+
+
+def test_a_receipt_that_may_have_arrived_is_sent_again_once_under_the_same_name(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    postbox.replies["DATA"] = ["drop"]
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    letter = only_letter(database)
+    assert letter.state is LetterState.SENT
+    assert letter.unknown_at, "staff still see that the first one is unknown"
+    first, again = postbox.letters
+    assert first["Message-ID"] == again["Message-ID"]
+
+
+def test_a_receipt_that_may_have_arrived_twice_stays_unknown(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    postbox.replies["DATA"] = ["drop", "drop"]
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    letter = only_letter(database)
+    assert letter.state is LetterState.UNKNOWN
+    assert letter.error == "The mail server went away before it said whether it took the letter."
+    assert len(postbox.letters) == 2
+
+
+def test_a_kind_that_is_not_sent_again_stays_unknown_at_once(
+    database: Database, postbox: Postbox, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SENT_AGAIN", set())
+    postbox.replies["DATA"] = ["drop"]
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    assert only_letter(database).state is LetterState.UNKNOWN
+    assert len(postbox.letters) == 1
+
+
+def test_what_a_killed_worker_was_sending_is_found_after_five_minutes(
+    app: FundraiserApp,
+    environment: dict[str, str],
+    postbox: Postbox,
+    mail_server: MailServer,
+    pass_time: Callable[[timedelta], None],
+) -> None:
+    postbox.replies["DATA"] = ["hang"]
+    owe_welcomes(app.database, 1)
+    settings: Settings = app.extensions["settings"]
+    own = {"DATABASE_URL": settings.database_url, "SMTP_URL": postbox.url}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", "from workers.tasks import deliver; deliver()"],
+        cwd=ROOT,
+        env=os.environ | environment | own,
+    )
+    try:
+        assert postbox.taken.wait(30)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(10)
+    deliver(app.database, mail_server)
+    assert only_letter(app.database).state is LetterState.SENDING
+    pass_time(timedelta(minutes=4))
+    deliver(app.database, mail_server)
+    assert len(postbox.letters) == 1
+    pass_time(timedelta(minutes=2))
+    deliver(app.database, mail_server)
+    letter = only_letter(app.database)
+    assert letter.state is LetterState.SENT
+    assert letter.unknown_at
+    first, again = postbox.letters
+    assert first["Message-ID"] == again["Message-ID"]
+
+
+def test_workers_side_by_side_send_each_letter_once(
+    app: FundraiserApp, database: Database, postbox: Postbox
+) -> None:
+    owe_welcomes(database, 40)
+
+    def work() -> None:
+        with app.app_context(), MailServer(mail_settings(app, postbox.url)) as server:
+            deliver(database, server)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work) for _ in range(4)]:
+            done.result()
+    names = [message["Message-ID"] for message in postbox.letters]
+    assert len(names) == len(set(names)) == 40
+
+
+def test_a_letter_goes_out_while_its_person_is_being_settled(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        member_id = owe_welcome(session).id
+    with database.transaction() as settling:
+        settling.get_one(Member, member_id, with_for_update=True)
+        deliver(database, mail_server)
+    assert len(postbox.letters) == 1
+
+
+def test_a_letter_that_cannot_be_written_does_not_hold_up_the_others(
+    database: Database, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+        owe(session, LetterKind.SECOND_MEMBERSHIP, member_id=member.id, cycle="sub", context={})
+        owe_welcome(session)
+    deliver(database, mail_server)
+    unwritten, written = letters_in(database)
+    assert (unwritten.state, unwritten.attempts) == (LetterState.QUEUED, 1)
+    assert unwritten.error == "The letter could not be written: KeyError."
+    assert written.state is LetterState.SENT
+
+
+def test_no_log_has_an_address_or_what_a_letter_says(
+    database: Database, postbox: Postbox, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = CapturingLogger()
+    monkeypatch.setattr(delivery, "log", structlog.wrap_logger(logger))
+    postbox.replies["RCPT"] = ["550 <secret@example.org> is nobody", "451 <secret@example.org>"]
+    with database.transaction() as session:
+        for number in range(3):
+            owe_welcome(session, email=f"secret{number}@example.org", number=number)
+        owe_second(session)
+        session.scalars(select(Letter)).all()[-1].context = {"secret": "secret"}
+    deliver(database, mail_server)
+    assert len(logger.calls) == 3
+    assert "secret" not in str(logger.calls)
+
+
+def test_outside_this_machine_a_server_without_starttls_gets_nothing(
+    app: FundraiserApp,
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert app
+    monkeypatch.setattr(smtp, "LOOPBACK", set())
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    assert only_letter(database).state is LetterState.QUEUED
+    assert not postbox.letters
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_the_password_and_the_letter_go_over_tls_to_a_server_we_can_trust(
+    app: FundraiserApp, database: Database, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(smtp, "LOOPBACK", set())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    postbox = Postbox()
+    options: dict[str, Any] = {"authenticator": postbox.authenticate}
+    if scheme == "smtps":
+        options |= {"ssl_context": context, "auth_require_tls": False}
+    else:
+        options |= {"tls_context": context, "require_starttls": True}
+    owe_welcomes(database, 1)
+    with listening(postbox, **options) as place:
+        settings = mail_settings(app, f"{scheme}://user%40host:p%2Fw@{place}")
+        with MailServer(settings) as server, pytest.raises(UnreachableError):
+            server.open()
+        assert not postbox.passwords
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        with MailServer(settings) as server:
+            deliver(database, server)
+    assert postbox.passwords == [b"p/w"]
+    assert len(postbox.letters) == 1

@@ -1,0 +1,253 @@
+"""What the letters say, as they arrive."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+
+from fundraiser.campaigns.models import Goal
+from fundraiser.members.models import LedgerHead, Membership, Standing
+from fundraiser.outbox import LetterKind, LetterState, owe
+from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
+from tests.factories import make_campaign, make_member, make_tiers
+from tests.mail import (
+    add_member,
+    deliver,
+    letters_in,
+    only_letter,
+    owe_second,
+    owe_thanks,
+    owe_welcome,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.mail import Postbox
+
+
+def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session, deadline=datetime(2060, 1, 1, tzinfo=UTC))
+        session.scalars(select(LedgerHead)).one().balance = 16_235
+        member = owe_welcome(session, email="Olena@example.org")
+        membership = session.scalars(select(Membership)).one()
+        session.add(
+            Checkout(
+                id=uuid.uuid4(),
+                key="key",
+                kind=CheckoutKind.MEMBERSHIP,
+                campaign="25000",
+                currency="GBP",
+                amount=1000,
+                language="en",
+                return_url="http://127.0.0.1:8001/river?a=1&b=2",
+                created_at=membership.started_at,
+                member_id=member.id,
+                reference=membership.reference,
+            )
+        )
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Subject"] == "You are member 16,235 of The Northern Ledger"
+    assert message["To"] == "Olena@example.org"
+    assert message["From"] == message["Reply-To"] == "The Northern Ledger <members@127.0.0.1>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Date"].datetime is not None
+    letter = only_letter(database)
+    assert message["Message-ID"] == f"<letter-{letter.id}@127.0.0.1>"
+    assert (letter.state, letter.error, letter.attempts) == (LetterState.SENT, None, 1)
+    assert letter.sent_at
+    for kind in ("plain", "html"):
+        text = " ".join(BeautifulSoup(text_of(message, kind), "html.parser").get_text(" ").split())
+        assert "You are member 16,235" in text
+        assert "16,235 of 25,000 members" in text
+        assert "8,765 still needed by 31 December 2059" in text
+        assert "£10 a month" in text
+        assert "Taken on 22 May 2026" in text
+        assert "To be taken on 21 June 2026" in text
+        assert "Reply to this letter to change the amount or the card, or to stop" in text
+        assert "Go back to the article" in text
+    assert "http://127.0.0.1:8001/river?a=1&b=2" in text_of(message).splitlines()
+    page = BeautifulSoup(text_of(message, "html"), "html.parser")
+    assert [a["href"] for a in page.select(".button a")] == ["http://127.0.0.1:8001/river?a=1&b=2"]
+    assert [cell["width"] for cell in page.select(".bar-fill")] == ["64.9%"]
+    assert not page.find_all("img"), "no picture, so no pixel that tells on a reader"
+
+
+def test_a_letter_is_written_in_the_language_of_its_member(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+        owe_welcome(session, language="uk")
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Content-Language"] == "uk"
+    assert message["Subject"] == "«The Northern Ledger»: ви з нами під номером 16\xa0235"
+    assert "із 25\xa0000 учасників" in text_of(message)
+    assert "10\xa0£ на місяць" in text_of(message)
+    assert 'lang="uk"' in text_of(message, "html")
+
+
+def test_who_comes_back_is_welcomed_back(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        owe_welcome(session, turns=3)
+    deliver(database, mail_server)
+    assert postbox.letters[0]["Subject"] == "Welcome back to The Northern Ledger, member 16,235"
+
+
+def test_a_debit_in_process_and_an_end_already_set_are_said(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        owe_welcome(session)
+        membership = session.scalars(select(Membership)).one()
+        membership.standing, membership.paid_at = Standing.IN_PROCESS, None
+        membership.cancel_at = datetime(2059, 7, 1, 12, tzinfo=UTC)
+    deliver(database, mail_server)
+    text = text_of(postbox.letters[0])
+    assert "Your bank has the order for £10." in text
+    assert "Ends on: 1 July 2059" in text
+    assert "taken on" not in text.lower()
+
+
+def test_a_goal_that_is_passed_is_said_so(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, goals=[Goal(members=1, set_at=datetime(2026, 1, 1, tzinfo=UTC))])
+        session.scalars(select(LedgerHead)).one().balance = 3
+        owe_welcome(session)
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    lines = text_of(message).splitlines()
+    assert lines[lines.index("3 of 1 member") + 1] == "2 more than the goal"
+    page = BeautifulSoup(text_of(message, "html"), "html.parser")
+    assert page.select(".bar-fill")
+    assert not page.select(".bar-track")
+
+
+def test_names_cannot_put_markup_into_a_letter(
+    app: FundraiserApp, database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    name = "Left & Right <News>"
+    app.extensions["settings"] = dataclasses.replace(app.extensions["settings"], newsroom_name=name)
+    with database.transaction() as session:
+        owe_welcome(session)
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["From"].addresses[0].display_name == name
+    page = BeautifulSoup(text_of(message, "html"), "html.parser")
+    assert f"Thank you. {name} is paid for by its readers" in page.get_text()
+    assert text_of(message).startswith(name)
+
+
+def test_who_no_longer_counts_is_not_welcomed(database: Database, mail_server: MailServer) -> None:
+    with database.transaction() as session:
+        owe_welcome(session).counting = False
+    deliver(database, mail_server)
+    letter = only_letter(database)
+    assert letter.state is LetterState.WITHDRAWN
+    assert letter.error == "The person had stopped counting before the letter could leave."
+
+
+def test_who_left_and_came_back_meanwhile_is_welcomed_once(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        member = owe_welcome(session)
+        member.turns = 3
+        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="3", context={})
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == ["withdrawn", "sent"]
+    assert len(postbox.letters) == 1
+
+
+def test_a_contribution_is_thanked_for_and_said_not_to_be_counted(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+        owe_thanks(session, make_member(session))
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Subject"] == "Thank you for €25.50"
+    assert "We took €25.50 on 3 March 2026, once" in text_of(message)
+    assert "it is not in the number" in text_of(message)
+    assert "http://127.0.0.1:8000/join?campaign=25000" in text_of(message).splitlines()
+
+
+def test_a_member_who_contributes_is_not_asked_to_become_one(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+        owe_thanks(session, add_member(session))
+    deliver(database, mail_server)
+    assert "Your membership goes on beside it as before." in text_of(postbox.letters[0])
+    assert "/join" not in text_of(postbox.letters[0])
+
+
+def test_a_contribution_that_was_paid_back_is_not_thanked_for(
+    database: Database, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        owe_thanks(session, make_member(session), refunded=2550)
+    deliver(database, mail_server)
+    assert only_letter(database).state is LetterState.WITHDRAWN
+
+
+@pytest.mark.parametrize(
+    ("payments", "words"),
+    [
+        (
+            [(PaymentStatus.SUCCEEDED, 2500)],
+            ("You are a member already: we paid back £25", "We have paid back £25."),
+        ),
+        (
+            [(PaymentStatus.PENDING, 0)],
+            (
+                "You are a member already: we ended the second membership",
+                "We pay it back as soon as it arrives.",
+            ),
+        ),
+        (
+            [],
+            (
+                "You are a member already: we ended the second membership",
+                "Nothing was taken for it.",
+            ),
+        ),
+    ],
+)
+def test_a_second_membership_is_explained_by_what_became_of_the_money(
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    payments: list[tuple[PaymentStatus, int]],
+    words: tuple[str, str],
+) -> None:
+    subject, sentence = words
+    with database.transaction() as session:
+        owe_second(session, *payments)
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Subject"] == subject
+    assert sentence in text_of(message)
+    assert "Your membership, as before: £10 a month" in text_of(message)
+    assert "The second membership, which we ended: £25 a month" in text_of(message)
+    assert "reply to this letter and say how much you want to pay" in text_of(message)

@@ -1,0 +1,374 @@
+"""Joining: the form, what is refused, the way to Stripe's page and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import func, select
+
+from fundraiser.campaigns.join import one_later
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Interval
+from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.models import Checkout
+from tests.factories import make_campaign, make_tiers
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+OURS = {"Origin": "http://127.0.0.1:8000"}
+ARTICLE = "http://127.0.0.1:8001/2026/crane?page=2#top"
+
+
+@pytest.fixture(autouse=True)
+def browser(client: FlaskClient) -> None:
+    """Whoever asks wants pages, in English unless said otherwise."""
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+
+
+@pytest.fixture
+def shop(database: Database) -> None:
+    """A campaign whose tiers are not at Stripe: enough for what never gets there."""
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+
+
+@pytest.fixture
+def open_shop(stripe: Stripe) -> None:
+    stripe.open_shop()
+
+
+def read(answer: TestResponse) -> BeautifulSoup:
+    return BeautifulSoup(answer.text, "html.parser")
+
+
+def said(answer: TestResponse) -> str:
+    return read(answer).get_text(" ", strip=True)
+
+
+def fill_in(client: FlaskClient, **query: str) -> dict[str, str]:
+    """What the join page's form would send as it stands."""
+    page = read(client.get("/join", query_string=query))
+    fields = page.select("form input[type=hidden], form input[checked], form input[name=amount]")
+    return {str(field["name"]): str(field.get("value", "")) for field in fields}
+
+
+def send(client: FlaskClient, form: dict[str, str], **changed: str) -> TestResponse:
+    return client.post("/join", data=form | changed, headers=OURS)
+
+
+def thanks_of(page: str) -> str:
+    return "/join/thanks?" + urlencode({"session_id": page.rsplit("/", 1)[1]})
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_form_opens_with_the_choice_of_the_link(client: FlaskClient) -> None:
+    form = fill_in(
+        client, campaign="25000", tier="patron", interval="year", currency="EUR", ref="a/b"
+    )
+    del form["nonce"]
+    assert form == {
+        "campaign": "25000",
+        "tier": "patron",
+        "interval": "year",
+        "currency": "EUR",
+        "ref": "a/b",
+        "amount": "",
+    }
+
+
+@pytest.mark.usefixtures("shop")
+def test_without_a_choice_the_campaigns_own_stands(client: FlaskClient) -> None:
+    form = fill_in(client)
+    assert (form["tier"], form["interval"], form["currency"]) == ("member", "month", "GBP")
+
+
+@pytest.mark.usefixtures("shop")
+def test_covering_the_fee_says_what_it_adds(client: FlaskClient) -> None:
+    words = said(client.get("/join"))
+    assert "It adds £0.28 to £5, £0.36 to £10, and £0.59 to £25." in words
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"tier": "gold"}, "Choose one of the memberships on offer."),
+        ({"currency": "XAU"}, "Choose a currency that we take: EUR, GBP, USD."),
+        ({"interval": "week"}, "Choose how often you pay: every month, every year or once."),
+    ],
+)
+def test_what_is_not_on_offer_is_said_above_the_form(
+    client: FlaskClient, query: dict[str, str], sentence: str
+) -> None:
+    answer = client.get("/join", query_string=query)
+    assert answer.status_code == 422
+    assert sentence in said(answer)
+    assert read(answer).select_one("#pay") is not None
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused(client: FlaskClient) -> None:
+    for address in (
+        "https://evil.example/",
+        "//evil.example",
+        "javascript:alert(1)",
+        "http://127.0.0.1:8001.evil.example/",
+        "http://127.0.0.1:8001\\@evil.example/",
+        "http://[",
+    ):
+        answer = client.get("/join", query_string={"return": address})
+        assert answer.status_code == 400, address
+        assert "not on this campaign’s list" in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "path",
+    ["/join?campaign=a%00", "/join?ref=%00", "/campaigns/a%00", "/join/thanks?session_id=%00"],
+)
+def test_an_address_with_a_nul_in_it_is_refused(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 400
+    assert send(client, fill_in(client), ref="a\0").status_code == 400
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_unknown_campaign_can_not_be_joined(client: FlaskClient) -> None:
+    assert client.get("/join?campaign=none").status_code == 404
+    assert send(client, fill_in(client), campaign="none").status_code == 404
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
+def test_a_form_of_another_site_is_refused(client: FlaskClient, origin: str | None) -> None:
+    headers = {"Origin": origin} if origin else {}
+    answer = client.post("/join", data=fill_in(client), headers=headers)
+    assert answer.status_code == 403
+    assert "another site" in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_form_without_its_nonce_is_refused(client: FlaskClient) -> None:
+    answer = send(client, fill_in(client), nonce="")
+    assert answer.status_code == 400
+    assert "Open the join page again." in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_before_the_tiers_are_at_stripe_nothing_can_be_paid(client: FlaskClient) -> None:
+    answer = send(client, fill_in(client), amount="12")
+    assert answer.status_code == 503
+    assert "Payments are being set up. Nothing was taken." in said(answer)
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_where_stripe_is_silent_the_form_stays_and_says_that_nothing_was_taken(
+    client: FlaskClient, stripe: Stripe, settings: Settings
+) -> None:
+    form = fill_in(client, tier="patron")
+    stripe.app.extensions["gateway"] = Gateway(settings, stripe.app.database)
+    answer = send(client, form)
+    assert answer.status_code == 503
+    assert "The payment service does not answer. Nothing was taken." in said(answer)
+    assert read(answer).select_one("[value=patron][checked]") is not None
+
+
+@pytest.mark.usefixtures("open_shop")
+@pytest.mark.parametrize(
+    ("amount", "sentence"),
+    [
+        ("1.99", "The amount must be £2 or more."),
+        ("a lot", "Enter the amount in figures, like 12 or 12.50."),
+        ("-5", "Enter the amount in figures, like 12 or 12.50."),
+        ("9000000", "The amount must be £1,000,000 or less. Write to us to give more."),
+    ],
+)
+def test_an_amount_that_can_not_be_paid_keeps_what_was_typed(
+    client: FlaskClient, amount: str, sentence: str
+) -> None:
+    answer = send(client, fill_in(client, tier="patron"), amount=amount, cover_fee="yes")
+    page = read(answer)
+    field = page.select_one("#amount")
+    assert answer.status_code == 422
+    assert sentence in said(answer)
+    assert field is not None
+    assert field["value"] == amount
+    assert field["aria-invalid"] == "true"
+    assert page.select_one("[name=cover_fee][checked]") is not None
+    assert page.select_one("[value=patron][checked]") is not None
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_contribution_needs_an_amount(client: FlaskClient) -> None:
+    answer = send(client, fill_in(client, interval="once"))
+    assert answer.status_code == 422
+    assert "Enter an amount." in said(answer)
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_the_button_leads_to_the_payment_page(client: FlaskClient, stripe: Stripe) -> None:
+    answer = send(client, fill_in(client))
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(f"{stripe.url}/pay/cs_")
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_the_form_sent_twice_is_one_checkout(client: FlaskClient, database: Database) -> None:
+    form = fill_in(client)
+    places = {send(client, form).headers["Location"] for _ in range(2)}
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Checkout)) == 1
+    assert len(places) == 1
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
+    client: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    page = send(client, fill_in(client, **{"return": ARTICLE})).headers["Location"]
+    stripe.pay(page, "first@example.org")
+    answer = client.get(thanks_of(page))
+    back = read(answer).select_one(".actions a")
+    assert "You are member 1 " in said(answer)
+    assert "Thank you. We took £10 today, and you are in the number." in said(answer)
+    assert "1 of 25,000 members" in said(answer)
+    assert back is not None
+    assert back["href"] == "http://127.0.0.1:8001/2026/crane?page=2#joined=25000"
+    with database.transaction() as session:
+        assert read_balance(session).members == 1
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_looking_at_the_thanks_page_again_counts_nobody_twice(
+    client: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    page = stripe.checkout()
+    stripe.pay(page, "again@example.org")
+    first, second = (said(client.get(thanks_of(page))) for _ in range(2))
+    assert first == second
+    with database.transaction() as session:
+        assert read_balance(session).version == 1
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_page_that_was_paid_in_ukrainian_thanks_in_ukrainian(
+    client: FlaskClient, stripe: Stripe
+) -> None:
+    page = stripe.checkout(language="uk")
+    stripe.pay(page, "uk@example.org")
+    assert "Ви з нами під номером 1" in said(client.get(thanks_of(page)))
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_debit_in_process_counts_and_says_so(client: FlaskClient, stripe: Stripe) -> None:
+    page = stripe.checkout(currency="EUR")
+    stripe.pay(page, "iban@example.org", method="sepa_debit", iban="DE89370400440532013000")
+    words = said(client.get(thanks_of(page)))
+    assert "You are member 1 " in words
+    assert "Your bank has the order for €10." in words
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_contribution_is_thanked_for_and_not_counted(client: FlaskClient, stripe: Stripe) -> None:
+    page = send(client, fill_in(client, interval="once"), amount="20").headers["Location"]
+    stripe.pay(page, "once@example.org")
+    words = said(client.get(thanks_of(page)))
+    assert "Thank you for £20" in words
+    assert "it is not in the number" in words
+    assert "0 of 25,000 members" in words
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_member_who_joins_again_is_told_that_it_is_paid_back(
+    client: FlaskClient, stripe: Stripe
+) -> None:
+    stripe.settle(stripe.join("twice@example.org"))
+    stripe.advance(minutes=1)
+    page = stripe.checkout(tier="patron")
+    stripe.pay(page, "Twice@example.org")
+    words = said(client.get(thanks_of(page)))
+    assert "You were a member already" in words
+    assert "We have stopped the second membership and pay £25 back." in words
+    assert "1 of 25,000 members" in words
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_a_payment_that_was_not_made_can_be_tried_again(client: FlaskClient) -> None:
+    page = send(client, fill_in(client, tier="reader"), amount="7.50").headers["Location"]
+    answer = client.get(thanks_of(page))
+    again = read(answer).select_one(".actions a.button-pay")
+    assert "The payment was not completed Nothing was taken." in said(answer)
+    assert again is not None
+    form = read(client.get(str(again["href"])))
+    amount = form.select_one("#amount")
+    assert amount is not None
+    assert amount["value"] == "7.50"
+    assert form.select_one("[value=reader][checked]") is not None
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_back_from_a_payment_that_was_made_leads_to_the_thanks(
+    client: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    stripe.settle(stripe.join("back@example.org"))
+    with database.transaction() as session:
+        checkout = session.scalars(select(Checkout)).one()
+    answer = client.get("/join", query_string={"canceled": checkout.id.hex})
+    assert answer.status_code == 302
+    assert checkout.session_id is not None
+    assert answer.headers["Location"].endswith(checkout.session_id)
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_where_nobody_knows_yet_the_page_looks_again_by_itself(
+    client: FlaskClient, stripe: Stripe, settings: Settings
+) -> None:
+    page = stripe.checkout()
+    stripe.pay(page, "slow@example.org")
+    # These settings have an address for Stripe at which nobody answers.
+    stripe.app.extensions["gateway"] = Gateway(settings, stripe.app.database)
+    answer = client.get(thanks_of(page))
+    refresh = read(answer).select_one("meta[http-equiv=refresh]")
+    assert answer.status_code == 200
+    assert "Do not pay again." in said(answer)
+    assert refresh is not None
+    assert str(refresh["content"]).startswith("3; url=/join/thanks?session_id=cs_")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "path", ["/join/thanks", "/join/thanks?session_id=cs_not_ours", "/join?canceled=nonsense"]
+)
+def test_a_payment_that_is_not_ours_is_not_found(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "There is no payment of ours at this address." in said(answer)
+    assert client.get(f"/join?canceled={uuid4().hex}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("day", "interval", "later"),
+    [
+        ("2026-03-03", Interval.MONTH, "2026-04-03"),
+        ("2026-01-31", Interval.MONTH, "2026-02-28"),
+        ("2026-12-15", Interval.MONTH, "2027-01-15"),
+        ("2028-02-29", Interval.YEAR, "2029-02-28"),
+    ],
+)
+def test_the_next_payment_is_on_the_same_day_or_the_months_last(
+    day: str, interval: Interval, later: str
+) -> None:
+    at = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/London"))
+    assert one_later(at, interval).date().isoformat() == later

@@ -1,0 +1,258 @@
+"""Staff: who gets in, who does not, and what is remembered of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import select
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.models import AuditEntry, Role, Staff
+from fundraiser.newsroom.staff import add_staff, reset_password
+from fundraiser.security import is_public
+from tests.factories import make_campaign, make_tiers
+from tests.staff import PAGE, PASSWORD, csrf_token, hire, sign_in
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+
+
+def acts(database: Database) -> list[str]:
+    with database.transaction() as session:
+        return list(session.scalars(select(AuditEntry.act).order_by(AuditEntry.id)))
+
+
+def test_the_right_password_leads_to_the_overview_in_any_case_of_the_address(
+    client: FlaskClient, database: Database
+) -> None:
+    answer = sign_in(client, hire(database).upper())
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff")
+    assert client.get("/staff", headers=PAGE).status_code == 200
+    assert acts(database) == [Act.ADDED_STAFF, Act.SIGNED_IN]
+
+
+def test_an_unknown_address_and_a_wrong_password_get_the_same_answer(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    answers = [sign_in(client, who, "wrong") for who in (email, f"nobody-{email}")]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    pages = {
+        re.sub(r'value="[^"]*"', "", answer.text.replace(f"nobody-{email}", email))
+        for answer in answers
+    }
+    assert len(pages) == 1
+    assert client.get("/staff", headers=PAGE).status_code == 303
+
+
+def test_an_unknown_address_takes_as_long_to_answer_as_a_wrong_password(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    token = csrf_token(client)
+
+    def seconds(who: str) -> float:
+        begun = time.perf_counter()
+        form = {"email": who, "password": "wrong", "csrf_token": token}
+        client.post("/staff/sign-in", data=form, headers=PAGE)
+        return time.perf_counter() - begun
+
+    known, unknown = zip(*[(seconds(email), seconds(f"x{email}")) for _ in range(5)], strict=True)
+    assert 0.5 < median(known) / median(unknown) < 2
+
+
+def test_what_was_typed_stays_in_the_form_but_for_the_password(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    page = sign_in(client, email, "my secret attempt").text
+    assert email in page
+    assert "my secret attempt" not in page
+
+
+@pytest.mark.parametrize(
+    ("wish", "destination"),
+    [
+        ("/staff/members?q=anna", "/staff/members?q=anna"),
+        ("https://evil.example/staff", "/staff"),
+        ("//evil.example/staff", "/staff"),
+        ("/\\evil.example/staff", "/staff"),
+        ("/staff\\@evil.example", "/staff"),
+        ("/staff\n//evil.example", "/staff"),
+        ("/join", "/staff"),
+        ("javascript:alert(1)", "/staff"),
+        ("", "/staff"),
+    ],
+)
+def test_after_signing_in_only_our_own_pages_come_next(
+    client: FlaskClient, database: Database, wish: str, destination: str
+) -> None:
+    answer = sign_in(client, hire(database), next=wish)
+    assert answer.headers["Location"] == destination
+
+
+def test_whoever_is_not_signed_in_comes_back_to_the_page_they_wanted(client: FlaskClient) -> None:
+    answer = client.get("/staff/members?q=anna", headers=PAGE)
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/staff/sign-in?next=/staff/members?q%3Danna"
+
+
+def test_a_program_that_is_not_signed_in_gets_a_401(client: FlaskClient) -> None:
+    answer = client.get("/staff", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json) == (401, {"error": "Sign in first."})
+
+
+def test_each_route_is_public_by_declaration_or_guarded(app: FundraiserApp) -> None:
+    guarded = 0
+    for rule in app.url_map.iter_rules():
+        if is_public(rule.endpoint):
+            continue
+        path = re.sub(r"<int:\w+>", "1", rule.rule)
+        path = re.sub(r"<\w+>", "x", path)
+        for method in (rule.methods or set()) & {"GET", "POST"}:
+            answer = app.test_client().open(path, method=method, headers=PAGE)
+            expected = (303, "/staff/sign-in") if method == "GET" else (400, "")
+            assert (answer.status_code, answer.headers.get("Location", "")[:14]) == expected, path
+            guarded += 1
+    assert guarded >= 6
+
+
+def test_a_cookie_planted_before_signing_in_is_worth_nothing_afterwards(
+    client: FlaskClient, database: Database
+) -> None:
+    token = csrf_token(client)
+    with client.session_transaction() as planted:
+        planted["planted"] = "by somebody else"
+    form = {"email": hire(database), "password": PASSWORD, "csrf_token": token}
+    assert client.post("/staff/sign-in", data=form, headers=PAGE).status_code == 303
+    with client.session_transaction() as kept:
+        assert "planted" not in kept
+    assert csrf_token(client, "/staff") != token
+
+
+def test_a_form_from_another_site_cannot_sign_anybody_in(
+    client: FlaskClient, database: Database
+) -> None:
+    form = {"email": hire(database), "password": PASSWORD}
+    assert client.post("/staff/sign-in", data=form, headers=PAGE).status_code == 400
+
+
+def test_signing_out_is_a_form_and_ends_the_session(
+    client: FlaskClient, database: Database
+) -> None:
+    sign_in(client, hire(database))
+    assert client.get("/staff/sign-out", headers=PAGE).status_code == 405
+    assert client.post("/staff/sign-out", headers=PAGE).status_code == 400
+    form = {"csrf_token": csrf_token(client, "/staff")}
+    assert client.post("/staff/sign-out", data=form, headers=PAGE).status_code == 303
+    assert client.get("/staff", headers=PAGE).status_code == 303
+    assert acts(database)[-1] == Act.SIGNED_OUT
+
+
+def test_a_new_password_signs_out_everywhere(app: FundraiserApp, database: Database) -> None:
+    email = hire(database)
+    here, there = app.test_client(), app.test_client()
+    sign_in(here, email)
+    sign_in(there, email)
+    with database.transaction() as session:
+        reset_password(session, email, "another horse battery")
+    assert here.get("/staff", headers=PAGE).status_code == 303
+    assert there.get("/staff", headers=PAGE).status_code == 303
+    assert sign_in(here, email).status_code == 422
+    assert sign_in(here, email, "another horse battery").status_code == 303
+
+
+def test_an_account_that_is_closed_is_out_at_once_and_stays_out(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    sign_in(client, email)
+    with database.transaction() as session:
+        session.scalars(select(Staff)).one().deactivated_at = now()
+    assert client.get("/staff", headers=PAGE).status_code == 303
+    assert sign_in(client, email).status_code == 422
+
+
+def test_a_hash_of_older_parameters_is_renewed_when_its_owner_signs_in(
+    app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    with database.transaction() as session:
+        staff = session.scalars(select(Staff)).one()
+        staff.password_hash = PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)
+    assert sign_in(app.test_client(), email).status_code == 303
+    with database.transaction() as session:
+        renewed = session.scalars(select(Staff)).one().password_hash
+    assert not PasswordHasher().check_needs_rehash(renewed)
+    assert sign_in(app.test_client(), email).status_code == 303
+
+
+def test_after_ten_wrong_passwords_even_the_right_one_has_to_wait(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    assert {sign_in(client, email, "wrong").status_code for _ in range(10)} == {422}
+    assert sign_in(client, email.upper()).status_code == 429
+    assert sign_in(client, hire(database)).status_code == 303
+
+
+def test_the_right_password_does_not_count_towards_the_limit(
+    app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    assert {sign_in(app.test_client(), email).status_code for _ in range(12)} == {303}
+
+
+def test_a_signed_in_persons_cookie_leaves_public_answers_as_they_are(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+    sign_in(client, hire(database))
+    answer = client.get("/campaigns/25000")
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    assert "Cookie" not in answer.headers.get("Vary", "")
+
+
+def test_the_same_address_in_another_case_is_the_same_person(database: Database) -> None:
+    email = hire(database)
+    with database.transaction() as session, pytest.raises(UnprocessableError, match="already"):
+        add_staff(session, email=email.upper(), name="Again", role=Role.ADMIN, password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "sentence"),
+    [
+        ("iryna@example.org", "too short", "12 characters"),
+        ("iryna", PASSWORD, "Enter an e-mail address"),
+    ],
+)
+def test_an_account_needs_an_address_and_a_long_password(
+    database: Database, email: str, password: str, sentence: str
+) -> None:
+    with database.transaction() as session, pytest.raises(UnprocessableError, match=sentence):
+        add_staff(session, email=email, name="", role=Role.ADMIN, password=password)
+
+
+def test_a_password_is_not_reset_for_somebody_unknown(database: Database) -> None:
+    with database.transaction() as session, pytest.raises(NotFoundError, match="not on the staff"):
+        reset_password(session, "nobody@example.org", PASSWORD)
+
+
+def test_nothing_but_its_hash_is_kept_of_a_password(database: Database) -> None:
+    hire(database)
+    with database.transaction() as session:
+        staff = session.scalars(select(Staff)).one()
+    assert staff.password_hash.startswith("$argon2id$")

@@ -1,0 +1,409 @@
+"""Settlement: what Stripe says of a customer becomes our rows, the number and the letters owed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from fundraiser.errors import NotFoundError
+from fundraiser.members.counting import recount_due
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import (
+    Interval,
+    LedgerEntry,
+    Member,
+    Membership,
+    Standing,
+    Status,
+)
+from fundraiser.members.rule import Reason
+from fundraiser.outbox import Letter, LetterKind
+from fundraiser.payments.checkout import find_checkout
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import Checkout, CheckoutKind, Payment
+from tests.factories import GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+SEPA = {"method": "sepa_debit", "iban": "DE89370400440532013000"}
+
+
+@pytest.fixture(autouse=True)
+def shop(stripe: Stripe) -> None:
+    stripe.open_shop()
+
+
+def number_of_members(database: Database) -> int:
+    with database.transaction() as session:
+        return read_balance(session).members
+
+
+def ledger_of(database: Database, member_id: int) -> Sequence[LedgerEntry]:
+    with database.transaction() as session:
+        return session.scalars(
+            select(LedgerEntry)
+            .where(LedgerEntry.member_id == member_id)
+            .order_by(LedgerEntry.version)
+        ).all()
+
+
+def letters(database: Database) -> list[LetterKind]:
+    with database.transaction() as session:
+        return list(session.scalars(select(Letter.kind).order_by(Letter.id)))
+
+
+def memberships(database: Database) -> Sequence[Membership]:
+    with database.transaction() as session:
+        return session.scalars(select(Membership).order_by(Membership.id)).all()
+
+
+def test_a_reader_who_pays_is_counted_once_however_often_we_look(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("olena@example.org", tier="member")
+    for _ in range(3):
+        member = stripe.settle(customer)
+    assert member
+    assert (member.number, member.counting, member.country) == (1, True, "GB")
+    assert number_of_members(database) == 1
+    assert [entry.change for entry in ledger_of(database, member.id)] == [1]
+    assert letters(database) == [LetterKind.WELCOME]
+    (membership,) = memberships(database)
+    assert (membership.amount, membership.currency, membership.tier) == (1000, "GBP", "member")
+    assert membership.campaign == "25000"
+
+
+def test_the_checkout_remembers_what_came_of_it(stripe: Stripe, database: Database) -> None:
+    page = stripe.checkout(tier="patron", interval="year", currency="EUR")
+    stripe.pay(page, "olena@example.org")
+    stripe.settle(stripe.customer_of(page))
+    with database.transaction() as session:
+        checkout = find_checkout(session, page.rsplit("/", 1)[1])
+        membership = session.scalars(select(Membership)).one()
+    assert (checkout.member_id, checkout.reference) == (membership.member_id, membership.reference)
+    assert (membership.amount, membership.currency) == (25000, "EUR")
+
+
+def test_an_amount_of_the_readers_own_and_the_fees_are_charged(
+    stripe: Stripe, database: Database
+) -> None:
+    stripe.settle(stripe.join("own@example.org", amount=1234))
+    stripe.settle(stripe.join("fees@example.org", cover_fee=True))
+    assert [membership.amount for membership in memberships(database)] == [1234, 1036]
+    assert number_of_members(database) == 2
+
+
+def test_the_same_form_sent_twice_is_one_checkout(stripe: Stripe, database: Database) -> None:
+    pages: set[str] = set()
+    hands = [
+        threading.Thread(target=lambda: pages.add(_in_context(stripe, nonce="one-form")))
+        for _ in range(4)
+    ]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert len(pages) == 1
+    assert stripe.checkout(nonce="one-form", tier="reader") not in pages
+    with database.transaction() as session:
+        assert len(session.scalars(select(Checkout)).all()) == 2
+
+
+def _in_context(stripe: Stripe, **values: str) -> str:
+    with stripe.app.app_context():
+        return stripe.checkout(**values)
+
+
+def test_a_declined_card_counts_nobody_and_owes_no_letter(
+    stripe: Stripe, database: Database
+) -> None:
+    page = stripe.checkout()
+    assert stripe.pay(page, "olena@example.org", "4000000000000002").status_code == 402
+    with database.transaction() as session:
+        assert session.scalars(select(Member)).all() == []
+    assert number_of_members(database) == 0
+
+
+def test_a_debit_in_process_counts_until_it_fails(stripe: Stripe, database: Database) -> None:
+    page = stripe.checkout(currency="EUR")
+    stripe.pay(page, "olena@example.org", **SEPA | {"iban": "DE62370400440532013001"})
+    customer = stripe.customer_of(page)
+    stripe.settle(customer)
+    assert memberships(database)[0].standing is Standing.IN_PROCESS
+    assert number_of_members(database) == 1
+    stripe.advance(days=4)
+    member = stripe.settle(customer)
+    assert member
+    assert not member.counting
+    assert number_of_members(database) == 0
+
+
+def test_a_debit_that_arrives_changes_nothing_in_the_number(
+    stripe: Stripe, database: Database
+) -> None:
+    page = stripe.checkout(currency="EUR")
+    stripe.pay(page, "olena@example.org", **SEPA)
+    customer = stripe.customer_of(page)
+    stripe.settle(customer)
+    stripe.advance(days=4)
+    stripe.settle(customer)
+    assert memberships(database)[0].standing is Standing.PAID
+    assert len(ledger_of(database, memberships(database)[0].member_id)) == 1
+
+
+def test_a_one_time_contribution_is_thanked_and_not_counted(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("giver@example.org", tier=None, interval=None, amount=5000)
+    member = stripe.settle(customer)
+    stripe.settle(customer)
+    assert member
+    assert (member.number, number_of_members(database)) == (None, 0)
+    assert letters(database) == [LetterKind.CONTRIBUTION]
+    with database.transaction() as session:
+        payment = session.scalars(select(Payment)).one()
+    assert (payment.kind, payment.amount) == (CheckoutKind.CONTRIBUTION, 5000)
+
+
+def test_who_cancels_leaves_the_number_at_the_periods_end(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    reference = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="true")
+    member = stripe.settle(customer)
+    assert member
+    assert member.counting
+    assert member.recount_at == memberships(database)[0].period_end
+    stripe.advance(days=32)
+    stripe.settle(customer)
+    assert number_of_members(database) == 0
+    last = ledger_of(database, member.id)[-1]
+    assert (last.change, last.reason) == (-1, Reason.ENDED)
+
+
+def test_a_renewal_keeps_the_member_and_adds_a_payment(stripe: Stripe, database: Database) -> None:
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    stripe.advance(days=32)
+    stripe.settle(customer)
+    with database.transaction() as session:
+        assert len(session.scalars(select(Payment)).all()) == 2
+    assert number_of_members(database) == 1
+
+
+def test_a_card_that_fails_at_renewal_counts_through_the_grace_period_and_no_longer(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    stripe.change_card(customer, "4000000000000341")
+    stripe.advance(days=32)
+    member = stripe.settle(customer)
+    assert member
+    (membership,) = memberships(database)
+    assert (membership.status, membership.standing) == (Status.PAST_DUE, Standing.OVERDUE)
+    assert membership.grace_from
+    assert (member.counting, member.recount_at) == (True, membership.grace_from + GRACE)
+    stripe.advance(days=14)
+    with database.transaction() as session:
+        recount_due(session, GRACE)
+    assert ledger_of(database, member.id)[-1].reason == Reason.GRACE_OVER
+    stripe.settle(customer)
+    assert number_of_members(database) == 0
+
+
+def test_a_disputed_payment_does_not_count_until_the_dispute_is_won(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    charge = stripe.call("GET", "charges", customer=customer)["data"][0]["id"]
+    dispute = stripe.control("disputes", charge=charge)["id"]
+    member = stripe.settle(customer)
+    assert member
+    assert ledger_of(database, member.id)[-1].reason == Reason.DISPUTED
+    stripe.control("disputes", dispute=dispute, outcome="won")
+    stripe.settle(customer)
+    assert number_of_members(database) == 1
+    assert [entry.change for entry in ledger_of(database, member.id)] == [1, -1, 1]
+    assert member.number == 1
+
+
+def test_a_full_refund_ends_the_counting_at_once(stripe: Stripe, database: Database) -> None:
+    customer = stripe.join("olena@example.org")
+    member = stripe.settle(customer)
+    charge = stripe.call("GET", "charges", customer=customer)["data"][0]["id"]
+    stripe.call("POST", "refunds", charge=charge, amount=100)
+    stripe.settle(customer)
+    assert number_of_members(database) == 1
+    stripe.call("POST", "refunds", charge=charge)
+    stripe.settle(customer)
+    assert member
+    assert number_of_members(database) == 0
+    assert ledger_of(database, member.id)[-1].reason == Reason.REFUNDED
+
+
+def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org", tier="member")
+    stripe.settle(first)
+    second = stripe.join("Olena@Example.ORG", tier="patron")
+    for _ in range(2):
+        stripe.settle(second)
+    kept, ended = memberships(database)
+    assert (kept.status, ended.status) == (Status.ACTIVE, Status.CANCELED)
+    assert ended.second_to == kept.reference
+    assert kept.member_id == ended.member_id
+    charge = stripe.call("GET", "charges", customer=second)["data"][0]
+    assert charge["refunded"]
+    assert letters(database) == [LetterKind.WELCOME, LetterKind.SECOND_MEMBERSHIP]
+    assert number_of_members(database) == 1
+
+
+def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_goes(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org")
+    stripe.advance(seconds=5)
+    second = stripe.join("olena@example.org")
+    stripe.settle(second)
+    stripe.settle(first)
+    stripe.settle_all()
+    by_customer = {membership.customer_id: membership for membership in memberships(database)}
+    assert by_customer[first].status is Status.ACTIVE
+    assert by_customer[second].status is Status.CANCELED
+    assert number_of_members(database) == 1
+
+
+def test_one_who_stopped_may_join_anew(stripe: Stripe, database: Database) -> None:
+    first = stripe.join("olena@example.org")
+    stripe.settle(first)
+    stripe.call(
+        "POST",
+        f"subscriptions/{memberships(database)[0].reference}",
+        cancel_at_period_end="true",
+    )
+    stripe.settle(first)
+    stripe.settle(stripe.join("olena@example.org"))
+    assert [found.status for found in memberships(database)] == [Status.ACTIVE, Status.ACTIVE]
+    assert number_of_members(database) == 1
+
+
+def test_months_that_the_second_was_the_only_one_are_not_paid_back(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org", interval=Interval.YEAR)
+    stripe.settle(first)
+    reference = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="true")
+    stripe.settle(first)
+    second = stripe.join("olena@example.org")
+    stripe.advance(days=32)
+    stripe.settle(second)
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="false")
+    stripe.settle(first)
+    stripe.settle_all()
+    charges = stripe.call("GET", "charges", customer=second)["data"]
+    assert [charge["refunded"] for charge in charges] == [True, False]
+    assert number_of_members(database) == 1
+
+
+def test_a_customer_of_other_products_is_none_of_ours(stripe: Stripe, database: Database) -> None:
+    product = stripe.call("POST", "products", name="Tote bag")["id"]
+    page = stripe.call(
+        "POST",
+        "checkout/sessions",
+        **{
+            "mode": "subscription",
+            "success_url": "http://127.0.0.1:8000/",
+            "line_items[0][quantity]": 1,
+            "line_items[0][price_data][currency]": "gbp",
+            "line_items[0][price_data][product]": product,
+            "line_items[0][price_data][unit_amount]": 900,
+            "line_items[0][price_data][recurring][interval]": "month",
+        },
+    )["url"]
+    stripe.pay(page, "bag@example.org")
+    assert stripe.settle(stripe.customer_of(page)) is None
+    assert number_of_members(database) == 0
+
+
+def test_a_customer_that_stripe_does_not_know_is_left_alone(stripe: Stripe) -> None:
+    assert stripe.settle("cus_unknown") is None
+    with pytest.raises(NotFoundError):
+        current_gateway().fetch_session("cs_test_unknown")
+
+
+def test_two_customers_of_one_person_settled_at_once_are_one_person(
+    stripe: Stripe, database: Database
+) -> None:
+    customers = [stripe.join("olena@example.org") for _ in range(2)]
+
+    def settle(customer: str) -> None:
+        with stripe.app.app_context():
+            stripe.settle(customer)
+
+    hands = [threading.Thread(target=settle, args=(customer,)) for customer in customers]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    stripe.settle_all()
+    with database.transaction() as session:
+        assert len(session.scalars(select(Member)).all()) == 1
+    assert number_of_members(database) == 1
+    assert sorted(found.status for found in memberships(database)) == ["active", "canceled"]
+
+
+def test_an_address_changed_at_stripe_moves_with_the_person(
+    stripe: Stripe, database: Database
+) -> None:
+    customer = stripe.join("old@example.org")
+    member = stripe.settle(customer)
+    stripe.call("POST", f"customers/{customer}", email="new@example.org")
+    again = stripe.settle(customer)
+    assert member
+    assert again
+    assert (again.id, again.email) == (member.id, "new@example.org")
+    assert number_of_members(database) == 1
+
+
+def test_an_address_changed_to_another_members_makes_the_two_one_person(
+    stripe: Stripe, database: Database
+) -> None:
+    stripe.settle(stripe.join("first@example.org"))
+    stripe.advance(seconds=2)
+    customer = stripe.join("second@example.org")
+    stripe.settle(customer)
+    assert number_of_members(database) == 2
+    stripe.call("POST", f"customers/{customer}", email="first@example.org")
+    stripe.settle(customer)
+    assert number_of_members(database) == 1
+
+
+def test_a_letter_is_not_owed_again_when_its_customer_becomes_somebody_elses(
+    stripe: Stripe, database: Database
+) -> None:
+    giver = stripe.join("giver@example.org", tier=None, interval=None, amount=5000)
+    stripe.settle(giver)
+    stripe.settle(stripe.join("olena@example.org", tier="member"))
+    second = stripe.join("olena@example.org", tier="patron")
+    stripe.settle(second)
+    told = letters(database)
+    assert {LetterKind.CONTRIBUTION, LetterKind.SECOND_MEMBERSHIP} < set(told)
+    stripe.settle(stripe.join("other@example.org", tier=None, interval=None, amount=5000))
+    told = letters(database)
+    for customer in (giver, second):
+        stripe.call("POST", f"customers/{customer}", email="other@example.org")
+        stripe.settle(customer)
+    assert letters(database) == told

@@ -1,0 +1,84 @@
+"""The Ukrainian catalogue says everything that the English pages say, and is compiled."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from babel.messages.catalog import Catalog
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "fundraiser/translations/uk/LC_MESSAGES"
+HOW_TO = (
+    "pybabel extract -F pyproject.toml --no-location --sort-output -o /tmp/messages.pot . && "
+    "pybabel update -N -i /tmp/messages.pot -d fundraiser/translations -l uk --ignore-obsolete, "
+    "translate what is empty in messages.po, then pybabel compile -d fundraiser/translations"
+)
+_VALUE = re.compile(r"%\(\w+\)s|\{\w+\}")
+
+
+def forms(text: object) -> tuple[str, ...]:
+    return tuple(text) if isinstance(text, list | tuple) else (str(text),)
+
+
+@pytest.fixture(scope="module")
+def used() -> set[str]:
+    """The messages in the code and the templates, by the same mappings as pybabel's."""
+    mappings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["babel"]["mappings"]
+    methods = [(found["pattern"], found["method"]) for found in mappings]
+    options: dict[str, dict[str, str]] = {pattern: {} for pattern, _ in methods}
+
+    def extracted() -> Iterator[str]:
+        for found in extract_from_dir(ROOT, methods, options, directory_filter=is_ours):
+            yield forms(found[2])[0]
+
+    return set(extracted())
+
+
+def is_ours(folder: str) -> bool:
+    return Path(folder).relative_to(ROOT).parts[:1] in {(), ("fundraiser",), ("templates",)}
+
+
+@pytest.fixture(scope="module")
+def written() -> Catalog:
+    with (FOLDER / "messages.po").open("rb") as file:
+        return read_po(file, locale="uk")
+
+
+def test_every_message_is_in_the_catalogue_and_none_is_left_over(
+    used: set[str], written: Catalog
+) -> None:
+    known = {forms(message.id)[0] for message in written if message.id}
+    assert used - known == set(), HOW_TO
+    assert known - used == set(), HOW_TO
+
+
+def test_every_message_is_translated_with_the_values_it_has(written: Catalog) -> None:
+    for message in written:
+        if not message.id:
+            continue
+        assert all(forms(message.string)), f"{message.id!r} is not translated. {HOW_TO}"
+        assert not message.fuzzy, message.id
+        values = set(_VALUE.findall(forms(message.id)[-1]))
+        for form in forms(message.string):
+            assert set(_VALUE.findall(form)) == values, message.id
+
+
+def test_the_compiled_catalogue_is_the_written_one(written: Catalog) -> None:
+    with (FOLDER / "messages.mo").open("rb") as file:
+        compiled = read_mo(file)
+    for message in written:
+        if message.id:
+            found = compiled.get(forms(message.id)[0], message.context)
+            assert found is not None, HOW_TO
+            assert forms(found.string) == forms(message.string), HOW_TO

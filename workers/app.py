@@ -1,0 +1,57 @@
+"""The Celery app. docs/decisions says which trap each setting closes."""
+
+from __future__ import annotations
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Exchange, Queue
+
+from fundraiser.app import configure_logging, create_app
+from fundraiser.config import load_settings
+from fundraiser.jobs import Job
+from workers.timetable import TIMETABLE
+
+settings = load_settings()
+flask_app = create_app(settings)
+
+_VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
+
+app = Celery("fundraiser", broker=settings.redis_url, include=["workers.tasks"])
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_backend=None,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_time_limit=60,
+    task_soft_time_limit=50,
+    worker_prefetch_multiplier=1,
+    worker_soft_shutdown_timeout=30,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": _VISIBLE_AGAIN,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+    result_backend_transport_options={"visibility_timeout": _VISIBLE_AGAIN},
+    visibility_timeout=_VISIBLE_AGAIN,
+    # An exchange each: bound to one and the same, every queue would get every message.
+    task_queues=[
+        Queue(name, Exchange(name), routing_key=name) for name in sorted({job.queue for job in Job})
+    ],
+    beat_schedule=TIMETABLE,
+    timezone="UTC",
+)
+
+
+@setup_logging.connect
+def _log_as_the_app_does(**_: object) -> None:
+    configure_logging(settings)

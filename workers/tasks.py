@@ -1,0 +1,150 @@
+"""One task a job: each looks at rows until none is due or its time is up."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from celery import shared_task
+from celery.signals import before_task_publish
+from sqlalchemy.exc import SQLAlchemyError
+
+from fundraiser import jobs
+from fundraiser.config import current_settings
+from fundraiser.emails.delivery import deliver_next
+from fundraiser.emails.smtp import MailServer
+from fundraiser.jobs import Job
+from fundraiser.members import proof
+from fundraiser.members.counting import recount_due
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
+from fundraiser.webhooks import catch_up as catching_up
+from fundraiser.webhooks.inbox import backlog, settle_next
+from workers.app import flask_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger()
+
+_BUSY_FOR = 10.0  # seconds a task goes on before it lets another kind of work have its turn
+
+
+@shared_task(name=Job.SETTLE)
+def settle() -> None:
+    """Settle the customers to look at."""
+    with flask_app.app_context():
+        _share_the_work()
+        _while_there_is_work(lambda: settle_next(flask_app.database, current_gateway(), _grace()))
+
+
+@shared_task(name=Job.DELIVER)
+def deliver() -> None:
+    """Send the letters that are owed, over one connection."""
+    with flask_app.app_context(), MailServer(current_settings()) as server:
+        _while_there_is_work(lambda: deliver_next(flask_app.database, server))
+
+
+@shared_task(name=Job.RECOUNT)
+def recount() -> None:
+    """Count again whom time alone may have changed."""
+    with flask_app.app_context():
+        _while_there_is_work(_recount_some)
+
+
+@shared_task(name=Job.CATCH_UP)
+def catch_up() -> None:
+    """Receive the events that no webhook brought."""
+    with flask_app.app_context():
+        _while_there_is_work(_catch_up_some)
+
+
+@shared_task(name=Job.RECONCILE)
+def reconcile() -> None:
+    """Compare our books with all that Stripe lists, each night; go on with a run that waits."""
+    with flask_app.app_context():
+        with flask_app.database.transaction() as session:
+            begin_if_due(session, current_settings().newsroom_timezone)
+        _while_there_is_work(_compare_some)
+
+
+@shared_task(name=Job.PROVE)
+def prove() -> None:
+    """Prove the number, and see whether what differed agrees again."""
+    with flask_app.app_context():
+        with flask_app.database.transaction() as session:
+            found = proof.prove(session, _grace())
+        with flask_app.database.transaction() as session:
+            proof.write_drift(session, found)
+        _while_there_is_work(_recheck_each())
+
+
+@shared_task(name=Job.BEAT)
+def beat() -> None:
+    """Note that a worker does real work: one that lives and hears nothing would not get here."""
+    with flask_app.database.transaction() as session:
+        jobs.beat(session, "worker")
+
+
+@before_task_publish.connect(sender=Job.BEAT.value)
+def _beat_is_alive(**_: object) -> None:
+    """Note that beat runs: called where it sends its tick, whether Redis takes it or not."""
+    try:
+        with flask_app.database.transaction() as session:
+            jobs.beat(session, "beat")
+    except SQLAlchemyError as error:
+        log.warning("heartbeat_not_noted", error=type(error).__name__)
+
+
+def _recount_some() -> bool:
+    with flask_app.database.transaction() as session:
+        return recount_due(session, _grace()) > 0
+
+
+def _catch_up_some() -> bool:
+    settings = current_settings()
+    with flask_app.database.transaction() as session:
+        return catching_up.catch_up(
+            session,
+            current_gateway(),
+            every=timedelta(seconds=settings.catch_up_seconds),
+            livemode=settings.livemode,
+        )
+
+
+def _compare_some() -> bool:
+    with flask_app.database.transaction() as session:
+        run = take_step(session, current_gateway(), _grace())
+        return run is not None and run.finished_at is None
+
+
+def _recheck_each() -> Callable[[], bool]:
+    """Goes from one customer who differed to the next, and says whether there was one."""
+    after: int | None = 0
+
+    def recheck() -> bool:
+        nonlocal after
+        with flask_app.database.transaction() as session:
+            after = recheck_next(session, current_gateway(), after or 0)
+        return after is not None
+
+    return recheck
+
+
+def _share_the_work() -> None:
+    """Call another worker where one alone would be long."""
+    with flask_app.database.transaction() as session:
+        if backlog(session) > 1:
+            jobs.hint(session, Job.SETTLE)
+
+
+def _while_there_is_work(one: Callable[[], bool]) -> None:
+    until = time.monotonic() + _BUSY_FOR
+    while one() and time.monotonic() < until:
+        pass
+
+
+def _grace() -> timedelta:
+    return timedelta(days=current_settings().grace_days)

@@ -1,0 +1,27 @@
+"""When the sweeps run. A tick that comes twice, from two beats, harms nothing: rows are claimed."""
+
+from __future__ import annotations
+
+from fundraiser.jobs import Job
+
+# Ticks are short even for what is done once an hour or a night: whether it is due is read from
+# rows, so that a beat that is restarted often forgets nothing.
+_SWEEPS = {
+    Job.SETTLE: 5.0,
+    Job.DELIVER: 10.0,
+    Job.RECOUNT: 20.0,
+    Job.CATCH_UP: 10.0,
+    Job.RECONCILE: 60.0,
+    Job.PROVE: 120.0,
+    Job.BEAT: 20.0,
+}
+
+# A tick that could not be taken in time is dropped: the next one looks at the same rows.
+TIMETABLE = {
+    job.value: {
+        "task": job.value,
+        "schedule": seconds,
+        "options": {"queue": job.queue, "expires": seconds * 3},
+    }
+    for job, seconds in _SWEEPS.items()
+}
