@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast
 
 Fact = TypeVar("Fact")
 
@@ -114,3 +112,31 @@ class Page(Generic[Fact]):
 
     facts: tuple[Fact, ...]
     next: str | None
+
+
+def read_event(event: dict[str, Any]) -> Knock:
+    """Who an event of Stripe's, as its JSON has it, speaks of."""
+    subject = event["data"]["object"]
+    kind = subject["object"]
+    customer = subject["id"] if kind == "customer" else name_of(subject.get("customer"))
+    charge = name_of(subject.get("charge")) if kind in {"dispute", "refund"} else None
+    return Knock(
+        id=event["id"],
+        type=event["type"],
+        livemode=event["livemode"],
+        created_at=time_of(event["created"]),
+        customer_id=customer,
+        charge_id=None if customer else charge,
+    )
+
+
+def name_of(value: Any) -> str | None:  # noqa: ANN401 - Stripe gives an id, an object or nothing
+    """The id of a thing at Stripe."""
+    if value is None or isinstance(value, str):
+        return value
+    return cast("str", value["id"])
+
+
+def time_of(seconds: int) -> datetime:
+    """A time as Stripe writes it."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -16,7 +15,7 @@ from uuid import UUID
 import stripe
 from flask import current_app
 
-from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError
+from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.facts import (
     Charge,
@@ -28,11 +27,15 @@ from fundraiser.payments.facts import (
     Page,
     SessionState,
     Subscription,
+    name_of,
+    read_event,
+    time_of,
 )
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
@@ -47,6 +50,10 @@ _PAGE = 100
 
 class StripeUnavailableError(UnavailableError):
     """Stripe does not answer, or asks us to come back later."""
+
+
+class StripeRefusedError(UnprocessableError):
+    """Stripe does not do this, and says why; nothing has changed."""
 
 
 class ForgedWebhookError(BadRequestError):
@@ -105,7 +112,7 @@ class Gateway:
     def customer_of_charge(self, charge_id: str) -> str | None:
         """Whose charge this is."""
         with self._call("charges"):
-            return _id(self._client.v1.charges.retrieve(charge_id).customer)
+            return name_of(self._client.v1.charges.retrieve(charge_id).customer)
 
     def _charge(self, charge: stripe.Charge) -> Charge:
         dispute: stripe.Dispute | None = None
@@ -116,17 +123,17 @@ class Gateway:
         refunds = charge.refunds.data if charge.refunds else []
         return Charge(
             id=charge.id,
-            intent_id=_id(charge.payment_intent),
+            intent_id=name_of(charge.payment_intent),
             status=charge.status,
             amount=charge.amount,
             refunded=charge.amount_refunded,
             currency=charge.currency.upper(),
-            created_at=_time(charge.created),
-            refunded_at=_time(max((refund.created for refund in refunds), default=charge.created))
+            created_at=time_of(charge.created),
+            refunded_at=time_of(max((refund.created for refund in refunds), default=charge.created))
             if charge.refunded
             else None,
             dispute=dispute.status if dispute else None,
-            disputed_at=_time(dispute.created) if dispute else None,
+            disputed_at=time_of(dispute.created) if dispute else None,
             failure=charge.failure_code,
             metadata=_plain(charge.metadata),
         )
@@ -150,7 +157,7 @@ class Gateway:
         charges = [cast("stripe.Charge", one.charge) for one in found.data if one.charge]
         return _page(
             found,
-            [ChargeNews(c.id, _id(c.customer), c.amount_refunded, None) for c in charges],
+            [ChargeNews(c.id, name_of(c.customer), c.amount_refunded, None) for c in charges],
         )
 
     def list_disputes(self, since: datetime, after: str | None) -> Page[ChargeNews]:
@@ -163,8 +170,8 @@ class Gateway:
             found,
             [
                 ChargeNews(
-                    _id(one.charge) or "",
-                    _id(cast("stripe.Charge", one.charge).customer),
+                    name_of(one.charge) or "",
+                    name_of(cast("stripe.Charge", one.charge).customer),
                     None,
                     one.status,
                 )
@@ -176,7 +183,7 @@ class Gateway:
         """The events since then, of every type: Stripe keeps them for 30 days."""
         with self._call("events"):
             found = self._client.v1.events.list(cast("Any", {**_since(since), **_after(after)}))
-        return _page(found, [_knock(one.to_dict()) for one in found.data])
+        return _page(found, [read_event(one.to_dict()) for one in found.data])
 
     def check_product(self, product_id: str) -> None:
         """Raise ``NotFoundError`` where Stripe has no such product."""
@@ -241,7 +248,7 @@ class Gateway:
         """
         with self._call("checkout"):
             found = self._prompt.v1.checkout.sessions.retrieve(session_id)
-        return SessionState(found.id, found.status or "open", _id(found.customer))
+        return SessionState(found.id, found.status or "open", name_of(found.customer))
 
     # A second membership of one person
 
@@ -264,6 +271,36 @@ class Gateway:
                 {"charge": charge_id, "reason": "duplicate"},
                 {"idempotency_key": f"refund-{charge_id}"},
             )
+
+    # What staff and members change; ``key`` makes it one change, however often it is asked for
+
+    def cancel_at_period_end(self, subscription_id: str, key: str) -> None:
+        """Let a subscription run out: it ends with what is paid, and nothing more is taken."""
+        with self._call("subscriptions"):
+            self._prompt.v1.subscriptions.update(
+                subscription_id, {"cancel_at_period_end": True}, {"idempotency_key": key}
+            )
+
+    def pay_back(self, charge_id: str, amount: int, key: str) -> None:
+        """Give a part of a charge back, or all that is left of it.
+
+        Raises:
+            StripeRefusedError: so much is not left, or the payer's bank has taken it back.
+        """
+        with self._call("refunds"):
+            self._prompt.v1.refunds.create(
+                {"charge": charge_id, "amount": amount, "reason": "requested_by_customer"},
+                {"idempotency_key": key},
+            )
+
+    def change_email(self, customer_id: str, email: str) -> None:
+        """Give a customer another address.
+
+        Raises:
+            StripeRefusedError: Stripe takes it for no address.
+        """
+        with self._call("customers"):
+            self._prompt.v1.customers.update(customer_id, {"email": email})
 
     # Products and prices
 
@@ -333,7 +370,13 @@ class Gateway:
             # A list's cursor that is gone is a 400 with the same code.
             if error.code == "resource_missing" or error.http_status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
-            raise
+            raise StripeRefusedError(
+                _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
+            ) from error
+        except stripe.IdempotencyError as error:
+            raise StripeRefusedError(
+                _("This form was sent before with other values. Open the page again.")
+            ) from error
         except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
             raise StripeUnavailableError(
                 _("The payment service does not answer. Nothing was taken. Try again in a minute.")
@@ -366,17 +409,17 @@ def checkout_id(metadata: dict[str, str]) -> UUID | None:
 def _subscription(found: stripe.Subscription) -> Subscription:
     item = found["items"].data[0]
     price = item.price
-    period_end = _time(item.current_period_end)
+    period_end = time_of(item.current_period_end)
     return Subscription(
         id=found.id,
-        customer_id=_id(found.customer) or "",
+        customer_id=name_of(found.customer) or "",
         status=found.status,
-        product_id=_id(price.product) or "",
+        product_id=name_of(price.product) or "",
         amount=(price.unit_amount or 0) * (item.quantity or 1),
         currency=found.currency.upper(),
         interval=price.recurring.interval if price.recurring else "month",
         collection_paused=found.pause_collection is not None,
-        started_at=_time(found.start_date),
+        started_at=time_of(found.start_date),
         period_end=period_end,
         cancel_at=_maybe(found.cancel_at) or (period_end if found.cancel_at_period_end else None),
         canceled_at=_maybe(found.canceled_at),
@@ -390,38 +433,23 @@ def _invoice(found: stripe.Invoice) -> Invoice:
     payments = found.payments.data if found.payments else []
     return Invoice(
         id=found.id,
-        subscription_id=_id(details.subscription) if details else None,
+        subscription_id=name_of(details.subscription) if details else None,
         status=found.status or "draft",
         amount=found.total,
         attempted=found.attempted,
-        created_at=_time(found.created),
+        created_at=time_of(found.created),
         paid_at=_maybe(found.status_transitions.paid_at),
         intents=frozenset(
-            intent for payment in payments if (intent := _id(payment.payment.payment_intent))
+            intent for payment in payments if (intent := name_of(payment.payment.payment_intent))
         ),
     )
 
 
 def _read_knock(body: bytes) -> Knock:
     try:
-        return _knock(json.loads(body))
+        return read_event(json.loads(body))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ForgedWebhookError("The body is signed, but it is not an event.") from error
-
-
-def _knock(event: dict[str, Any]) -> Knock:
-    subject = event["data"]["object"]
-    kind = subject["object"]
-    customer = subject["id"] if kind == "customer" else _id(subject.get("customer"))
-    charge = _id(subject.get("charge")) if kind in {"dispute", "refund"} else None
-    return Knock(
-        id=event["id"],
-        type=event["type"],
-        livemode=event["livemode"],
-        created_at=_time(event["created"]),
-        customer_id=customer,
-        charge_id=None if customer else charge,
-    )
 
 
 def _page(found: stripe.ListObject[Any], facts: list[Fact]) -> Page[Fact]:
@@ -436,18 +464,8 @@ def _after(after: str | None) -> dict[str, str]:
     return {"starting_after": after} if after else {}
 
 
-def _id(value: Any) -> str | None:  # noqa: ANN401 - Stripe gives an id, an object or nothing
-    if value is None or isinstance(value, str):
-        return value
-    return cast("str", value["id"])
-
-
-def _time(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _maybe(seconds: int | None) -> datetime | None:
-    return None if seconds is None else _time(seconds)
+    return None if seconds is None else time_of(seconds)
 
 
 def _plain(metadata: Any) -> dict[str, str]:  # noqa: ANN401 - untyped in the SDK

@@ -44,11 +44,13 @@ def settle(
     grace: timedelta,
     customer_id: str,
     *,
+    cause: Cause = Cause.STRIPE,
     cause_ref: str | None = None,
 ) -> Member | None:
     """Make our rows match Stripe's for this customer; returns the person, if one of ours.
 
-    ``cause_ref`` is what made us look (an event, a Checkout session): the ledger keeps it.
+    ``cause_ref`` is what made us look (an event, a Checkout session, who of the staff changed it):
+    the ledger keeps it.
     """
     lock(session, "customer", customer_id)
     try:
@@ -70,7 +72,7 @@ def settle(
         began = adopted.started_at
         recount(session, member, grace, cause=Cause.IMPORT, cause_ref=adopted.id, began=began)
         return member
-    entry = recount(session, member, grace, cause=Cause.STRIPE, cause_ref=cause_ref)
+    entry = recount(session, member, grace, cause=cause, cause_ref=cause_ref)
     if entry is not None and entry.change > 0 and not adopted:
         owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
     return member
