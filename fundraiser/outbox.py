@@ -20,6 +20,8 @@ class LetterKind(StrEnum):
     WELCOME = "welcome"
     CONTRIBUTION = "contribution"
     SECOND_MEMBERSHIP = "second_membership"
+    SIGN_IN = "sign_in"
+    CHANGE_OF_ADDRESS = "change_of_address"
 
 
 class LetterState(StrEnum):

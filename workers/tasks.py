@@ -17,6 +17,7 @@ from fundraiser.emails.delivery import deliver_next
 from fundraiser.emails.smtp import MailServer
 from fundraiser.jobs import Job
 from fundraiser.members import proof
+from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
@@ -44,7 +45,7 @@ def settle() -> None:
 def deliver() -> None:
     """Send the letters that are owed, over one connection."""
     with flask_app.app_context(), MailServer(current_settings()) as server:
-        _while_there_is_work(lambda: deliver_next(flask_app.database, server))
+        _while_there_is_work(lambda: _deliver_one(server))
 
 
 @shared_task(name=Job.RECOUNT)
@@ -96,6 +97,12 @@ def _beat_is_alive(**_: object) -> None:
             jobs.beat(session, "beat")
     except SQLAlchemyError as error:
         log.warning("heartbeat_not_noted", error=type(error).__name__)
+
+
+def _deliver_one(server: MailServer) -> bool:
+    with flask_app.database.transaction() as session:
+        owe_letters(session)
+    return deliver_next(flask_app.database, server)
 
 
 def _recount_some() -> bool:

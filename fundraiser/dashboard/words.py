@@ -216,6 +216,10 @@ def letter(kind: LetterKind) -> str:
             return _("Thanks for a contribution")
         case LetterKind.SECOND_MEMBERSHIP:
             return _("A second membership was ended")
+        case LetterKind.SIGN_IN:
+            return _("Sign-in")
+        case LetterKind.CHANGE_OF_ADDRESS:
+            return _("Change of address")
 
 
 def letter_state(state: LetterState) -> str:

@@ -14,6 +14,7 @@ from mjml import mjml2html
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.words import NotOwedError, words_of
+from fundraiser.members.addresses import address_to_check
 from fundraiser.members.models import Member
 from fundraiser.texts import LANGUAGES
 
@@ -44,7 +45,10 @@ def write(session: Session, letter: Letter) -> EmailMessage:
         html = mjml2html(
             render_template("emails/layout.mjml", words=words), disable_comments=True, fonts={}
         )
-    message = _envelope(letter, member.email)
+    # A code goes to the address that it is to prove, which is not the member’s yet.
+    check = letter.context.get("check")
+    address = (address_to_check(session, check) if check else None) or member.email
+    message = _envelope(letter, address)
     message["Subject"] = words.subject
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")

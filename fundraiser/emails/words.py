@@ -14,6 +14,7 @@ from fundraiser.campaigns.models import Campaign, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.members.addresses import mint
 from fundraiser.members.models import Interval, Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
 from fundraiser.money import Money, format_money
@@ -24,6 +25,7 @@ from fundraiser.texts import by_language, date, gettext as _, language
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from fundraiser.members.addresses import Minted
     from fundraiser.members.models import Member
     from fundraiser.outbox import Letter
 
@@ -81,6 +83,10 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _contribution(session, letter, member)
         case LetterKind.SECOND_MEMBERSHIP:
             return _second_membership(session, letter)
+        case LetterKind.SIGN_IN:
+            return _sign_in(session, letter)
+        case LetterKind.CHANGE_OF_ADDRESS:
+            return _change_of_address(session, letter)
 
 
 def _welcome(session: Session, letter: Letter, member: Member) -> Words:
@@ -217,6 +223,49 @@ def _second_membership(session: Session, letter: Letter) -> Words:
         ),
         reason=_("You get this letter because a second membership was begun with your address."),
     )
+
+
+def _sign_in(session: Session, letter: Letter) -> Words:
+    minted = _minted(session, letter)
+    newsroom = current_settings().newsroom_name
+    link = f"{current_settings().public_url}/account/sign-in/link#{minted.token}"
+    return Words(
+        subject=_("Your code for %(newsroom)s: %(code)s", newsroom=newsroom, code=minted.code),
+        heading=minted.code,
+        paragraphs=[
+            _(
+                "Enter these six digits in the browser in which you asked for them, or use the "
+                "button there. Both work once, within ten minutes."
+            ),
+            _("If it was not you who asked, do nothing: nobody has been let in."),
+        ],
+        link=Link(_("Sign in"), link),
+        reason=_("You get this letter because somebody asked to sign in with your address."),
+    )
+
+
+def _change_of_address(session: Session, letter: Letter) -> Words:
+    minted = _minted(session, letter)
+    return Words(
+        subject=_("Your code to change your address: %(code)s", code=minted.code),
+        heading=minted.code,
+        paragraphs=[
+            _(
+                "Enter these six digits on the page where you asked to change your e-mail "
+                "address. They work once, within ten minutes. Another code went to the other "
+                "address: both are needed."
+            ),
+            _("If it was not you who asked, do nothing: the address stays as it is."),
+        ],
+        reason=_("You get this letter because somebody asked to change an address to or from it."),
+    )
+
+
+def _minted(session: Session, letter: Letter) -> Minted:
+    minted = mint(session, letter.context["check"])
+    if minted is None:
+        raise NotOwedError("The code was not wanted any more before the letter could leave.")
+    return minted
 
 
 def _newest_that_counts(session: Session, member: Member) -> Membership | None:

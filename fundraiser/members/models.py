@@ -140,6 +140,28 @@ class Membership(Base):
     member: Mapped[Member] = relationship(back_populates="memberships", lazy="raise")
 
 
+class ConsentKind(StrEnum):
+    """What a person may agree to, each by itself."""
+
+    ROSTER = "roster"
+
+
+class Consent(Base):
+    """A person agreed to something, or took that back; ``text`` is what was read then.
+
+    The newest row of a kind holds.
+    """
+
+    __tablename__ = "consent"
+
+    id: Mapped[Identifier]
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    kind: Mapped[ConsentKind]
+    given: Mapped[bool]
+    text: Mapped[str]
+    at: Mapped[datetime]
+
+
 class Cause(StrEnum):
     """What made the ledger look at a person."""
 

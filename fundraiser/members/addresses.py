@@ -1,0 +1,255 @@
+"""Proof that a person reads the letters of an address: a link's token and a code of six digits.
+
+Whoever asks leaves a row, known or not, so that the answer and its time are the same for both; who
+it is, and whether a letter is owed, a worker finds out. Token and code are made when the letter is
+sent, kept as hashes, and good once and for ten minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from http import HTTPStatus
+
+from sqlalchemy import BigInteger, ForeignKey, Index, delete, func, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from fundraiser.config import current_settings
+from fundraiser.db import Base, Identifier, lock, now
+from fundraiser.errors import FundraiserError
+from fundraiser.jobs import Job, hint
+from fundraiser.members.models import Member
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.texts import gettext as _
+
+LIVES = timedelta(minutes=10)
+MOST_TRIES = 5
+_MOST_AN_HOUR, _MOST_A_DAY = 5, 10
+_ONE_CLICK = timedelta(seconds=30)
+_ONE_USE = timedelta(seconds=10)
+_WORTH_SENDING = timedelta(hours=1)
+_KEPT = timedelta(days=1)
+
+
+class TooOftenError(FundraiserError):
+    """So many letters were asked for that no more are sent for now."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class Purpose(StrEnum):
+    """What the proof is for: to sign in, or to change an address, which both ends confirm."""
+
+    SIGN_IN = "sign_in"
+    LEAVE_ADDRESS = "leave_address"
+    NEW_ADDRESS = "new_address"
+
+
+class AddressCheck(Base):
+    """One request for a letter with a code; ``browser_hash`` is of the secret of who asked.
+
+    ``member_id`` is known from the start where somebody signed in asks. ``owed_at``: a worker has
+    seen it. ``tries``: how many codes were compared with it, right ones included.
+    """
+
+    __tablename__ = "address_check"
+    __table_args__ = (
+        Index("ix_address_check_email", "email", "created_at"),
+        Index("ix_address_check_browser_hash", "browser_hash"),
+        Index("ix_address_check_waiting", "id", postgresql_where="owed_at IS NULL"),
+    )
+
+    id: Mapped[Identifier]
+    purpose: Mapped[Purpose]
+    email: Mapped[str]
+    browser_hash: Mapped[str]
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    created_at: Mapped[datetime]
+    owed_at: Mapped[datetime | None]
+    token_hash: Mapped[str | None] = mapped_column(unique=True)
+    code_hash: Mapped[str | None]
+    ends_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    used_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """What a letter carries, and the address it goes to."""
+
+    email: str
+    token: str
+    code: str
+
+
+def new_secret() -> str:
+    """256 bits, for a link or a cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret of 256 bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def ask(
+    session: Session, purpose: Purpose, email: str, browser: str, *, member_id: int | None = None
+) -> AddressCheck:
+    """Ask for a letter to this address; a second click is the same request.
+
+    Raises:
+        TooOftenError: too many were asked for this address, whoever asked.
+    """
+    email, at = email.strip().lower(), now()
+    lock(session, "address", email)
+    of_today = session.scalars(
+        select(AddressCheck)
+        .where(AddressCheck.email == email, AddressCheck.created_at > at - timedelta(days=1))
+        .order_by(AddressCheck.created_at.desc(), AddressCheck.id.desc())
+    ).all()
+    newest = of_today[0] if of_today else None
+    if (
+        newest
+        and newest.purpose is purpose
+        and newest.browser_hash == digest(browser)
+        and newest.used_at is None
+        and newest.tries < MOST_TRIES
+        and newest.created_at > at - _ONE_CLICK
+    ):
+        return newest
+    of_this_hour = [check for check in of_today if check.created_at > at - timedelta(hours=1)]
+    if len(of_this_hour) >= _MOST_AN_HOUR or len(of_today) >= _MOST_A_DAY:
+        raise TooOftenError(
+            _("Too many letters were asked for this address. Use the newest, or ask in an hour.")
+        )
+    check = AddressCheck(
+        purpose=purpose,
+        email=email,
+        browser_hash=digest(browser),
+        member_id=member_id,
+        created_at=at,
+    )
+    session.add(check)
+    session.flush()
+    hint(session, Job.DELIVER)
+    return check
+
+
+def owe_letters(session: Session) -> None:
+    """Owe the letters that were asked for, to those who are somebody; forget what is old."""
+    at = now()
+    session.execute(delete(AddressCheck).where(AddressCheck.created_at < at - _KEPT))
+    waiting = session.scalars(
+        select(AddressCheck)
+        .where(AddressCheck.owed_at.is_(None))
+        .order_by(AddressCheck.id)
+        .limit(100)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for check in waiting:
+        check.owed_at = at
+        # As if a letter had left: a code for an unknown address is wrong, not impossible.
+        _mint(check)
+        member_id = check.member_id or session.scalar(
+            select(Member.id).where(func.lower(Member.email) == check.email)
+        )
+        if member_id is not None:
+            kind = (
+                LetterKind.SIGN_IN
+                if check.purpose is Purpose.SIGN_IN
+                else LetterKind.CHANGE_OF_ADDRESS
+            )
+            context = {"check": check.id}
+            owe(session, kind, member_id=member_id, cycle=str(check.id), context=context)
+
+
+def mint(session: Session, check_id: int) -> Minted | None:
+    """Make the token and the code of a letter that is about to leave; None if it is too late."""
+    check = session.get(AddressCheck, check_id)
+    if check is None or check.used_at or now() > check.created_at + _WORTH_SENDING:
+        return None
+    return _mint(check)
+
+
+def address_to_check(session: Session, check_id: int) -> str | None:
+    """Where the letter of this request goes."""
+    check = session.get(AddressCheck, check_id)
+    return check.email if check else None
+
+
+def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressCheck | None:
+    """What this browser asked for last."""
+    return session.scalars(
+        select(AddressCheck)
+        .where(AddressCheck.browser_hash == digest(browser), AddressCheck.purpose == purpose)
+        .order_by(AddressCheck.id.desc())
+        .limit(1)
+    ).first()
+
+
+def find_check(session: Session, purpose: Purpose, token: str) -> AddressCheck | None:
+    """The request whose letter carried this token."""
+    return session.scalars(
+        select(AddressCheck).where(
+            AddressCheck.token_hash == digest(token), AddressCheck.purpose == purpose
+        )
+    ).first()
+
+
+def is_over(check: AddressCheck) -> bool:
+    """Whether its ten minutes have passed, or it was used."""
+    at = now()
+    used = check.used_at is not None and check.used_at < at - _ONE_USE
+    return used or (check.ends_at is not None and check.ends_at <= at)
+
+
+def take_try(session: Session, check_id: int) -> bool:
+    """Count a try before the code is looked at, so that no two tries are counted as one."""
+    return (
+        session.scalar(
+            update(AddressCheck)
+            .where(AddressCheck.id == check_id, AddressCheck.tries < MOST_TRIES)
+            .values(tries=AddressCheck.tries + 1)
+            .returning(AddressCheck.id)
+        )
+        is not None
+    )
+
+
+def is_code(check: AddressCheck, code: str) -> bool:
+    """Whether these are the six digits of the letter."""
+    return hmac.compare_digest(_hash_of_code(check.id, code), check.code_hash or "")
+
+
+def use(session: Session, check: AddressCheck, browser: str | None) -> bool:
+    """Use it up; True for the one who did, and for the second click of the same browser."""
+    at = now()
+    used = session.scalar(
+        update(AddressCheck)
+        .where(AddressCheck.id == check.id, AddressCheck.used_at.is_(None))
+        .values(used_at=at)
+        .returning(AddressCheck.id)
+    )
+    if used is not None:
+        return True
+    session.refresh(check)
+    is_same = browser is not None and digest(browser) == check.browser_hash
+    return is_same and check.used_at is not None and check.used_at > at - _ONE_USE
+
+
+def _mint(check: AddressCheck) -> Minted:
+    token, code = new_secret(), f"{secrets.randbelow(10**6):06}"
+    check.token_hash = digest(token)
+    check.code_hash = _hash_of_code(check.id, code)
+    check.ends_at = now() + LIVES
+    return Minted(check.email, token, code)
+
+
+def _hash_of_code(check_id: int, code: str) -> str:
+    """Six digits are soon tried through: without our key their hash says nothing."""
+    key = current_settings().secret_key.encode()
+    return hmac.new(key, f"code:{check_id}:{code}".encode(), "sha256").hexdigest()
