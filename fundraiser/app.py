@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
+from fundraiser.account import sign_in as account_sign_in, views as account
 from fundraiser.campaigns import views as campaigns
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import views as dashboard, widget_page
@@ -58,6 +59,8 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(campaigns.blueprint)
     app.register_blueprint(webhooks.blueprint)
     app.register_blueprint(widget.blueprint)
+    app.register_blueprint(account_sign_in.blueprint)
+    app.register_blueprint(account.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)
     app.register_blueprint(widget_page.blueprint)

@@ -176,9 +176,12 @@ def mint(session: Session, check_id: int) -> Minted | None:
 
 
 def address_to_check(session: Session, check_id: int) -> str | None:
-    """Where the letter of this request goes."""
+    """The address that the letter of this request is to prove, if it is not the person's own.
+
+    A letter to sign in goes to the address as we have it, not as somebody typed it.
+    """
     check = session.get(AddressCheck, check_id)
-    return check.email if check else None
+    return check.email if check and check.purpose is Purpose.NEW_ADDRESS else None
 
 
 def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressCheck | None:

@@ -1,0 +1,152 @@
+"""A member's session: a cookie and a row of its own, apart from the staff's, and the guard."""
+
+from __future__ import annotations
+
+import hmac
+from datetime import timedelta
+from functools import wraps
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import g, redirect, request, url_for
+from sqlalchemy import delete, func, select
+
+from fundraiser import db
+from fundraiser.account.models import MemberSession
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.errors import ForbiddenError
+from fundraiser.members.addresses import digest, new_secret
+from fundraiser.members.models import Member
+from fundraiser.security import check_origin, cookieless
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Response
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+LIVES = timedelta(days=30)
+_ASKING = timedelta(hours=1)
+
+
+def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+    """Let in only who is signed in as a member; a form needs the token that only we can make."""
+
+    @wraps(view)
+    def guarded(**values: object) -> ResponseReturnValue:
+        if current_session() is None:
+            return redirect(url_for("account_sign_in.sign_in"), HTTPStatus.SEE_OTHER)
+        if request.method == "POST":
+            check_origin()
+            if not hmac.compare_digest(request.form.get("token", ""), form_token()):
+                raise ForbiddenError(
+                    _("This page was opened before you signed in. Open it again and repeat this.")
+                )
+        return view(**values)
+
+    return cookieless(guarded)
+
+
+def begin_session(session: Session, member: Member, response: Response) -> None:
+    """Sign in here."""
+    at, token = now(), new_secret()
+    session.execute(delete(MemberSession).where(MemberSession.ends_at < at))
+    session.add(
+        MemberSession(
+            member_id=member.id, token_hash=digest(token), created_at=at, ends_at=at + LIVES
+        )
+    )
+    _set_cookie(response, "member", token, LIVES)
+
+
+def end_session(session: Session, *, everywhere: bool) -> None:
+    """Sign out here, or in every browser."""
+    current = signed_in()
+    which = (
+        MemberSession.member_id == current.member_id
+        if everywhere
+        else MemberSession.id == current.id
+    )
+    session.execute(delete(MemberSession).where(which))
+
+
+def count_sessions(session: Session, member: Member) -> int:
+    """In how many browsers this person is signed in."""
+    return (
+        session.scalar(
+            select(func.count()).where(
+                MemberSession.member_id == member.id, MemberSession.ends_at > now()
+            )
+        )
+        or 0
+    )
+
+
+def current_session() -> MemberSession | None:
+    """The session of this browser's cookie, if it is good."""
+    if "member_session" not in g:
+        token = request.cookies.get(_name("member"))
+        g.member_session = (
+            db.session()
+            .scalars(
+                select(MemberSession).where(
+                    MemberSession.token_hash == digest(token), MemberSession.ends_at > now()
+                )
+            )
+            .first()
+            if token
+            else None
+        )
+    found: MemberSession | None = g.member_session
+    return found
+
+
+def signed_in() -> MemberSession:
+    """The session, in a view that the guard protects."""
+    current = current_session()
+    if current is None:
+        raise ForbiddenError(_("Sign in first."))
+    return current
+
+
+def signed_in_member() -> Member:
+    """Who is signed in, in a view that the guard protects."""
+    return db.session().get_one(Member, signed_in().member_id)
+
+
+def form_token() -> str:
+    """What a form of this session carries, so that no other site can send it."""
+    key = current_settings().secret_key.encode()
+    return hmac.new(key, f"form:{signed_in().token_hash}".encode(), "sha256").hexdigest()
+
+
+def asking_browser() -> str | None:
+    """The secret of a browser that asked for a letter."""
+    return request.cookies.get(_name("asking"))
+
+
+def remember_browser(response: Response, secret: str) -> None:
+    """Let the browser that asks be known again when it comes with the link or the code."""
+    _set_cookie(response, "asking", secret, _ASKING)
+
+
+def forget_member(response: Response) -> None:
+    """Take back the cookie of the session."""
+    response.delete_cookie(_name("member"), secure=_is_https(), httponly=True, samesite="Lax")
+
+
+def _set_cookie(response: Response, name: str, value: str, lives: timedelta) -> None:
+    response.set_cookie(
+        _name(name), value, max_age=lives, secure=_is_https(), httponly=True, samesite="Lax"
+    )
+
+
+def _name(name: str) -> str:
+    return f"__Host-{name}" if _is_https() else name
+
+
+def _is_https() -> bool:
+    return current_settings().public_url.startswith("https://")

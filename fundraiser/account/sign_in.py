@@ -1,0 +1,193 @@
+"""Sign-in by a letter: with its link in the browser that asked, with its code there or elsewhere.
+
+Opening the link consumes nothing, because programs that look for dangers in letters open links; the
+token is in the fragment, which no server sees, and a button sends it.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+from sqlalchemy import func, select
+
+from fundraiser import db
+from fundraiser.account.sessions import (
+    asking_browser,
+    begin_session,
+    current_session,
+    end_session,
+    for_members,
+    forget_member,
+    remember_browser,
+)
+from fundraiser.config import current_settings
+from fundraiser.members.addresses import (
+    MOST_TRIES,
+    AddressCheck,
+    Purpose,
+    ask,
+    digest,
+    find_check,
+    is_code,
+    is_over,
+    new_secret,
+    newest_check,
+    take_try,
+    use,
+)
+from fundraiser.members.models import Member
+from fundraiser.newsroom.sign_in import limit_by_network
+from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.db import Database
+
+
+blueprint = Blueprint("account_sign_in", __name__)
+
+_LONGEST_ADDRESS = 254
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_CODE = re.compile(r"\d{6}")
+
+
+def _limit() -> str:
+    return current_settings().join_limit
+
+
+@blueprint.get("/account/sign-in")
+@public
+def sign_in() -> ResponseReturnValue:
+    """Ask for the address."""
+    if current_session():
+        return redirect(url_for("account.overview"))
+    return _page("sign_in.html", email="", error=None)
+
+
+@blueprint.post("/account/sign-in")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def ask_for_letter() -> ResponseReturnValue:
+    """Owe a letter, if the address is somebody's: the answer does not say."""
+    check_origin()
+    email = request.form.get("email", "").strip()
+    if not _ADDRESS.fullmatch(email) or len(email) > _LONGEST_ADDRESS or not email.isprintable():
+        error = _("Enter your e-mail address, like olena@example.org.")
+        return _page("sign_in.html", email=email, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+    browser = asking_browser() or new_secret()
+    ask(db.session(), Purpose.SIGN_IN, email, browser)
+    response = make_response(redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER))
+    remember_browser(response, browser)
+    return response
+
+
+@blueprint.get("/account/sign-in/code")
+@public
+def enter_code() -> ResponseReturnValue:
+    """Say that a letter is on its way, and take the code."""
+    check = _asked_here()
+    if check is None:
+        return redirect(url_for(".sign_in"), HTTPStatus.SEE_OTHER)
+    return _page("code.html", email=check.email, link_token=None, error=None)
+
+
+@blueprint.post("/account/sign-in/code")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def try_code() -> ResponseReturnValue:
+    """Let in by the code: of what this browser asked, or of the link that was opened here."""
+    check_origin()
+    token = request.form.get("link", "")
+    check = find_check(db.session(), Purpose.SIGN_IN, token) if token else _asked_here()
+    if check is None:
+        return _ask_again(
+            _("This browser has not asked for a letter, or too long ago. Ask for one here.")
+        )
+    if is_over(check):
+        return _ask_again(_("The ten minutes are over, or the code was used. Ask for another."))
+    code = "".join(request.form.get("code", "").split())
+    email = None if token else check.email
+    if not _CODE.fullmatch(code):
+        return _wrong_code(email, token, _("Enter the six digits that stand in the letter."))
+    if not _try_is_free(check):
+        return _ask_again(_("Too many wrong codes. Ask for another letter."))
+    if not is_code(check, code):
+        return _wrong_code(
+            email, token, _("This is not the code of the newest letter. Check the six digits.")
+        )
+    return _let_in(check)
+
+
+@blueprint.get("/account/sign-in/link")
+@public
+def open_link() -> ResponseReturnValue:
+    """Show the button that uses the link."""
+    return _page("link.html")
+
+
+@blueprint.post("/account/sign-in/link")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def use_link() -> ResponseReturnValue:
+    """Let in by the link, in the browser that asked; another one has to know the code as well."""
+    check_origin()
+    token = request.form.get("link", "")
+    check = find_check(db.session(), Purpose.SIGN_IN, token)
+    if check is None or is_over(check):
+        return _ask_again(
+            _("This link is too old, was used, or is not whole. Ask for another letter.")
+        )
+    browser = asking_browser()
+    if browser is None or digest(browser) != check.browser_hash:
+        return _page("code.html", email=None, link_token=token, error=None)
+    return _let_in(check)
+
+
+@blueprint.post("/account/sign-out")
+@for_members
+def sign_out() -> ResponseReturnValue:
+    """End this session, or all of them."""
+    end_session(db.session(), everywhere=request.form.get("where") == "everywhere")
+    response = make_response(redirect(url_for(".sign_in"), HTTPStatus.SEE_OTHER))
+    forget_member(response)
+    return response
+
+
+def _asked_here() -> AddressCheck | None:
+    browser = asking_browser()
+    return newest_check(db.session(), Purpose.SIGN_IN, browser) if browser else None
+
+
+def _try_is_free(check: AddressCheck) -> bool:
+    """Count the try, and keep it counted: the answer to a wrong code takes back all else."""
+    database = cast("Database", current_app.extensions["database"])
+    with database.transaction() as own:
+        return take_try(own, check.id)
+
+
+def _let_in(check: AddressCheck) -> ResponseReturnValue:
+    session = db.session()
+    member = session.scalars(select(Member).where(func.lower(Member.email) == check.email)).first()
+    if member is None or not use(session, check, asking_browser()):
+        return _ask_again(_("This code or link was used. Ask for another letter."))
+    response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
+    begin_session(session, member, response)
+    return response
+
+
+def _wrong_code(email: str | None, token: str, error: str) -> ResponseReturnValue:
+    page = _page("code.html", email=email, link_token=token or None, error=error)
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def _ask_again(error: str) -> ResponseReturnValue:
+    return _page("sign_in.html", email="", error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def _page(name: str, **values: object) -> str:
+    return render_template(f"account/{name}", tries=MOST_TRIES, **values)

@@ -1,0 +1,331 @@
+"""Sign-in to a member's own pages: the letter, its link and its code, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import time_machine
+from bs4 import BeautifulSoup
+from sqlalchemy import select, update
+
+from fundraiser.account.models import MemberSession
+from fundraiser.db import now
+from fundraiser.members.addresses import MOST_TRIES, AddressCheck, owe_letters
+from fundraiser.outbox import Letter, LetterKind
+from tests.factories import make_campaign, make_tiers
+from tests.mail import add_member, deliver, text_of
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.mail import Postbox
+
+OURS = {"Origin": "http://127.0.0.1:8000", "Accept": "text/html"}
+EMAIL = "olena@example.org"
+
+
+@pytest.fixture(autouse=True)
+def members(database: Database) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        add_member(session, email="Olena@Example.org", number=16_235)
+        add_member(session, email="petro@example.org", number=16_236)
+
+
+@pytest.fixture
+def post(mail_server: MailServer, postbox: Postbox, database: Database) -> Post:
+    return Post(database, mail_server, postbox)
+
+
+class Post:
+    """What the worker sends, and what stands in it."""
+
+    def __init__(self, database: Database, server: MailServer, postbox: Postbox) -> None:
+        self.database, self.server, self.postbox = database, server, postbox
+
+    def send(self) -> None:
+        with self.database.transaction() as session:
+            owe_letters(session)
+        deliver(self.database, self.server)
+
+    def newest(self) -> tuple[str, str]:
+        """The token and the code of the newest letter."""
+        self.send()
+        text = text_of(self.postbox.letters[-1])
+        token = re.search(r"/account/sign-in/link#([\w-]{43})\s", text)
+        code = re.search(r"^(\d{6})\s*$", text, re.MULTILINE)
+        assert token, text
+        assert code, text
+        return token[1], code[1]
+
+
+def send(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    return client.post(f"/account/{path}", data=form, headers=OURS)
+
+
+def said(answer: TestResponse) -> str:
+    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
+
+
+def ask(client: FlaskClient, email: str = EMAIL) -> TestResponse:
+    answer = send(client, "sign-in", email=email)
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/account/sign-in/code"
+    return answer
+
+
+def is_in(client: FlaskClient) -> bool:
+    return client.get("/account", headers=OURS).status_code == 200
+
+
+def checks(database: Database) -> list[AddressCheck]:
+    with database.transaction() as session:
+        return list(session.scalars(select(AddressCheck).order_by(AddressCheck.id)))
+
+
+def test_the_link_lets_in_the_browser_that_asked_once(
+    client: FlaskClient, app: FundraiserApp, post: Post
+) -> None:
+    assert client.get("/account", headers=OURS).headers["Location"] == "/account/sign-in"
+    ask(client)
+    token, _code = post.newest()
+    opened = client.get("/account/sign-in/link", headers=OURS)
+    assert opened.status_code == 200
+    assert not is_in(client)
+    answer = send(client, "sign-in/link", link=token)
+    assert answer.headers["Location"] == "/account"
+    assert "You are member 16,235" in said(client.get("/account", headers=OURS))
+    with time_machine.travel(now() + timedelta(seconds=30), tick=True):
+        again = send(app.test_client(), "sign-in/link", link=token)
+        assert again.status_code == 422
+        assert "This link is too old, was used, or is not whole." in said(again)
+        assert "was used" in said(send(client, "sign-in/link", link=token))
+
+
+def test_the_code_lets_in_the_browser_that_asked_once(client: FlaskClient, post: Post) -> None:
+    ask(client)
+    _token, code = post.newest()
+    page = said(client.get("/account/sign-in/code", headers=OURS))
+    assert f"If {EMAIL} is an address of ours" in page
+    assert send(client, "sign-in/code", code=f" {code[:3]} {code[3:]} ").status_code == 303
+    assert is_in(client)
+    with time_machine.travel(now() + timedelta(seconds=30), tick=True):
+        assert "or the code was used" in said(send(client, "sign-in/code", code=code))
+
+
+def test_a_second_click_lets_in_and_is_no_second_use_of_another_browser(
+    client: FlaskClient, app: FundraiserApp, post: Post
+) -> None:
+    ask(client)
+    ask(client)
+    token, code = post.newest()
+    assert len(post.postbox.letters) == 1
+    for _click in range(2):
+        assert send(client, "sign-in/link", link=token).status_code == 303
+    other = app.test_client()
+    answer = send(other, "sign-in/code", link=token, code=code)
+    assert "was used" in said(answer)
+    assert not is_in(other)
+
+
+def test_another_browser_needs_the_code_as_well(
+    client: FlaskClient, app: FundraiserApp, post: Post
+) -> None:
+    ask(client)
+    token, code = post.newest()
+    telephone = app.test_client()
+    answer = send(telephone, "sign-in/link", link=token)
+    assert "You asked for this letter in another browser." in said(answer)
+    assert not is_in(telephone)
+    assert "has not asked for a letter" in said(send(telephone, "sign-in/code", code=code))
+    assert send(telephone, "sign-in/code", link=token, code=code).status_code == 303
+    assert is_in(telephone)
+    assert not is_in(client)
+
+
+def test_known_and_unknown_addresses_get_the_same_answers_and_leave_the_same_rows(
+    app: FundraiserApp, database: Database, post: Post
+) -> None:
+    answers = []
+    for email in (EMAIL, "nobody@example.org"):
+        browser = app.test_client()
+        asked = ask(browser, email)
+        post.send()
+        page = said(browser.get("/account/sign-in/code", headers=OURS)).replace(email, "…")
+        wrong = send(browser, "sign-in/code", code="000000")
+        shape = (asked.status_code, sorted(asked.headers.keys()), page)
+        answers.append((*shape, wrong.status_code, said(wrong).replace(email, "…")))
+    assert answers[0] == answers[1]
+    known, unknown = checks(database)
+    for name in ("owed_at", "token_hash", "code_hash", "ends_at", "tries"):
+        assert bool(getattr(known, name)) == bool(getattr(unknown, name)), name
+    assert [letter["To"] for letter in post.postbox.letters] == ["Olena@Example.org"]
+
+
+def test_wrong_codes_are_counted_though_their_answer_is_an_error(
+    client: FlaskClient, database: Database, post: Post
+) -> None:
+    ask(client)
+    token, code = post.newest()
+    wrong = f"{(int(code) + 1) % 10**6:06}"
+    for _try in range(MOST_TRIES):
+        assert "This is not the code" in said(send(client, "sign-in/code", code=wrong))
+    assert checks(database)[0].tries == MOST_TRIES
+    assert "Too many wrong codes" in said(send(client, "sign-in/code", code=code))
+    assert not is_in(client)
+    assert send(client, "sign-in/link", link=token).status_code == 303
+
+
+def test_codes_guessed_at_the_same_time_are_counted_one_by_one(
+    client: FlaskClient, app: FundraiserApp, database: Database, post: Post
+) -> None:
+    ask(client)
+    post.newest()
+    cookie = client.get_cookie("asking")
+    assert cookie
+    answers: list[str] = []
+
+    def guess(number: int) -> None:
+        browser = app.test_client()
+        browser.set_cookie("asking", cookie.value)
+        answers.append(said(send(browser, "sign-in/code", code=f"{number:06}")))
+
+    hands = [threading.Thread(target=guess, args=(number,)) for number in range(12)]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert checks(database)[0].tries == MOST_TRIES
+    assert sum("Too many wrong codes" in answer for answer in answers) >= 12 - MOST_TRIES
+
+
+def test_the_code_is_over_after_ten_minutes(client: FlaskClient, post: Post) -> None:
+    ask(client)
+    token, code = post.newest()
+    with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
+        assert "ten minutes are over" in said(send(client, "sign-in/code", code=code))
+        assert "too old" in said(send(client, "sign-in/link", link=token))
+    assert not is_in(client)
+
+
+@pytest.mark.parametrize("link", ["", "abc", "x" * 43, "%00"])
+def test_a_link_cut_in_half_is_refused_in_a_sentence(client: FlaskClient, link: str) -> None:
+    answer = send(client, "sign-in/link", link=link)
+    assert answer.status_code == 422
+    assert "is not whole" in said(answer)
+
+
+@pytest.mark.parametrize("email", ["", "olena", "a b@c.de", "a@b", f"{'a' * 250}@example.org"])
+def test_what_is_no_address_is_said(client: FlaskClient, email: str) -> None:
+    answer = send(client, "sign-in", email=email)
+    assert answer.status_code == 422
+    assert "Enter your e-mail address" in said(answer)
+
+
+def test_an_address_gets_no_more_than_five_letters_an_hour_whoever_asks(
+    app: FundraiserApp, database: Database
+) -> None:
+    for _browser in range(5):
+        ask(app.test_client())
+    answer = send(app.test_client(), "sign-in", email=EMAIL.upper())
+    assert answer.status_code == 429
+    assert "Too many letters were asked for this address." in said(answer)
+    assert len(checks(database)) == 5
+
+
+def test_tokens_and_codes_are_kept_nowhere(
+    client: FlaskClient, database: Database, post: Post
+) -> None:
+    ask(client)
+    token, code = post.newest()
+    send(client, "sign-in/link", link=token)
+    cookie = client.get_cookie("member")
+    assert cookie
+    with database.transaction() as session:
+        letter = session.scalars(select(Letter).where(Letter.kind == LetterKind.SIGN_IN)).one()
+        kept = [letter, *session.scalars(select(AddressCheck))]
+        kept += session.scalars(select(MemberSession))
+        rows = " ".join(str(vars(row)) for row in kept)
+    assert not {secret for secret in (token, cookie.value) if secret in rows}
+    assert f"'{code}'" not in rows
+
+
+def test_a_letter_that_waited_too_long_is_not_sent(
+    client: FlaskClient, database: Database, post: Post
+) -> None:
+    ask(client)
+    with time_machine.travel(now() + timedelta(hours=2), tick=True):
+        post.send()
+    assert post.postbox.letters == []
+    with database.transaction() as session:
+        assert session.scalars(select(Letter.state)).all() == ["withdrawn"]
+
+
+def test_a_member_signs_out_here_or_everywhere(app: FundraiserApp, post: Post) -> None:
+    browsers = [app.test_client() for _ in range(3)]
+    for browser in browsers:
+        ask(browser)
+        token, _code = post.newest()
+        send(browser, "sign-in/link", link=token)
+        assert is_in(browser)
+    send(browsers[0], "sign-out", token=form_token(browsers[0]))
+    assert [is_in(browser) for browser in browsers] == [False, True, True]
+    send(browsers[1], "sign-out", token=form_token(browsers[1]), where="everywhere")
+    assert not any(is_in(browser) for browser in browsers)
+
+
+def form_token(client: FlaskClient) -> str:
+    page = BeautifulSoup(client.get("/account", headers=OURS).text, "html.parser")
+    field = page.select_one("input[name=token]")
+    assert field
+    return str(field["value"])
+
+
+def test_a_form_needs_our_origin_and_the_sessions_own_token(
+    client: FlaskClient, app: FundraiserApp, post: Post
+) -> None:
+    ask(client)
+    send(client, "sign-in/link", link=post.newest()[0])
+    other = app.test_client()
+    ask(other, "petro@example.org")
+    send(other, "sign-in/link", link=post.newest()[0])
+    assert send(client, "sign-out", token=form_token(other)).status_code == 403
+    assert send(client, "sign-out").status_code == 403
+    from_elsewhere = client.post(
+        "/account/sign-out",
+        data={"token": form_token(client)},
+        headers={"Origin": "https://evil.example"},
+    )
+    assert from_elsewhere.status_code == 403
+    assert is_in(client)
+
+
+def test_every_page_of_a_member_needs_a_members_session(
+    app: FundraiserApp, client: FlaskClient
+) -> None:
+    open_to_all = {"/account/sign-in", "/account/sign-in/code", "/account/sign-in/link"}
+    for rule in app.url_map.iter_rules():
+        if not rule.rule.startswith("/account") or rule.rule in open_to_all:
+            continue
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            answer = client.open(path, method=method, headers=OURS)
+            assert answer.headers.get("Location") == "/account/sign-in", (method, path)
+
+
+def test_a_session_ends_after_a_month(client: FlaskClient, database: Database, post: Post) -> None:
+    ask(client)
+    send(client, "sign-in/link", link=post.newest()[0])
+    assert is_in(client)
+    with database.transaction() as session:
+        session.execute(update(MemberSession).values(ends_at=now()))
+    assert not is_in(client)
