@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -15,19 +15,52 @@ from fundraiser.jobs import Job, hint
 
 
 class LetterKind(StrEnum):
-    """The letters we send."""
+    """The letters we send. The table knows nothing of the names: a kind needs no migration."""
 
     WELCOME = "welcome"
     CONTRIBUTION = "contribution"
     SECOND_MEMBERSHIP = "second_membership"
     SIGN_IN = "sign_in"
     CHANGE_OF_ADDRESS = "change_of_address"
+    RECEIPT = "receipt"
+    PAYMENT_FAILED_DAY_0 = "payment_failed_day_0"
+    PAYMENT_FAILED_DAY_3 = "payment_failed_day_3"
+    PAYMENT_FAILED_DAY_7 = "payment_failed_day_7"
+    PAYMENT_FAILED_DAY_12 = "payment_failed_day_12"
+    PAYMENT_CONFIRMATION = "payment_confirmation"
+    CARD_EXPIRING_30_DAYS = "card_expiring_30_days"
+    CARD_EXPIRING_7_DAYS = "card_expiring_7_days"
+    RENEWAL_COMING = "renewal_coming"
+    CANCELED = "canceled"
+    ENDED = "ended"
+    WIN_BACK = "win_back"
+    UNFINISHED_JOIN = "unfinished_join"
+    REMINDER_CONFIRMATION = "reminder_confirmation"
+    REMINDER = "reminder"
+    MILESTONE = "milestone"
+    LAST_DAYS = "last_days"
+    TO_STAFF = "to_staff"
+
+
+# Somebody waits for these: they go before all others, and at any hour.
+URGENT = {
+    LetterKind.WELCOME,
+    LetterKind.CONTRIBUTION,
+    LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.SIGN_IN,
+    LetterKind.CHANGE_OF_ADDRESS,
+    LetterKind.RECEIPT,
+    LetterKind.REMINDER_CONFIRMATION,
+    LetterKind.TO_STAFF,
+}
+# What these carry is a key to something, so it is forgotten once the letter has left.
+SECRET = {LetterKind.TO_STAFF}
 
 
 class LetterState(StrEnum):
     """``unknown``: we died between the server's acceptance and our note of it.
 
-    ``withdrawn``: its reason was gone before it was sent.
+    ``withdrawn``: its reason was gone before it was sent. ``bounced``: it was sent, and came back.
     """
 
     QUEUED = "queued"
@@ -36,10 +69,22 @@ class LetterState(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     WITHDRAWN = "withdrawn"
+    BOUNCED = "bounced"
+
+
+def _words(kinds: type[StrEnum]) -> Enum:
+    """Kept as words that the table does not check."""
+    return Enum(
+        kinds,
+        native_enum=False,
+        create_constraint=False,
+        length=32,
+        values_callable=lambda members: [member.value for member in members],
+    )
 
 
 class Letter(Base):
-    """A letter owed to a person: at most one of a kind in a cycle.
+    """A letter owed to a person, to somebody of the staff or to a reader: once in a cycle.
 
     Where the cycle names a thing at Stripe, that is told once, to whom it was then: its customer
     may become somebody else's when an address is changed.
@@ -50,6 +95,9 @@ class Letter(Base):
     __tablename__ = "letter"
     __table_args__ = (
         UniqueConstraint("member_id", "kind", "cycle"),
+        UniqueConstraint("staff_id", "kind", "cycle"),
+        UniqueConstraint("reminder_id", "kind", "cycle"),
+        CheckConstraint("num_nonnulls(member_id, staff_id, reminder_id) = 1", name="recipient"),
         Index(
             "uq_letter_told_once",
             "kind",
@@ -57,7 +105,9 @@ class Letter(Base):
             unique=True,
             postgresql_where="kind IN ('contribution', 'second_membership')",
         ),
-        Index("ix_letter_due", "due_at", postgresql_where="state IN ('queued', 'sending')"),
+        Index(
+            "ix_letter_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"
+        ),
         Index(
             "ix_letter_open",
             "state",
@@ -67,10 +117,13 @@ class Letter(Base):
     )
 
     id: Mapped[Identifier]
-    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"))
-    kind: Mapped[LetterKind]
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    reminder_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("reminder.id"))
+    kind: Mapped[LetterKind] = mapped_column(_words(LetterKind))
     cycle: Mapped[str]
     context: Mapped[dict[str, Any]]
+    urgent: Mapped[bool]
     state: Mapped[LetterState]
     due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -81,17 +134,27 @@ class Letter(Base):
 
 
 def owe(
-    session: Session, kind: LetterKind, *, member_id: int, cycle: str, context: dict[str, Any]
+    session: Session,
+    kind: LetterKind,
+    *,
+    cycle: str,
+    context: dict[str, Any],
+    member_id: int | None = None,
+    staff_id: int | None = None,
+    reminder_id: int | None = None,
 ) -> None:
-    """Owe a person this letter once; owing it again changes nothing."""
+    """Owe one recipient this letter once; owing it again changes nothing."""
     at = now()
     session.execute(
         insert(Letter)
         .values(
             member_id=member_id,
+            staff_id=staff_id,
+            reminder_id=reminder_id,
             kind=kind,
             cycle=cycle,
             context=context,
+            urgent=kind in URGENT,
             state=LetterState.QUEUED,
             due_at=at,
             created_at=at,
@@ -100,3 +163,59 @@ def owe(
         .on_conflict_do_nothing()
     )
     hint(session, Job.DELIVER)
+
+
+def owe_staff(
+    session: Session,
+    staff_id: int,
+    *,
+    cycle: str,
+    subject: str,
+    paragraphs: list[str],
+    link: tuple[str, str] | None = None,
+) -> None:
+    """Owe somebody of the staff a letter that is written already, in the reader's language.
+
+    ``link`` is the button's text and its address. Once the letter has left, all of it is forgotten.
+    """
+    owe(
+        session,
+        LetterKind.TO_STAFF,
+        staff_id=staff_id,
+        cycle=cycle,
+        context={"subject": subject, "paragraphs": paragraphs, "link": link},
+    )
+
+
+class Topic(StrEnum):
+    """What a person may want letters about, beside those about the person's own money.
+
+    ``campaign``: milestones and last days, only to who asked for them. ``return``: one letter to
+    who has left, unless it is not wanted.
+    """
+
+    CAMPAIGN = "campaign"
+    RETURN = "return"
+
+
+class LetterChoice(Base):
+    """What a person said about the letters of a topic; who said nothing has no row."""
+
+    __tablename__ = "letter_choice"
+
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), primary_key=True)
+    topic: Mapped[Topic] = mapped_column(_words(Topic), primary_key=True)
+    wanted: Mapped[bool]
+    at: Mapped[datetime]
+
+
+def choose_letters(session: Session, member_id: int, topic: Topic, *, wanted: bool) -> None:
+    """Note whether a person wants the letters of a topic."""
+    row = {"wanted": wanted, "at": now()}
+    session.execute(
+        insert(LetterChoice)
+        .values(member_id=member_id, topic=topic, **row)
+        .on_conflict_do_update(
+            index_elements=[LetterChoice.member_id, LetterChoice.topic], set_=row
+        )
+    )

@@ -7,13 +7,28 @@ from fundraiser import jobs, outbox
 from fundraiser.account import models as account
 from fundraiser.campaigns import models as campaigns
 from fundraiser.config import load_settings
+from fundraiser.dashboard import models as dashboard
 from fundraiser.db import Base, make_engine
+from fundraiser.emails import models as emails
 from fundraiser.members import addresses, models as members
 from fundraiser.newsroom import models as newsroom
 from fundraiser.payments import budget, models as payments
 from fundraiser.webhooks import models as webhooks
 
-ROOMS = (jobs, outbox, newsroom, members, addresses, payments, budget, campaigns, webhooks, account)
+ROOMS = (
+    jobs,
+    outbox,
+    emails,
+    newsroom,
+    members,
+    addresses,
+    payments,
+    budget,
+    campaigns,
+    webhooks,
+    account,
+    dashboard,
+)
 
 engine = make_engine(load_settings().database_url)
 with engine.connect() as connection:

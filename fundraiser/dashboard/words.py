@@ -209,17 +209,32 @@ def language_name(code: str) -> str:
 
 def letter(kind: LetterKind) -> str:
     """Which letter it is."""
-    match kind:
-        case LetterKind.WELCOME:
-            return _("Welcome")
-        case LetterKind.CONTRIBUTION:
-            return _("Thanks for a contribution")
-        case LetterKind.SECOND_MEMBERSHIP:
-            return _("A second membership was ended")
-        case LetterKind.SIGN_IN:
-            return _("Sign-in")
-        case LetterKind.CHANGE_OF_ADDRESS:
-            return _("Change of address")
+    names = {
+        LetterKind.WELCOME: _("Welcome"),
+        LetterKind.CONTRIBUTION: _("Thanks for a contribution"),
+        LetterKind.SECOND_MEMBERSHIP: _("A second membership was ended"),
+        LetterKind.SIGN_IN: _("Sign-in"),
+        LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
+        LetterKind.RECEIPT: _("Receipt"),
+        LetterKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
+        LetterKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
+        LetterKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
+        LetterKind.PAYMENT_FAILED_DAY_12: _("Payment failed, after 12 days"),
+        LetterKind.PAYMENT_CONFIRMATION: _("A payment needs to be confirmed"),
+        LetterKind.CARD_EXPIRING_30_DAYS: _("Card expires in 30 days"),
+        LetterKind.CARD_EXPIRING_7_DAYS: _("Card expires in 7 days"),
+        LetterKind.RENEWAL_COMING: _("Yearly renewal is coming"),
+        LetterKind.CANCELED: _("Membership stopped"),
+        LetterKind.ENDED: _("Membership ended"),
+        LetterKind.WIN_BACK: _("Invitation to come back"),
+        LetterKind.UNFINISHED_JOIN: _("Unfinished join"),
+        LetterKind.REMINDER_CONFIRMATION: _("Reminder, to be confirmed"),
+        LetterKind.REMINDER: _("Reminder"),
+        LetterKind.MILESTONE: _("Milestone of a campaign"),
+        LetterKind.LAST_DAYS: _("Last days of a campaign"),
+        LetterKind.TO_STAFF: _("To the staff"),
+    }
+    return names.get(kind, kind.value)
 
 
 def letter_state(state: LetterState) -> str:
@@ -237,3 +252,5 @@ def letter_state(state: LetterState) -> str:
             return _("Perhaps sent: the mail server’s answer was lost")
         case LetterState.WITHDRAWN:
             return _("Not sent: its reason was gone")
+        case LetterState.BOUNCED:
+            return _("Came back")

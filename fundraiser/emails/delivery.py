@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.emails.letters import UndeliverableError, write
+from fundraiser.emails.parts import NotOwedError
 from fundraiser.emails.smtp import Fate, Outcome, UnreachableError
-from fundraiser.emails.words import NotOwedError
-from fundraiser.outbox import Letter, LetterKind, LetterState
+from fundraiser.outbox import SECRET, URGENT, Letter, LetterState
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Better twice than never. A reminder belongs to the other kind and stays out of this set.
-SENT_AGAIN = {LetterKind.WELCOME, LetterKind.CONTRIBUTION, LetterKind.SECOND_MEMBERSHIP}
+SENT_AGAIN = URGENT  # better twice than never; of a reminder it is the other way round
 LOST_AFTER = timedelta(minutes=5)
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 120, 240, 480, 600))
 
@@ -58,9 +57,18 @@ def deliver_next(database: Database, server: MailServer) -> bool:
 
 
 def _take(session: Session) -> Letter | None:
+    """The urgent ones first, so that no campaign's letter delays one that somebody waits for."""
+    return _take_one(session, urgent=True) or _take_one(session, urgent=False)
+
+
+def _take_one(session: Session, *, urgent: bool) -> Letter | None:
     return session.scalars(
         select(Letter)
-        .where(Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)), Letter.due_at <= now())
+        .where(
+            Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)),
+            Letter.urgent.is_(urgent),
+            Letter.due_at <= now(),
+        )
         .order_by(Letter.due_at, Letter.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -98,6 +106,12 @@ def _prepare(session: Session, letter: Letter, server: MailServer) -> EmailMessa
 
 
 def _note(letter: Letter, outcome: Outcome) -> None:
+    _note_state(letter, outcome)
+    if letter.kind in SECRET and letter.state is not LetterState.QUEUED:
+        letter.context = {}
+
+
+def _note_state(letter: Letter, outcome: Outcome) -> None:
     if outcome.fate is not Fate.SENT:
         log.warning("letter_not_sent", letter=letter.id, kind=letter.kind, fate=outcome.fate)
     letter.error = outcome.sentence

@@ -2,72 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flask_babel import format_decimal, ngettext
+from flask_babel import format_decimal
 from sqlalchemy import func, select
 
 from fundraiser.campaigns.join import return_address
-from fundraiser.campaigns.models import Campaign, Counts
-from fundraiser.campaigns.progress import current_campaign, read_progress
+from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.emails.parts import Link, NotOwedError, Words, bar_of, campaign_of, each, money
 from fundraiser.members.addresses import mint
-from fundraiser.members.models import Interval, Membership, Source, Standing
+from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
-from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, PaymentStatus, Tier
-from fundraiser.texts import by_language, date, gettext as _, language
+from fundraiser.texts import by_language, date, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from fundraiser.campaigns.models import Campaign
     from fundraiser.members.addresses import Minted
     from fundraiser.members.models import Member
     from fundraiser.outbox import Letter
-
-
-class NotOwedError(Exception):
-    """The reason for the letter is gone; the message is one sentence for staff."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """The number and the goal: as text, and ``percent`` (0 to 100) for its picture."""
-
-    figure: str
-    of: str
-    percent: float
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The one button."""
-
-    text: str
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A letter's parts in their order.
-
-    ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
-    says why the person gets this letter.
-    """
-
-    subject: str
-    heading: str
-    paragraphs: list[str]
-    reason: str
-    bar: Bar | None = None
-    rows: list[tuple[str, str]] | None = None
-    advice: tuple[str, str] | None = None
-    link: Link | None = None
 
 
 def words_of(session: Session, letter: Letter, member: Member) -> Words:
@@ -87,6 +46,24 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _sign_in(session, letter)
         case LetterKind.CHANGE_OF_ADDRESS:
             return _change_of_address(session, letter)
+    raise NotOwedError("There is no such letter any more.")
+
+
+def words_to_reader(_session: Session, _letter: Letter) -> Words:
+    """What a letter says to a reader who left an address."""
+    raise NotOwedError("There is no such letter any more.")
+
+
+def words_to_staff(_session: Session, letter: Letter) -> Words:
+    """What was written when the letter was owed."""
+    told = letter.context
+    return Words(
+        subject=told["subject"],
+        heading=told["subject"],
+        paragraphs=told["paragraphs"],
+        link=Link(*told["link"]) if told["link"] else None,
+        reason=_("You get this letter because you have an account in the newsroom’s dashboard."),
+    )
 
 
 def _welcome(session: Session, letter: Letter, member: Member) -> Words:
@@ -96,7 +73,7 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
         raise NotOwedError("The person had stopped counting before the letter could leave.")
     number = format_decimal(member.number or 0)
     newsroom = current_settings().newsroom_name
-    amount = _money(membership.amount, membership.currency)
+    amount = money(membership.amount, membership.currency)
     is_new = member.turns == 1
     paragraphs = [
         _(
@@ -114,15 +91,15 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
                 amount=amount,
             )
         )
-    campaign = _campaign_of(session, membership)
+    campaign = campaign_of(session, membership)
     return Words(
         subject=_("You are member %(number)s of %(newsroom)s", number=number, newsroom=newsroom)
         if is_new
         else _("Welcome back to %(newsroom)s, member %(number)s", number=number, newsroom=newsroom),
         heading=_("You are member %(number)s", number=number),
         paragraphs=paragraphs,
-        bar=_bar(session, campaign) if campaign else None,
-        rows=_terms(session, membership, amount),
+        bar=bar_of(session, campaign) if campaign else None,
+        rows=terms(session, membership, amount),
         advice=(
             _("To change or to stop"),
             _(
@@ -140,7 +117,7 @@ def _contribution(session: Session, letter: Letter, member: Member) -> Words:
     payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
     if payment.refunded >= payment.amount:
         raise NotOwedError("The contribution was paid back before the letter could leave.")
-    amount = _money(payment.amount, payment.currency)
+    amount = money(payment.amount, payment.currency)
     campaign = current_campaign(session)
     join = f"{current_settings().public_url}/join"
     return Words(
@@ -175,34 +152,34 @@ def _contribution(session: Session, letter: Letter, member: Member) -> Words:
 
 def _second_membership(session: Session, letter: Letter) -> Words:
     second = letter.context
-    amount = _money(second["amount"], second["currency"])
-    each = _each(second["amount"], second["currency"], second["interval"])
+    amount = money(second["amount"], second["currency"])
+    each_time = each(second["amount"], second["currency"], second["interval"])
     paid_back, under_way = _what_became_of_the_money(session, letter.cycle)
-    rows = [(_("The second membership, which we ended"), each)]
-    first = _by_reference(session, second["first"])
+    rows = [(_("The second membership, which we ended"), each_time)]
+    first = membership_of(session, second["first"])
     if first:
         rows.insert(
             0,
-            (_("Your membership, as before"), _each(first.amount, first.currency, first.interval)),
+            (_("Your membership, as before"), each(first.amount, first.currency, first.interval)),
         )
     if paid_back:
-        back = _money(paid_back, second["currency"])
+        back = money(paid_back, second["currency"])
         subject = _("You are a member already: we paid back %(amount)s", amount=back)
-        money = _(
+        what_of_it = _(
             "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
             amount=back,
         )
         rows.append((_("Paid back"), back))
     elif under_way:
         subject = _("You are a member already: we ended the second membership")
-        money = _(
+        what_of_it = _(
             "Your bank has not finished the payment of %(amount)s. We pay it back as soon "
             "as it arrives.",
             amount=amount,
         )
     else:
         subject = _("You are a member already: we ended the second membership")
-        money = _("Nothing was taken for it.")
+        what_of_it = _("Nothing was taken for it.")
     return Words(
         subject=subject,
         heading=_("You were a member already"),
@@ -211,7 +188,7 @@ def _second_membership(session: Session, letter: Letter) -> Words:
                 "You joined a second time, so that you would have paid twice. We have ended the "
                 "second membership; the first goes on as before."
             ),
-            money,
+            what_of_it,
         ],
         rows=rows,
         advice=(
@@ -278,13 +255,13 @@ def _newest_that_counts(session: Session, member: Member) -> Membership | None:
     return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
 
 
-def _terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
+def terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
     """What they pay, what was taken, what comes next."""
     rows = []
     tier = session.get(Tier, membership.tier)
     if tier:
         rows.append((_("Membership"), by_language(tier.names)))
-    rows.append((_("You pay"), _each(membership.amount, membership.currency, membership.interval)))
+    rows.append((_("You pay"), each(membership.amount, membership.currency, membership.interval)))
     if membership.paid_at:
         rows.append((_("Taken on %(date)s", date=date(membership.paid_at)), amount))
     if membership.cancel_at:
@@ -292,35 +269,6 @@ def _terms(session: Session, membership: Membership, amount: str) -> list[tuple[
     elif membership.period_end:
         rows.append((_("To be taken on %(date)s", date=date(membership.period_end)), amount))
     return rows
-
-
-def _bar(session: Session, campaign: Campaign) -> Bar:
-    progress = read_progress(session, campaign)
-    goal = format_decimal(progress.goal)
-    if campaign.counts is Counts.NEW:
-        of = ngettext("of %(goal)s new member", "of %(goal)s new members", progress.goal, goal=goal)
-    else:
-        of = ngettext("of %(goal)s member", "of %(goal)s members", progress.goal, goal=goal)
-    after = None
-    if progress.surplus:
-        surplus = format_decimal(progress.surplus)
-        after = _("%(surplus)s more than the goal", surplus=surplus)
-    elif now() < progress.deadline:
-        remaining = format_decimal(progress.remaining)
-        after = _(
-            "%(remaining)s still needed by %(date)s", remaining=remaining, date=_last_day(campaign)
-        )
-    return Bar(format_decimal(progress.members), of, min(progress.percent, 100.0), after)
-
-
-def _last_day(campaign: Campaign) -> str:
-    """The deadline may be the midnight that ends the day."""
-    return date(campaign.deadline - timedelta(seconds=1))
-
-
-def _campaign_of(session: Session, membership: Membership) -> Campaign | None:
-    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
-    return campaign or current_campaign(session)
 
 
 def _way_back(session: Session, membership: Membership, campaign: Campaign | None) -> Link | None:
@@ -346,23 +294,9 @@ def _what_became_of_the_money(session: Session, subscription_id: str) -> tuple[i
     return int(paid_back or 0), under_way is not None
 
 
-def _by_reference(session: Session, reference: str) -> Membership | None:
+def membership_of(session: Session, reference: str) -> Membership | None:
     return session.scalars(
         select(Membership).where(
             Membership.source == Source.STRIPE, Membership.reference == reference
         )
     ).first()
-
-
-def _money(amount: int, currency: str) -> str:
-    return format_money(Money(amount, currency), language())
-
-
-def _each(amount: int, currency: str, interval: str | None) -> str:
-    money = _money(amount, currency)
-    match interval:
-        case Interval.YEAR:
-            return _("%(amount)s a year", amount=money)
-        case Interval.MONTH:
-            return _("%(amount)s a month", amount=money)
-    return money

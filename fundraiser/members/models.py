@@ -103,12 +103,20 @@ class Membership(Base):
     ``refunded_at`` and ``disputed_at`` speak of its newest payment. ``counts_until``: the end of a
     gift or of an import's paid-through date. ``reference`` is its name at its source (Stripe's
     subscription). ``second_to`` names the membership beside which it was one too many.
+    What letters need: the card that is charged (``card_expires_at`` is the first moment at which it
+    is good no longer), ``pay_url`` where the overdue invoice can be paid, ``needs_confirmation``
+    where the bank wants the payer to confirm it, and Stripe's words for why it ended.
     """
 
     __tablename__ = "membership"
     __table_args__ = (
         UniqueConstraint("source", "reference"),
         CheckConstraint("amount >= 0", name="amount"),
+        *(
+            Index(f"ix_membership_{name}", name, postgresql_where=f"{name} IS NOT NULL")
+            for name in ("grace_from", "card_expires_at", "canceled_at", "ended_at")
+        ),
+        Index("ix_membership_renewal", "period_end", postgresql_where="interval = 'year'"),
     )
 
     id: Mapped[Identifier]
@@ -134,6 +142,12 @@ class Membership(Base):
     disputed_at: Mapped[datetime | None]
     counts_until: Mapped[datetime | None]
     second_to: Mapped[str | None]
+    card_last4: Mapped[str | None]
+    card_expires_at: Mapped[datetime | None]
+    pay_url: Mapped[str | None]
+    needs_confirmation: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    cancel_reason: Mapped[str | None]
+    cancel_feedback: Mapped[str | None]
     campaign: Mapped[str | None]
     ref: Mapped[str | None]
 

@@ -1,0 +1,131 @@
+"""The parts of a letter, and how figures are written in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask_babel import format_decimal, ngettext
+
+from fundraiser.campaigns.models import Campaign, Counts
+from fundraiser.campaigns.progress import current_campaign, read_progress
+from fundraiser.db import now
+from fundraiser.members.models import Interval, Membership
+from fundraiser.money import Money, format_money
+from fundraiser.texts import date, gettext as _, language
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+class NotOwedError(Exception):
+    """The reason for the letter is gone; the message is one sentence for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The number and the goal: as text, and ``percent`` (0 to 100) for its picture."""
+
+    figure: str
+    of: str
+    percent: float
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The one button."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What staff can change of a letter; in an original, ``{name}`` stands for a value."""
+
+    subject: str
+    heading: str
+    paragraphs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A letter's parts in their order.
+
+    ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
+    says why the person gets this letter. ``values`` are what its sentences may name; a letter with
+    an ``original`` can be written anew by staff.
+    """
+
+    subject: str
+    heading: str
+    paragraphs: list[str]
+    reason: str
+    bar: Bar | None = None
+    rows: list[tuple[str, str]] | None = None
+    advice: tuple[str, str] | None = None
+    link: Link | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    original: Said | None = None
+
+
+Say = Callable[[Mapping[str, str]], Said]
+
+
+def compose(say: Say, values: dict[str, str], reason: str) -> Words:
+    """A letter that says this of these values, and that staff can write anew with them."""
+    said = say(values)
+    return Words(
+        subject=said.subject,
+        heading=said.heading,
+        paragraphs=said.paragraphs,
+        reason=reason,
+        values=values,
+        original=say({name: f"{{{name}}}" for name in values}),
+    )
+
+
+def bar_of(session: Session, campaign: Campaign) -> Bar:
+    progress = read_progress(session, campaign)
+    goal = format_decimal(progress.goal)
+    if campaign.counts is Counts.NEW:
+        of = ngettext("of %(goal)s new member", "of %(goal)s new members", progress.goal, goal=goal)
+    else:
+        of = ngettext("of %(goal)s member", "of %(goal)s members", progress.goal, goal=goal)
+    after = None
+    if progress.surplus:
+        surplus = format_decimal(progress.surplus)
+        after = _("%(surplus)s more than the goal", surplus=surplus)
+    elif now() < progress.deadline:
+        remaining = format_decimal(progress.remaining)
+        after = _(
+            "%(remaining)s still needed by %(date)s", remaining=remaining, date=last_day(campaign)
+        )
+    return Bar(format_decimal(progress.members), of, min(progress.percent, 100.0), after)
+
+
+def last_day(campaign: Campaign) -> str:
+    """The deadline may be the midnight that ends the day."""
+    return date(campaign.deadline - timedelta(seconds=1))
+
+
+def campaign_of(session: Session, membership: Membership) -> Campaign | None:
+    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
+    return campaign or current_campaign(session)
+
+
+def money(amount: int, currency: str) -> str:
+    return format_money(Money(amount, currency), language())
+
+
+def each(amount: int, currency: str, interval: str | None) -> str:
+    sum_of_it = money(amount, currency)
+    match interval:
+        case Interval.YEAR:
+            return _("%(amount)s a year", amount=sum_of_it)
+        case Interval.MONTH:
+            return _("%(amount)s a month", amount=sum_of_it)
+    return sum_of_it
