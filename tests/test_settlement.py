@@ -21,15 +21,19 @@ from fundraiser.members.models import (
 )
 from fundraiser.members.rule import Reason
 from fundraiser.outbox import Letter, LetterKind
+from fundraiser.payments import sync
 from fundraiser.payments.checkout import find_checkout
 from fundraiser.payments.gateway import current_gateway
-from fundraiser.payments.models import Checkout, CheckoutKind, Payment
+from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Payment
 from tests.factories import GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy.orm import Session
+
     from fundraiser.db import Database
+    from fundraiser.payments.catalogue import OurProduct
     from tests.factories import Stripe
 
 SEPA = {"method": "sepa_debit", "iban": "DE89370400440532013000"}
@@ -270,6 +274,29 @@ def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
     assert number_of_members(database) == 1
 
 
+@pytest.mark.parametrize("outcome", [None, "won", "lost"])
+def test_a_second_membership_whose_payment_is_disputed_is_ended_and_left_to_the_bank(
+    stripe: Stripe, database: Database, outcome: str | None
+) -> None:
+    """Stripe refuses to refund a disputed charge: the customer could not be settled any more."""
+    stripe.settle(stripe.join("olena@example.org"))
+    stripe.advance(seconds=5)
+    other = stripe.join("olena@example.org")
+    # A worker was killed after it had marked the subscription, before it could end it.
+    charge = stripe.call("GET", "charges", customer=other)["data"][0]["id"]
+    marked = stripe.call("GET", "subscriptions", customer=other)["data"][0]["id"]
+    first = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{marked}", **{"metadata[fundraiser_second_to]": first})
+    dispute = stripe.control("disputes", charge=charge)["id"]
+    if outcome:
+        stripe.control("disputes", dispute=dispute, outcome=outcome)
+    stripe.settle(other)
+    ended = next(found for found in memberships(database) if found.reference == marked)
+    assert ended.status is Status.CANCELED
+    assert not stripe.call("GET", "charges", customer=other)["data"][0]["refunded"]
+    assert number_of_members(database) == 1
+
+
 def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_goes(
     stripe: Stripe, database: Database
 ) -> None:
@@ -363,6 +390,70 @@ def test_two_customers_of_one_person_settled_at_once_are_one_person(
         assert len(session.scalars(select(Member)).all()) == 1
     assert number_of_members(database) == 1
     assert sorted(found.status for found in memberships(database)) == ["active", "canceled"]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_only_the_customers_lock_keeps_an_older_look_from_overwriting_a_newer(
+    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch, *, locked: bool
+) -> None:
+    """Polar's handler takes no lock, so that two workers may run one event; nor do most others."""
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    if not locked:
+        monkeypatch.setattr(sync, "lock", lambda *_: None)
+    has_looked, is_over = threading.Event(), threading.Event()
+    find = sync.our_products
+
+    def find_late(session: Session) -> dict[str, OurProduct]:
+        """Between the look at Stripe and the writing: whoever looked first goes on last."""
+        if not has_looked.is_set():
+            has_looked.set()
+            is_over.wait(0.5 if locked else 10)
+        return find(session)
+
+    monkeypatch.setattr(sync, "our_products", find_late)
+
+    def settle() -> None:
+        with stripe.app.app_context():
+            stripe.settle(customer)
+
+    older = threading.Thread(target=settle)
+    older.start()
+    assert has_looked.wait(10)
+    reference = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="true")
+    settle()
+    is_over.set()
+    older.join()
+    assert (memberships(database)[0].cancel_at is not None) is locked
+
+
+def test_a_double_click_that_makes_two_customers_leaves_nobody_billed_unseen(
+    stripe: Stripe, database: Database
+) -> None:
+    """Cellarion #632: of two customers one was known; the other went on being billed."""
+    pages = [stripe.checkout(nonce=f"tab-{tab}") for tab in (1, 2)]
+    for page in pages:
+        stripe.pay(page, "olena@example.org")
+    for customer in map(stripe.customer_of, pages):
+        stripe.settle(customer)
+    stripe.settle_all()
+    with database.transaction() as session:
+        assert len(session.scalars(select(Customer)).all()) == 2
+        assert len(session.scalars(select(Member)).all()) == 1
+    listed = [
+        found
+        for customer in map(stripe.customer_of, pages)
+        for found in stripe.call("GET", "subscriptions", customer=customer, status="all")["data"]
+    ]
+    assert sorted(found["status"] for found in listed) == ["active", "canceled"]
+    paid = [
+        charge["amount"] - charge["amount_refunded"]
+        for customer in map(stripe.customer_of, pages)
+        for charge in stripe.call("GET", "charges", customer=customer)["data"]
+    ]
+    assert sorted(paid) == [0, 1000]
+    assert number_of_members(database) == 1
 
 
 def test_an_address_changed_at_stripe_moves_with_the_person(

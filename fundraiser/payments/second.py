@@ -83,7 +83,8 @@ def _end(
     ]
     # What was paid before the newest payment was paid for months in which it was the only one.
     newest = max(payments, key=lambda charge: charge.created_at, default=None)
-    if newest is not None and newest.refunded == 0:
+    # What is disputed is the bank's to give back: Stripe refuses to refund it as well.
+    if newest is not None and newest.refunded == 0 and newest.dispute is None:
         gateway.refund(newest.id)
         told = True
     owe(
