@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from simulator import billing, cards, payments
+from simulator import billing, cards, payments, proration
 from simulator.api import LIST, page, route
+from simulator.api_catalog import RECURRING, create_price
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
 from simulator.params import METADATA, Clearable, merged
-from simulator.shapes import Object
+from simulator.shapes import Object, full
 from simulator.world import World
 
 BEHAVIORS = ("keep_as_draft", "mark_uncollectible", "void")
@@ -21,6 +22,9 @@ DETAILS = {
     ),
 }
 ITEM = {"id": str, "price": str, "quantity": int, "metadata": METADATA}
+PRICE_DATA = {"currency!": str, "product!": str, "recurring!": RECURRING, "unit_amount": int}
+CHANGED_ITEM = {**ITEM, "price_data": PRICE_DATA}
+PRORATIONS = ("always_invoice", "create_prorations", "none")
 
 
 @route(
@@ -125,20 +129,27 @@ def retrieve_subscription(world: World, params: Object, subscription: str) -> Ob
     cancellation_details=DETAILS,
     default_payment_method=Clearable(str),
     description=Clearable(str),
-    items=[ITEM],
+    items=[CHANGED_ITEM],
     metadata=METADATA,
     pause_collection=Clearable({"behavior!": BEHAVIORS, "resumes_at": int}),
-    proration_behavior=("always_invoice", "create_prorations", "none"),
+    payment_behavior=("allow_incomplete", "error_if_incomplete"),
+    proration_behavior=PRORATIONS,
+    proration_date=int,
 )
 def update_subscription(world: World, params: Object, subscription: str) -> Object:
     found, at = _running(world, subscription), world.now()
-    params.pop("proration_behavior", None)
+    prorated = {name: params.pop(f"proration_{name}", None) for name in ("behavior", "date")}
+    strict = params.pop("payment_behavior", None) == "error_if_incomplete"
     new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
     if params.get("default_payment_method"):
         method = params["default_payment_method"]
         world.must("payment_method", method, "default_payment_method")
     if "items" in params:
-        new["items"] = _with_price(world, found, params.pop("items"))
+        after, lines = _with_price(world, found, params.pop("items"), **prorated)
+        if lines:
+            new |= _invoice_change(world, after, lines, at, strict=strict)
+            found = world.must("subscription", subscription)
+        new |= {name: after[name] for name in ("items", "billing_cycle_anchor")}
     if params.get("pause_collection"):
         new["pause_collection"] = {"resumes_at": None, **params.pop("pause_collection")}
     details = {**found["cancellation_details"], **params.pop("cancellation_details", {})}
@@ -155,8 +166,21 @@ def update_subscription(world: World, params: Object, subscription: str) -> Obje
     return update(world, "customer.subscription.updated", found, at, **{**params, **new})
 
 
-def _with_price(world: World, subscription: Object, items: list[Object]) -> Object:
-    """The one item with another price or quantity; from the next period on, without proration."""
+Lines = list[tuple[str, int, bool]]
+
+
+def _with_price(
+    world: World,
+    subscription: Object,
+    items: list[Object],
+    *,
+    behavior: str | None,
+    date: int | None,
+) -> tuple[Object, Lines]:
+    """The subscription with another price or quantity, and what is to be invoiced at once.
+
+    Unlike at Stripe, no proration is the default, and ``create_prorations`` is the same as none.
+    """
     item = subscription["items"]["data"][0]
     if len(items) != 1 or items[0].get("id") != item["id"]:
         raise refused(
@@ -164,15 +188,81 @@ def _with_price(world: World, subscription: Object, items: list[Object]) -> Obje
             "items",
         )
     given = items[0]
-    new: Object = {name: given[name] for name in ("quantity", "metadata") if name in given}
-    if "price" in given:
+    if "price_data" in given:
+        price = create_price(world, {**given["price_data"], "active": False})
+    elif "price" in given:
         price = world.must("price", given["price"], "items[0][price]")
-        if price["currency"] != subscription["currency"]:
-            raise refused("A subscription keeps its currency.", "items[0][price]")
-        if price["recurring"] is None:
-            raise refused("The price specified is not recurring.", "items[0][price]")
-        new["price"] = price
-    return billing.with_item(subscription, **new)
+    else:
+        price = item["price"]
+    if price["currency"] != subscription["currency"]:
+        raise refused("A subscription keeps its currency.", "items[0][price]")
+    if price["recurring"] is None:
+        raise refused("The price specified is not recurring.", "items[0][price]")
+    if "metadata" in given:
+        subscription = {
+            **subscription,
+            "items": billing.with_item(subscription, metadata=given["metadata"]),
+        }
+    return proration.changed(
+        subscription,
+        price=price,
+        quantity=given.get("quantity", item["quantity"]),
+        behavior=behavior,
+        at=date or world.now(),
+    )
+
+
+def _invoice_change(world: World, after: Object, lines: Lines, at: int, *, strict: bool) -> Object:
+    """Invoice a change now; returns what else it changes of the subscription."""
+    customer = world.store.one(after["customer"])
+    invoice = proration.invoice_of(after, customer, lines, at)
+    method = billing.method_for(world, after)
+    outcome = payments.judge(method, off_session=True)
+    if strict and invoice["amount_due"] > 0 and outcome.decline:
+        raise _declined(outcome)
+    draft = world.store.put(invoice)
+    emit(world, "invoice.created", draft, at)
+    billing.pay(world, billing.finalize(world, draft, at), method, outcome, at)
+    return {"latest_invoice": draft["id"]}
+
+
+@route(
+    "POST",
+    "/v1/invoices/create_preview",
+    **{
+        "customer": str,
+        "subscription!": str,
+        "subscription_details": {
+            "items": [CHANGED_ITEM],
+            "proration_behavior": PRORATIONS,
+            "proration_date": int,
+        },
+    },
+)
+def preview_invoice(world: World, params: Object) -> Object:
+    """What a change would be invoiced: at once, or else with the next period."""
+    found, at = _running(world, params["subscription"]), world.now()
+    customer = world.store.one(found["customer"])
+    details = params.get("subscription_details", {})
+    after = found
+    lines: Lines = []
+    if "items" in details:
+        after, lines = _with_price(
+            world,
+            found,
+            details["items"],
+            behavior=details.get("proration_behavior"),
+            date=details.get("proration_date"),
+        )
+    if not lines:
+        item = after["items"]["data"][0]
+        lines = [("Membership", item["price"]["unit_amount"] * item["quantity"], False)]
+        at = item["current_period_end"]
+    invoice_id = f"upcoming_in_{after['id'].removeprefix('sub_')}"
+    preview = full(proration.invoice_of(after, customer, lines, at, invoice_id))
+    if lines[0][0] == "Membership" and at != world.now():
+        preview["billing_reason"] = "upcoming"
+    return preview
 
 
 @route(

@@ -8,6 +8,7 @@ from simulator.objects import build_invoice, build_subscription, new_id
 from simulator.payment_objects import build_invoice_payment
 from simulator.payments import Outcome, confirm, judge, open_intent
 from simulator.periods import next_end
+from simulator.proration import with_balance
 from simulator.shapes import Object
 from simulator.world import World
 
@@ -78,6 +79,10 @@ def start(
 def finalize(world: World, invoice: Object, at: int) -> Object:
     """Close the draft: from now on it is to be paid."""
     transitions = {**invoice["status_transitions"], "finalized_at": at}
+    customer = world.store.get(invoice["customer"])
+    if customer:
+        invoice = with_balance(invoice, customer)
+        update(world, "customer.updated", customer, at, balance=invoice["ending_balance"])
     opened = world.store.put(
         {
             **invoice,

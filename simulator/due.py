@@ -30,6 +30,9 @@ def _subscription(subscription: Object) -> int | None:
     if status not in RENEWING:
         return None
     end = int(subscription["items"]["data"][0]["current_period_end"])
+    resumes = (subscription.get("pause_collection") or {}).get("resumes_at")
+    if resumes is not None and resumes < end:
+        return int(resumes)
     announces = status == "active" and not subscription.get("cancel_at_period_end")
     if announces and subscription.get("_announced") != end:
         return end - UPCOMING_BEFORE

@@ -69,7 +69,10 @@ def step(world: World, whole: Object, at: int) -> None:
 
 def _subscription(world: World, subscription: Object, at: int) -> None:
     end = subscription["items"]["data"][0]["current_period_end"]
-    if subscription["status"] == "incomplete":
+    resumes = (subscription["pause_collection"] or {}).get("resumes_at")
+    if resumes is not None and resumes <= at:
+        update(world, "customer.subscription.updated", subscription, at, pause_collection=None)
+    elif subscription["status"] == "incomplete":
         update(
             world,
             "customer.subscription.updated",
