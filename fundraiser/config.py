@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -37,6 +38,7 @@ class Settings:
     clock_offset_file: Path | None
     newsroom_name: str
     newsroom_timezone: ZoneInfo
+    newsroom_currency: str
     newsroom_url: str | None
     mail_from: str
     grace_days: int
@@ -86,6 +88,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         clock_offset_file=Path(path) if (path := environ.get("CLOCK_OFFSET_FILE")) else None,
         newsroom_name=environ.get("NEWSROOM_NAME") or "The Northern Ledger",
         newsroom_timezone=_zone(environ),
+        newsroom_currency=_currency(environ),
         newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
         mail_from=environ.get("MAIL_FROM") or f"members@{urlsplit(public_url).hostname}",
         grace_days=_count(environ, "GRACE_DAYS", 14),
@@ -183,6 +186,13 @@ def _zone(environ: Mapping[str, str]) -> ZoneInfo:
         raise ConfigError(
             f"NEWSROOM_TIMEZONE {name!r} is not a time zone, like Europe/London."
         ) from error
+
+
+def _currency(environ: Mapping[str, str]) -> str:
+    code = (environ.get("NEWSROOM_CURRENCY") or "GBP").strip().upper()
+    if not re.fullmatch("[A-Z]{3}", code):
+        raise ConfigError(f"NEWSROOM_CURRENCY {code!r} is not a currency, like GBP.")
+    return code
 
 
 def _count(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -39,6 +39,7 @@ class Job(StrEnum):
     CATCH_UP = "catch_up"
     RECONCILE = "reconcile"
     PROVE = "prove"
+    FIGURES = "figures"
     BEAT = "beat"
 
     @property

@@ -488,6 +488,6 @@ def test_an_axis_has_round_steps_and_at_most_five_of_them(
 def test_the_labels_at_the_charts_edge_never_touch() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     series = [(start, 10), (start + timedelta(days=10), 20)]
-    for projected in (24, 25, 26):
+    for projected in ((24, 24), (25, 26), (26, 30), (1, 25)):
         chart = line_chart(series, end=start + timedelta(days=20), goal=25, projected=projected)
         assert abs(chart.goal_label_y - chart.projected_label_y) >= 36

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser import jobs
 from fundraiser.config import current_settings
+from fundraiser.dashboard.daily import refresh_if_due
 from fundraiser.emails.delivery import deliver_next
 from fundraiser.emails.smtp import MailServer
 from fundraiser.jobs import Job
@@ -80,6 +81,13 @@ def prove() -> None:
         with flask_app.database.transaction() as session:
             proof.write_drift(session, found)
         _while_there_is_work(_recheck_each())
+
+
+@shared_task(name=Job.FIGURES)
+def figures() -> None:
+    """Keep the daily figures of the overview."""
+    with flask_app.app_context(), flask_app.database.transaction() as session:
+        refresh_if_due(session, current_settings().newsroom_timezone, _grace())
 
 
 @shared_task(name=Job.BEAT)

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from fundraiser.dashboard.figures import Week
+    from fundraiser.dashboard.figures import Day
 
 HEIGHT, TOP, BOTTOM = 260, 28, 8  # pixels; the words under the axis come below
 BARS_HEIGHT, BARS_TOP, BARS_BOTTOM = 200, 24, 24
 _LABEL_APART = 36  # pixels between two labels of two lines at the right edge
 _MOST_TICKS = 5
+_DAYS_APART = 9  # between two dates under the bars, counted from today
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class LineChart:
     now_x: float
     now_y: float
     goal_y: float
-    projected_y: float | None
+    low_y: float | None
+    high_y: float | None
     goal_label_y: float
     projected_label_y: float
     rows: list[Tick]
@@ -48,14 +50,15 @@ class LineChart:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A week: solid above the line, the losses below it."""
+    """A day: solid above the line, the losses below it. ``label`` where its date is written."""
 
-    week: Week
+    day: Day
     x: float
     width: float
     joined_y: float
     joined_height: float
     stopped_height: float
+    label: bool
 
     @property
     def middle(self) -> float:
@@ -64,11 +67,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Weeks side by side around ``zero_y``."""
+    """Days side by side around ``zero_y``. ``most`` and ``worst`` bear their figures."""
 
     bars: list[Bar]
     zero_y: float
     rows: list[Tick]
+    most: Bar | None
+    worst: Bar | None
 
 
 def line_chart(
@@ -76,12 +81,15 @@ def line_chart(
     *,
     end: datetime,
     goal: int,
-    projected: int | None,
+    projected: tuple[int, int] | None,
 ) -> LineChart:
-    """Place a series that began at its first time and may go on until ``end``."""
+    """Place a series that began at its first time and may go on until ``end``.
+
+    ``projected`` is where it may lead, from the lowest to the highest.
+    """
     start, last = series[0][0], series[-1][0]
     span = max((max(end, last) - start).total_seconds(), 1.0)
-    top, step = nice_scale(max(goal, projected or 0, *(value for _, value in series)))
+    top, step = nice_scale(max(goal, *(projected or ()), *(value for _, value in series)))
 
     def x(at: datetime) -> float:
         return round((at - start).total_seconds() / span * 100, 2)
@@ -89,14 +97,15 @@ def line_chart(
     def y(value: float) -> float:
         return round(HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM), 1)
 
-    projected_y = y(projected) if projected is not None else None
-    goal_label, projected_label = _apart(y(goal), projected_y)
+    low_y, high_y = (y(projected[0]), y(projected[1])) if projected else (None, None)
+    goal_label, projected_label = _apart(y(goal), low_y)
     return LineChart(
         points=" ".join(f"{x(at) * 10:.1f},{y(value)}" for at, value in series),
         now_x=x(last),
         now_y=y(series[-1][1]),
         goal_y=y(goal),
-        projected_y=projected_y,
+        low_y=low_y,
+        high_y=high_y,
         goal_label_y=goal_label,
         projected_label_y=projected_label,
         rows=[Tick(y(value), value) for value in range(step, top + 1, step)],
@@ -104,29 +113,40 @@ def line_chart(
     )
 
 
-def bar_chart(weeks: Sequence[Week]) -> BarChart:
-    """Place the weeks, the joined above the line and the stopped below it, on one scale."""
-    most = max(*(week.joined for week in weeks), 1)
-    worst = max(week.stopped for week in weeks)
-    top, step = nice_scale(most)
+def day_chart(days: Sequence[Day]) -> BarChart:
+    """Place the days, the joined above the line and the stopped below it, on one scale."""
+    top, step = nice_scale(max(*(day.joined for day in days), 1))
+    worst = max(day.stopped for day in days)
     scale = (BARS_HEIGHT - BARS_TOP - BARS_BOTTOM) / (top + worst)
     zero = round(BARS_TOP + top * scale, 1)
-    slot = 100 / len(weeks)
+    slot = 100 / len(days)
+    bars = [
+        Bar(
+            day,
+            x=round(slot * (place + 0.14), 2),
+            width=round(slot * 0.72, 2),
+            joined_y=round(zero - day.joined * scale, 1),
+            joined_height=round(day.joined * scale, 1),
+            stopped_height=round(day.stopped * scale, 1),
+            label=(len(days) - 1 - place) % _DAYS_APART == 0,
+        )
+        for place, day in enumerate(days)
+    ]
     return BarChart(
-        bars=[
-            Bar(
-                week,
-                x=round(slot * (place + 0.14), 2),
-                width=round(slot * 0.72, 2),
-                joined_y=round(zero - week.joined * scale, 1),
-                joined_height=round(week.joined * scale, 1),
-                stopped_height=round(week.stopped * scale, 1),
-            )
-            for place, week in enumerate(weeks)
-        ],
+        bars=bars,
         zero_y=zero,
         rows=[Tick(round(zero - value * scale, 1), value) for value in range(0, top + 1, step)],
+        most=max((bar for bar in bars if bar.day.joined), key=_joined, default=None),
+        worst=max((bar for bar in bars if bar.day.stopped), key=_stopped, default=None),
     )
+
+
+def _joined(bar: Bar) -> int:
+    return bar.day.joined
+
+
+def _stopped(bar: Bar) -> int:
+    return bar.day.stopped
 
 
 def nice_scale(most: int) -> tuple[int, int]:

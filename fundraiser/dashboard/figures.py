@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import DateTime, cast, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from fundraiser.campaigns.forecast import Pace, without
+from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
-from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Member
 from fundraiser.outbox import Letter, LetterState
-from fundraiser.payments.models import CheckoutKind, Look, Payment, PaymentStatus
+from fundraiser.payments.models import OPEN_DISPUTES, CheckoutKind, Look, Payment, PaymentStatus
 from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from fundraiser.campaigns.progress import Progress
-
 LATE = timedelta(minutes=5)  # an event that waits longer has met something that does not work
 SILENT = timedelta(minutes=1)  # a heartbeat this old means that its part is not running
+WINDOWS = (7, 28)  # days that a pace is taken from
+DAYS_SHOWN = 28
 _MOST_POINTS = 180
-_WEEKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,8 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """What is left to do, and what the last 28 days would come to.
-
-    ``needed_a_day`` and ``projected`` are None once the deadline is over.
-    """
-
-    days_left: int
-    needed_a_day: int | None
-    projected: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Week:
-    """A calendar week that begins at ``start``."""
+class Day:
+    """A calendar day that begins at ``start``."""
 
     start: datetime
     joined: int
@@ -107,25 +95,42 @@ def start_of_day(at: datetime, zone: ZoneInfo, days_before: int = 0) -> datetime
     return datetime.combine(day, time(), zone)
 
 
-def read_flows(session: Session, zone: ZoneInfo) -> list[Flow]:
+def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
     """Today, the last 7 and the last 28 days."""
-    spans = (1, 7, 28)
+    spans = (1, *WINDOWS)
     since = read_marks(session, [start_of_day(now(), zone, days - 1) for days in spans])
-    here = read_balance(session)
     return [
-        Flow(days, *_joined_and_stopped(mark, Mark(here.version, here.members)))
+        Flow(days, *_joined_and_stopped(mark, here))
         for days, mark in zip(spans, since, strict=True)
     ]
 
 
-def read_pace(progress: Progress, month: Flow) -> Pace:
-    """What the campaign needs each day, and where the last 28 days' pace leads."""
-    left = progress.deadline - now()
-    if left <= timedelta(0):
-        return Pace(0, None, None)
-    days = -(-left // timedelta(days=1))
-    projected = progress.members + round(month.net_a_day * (left / timedelta(days=1)))
-    return Pace(days, -(-progress.remaining // days), max(projected, 0))
+def read_paces(session: Session, zone: ZoneInfo, flows: Sequence[Flow]) -> list[Pace]:
+    """How fast readers came and went in each window, as far as the ledger goes back.
+
+    What an import, a merge, an erasure or a new rule moved is no pace.
+    """
+    at = now()
+    began = session.scalar(
+        select(LedgerEntry.recorded_at).order_by(LedgerEntry.recorded_at).limit(1)
+    )
+    windows = {flow.days: start_of_day(at, zone, flow.days - 1) for flow in flows}
+    moved = session.execute(
+        select(DailyFigure.day, DailyFigure.key, DailyFigure.people).where(
+            DailyFigure.topic == Topic.MOVED, DailyFigure.day >= min(windows.values()).date()
+        )
+    ).all()
+
+    def pace(flow: Flow) -> Pace:
+        start = windows[flow.days]
+        days = (at - max(start, began or at)) / timedelta(days=1)
+        joined, stopped = (
+            sum(row.people for row in moved if row.key == key and row.day >= start.date())
+            for key in ("joined", "stopped")
+        )
+        return without(Pace(flow.days, days, flow.joined, flow.stopped), joined, stopped)
+
+    return [pace(flow) for flow in flows if flow.days in WINDOWS]
 
 
 def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
@@ -165,15 +170,13 @@ def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetim
     return [start, *(at for at in midnights if start < at < end), end]
 
 
-def read_weeks(session: Session, zone: ZoneInfo) -> list[Week]:
-    """The last eight weeks, Monday to Sunday; the last of them is not over."""
+def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
+    """The last 28 days; the last of them is not over."""
     at = now()
-    monday = at.astimezone(zone).weekday()
-    starts = [start_of_day(at, zone, monday + 7 * before) for before in reversed(range(_WEEKS))]
-    here = read_balance(session)
-    marks = [*read_marks(session, starts), Mark(here.version, here.members)]
+    starts = [start_of_day(at, zone, before) for before in reversed(range(DAYS_SHOWN))]
+    marks = [*read_marks(session, starts), here]
     return [
-        Week(start, *_joined_and_stopped(since, until), is_over=start is not starts[-1])
+        Day(start, *_joined_and_stopped(since, until), is_over=start is not starts[-1])
         for start, (since, until) in zip(starts, pairwise(marks), strict=True)
     ]
 
@@ -219,6 +222,22 @@ def read_machinery(session: Session) -> Machinery:
         letters=dict(letters.all()),
         heartbeats=dict(beats.all()),
     )
+
+
+def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Member]]:
+    """Payments that are disputed with the bank and not decided, the oldest first."""
+    return session.execute(
+        select(Payment, Member)
+        .join(Member, Member.id == Payment.member_id)
+        .where(Payment.dispute.in_(OPEN_DISPUTES))
+        .order_by(Payment.id)
+        .limit(most)
+    ).all()
+
+
+def count_open_disputes(session: Session) -> int:
+    """How many payments are disputed and not decided."""
+    return session.scalar(select(func.count()).where(Payment.dispute.in_(OPEN_DISPUTES))) or 0
 
 
 def read_failed_letters(session: Session, most: int) -> Sequence[Row[Letter, Member]]:

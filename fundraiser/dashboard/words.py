@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import TYPE_CHECKING
 
 from babel import Locale
+from flask_babel import format_decimal
 
+from fundraiser.config import current_settings
+from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standing, Status
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
@@ -14,6 +18,9 @@ from fundraiser.payments.models import PaymentStatus
 from fundraiser.texts import date, gettext as _, language
 
 if TYPE_CHECKING:
+    from datetime import date as date_type
+    from decimal import Decimal
+
     from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
     from fundraiser.payments.models import Look, Payment
 
@@ -254,3 +261,35 @@ def letter_state(state: LetterState) -> str:
             return _("Not sent: its reason was gone")
         case LetterState.BOUNCED:
             return _("Came back")
+
+
+def cut(topic: Topic, key: str) -> str:
+    """What a table of people says of a key."""
+    if key == "*":
+        return _("All others")
+    if topic is Topic.COUNTRY:
+        return country(key) or _("Not known")
+    if topic is Topic.INTERVAL:
+        return {"month": _("Every month"), "year": _("Once a year")}.get(key, _("Not by interval"))
+    if topic is Topic.SOURCE:
+        key = {"gift": _("A gift"), "import": _("Brought from elsewhere")}.get(key, key)
+    return key or _("Not told")
+
+
+def churn(kind: Churn) -> str:
+    """Whether it was a choice."""
+    match kind:
+        case Churn.VOLUNTARY:
+            return _("By choice")
+        case Churn.INVOLUNTARY:
+            return _("A payment did not arrive")
+
+
+def rate(value: Decimal) -> str:
+    """An exchange rate, with as many decimals as it was entered with."""
+    return str(format_decimal(value, format="#,##0.########"))
+
+
+def day(value: date_type) -> str:
+    """A day that has no time: 3 March 2026."""
+    return date(datetime.combine(value, time(12), current_settings().newsroom_timezone))

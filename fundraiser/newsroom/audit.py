@@ -22,7 +22,9 @@ class Act(StrEnum):
     ADDED_STAFF = "added_staff"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of an act
     SETTLED_AGAIN = "settled_again"
+    SETTLED_ALL_AGAIN = "settled_all_again"
     CHANGED_LOOK = "changed_look"
+    ENTERED_RATE = "entered_rate"
 
 
 def record(session: Session, act: Act, subject: str, *, staff: Staff | None) -> None:

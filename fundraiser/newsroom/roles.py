@@ -19,6 +19,7 @@ class Permission(StrEnum):
     SETTLE = "settle"
     READ_LETTERS = "read_letters"
     CHANGE_CAMPAIGN = "change_campaign"
+    ENTER_RATES = "enter_rates"
 
 
 ALLOWED = {

@@ -125,6 +125,15 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
+# Stripe's words for a dispute that is not decided yet.
+OPEN_DISPUTES = (
+    "needs_response",
+    "under_review",
+    "warning_needs_response",
+    "warning_under_review",
+)
+
+
 class Payment(Base):
     """One charge at Stripe, for a membership or as a one-time contribution."""
 
@@ -136,6 +145,7 @@ class Payment(Base):
             "id",
             postgresql_where="kind = 'contribution'",
         ),
+        Index("ix_payment_dispute", "dispute", "id", postgresql_where="dispute IS NOT NULL"),
     )
 
     id: Mapped[Identifier]
@@ -166,6 +176,7 @@ class Look(Base):
     __table_args__ = (
         CheckConstraint("num_nonnulls(customer_id, charge_id) = 1", name="target"),
         Index("ix_look_due_at", "due_at", postgresql_where="due_at IS NOT NULL"),
+        Index("ix_look_resting", "id", postgresql_where="due_at IS NULL"),
     )
 
     id: Mapped[Identifier]

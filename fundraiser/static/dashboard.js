@@ -29,6 +29,26 @@ for (const form of document.querySelectorAll('form[data-live]')) {
   })
 }
 
+// A place with data-progress (a campaign's progress) is renewed when the number's version has grown.
+const live = document.querySelector('[data-progress]')
+const look = async () => {
+  if (document.hidden) return
+  try {
+    const { version } = await (await fetch(live.dataset.progress)).json()
+    if (!(version > Number(live.dataset.version))) return
+    const answer = await fetch(location.href, { headers: { Accept: 'text/html' } })
+    if (answer.redirected || !answer.ok) return
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html')
+    const fresh = page.getElementById(live.id)
+    live.replaceChildren(...fresh.childNodes)
+    live.dataset.version = fresh.dataset.version
+  } catch {} // the next look may find the way
+}
+if (live) {
+  setInterval(look, 3000)
+  document.addEventListener('visibilitychange', look)
+}
+
 // A button with data-copy (the id of what to copy) copies, and says so. CSS hides it without scripts.
 document.addEventListener('click', async ({ target }) => {
   const button = target.closest('[data-copy]')

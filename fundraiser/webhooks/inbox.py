@@ -158,11 +158,28 @@ def _count_failure(session: Session, ids: list[int], error: Exception) -> None:
         look.due_at = now() + wait if look.attempts < MOST_ATTEMPTS else None
 
 
-def resting(session: Session, *, most: int | None = None) -> list[Look]:
-    """The customers whose last attempt failed: staff are shown them with the error."""
+def resting(session: Session, *, most: int | None = None, after: int = 0) -> list[Look]:
+    """The customers whose last attempt failed: staff are shown them with the error.
+
+    In their order, behind the look ``after``.
+    """
     return list(
-        session.scalars(select(Look).where(Look.due_at.is_(None)).order_by(Look.id).limit(most))
+        session.scalars(
+            select(Look).where(Look.due_at.is_(None), Look.id > after).order_by(Look.id).limit(most)
+        )
     )
+
+
+def settle_all_again(session: Session) -> int:
+    """Look at every resting customer once more, from the first attempt; returns how many."""
+    woken = session.scalars(
+        update(Look)
+        .where(Look.due_at.is_(None))
+        .values(due_at=now(), attempts=0)
+        .returning(Look.id)
+    ).all()
+    hint(session, Job.SETTLE)
+    return len(woken)
 
 
 def settle_again(session: Session, name: str) -> bool:

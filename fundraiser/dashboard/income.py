@@ -1,0 +1,155 @@
+"""What comes in each month and each year, by currency and in the newsroom's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from babel.numbers import get_currency_precision, is_currency
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from fundraiser.dashboard.models import ExchangeRate
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.models import Interval
+from fundraiser.newsroom.models import Staff
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+    from fundraiser.dashboard.models import DailyFigure
+
+EARLIEST = date(2000, 1, 1)
+_MONTHS = 12
+_LARGEST_RATE = Decimal(1_000_000)
+_DECIMALS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """What the memberships in a currency pay a year, if all stay; in its smallest unit."""
+
+    currency: str
+    memberships: int
+    yearly: int
+
+    @property
+    def monthly(self) -> int:
+        """The twelfth part, to the nearest unit: MRR, as ``yearly`` is ARR."""
+        return int((Decimal(self.yearly) / _MONTHS).to_integral_value(ROUND_HALF_EVEN))
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """All of it in the newsroom's currency, but for the currencies ``without_rate``."""
+
+    income: Income
+    without_rate: tuple[str, ...]
+
+
+def incomes(figures: Iterable[DailyFigure]) -> list[Income]:
+    """By currency, from the figures of one day by interval: the largest number of people first."""
+    people: dict[str, int] = {}
+    yearly: dict[str, int] = {}
+    for figure in figures:
+        times = _MONTHS if figure.key == Interval.MONTH else 1
+        people[figure.currency] = people.get(figure.currency, 0) + figure.people
+        yearly[figure.currency] = yearly.get(figure.currency, 0) + figure.amount * times
+    found = [Income(currency, people[currency], yearly[currency]) for currency in people]
+    return sorted(found, key=lambda income: (-income.memberships, income.currency))
+
+
+def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> Total:
+    """The sum in ``own``; ``rates`` say what one unit of a currency is worth in it."""
+    yearly, memberships = Decimal(0), 0
+    without: list[str] = []
+    for income in found:
+        rate = Decimal(1) if income.currency == own else rates.get(income.currency)
+        if rate is None:
+            without.append(income.currency)
+            continue
+        yearly += Decimal(income.yearly).scaleb(-get_currency_precision(income.currency)) * rate
+        memberships += income.memberships
+    smallest = yearly.scaleb(get_currency_precision(own)).to_integral_value(ROUND_HALF_EVEN)
+    return Total(Income(own, memberships, int(smallest)), tuple(sorted(without)))
+
+
+def rates_in_force(session: Session, own: str, day: date) -> dict[str, ExchangeRate]:
+    """By currency, the newest rate of that day or before."""
+    newest = (
+        select(ExchangeRate)
+        .where(ExchangeRate.own == own, ExchangeRate.day <= day)
+        .ext(distinct_on(ExchangeRate.currency))
+        .order_by(ExchangeRate.currency, ExchangeRate.day.desc())
+    )
+    return {rate.currency: rate for rate in session.scalars(newest)}
+
+
+def list_rates(session: Session, own: str, most: int) -> Sequence[Row[ExchangeRate, Staff]]:
+    """The rates that were entered, the newest day first, each with who entered it."""
+    return session.execute(
+        select(ExchangeRate, Staff)
+        .join(Staff, Staff.id == ExchangeRate.staff_id)
+        .where(ExchangeRate.own == own)
+        .order_by(ExchangeRate.day.desc(), ExchangeRate.currency)
+        .limit(most)
+    ).all()
+
+
+def enter_rate(
+    session: Session,
+    staff: Staff,
+    *,
+    currency: str,
+    own: str,
+    day: date,
+    rate: Decimal,
+    today: date,
+) -> None:
+    """Keep a day's rate; entered again, it is corrected.
+
+    Raises:
+        UnprocessableError: the currency is none or the newsroom's own, or the day is to come.
+    """
+    if not is_currency(currency) or currency == own:
+        raise UnprocessableError(
+            _("Choose a currency that readers pay in and that is not your own."), field="currency"
+        )
+    if not EARLIEST <= day <= today:
+        raise UnprocessableError(
+            _("Enter a day from 2000 on that is not in the future."), field="day"
+        )
+    row = {"rate": rate, "entered_at": now(), "staff_id": staff.id}
+    session.execute(
+        insert(ExchangeRate)
+        .values(currency=currency, own=own, day=day, **row)
+        .on_conflict_do_update(
+            index_elements=[ExchangeRate.currency, ExchangeRate.own, ExchangeRate.day], set_=row
+        )
+    )
+
+
+def read_rate(typed: str) -> Decimal:
+    """Read what a person typed (0.8564 or 0,8564).
+
+    Raises:
+        UnprocessableError: it is no rate.
+    """
+    try:
+        rate = Decimal(typed.strip().replace(",", "."))
+    except InvalidOperation:
+        rate = Decimal(0)
+    if not rate.is_finite() or not 0 < rate < _LARGEST_RATE:
+        raise UnprocessableError(_("Enter the rate in figures, like 0.8564."), field="rate")
+    if round(rate, _DECIMALS) != rate:
+        raise UnprocessableError(
+            _("Enter the rate with %(count)s decimals or fewer.", count=_DECIMALS), field="rate"
+        )
+    return rate

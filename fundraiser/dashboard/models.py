@@ -1,0 +1,87 @@
+"""What the overview reads instead of counting everybody: daily figures; and exchange rates."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Numeric, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fundraiser.db import Base, Currency, Identifier
+
+
+class Topic(StrEnum):
+    """What a daily figure is about, and in brackets what its ``key`` names.
+
+    ``income``: memberships that count and pay through Stripe (interval). ``tier``, ``interval``,
+    ``country``, ``source``, ``campaign``: the people who count. ``churn``: who stopped that day
+    (``Churn``). ``moved``: who started or stopped that day by no reader's doing (``joined``,
+    ``stopped``). ``leaving``: who is known to stop on that day, which is yet to come (``Loss``).
+    ``contribution``: what was given once, less what was paid back.
+    """
+
+    INCOME = "income"
+    TIER = "tier"
+    INTERVAL = "interval"
+    COUNTRY = "country"
+    SOURCE = "source"
+    CAMPAIGN = "campaign"
+    CHURN = "churn"
+    MOVED = "moved"
+    LEAVING = "leaving"
+    CONTRIBUTION = "contribution"
+
+
+class Churn(StrEnum):
+    """Whether a person chose to stop, or a payment did not arrive."""
+
+    VOLUNTARY = "voluntary"
+    INVOLUNTARY = "involuntary"
+
+
+class Loss(StrEnum):
+    """Why a person who counts is known to stop."""
+
+    CANCELED = "canceled"
+    PAST_DUE = "past_due"
+    RUNS_OUT = "runs_out"
+
+
+class DailyFigure(Base):
+    """One figure of one day in the newsroom's zone; a day's last one stays.
+
+    ``recent`` are those of the last 28 days among ``people``. ``amount`` is in the smallest unit of
+    ``currency``, and so is ``recent`` where money was given once. An empty ``key`` or ``currency``
+    stands for none.
+    """
+
+    __tablename__ = "daily_figure"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    topic: Mapped[Topic] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    people: Mapped[int] = mapped_column(BigInteger)
+    recent: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class ExchangeRate(Base):
+    """What one unit of ``currency`` was worth in the newsroom's ``own`` on a day, as staff say."""
+
+    __tablename__ = "exchange_rate"
+    __table_args__ = (
+        UniqueConstraint("currency", "own", "day"),
+        CheckConstraint("rate > 0", name="rate"),
+        CheckConstraint("currency <> own", name="pair"),
+    )
+
+    id: Mapped[Identifier]
+    currency: Mapped[Currency]
+    own: Mapped[Currency]
+    day: Mapped[date]
+    rate: Mapped[Decimal] = mapped_column(Numeric(18, 8))
+    entered_at: Mapped[datetime]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"))

@@ -1,0 +1,479 @@
+"""The overview's figures: kept day by day, added up in one currency, and few to read."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import event, insert, select, update
+
+from fundraiser import jobs
+from fundraiser.dashboard import income
+from fundraiser.dashboard.daily import counts_at, refresh, refresh_if_due
+from fundraiser.dashboard.income import Income, incomes, total
+from fundraiser.dashboard.models import DailyFigure, ExchangeRate, Topic
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.jobs import Heartbeat
+from fundraiser.members.models import (
+    Cause,
+    Interval,
+    LedgerEntry,
+    Membership,
+    Source,
+    Standing,
+    Status,
+)
+from fundraiser.members.rule import membership_counts
+from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.payments.models import Look
+from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers
+from tests.staff import PAGE, csrf_token, hire, sign_in
+from tests.test_dashboard import contribute, count, join, read, words
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+
+LONDON = ZoneInfo("Europe/London")
+
+
+@pytest.fixture
+def staff(client: FlaskClient, database: Database) -> FlaskClient:
+    sign_in(client, hire(database))
+    return client
+
+
+def kept(session: Session, topic: Topic) -> dict[Any, tuple[int, int, int]]:
+    """A topic's figures: people, recent and amount by key, and currency if there is one."""
+    rows = session.scalars(select(DailyFigure).where(DailyFigure.topic == topic))
+    return {
+        (row.key, row.currency) if row.currency else row.key: (row.people, row.recent, row.amount)
+        for row in rows
+    }
+
+
+def odd_memberships(member_id: int, how_many: int) -> list[dict[str, Any]]:
+    """Memberships of every kind, also of kinds that hardly exist."""
+    random = Random(1)  # noqa: S311 - a sample
+    times = [None, *(NOON + timedelta(days=days) for days in (-30, -14, -3, 0, 3))]
+    numbers = itertools.count()
+    return [
+        {
+            "member_id": member_id,
+            "source": random.choice([*Source, Source.STRIPE, Source.STRIPE]),
+            "reference": f"odd_{next(numbers)}",
+            "amount": random.choice((0, 1000, 1000, 1000)),
+            "currency": "GBP",
+            "status": random.choice([*Status, Status.ACTIVE, Status.PAST_DUE]),
+            "standing": random.choice([*Standing, Standing.PAID]),
+            "collection_paused": random.random() < 0.1,
+            "started_at": NOON - timedelta(days=40),
+            "cancel_at": random.choice([None, None, *times]),
+            "grace_from": random.choice(times),
+            "refunded_at": random.choice([None] * 9 + [NOON]),
+            "disputed_at": random.choice([None] * 9 + [NOON]),
+            "counts_until": random.choice(times),
+        }
+        for _ in range(how_many)
+    ]
+
+
+def differing(session: Session, grace: timedelta) -> list[Membership]:
+    """Where the query and the rule, the rule with its own grace, do not agree."""
+    by_query = set(session.scalars(select(Membership.id).where(counts_at(NOON, grace))))
+    return [
+        found
+        for found in session.scalars(select(Membership))
+        if membership_counts(found, NOON, GRACE).counts != (found.id in by_query)
+    ]
+
+
+def test_the_query_of_who_counts_says_what_the_rule_says(session: Session) -> None:
+    member = make_member(session)
+    session.execute(insert(Membership), odd_memberships(member.id, 3000))
+    by_rule = [
+        membership_counts(m, NOON, GRACE).counts for m in session.scalars(select(Membership))
+    ]
+    assert sum(by_rule) > 200
+    assert differing(session, GRACE) == []
+    assert differing(session, GRACE + timedelta(days=5)), "the negative control"
+
+
+def test_people_are_cut_by_the_first_membership_that_counts(session: Session) -> None:
+    make_tiers(session)
+    first = make_member(session, country="UA")
+    gift = make_member(session, country=None)
+    left = make_member(session, country="UA")
+    session.add_all(
+        [
+            make_membership(first, tier="reader", ref="friday-letter", campaign="25000"),
+            make_membership(first, tier="patron", started_at=NOON, interval=Interval.YEAR),
+            make_membership(gift, tier="member", source=Source.GIFT, interval=None),
+            make_membership(left, tier="member", status=Status.CANCELED, ended_at=NOON),
+        ]
+    )
+    count(session, first, happened_at=now() - timedelta(days=40))
+    count(session, gift)
+    refresh(session, LONDON, GRACE)
+    assert kept(session, Topic.TIER) == {"reader": (1, 0, 0), "member": (1, 1, 0)}
+    assert kept(session, Topic.INTERVAL) == {"month": (1, 0, 0), "": (1, 1, 0)}
+    assert kept(session, Topic.COUNTRY) == {"UA": (1, 0, 0), "": (1, 1, 0)}
+    assert kept(session, Topic.SOURCE) == {"friday-letter": (1, 0, 0), "gift": (1, 1, 0)}
+    assert kept(session, Topic.CAMPAIGN) == {"25000": (1, 0, 0), "": (1, 1, 0)}
+    # Both of her memberships pay; a gift was paid once, by somebody else.
+    assert kept(session, Topic.INCOME) == {
+        ("month", "GBP"): (1, 0, 1000),
+        ("year", "GBP"): (1, 0, 1000),
+    }
+
+
+def test_of_what_readers_write_themselves_the_largest_are_kept(session: Session) -> None:
+    for number in range(45):
+        member = make_member(session)
+        session.add(make_membership(member, ref=f"ref-{number:02}"))
+        count(session, member)
+    refresh(session, LONDON, GRACE)
+    found = kept(session, Topic.SOURCE)
+    assert len(found) == 41
+    assert found["*"] == (5, 5, 0)
+
+
+def test_who_is_known_to_leave_is_kept_by_day_and_reason(session: Session) -> None:
+    at = now()
+    soon, later = at + timedelta(days=3), at + timedelta(days=9)
+    for recount_at, membership in (
+        (soon, {"cancel_at": soon}),
+        (soon, {"cancel_at": soon}),
+        (later, {"status": Status.PAST_DUE, "grace_from": later - GRACE}),
+        (later, {"source": Source.GIFT, "counts_until": later}),
+    ):
+        member = join(session, recount_at=recount_at)
+        session.execute(
+            update(Membership).where(Membership.member_id == member.id).values(membership)
+        )
+    make_member(session, recount_at=soon)  # does not count: can't leave
+    refresh(session, LONDON, GRACE)
+    rows = session.scalars(select(DailyFigure).where(DailyFigure.topic == Topic.LEAVING))
+    assert {(row.day, row.key, row.people) for row in rows} == {
+        (soon.astimezone(LONDON).date(), "canceled", 2),
+        (later.astimezone(LONDON).date(), "past_due", 1),
+        (later.astimezone(LONDON).date(), "runs_out", 1),
+    }
+
+
+def test_who_stopped_is_kept_by_choice_or_not_and_what_moved_apart(session: Session) -> None:
+    at = now()
+    for reason, values, cause in (
+        ("ended", {"status": Status.CANCELED, "ended_at": at}, Cause.STRIPE),
+        ("refunded", {"refunded_at": at}, Cause.STRIPE),
+        ("grace_over", {"status": Status.PAST_DUE}, Cause.CLOCK),
+        (
+            "ended",
+            {"status": Status.CANCELED, "ended_at": at, "standing": Standing.OVERDUE},
+            Cause.STRIPE,
+        ),
+        ("no_membership", {"ended_at": at}, Cause.MERGE),
+    ):
+        member = join(session)
+        session.execute(update(Membership).where(Membership.member_id == member.id).values(values))
+        count(session, member, reason, happened_at=at, cause=cause)
+    imported = make_member(session)
+    count(session, imported, cause=Cause.IMPORT)
+    refresh(session, LONDON, GRACE)
+    assert kept(session, Topic.CHURN) == {"voluntary": (2, 0, 0), "involuntary": (2, 0, 0)}
+    assert kept(session, Topic.MOVED) == {"joined": (1, 0, 0), "stopped": (1, 0, 0)}
+
+
+def test_a_days_last_figures_stay_and_todays_are_made_again(session: Session) -> None:
+    join(session)
+    refresh(session, LONDON, GRACE)
+    session.execute(update(DailyFigure).values(day=DailyFigure.day - 1))
+    join(session)
+    refresh(session, LONDON, GRACE)
+    refresh(session, LONDON, GRACE)
+    rows = session.scalars(
+        select(DailyFigure).where(DailyFigure.topic == Topic.INTERVAL).order_by(DailyFigure.day)
+    )
+    assert [row.people for row in rows] == [1, 2]
+
+
+def test_they_are_made_every_five_minutes_however_often_it_is_asked(session: Session) -> None:
+    assert refresh_if_due(session, LONDON, GRACE)
+    assert not refresh_if_due(session, LONDON, GRACE)
+    session.execute(update(Heartbeat).values(beat_at=now() - timedelta(minutes=6)))
+    assert refresh_if_due(session, LONDON, GRACE)
+
+
+def figure(key: str, currency: str, people: int, amount: int) -> DailyFigure:
+    return DailyFigure(
+        day=date(2026, 3, 3),
+        topic=Topic.INCOME,
+        key=key,
+        currency=currency,
+        people=people,
+        recent=0,
+        amount=amount,
+    )
+
+
+def test_income_is_added_up_by_hand_the_same() -> None:
+    """£50 a month and £100 a year: 12 · 50 + 100 = £700 a year, £58.33 a month."""
+    found = incomes(
+        [
+            figure("month", "GBP", 5, 50_00),
+            figure("year", "GBP", 1, 100_00),
+            figure("month", "USD", 1, 10_00),
+            figure("year", "JPY", 1, 12_000),
+        ]
+    )
+    assert found == [Income("GBP", 6, 700_00), Income("JPY", 1, 12_000), Income("USD", 1, 120_00)]
+    assert found[0].monthly == 58_33
+    everything = total(found, "GBP", {"USD": Decimal("0.75"), "JPY": Decimal("0.005")})
+    # 700 + 120 · 0.75 + 12,000 · 0.005: a yen has no smaller unit.
+    assert everything.income == Income("GBP", 8, 700_00 + 90_00 + 60_00)
+    assert everything.without_rate == ()
+
+
+def test_a_currency_without_a_rate_is_left_out_and_named() -> None:
+    found = [Income("GBP", 1, 120_00), Income("USD", 3, 999_00), Income("EUR", 1, 5_00)]
+    without = total(found, "GBP", {})
+    assert without.income == Income("GBP", 1, 120_00)
+    assert without.without_rate == ("EUR", "USD")
+    assert total([], "GBP", {}).income == Income("GBP", 0, 0)
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "nan", "inf", "1e9", "0.123456789"])
+def test_what_is_no_rate_is_refused(typed: str) -> None:
+    with pytest.raises(UnprocessableError, match=r"Enter the rate"):
+        income.read_rate(typed)
+
+
+def test_a_rate_may_be_typed_with_a_comma() -> None:
+    assert income.read_rate(" 0,8564 ") == Decimal("0.8564")
+
+
+def enter(client: FlaskClient, **form: str) -> TestResponse:
+    values = {"currency": "USD", "rate": "0.75", "day": "2026-03-03"} | form
+    values["csrf_token"] = csrf_token(client, "/staff/rates")
+    return client.post("/staff/rates", data=values, headers=PAGE)
+
+
+def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        for currency in ("GBP", "USD", "EUR"):
+            member = make_member(session)
+            session.add(make_membership(member, currency=currency))
+            count(session, member)
+        refresh(session, LONDON, GRACE)
+    page = words(read(staff, "/staff"))
+    assert "All in GBP 1 £10 £120" in page
+    assert "The sum leaves out EUR, USD: no exchange rate has been entered." in page
+    assert enter(staff, rate="0.5").status_code == 303
+    assert enter(staff, rate="0.75").status_code == 303  # the same day: corrected
+    assert enter(staff, rate="0.1", day="2020-01-01").status_code == 303  # older: not in force
+    page = words(read(staff, "/staff"))
+    assert "All in GBP 2 £17.50 £210" in page
+    assert "The sum leaves out EUR: no exchange rate" in page
+    assert "1 USD = 0.75 GBP on 3 March 2026." in page
+    rates = words(read(staff, "/staff/rates"))
+    assert "3 March 2026 USD 0.75 Iryna Bondar 1 January 2020 USD 0.1 Iryna Bondar" in rates
+    with database.transaction() as session:
+        assert len(session.scalars(select(ExchangeRate)).all()) == 2
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "entered_rate")).all()
+        assert acts[0].subject == "rate USD GBP 2026-03-03"
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"rate": "much"}, "Enter the rate in figures, like 0.8564."),
+        ({"currency": "GBP"}, "Choose a currency that readers pay in"),
+        ({"currency": "XXQ"}, "Choose a currency that readers pay in"),
+        ({"day": "yesterday"}, "Enter the day as year, month and day"),
+        ({"day": "2999-01-01"}, "Enter a day from 2000 on that is not in the future."),
+        ({"day": "1999-12-31"}, "Enter a day from 2000 on that is not in the future."),
+    ],
+)
+def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(
+    staff: FlaskClient, database: Database, form: dict[str, str], sentence: str
+) -> None:
+    answer = enter(staff, **form)
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert f'value="{form.get("rate", "0.75")}"' in answer.text
+    with database.transaction() as session:
+        assert session.scalars(select(ExchangeRate)).all() == []
+
+
+def test_finance_reads_rates_and_enters_none(client: FlaskClient, database: Database) -> None:
+    sign_in(client, hire(database, Role.FINANCE))
+    assert read(client, "/staff/rates").select_one("form[action='/staff/rates']") is None
+    form = {"csrf_token": csrf_token(client, "/staff"), "currency": "USD", "rate": "1"}
+    assert client.post("/staff/rates", data=form, headers=PAGE).status_code == 403
+
+
+def rest(session: Session, how_many: int) -> None:
+    for number in range(how_many):
+        look = Look.now(customer_id=f"cus_{number:03}")
+        look.due_at, look.error = None, "ValueError: The books disagree."
+        session.add(look)
+        session.flush()
+
+
+def test_all_customers_that_rest_can_be_reached_and_settled_again(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        rest(session, 53)
+    page = read(staff, "/staff")
+    assert "53 customers could not be settled" in words(page)
+    first = read(staff, "/staff/resting")
+    onward = first.select_one("nav.more a[rel=next]")
+    assert onward
+    second = read(staff, str(onward["href"]))
+    rows = [str(row) for page in (first, second) for row in page.select("tbody tr")]
+    assert len(rows) == 53
+    assert all(f"cus_{number:03}" in row for number, row in enumerate(rows))
+    token = csrf_token(staff, "/staff/resting")
+    for said in ("53 customers are being looked at again", "0 customers are being"):
+        answer = staff.post("/staff/resting/look", data={"csrf_token": token}, headers=PAGE)
+        assert answer.status_code == 303
+        assert said in words(read(staff, "/staff/resting"))
+    with database.transaction() as session:
+        assert session.scalars(select(Look.id).where(Look.due_at.is_(None))).all() == []
+        acts = session.scalars(
+            select(AuditEntry.subject).where(AuditEntry.act == "settled_all_again")
+        )
+        assert acts.all() == ["customers 53"]
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 40, "²"])
+def test_a_page_of_resting_customers_that_makes_no_sense_stands(
+    staff: FlaskClient, after: str
+) -> None:
+    assert "No customer rests." in words(read(staff, f"/staff/resting?after={after}"))
+
+
+def test_support_settles_and_finance_does_not(client: FlaskClient, database: Database) -> None:
+    sign_in(client, hire(database, Role.FINANCE))
+    with database.transaction() as session:
+        rest(session, 1)
+    assert "Settle all" not in words(read(client, "/staff/resting"))
+    form = {"csrf_token": csrf_token(client, "/staff")}
+    assert client.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
+
+
+def test_a_dispute_needs_somebody_until_it_is_decided(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session, name="Hanna Shevchuk")
+        contribute(session, member, "ch_1", dispute="needs_response")
+        contribute(session, member, "ch_2", dispute="lost")
+    page = words(read(staff, "/staff"), "#needs-you ~ table, section:has(#needs-you)")
+    assert "1 payment is disputed with the bank." in page
+    assert "Hanna Shevchuk Disputed (needs response) ch_1" in page
+    assert "ch_2" not in page
+
+
+def age_ledger(session: Session, days: float) -> None:
+    """As if all of the ledger were so much older; its trigger is the only thing in the way."""
+    connection = session.connection()
+    connection.exec_driver_sql("ALTER TABLE ledger DISABLE TRIGGER USER")
+    session.execute(
+        update(LedgerEntry).values(recorded_at=LedgerEntry.recorded_at - timedelta(days=days))
+    )
+    connection.exec_driver_sql("ALTER TABLE ledger ENABLE TRIGGER USER")
+
+
+def test_the_forecast_is_said_with_its_reasons(staff: FlaskClient, database: Database) -> None:
+    """10 joined 5 days ago, and nobody since: 2 a day for 10 days more, less 1 known: 10+20-1."""
+    with database.transaction() as session:
+        at = now()
+        make_campaign(session, starts_at=at - timedelta(days=5), deadline=at + timedelta(days=10))
+        members = [join(session) for _ in range(10)]
+        members[0].recount_at = at + timedelta(days=2)
+        age_ledger(session, 5)
+        refresh(session, LONDON, GRACE)
+    page = words(read(staff, "/staff"))
+    assert "At this pace the campaign ends at 29 members" in page
+    assert "In the last 7 days: 2 joined and 0 stopped a day." in page
+    assert "1 person is known to leave before the deadline" in page
+    assert "at this pace 29–29" in page
+
+
+def test_on_the_first_day_it_is_too_early_for_a_forecast(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, starts_at=now() - timedelta(hours=1))
+        join(session)
+    assert "It is too early to say where the campaign ends" in words(read(staff, "/staff"))
+
+
+def test_an_import_of_yesterday_does_not_make_the_forecast(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        at = now()
+        make_campaign(session, starts_at=at - timedelta(days=9), deadline=at + timedelta(days=10))
+        for _ in range(50):
+            count(session, make_member(session), cause=Cause.IMPORT)
+        age_ledger(session, 2)
+        refresh(session, LONDON, GRACE)
+    assert "At this pace the campaign ends at 50 members" in words(read(staff, "/staff"))
+
+
+def queries_of(client: FlaskClient, database: Database, path: str) -> int:
+    seen: list[str] = []
+
+    def note(*args: Any) -> None:
+        seen.append(args[2])
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    read(client, path)
+    event.remove(database.engine, "before_cursor_execute", note)
+    return len(seen)
+
+
+def test_the_overview_asks_as_often_for_many_members_as_for_few(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        join(session)
+        rest(session, 1)
+        jobs.beat(session, "worker")
+        refresh(session, LONDON, GRACE)
+    few = queries_of(staff, database, "/staff")
+    with database.transaction() as session:
+        for _ in range(30):
+            join(session)
+        refresh(session, LONDON, GRACE)
+    assert queries_of(staff, database, "/staff") == few
+    assert few <= 30
+
+
+def test_midnight_is_the_newsrooms(session: Session) -> None:
+    """Half past eleven in the evening in London is the next day's beginning in UTC, in summer."""
+    member = join(session)
+    connection = session.connection()
+    connection.exec_driver_sql("ALTER TABLE ledger DISABLE TRIGGER USER")
+    late = (now() - timedelta(days=1)).astimezone(LONDON).replace(hour=23, minute=30)
+    count(session, member, "ended")
+    session.execute(update(LedgerEntry).where(LedgerEntry.turn == 2).values(recorded_at=late))
+    refresh(session, LONDON, GRACE)
+    row = session.scalars(select(DailyFigure).where(DailyFigure.topic == Topic.CHURN)).one()
+    assert row.day == late.date()
+    assert datetime.now(UTC).date() >= row.day
