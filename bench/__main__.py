@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from bench import freshness, page_weight, progress
+from bench import freshness, page_weight, progress, webhooks
 from demo.processes import DemoError
 
 BENCHMARKS = {
     "progress": progress.main,
+    "webhooks": webhooks.main,
     "page_weight": page_weight.main,
     "freshness": freshness.main,
 }

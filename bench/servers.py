@@ -17,7 +17,7 @@ from demo.processes import DemoError, end, spawn, wait_until
 from demo.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from demo.servers import Postgres, Valkey
 
@@ -88,6 +88,8 @@ def procfile_web(
     folder: Path,
     address: str,
     application: str = "fundraiser.wsgi:application",
+    *,
+    cores: Sequence[str] = tuple(ON_FIRST_CORE),
 ) -> Iterator[str]:
     """The Procfile's web process, with another application where one is named."""
     found = re.search(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
@@ -95,7 +97,7 @@ def procfile_web(
     command = found[1].replace("fundraiser.wsgi:application", application)
     log = folder / f"{application}.log"
     url = f"http://{HOST}:{env['PORT']}{address}"
-    with _running(["/bin/sh", "-c", f"exec {command}"], url, log=log, env=env):
+    with _running([*cores, "/bin/sh", "-c", f"exec {command}"], url, log=log, env=env):
         yield url
 
 
@@ -118,13 +120,14 @@ def nginx(folder: Path, address: str, answer: requests.Response) -> Iterator[str
     config.write_text(_NGINX.format(folder=folder, host=HOST, port=port, headers=headers))
     url = f"http://{HOST}:{port}{address}"
     command = ["nginx", "-p", str(folder), "-c", str(config)]
-    with _running(command, url, log=folder / "nginx.log", env=os.environ | {"PATH": _path()}):
+    env = os.environ | {"PATH": _path()}
+    with _running([*ON_FIRST_CORE, *command], url, log=folder / "nginx.log", env=env):
         yield url
 
 
 @contextmanager
 def _running(command: list[str], url: str, *, log: Path, env: dict[str, str]) -> Iterator[None]:
-    child = spawn([*ON_FIRST_CORE, *command], log=log, cwd=ROOT, env=env)
+    child = spawn(command, log=log, cwd=ROOT, env=env)
     try:
         wait_until(lambda: _answers(url), child, name=command[-1], log=log, patience=30)
         yield

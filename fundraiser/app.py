@@ -23,6 +23,7 @@ from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments.gateway import Gateway
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
+from fundraiser.webhooks.inbox import Inbox
 from fundraiser.widget import views as widget
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.extensions["settings"] = settings
     app.extensions["database"] = app.database
     app.extensions["gateway"] = Gateway(settings, app.database)
+    app.extensions["inbox"] = Inbox(app.database, livemode=settings.livemode)
     security.init_app(app, settings)
     texts.init_app(app)
     sign_in.init_app(app)

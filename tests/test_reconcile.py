@@ -62,7 +62,7 @@ def look_through_events(database: Database, every: timedelta = timedelta()) -> i
     pages = 1
     while True:
         with database.transaction() as session:
-            if not catch_up(session, current_gateway(), every=every, livemode=False):
+            if not catch_up(session, current_gateway(), every=every):
                 return pages
         pages += 1
 
@@ -138,7 +138,7 @@ def test_a_look_that_was_interrupted_goes_on_where_it_was(shop: Stripe, database
     for turn in range(110):
         shop.call("POST", f"customers/{customer}", name=f"Olena {turn}")
     with database.transaction() as session:
-        assert catch_up(session, current_gateway(), every=HOUR, livemode=False)
+        assert catch_up(session, current_gateway(), every=HOUR)
     with database.transaction() as session:
         mark = session.scalars(select(EventWatermark)).one()
         assert mark.cursor
@@ -255,6 +255,19 @@ def test_a_membership_that_stripe_does_not_list_is_named(shop: Stripe, database:
     run_through(database)
     (drift,) = drifts(database)
     assert "sub_gone is running in our books and not in Stripe's listing." in drift.detail
+
+
+def test_who_was_deleted_at_stripe_before_we_ever_looked_is_no_drift(
+    shop: Stripe, database: Database
+) -> None:
+    """Nobody knows any more whose that membership was: every night would find it anew."""
+    customer = shop.join("gone@example.org")
+    shop.call("DELETE", f"customers/{customer}")
+    look_through_events(database)
+    shop.settle_all()
+    assert run_through(database).differing == 0
+    with database.transaction() as session:
+        assert reconcile.still_differs(session, current_gateway(), customer) == []
 
 
 def test_a_refund_and_a_dispute_that_nobody_told_of_are_found(

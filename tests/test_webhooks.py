@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
-from fundraiser.app import create_app
+from fundraiser.app import FundraiserApp, create_app
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Interval, Member, Membership
+from fundraiser.outbox import Letter, LetterKind
+from fundraiser.payments.checkout import Choice, begin_checkout
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look
 from fundraiser.webhooks import inbox
@@ -24,6 +29,7 @@ from tests.conftest import WEBHOOK_SECRET
 from tests.factories import GRACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from flask.testing import FlaskClient
@@ -63,6 +69,20 @@ def deliver(
     )
 
 
+def at_once(stripe: Stripe, *what: Callable[[], object]) -> None:
+    """Let several hands do something at the same time."""
+    start = threading.Barrier(len(what))
+
+    def do(one: Callable[[], object]) -> None:
+        with stripe.app.app_context():
+            start.wait()
+            one()
+
+    with ThreadPoolExecutor(len(what)) as hands:
+        for done in [hands.submit(do, one) for one in what]:
+            done.result()
+
+
 def looks(database: Database) -> list[Look]:
     with database.transaction() as session:
         return list(session.scalars(select(Look).order_by(Look.id)))
@@ -80,6 +100,36 @@ def test_an_event_is_stored_once_and_its_customer_marked(
         assert deliver(client, event()).status_code == 204
     assert [found.id for found in events(database)] == ["evt_1"]
     assert [found.customer_id for found in looks(database)] == ["cus_1"]
+
+
+def deliver_together(app: FundraiserApp, names: Sequence[str]) -> list[int]:
+    """Webhooks that all come while the inbox is busy; returns the status that each was answered."""
+    box: inbox.Inbox = app.extensions["inbox"]
+    with ThreadPoolExecutor(len(names)) as hands:
+        with box.storing:
+            answers = [hands.submit(deliver, app.test_client(), event(id=name)) for name in names]
+            while len(box.waiting) < len(names):
+                time.sleep(0.001)
+        return [answer.result().status_code for answer in answers]
+
+
+def test_what_comes_together_is_stored_in_one_transaction(
+    app: FundraiserApp, database: Database
+) -> None:
+    names = [f"evt_{number}" for number in (3, 1, 2, 3, 1)]
+    assert deliver_together(app, names) == [204] * 5
+    assert sorted(found.id for found in events(database)) == ["evt_1", "evt_2", "evt_3"]
+    assert len(looks(database)) == 3
+    with database.transaction() as session:
+        assert len(session.execute(text("SELECT DISTINCT xmin::text FROM event")).all()) == 1
+
+
+def test_nothing_that_was_not_stored_is_acknowledged(settings: Settings) -> None:
+    """One of them stores for all: each of the others has to hear of its failure too."""
+    away = create_app(replace(settings, database_url="postgresql://postgres@127.0.0.1:9/none"))
+    assert deliver_together(away, ["evt_1", "evt_2", "evt_3"]) == [503] * 3
+    assert not away.extensions["inbox"].waiting
+    away.database.engine.dispose()
 
 
 def test_a_dispute_names_no_customer_so_its_charge_is_kept(
@@ -208,3 +258,165 @@ def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
         inbox.settle_again(session, "cus_1")
     (look,) = looks(database)
     assert (look.attempts, look.due_at is not None) == (0, True)
+
+
+# What our peers got wrong: docs/decisions/settlement.md says why it can't happen here
+
+
+def told_of(stripe: Stripe, customer: str) -> dict[str, dict[str, Any]]:
+    """Stripe's own events about a customer that we handle, by type: of each the newest."""
+    found = [
+        one
+        for one in stripe.call("GET", "events", limit=100)["data"]
+        if customer in {one["data"]["object"].get("customer"), one["data"]["object"].get("id")}
+    ]
+    return {one["type"]: one for one in reversed(found) if one["type"] in inbox.HANDLED}
+
+
+def members_and_memberships(database: Database) -> tuple[int, int, int]:
+    """The number, and how many rows of people and of memberships there are."""
+    with database.transaction() as session:
+        return (
+            read_balance(session).members,
+            len(session.scalars(select(Member.id)).all()),
+            len(session.scalars(select(Membership.id)).all()),
+        )
+
+
+def test_an_update_that_comes_before_its_creation_makes_one_membership(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """Laravel's cashier-stripe #1678 and #1761: each of the two events made a row."""
+    stripe.open_shop()
+    customer = stripe.join("olena@example.org")
+    (subscription,) = stripe.call("GET", "subscriptions", customer=customer)["data"]
+    stripe.call("POST", f"subscriptions/{subscription['id']}", cancel_at_period_end="true")
+    told = told_of(stripe, customer)
+    for kind in ("updated", "created", "updated"):
+        deliver(client, told[f"customer.subscription.{kind}"])
+        stripe.settle_all()
+        assert members_and_memberships(database) == (1, 1, 1)
+
+
+def test_a_payment_of_somebody_nobody_has_heard_of_makes_the_member(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """Ghost #19706: "No member found" for an invoice; rev-engine drops what comes too early."""
+    stripe.open_shop()
+    customer = stripe.join("olena@example.org")
+    deliver(client, told_of(stripe, customer)["invoice.paid"])
+    stripe.settle_all()
+    assert members_and_memberships(database) == (1, 1, 1)
+
+
+def test_a_webhook_that_comes_before_the_checkout_returns_counts_the_member(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """Polar's remark in its own source: "webhook coming before we updated the Checkout Session"."""
+    stripe.open_shop()
+    choice = Choice(
+        campaign="25000",
+        tier="member",
+        interval=Interval.MONTH,
+        currency="GBP",
+        amount=None,
+        cover_fee=False,
+        language="uk",
+        ref="newsletter",
+        return_url=None,
+    )
+    with database.transaction() as session:
+        page = begin_checkout(session, current_gateway(), choice, "nonce", "http://127.0.0.1:8000")
+        stripe.pay(page, "olena@example.org")
+        customer = stripe.customer_of(page)
+        deliver(client, told_of(stripe, customer)["checkout.session.completed"])
+        stripe.settle_all()
+        assert members_and_memberships(database) == (1, 1, 1)
+    client.get(f"/join/thanks?session_id={page.rsplit('/', 1)[1]}")
+    assert members_and_memberships(database) == (1, 1, 1)
+    with database.transaction() as session:
+        assert session.scalars(select(Membership.ref)).one() == "newsletter"
+
+
+def test_a_webhook_and_the_thanks_page_at_once_count_once_and_welcome_once(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """woocommerce-payments #3783 and #3287: whoever came second made a second order."""
+    stripe.open_shop()
+    page = stripe.checkout()
+    stripe.pay(page, "olena@example.org")
+    for told in told_of(stripe, stripe.customer_of(page)).values():
+        deliver(client, told)
+    at_once(
+        stripe,
+        lambda: client.get(f"/join/thanks?session_id={page.rsplit('/', 1)[1]}"),
+        stripe.settle_all,
+        stripe.settle_all,
+    )
+    assert looks(database) == []
+    assert members_and_memberships(database) == (1, 1, 1)
+    with database.transaction() as session:
+        assert session.scalars(select(Letter.kind)).all() == [LetterKind.WELCOME]
+
+
+def test_two_endpoints_at_one_address_tell_of_an_event_once(
+    settings: Settings,
+) -> None:
+    """woocommerce-gateway-stripe #3326: each event was handled once for each endpoint."""
+    app = create_app(replace(settings, stripe_webhook_secrets=("whsec_one", "whsec_two")))
+    client = app.test_client()
+    for secret in ("whsec_one", "whsec_two"):
+        assert deliver(client, event(), secret=secret).status_code == 204
+    assert len(events(app.database)) == 1
+    assert len(looks(app.database)) == 1
+    app.database.engine.dispose()
+
+
+def test_the_second_of_two_updates_in_one_second_is_not_dropped(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """stripe-sync-engine keeps what is newer by whole seconds: the second update is lost."""
+    stripe.open_shop()
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    (subscription,) = stripe.call("GET", "subscriptions", customer=customer)["data"]
+    told = []
+    for stops in ("true", "false"):
+        stripe.call("POST", f"subscriptions/{subscription['id']}", cancel_at_period_end=stops)
+        told.append(told_of(stripe, customer)["customer.subscription.updated"])
+    first, second = ({**one, "created": told[0]["created"]} for one in told)
+    for one in (second, first):
+        deliver(client, one)
+        stripe.settle_all()
+        with database.transaction() as session:
+            assert session.scalars(select(Membership.cancel_at)).one() is None
+
+
+def test_many_hands_at_one_new_customer_make_one_person(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """dj-stripe #409, #429 and #1239: whoever came second broke on a row that was there already."""
+    stripe.open_shop()
+    customer = stripe.join("olena@example.org")
+    for number, told in enumerate(told_of(stripe, customer).values()):
+        deliver(client, told | {"id": f"evt_of_many_{number}"})
+    hands = [stripe.settle_all] * 3
+    at_once(stripe, *hands, lambda: stripe.settle(customer))
+    assert looks(database) == []
+    assert members_and_memberships(database) == (1, 1, 1)
+
+
+def test_two_events_of_one_person_do_not_wait_for_each_other_for_ever(
+    stripe: Stripe, client: FlaskClient, database: Database
+) -> None:
+    """dj-stripe #1267, a deadlock: here two customers take each other's address, at once."""
+    stripe.open_shop()
+    people = [stripe.join("ann@example.org"), stripe.join("bob@example.org")]
+    for customer in people:
+        stripe.settle(customer)
+    for addresses in (("bob", "ann"), ("ann", "bob"), ("ann", "ann"), ("bob", "ann")):
+        for customer, name in zip(people, addresses, strict=True):
+            stripe.call("POST", f"customers/{customer}", email=f"{name}@example.org")
+            deliver(client, told_of(stripe, customer)["customer.updated"])
+        at_once(stripe, *[lambda: inbox.settle_next(database, current_gateway(), GRACE)] * 2)
+        assert [look.error for look in looks(database)] == []

@@ -125,7 +125,6 @@ def _catch_up_some() -> bool:
             session,
             current_gateway(),
             every=timedelta(seconds=settings.catch_up_seconds),
-            livemode=settings.livemode,
         )
 
 

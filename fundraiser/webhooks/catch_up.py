@@ -26,7 +26,7 @@ _STRIPE_KEEPS = timedelta(days=30)
 _SETTLES_AFTER = timedelta(seconds=10)
 
 
-def catch_up(session: Session, gateway: Gateway, *, every: timedelta, livemode: bool) -> bool:
+def catch_up(session: Session, gateway: Gateway, *, every: timedelta) -> bool:
     """Receive a page of Stripe's events as if by webhook; True if the look is to go on.
 
     A look begins at the newest event once ``every`` has passed since the last, and goes back to
@@ -49,15 +49,17 @@ def catch_up(session: Session, gateway: Gateway, *, every: timedelta, livemode: 
         mark.looked_at, mark.newest_id = at, None
     ids = [knock.id for knock in page.facts]
     known = set(session.scalars(select(Event.id).where(Event.id.in_(ids))))
-    for knock in page.facts:
-        is_old = knock.created_at <= at - _SETTLES_AFTER
-        if is_old and mark.newest_id is None:
-            mark.newest_id = knock.id
-        if knock.id not in known and knock.type in inbox.HANDLED:
-            inbox.receive(session, knock, livemode=livemode)
-            if is_old:
-                mark.found += 1
-                log.warning("event_found_late", id=knock.id, type=knock.type)
+    unknown = [
+        knock for knock in page.facts if knock.id not in known and knock.type in inbox.HANDLED
+    ]
+    inbox.receive(session, unknown)
+    old = {knock.id for knock in page.facts if knock.created_at <= at - _SETTLES_AFTER}
+    if mark.newest_id is None:
+        mark.newest_id = next((name for name in ids if name in old), None)
+    for knock in unknown:
+        if knock.id in old:
+            mark.found += 1
+            log.warning("event_found_late", id=knock.id, type=knock.type)
     if mark.event_id in ids or page.next is None:
         mark.event_id = mark.newest_id or mark.event_id
         mark.cursor = None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections import deque
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
+from flask import current_app
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -18,6 +22,9 @@ from fundraiser.payments.models import Look, Payment
 from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
@@ -49,35 +56,101 @@ class OtherModeError(BadRequestError):
     """The event belongs to the other of Stripe's two worlds: test or live."""
 
 
-def receive(session: Session, knock: Knock, *, livemode: bool) -> bool:
-    """Store an event by its id and mark its customer as one to look at; False if it is known.
+class Inbox:
+    """Stores what Stripe's webhooks bring, several in one transaction.
 
-    Raises:
-        OtherModeError: a test event reached the live service, or the other way round.
+    Whoever comes while others are being stored goes with the next ones: on a busy day a commit is
+    shared by many, and on a quiet one nobody waits.
     """
-    if knock.livemode != livemode:
-        raise OtherModeError("This event is of the other mode: check which endpoint it is sent to.")
-    speaks_of_somebody = bool(knock.customer_id or knock.charge_id)
+
+    def __init__(self, database: Database, *, livemode: bool) -> None:
+        self._database = database
+        self._livemode = livemode
+        self.waiting: deque[_Delivery] = deque()
+        self.storing = threading.Lock()
+
+    def take(self, knock: Knock) -> None:
+        """Return once the event is stored, by whichever thread.
+
+        Raises:
+            OtherModeError: a test event reached the live service, or the other way round.
+        """
+        if knock.livemode != self._livemode:
+            raise OtherModeError(
+                "This event is of the other mode: check which endpoint it is sent to."
+            )
+        mine = _Delivery(knock)
+        self.waiting.append(mine)
+        with self.storing:
+            if not mine.is_done:
+                self._store()
+        if mine.error:
+            raise mine.error
+
+    def _store(self) -> None:
+        together = [self.waiting.popleft() for _ in range(len(self.waiting))]
+        error: BaseException | None = None
+        try:
+            with self._database.transaction() as session:
+                receive(session, [delivery.knock for delivery in together])
+        except BaseException as failure:  # noqa: BLE001 - each of them raises it
+            error = failure
+        for delivery in together:
+            delivery.is_done, delivery.error = True, error
+
+
+@dataclass(eq=False, slots=True)
+class _Delivery:
+    knock: Knock
+    is_done: bool = False
+    error: BaseException | None = None
+
+
+def current_inbox() -> Inbox:
+    """The inbox of the app that handles this request."""
+    return cast("Inbox", current_app.extensions["inbox"])
+
+
+def receive(session: Session, knocks: Sequence[Knock]) -> None:
+    """Store events by their ids and mark their customers as those to look at; known ones stay."""
+    if not knocks:
+        return
     at = now()
-    is_new = session.scalar(
-        insert(Event)
-        .values(
-            id=knock.id,
-            type=knock.type,
-            customer_id=knock.customer_id,
-            created_at=knock.created_at,
-            received_at=at,
-            settled_at=None if speaks_of_somebody else at,
-        )
-        .on_conflict_do_nothing(index_elements=[Event.id])
-        .returning(Event.id)
-    )
-    if is_new and speaks_of_somebody:
-        session.add(
-            Look.now(customer_id=knock.customer_id, charge_id=knock.charge_id, event_id=knock.id)
-        )
+    by_id = {knock.id: knock for knock in knocks}
+    new = session.scalars(
+        insert(Event).on_conflict_do_nothing(index_elements=[Event.id]).returning(Event.id),
+        # In one order, or two processes that are sent the same events wait for each other.
+        [_row(by_id[name], at) for name in sorted(by_id)],
+    ).all()
+    looks = [
+        {
+            "customer_id": knock.customer_id,
+            "charge_id": knock.charge_id,
+            "event_id": name,
+            "due_at": at,
+            "created_at": at,
+        }
+        for name in new
+        if _speaks_of_somebody(knock := by_id[name])
+    ]
+    if looks:
+        session.execute(insert(Look), looks)
         hint(session, Job.SETTLE)
-    return bool(is_new)
+
+
+def _row(knock: Knock, at: datetime) -> dict[str, Any]:
+    return {
+        "id": knock.id,
+        "type": knock.type,
+        "customer_id": knock.customer_id,
+        "created_at": knock.created_at,
+        "received_at": at,
+        "settled_at": None if _speaks_of_somebody(knock) else at,
+    }
+
+
+def _speaks_of_somebody(knock: Knock) -> bool:
+    return bool(knock.customer_id or knock.charge_id)
 
 
 def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:

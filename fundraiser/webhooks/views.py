@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
-from fundraiser import db
-from fundraiser.config import current_settings
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.security import cookieless
-from fundraiser.webhooks import inbox
+from fundraiser.webhooks.inbox import current_inbox
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -20,5 +18,5 @@ def stripe() -> tuple[str, int]:
     knock = current_gateway().read_webhook(
         request.get_data(cache=False), request.headers.get("Stripe-Signature", "")
     )
-    inbox.receive(db.session(), knock, livemode=current_settings().livemode)
+    current_inbox().take(knock)
     return "", 204
