@@ -219,3 +219,9 @@ def choose_letters(session: Session, member_id: int, topic: Topic, *, wanted: bo
             index_elements=[LetterChoice.member_id, LetterChoice.topic], set_=row
         )
     )
+
+
+def owe_again(session: Session, letter: Letter) -> None:
+    """Send a letter once more: as it is to be said then, to the address of then."""
+    letter.state, letter.due_at, letter.attempts, letter.error = LetterState.QUEUED, now(), 0, None
+    hint(session, Job.DELIVER)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from bs4 import BeautifulSoup
+
+from fundraiser.db import now
+from fundraiser.members.ledger import append
+from fundraiser.members.models import Cause
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
+from tests.factories import make_member, make_membership
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
     from werkzeug.test import TestResponse
 
     from fundraiser.db import Database
+    from fundraiser.members.models import Member
 
 PASSWORD = "correct horse battery"
 PAGE = {"Accept": "text/html"}
@@ -36,3 +44,31 @@ def csrf_token(client: FlaskClient, path: str = "/staff/sign-in") -> str:
 def sign_in(client: FlaskClient, email: str, password: str = PASSWORD, **form: str) -> TestResponse:
     form |= {"email": email, "password": password, "csrf_token": csrf_token(client)}
     return client.post("/staff/sign-in", data=form, headers=PAGE)
+
+
+def read(client: FlaskClient, path: str, *, status: int = 200, **options: Any) -> BeautifulSoup:
+    """A page as it is answered with this status."""
+    answer = client.get(path, headers=PAGE, **options)
+    assert answer.status_code == status, answer.text
+    return BeautifulSoup(answer.text, "html.parser")
+
+
+def words(page: BeautifulSoup, selector: str = "main") -> str:
+    """What a part of a page says."""
+    found = page.select_one(selector)
+    assert found
+    return " ".join(found.get_text(" ").split())
+
+
+def count(session: Session, member: Member, reason: str = "paid", **values: Any) -> None:
+    """Turn the person in the ledger."""
+    fields = {"cause": Cause.STRIPE, "cause_ref": None, "happened_at": now()} | values
+    append(session, member, reason=reason, **fields)
+
+
+def join(session: Session, **values: Any) -> Member:
+    """Somebody who pays and counts."""
+    member = make_member(session, **values)
+    session.add(make_membership(member))
+    count(session, member)
+    return member

@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from bs4 import BeautifulSoup
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
 from fundraiser import jobs
 from fundraiser.campaigns.models import Counts, Goal
 from fundraiser.dashboard import figures, people
 from fundraiser.dashboard.chart import line_chart, nice_scale
-from fundraiser.dashboard.people import Filter, list_members
 from fundraiser.db import now
-from fundraiser.members.ledger import append
-from fundraiser.members.models import Cause, Member, Status
+from fundraiser.members.models import Member, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment, PaymentStatus
 from fundraiser.webhooks.models import Event
 from tests.factories import make_campaign, make_member, make_membership
-from tests.staff import PAGE, csrf_token, hire, sign_in
+from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -41,31 +38,6 @@ def staff(client: FlaskClient, database: Database) -> FlaskClient:
     """A browser in which somebody of the staff is signed in."""
     sign_in(client, hire(database))
     return client
-
-
-def read(client: FlaskClient, path: str) -> BeautifulSoup:
-    answer = client.get(path, headers=PAGE)
-    assert answer.status_code == 200, answer.text
-    return BeautifulSoup(answer.text, "html.parser")
-
-
-def words(page: BeautifulSoup, selector: str = "main") -> str:
-    found = page.select_one(selector)
-    assert found
-    return " ".join(found.get_text(" ").split())
-
-
-def count(session: Session, member: Member, reason: str = "paid", **values: Any) -> None:
-    """Turn the person in the ledger."""
-    fields = {"cause": Cause.STRIPE, "cause_ref": None, "happened_at": now()} | values
-    append(session, member, reason=reason, **fields)
-
-
-def join(session: Session, **values: Any) -> Member:
-    member = make_member(session, **values)
-    session.add(make_membership(member))
-    count(session, member)
-    return member
 
 
 def contribute(session: Session, member: Member, charge: str, **values: Any) -> None:
@@ -220,166 +192,6 @@ def test_letters_that_failed_old_events_and_silent_workers_need_somebody(
     assert "The workers have been silent for 3 minutes." in shown
     assert "An event from Stripe has waited for 7 minutes." in shown
     assert "Taras Melnyk Welcome Perhaps sent" in shown
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "melnyk",
-        "TARAS",
-        "tar mel",
-        "taras.melnyk@example.org",
-        "Melnyk@Example",
-        "cus_1",
-        "sub_7",
-        "ch_3",
-        "1",
-        "no. 1",
-        "№ 1",
-        "  melnyk  ",
-    ],
-)
-def test_a_person_is_found_by_whatever_staff_know(session: Session, query: str) -> None:
-    taras = make_member(session, name="Taras Melnyk", email="Taras.Melnyk@example.org")
-    make_member(session, name="Hanna Shevchuk", email="hanna@example.org")
-    session.add(make_membership(taras, reference="sub_7"))
-    session.add(
-        Customer(id="cus_1", member_id=taras.id, email="a@b", settled_at=now(), deleted=False)
-    )
-    contribute(session, taras, "ch_3")
-    count(session, taras)
-    page = list_members(session, query, Filter.ALL, None)
-    assert [row.member.id for row in page.rows] == [taras.id]
-
-
-def test_names_in_any_script_are_found_in_any_case(session: Session) -> None:
-    mariana = make_member(session, name="Лук’яна Ковальчук", email="m@example.ua")
-    siobhan = make_member(session, name="Siobhán O'Connor-Lee", email="s@example.ie")
-    found = {
-        query: [row.member.id for row in list_members(session, query, Filter.ALL, None).rows]
-        for query in ("ЛУК’ЯНА", "яна", "ковал", "o'connor", "lee", "siobhán")
-    }
-    assert found == {
-        "ЛУК’ЯНА": [mariana.id],
-        "яна": [mariana.id],
-        "ковал": [mariana.id],
-        "o'connor": [siobhan.id],
-        "lee": [siobhan.id],
-        "siobhán": [siobhan.id],
-    }
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["'", "\\", "'':*", "& | !", "%", "_", "a' | 'b", "(", "<->", "9" * 30, "@", "🙂"],
-)
-def test_odd_searches_find_nobody_and_harm_nothing(
-    staff: FlaskClient, database: Database, query: str
-) -> None:
-    with database.transaction() as session:
-        make_member(session, name="Taras Melnyk")
-    answer = staff.get("/staff/members", query_string={"q": query}, headers=PAGE)
-    assert answer.status_code == 200
-    assert "Nobody fits." in answer.text
-
-
-def test_the_list_is_cut_by_whether_people_count(session: Session) -> None:
-    counting, left, never = join(session), join(session), make_member(session)
-    count(session, left, "ended")
-    session.flush()
-
-    def listed(which: Filter) -> list[int]:
-        return [row.member.id for row in list_members(session, "", which, None).rows]
-
-    assert listed(Filter.ALL) == [never.id, left.id, counting.id]
-    assert listed(Filter.COUNTING) == [counting.id]
-    assert listed(Filter.NOT_COUNTING) == [never.id, left.id]
-
-
-def test_pages_show_everybody_once_and_the_last_ends(session: Session) -> None:
-    made = [make_member(session, name=f"Reader {number}").id for number in range(7)]
-    seen: list[int] = []
-    before: int | None = None
-    for _ in range(4):
-        page = list_members(session, "reader", Filter.ALL, before, most=2)
-        seen += [row.member.id for row in page.rows]
-        before = page.older
-    assert seen == made[::-1]
-    assert before is None
-
-
-def test_a_rare_word_is_found_far_behind_the_newest(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people, "_AT_FIRST", 2)
-    rare = [make_member(session, name="Zora Quill").id for _ in range(2)]
-    for _ in range(3):
-        make_member(session, name="Taras Melnyk")
-    page = list_members(session, "quill", Filter.NOT_COUNTING, None, most=1)
-    assert ([row.member.id for row in page.rows], page.older) == ([rare[1]], rare[1])
-    page = list_members(session, "quill", Filter.NOT_COUNTING, page.older, most=1)
-    assert ([row.member.id for row in page.rows], page.older) == ([rare[0]], None)
-
-
-def test_the_list_page_shows_search_filter_and_the_way_on(
-    staff: FlaskClient, database: Database
-) -> None:
-    with database.transaction() as session:
-        for _ in range(people.PAGE + 1):
-            join(session)
-    page = read(staff, "/staff/members?state=counting&q=reader")
-    assert "More than 50 people fit" in words(page)
-    older = page.select_one("nav.more a[rel=next]")
-    assert older
-    following = read(staff, str(older["href"]))
-    assert len(following.select("tbody tr")) == 1
-    assert "Back to the newest" in words(following)
-
-
-@pytest.mark.parametrize("path", ["before=x", "before=-1", "before=" + "9" * 40, "state="])
-def test_a_page_that_makes_no_sense_is_the_newest(
-    staff: FlaskClient, database: Database, path: str
-) -> None:
-    with database.transaction() as session:
-        make_member(session, name="Taras Melnyk")
-    assert "Taras Melnyk" in words(read(staff, f"/staff/members?{path}"))
-
-
-def test_a_list_that_is_not_there_is_said_so(staff: FlaskClient) -> None:
-    answer = staff.get("/staff/members?state=rich", headers=PAGE)
-    assert answer.status_code == 400
-    assert "There is no such list." in answer.text
-
-
-@pytest.mark.parametrize(
-    ("query", "which", "index"),
-    [
-        ("melnyk", Filter.ALL, "ix_member_words"),
-        ("", Filter.COUNTING, "ix_member_counting"),
-        ("", Filter.NOT_COUNTING, "ix_member_not_counting"),
-        ("17", Filter.ALL, "uq_member_number"),
-        ("cus_1", Filter.ALL, "pk_customer"),
-        ("ch_1", Filter.ALL, "uq_payment_charge_id"),
-    ],
-)
-def test_each_search_can_use_an_index(
-    session: Session, monkeypatch: pytest.MonkeyPatch, query: str, which: Filter, index: str
-) -> None:
-    session.execute(text("SET enable_seqscan = off"))
-    if index.startswith("ix_member_") and index != "ix_member_words":
-        session.execute(text("DROP INDEX ix_member_words"))
-        session.execute(text("ALTER TABLE member DROP CONSTRAINT pk_member CASCADE"))
-    plans: list[str] = []
-    scalars = session.scalars
-
-    def explained(statement: Any, *args: Any) -> Any:
-        compiled = statement.compile(session.bind, compile_kwargs={"literal_binds": True})
-        plans.append("\n".join(scalars(text(f"EXPLAIN {compiled}".replace(":", "\\:")))))
-        return scalars(statement, *args)
-
-    monkeypatch.setattr(session, "scalars", explained)
-    list_members(session, query, which, None)
-    assert index in "\n".join(plans)
 
 
 def test_a_persons_page_tells_all_and_why_they_left(staff: FlaskClient, database: Database) -> None:

@@ -33,8 +33,8 @@ from fundraiser.members.rule import membership_counts
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import Look
 from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers
-from tests.staff import PAGE, csrf_token, hire, sign_in
-from tests.test_dashboard import contribute, count, join, read, words
+from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
+from tests.test_dashboard import contribute
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import figures, people, words
+from fundraiser.dashboard.member_list import show_list
 from fundraiser.dashboard.overview import read_overview
-from fundraiser.errors import BadRequestError, NotFoundError
-from fundraiser.members.ledger import read_balance
+from fundraiser.errors import NotFoundError
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
@@ -41,29 +41,8 @@ def overview() -> ResponseReturnValue:
 
 @blueprint.get("/staff/members")
 def members() -> ResponseReturnValue:
-    """Who they are: a list to search."""
-    query = "".join(letter for letter in request.args.get("q", "") if letter.isprintable())
-    try:
-        which = people.Filter(request.args.get("state") or people.Filter.ALL)
-    except ValueError as error:
-        raise BadRequestError(
-            _("There is no such list. Choose everybody, who counts, or who does not.")
-        ) from error
-    before = _key("before")
-    page = people.list_members(db.session(), query, which, before)
-    return _page(
-        "dashboard/members.html",
-        query=query,
-        which=which,
-        before=before,
-        page=page,
-        filters=[
-            (people.Filter.ALL, _("Everybody")),
-            (people.Filter.COUNTING, _("Counting")),
-            (people.Filter.NOT_COUNTING, _("Not counting")),
-        ],
-        balance=read_balance(db.session()),
-    )
+    """Who they are: a list to search, filter and sort."""
+    return show_list(request.args)
 
 
 @blueprint.get("/staff/members/<int:member_id>")

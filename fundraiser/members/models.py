@@ -74,8 +74,11 @@ class Member(Base):
         Index("uq_member_email", text("lower(email)"), unique=True),
         Index("ix_member_recount_at", "recount_at", postgresql_where="recount_at IS NOT NULL"),
         Index("ix_member_counting", "id", postgresql_where="counting"),
-        Index("ix_member_not_counting", "id", postgresql_where="NOT counting"),
+        Index("ix_member_never", "id", postgresql_where="number IS NULL"),
         Index("ix_member_words", text(MEMBER_WORDS), postgresql_using="gin"),
+        Index("ix_member_joined", text("coalesce(first_counted_at, created_at)"), "id"),
+        Index("ix_member_by_name", text("lower(coalesce(name, email, ''))"), "id"),
+        Index("ix_member_country", "country"),
     )
 
     id: Mapped[Identifier]
@@ -117,6 +120,20 @@ class Membership(Base):
             for name in ("grace_from", "card_expires_at", "canceled_at", "ended_at")
         ),
         Index("ix_membership_renewal", "period_end", postgresql_where="interval = 'year'"),
+        Index("ix_membership_tier", "tier"),
+        Index("ix_membership_currency", "currency"),
+        Index("ix_membership_campaign", "campaign"),
+        Index("ix_membership_ref", "ref"),
+        Index("ix_membership_overdue", "member_id", postgresql_where="status = 'past_due'"),
+        Index(
+            "ix_membership_complimentary", "member_id", postgresql_where="source = 'complimentary'"
+        ),
+        Index(
+            "ix_membership_leaving",
+            "cancel_at",
+            "member_id",
+            postgresql_where="cancel_at IS NOT NULL AND ended_at IS NULL",
+        ),
     )
 
     id: Mapped[Identifier]
@@ -174,6 +191,20 @@ class Consent(Base):
     given: Mapped[bool]
     text: Mapped[str]
     at: Mapped[datetime]
+
+
+class Note(Base):
+    """What staff wrote down about a person; ``act`` names the row of the trail that it explains.
+
+    Personal values stand here and not in the trail, because here they can be erased.
+    """
+
+    __tablename__ = "member_note"
+
+    id: Mapped[Identifier]
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    act: Mapped[int] = mapped_column(BigInteger, ForeignKey("audit_entry.id"))
+    text: Mapped[str]
 
 
 class Cause(StrEnum):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
 from fundraiser.newsroom.models import AuditEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.orm import Session
 
     from fundraiser.newsroom.models import Staff
@@ -25,6 +29,13 @@ class Act(StrEnum):
     SETTLED_ALL_AGAIN = "settled_all_again"
     CHANGED_LOOK = "changed_look"
     ENTERED_RATE = "entered_rate"
+    EXPORTED_MEMBERS = "exported_members"
+    GAVE_MEMBERSHIP = "gave_membership"
+    ENDED_MEMBERSHIP = "ended_membership"
+    REFUNDED = "refunded"
+    CHANGED_EMAIL = "changed_email"
+    SENT_LETTER_AGAIN = "sent_letter_again"
+    WROTE_NOTE = "wrote_note"
 
 
 def record(session: Session, act: Act, subject: str, *, staff: Staff | None) -> None:
@@ -34,4 +45,35 @@ def record(session: Session, act: Act, subject: str, *, staff: Staff | None) -> 
     """
     session.add(
         AuditEntry(at=now(), staff_id=staff.id if staff else None, act=act.value, subject=subject)
+    )
+
+
+def record_once(
+    session: Session,
+    act: Act,
+    subject: str,
+    *,
+    staff: Staff,
+    key: str,
+    fields: Iterable[str] = (),
+    details: dict[str, Any] | None = None,
+) -> int | None:
+    """Note an act before it is done; None if the same form was sent before and has done it.
+
+    Who sends the same form at the same time waits here until the first has come to its end. An act
+    that fails leaves no row: the transaction is undone.
+    """
+    return session.scalar(
+        insert(AuditEntry)
+        .values(
+            at=now(),
+            staff_id=staff.id,
+            act=act.value,
+            subject=subject,
+            key=key,
+            fields=list(fields),
+            details=details or {},
+        )
+        .on_conflict_do_nothing(index_elements=[AuditEntry.key])
+        .returning(AuditEntry.id)
     )

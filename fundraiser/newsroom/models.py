@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -41,12 +42,20 @@ class Staff(Base):
 
 
 class AuditEntry(Base):
-    """One act of staff: who, what, on what, when."""
+    """One act of staff: who, what, on what, when.
+
+    ``fields`` are the names of what was changed, ``details`` amounts and identifiers: never
+    personal data. ``key`` is made of the form that was sent: the same form sent twice is one act.
+    """
 
     __tablename__ = "audit_entry"
+    __table_args__ = (Index("ix_audit_entry_subject", "subject"),)
 
     id: Mapped[Identifier]
     at: Mapped[datetime]
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
     act: Mapped[str]
     subject: Mapped[str]
+    fields: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    key: Mapped[str | None] = mapped_column(unique=True)

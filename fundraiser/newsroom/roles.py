@@ -20,13 +20,16 @@ class Permission(StrEnum):
     READ_LETTERS = "read_letters"
     CHANGE_CAMPAIGN = "change_campaign"
     ENTER_RATES = "enter_rates"
+    CHANGE_MEMBER = "change_member"
+    REFUND = "refund"
+    EXPORT = "export"
 
 
 ALLOWED = {
     Role.ADMIN: frozenset(Permission),
     Role.MANAGER: frozenset(Permission),
-    Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_LETTERS}),
-    Role.FINANCE: frozenset[Permission](),
+    Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_LETTERS, Permission.CHANGE_MEMBER}),
+    Role.FINANCE: frozenset({Permission.EXPORT}),
 }
 
 

@@ -6,7 +6,7 @@ for (const form of document.querySelectorAll('form[data-live]')) {
   let asked
 
   const search = async () => {
-    const query = new URLSearchParams(new FormData(form))
+    const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value))
     const address = `${form.action}?${query}`
     asked?.abort()
     asked = new AbortController()

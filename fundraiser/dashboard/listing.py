@@ -1,0 +1,469 @@
+"""The list of members: filtered, sorted and paged, as fast for a million people as for a thousand.
+
+A page begins where the one before it ended: it names the last person of that one, and is found
+through the index of its order. Nobody is counted: a count of a million would be the slowest part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    ColumnExpressionArgument,
+    Select,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from fundraiser.db import now
+from fundraiser.members.models import (
+    MEMBER_WORDS,
+    Interval,
+    Member,
+    Membership,
+    Source,
+    Status,
+)
+from fundraiser.payments.models import Customer, Payment
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy import FromClause
+    from sqlalchemy.orm import Session
+
+PAGE = 50
+_AT_FIRST = 3000
+_LONGEST = 200  # characters of what is typed
+_MOST_OPTIONS = 250
+_YEARS = range(1900, 2200)
+_NUMBER = re.compile(r"(?:№|#|no\.?)?\s*(\d[\d\s.,]{0,18})", re.IGNORECASE)
+_LARGEST_ID = 2**63 - 1
+
+
+class State(StrEnum):
+    """How people stand."""
+
+    COUNTING = "counting"
+    NOT_COUNTING = "not-counting"
+    OVERDUE = "overdue"
+    LEFT = "left"
+    NEVER = "never"
+    COMPLIMENTARY = "complimentary"
+
+
+class Leaving(StrEnum):
+    """Whose membership ends soon, unless somebody changes that."""
+
+    WEEK = "week"
+    MONTH = "month"
+    ANY = "any"
+
+
+_LEAVING_WITHIN = {Leaving.WEEK: timedelta(days=7), Leaving.MONTH: timedelta(days=30)}
+
+
+class Sort(StrEnum):
+    """The order of the list; the last is of those who leave alone."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Whom to list, as typed; an empty text is no filter. They stand in the address.
+
+    All but the words, the state and the country speak of the membership that began last.
+    """
+
+    q: str = ""
+    state: str = ""
+    tier: str = ""
+    interval: str = ""
+    currency: str = ""
+    country: str = ""
+    campaign: str = ""
+    ref: str = ""
+    joined_from: str = ""
+    joined_to: str = ""
+    leaving: str = ""
+    sort: str = ""
+
+    def query(self) -> dict[str, str]:
+        """What of it belongs into an address."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def narrowing(self) -> bool:
+        """Whether anything but words is asked for."""
+        return bool(self.query().keys() - {"q", "sort"})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What there is to choose from."""
+
+    tiers: Sequence[str]
+    currencies: Sequence[str]
+    countries: Sequence[str]
+    campaigns: Sequence[str]
+    refs: Sequence[str]
+
+
+class Listed(NamedTuple):
+    """A person in the list, with the membership that began last."""
+
+    member: Member
+    membership: Membership | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``after`` names where the next page begins, if there is one.
+
+    ``lost``: there is no such page, so that this is the first.
+    """
+
+    rows: list[Listed]
+    after: int | None
+    lost: bool = False
+
+
+def read_options(session: Session) -> Options:
+    """The values that occur: each is looked up in an index, none is counted."""
+    return Options(
+        tiers=_values(session, Membership.tier),
+        currencies=_values(session, Membership.currency),
+        countries=_values(session, Member.country),
+        campaigns=_values(session, Membership.campaign),
+        refs=_values(session, Membership.ref),
+    )
+
+
+def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, dict[str, str]]:
+    """The filters as typed, and a sentence for each that makes no sense."""
+    cleaned = {
+        name: "".join(letter for letter in typed.get(name, "") if letter.isprintable()).strip()
+        for name in Filters.__dataclass_fields__
+    }
+    filters = Filters(**cleaned)
+    known: dict[str, Sequence[str]] = {
+        "state": list(State),
+        "tier": options.tiers,
+        "interval": list(Interval),
+        "currency": options.currencies,
+        "country": options.countries,
+        "campaign": options.campaigns,
+        "leaving": list(Leaving),
+        "sort": list(Sort),
+    }
+    errors = {
+        name: _("There is no “%(value)s” to choose here. Choose one from the list.", value=value)
+        for name, choices in known.items()
+        if (value := cleaned[name]) and value not in choices
+    }
+    for name in ("q", "ref"):
+        if len(cleaned[name]) > _LONGEST:
+            errors[name] = _("Enter %(count)s characters or less.", count=_LONGEST)
+    for name in ("joined_from", "joined_to"):
+        if cleaned[name] and _day(cleaned[name]) is None:
+            errors[name] = _("Enter the day as year, month and day, like 2026-03-03.")
+    first, last = (_day(cleaned[name]) for name in ("joined_from", "joined_to"))
+    if first and last and last < first:
+        errors["joined_to"] = _("The last day is before the first. Change one of them.")
+    return filters, errors
+
+
+def list_members(
+    session: Session,
+    filters: Filters,
+    zone: ZoneInfo,
+    after: str = "",
+    *,
+    most: int = PAGE,
+) -> Page:
+    """A page of people; ``after`` names the last person of the page before."""
+    wanted = _Wanted(filters, zone)
+    last = _last_shown(session, wanted, after) if after else None
+    lost = bool(after) and last is None
+    found = wanted.find(session, last, most + 1)
+    members = found[:most]
+    memberships = newest_memberships(session, [member.id for member in members])
+    return Page(
+        rows=[Listed(member, memberships.get(member.id)) for member in members],
+        after=members[-1].id if len(found) > most else None,
+        lost=lost,
+    )
+
+
+def all_members(
+    filters: Filters, zone: ZoneInfo
+) -> tuple[Select[*tuple[Any, ...]], type[Membership]]:
+    """Everybody who fits, in the list's order; and by what name a query calls the membership."""
+    newest = aliased(Membership, _newest_of(Member.id))
+    wanted = _Wanted(filters, zone)
+    statement = (
+        select()
+        .select_from(Member)
+        .outerjoin(newest, literal_column("true"))
+        .where(*wanted.people(Member), *wanted.memberships(newest))
+        .order_by(*wanted.order(Member, newest))
+    )
+    return statement, newest
+
+
+def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Membership]:
+    """Each of these people's membership that began last."""
+    rows = session.scalars(
+        select(Membership)
+        .where(Membership.member_id.in_(ids))
+        .order_by(Membership.member_id, Membership.started_at, Membership.id)
+    )
+    return {membership.member_id: membership for membership in rows}
+
+
+class _Wanted:
+    """Filters that make sense, as conditions and an order."""
+
+    def __init__(self, filters: Filters, zone: ZoneInfo) -> None:
+        self.filters = filters
+        self.sort = Sort(filters.sort or Sort.NEWEST)
+        first, last = _day(filters.joined_from), _day(filters.joined_to)
+        self.begin = _start(first, zone) if first else None
+        self.end = _start(last + timedelta(days=1), zone) if last else None
+
+    def people(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
+        """What is asked of the person."""
+        filters = self.filters
+        conditions: list[ColumnExpressionArgument[bool]] = []
+        if filters.q:
+            named = _named(filters.q, who)
+            conditions.append(_has_words(filters.q) if named is None else named)
+        match filters.state:
+            case State.COUNTING:
+                conditions.append(who.counting)
+            case State.NOT_COUNTING:
+                conditions.append(~who.counting)
+            case State.LEFT:
+                conditions += [~who.counting, who.number.is_not(None)]
+            case State.NEVER:
+                conditions.append(who.number.is_(None))
+        if filters.country:
+            conditions.append(who.country == filters.country)
+        return conditions + self.joined(who)
+
+    def joined(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
+        """When the person first counted, or was first known of."""
+        joined = _joined(who)
+        conditions: list[ColumnExpressionArgument[bool]] = []
+        if self.begin:
+            conditions.append(joined >= self.begin)
+        if self.end:
+            conditions.append(joined < self.end)
+        return conditions
+
+    def memberships(self, newest: type[Membership]) -> list[ColumnExpressionArgument[bool]]:
+        """What is asked of the membership that began last."""
+        filters = self.filters
+        conditions: list[ColumnExpressionArgument[bool]] = [
+            getattr(newest, name) == value
+            for name in ("tier", "interval", "currency", "campaign", "ref")
+            if (value := getattr(filters, name))
+        ]
+        if filters.state == State.OVERDUE:
+            conditions.append(newest.status == Status.PAST_DUE)
+        if filters.state == State.COMPLIMENTARY:
+            conditions.append(newest.source == Source.COMPLIMENTARY)
+        if filters.leaving or self.sort is Sort.LEAVING:
+            conditions += [newest.cancel_at > now(), newest.ended_at.is_(None)]
+            if filters.leaving in _LEAVING_WITHIN:
+                conditions.append(
+                    newest.cancel_at <= now() + _LEAVING_WITHIN[Leaving(filters.leaving)]
+                )
+        return conditions
+
+    def keys(self, who: type[Member], newest: type[Membership]) -> tuple[Any, Any]:
+        """By what the list is sorted; the last key is a person's own."""
+        match self.sort:
+            case Sort.NAME:
+                return func.lower(func.coalesce(who.name, who.email, "")), who.id
+            case Sort.LEAVING:
+                return newest.cancel_at, newest.member_id
+        return _joined(who), who.id
+
+    def order(self, who: type[Member], newest: type[Membership]) -> list[ColumnElement[Any]]:
+        keys = self.keys(who, newest)
+        return [key.desc() for key in keys] if self.sort is Sort.NEWEST else list(keys)
+
+    def after(
+        self, who: type[Member], newest: type[Membership], last: Sequence[Any] | None
+    ) -> list[ColumnExpressionArgument[bool]]:
+        """Whoever comes behind the last person of the page before."""
+        if last is None:
+            return []
+        keys, ends = tuple_(*self.keys(who, newest)), tuple_(*last)
+        return [keys < ends if self.sort is Sort.NEWEST else keys > ends]
+
+    def find(self, session: Session, last: Sequence[Any] | None, most: int) -> Sequence[Member]:
+        """So many of those who fit.
+
+        What many people have in common is met soon in the list's own order; for what few have,
+        there are indexes. The planner can't tell which it is: of a word it guesses that one person
+        in 200 has it, and of two filters that they know nothing of each other.
+        """
+        if self.sort is Sort.LEAVING:
+            return session.scalars(self._by_their_end(last, most)).all()
+        is_rare = self.filters.q and _named(self.filters.q, Member) is not None
+        if not is_rare:
+            found = session.scalars(self._among_the_first(last, most)).all()
+            if len(found) == most or not self.filters.query().keys() - {"sort"}:
+                return found
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        found = session.scalars(self._by_their_marks(last, most)).all()
+        session.execute(text("SET LOCAL enable_seqscan = on"))
+        return found
+
+    def _among_the_first(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
+        """Look through the first few thousand in the list's order."""
+        order = self.order(Member, Membership)
+        first = select(Member).where(*self.after(Member, Membership, last))
+        if self.sort is not Sort.NAME:
+            first = first.where(*self.joined(Member))
+        who = aliased(Member, first.order_by(*order).limit(_AT_FIRST).subquery())
+        statement = select(who).where(*self.people(who))
+        newest = aliased(Membership, _newest_of(who.id))
+        if conditions := self.memberships(newest):
+            statement = statement.join(newest, literal_column("true")).where(*conditions)
+        return statement.order_by(*self.order(who, newest)).limit(most)
+
+    def _by_their_marks(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
+        """Find all who fit through the indexes of what is asked, and sort them."""
+        fitting = select(Member.id).where(
+            *self.people(Member), *self.after(Member, Membership, last)
+        )
+        if conditions := self.memberships(Membership):
+            fitting = fitting.join(Membership, Membership.member_id == Member.id).where(
+                *conditions, _is_newest()
+            )
+        who = fitting.cte("who").prefix_with("MATERIALIZED")
+        return (
+            select(Member)
+            .where(Member.id.in_(select(who.c.id)))
+            .order_by(*self.order(Member, Membership))
+            .limit(most)
+        )
+
+    def _by_their_end(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
+        """Those who leave, in the order in which they do."""
+        return (
+            select(Member)
+            .join(Membership, Membership.member_id == Member.id)
+            .where(
+                *self.people(Member),
+                *self.memberships(Membership),
+                *self.after(Member, Membership, last),
+                _is_newest(),
+            )
+            .order_by(*self.order(Member, Membership))
+            .limit(most)
+        )
+
+
+def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] | None:
+    """The keys of the person with whom the page before ended; None where there is no such page."""
+    if not (after.isascii() and after.isdecimal()) or not 0 < int(after) <= _LARGEST_ID:
+        return None
+    newest = aliased(Membership, _newest_of(Member.id))
+    keys = session.execute(
+        select(*wanted.keys(Member, newest))
+        .select_from(Member)
+        .outerjoin(newest, literal_column("true"))
+        .where(Member.id == int(after))
+    ).first()
+    return None if keys is None or None in keys else keys
+
+
+def _joined(who: type[Member]) -> ColumnElement[datetime]:
+    return func.coalesce(who.first_counted_at, who.created_at)
+
+
+def _newest_of(member_id: ColumnElement[int] | InstrumentedAttribute[int]) -> FromClause:
+    return (
+        select(Membership)
+        .where(Membership.member_id == member_id)
+        .order_by(Membership.started_at.desc(), Membership.id.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+
+
+def _is_newest() -> ColumnElement[bool]:
+    later = aliased(Membership)
+    return ~(
+        select(later.id)
+        .where(
+            later.member_id == Membership.member_id,
+            tuple_(later.started_at, later.id) > tuple_(Membership.started_at, Membership.id),
+        )
+        .exists()
+    )
+
+
+def _values(
+    session: Session, column: InstrumentedAttribute[str | None] | InstrumentedAttribute[str]
+) -> Sequence[str]:
+    """The values of a column that has an index, each found by a step in it."""
+    found = select(func.min(column).label("value")).cte("found", recursive=True)
+    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    return session.scalars(
+        select(found.c.value).where(found.c.value.is_not(None)).limit(_MOST_OPTIONS)
+    ).all()
+
+
+def _named(query: str, who: type[Member]) -> ColumnElement[bool] | None:
+    """Who is meant by a name at Stripe or a member's number; None if the query is neither."""
+    if query.startswith("cus_"):
+        return who.id.in_(select(Customer.member_id).where(Customer.id == query))
+    if query.startswith("sub_"):
+        return who.id.in_(select(Membership.member_id).where(Membership.reference == query))
+    if query.startswith(("ch_", "py_")):
+        return who.id.in_(select(Payment.member_id).where(Payment.charge_id == query))
+    if number := _NUMBER.fullmatch(query):
+        return who.number == int(re.sub(r"\D", "", number[1]))
+    return None
+
+
+def _has_words(query: str) -> ColumnElement[bool]:
+    """Who has words in the name or the address that begin so; of one table with such columns."""
+    # The words are cut as the index cuts them; quotes and backslashes can't leave their quotes.
+    words = re.sub(r"[@.+\-_'’\\]", " ", query).split()
+    wanted = " & ".join(f"'{word}':*" for word in words)
+    return literal_column(MEMBER_WORDS).op("@@", is_comparison=True)(
+        func.to_tsquery(literal_column("'simple'"), wanted)
+    )
+
+
+def _day(typed: str) -> date | None:
+    try:
+        day = date.fromisoformat(typed)
+    except ValueError:
+        return None
+    return day if day.year in _YEARS else None
+
+
+def _start(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone)
