@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 ADDRESS = "/webhooks/stripe"
 SECONDS = 6
 STEADY, STEADY_CONNECTIONS = 500, 50  # a second
-PROCESSES, THREADS = 2, 16
+PROCESSES, CONNECTIONS = 2, 32
 _ALIVE = "/healthz"
 _LARGEST_RATE = 6_000  # webhooks a second that there are events for
 _ROWS = (
-    "INSERT INTO event (id, type, customer_id, created_at, received_at)"
-    " VALUES (%s, 'customer.subscription.updated', %s, now(), now()) ON CONFLICT DO NOTHING",
-    "INSERT INTO look (event_id, customer_id, due_at, attempts, created_at)"
-    " VALUES (%s, %s, now(), 0, now())",
+    """INSERT INTO event (id, type, customer_id, created_at, received_at)
+       VALUES (%s, 'customer.subscription.updated', %s, now(), now()) ON CONFLICT DO NOTHING""",
+    """INSERT INTO look (event_id, customer_id, due_at, attempts, created_at)
+       VALUES (%s, %s, now(), 0, now())""",
 )
 
 
@@ -61,10 +61,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres, valkey = stack.enter_context(throwaway(durable=True))
-        env = environment(postgres, valkey, free_port()) | {
-            "WEB_CONCURRENCY": str(PROCESSES),
-            "WEB_THREADS": str(THREADS),
-        }
+        env = environment(postgres, valkey, free_port()) | {"WEB_CONCURRENCY": str(PROCESSES)}
         migrate(env)
         # Two processes are the Procfile's own number; none is bound to a core.
         ours = stack.enter_context(procfile_web(env, folder, _ALIVE, cores=()))
@@ -73,7 +70,7 @@ def main() -> None:
             procfile_web(plain_env, folder, _ALIVE, "bench.plain_webhook:application", cores=())
         )
         send = Sender(folder, env["STRIPE_WEBHOOK_SECRET"])
-        print(f"{ADDRESS}: {PROCESSES} web processes of {THREADS} threads, {SECONDS} s each")
+        print(f"{ADDRESS}: {PROCESSES} web processes, {SECONDS} s each")
         print(f"{'':<40}{'a second':>10}{'50 %':>10}{'99 %':>10}{'slowest':>10}{'no 2xx':>8}")
         send.as_fast_as_it_goes(ours)  # the first requests open the connections
         bare = bare_inserts(postgres.url)
@@ -107,7 +104,7 @@ class Sender:
         self._made = 0
 
     def as_fast_as_it_goes(self, url: str) -> Answered:
-        return self._send(url, connections=PROCESSES * THREADS, events=_LARGEST_RATE * SECONDS)
+        return self._send(url, connections=CONNECTIONS, events=_LARGEST_RATE * SECONDS)
 
     def steadily(self, url: str) -> Answered:
         pause = 1000 * STEADY_CONNECTIONS // STEADY
@@ -182,10 +179,10 @@ def bare_inserts(database: str) -> float:
 
 
 def _insert(database: str, place: int) -> int:
-    counts = [0] * THREADS
+    counts = [0] * (CONNECTIONS // PROCESSES)
     threads = [
         threading.Thread(target=_insert_on(database, f"{place}_{thread}", counts, thread))
-        for thread in range(THREADS)
+        for thread in range(CONNECTIONS // PROCESSES)
     ]
     for thread in threads:
         thread.start()

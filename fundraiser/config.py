@@ -41,6 +41,9 @@ class Settings:
     newsroom_currency: str
     newsroom_url: str | None
     mail_from: str
+    letters_per_second: int
+    ses_topic: str | None
+    ses_certificates: Path | None
     grace_days: int
     stripe_calls_per_second: int
     catch_up_seconds: int
@@ -91,12 +94,15 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         newsroom_currency=_currency(environ),
         newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
         mail_from=environ.get("MAIL_FROM") or f"members@{urlsplit(public_url).hostname}",
+        letters_per_second=_count(environ, "LETTERS_PER_SECOND", 10),
+        ses_topic=environ.get("SES_TOPIC_ARN", "").strip() or None,
+        ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
         join_limit=environ.get("JOIN_LIMIT") or "20 per 10 minutes",
         trusted_proxies=_count(environ, "TRUSTED_PROXIES", 0),
-        web_threads=_count(environ, "WEB_THREADS", 16),
+        web_threads=_count(environ, "WEB_THREADS", 64),
         log_level=(environ.get("LOG_LEVEL") or "INFO").upper(),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
     )

@@ -18,16 +18,17 @@ _PATIENCE = 2.0  # seconds that a request waits for a place
 
 
 class Places:
-    """Lets only so many requests into the app at once, and a few more wait for a moment.
+    """Lets a quarter of the threads into the app at once; half of them wait for a moment.
 
-    Where Stripe or the database is silent, each request in the app holds its thread for long. Some
-    threads of the process are therefore never the app's: the number is served from those.
+    Where Stripe or the database is silent, each request in the app holds its thread for long. The
+    last quarter is therefore never the app's: the number is served from those. Waiting costs next
+    to nothing, so that a burst is answered rather than refused.
     """
 
     def __init__(self, app: WSGIApplication, threads: int) -> None:
         self._app = app
-        self._places = BoundedSemaphore(max(threads * 5 // 8, 1))
-        self._waiting = BoundedSemaphore(max(threads // 8, 1))
+        self._places = BoundedSemaphore(max(threads // 4, 1))
+        self._waiting = BoundedSemaphore(max(threads // 2, 1))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._take_a_place():
