@@ -77,12 +77,18 @@ def _expand(world: World, shown: Object, steps: list[str], path: str) -> Object:
 
 def _resolved(world: World, value: object, rest: list[str], path: str, *, last: bool) -> object:
     if isinstance(value, str):
-        found = world.store.get(value) if kind_of(value) else None
-        if found is None:
-            raise refused(f"This property cannot be expanded ({path}).", param="expand")
-        value = public(found)
+        value = _named(world, value, path)
     elif not rest and last and value is not None and not isinstance(value, dict):
         raise refused(f"This property cannot be expanded ({path}).", param="expand")
     if rest and isinstance(value, dict):
         return _expand(world, value, rest, path)
     return value
+
+
+def _named(world: World, identity: str, path: str) -> Object:
+    if world.store.setting(f"deleted {identity}", ""):
+        return {"id": identity, "object": "customer", "deleted": True}
+    found = world.store.get(identity) if kind_of(identity) else None
+    if found is None:
+        raise refused(f"This property cannot be expanded ({path}).", param="expand")
+    return public(found)

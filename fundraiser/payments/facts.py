@@ -15,6 +15,7 @@ class Subscription:
 
     id: str
     customer_id: str
+    customer_deleted: bool
     status: str
     product_id: str
     amount: int

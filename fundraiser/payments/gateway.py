@@ -103,7 +103,9 @@ class Gateway:
             name=None if deleted else customer.name,
             country=address.country if address else None,
             subscriptions=tuple(
-                _subscription(found) for found in subscriptions.auto_paging_iter() if found["items"]
+                _subscription(found, orphaned=deleted)
+                for found in subscriptions.auto_paging_iter()
+                if found["items"]
             ),
             invoices=tuple(_invoice(found) for found in invoices.data),
             charges=tuple(self._charge(found) for found in charges.data),
@@ -143,9 +145,8 @@ class Gateway:
     def list_subscriptions(self, after: str | None) -> Page[Subscription]:
         """All subscriptions of the account, in whatever state, of whatever product."""
         with self._call("subscriptions"):
-            found = self._client.v1.subscriptions.list(
-                cast("Any", {"status": "all", "limit": _PAGE, **_after(after)})
-            )
+            params = {"status": "all", "limit": _PAGE, "expand": ["data.customer"]}
+            found = self._client.v1.subscriptions.list(cast("Any", params | _after(after)))
         return _page(found, [_subscription(one) for one in found.data if one["items"]])
 
     def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:
@@ -406,13 +407,14 @@ def checkout_id(metadata: dict[str, str]) -> UUID | None:
         return None
 
 
-def _subscription(found: stripe.Subscription) -> Subscription:
+def _subscription(found: stripe.Subscription, *, orphaned: bool = False) -> Subscription:
     item = found["items"].data[0]
     price = item.price
     period_end = time_of(item.current_period_end)
     return Subscription(
         id=found.id,
         customer_id=name_of(found.customer) or "",
+        customer_deleted=orphaned or bool(getattr(found.customer, "deleted", False)),
         status=found.status,
         product_id=name_of(price.product) or "",
         amount=(price.unit_amount or 0) * (item.quantity or 1),

@@ -234,8 +234,9 @@ def _compare_listed(
     for found in ours:
         row = rows.get(found.id)
         detail = _difference(found, products[found.product_id], row)
-        if detail or row is None:
+        if detail:
             _add(differences, {found.customer_id: [detail]})
+        if detail or row is None:
             # As far as a listing alone tells: it names neither refunds nor disputes.
             counts = (
                 found.status in {Status.ACTIVE, Status.PAST_DUE}
@@ -259,6 +260,8 @@ def _compare_listed(
 
 def _difference(found: Subscription, product: OurProduct, row: Membership | None) -> str:
     """In words what of a subscription is not in our books as Stripe has it; empty if all is."""
+    if row is None and found.customer_deleted:
+        return ""  # Stripe has forgotten whose it was, and it has ended
     if row is None:
         return f"{found.id} is {found.status} at Stripe and not in our books."
     differing = [name for name in _COMPARED if getattr(found, name) != getattr(row, name)]
