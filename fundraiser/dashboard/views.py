@@ -14,6 +14,7 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard import figures, people, words
 from fundraiser.dashboard.member_list import show_list
 from fundraiser.dashboard.overview import read_overview
+from fundraiser.dashboard.timeline import read_timeline
 from fundraiser.errors import NotFoundError
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
@@ -48,11 +49,23 @@ def members() -> ResponseReturnValue:
 @blueprint.get("/staff/members/<int:member_id>")
 def member(member_id: int) -> ResponseReturnValue:
     """All that is known of one person."""
-    person = people.read_person(db.session(), member_id)
+    session, staff = db.session(), signed_in_staff()
+    person = people.read_person(session, member_id)
+    may_change, may_refund = (
+        may(staff, permission) for permission in (Permission.CHANGE_MEMBER, Permission.REFUND)
+    )
     return _page(
         "dashboard/member.html",
         person=person,
         member=person.member,
+        may_change=may_change,
+        timeline=read_timeline(
+            session,
+            person,
+            with_letters=may(staff, Permission.READ_LETTERS),
+            may_change=may_change,
+            may_refund=may_refund,
+        ),
         tier_names=dict(db.session().execute(select(Tier.slug, Tier.names)).all()),
     )
 

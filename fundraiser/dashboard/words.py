@@ -10,6 +10,7 @@ from flask_babel import format_decimal
 
 from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Churn, Topic
+from fundraiser.db import now
 from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standing, Status
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
@@ -103,6 +104,8 @@ def note(member: Member, membership: Membership | None) -> str:
 
 def price(membership: Membership) -> str:
     """What is paid, and how often."""
+    if membership.amount == 0:
+        return _("Nothing")
     amount = format_money(Money(membership.amount, membership.currency), language())
     match membership.interval:
         case Interval.MONTH:
@@ -130,6 +133,8 @@ def state(membership: Membership) -> str:
 
 
 def _active(membership: Membership) -> str:
+    if membership.cancel_at and membership.cancel_at <= now():
+        return _("Ended on %(date)s", date=date(membership.cancel_at))
     if membership.cancel_at:
         return _("Active, ends on %(date)s", date=date(membership.cancel_at))
     if membership.standing is Standing.IN_PROCESS:

@@ -46,8 +46,12 @@ def recount(
     ``began`` is when the person started to count, where the newest payment is not when.
     """
     session.flush()
+    # What was loaded before a settlement wrote to the table says what was true then.
     memberships = session.scalars(
-        select(Membership).where(Membership.member_id == member.id).order_by(Membership.started_at)
+        select(Membership)
+        .where(Membership.member_id == member.id)
+        .order_by(Membership.started_at)
+        .execution_options(populate_existing=True)
     ).all()
     at = now()
     verdict = person_counts(memberships, at, grace)

@@ -41,6 +41,9 @@ class Change:
     cause_ref: str | None = None
 
     def settle(self, session: Session, customer_id: str) -> None:
+        """Make our rows match what Stripe says now; what the session has loaded is read anew."""
+        session.flush()
+        session.expire_all()
         settle(
             session,
             self.gateway,

@@ -1,0 +1,180 @@
+"""All that happened to a person, the newest first: one list of what many tables keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from flask import url_for
+from sqlalchemy import select
+
+from fundraiser.dashboard import words
+from fundraiser.members.models import Note
+from fundraiser.money import Money, format_money
+from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.models import AuditEntry, Staff
+from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.payments.changes import refundable
+from fundraiser.payments.models import CheckoutKind, PaymentStatus
+from fundraiser.texts import gettext as _, language
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.dashboard.people import Person
+    from fundraiser.outbox import Letter
+    from fundraiser.payments.models import Payment
+
+_MOST_ACTS = 100
+# What a person may be sent once more: the others carry a key, or were right on one day alone.
+SENT_AGAIN = {
+    LetterKind.WELCOME,
+    LetterKind.CONTRIBUTION,
+    LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.RECEIPT,
+}
+_HAS_LEFT = {LetterState.SENT, LetterState.FAILED, LetterState.UNKNOWN, LetterState.BOUNCED}
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """``change`` is what it did to the number; ``link`` an act on it: its address and its name."""
+
+    at: datetime
+    sentence: str
+    detail: str = ""
+    note: str = ""
+    change: int = 0
+    wrong: bool = False
+    link: tuple[str, str] | None = None
+
+
+def read_timeline(
+    session: Session, person: Person, *, with_letters: bool, may_change: bool, may_refund: bool
+) -> list[Happening]:
+    """Ledger, memberships, payments, letters, and the acts and notes of staff."""
+    found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
+    if with_letters:
+        found += _letters(person, may_change=may_change)
+    found += _acts(session, person, with_letters=with_letters)
+    return sorted(found, key=lambda happening: happening.at, reverse=True)
+
+
+def may_be_sent_again(letter: Letter) -> bool:
+    """Whether staff may send this letter once more."""
+    return letter.kind in SENT_AGAIN and letter.state in _HAS_LEFT
+
+
+def _ledger(person: Person) -> Iterator[Happening]:
+    for entry, event_type in person.ledger:
+        yield Happening(
+            at=entry.happened_at,
+            sentence=words.ledger_sentence(entry),
+            detail=words.cause(entry, event_type),
+            change=entry.change,
+        )
+
+
+def _memberships(person: Person) -> Iterator[Happening]:
+    for membership in person.memberships:
+        yield Happening(
+            at=membership.started_at,
+            sentence=_("A membership began: %(price)s.", price=words.price(membership)),
+            detail=membership.ref or words.source(membership),
+        )
+
+
+def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
+    for payment in person.payments:
+        amount = _money(payment.amount, payment.currency)
+        what = (
+            _("%(amount)s given once.", amount=amount)
+            if payment.kind is CheckoutKind.CONTRIBUTION
+            else _("%(amount)s for the membership.", amount=amount)
+        )
+        yield Happening(
+            at=payment.paid_at,
+            sentence=f"{what} {words.payment_state(payment)}.",
+            detail=payment.charge_id,
+            wrong=payment.status is PaymentStatus.FAILED or bool(payment.dispute),
+            link=_refund_of(person, payment) if may_refund and refundable(payment) else None,
+        )
+
+
+def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
+    address = url_for("member_acts.refund", member_id=person.member.id, payment_id=payment.id)
+    return address, _("Pay back")
+
+
+def _letters(person: Person, *, may_change: bool) -> Iterator[Happening]:
+    for letter in person.letters:
+        name = words.letter(letter.kind)
+        again = url_for("member_acts.letter_again", member_id=person.member.id, letter_id=letter.id)
+        yield Happening(
+            at=letter.sent_at or letter.created_at,
+            sentence=_("Letter “%(name)s”.", name=name) + f" {words.letter_state(letter.state)}.",
+            detail=letter.error or "",
+            wrong=letter.state in _HAS_LEFT - {LetterState.SENT},
+            link=(again, _("Send it again")) if may_change and may_be_sent_again(letter) else None,
+        )
+
+
+def _acts(session: Session, person: Person, *, with_letters: bool) -> Iterator[Happening]:
+    subjects = [f"member {person.member.id}"]
+    subjects += [f"customer {customer.id}" for customer in person.customers]
+    rows = session.execute(
+        select(AuditEntry, Staff.name, Note.text)
+        .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .outerjoin(Note, Note.act == AuditEntry.id)
+        .where(AuditEntry.subject.in_(subjects))
+        .order_by(AuditEntry.id.desc())
+        .limit(_MOST_ACTS)
+    )
+    for entry, name, note in rows:
+        if entry.act == Act.SENT_LETTER_AGAIN and not with_letters:
+            continue
+        yield Happening(
+            at=entry.at,
+            sentence=act_sentence(entry),
+            detail=_("Staff: %(name)s", name=name) if name else _("The operator"),
+            note=note or "",
+        )
+
+
+def act_sentence(entry: AuditEntry) -> str:
+    """What somebody of the staff did to a person."""
+    details = entry.details
+    match entry.act:
+        case Act.GAVE_MEMBERSHIP:
+            return _(
+                "A complimentary membership was given until %(date)s.",
+                date=words.day(date.fromisoformat(details["until"])),
+            )
+        case Act.ENDED_MEMBERSHIP if details["when"] == "period_end":
+            return _("The membership was set to end with its period.")
+        case Act.ENDED_MEMBERSHIP:
+            return _("The membership was ended.")
+        case Act.REFUNDED:
+            amount = _money(details["amount"], details["currency"])
+            return _(
+                "%(amount)s of %(payment)s was paid back.",
+                amount=amount,
+                payment=details["payment"],
+            )
+        case Act.CHANGED_EMAIL:
+            return _("The e-mail address was changed.")
+        case Act.SENT_LETTER_AGAIN:
+            return _("The letter “%(name)s” was sent again.", name=words.letter(details["letter"]))
+        case Act.WROTE_NOTE:
+            return _("A note was written.")
+        case Act.SETTLED_AGAIN:
+            return _("The customer was settled again.")
+    return entry.act.replace("_", " ").capitalize() + "."
+
+
+def _money(amount: int, currency: str) -> str:
+    return format_money(Money(amount, currency), language())

@@ -1,0 +1,504 @@
+"""What staff do to a member: said beforehand, done once, settled, and kept in the trail."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select, update
+
+from fundraiser.db import now
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
+from fundraiser.members.proof import read_drift
+from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.payments.gateway import Gateway, StripeUnavailableError
+from fundraiser.payments.models import Customer, Payment
+from tests.factories import make_member, make_membership, make_tiers
+from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+
+@pytest.fixture
+def staff(client: FlaskClient, database: Database) -> FlaskClient:
+    sign_in(client, hire(database))
+    return client
+
+
+@pytest.fixture
+def taras(stripe: Stripe) -> Taras:
+    """A member who pays £10 a month."""
+    stripe.open_shop()
+    email = f"taras-{threading.get_ident()}-{now().timestamp()}@example.org"
+    customer = stripe.join(email)
+    member = stripe.settle(customer)
+    assert member
+    assert member.counting
+    return Taras(stripe, member.id, customer, email)
+
+
+class Taras:
+    """The member, his address in the dashboard, and how he stands."""
+
+    def __init__(self, stripe: Stripe, member_id: int, customer: str, email: str) -> None:
+        self.stripe, self.id, self.customer, self.email = stripe, member_id, customer, email
+        self.path = f"/staff/members/{member_id}"
+        self.database = stripe.app.database
+        with self.database.transaction() as session:
+            self.membership_id = session.scalars(select(Membership.id)).one()
+            self.payment = session.scalars(select(Payment)).one()
+        self.refund = f"{self.path}/payments/{self.payment.id}/refund"
+        self.end = f"{self.path}/memberships/{self.membership_id}/end"
+
+    def counts(self) -> bool:
+        with self.database.transaction() as session:
+            assert read_balance(session).members == int(session.get_one(Member, self.id).counting)
+            return session.get_one(Member, self.id).counting
+
+    def refunds(self) -> list[int]:
+        found = self.stripe.call("GET", "refunds", charge=self.payment.charge_id)["data"]
+        return [refund["amount"] for refund in found]
+
+    def acts(self) -> list[tuple[str, list[str], dict[str, Any]]]:
+        with self.database.transaction() as session:
+            return [
+                (entry.act, entry.fields, entry.details)
+                for entry in session.scalars(
+                    select(AuditEntry)
+                    .where(AuditEntry.subject == f"member {self.id}")
+                    .order_by(AuditEntry.id)
+                )
+            ]
+
+
+def filled(client: FlaskClient, path: str, **values: str) -> dict[str, str]:
+    """A page's form as it stands, with these values."""
+    page = read(client, path)
+    hidden = page.select("form.act input[type=hidden]")
+    return {str(field["name"]): str(field["value"]) for field in hidden} | values
+
+
+def send(client: FlaskClient, path: str, form: dict[str, str]) -> TestResponse:
+    return client.post(path, data=form, headers=PAGE)
+
+
+def said(answer: TestResponse) -> str:
+    return words(BeautifulSoup(answer.text, "html.parser"))
+
+
+def test_a_refund_in_part_says_what_it_does_and_leaves_the_member_counting(
+    staff: FlaskClient, taras: Taras
+) -> None:
+    page = words(read(staff, taras.refund))
+    assert "Pay back £10 of" in page
+    assert "All of it, £10" in page
+    assert "The number goes down by one, at once" in page
+    assert "The number stays as it is: this person goes on counting." in page
+    assert "The membership goes on: the next £10 is due on" in page
+    answer = send(staff, taras.refund, filled(staff, taras.refund, amount="2.50", note="Kind."))
+    assert (answer.status_code, answer.headers["Location"]) == (303, taras.path)
+    assert taras.refunds() == [250]
+    assert taras.counts()
+    details = {"payment": taras.payment.charge_id, "amount": 250, "currency": "GBP"}
+    assert taras.acts() == [("refunded", ["payment"], details)]
+    after = words(read(staff, taras.path))
+    assert "£2.50 is on its way back." in after
+    assert "£2.50 of it paid back" in after
+    assert "was paid back. Kind. Staff: Iryna Bondar" in after
+    assert 'value="7.50"' in staff.get(taras.refund, headers=PAGE).text
+
+
+def test_a_refund_of_the_whole_ends_the_counting_at_once_and_names_who_did_it(
+    staff: FlaskClient, taras: Taras
+) -> None:
+    answer = send(staff, taras.refund, filled(staff, taras.refund, amount="10"))
+    assert answer.status_code == 303
+    assert not taras.counts()
+    with taras.database.transaction() as session:
+        entry = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version.desc())).first()
+        assert entry
+        assert (entry.cause, entry.reason, entry.change) == (Cause.STAFF, "refunded", -1)
+        assert (entry.cause_ref or "").startswith("staff ")
+        assert read_drift(session, 10) == []
+    again = staff.get(taras.refund, headers=PAGE)
+    assert again.status_code == 422
+    assert "Nothing of this payment is left to pay back: Paid back." in again.text
+    assert "Pay back" not in words(read(staff, taras.path), "#timeline ~ ol")
+
+
+def test_the_same_form_sent_twice_at_once_pays_back_once(
+    app: FundraiserApp, staff: FlaskClient, taras: Taras
+) -> None:
+    form = filled(staff, taras.refund, amount="10")
+    answers: list[int] = []
+    cookie = staff.get_cookie("staff")
+    assert cookie
+
+    def click() -> None:
+        client = app.test_client()
+        client.set_cookie("staff", cookie.value)
+        answers.append(send(client, taras.refund, form).status_code)
+
+    clicks = [threading.Thread(target=click) for _ in range(3)]
+    for thread in clicks:
+        thread.start()
+    for thread in clicks:
+        thread.join()
+    assert answers == [303, 303, 303]
+    assert taras.refunds() == [1000]
+    assert len(taras.acts()) == 1
+    assert send(staff, taras.refund, form).status_code == 303
+    assert "This was done already, once." in words(read(staff, taras.path))
+
+
+@pytest.mark.parametrize(
+    ("amount", "sentence"),
+    [
+        ("10.01", "Only £10 of this payment is left. Enter that or less."),
+        ("0", "Enter an amount, like 5 or 5.50."),
+        ("-5", "Enter an amount, like 5 or 5.50."),
+        ("much", "Enter an amount, like 5 or 5.50."),
+        ("", "Enter an amount, like 5 or 5.50."),
+        ("1.005", "Enter an amount, like 5 or 5.50."),
+    ],
+)
+def test_a_refund_of_more_than_was_paid_or_of_nothing_is_not_made(
+    staff: FlaskClient, taras: Taras, amount: str, sentence: str
+) -> None:
+    form = filled(staff, taras.refund, amount=amount, note="I typed this")
+    answer = send(staff, taras.refund, form)
+    assert answer.status_code == 422
+    assert sentence in said(answer)
+    assert "I typed this" in answer.text
+    assert (taras.refunds(), taras.acts()) == ([], [])
+
+
+def test_where_stripe_is_away_nothing_is_kept_and_the_same_form_does_it_later_once(
+    staff: FlaskClient, taras: Taras, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe pays back and its answer is lost: the worst case."""
+    pay_back = Gateway.pay_back
+
+    def lose_the_answer(self: Gateway, charge_id: str, amount: int, key: str) -> None:
+        pay_back(self, charge_id, amount, key)
+        raise StripeUnavailableError("lost")
+
+    form = filled(staff, taras.refund, amount="4", note="Promised")
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "pay_back", lose_the_answer)
+        answer = send(staff, taras.refund, form)
+    assert answer.status_code == 503
+    assert "it is done once at most" in said(answer)
+    assert taras.acts() == []
+    shown = BeautifulSoup(answer.text, "html.parser")
+    nonce, amount = (shown.select_one(f"[name={name}]") for name in ("nonce", "amount"))
+    assert nonce
+    assert amount
+    assert (nonce["value"], amount["value"]) == (form["nonce"], "4")
+    assert send(staff, taras.refund, form).status_code == 303
+    assert taras.refunds() == [400]
+    assert len(taras.acts()) == 1
+
+
+def test_of_two_staff_at_one_member_the_second_is_told(
+    app: FundraiserApp, staff: FlaskClient, taras: Taras
+) -> None:
+    other = app.test_client()
+    sign_in(other, hire(taras.database, Role.ADMIN))
+    mine = filled(staff, taras.end, when="now", note="She asked me")
+    theirs = filled(other, taras.refund, amount="3")
+    assert send(other, taras.refund, theirs).status_code == 303
+    answer = send(staff, taras.end, mine)
+    assert answer.status_code == 409
+    assert "This member has changed since you opened the page, so nothing was done." in said(answer)
+    assert "She asked me" in answer.text
+    assert taras.counts()
+    shown = BeautifulSoup(answer.text, "html.parser").select("form.act input[type=hidden]")
+    renewed = mine | {str(field["name"]): str(field["value"]) for field in shown}
+    assert send(staff, taras.end, renewed).status_code == 303
+    assert not taras.counts()
+
+
+def test_a_membership_set_to_end_with_its_period_counts_until_then(
+    staff: FlaskClient, taras: Taras
+) -> None:
+    page = words(read(staff, taras.end))
+    assert "The person counts until" in page
+    assert "The number goes down by one, at once" in page
+    answer = send(staff, taras.end, filled(staff, taras.end, when="period_end"))
+    assert answer.status_code == 303
+    assert taras.counts()
+    with taras.database.transaction() as session:
+        membership = session.get_one(Membership, taras.membership_id)
+        assert membership.cancel_at == membership.period_end
+    assert "Leaves on" in words(read(staff, taras.path))
+    page = words(read(staff, taras.end))
+    assert "At the end of the period" not in page
+    taras.stripe.advance(days=32)
+    taras.stripe.settle(taras.customer)
+    assert not taras.counts()
+
+
+def test_a_membership_ended_now_stops_counting_now(staff: FlaskClient, taras: Taras) -> None:
+    form = filled(staff, taras.end, when="never")
+    assert "Choose when it is to end." in said(send(staff, taras.end, form))
+    form = filled(staff, taras.end, when="now")
+    assert send(staff, taras.end, form).status_code == 303
+    assert not taras.counts()
+    found = taras.stripe.call("GET", "subscriptions", customer=taras.customer, status="all")
+    assert [one["status"] for one in found["data"]] == ["canceled"]
+    assert taras.refunds() == []
+    assert "End it" not in words(read(staff, taras.path))
+    assert staff.get(taras.end, headers=PAGE).status_code == 422
+
+
+def test_one_that_has_ended_at_stripe_meanwhile_is_settled(
+    staff: FlaskClient, taras: Taras
+) -> None:
+    form = filled(staff, taras.end, when="period_end")
+    with taras.database.transaction() as session:
+        reference = session.get_one(Membership, taras.membership_id).reference
+    taras.stripe.call("DELETE", f"subscriptions/{reference}")
+    assert send(staff, taras.end, form).status_code == 303
+    assert not taras.counts()
+
+
+def test_a_new_address_is_the_persons_here_and_at_stripe(staff: FlaskClient, taras: Taras) -> None:
+    path = f"{taras.path}/email"
+    new = f"new-{taras.email}"
+    assert "this person goes on counting" in words(read(staff, path))
+    assert send(staff, path, filled(staff, path, email=f" {new} ")).status_code == 303
+    assert taras.stripe.call("GET", f"customers/{taras.customer}")["email"] == new
+    with taras.database.transaction() as session:
+        member = session.get_one(Member, taras.id)
+        assert (member.email, member.counting, member.number) == (new, True, 1)
+        assert session.scalars(select(Member.id)).all() == [taras.id]
+        kept = session.scalars(select(Note)).one()
+        assert kept.text == f"From {taras.email} to {new}."
+        trail = session.scalars(select(AuditEntry)).all()
+        assert not any(taras.email in repr((e.subject, e.fields, e.details)) for e in trail)
+    assert taras.acts() == [("changed_email", ["email"], {})]
+    taras.stripe.settle_all()
+    assert taras.counts()
+
+
+def test_all_customers_of_a_person_get_the_new_address_or_none(
+    staff: FlaskClient, taras: Taras, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = taras.stripe.checkout(interval=None, tier=None, amount=700)
+    taras.stripe.pay(page, taras.email)
+    second = taras.stripe.customer_of(page)
+    taras.stripe.settle(second)
+    path, new = f"{taras.path}/email", f"new-{taras.email}"
+    change = Gateway.change_email
+    done: list[str] = []
+
+    def fail_at_the_second(self: Gateway, customer_id: str, email: str) -> None:
+        done.append(customer_id)
+        if len(done) == 2:
+            raise StripeUnavailableError("away")
+        change(self, customer_id, email)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Gateway, "change_email", fail_at_the_second)
+        assert send(staff, path, filled(staff, path, email=new)).status_code == 503
+
+    def addresses() -> set[str]:
+        names = (taras.customer, second)
+        return {taras.stripe.call("GET", f"customers/{name}")["email"] for name in names}
+
+    assert addresses() == {taras.email}
+    assert send(staff, path, filled(staff, path, email=new)).status_code == 303
+    assert addresses() == {new}
+    with taras.database.transaction() as session:
+        assert session.scalars(select(Customer.member_id)).all() == [taras.id, taras.id]
+        assert session.scalars(select(Member.id)).all() == [taras.id]
+    assert taras.counts()
+
+
+@pytest.mark.parametrize(
+    ("email", "sentence"),
+    [
+        ("", "Enter an e-mail address, like olena@example.org."),
+        ("taras", "Enter an e-mail address, like olena@example.org."),
+        ("ta ras@example.org", "Enter an e-mail address, like olena@example.org."),
+        ("TAKEN@example.org", "This address is another person’s."),
+        ("same@example.org", "This is the address that we have already."),
+    ],
+)
+def test_an_address_that_is_none_or_somebody_elses_is_refused(
+    staff: FlaskClient, database: Database, email: str, sentence: str
+) -> None:
+    with database.transaction() as session:
+        make_member(session, email="taken@example.org")
+        member = make_member(session, email="same@example.org")
+    path = f"/staff/members/{member.id}/email"
+    answer = send(staff, path, filled(staff, path, email=email))
+    assert answer.status_code == 422
+    assert sentence in said(answer)
+    with database.transaction() as session:
+        assert session.get_one(Member, member.id).email == "same@example.org"
+
+
+def test_a_complimentary_membership_is_given_not_counted_and_ended(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        member = make_member(session, name="Hanna Shevchuk")
+    path = f"/staff/members/{member.id}"
+    give = f"{path}/complimentary"
+    assert "what costs nothing is not counted by the rule" in words(read(staff, give))
+    last = (now() + timedelta(days=90)).date()
+    answer = send(staff, give, filled(staff, give, tier="patron", until=last.isoformat()))
+    assert answer.status_code == 303
+    with database.transaction() as session:
+        given = session.scalars(select(Membership)).one()
+        assert (given.source, given.amount, given.tier) == (Source.COMPLIMENTARY, 0, "patron")
+        assert given.cancel_at
+        assert given.cancel_at.date() >= last
+        assert (read_balance(session).members, session.get_one(Member, member.id).counting) == (
+            0,
+            False,
+        )
+    shown = words(read(staff, path))
+    assert "A complimentary membership was given until" in shown
+    assert "Active, ends on" in shown
+    end = f"{path}/memberships/{given.id}/end"
+    assert "At the end of the period" not in words(read(staff, end))
+    assert send(staff, end, filled(staff, end, when="now")).status_code == 303
+    assert "Ended on" in words(read(staff, path))
+
+
+@pytest.mark.parametrize(
+    ("tier", "until", "sentence"),
+    [
+        ("baron", "2099-01-01", "Choose one of the memberships on offer."),
+        ("patron", "", "Enter the day as year, month and day"),
+        ("patron", "2020-01-01", "Enter a day after today, and within ten years."),
+        ("patron", "9999-12-31", "Enter a day after today, and within ten years."),
+    ],
+)
+def test_a_complimentary_membership_needs_a_tier_and_an_end(
+    staff: FlaskClient, database: Database, tier: str, until: str, sentence: str
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        member = make_member(session)
+    give = f"/staff/members/{member.id}/complimentary"
+    answer = send(staff, give, filled(staff, give, tier=tier, until=until))
+    assert answer.status_code == 422
+    assert sentence in said(answer)
+    assert f'value="{until}"' in answer.text
+    with database.transaction() as session:
+        assert session.scalars(select(Membership)).all() == []
+
+
+def test_a_letter_is_sent_again_where_it_may_be(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        member = join(session)
+        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        owe(session, LetterKind.SIGN_IN, member_id=member.id, cycle="1", context={})
+        session.execute(update(Letter).values(state=LetterState.FAILED, attempts=9, error="No."))
+        welcome, key = session.scalars(select(Letter.id).order_by(Letter.id)).all()
+    path = f"/staff/members/{member.id}/letters"
+    again = f"{path}/{welcome}/again"
+    assert f"“Welcome” goes to {member.email}" in words(read(staff, again))
+    assert send(staff, again, filled(staff, again)).status_code == 303
+    with database.transaction() as session:
+        letter = session.get_one(Letter, welcome)
+        assert (letter.state, letter.attempts, letter.error) == (LetterState.QUEUED, 0, None)
+    assert staff.get(again, headers=PAGE).status_code == 422
+    assert staff.get(f"{path}/{key}/again", headers=PAGE).status_code == 422
+    assert staff.get(f"{path}/999/again", headers=PAGE).status_code == 404
+
+
+def test_a_note_is_kept_with_the_person_and_not_in_the_trail(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+    path = f"/staff/members/{member.id}/note"
+    form = filled(staff, path, note=" ")
+    assert "Write the note." in said(send(staff, path, form))
+    form["note"] = "x" * 2001
+    assert "Write 2000 characters or less." in said(send(staff, path, form))
+    form["note"] = "Called: <b>moves</b> to Lviv"
+    assert send(staff, path, form).status_code == 303
+    assert send(staff, path, form).status_code == 303
+    with database.transaction() as session:
+        assert [found.text for found in session.scalars(select(Note))] == [form["note"]]
+        trail = session.scalars(select(AuditEntry).where(AuditEntry.act == "wrote_note")).one()
+        assert "Lviv" not in repr((trail.subject, trail.fields, trail.details))
+    shown = staff.get(f"/staff/members/{member.id}", headers=PAGE).text
+    assert "Called: &lt;b&gt;moves&lt;/b&gt; to Lviv" in shown
+
+
+def test_the_timeline_tells_all_in_the_order_of_time(staff: FlaskClient, taras: Taras) -> None:
+    with taras.database.transaction() as session:
+        count(session, session.get_one(Member, taras.id), "ended")
+    page = read(staff, taras.path)
+    items = [" ".join(item.get_text(" ").split()) for item in page.select(".timeline > li")]
+    assert "Left on" in items[0]
+    assert any("£10 for the membership. Paid." in item for item in items)
+    assert any("A membership began: £10 a month." in item for item in items)
+    assert any("Letter “Welcome”. Waiting to be sent." in item for item in items)
+    times = [str(each["datetime"]) for each in page.select(".timeline time")]
+    assert times == sorted(times, reverse=True)
+
+
+PAGES = {
+    "complimentary": Role.SUPPORT,
+    "email": Role.SUPPORT,
+    "note": Role.SUPPORT,
+    "memberships/1/end": Role.SUPPORT,
+    "letters/1/again": Role.SUPPORT,
+    "payments/1/refund": Role.MANAGER,
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("role", Role)
+def test_each_act_is_open_to_the_roles_of_the_table_alone(
+    client: FlaskClient, database: Database, role: Role, path: str
+) -> None:
+    sign_in(client, hire(database, role))
+    with database.transaction() as session:
+        make_tiers(session)
+        member = make_member(session)
+        session.add(make_membership(member))
+    address = f"/staff/members/{member.id}/{path}"
+    may = role in {Role.ADMIN, Role.MANAGER, PAGES[path]}
+    token = csrf_token(client, "/staff")
+    answers = [
+        client.get(address, headers=PAGE).status_code,
+        client.post(address, data={"csrf_token": token}, headers=PAGE).status_code,
+    ]
+    if may:
+        assert 403 not in answers
+    else:
+        assert answers == [403, 403]
+    assert client.post(address, headers=PAGE).status_code == 400
+    links = read(client, f"/staff/members/{member.id}").select(f'a[href="{address}"]')
+    assert bool(links) <= may
+
+
+def test_a_form_without_its_nonce_does_nothing(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+    path = f"/staff/members/{member.id}/note"
+    form = filled(staff, path, note="Something") | {"nonce": ""}
+    answer = send(staff, path, form)
+    assert answer.status_code == 400
+    assert "This form is damaged. Open the page again." in answer.text
