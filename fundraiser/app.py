@@ -15,7 +15,14 @@ from fundraiser import db, health, security, texts
 from fundraiser.account import sign_in as account_sign_in, views as account
 from fundraiser.campaigns import views as campaigns
 from fundraiser.config import Settings, load_settings
-from fundraiser.dashboard import desk, member_actions, member_list, views as dashboard, widget_page
+from fundraiser.dashboard import (
+    desk,
+    member_actions,
+    member_list,
+    staff_pages,
+    views as dashboard,
+    widget_page,
+)
 from fundraiser.db import Database
 from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Hints
@@ -69,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(member_actions.blueprint)
     app.register_blueprint(widget_page.blueprint)
     app.register_blueprint(desk.blueprint)
+    app.register_blueprint(staff_pages.blueprint)
     app.register_blueprint(health.blueprint)
     _say_errors(app)
     return app

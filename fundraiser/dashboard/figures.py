@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sqlalchemy import DateTime, cast, func, select, true
+from sqlalchemy import DateTime, cast, func, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from fundraiser.campaigns.forecast import Pace, without
@@ -16,7 +16,7 @@ from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.models import LedgerEntry, Member
 from fundraiser.outbox import Letter, LetterState
-from fundraiser.payments.models import OPEN_DISPUTES, CheckoutKind, Look, Payment, PaymentStatus
+from fundraiser.payments.models import IS_DISPUTED, CheckoutKind, Look, Payment, PaymentStatus
 from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
     return session.execute(
         select(Payment, Member)
         .join(Member, Member.id == Payment.member_id)
-        .where(Payment.dispute.in_(OPEN_DISPUTES))
+        .where(text(IS_DISPUTED))
         .order_by(Payment.id)
         .limit(most)
     ).all()
@@ -237,7 +237,7 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
 
 def count_open_disputes(session: Session) -> int:
     """How many payments are disputed and not decided."""
-    return session.scalar(select(func.count()).where(Payment.dispute.in_(OPEN_DISPUTES))) or 0
+    return session.scalar(select(func.count(Payment.id)).where(text(IS_DISPUTED))) or 0
 
 
 def read_failed_letters(session: Session, most: int) -> Sequence[Row[Letter, Member]]:

@@ -24,6 +24,16 @@ class Act(StrEnum):
     SIGNED_IN = "signed_in"
     SIGNED_OUT = "signed_out"
     ADDED_STAFF = "added_staff"
+    INVITED_STAFF = "invited_staff"
+    TOOK_INVITATION = "took_invitation"
+    CHANGED_STAFF = "changed_staff"
+    CLOSED_STAFF = "closed_staff"
+    OPENED_STAFF = "opened_staff"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    ASKED_FOR_PASSWORD = "asked_for_password"  # noqa: S105 - the name of an act
+    CHANGED_PASSWORD = "changed_password"  # noqa: S105 - the name of an act
+    SECOND_FACTOR_ON = "second_factor_on"
+    SECOND_FACTOR_OFF = "second_factor_off"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of an act
     SETTLED_AGAIN = "settled_again"
     SETTLED_ALL_AGAIN = "settled_all_again"
@@ -38,13 +48,27 @@ class Act(StrEnum):
     WROTE_NOTE = "wrote_note"
 
 
-def record(session: Session, act: Act, subject: str, *, staff: Staff | None) -> None:
+def record(
+    session: Session,
+    act: Act,
+    subject: str,
+    *,
+    staff: Staff | None,
+    fields: Iterable[str] = (),
+) -> None:
     """Note who did what on what; None stands for the operator at the command line.
 
     ``subject`` is an identifier (a staff's or member's id, a customer's), never personal data.
+    ``fields`` are the names of what changed, never the values.
     """
     session.add(
-        AuditEntry(at=now(), staff_id=staff.id if staff else None, act=act.value, subject=subject)
+        AuditEntry(
+            at=now(),
+            staff_id=staff.id if staff else None,
+            act=act.value,
+            subject=subject,
+            fields=list(fields),
+        )
     )
 
 

@@ -25,6 +25,9 @@ class Staff(Base):
     """A person of the newsroom who signs in to the dashboard.
 
     ``session_key`` is part of the signed session: a new one signs the person out everywhere.
+    ``password_hash`` is null until an invitation is taken up. ``second_factor`` is what the secret
+    of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
+    is the newest step whose code was used, so that none is used twice.
     """
 
     __tablename__ = "staff"
@@ -33,12 +36,36 @@ class Staff(Base):
     id: Mapped[Identifier]
     email: Mapped[str]
     name: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str | None]
     role: Mapped[Role]
     session_key: Mapped[str]
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
+    second_factor: Mapped[str | None]
+    second_factor_at: Mapped[datetime | None]
+    second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class KeyKind(StrEnum):
+    """What a letter's key opens."""
+
+    INVITATION = "invitation"
+    NEW_PASSWORD = "new_password"  # noqa: S105 - the name of a kind
+
+
+class StaffKey(Base):
+    """A key that a letter carries, to choose a password with: good once, until ``ends_at``."""
+
+    __tablename__ = "staff_key"
+
+    id: Mapped[Identifier]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    kind: Mapped[KeyKind]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):
@@ -49,7 +76,10 @@ class AuditEntry(Base):
     """
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index("ix_audit_entry_subject", "subject"),)
+    __table_args__ = (
+        Index("ix_audit_entry_subject", "subject"),
+        Index("ix_audit_entry_staff_id", "staff_id", "id"),
+    )
 
     id: Mapped[Identifier]
     at: Mapped[datetime]

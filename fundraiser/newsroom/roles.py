@@ -20,6 +20,7 @@ class Permission(StrEnum):
     READ_LETTERS = "read_letters"
     CHANGE_CAMPAIGN = "change_campaign"
     ENTER_RATES = "enter_rates"
+    MANAGE_STAFF = "manage_staff"
     CHANGE_MEMBER = "change_member"
     REFUND = "refund"
     EXPORT = "export"
@@ -27,7 +28,7 @@ class Permission(StrEnum):
 
 ALLOWED = {
     Role.ADMIN: frozenset(Permission),
-    Role.MANAGER: frozenset(Permission),
+    Role.MANAGER: frozenset(Permission) - {Permission.MANAGE_STAFF},
     Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_LETTERS, Permission.CHANGE_MEMBER}),
     Role.FINANCE: frozenset({Permission.EXPORT}),
 }

@@ -14,6 +14,7 @@ from flask_limiter.util import get_remote_address
 from sqlalchemy import select
 
 from fundraiser import db, security
+from fundraiser.db import now
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.models import Staff
 from fundraiser.texts import gettext as _
@@ -21,8 +22,10 @@ from fundraiser.texts import gettext as _
 if TYPE_CHECKING:
     from flask import Response
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
 
 _A_WORKING_DAY = timedelta(hours=12)
+_FOR_A_CODE = timedelta(minutes=10)
 
 
 class SignedIn:
@@ -79,6 +82,29 @@ def begin_session(staff: Staff) -> None:
     cookie.clear()
     cookie.permanent = True
     flask_login.login_user(SignedIn(staff))
+
+
+def await_code(staff: Staff, next_path: str | None) -> None:
+    """Remember in the cookie whose password was right; that alone opens nothing."""
+    cookie.clear()
+    cookie["awaited"] = [staff.id, int(now().timestamp()), next_path]
+
+
+def awaited(session: Session) -> tuple[Staff, str | None] | None:
+    """Who has still to enter a code, and where to go then."""
+    staff_id, since, next_path = cookie.get("awaited") or (0, 0, None)
+    if now().timestamp() - since > _FOR_A_CODE.total_seconds():
+        return None
+    staff = session.get(Staff, staff_id)
+    if staff is None or staff.deactivated_at or staff.second_factor_at is None:
+        return None
+    return staff, next_path
+
+
+def limit_by_awaited() -> str:
+    """Codes are counted for the person whose password was right."""
+    found = awaited(db.session())
+    return f"code {found[0].email.lower()}" if found else "code"
 
 
 def end_session() -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from fundraiser.db import now
+from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Act, record
-from fundraiser.newsroom.models import Role, Staff
+from fundraiser.newsroom.keys import (
+    find_key,
+    send_invitation,
+    send_new_password,
+    too_many_keys,
+    was_sent_just_now,
+)
+from fundraiser.newsroom.models import KeyKind, Role, Staff
+from fundraiser.newsroom.roles import Permission, require
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-
 SHORTEST_PASSWORD = 12
+_ONE_CLICK = timedelta(seconds=30)
+_LONGEST_PASSWORD, _LONGEST_ADDRESS, _LONGEST_NAME = 1000, 254, 200
 
 
 def find_staff(session: Session, email: str) -> Staff | None:
@@ -56,7 +66,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
 
 
 def reset_password(session: Session, email: str, password: str) -> Staff:
-    """Give a person a new password, and sign the person out everywhere.
+    """Give a person a new password without a second factor, and sign the person out everywhere.
 
     Raises:
         NotFoundError: nobody on the staff has this address.
@@ -67,6 +77,7 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
         raise NotFoundError(_("%(email)s is not on the staff.", email=email))
     staff.password_hash = _hash(password)
     staff.session_key = _new_key()
+    staff.second_factor = staff.second_factor_at = None
     record(session, Act.RESET_PASSWORD, f"staff {staff.id}", staff=None)
     return staff
 
@@ -77,18 +88,226 @@ def let_in(session: Session, email: str, password: str) -> Staff | None:
     is_right = passwords.is_right(staff.password_hash if staff else None, password)
     if staff is None or not is_right or staff.deactivated_at:
         return None
-    if passwords.is_outdated(staff.password_hash):
+    if staff.password_hash and passwords.is_outdated(staff.password_hash):
         staff.password_hash = passwords.hash_password(password)
-    staff.last_sign_in_at = now()
-    record(session, Act.SIGNED_IN, f"staff {staff.id}", staff=staff)
     return staff
 
 
-def _hash(password: str) -> str:
+def note_sign_in(session: Session, staff: Staff) -> None:
+    """Note that the person is in, with all that was asked for."""
+    staff.last_sign_in_at = now()
+    record(session, Act.SIGNED_IN, f"staff {staff.id}", staff=staff)
+
+
+def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) -> Staff:
+    """Add a person who may sign in once the letter's invitation is taken up.
+
+    Raises:
+        UnprocessableError: the address is none, or somebody of the staff has it.
+    """
+    email = email.strip()
+    if "@" not in email[1:-1] or len(email) > _LONGEST_ADDRESS or not email.isprintable():
+        raise UnprocessableError(_("Enter an e-mail address."), field="email")
+    lock(session, "staff", email.lower())
+    known = find_staff(session, email)
+    if known is not None and _is_double_click(known):
+        return known
+    if known is not None:
+        raise UnprocessableError(_sentence_of_known(known), field="email")
+    staff = Staff(
+        email=email,
+        name=name.strip()[:_LONGEST_NAME] or email,
+        role=role,
+        session_key=_new_key(),
+        created_at=now(),
+    )
+    session.add(staff)
+    session.flush()
+    send_invitation(session, staff)
+    record(session, Act.INVITED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    return staff
+
+
+def invite_again(session: Session, by: Staff, staff: Staff) -> None:
+    """Send a new invitation, with which the one before ends.
+
+    Raises:
+        UnprocessableError: the person has taken up the invitation, or the account is closed.
+    """
+    if staff.password_hash is not None or staff.deactivated_at:
+        raise UnprocessableError(
+            _("%(name)s has no invitation to take up. Reload the page.", name=staff.name)
+        )
+    if not was_sent_just_now(session, staff):
+        send_invitation(session, staff)
+        record(session, Act.INVITED_STAFF, f"staff {staff.id}", staff=by)
+
+
+def choose_password(session: Session, token: str, password: str) -> Staff:
+    """Take up an invitation, or change a password that was forgotten, with a letter's key.
+
+    Raises:
+        UnprocessableError: the key is unknown, used or late, or the password is too short.
+    """
+    key = find_key(session, token)
+    staff = session.get_one(Staff, key.staff_id, with_for_update=True)
+    if staff.deactivated_at:
+        raise UnprocessableError(_("This account is closed. Ask an administrator."))
+    staff.password_hash = _hash(password)
+    staff.session_key = _new_key()
+    key.used_at = now()
+    is_invitation = key.kind is KeyKind.INVITATION
+    act = Act.TOOK_INVITATION if is_invitation else Act.CHANGED_PASSWORD
+    record(session, act, f"staff {staff.id}", staff=staff, fields=("password",))
+    return staff
+
+
+def forget_password(session: Session, email: str) -> None:
+    """Send a letter to choose another password with, if somebody of the staff has this address."""
+    staff = find_staff(session, email)
+    if staff is None or staff.deactivated_at or too_many_keys(session, staff):
+        return
+    if staff.password_hash is None:
+        send_invitation(session, staff)
+    else:
+        send_new_password(session, staff)
+    record(session, Act.ASKED_FOR_PASSWORD, f"staff {staff.id}", staff=None)
+
+
+def change_password(session: Session, staff: Staff, old: str, new: str) -> None:
+    """Change one's own password, which signs out everywhere else.
+
+    Raises:
+        UnprocessableError: the old one is wrong or the new one too short.
+    """
+    check_password(staff, old, field="old")
+    staff.password_hash = _hash(new, field="new")
+    staff.session_key = _new_key()
+    record(session, Act.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
+
+
+def check_password(staff: Staff, password: str, *, field: str) -> None:
+    """Make sure that whoever sits there is the person.
+
+    Raises:
+        UnprocessableError: the password is wrong.
+    """
+    if not passwords.is_right(staff.password_hash, password):
+        raise UnprocessableError(_("This is not your password. Check it."), field=field)
+
+
+def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
+    """Give somebody else another role; says whether it is one.
+
+    Raises:
+        UnprocessableError: it is one's own role, or nobody would be left to manage the staff.
+    """
+    if staff.id == by.id:
+        raise UnprocessableError(
+            _("Nobody changes their own role. Ask another administrator to do it.")
+        )
+    _keep_an_admin(session, by, staff, stays=role is Role.ADMIN)
+    if staff.role is role:
+        return False
+    staff.role = role
+    record(session, Act.CHANGED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    return True
+
+
+def close_account(session: Session, by: Staff, staff: Staff) -> None:
+    """Let the person in no more, from this moment on; closing twice is closing once.
+
+    Raises:
+        UnprocessableError: nobody would be left to manage the staff.
+    """
+    _keep_an_admin(session, by, staff, stays=False)
+    if staff.deactivated_at is None:
+        staff.deactivated_at = now()
+        staff.session_key = _new_key()
+        record(session, Act.CLOSED_STAFF, f"staff {staff.id}", staff=by)
+
+
+def open_account(session: Session, by: Staff, staff: Staff) -> None:
+    """Let a person in again whose account was closed: by an invitation, with a new password."""
+    if staff.deactivated_at is None:
+        return
+    staff.deactivated_at = staff.password_hash = None
+    staff.second_factor = staff.second_factor_at = None
+    staff.session_key = _new_key()
+    send_invitation(session, staff)
+    record(session, Act.OPENED_STAFF, f"staff {staff.id}", staff=by)
+
+
+def sign_out_everywhere(session: Session, by: Staff, staff: Staff) -> None:
+    """End the person's sessions in all browsers."""
+    staff.session_key = _new_key()
+    record(session, Act.SIGNED_OUT_EVERYWHERE, f"staff {staff.id}", staff=by)
+
+
+def get_staff(session: Session, staff_id: int) -> Staff:
+    """The person of this id, locked.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    staff = session.get(Staff, staff_id, with_for_update=True)
+    if staff is None:
+        raise NotFoundError(_("There is no such person on the staff."))
+    return staff
+
+
+def _keep_an_admin(session: Session, by: Staff, staff: Staff, *, stays: bool) -> None:
+    """Make sure that somebody can manage the staff after this, whoever does what beside it."""
+    lock(session, "staff", "admins")
+    session.refresh(by)
+    require(by, Permission.MANAGE_STAFF)
+    session.refresh(staff)
+    others = session.scalar(
+        select(func.count()).where(
+            Staff.role == Role.ADMIN,
+            Staff.deactivated_at.is_(None),
+            Staff.password_hash.is_not(None),
+            Staff.id != staff.id,
+        )
+    )
+    if staff.role is Role.ADMIN and not stays and not others:
+        raise UnprocessableError(
+            _(
+                "%(name)s is the last administrator. Make somebody else an administrator first.",
+                name=staff.name,
+            )
+        )
+
+
+def _is_double_click(known: Staff) -> bool:
+    is_invited = known.password_hash is None and known.deactivated_at is None
+    return is_invited and now() - known.created_at < _ONE_CLICK
+
+
+def _sentence_of_known(staff: Staff) -> str:
+    if staff.deactivated_at:
+        return _(
+            "%(email)s was on the staff before. Open the account again in the list below.",
+            email=staff.email,
+        )
+    if staff.password_hash is None:
+        return _(
+            "%(email)s has been invited. Send the invitation again in the list below.",
+            email=staff.email,
+        )
+    return _("%(email)s is on the staff already.", email=staff.email)
+
+
+def _hash(password: str, *, field: str = "password") -> str:
     if len(password) < SHORTEST_PASSWORD:
         raise UnprocessableError(
             _("The password must have %(count)s characters or more.", count=SHORTEST_PASSWORD),
-            field="password",
+            field=field,
+        )
+    if len(password) > _LONGEST_PASSWORD:
+        raise UnprocessableError(
+            _("The password must have %(count)s characters or fewer.", count=_LONGEST_PASSWORD),
+            field=field,
         )
     return passwords.hash_password(password)
 

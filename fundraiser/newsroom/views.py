@@ -1,16 +1,17 @@
-"""Sign-in and sign-out."""
+"""Sign-in and sign-out, and the password that is chosen by a letter's key."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
-from fundraiser.newsroom import sign_in as staff_session
+from fundraiser.errors import UnprocessableError
+from fundraiser.newsroom import second_factor, sign_in as staff_session
 from fundraiser.newsroom.audit import Act, record
-from fundraiser.newsroom.staff import let_in
+from fundraiser.newsroom.staff import choose_password, forget_password, let_in, note_sign_in
 from fundraiser.security import limiter, public
 from fundraiser.texts import gettext as _
 
@@ -50,8 +51,90 @@ def try_to_sign_in() -> ResponseReturnValue:
             "newsroom/sign_in.html", email=email, next_path=next_path, error=error
         )
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    if staff.second_factor_at is not None:
+        staff_session.await_code(staff, next_path)
+        return redirect(url_for("newsroom.enter_code"), HTTPStatus.SEE_OTHER)
+    note_sign_in(db.session(), staff)
     staff_session.begin_session(staff)
     return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/sign-in/code")
+@public
+def enter_code() -> ResponseReturnValue:
+    """The form for the second factor, once the password was right."""
+    if staff_session.awaited(db.session()) is None:
+        return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+    return render_template("newsroom/code.html", error=None)
+
+
+@blueprint.post("/staff/sign-in/code")
+@public
+@limiter.limit(
+    _FOR_AN_ADDRESS, key_func=staff_session.limit_by_awaited, deduct_when=staff_session.has_failed
+)
+@limiter.limit(
+    _FOR_A_NETWORK, key_func=staff_session.limit_by_network, deduct_when=staff_session.has_failed
+)
+def try_code() -> ResponseReturnValue:
+    """Let in whoever has the second factor as well."""
+    session = db.session()
+    found = staff_session.awaited(session)
+    if found is None:
+        flash(_("That took longer than ten minutes. Sign in again."))
+        return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+    staff, next_path = found
+    try:
+        second_factor.check(session, staff, request.form.get("code", ""))
+    except UnprocessableError as error:
+        page = render_template("newsroom/code.html", error=error)
+        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    note_sign_in(session, staff)
+    staff_session.begin_session(staff)
+    return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/forgotten")
+@public
+def forgotten() -> ResponseReturnValue:
+    """The form for whoever has lost the password."""
+    return render_template("newsroom/forgotten.html", email="", sent=False)
+
+
+@blueprint.post("/staff/forgotten")
+@public
+@limiter.limit("5 per hour", key_func=staff_session.limit_by_address)
+@limiter.limit("20 per hour", key_func=staff_session.limit_by_network)
+def ask_for_password() -> ResponseReturnValue:
+    """Send a letter to who is on the staff; everybody gets the same answer."""
+    email = request.form.get("email", "")
+    forget_password(db.session(), email)
+    return render_template("newsroom/forgotten.html", email=email.strip(), sent=True)
+
+
+@blueprint.get("/staff/new-password")
+@public
+def new_password() -> ResponseReturnValue:
+    """The form that a letter's link leads to; opening it uses nothing up."""
+    return render_template("newsroom/new_password.html", token="", error=None)
+
+
+@blueprint.post("/staff/new-password")
+@public
+@limiter.limit(
+    _FOR_A_NETWORK, key_func=staff_session.limit_by_network, deduct_when=staff_session.has_failed
+)
+def keep_new_password() -> ResponseReturnValue:
+    """Keep the password that was chosen with a letter's key."""
+    token, password = request.form.get("token", ""), request.form.get("password", "")
+    try:
+        choose_password(db.session(), token, password)
+    except UnprocessableError as error:
+        page = render_template("newsroom/new_password.html", token=token, error=error)
+        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    staff_session.end_session()
+    flash(_("Your password is kept. Sign in with it."))
+    return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/staff/sign-out")

@@ -125,12 +125,10 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
-# Stripe's words for a dispute that is not decided yet.
-OPEN_DISPUTES = (
-    "needs_response",
-    "under_review",
-    "warning_needs_response",
-    "warning_under_review",
+# The disputes that are not decided; the index and the query must say the same.
+IS_DISPUTED = (
+    "dispute IN ('needs_response', 'under_review', 'warning_needs_response', "
+    "'warning_under_review')"
 )
 
 
@@ -145,7 +143,7 @@ class Payment(Base):
             "id",
             postgresql_where="kind = 'contribution'",
         ),
-        Index("ix_payment_dispute", "dispute", "id", postgresql_where="dispute IS NOT NULL"),
+        Index("ix_payment_dispute", "id", postgresql_where=IS_DISPUTED),
     )
 
     id: Mapped[Identifier]

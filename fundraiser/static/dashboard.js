@@ -49,6 +49,13 @@ if (live) {
   document.addEventListener('visibilitychange', look)
 }
 
+// A field with data-from-fragment takes what stands behind the # of the address, and hides it there.
+for (const field of document.querySelectorAll('[data-from-fragment]')) {
+  if (location.hash.length < 2) continue
+  field.value = location.hash.slice(1)
+  history.replaceState(null, '', location.pathname)
+}
+
 // A button with data-copy (the id of what to copy) copies, and says so. CSS hides it without scripts.
 document.addEventListener('click', async ({ target }) => {
   const button = target.closest('[data-copy]')

@@ -48,7 +48,11 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_payment_dispute", "payment", ["dispute", "id"], postgresql_where="dispute IS NOT NULL"
+        "ix_payment_dispute",
+        "payment",
+        ["id"],
+        postgresql_where="dispute IN ('needs_response', 'under_review', 'warning_needs_response', "
+        "'warning_under_review')",
     )
     op.create_index("ix_look_resting", "look", ["id"], postgresql_where="due_at IS NULL")
 

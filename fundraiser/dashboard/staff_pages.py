@@ -1,0 +1,236 @@
+"""The staff themselves: who may do what, one's own account, and the trail of every act."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.dashboard import staff_words as words
+from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
+from fundraiser.newsroom import second_factor, staff as people
+from fundraiser.newsroom.models import AuditEntry, Role, Staff
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import begin_session, end_session, signed_in_staff
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("staff_pages", __name__)
+
+_PAGE = 50
+_LARGEST_KEY = 2**63 - 1
+
+
+@blueprint.get("/staff/team")
+def team() -> ResponseReturnValue:
+    """Everybody on the staff, and the form to invite somebody."""
+    require(signed_in_staff(), Permission.MANAGE_STAFF)
+    return _team_page()
+
+
+@blueprint.post("/staff/team")
+def invite() -> ResponseReturnValue:
+    """Invite a person by letter."""
+    session, by = db.session(), signed_in_staff()
+    require(by, Permission.MANAGE_STAFF)
+    email, name = request.form.get("email", ""), request.form.get("name", "")
+    try:
+        staff = people.invite(session, by, email=email, name=name, role=_role())
+    except UnprocessableError as error:
+        return _team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _done(_("A letter with an invitation is on its way to %(email)s.", email=staff.email))
+
+
+@blueprint.post("/staff/team/<int:staff_id>/<what>")
+def change(staff_id: int, what: str) -> ResponseReturnValue:
+    """One act on one person; done twice, it is done once."""
+    session, by = db.session(), signed_in_staff()
+    require(by, Permission.MANAGE_STAFF)
+    staff = people.get_staff(session, min(staff_id, _LARGEST_KEY))
+    try:
+        sentence = _act(by, staff, what)
+    except UnprocessableError as error:
+        # Nothing of it is kept: an answer with an error's status is rolled back.
+        return _team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _done(sentence)
+
+
+@blueprint.get("/staff/account")
+def account() -> ResponseReturnValue:
+    """One's own password, second factor and sessions."""
+    return _account_page()
+
+
+@blueprint.post("/staff/account/password")
+def change_password() -> ResponseReturnValue:
+    """Change one's own password."""
+    session, staff = db.session(), signed_in_staff()
+    try:
+        people.change_password(
+            session, staff, request.form.get("old", ""), request.form.get("new", "")
+        )
+    except UnprocessableError as error:
+        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    begin_session(staff)
+    flash(_("Your password is changed. Everywhere else you are signed out."))
+    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/second-factor")
+def begin_second_factor() -> ResponseReturnValue:
+    """Show the picture that the telephone's program is to see."""
+    second_factor.begin(signed_in_staff())
+    return redirect(url_for("staff_pages.account", _anchor="second"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/account/second-factor.svg")
+def second_factor_picture() -> ResponseReturnValue:
+    """The secret as a QR code, while it is not in force."""
+    staff = signed_in_staff()
+    if staff.second_factor is None or staff.second_factor_at is not None:
+        raise NotFoundError(_("There is nothing to set up."))
+    return Response(second_factor.picture(staff), mimetype="image/svg+xml")
+
+
+@blueprint.post("/staff/account/second-factor/on")
+def turn_second_factor_on() -> ResponseReturnValue:
+    """Ask for codes from now on."""
+    session, staff = db.session(), signed_in_staff()
+    if staff.second_factor is None:
+        raise BadRequestError(_("There is nothing to set up."))
+    try:
+        second_factor.turn_on(session, staff, request.form.get("code", ""))
+    except UnprocessableError as error:
+        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    flash(_("From now on you are asked for a code when you sign in."))
+    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/second-factor/off")
+def turn_second_factor_off() -> ResponseReturnValue:
+    """Ask for codes no more."""
+    session, staff = db.session(), signed_in_staff()
+    try:
+        people.check_password(staff, request.form.get("password", ""), field="password")
+    except UnprocessableError as error:
+        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    second_factor.turn_off(session, staff, staff)
+    flash(_("You are not asked for a code any more."))
+    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/sign-out")
+def sign_out_everywhere() -> ResponseReturnValue:
+    """Sign out in every browser, this one among them."""
+    staff = signed_in_staff()
+    people.sign_out_everywhere(db.session(), staff, staff)
+    end_session()
+    return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/trail")
+def trail() -> ResponseReturnValue:
+    """Every act of staff, the newest first, of everybody or of one."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.MANAGE_STAFF)
+    who, before = _number("staff"), _number("before")
+    statement = (
+        select(AuditEntry, Staff)
+        .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .order_by(AuditEntry.id.desc())
+        .limit(_PAGE + 1)
+    )
+    if who is not None:
+        statement = statement.where(AuditEntry.staff_id == who)
+    if before is not None:
+        statement = statement.where(AuditEntry.id < before)
+    rows = session.execute(statement).all()
+    everybody = session.scalars(select(Staff).order_by(Staff.name, Staff.id)).all()
+    return render_template(
+        "dashboard/trail.html",
+        staff=staff,
+        words=words,
+        rows=rows[:_PAGE],
+        older=rows[_PAGE - 1][0].id if len(rows) > _PAGE else None,
+        before=before,
+        who=who,
+        everybody=everybody,
+        names={found.id: found.name for found in everybody},
+    )
+
+
+def _act(by: Staff, staff: Staff, what: str) -> str:
+    """Do it; returns what to say of it."""
+    session = db.session()
+    match what:
+        case "role":
+            people.change_role(session, by, staff, _role())
+            return _(
+                "%(name)s is %(role)s now.", name=staff.name, role=words.role(staff.role).lower()
+            )
+        case "invitation":
+            people.invite_again(session, by, staff)
+            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+        case "closing":
+            people.close_account(session, by, staff)
+            return _("%(name)s can’t sign in any more.", name=staff.name)
+        case "opening":
+            people.open_account(session, by, staff)
+            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+        case "sign-out":
+            people.sign_out_everywhere(session, by, staff)
+            return _("%(name)s is signed out everywhere.", name=staff.name)
+        case "second-factor-off":
+            second_factor.turn_off(session, by, staff)
+            return _("%(name)s signs in without a code now.", name=staff.name)
+    raise NotFoundError(_("There is nothing like this to do. Open the page again."))
+
+
+def _done(sentence: str) -> ResponseReturnValue:
+    flash(sentence)
+    return redirect(url_for("staff_pages.team"), HTTPStatus.SEE_OTHER)
+
+
+def _team_page(error: UnprocessableError | None = None) -> str:
+    session = db.session()
+    everybody = session.scalars(
+        select(Staff).order_by(Staff.deactivated_at.is_not(None), Staff.name, Staff.id)
+    ).all()
+    return render_template(
+        "dashboard/team.html",
+        staff=signed_in_staff(),
+        words=words,
+        everybody=everybody,
+        roles=list(Role),
+        typed=request.form,
+        error=error,
+    )
+
+
+def _account_page(error: UnprocessableError | None = None) -> str:
+    staff = signed_in_staff()
+    return render_template(
+        "dashboard/account.html",
+        staff=staff,
+        words=words,
+        secret=second_factor.secret_of(staff) if staff.second_factor else None,
+        may_manage=may(staff, Permission.MANAGE_STAFF),
+        error=error,
+    )
+
+
+def _role() -> Role:
+    try:
+        return Role(request.form.get("role", ""))
+    except ValueError as error:
+        raise UnprocessableError(_("Choose one of the roles."), field="role") from error
+
+
+def _number(name: str) -> int | None:
+    typed = request.args.get(name, "")
+    return min(int(typed), _LARGEST_KEY) if typed.isascii() and typed.isdecimal() else None

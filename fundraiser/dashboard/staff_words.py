@@ -1,0 +1,79 @@
+"""What staff did, as words for the trail, and what each role may do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.models import Role
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.newsroom.models import Staff
+
+
+def role(value: Role) -> str:
+    """A role's name."""
+    match value:
+        case Role.ADMIN:
+            return _("Administrator")
+        case Role.MANAGER:
+            return _("Manager")
+        case Role.SUPPORT:
+            return _("Support")
+        case Role.FINANCE:
+            return _("Finance")
+
+
+def role_may(value: Role) -> str:
+    """What a role may do, in a sentence."""
+    match value:
+        case Role.ADMIN:
+            return _("Everything, the staff among it.")
+        case Role.MANAGER:
+            return _("Everything but the staff.")
+        case Role.SUPPORT:
+            return _("Helps members: reads letters and settles customers again.")
+        case Role.FINANCE:
+            return _("Reads the figures and changes nothing; sees no letters.")
+
+
+def standing(staff: Staff) -> str:
+    """How an account stands."""
+    if staff.deactivated_at:
+        return _("Closed")
+    if staff.password_hash is None:
+        return _("Invited")
+    return _("Signs in with a code") if staff.second_factor_at else _("Signs in")
+
+
+def act(name: str) -> str:
+    """What somebody did."""
+    known = {
+        Act.SIGNED_IN: _("Signed in"),
+        Act.SIGNED_OUT: _("Signed out"),
+        Act.ADDED_STAFF: _("Added to the staff"),
+        Act.INVITED_STAFF: _("Invited to the staff"),
+        Act.TOOK_INVITATION: _("Took up the invitation"),
+        Act.CHANGED_STAFF: _("Changed somebody’s account"),
+        Act.CLOSED_STAFF: _("Closed an account"),
+        Act.OPENED_STAFF: _("Opened an account again"),
+        Act.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
+        Act.ASKED_FOR_PASSWORD: _("Asked for another password"),
+        Act.CHANGED_PASSWORD: _("Chose another password"),
+        Act.SECOND_FACTOR_ON: _("Turned the second factor on"),
+        Act.SECOND_FACTOR_OFF: _("Turned the second factor off"),
+        Act.RESET_PASSWORD: _("Was given another password"),
+        Act.SETTLED_AGAIN: _("Settled a customer again"),
+        Act.SETTLED_ALL_AGAIN: _("Settled all resting customers again"),
+        Act.CHANGED_LOOK: _("Changed the widget’s look"),
+        Act.ENTERED_RATE: _("Entered an exchange rate"),
+    }
+    texts: dict[str, str] = {kind.value: text for kind, text in known.items()}
+    # The trail outlives the acts: one that is known no more keeps its name.
+    return texts.get(name) or name.replace("_", " ").capitalize()
+
+
+def field(name: str) -> str:
+    """What was changed."""
+    return {"role": _("role"), "password": _("password")}.get(name, name.replace("_", " "))

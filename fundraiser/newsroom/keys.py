@@ -1,0 +1,145 @@
+"""Keys in letters to staff: an invitation, or a password that was forgotten.
+
+The key stands behind the ``#`` of an address, which no server sees, and only a form's POST uses it
+up: a program that opens a letter's links on its reader's behalf changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, update
+
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.newsroom.models import KeyKind, StaffKey
+from fundraiser.outbox import owe_staff
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.newsroom.models import Staff
+
+LIVES = {KeyKind.INVITATION: timedelta(days=3), KeyKind.NEW_PASSWORD: timedelta(hours=1)}
+_MOST_AN_HOUR = 3
+_ONE_CLICK = timedelta(seconds=30)
+
+
+def send_invitation(session: Session, staff: Staff) -> None:
+    """Owe the letter with which a person chooses the first password."""
+    newsroom = current_settings().newsroom_name
+    token, page = _new_key(session, staff, KeyKind.INVITATION)
+    owe_staff(
+        session,
+        staff.id,
+        cycle=token[:8],
+        subject=_("You are invited to the dashboard of %(newsroom)s", newsroom=newsroom),
+        paragraphs=[
+            _("Hello %(name)s, choose a password, and you can sign in.", name=staff.name),
+            _("The invitation is good once and for three days."),
+            *_by_hand(page, token),
+        ],
+        link=(_("Choose a password"), f"{page}#{token}"),
+    )
+
+
+def send_new_password(session: Session, staff: Staff) -> None:
+    """Owe the letter with which a person chooses another password."""
+    token, page = _new_key(session, staff, KeyKind.NEW_PASSWORD)
+    owe_staff(
+        session,
+        staff.id,
+        cycle=token[:8],
+        subject=_("Choose another password"),
+        paragraphs=[
+            _("Somebody, you we hope, asked for another password for the dashboard."),
+            _("If it was not you, do nothing: your password stays as it is."),
+            _("The link is good once and for an hour."),
+            *_by_hand(page, token),
+        ],
+        link=(_("Choose a password"), f"{page}#{token}"),
+    )
+
+
+def find_key(session: Session, token: str) -> StaffKey:
+    """The key of a letter, locked, while it opens something.
+
+    Raises:
+        UnprocessableError: it is unknown, used or late.
+    """
+    key = session.scalars(
+        select(StaffKey).where(StaffKey.token_hash == _digest(token.strip())).with_for_update()
+    ).first()
+    if key is None:
+        raise UnprocessableError(
+            _("This is not a key of ours. Open the letter’s link again, or copy the whole key."),
+            field="token",
+        )
+    if key.used_at:
+        raise UnprocessableError(
+            _("This key has been used. Sign in with the password that was chosen with it."),
+            field="token",
+        )
+    if key.ends_at <= now():
+        sentence = (
+            _("This invitation has ended. Ask an administrator to send it again.")
+            if key.kind is KeyKind.INVITATION
+            else _("This key has ended. Ask for another letter.")
+        )
+        raise UnprocessableError(sentence, field="token")
+    return key
+
+
+def too_many_keys(session: Session, staff: Staff) -> bool:
+    """Whether so many letters were asked for in an hour that no more are sent."""
+    count = session.scalar(
+        select(func.count()).where(
+            StaffKey.staff_id == staff.id, StaffKey.created_at > now() - timedelta(hours=1)
+        )
+    )
+    return (count or 0) >= _MOST_AN_HOUR
+
+
+def was_sent_just_now(session: Session, staff: Staff) -> bool:
+    """Whether a key was sent in the last half minute: a second click is the same wish."""
+    newest = session.scalar(
+        select(func.max(StaffKey.created_at)).where(StaffKey.staff_id == staff.id)
+    )
+    return newest is not None and now() - newest < _ONE_CLICK
+
+
+def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
+    """A key, with which those before it end, and the page that takes it."""
+    at, token = now(), secrets.token_urlsafe(32)
+    session.execute(
+        update(StaffKey)
+        .where(StaffKey.staff_id == staff.id, StaffKey.used_at.is_(None), StaffKey.ends_at > at)
+        .values(ends_at=at)
+    )
+    session.add(
+        StaffKey(
+            staff_id=staff.id,
+            kind=kind,
+            token_hash=_digest(token),
+            created_at=at,
+            ends_at=at + LIVES[kind],
+        )
+    )
+    session.flush()
+    return token, f"{current_settings().public_url}/staff/new-password"
+
+
+def _by_hand(page: str, token: str) -> list[str]:
+    return [
+        _("If the button does not work, open %(page)s and enter this key:", page=page),
+        token,
+    ]
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

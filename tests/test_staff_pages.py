@@ -1,0 +1,554 @@
+"""Staff accounts: invited by letter, given a role, signed out, closed; and the trail of it all."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pyotp
+import pytest
+from sqlalchemy import select, update
+
+from fundraiser.db import now
+from fundraiser.errors import ForbiddenError, UnprocessableError
+from fundraiser.newsroom import second_factor, staff as people
+from fundraiser.newsroom.models import AuditEntry, Role, Staff, StaffKey
+from fundraiser.newsroom.roles import ALLOWED, Permission
+from fundraiser.newsroom.staff import find_staff
+from tests.mail import deliver, letters_in, text_of
+from tests.staff import PAGE, PASSWORD, csrf_token, hire, sign_in
+from tests.test_dashboard import read, words
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.mail import Postbox
+
+NEW_PASSWORD = "a battery of new horses"
+
+
+@pytest.fixture
+def admin(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which an administrator is signed in."""
+    sign_in(client, hire(database, Role.ADMIN))
+    return client
+
+
+def new_address() -> str:
+    return f"taras-{uuid4().hex[:8]}@example.org"
+
+
+def post(client: FlaskClient, path: str, page: str = "/staff/team", **form: str) -> TestResponse:
+    token = csrf_token(client, page)
+    return client.post(path, data={"csrf_token": token, **form}, headers=PAGE)
+
+
+def invite(client: FlaskClient, email: str, role: Role = Role.SUPPORT) -> TestResponse:
+    return post(client, "/staff/team", email=email, name="Taras Melnyk", role=role.value)
+
+
+def staff_of(database: Database, email: str) -> Staff:
+    with database.transaction() as session:
+        found = find_staff(session, email)
+    assert found
+    return found
+
+
+def key_in(postbox: Postbox, email: str) -> str:
+    """The key in the newest letter to this address, which the button carries as well."""
+    letter = [found for found in postbox.letters if email in str(found["To"])][-1]
+    found = re.search(r"/staff/new-password#([\w-]{43})", text_of(letter))
+    assert found
+    assert f"\n{found[1]}" in text_of(letter)
+    return found[1]
+
+
+def choose(client: FlaskClient, key: str, password: str = NEW_PASSWORD) -> TestResponse:
+    form = {"token": key, "password": password}
+    return post(client, "/staff/new-password", "/staff/new-password", **form)
+
+
+def test_somebody_invited_chooses_a_password_and_signs_in_with_the_role(
+    admin: FlaskClient,
+    app: FundraiserApp,
+    database: Database,
+    mail_server: MailServer,
+    postbox: Postbox,
+) -> None:
+    email = new_address()
+    answer = invite(admin, email)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/team")
+    assert f"A letter with an invitation is on its way to {email}." in words(
+        read(admin, "/staff/team")
+    )
+    guest = app.test_client()
+    assert sign_in(guest, email, "").status_code == 422
+    deliver(database, mail_server)
+    key = key_in(postbox, email)
+    for _ in range(2):  # a program that opens the letter's links
+        assert guest.get("/staff/new-password", headers=PAGE).status_code == 200
+    answer = choose(guest, key)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in")
+    assert sign_in(guest, email, NEW_PASSWORD).status_code == 303
+    assert guest.get("/staff/team", headers=PAGE).status_code == 403
+    assert staff_of(database, email).role is Role.SUPPORT
+    trail = words(read(admin, "/staff/trail"))
+    assert "Taras Melnyk Signed in Taras Melnyk" in trail
+    assert "Taras Melnyk Took up the invitation password Taras Melnyk" in trail
+    assert "Iryna Bondar Invited to the staff role Taras Melnyk" in trail
+
+
+def test_of_a_key_only_the_hash_is_kept_once_the_letter_has_left(
+    admin: FlaskClient, database: Database, mail_server: MailServer, postbox: Postbox
+) -> None:
+    email = new_address()
+    invite(admin, email)
+    deliver(database, mail_server)
+    key = key_in(postbox, email)
+    with database.transaction() as session:
+        assert session.scalars(select(StaffKey)).one().token_hash != key
+    assert all(key not in str(letter.context) for letter in letters_in(database))
+
+
+def test_a_used_a_late_a_replaced_and_an_unknown_key_are_said_so(
+    admin: FlaskClient,
+    app: FundraiserApp,
+    database: Database,
+    mail_server: MailServer,
+    postbox: Postbox,
+) -> None:
+    used, late = new_address(), new_address()
+    for email in (used, late):
+        invite(admin, email)
+    deliver(database, mail_server)
+    guest = app.test_client()
+    choose(guest, key_in(postbox, used))
+    answer = choose(guest, key_in(postbox, used))
+    assert (answer.status_code, "This key has been used." in answer.text) == (422, True)
+    with database.transaction() as session:
+        session.execute(
+            update(StaffKey).values(
+                ends_at=now() - timedelta(seconds=1), created_at=now() - timedelta(days=3)
+            )
+        )
+    answer = choose(guest, key_in(postbox, late))
+    assert (answer.status_code, "This invitation has ended." in answer.text) == (422, True)
+    first, staff = key_in(postbox, late), staff_of(database, late)
+    assert post(admin, f"/staff/team/{staff.id}/invitation").status_code == 303
+    deliver(database, mail_server)
+    assert "This invitation has ended." in choose(guest, first).text
+    assert "This is not a key of ours." in choose(guest, "nothing").text
+    too_short = choose(guest, key_in(postbox, late), "short")
+    assert (too_short.status_code, "12 characters or more" in too_short.text) == (422, True)
+    assert choose(guest, key_in(postbox, late)).status_code == 303
+
+
+def test_an_invitation_is_for_three_days(admin: FlaskClient, database: Database) -> None:
+    invite(admin, new_address())
+    with database.transaction() as session:
+        key = session.scalars(select(StaffKey)).one()
+    assert key.ends_at - key.created_at == timedelta(days=3)
+
+
+def test_who_is_on_the_staff_is_not_invited_again(admin: FlaskClient, database: Database) -> None:
+    member, invited, closed = hire(database), new_address(), hire(database)
+    invite(admin, invited)
+    with database.transaction() as session:
+        session.execute(update(Staff).values(created_at=now() - timedelta(days=1)))
+    post(admin, f"/staff/team/{staff_of(database, closed).id}/closing")
+    for email, sentence in (
+        (member, "is on the staff already."),
+        (invited, "has been invited. Send the invitation again in the list below."),
+        (closed, "was on the staff before. Open the account again in the list below."),
+        ("nobody", "Enter an e-mail address."),
+        ("", "Enter an e-mail address."),
+    ):
+        answer = invite(admin, email.upper())
+        assert answer.status_code == 422
+        assert sentence in answer.text
+        assert f'value="{email.upper()}"' in answer.text
+
+
+def test_an_invitation_clicked_twice_is_one_letter(admin: FlaskClient, database: Database) -> None:
+    email = new_address()
+    assert [invite(admin, email).status_code for _ in range(2)] == [303, 303]
+    post(admin, f"/staff/team/{staff_of(database, email).id}/invitation")
+    assert len(letters_in(database)) == 1
+
+
+@pytest.mark.parametrize("role", ["", "king", "ADMIN"])
+def test_a_role_that_is_none_is_said_so(admin: FlaskClient, database: Database, role: str) -> None:
+    answer = post(admin, "/staff/team", email=new_address(), role=role)
+    assert (answer.status_code, "Choose one of the roles." in answer.text) == (422, True)
+    with database.transaction() as session:
+        assert len(session.scalars(select(Staff)).all()) == 1
+
+
+def test_a_role_is_changed_and_holds_at_once(
+    admin: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database, Role.MANAGER)
+    other = app.test_client()
+    sign_in(other, email)
+    staff = staff_of(database, email)
+    assert post(admin, f"/staff/team/{staff.id}/role", role="finance").status_code == 303
+    form = {"csrf_token": csrf_token(other, "/staff/account")}
+    assert other.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
+    with database.transaction() as session:
+        entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+        assert entry
+        assert (entry.act, entry.subject, entry.fields) == (
+            "changed_staff",
+            f"staff {staff.id}",
+            ["role"],
+        )
+
+
+def test_nobody_changes_their_own_role(admin: FlaskClient, database: Database) -> None:
+    hire(database, Role.ADMIN)
+    with database.transaction() as session:
+        me = session.scalars(select(Staff).order_by(Staff.id)).first()
+    assert me
+    answer = post(admin, f"/staff/team/{me.id}/role", role="manager")
+    assert answer.status_code == 422
+    assert "Nobody changes their own role." in answer.text
+
+
+def test_the_last_administrator_stays(admin: FlaskClient, database: Database) -> None:
+    hire(database, Role.MANAGER)
+    invite(admin, new_address(), Role.ADMIN)  # has not come yet, so is no help
+    with database.transaction() as session:
+        me = session.scalars(select(Staff).where(Staff.role == Role.ADMIN).limit(1)).one()
+    answer = post(admin, f"/staff/team/{me.id}/closing")
+    assert (answer.status_code, "is the last administrator." in answer.text) == (422, True)
+    assert admin.get("/staff/team", headers=PAGE).status_code == 200
+    hire(database, Role.ADMIN)
+    assert post(admin, f"/staff/team/{me.id}/closing").status_code == 303
+    assert admin.get("/staff/team", headers=PAGE).status_code == 303
+
+
+def test_of_two_administrators_who_demote_each_other_one_stays(database: Database) -> None:
+    emails = [hire(database, Role.ADMIN), hire(database, Role.ADMIN)]
+    one, other = (staff_of(database, email) for email in emails)
+    with database.transaction() as session:
+        mine, theirs = session.get_one(Staff, one.id), session.get_one(Staff, other.id)
+        # Beside it, the other has been quicker.
+        with database.transaction() as beside:
+            by, victim = beside.get_one(Staff, other.id), beside.get_one(Staff, one.id)
+            people.change_role(beside, by, victim, Role.SUPPORT)
+        with pytest.raises(ForbiddenError):
+            people.change_role(session, mine, theirs, Role.SUPPORT)
+    assert staff_of(database, emails[1]).role is Role.ADMIN
+
+
+def test_an_account_is_closed_and_opened_by_a_new_invitation(
+    admin: FlaskClient,
+    app: FundraiserApp,
+    database: Database,
+    mail_server: MailServer,
+    postbox: Postbox,
+) -> None:
+    email = hire(database)
+    other = app.test_client()
+    sign_in(other, email)
+    staff = staff_of(database, email)
+    for _ in range(2):
+        assert post(admin, f"/staff/team/{staff.id}/closing").status_code == 303
+    assert other.get("/staff", headers=PAGE).status_code == 303
+    assert sign_in(other, email).status_code == 422
+    for _ in range(2):
+        assert post(admin, f"/staff/team/{staff.id}/opening").status_code == 303
+    assert sign_in(other, email).status_code == 422
+    deliver(database, mail_server)
+    assert choose(other, key_in(postbox, email)).status_code == 303
+    assert sign_in(other, email, NEW_PASSWORD).status_code == 303
+
+
+def test_a_closed_account_keeps_no_way_in_by_an_older_letter(
+    admin: FlaskClient,
+    app: FundraiserApp,
+    database: Database,
+    mail_server: MailServer,
+    postbox: Postbox,
+) -> None:
+    email = new_address()
+    invite(admin, email)
+    deliver(database, mail_server)
+    post(admin, f"/staff/team/{staff_of(database, email).id}/closing")
+    assert "This account is closed." in choose(app.test_client(), key_in(postbox, email)).text
+
+
+def test_an_administrator_signs_somebody_out_everywhere(
+    admin: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    browsers = [app.test_client(), app.test_client()]
+    for browser in browsers:
+        sign_in(browser, email)
+    post(admin, f"/staff/team/{staff_of(database, email).id}/sign-out")
+    assert [b.get("/staff", headers=PAGE).status_code for b in browsers] == [303, 303]
+
+
+def test_everybody_signs_themselves_out_everywhere(app: FundraiserApp, database: Database) -> None:
+    email = hire(database, Role.FINANCE)
+    here, there = app.test_client(), app.test_client()
+    for browser in (here, there):
+        sign_in(browser, email)
+    assert post(here, "/staff/account/sign-out", "/staff/account").status_code == 303
+    for browser in (here, there):
+        assert browser.get("/staff", headers=PAGE).status_code == 303
+
+
+def test_a_forgotten_password_is_chosen_anew_by_letter_and_tells_nobody_who_is_staff(
+    client: FlaskClient, database: Database, mail_server: MailServer, postbox: Postbox
+) -> None:
+    email, stranger = hire(database), new_address()
+    pages = [
+        post(client, "/staff/forgotten", "/staff/forgotten", email=who).text.replace(who, "*")
+        for who in (email, stranger)
+    ]
+    assert re.sub(r'value="[^"]*"', "", pages[0]) == re.sub(r'value="[^"]*"', "", pages[1])
+    deliver(database, mail_server)
+    assert [str(letter["To"]) for letter in postbox.letters] == [email]
+    assert sign_in(client, email).status_code == 303  # until it is chosen, the old one holds
+    assert choose(client, key_in(postbox, email)).status_code == 303
+    assert sign_in(client, email).status_code == 422
+    assert sign_in(client, email, NEW_PASSWORD).status_code == 303
+
+
+def test_no_more_than_three_letters_an_hour_are_sent_to_one_person(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    for _ in range(5):
+        post(client, "/staff/forgotten", "/staff/forgotten", email=email)
+    assert len(letters_in(database)) == 3
+
+
+def test_ones_own_password_is_changed_with_the_old_one(
+    app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    here, there = app.test_client(), app.test_client()
+    for browser in (here, there):
+        sign_in(browser, email)
+    change, page = "/staff/account/password", "/staff/account"
+    answer = post(here, change, page, old="wrong", new=NEW_PASSWORD)
+    assert (answer.status_code, "This is not your password." in answer.text) == (422, True)
+    answer = post(here, change, page, old=PASSWORD, new="short")
+    assert (answer.status_code, "12 characters or more" in answer.text) == (422, True)
+    assert post(here, change, page, old=PASSWORD, new=NEW_PASSWORD).status_code == 303
+    assert here.get("/staff", headers=PAGE).status_code == 200
+    assert there.get("/staff", headers=PAGE).status_code == 303
+
+
+def code_of(database: Database, email: str) -> str:
+    return pyotp.TOTP(second_factor.secret_of(staff_of(database, email))).at(now())
+
+
+def turn_on(client: FlaskClient, database: Database, email: str) -> TestResponse:
+    post(client, "/staff/account/second-factor", "/staff/account")
+    return post(
+        client, "/staff/account/second-factor/on", "/staff/account", code=code_of(database, email)
+    )
+
+
+def forget_used_codes(database: Database) -> None:
+    """As if half a minute had gone by since each."""
+    with database.transaction() as session:
+        session.execute(update(Staff).values(second_factor_step=0))
+
+
+def test_with_a_second_factor_the_password_alone_lets_nobody_in(
+    app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    client = app.test_client()
+    sign_in(client, email)
+    assert turn_on(client, database, email).status_code == 303
+    other = app.test_client()
+    answer = sign_in(other, email, next="/staff/members")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in/code")
+    assert other.get("/staff", headers=PAGE).status_code == 303
+    enter, page = "/staff/sign-in/code", "/staff/sign-in/code"
+    used = post(other, enter, page, code=code_of(database, email))
+    assert (used.status_code, "not the one of this moment" in used.text) == (422, True)
+    forget_used_codes(database)
+    assert post(other, enter, page, code="000000").status_code == 422
+    code = code_of(database, email)
+    answer = post(other, enter, page, code=f"{code[:3]} {code[3:]}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/members")
+    assert other.get("/staff", headers=PAGE).status_code == 200
+
+
+def test_the_code_is_asked_for_only_after_the_password(client: FlaskClient) -> None:
+    assert client.get("/staff/sign-in/code", headers=PAGE).status_code == 303
+    answer = post(client, "/staff/sign-in/code", code="123456", page="/staff/sign-in")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in")
+
+
+def test_after_ten_wrong_codes_even_the_right_one_has_to_wait(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    sign_in(client, email)
+    turn_on(client, database, email)
+    post(client, "/staff/account/sign-out", "/staff/account")
+    sign_in(client, email)
+    forget_used_codes(database)
+    enter, page = "/staff/sign-in/code", "/staff/sign-in/code"
+    assert {post(client, enter, page, code="x").status_code for _ in range(10)} == {422}
+    assert post(client, enter, page, code=code_of(database, email)).status_code == 429
+
+
+def test_the_picture_is_an_image_of_the_secret_until_it_is_in_force(
+    client: FlaskClient, database: Database
+) -> None:
+    email, picture = hire(database), "/staff/account/second-factor.svg"
+    sign_in(client, email)
+    assert client.get(picture, headers=PAGE).status_code == 404
+    post(client, "/staff/account/second-factor", "/staff/account")
+    answer = client.get(picture)
+    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
+    assert b"style=" not in answer.data
+    assert second_factor.secret_of(staff_of(database, email)) in words(
+        read(client, "/staff/account")
+    )
+    turn_on(client, database, email)
+    assert client.get(picture, headers=PAGE).status_code == 404
+
+
+def test_the_database_alone_does_not_make_codes(app: FundraiserApp, database: Database) -> None:
+    """The negative control of keeping half of the secret elsewhere: another key, other codes."""
+    email = hire(database)
+    with database.transaction() as session:
+        staff = find_staff(session, email)
+        assert staff
+        second_factor.begin(staff)
+        before = second_factor.secret_of(staff)
+        settings = app.extensions["settings"]
+        app.extensions["settings"] = type(settings)(
+            **{name: getattr(settings, name) for name in settings.__slots__}
+            | {"secret_key": "another-key-0123456789-abcdefghijklmn"}
+        )
+        after = second_factor.secret_of(staff)
+        app.extensions["settings"] = settings
+    assert before != after
+
+
+def test_the_second_factor_is_turned_off_with_the_password_or_by_an_administrator(
+    admin: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    email, off = hire(database), "/staff/account/second-factor/off"
+    client = app.test_client()
+    sign_in(client, email)
+    turn_on(client, database, email)
+    answer = post(client, off, "/staff/account", password="wrong")
+    assert (answer.status_code, "This is not your password." in answer.text) == (422, True)
+    assert post(client, off, "/staff/account", password=PASSWORD).status_code == 303
+    assert staff_of(database, email).second_factor is None
+    forget_used_codes(database)
+    turn_on(client, database, email)
+    staff = staff_of(database, email)
+    assert staff.second_factor_at
+    assert post(admin, f"/staff/team/{staff.id}/second-factor-off").status_code == 303
+    assert sign_in(app.test_client(), email).headers["Location"] == "/staff"
+
+
+def test_the_operators_reset_turns_the_second_factor_off(
+    client: FlaskClient, database: Database
+) -> None:
+    email = hire(database)
+    sign_in(client, email)
+    turn_on(client, database, email)
+    with database.transaction() as session:
+        people.reset_password(session, email, NEW_PASSWORD)
+    assert sign_in(client, email, NEW_PASSWORD).headers["Location"] == "/staff"
+
+
+@pytest.mark.parametrize("role", [Role.MANAGER, Role.SUPPORT, Role.FINANCE])
+def test_only_administrators_manage_the_staff(
+    client: FlaskClient, database: Database, role: Role
+) -> None:
+    victim = staff_of(database, hire(database))
+    sign_in(client, hire(database, role))
+    for path in ("/staff/team", "/staff/trail"):
+        assert client.get(path, headers=PAGE).status_code == 403
+    assert "/staff/team" not in client.get("/staff", headers=PAGE).text
+    form = {"role": "admin", "email": new_address()}
+    for path in ("/staff/team", *(f"/staff/team/{victim.id}/{w}" for w in ("role", "closing"))):
+        assert post(client, path, "/staff/account", **form).status_code == 403
+    assert staff_of(database, victim.email).role is Role.MANAGER
+
+
+def test_finance_reads_only(client: FlaskClient, app: FundraiserApp, database: Database) -> None:
+    """Whatever page can be sent: finance is refused, but for the own account."""
+    sign_in(client, hire(database, Role.FINANCE))
+    token = csrf_token(client, "/staff/account")
+    sent = 0
+    for rule in app.url_map.iter_rules():
+        own = rule.rule.startswith(("/staff/account", "/staff/sign", "/staff/forgotten"))
+        if not rule.rule.startswith("/staff/") or "POST" not in (rule.methods or ()) or own:
+            continue
+        if rule.rule in {"/staff/new-password", "/staff/members/export"}:  # the file is a reading
+            continue
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
+        answer = client.post(path, data={"csrf_token": token}, headers=PAGE)
+        assert answer.status_code in {403, 404}, path
+        sent += answer.status_code == 403
+    assert sent >= 5
+    assert ALLOWED[Role.FINANCE] <= {Permission.EXPORT}
+    assert Permission.MANAGE_STAFF not in ALLOWED[Role.MANAGER]
+
+
+@pytest.mark.parametrize("path", ["/staff/team/1/nothing", "/staff/team/99999999999999999999/role"])
+def test_there_is_nothing_to_do_there(admin: FlaskClient, path: str) -> None:
+    assert post(admin, path, role="support").status_code == 404
+
+
+def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
+    admin: FlaskClient, database: Database
+) -> None:
+    other = staff_of(database, hire(database, Role.SUPPORT))
+    with database.transaction() as session:
+        session.add_all(
+            AuditEntry(at=now(), staff_id=other.id, act="settled_again", subject=f"customer c{n}")
+            for n in range(60)
+        )
+    first = read(admin, f"/staff/trail?staff={other.id}")
+    onward = first.select_one("nav.more a[rel=next]")
+    assert onward
+    second = read(admin, str(onward["href"]))
+    rows = [
+        words_of_row.get_text(" ") for p in (first, second) for words_of_row in p.select("tbody tr")
+    ]
+    assert len(rows) == 60
+    assert "customer c59" in rows[0]
+    assert "Settled a customer again" in rows[0]
+    everybody = words(read(admin, "/staff/trail?staff=&before=x"))
+    assert "Iryna Bondar Signed in Iryna Bondar" in words(read(admin, "/staff/trail?before=6"))
+    assert "customer c59" in everybody
+
+
+def test_an_act_that_is_known_no_more_keeps_its_name(
+    admin: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        session.add(AuditEntry(at=now(), act="painted_door", subject="member 7", fields=["colour"]))
+    page = read(admin, "/staff/trail")
+    assert "Painted door colour member 7" in words(page)
+    assert page.select_one("a[href='/staff/members/7']")
+
+
+def test_an_invitation_too_long_or_odd_is_refused(session: Session, database: Database) -> None:
+    by = staff_of(database, hire(database, Role.ADMIN))
+    for email in ("x" * 300 + "@example.org", "a\u200b@b\n.org", "@"):
+        with pytest.raises(UnprocessableError, match=r"Enter an e-mail address\."):
+            people.invite(session, by, email=email, name="", role=Role.SUPPORT)
