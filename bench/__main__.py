@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from bench import freshness, page_weight, progress, webhooks
+from bench import freshness, page_weight, progress, settlement, webhooks
 from demo.processes import DemoError
 
 BENCHMARKS = {
     "progress": progress.main,
     "webhooks": webhooks.main,
+    "settlement": settlement.main,
     "page_weight": page_weight.main,
     "freshness": freshness.main,
 }

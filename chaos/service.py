@@ -109,7 +109,9 @@ class Service:
 
 
 @contextmanager
-def running_service(home: Path, *, workers: int, without: str | None) -> Iterator[Service]:
+def running_service(
+    home: Path, *, workers: int, without: str | None, catch_up_seconds: int = CATCH_UP_SECONDS
+) -> Iterator[Service]:
     """Start everything with its data and logs under ``home``, and end all of it."""
     settings = _settings(home)
     settings.logs.mkdir(parents=True)
@@ -118,7 +120,7 @@ def running_service(home: Path, *, workers: int, without: str | None) -> Iterato
         letters = stack.enter_context(postbox())
         environment = settings.environment(postgres.url, valkey.url) | {
             "SMTP_URL": letters.url,
-            "CATCH_UP_SECONDS": str(CATCH_UP_SECONDS),
+            "CATCH_UP_SECONDS": str(catch_up_seconds),
             "LOG_LEVEL": "WARNING",
         }
         if without:
