@@ -12,7 +12,11 @@ from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
-from fundraiser.account import sign_in as account_sign_in, views as account
+from fundraiser.account import (
+    person as account_person,
+    sign_in as account_sign_in,
+    views as account,
+)
 from fundraiser.campaigns import views as campaigns
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import (
@@ -27,7 +31,7 @@ from fundraiser.db import Database
 from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Hints
 from fundraiser.newsroom import sign_in, views as newsroom
-from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.member_gateway import MemberGateway
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
 from fundraiser.webhooks.inbox import Inbox
@@ -60,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.database = Database(settings, after_commit=Hints(settings).send)
     app.extensions["settings"] = settings
     app.extensions["database"] = app.database
-    app.extensions["gateway"] = Gateway(settings, app.database)
+    app.extensions["gateway"] = MemberGateway(settings, app.database)
     app.extensions["inbox"] = Inbox(app.database, livemode=settings.livemode)
     security.init_app(app, settings)
     texts.init_app(app)
@@ -70,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(widget.blueprint)
     app.register_blueprint(account_sign_in.blueprint)
     app.register_blueprint(account.blueprint)
+    app.register_blueprint(account_person.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)
     app.register_blueprint(member_list.blueprint)

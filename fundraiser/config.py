@@ -63,6 +63,11 @@ class Settings:
         """Where the hosted payment page lives: our forms may lead there."""
         return self.stripe_api_base or "https://checkout.stripe.com"
 
+    @property
+    def portal_origin(self) -> str:
+        """Where the hosted page for another card lives: our forms may lead there."""
+        return self.stripe_api_base or "https://billing.stripe.com"
+
 
 def current_settings() -> Settings:
     """The settings of the app that handles this request or task."""

@@ -144,7 +144,7 @@ def content_policy(settings: Settings, framing: str) -> str:
             "font-src 'self'",
             "connect-src 'self'",
             "manifest-src 'self'",
-            f"form-action 'self' {settings.checkout_origin}",
+            f"form-action 'self' {settings.checkout_origin} {settings.portal_origin}",
             f"frame-ancestors {framing}",
             "base-uri 'none'",
         )

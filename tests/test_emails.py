@@ -77,7 +77,8 @@ def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
         assert "£10 a month" in text
         assert "Taken on 22 May 2026" in text
         assert "To be taken on 21 June 2026" in text
-        assert "Reply to this letter to change the amount or the card, or to stop" in text
+        assert "You change the amount or the card, pause or stop on a page of your own" in text
+        assert "Stop your membership" in text
         assert "Go back to the article" in text
     assert "http://127.0.0.1:8001/river?a=1&b=2" in text_of(message).splitlines()
     page = BeautifulSoup(text_of(message, "html"), "html.parser")
@@ -250,4 +251,4 @@ def test_a_second_membership_is_explained_by_what_became_of_the_money(
     assert sentence in text_of(message)
     assert "Your membership, as before: £10 a month" in text_of(message)
     assert "The second membership, which we ended: £25 a month" in text_of(message)
-    assert "reply to this letter and say how much you want to pay" in text_of(message)
+    assert "on the page of your membership you choose how much you pay" in text_of(message)

@@ -27,8 +27,12 @@ def change(simulator: Simulator, session: Any, amount: int, interval: str = "mon
 
 
 def preview(simulator: Simulator, found: Any, details: Any) -> Any:
-    params: Any = {"customer": found.customer, "subscription": found.id}
-    return simulator.client.v1.invoices.create_preview({**params, "subscription_details": details})
+    params: Any = {
+        "customer": found.customer,
+        "subscription": found.id,
+        "subscription_details": details,
+    }
+    return simulator.client.v1.invoices.create_preview(params)
 
 
 def test_a_higher_amount_is_taken_for_the_rest_of_the_period_as_previewed(
@@ -67,7 +71,7 @@ def test_what_is_left_over_is_credit_that_the_next_invoices_use_up(simulator: Si
     simulator.client.v1.subscriptions.update(found.id, details)
     assert simulator.client.v1.customers.retrieve(session.customer).balance == -2000
     before = len(simulator.charges(session))
-    simulator.advance(183 + 32)
+    simulator.advance(15 + 183 + 32)
     assert simulator.client.v1.customers.retrieve(session.customer).balance == -1000
     assert len(simulator.charges(session)) == before
 

@@ -1,28 +1,390 @@
-"""A member's own page: what is so, and what can be done."""
+"""A member's own page, and what can be done about a membership."""
 
 from __future__ import annotations
 
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, render_template
+from flask import Blueprint, redirect, render_template, request, url_for
+from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.account.sessions import count_sessions, for_members, form_token, signed_in_member
+from fundraiser.account import changes, words
+from fundraiser.account.changes import Notice, find_membership
+from fundraiser.account.sessions import (
+    count_sessions,
+    for_members,
+    form_token,
+    signed_in,
+    signed_in_member,
+)
+from fundraiser.campaigns.models import Campaign
+from fundraiser.campaigns.offers import money, offers, symbol
+from fundraiser.campaigns.progress import current_campaign
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.letter_links import read_membership
+from fundraiser.members.models import Interval, Membership
+from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
+from fundraiser.payments.member_gateway import Terms, member_gateway
+from fundraiser.payments.models import Payment
+from fundraiser.payments.sync import settle
+from fundraiser.security import check_origin, cookieless, new_nonce, public
+from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
+    from fundraiser.payments.member_gateway import Preview
+
 blueprint = Blueprint("account", __name__)
+
+_PAUSES = (1, 2, 3)
+_PREVIEW_HOLDS = timedelta(hours=1)
+_LONGEST_COMMENT = 500
 
 
 @blueprint.get("/account")
 @for_members
 def overview() -> ResponseReturnValue:
     """What we have of this person, and the ways to change it."""
-    member = signed_in_member()
+    session, member, current = db.session(), signed_in_member(), signed_in()
+    notice, current.notice = current.notice, None
+    payments = session.scalars(
+        select(Payment).where(Payment.member_id == member.id).order_by(Payment.paid_at.desc())
+    ).all()
     return render_template(
         "account/overview.html",
         member=member,
+        memberships=[words.say(session, found) for found in changes.running(session, member)],
+        payments=[words.say_payment(found) for found in payments],
+        notice=words.notice(Notice(notice)) if notice else None,
         token=form_token(),
-        sessions=count_sessions(db.session(), member),
+        sessions=count_sessions(session, member),
     )
+
+
+@blueprint.get("/account/payments/<int:payment_id>")
+@for_members
+def receipt(payment_id: int) -> ResponseReturnValue:
+    """Our own receipt, to print; Stripe's beside it where Stripe answers."""
+    found = db.session().get(Payment, payment_id)
+    if found is None or found.member_id != signed_in().member_id:
+        raise NotFoundError(_("There is no payment of yours at this address."))
+    try:
+        at_stripe = member_gateway().receipt_address(found.charge_id)
+    except (UnavailableError, NotFoundError):
+        at_stripe = None
+    return render_template(
+        "account/receipt.html",
+        member=signed_in_member(),
+        payment=words.say_payment(found),
+        reference=found.charge_id,
+        at_stripe=at_stripe,
+    )
+
+
+@blueprint.route("/account/memberships/<int:membership_id>/cancellation", methods=["GET", "POST"])
+@for_members
+def cancellation(membership_id: int) -> ResponseReturnValue:
+    """Stop: one page, one question, a reason for who wants to give one."""
+    membership = _mine(membership_id)
+    if request.method == "POST":
+        return _note(_stop(membership))
+    return _page(
+        "cancellation.html",
+        membership,
+        reasons=words.reasons(),
+        action=url_for(".cancellation", membership_id=membership_id),
+    )
+
+
+@blueprint.post("/account/memberships/<int:membership_id>/resumption")
+@for_members
+def resumption(membership_id: int) -> ResponseReturnValue:
+    """Go on, after a stop that has not come yet, or a pause."""
+    return _note(_resume(_mine(membership_id)))
+
+
+@blueprint.route("/account/memberships/<int:membership_id>/pause", methods=["GET", "POST"])
+@for_members
+def pause(membership_id: int) -> ResponseReturnValue:
+    """Take nothing for some months."""
+    membership = _mine(membership_id)
+    if request.method == "GET":
+        return _page("pause.html", membership, months=_pauses())
+    months = request.form.get("months", 0, type=int)
+    if months not in _PAUSES:
+        raise UnprocessableError(_("Choose how long to pause: one, two or three months."))
+    until = _months_from(now(), months)
+    notice = changes.change(
+        db.session(),
+        member_gateway(),
+        membership,
+        request.form.get("seen", ""),
+        act=lambda name: member_gateway().pause(name, until, f"pause-{_key()}"),
+        is_so=lambda found: found.collection_paused,
+        done=Notice.PAUSED,
+    )
+    return _note(notice)
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a member wants to pay; ``typed`` is the amount as it was typed."""
+
+    tier: str
+    interval: Interval
+    typed: str = ""
+
+
+@blueprint.get("/account/memberships/<int:membership_id>/price")
+@for_members
+def price(membership_id: int) -> ResponseReturnValue:
+    """Choose another tier, amount or rhythm; where one is chosen, see what it comes to."""
+    membership = _mine(membership_id)
+    wish = _wish(membership)
+    if "tier" not in request.args:
+        return _price_page(membership, wish)
+    return _preview_page(membership, wish)
+
+
+@blueprint.post("/account/memberships/<int:membership_id>/price")
+@for_members
+def change_price(membership_id: int) -> ResponseReturnValue:
+    """Do what was previewed, with the sums of the preview."""
+    membership = _mine(membership_id)
+    wish = _wish(membership)
+    at = datetime.fromtimestamp(request.form.get("at", 0, type=int), UTC)
+    if not now() - _PREVIEW_HOLDS <= at <= now() + timedelta(minutes=1):
+        return _preview_page(membership, wish, notice=_("This page is from an hour ago or more."))
+    try:
+        terms = _terms(membership, wish)
+        notice = changes.change(
+            db.session(),
+            member_gateway(),
+            membership,
+            request.form.get("seen", ""),
+            act=lambda name: member_gateway().change(name, terms, at, f"price-{_key()}"),
+            is_so=lambda found: _is_paid_already(found, terms, wish) and found.cancel_at is None,
+            done=Notice.CHANGED,
+        )
+    except UnprocessableError as error:
+        db.session().rollback()
+        return _price_page(membership, wish, error=error), error.status
+    return _note(notice)
+
+
+@blueprint.post("/account/memberships/<int:membership_id>/card")
+@for_members
+def card(membership_id: int) -> ResponseReturnValue:
+    """Lead to Stripe's page for another card; we never see its number."""
+    membership = _mine(membership_id)
+    back = current_settings().public_url + url_for(".card_changed", membership_id=membership_id)
+    portal = member_gateway().open_portal(membership.customer_id or "", back)
+    return redirect(portal, HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/account/memberships/<int:membership_id>/card")
+@for_members
+def card_changed(membership_id: int) -> ResponseReturnValue:
+    """Back from Stripe's page."""
+    membership = _mine(membership_id)
+    grace = timedelta(days=current_settings().grace_days)
+    settle(db.session(), member_gateway(), grace, membership.customer_id or "", cause_ref="account")
+    return _note(Notice.CARD)
+
+
+@blueprint.route("/account/letter/<key>", methods=["GET", "POST"])
+@cookieless
+def by_letter(key: str) -> ResponseReturnValue:
+    """Stop or go on from a letter's signed link, without signing in; opening it does nothing."""
+    membership = read_membership(db.session(), key)
+    if request.method == "GET":
+        return _page(
+            "by_letter.html",
+            membership,
+            reasons=words.reasons(),
+            action=url_for(".by_letter", key=key),
+        )
+    check_origin()
+    goes_on = request.form.get("what") == "resume"
+    notice = _resume(membership) if goes_on else _stop(membership)
+    return render_template(
+        "account/done.html",
+        notice=words.notice(notice),
+        membership=words.say(db.session(), membership),
+    )
+
+
+@blueprint.get("/terms")
+@public
+def terms() -> ResponseReturnValue:
+    """What is agreed by becoming a member, and the right to withdraw."""
+    return render_template("account/terms.html", mail_from=current_settings().mail_from)
+
+
+def _mine(membership_id: int) -> Membership:
+    return find_membership(db.session(), signed_in_member(), membership_id)
+
+
+def _key() -> str:
+    return request.form.get("key", "")[:100]
+
+
+def _note(notice: Notice) -> ResponseReturnValue:
+    """Back to the overview, which says once what was done."""
+    signed_in().notice = notice
+    return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
+
+
+def _stop(membership: Membership) -> Notice:
+    reason = request.form.get("reason", "")
+    return changes.stop(
+        db.session(),
+        member_gateway(),
+        membership,
+        request.form.get("seen", ""),
+        reason=reason if reason in words.reasons() else None,
+        comment=request.form.get("comment", "").strip()[:_LONGEST_COMMENT],
+        key=_key(),
+    )
+
+
+def _resume(membership: Membership) -> Notice:
+    return changes.resume(
+        db.session(), member_gateway(), membership, request.form.get("seen", ""), key=_key()
+    )
+
+
+def _page(name: str, membership: Membership, **values: object) -> str:
+    return render_template(
+        f"account/{name}",
+        membership=words.say(db.session(), membership),
+        hidden={"seen": changes.seen(membership), "key": new_nonce()},
+        token=None if name == "by_letter.html" else form_token(),
+        **values,
+    )
+
+
+def _months_from(day: datetime, months: int) -> datetime:
+    """The same day so many months later, or that month's last."""
+    years, month = divmod(day.month - 1 + months, 12)
+    last = monthrange(day.year + years, month + 1)[1]
+    return day.replace(year=day.year + years, month=month + 1, day=min(day.day, last))
+
+
+def _pauses() -> list[tuple[int, datetime]]:
+    return [(months, _months_from(now(), months)) for months in _PAUSES]
+
+
+def _wish(membership: Membership) -> Wish:
+    values = request.values
+    interval = values.get("interval", "")
+    return Wish(
+        tier=values.get("tier") or membership.tier or "",
+        interval=Interval(interval)
+        if interval in set(Interval)
+        else membership.interval or Interval.MONTH,
+        typed=values.get("amount", "").strip()[:20],
+    )
+
+
+def _terms(membership: Membership, wish: Wish) -> Terms:
+    """What the wish means in a price of Stripe's.
+
+    Raises:
+        UnprocessableError: it can't be paid so.
+    """
+    amount = parse_amount(wish.typed, membership.currency) if wish.typed else None
+    if wish.typed and amount is None:
+        raise UnprocessableError(
+            _("Enter the amount in figures, like 12 or 12.50."), field="amount"
+        )
+    tier, found, amount = priced(
+        db.session(),
+        Choice(
+            campaign=membership.campaign or "",
+            tier=wish.tier,
+            interval=wish.interval,
+            currency=membership.currency,
+            amount=amount,
+            cover_fee=False,
+            language=language(),
+            ref=None,
+            return_url=None,
+        ),
+    )
+    if tier.product_id is None:
+        raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
+    return Terms(
+        product_id=tier.product_id,
+        price_id=found.stripe_id if found else None,
+        amount=amount,
+        currency=membership.currency,
+        interval=wish.interval,
+        # Less is paid from the next payment on: nothing is taken for it, and nothing is lost.
+        at_once=wish.interval != membership.interval or amount > membership.amount,
+    )
+
+
+def _is_paid_already(membership: Membership, terms: Terms, wish: Wish) -> bool:
+    return (terms.amount, terms.interval, wish.tier) == (
+        membership.amount,
+        membership.interval,
+        membership.tier,
+    )
+
+
+def _price_page(
+    membership: Membership,
+    wish: Wish,
+    *,
+    error: UnprocessableError | None = None,
+    notice: str | None = None,
+    preview: Preview | None = None,
+    terms: Terms | None = None,
+    at: datetime | None = None,
+) -> str:
+    session = db.session()
+    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
+    campaign = campaign or current_campaign(session)
+    tiers = offered_tiers(session, campaign.tiers if campaign else [])
+    intervals = {Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")}
+    return _page(
+        "price.html",
+        membership,
+        wish=wish,
+        error=error,
+        notice=notice,
+        intervals=intervals,
+        offers=offers(tiers, wish.interval, membership.currency, wish.tier),
+        symbol=symbol(membership.currency),
+        least=money(LEAST[wish.interval], membership.currency),
+        current=write_amount(Money(membership.amount, membership.currency)),
+        change=words.say_change(membership, terms, preview) if terms and preview else None,
+        at=int(at.timestamp()) if at else None,
+        membership_id=membership.id,
+    )
+
+
+def _preview_page(
+    membership: Membership, wish: Wish, *, notice: str | None = None
+) -> ResponseReturnValue:
+    at = now().replace(microsecond=0)
+    try:
+        terms = _terms(membership, wish)
+        if _is_paid_already(membership, terms, wish):
+            error = UnprocessableError(_("This is what you pay already."), field="amount")
+            return _price_page(membership, wish, error=error), error.status
+        preview = member_gateway().preview(membership.reference, terms, at)
+    except UnprocessableError as error:
+        return _price_page(membership, wish, error=error), error.status
+    except UnavailableError as error:
+        return _price_page(membership, wish, notice=str(error)), error.status
+    return _price_page(membership, wish, notice=notice, preview=preview, terms=terms, at=at)

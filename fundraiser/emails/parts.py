@@ -56,7 +56,8 @@ class Words:
     """A letter's parts in their order.
 
     ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
-    says why the person gets this letter. ``values`` are what its sentences may name; a letter with
+    says why the person gets this letter. ``manage`` is where the membership can be stopped without
+    signing in. ``values`` are what its sentences may name; a letter with
     an ``original`` can be written anew by staff.
     """
 
@@ -68,6 +69,7 @@ class Words:
     rows: list[tuple[str, str]] | None = None
     advice: tuple[str, str] | None = None
     link: Link | None = None
+    manage: str | None = None
     values: dict[str, str] = field(default_factory=dict)
     original: Said | None = None
 

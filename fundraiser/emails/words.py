@@ -14,6 +14,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.parts import Link, NotOwedError, Words, bar_of, campaign_of, each, money
 from fundraiser.members.addresses import mint
+from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
 from fundraiser.outbox import LetterKind
@@ -103,11 +104,12 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
         advice=(
             _("To change or to stop"),
             _(
-                "Reply to this letter to change the amount or the card, or to stop; you need not "
-                "say why. When you stop, you stay a member until the end of what you have paid "
-                "for, and nothing more is taken."
+                "You change the amount or the card, pause or stop on a page of your own; you need "
+                "not say why. When you stop, you stay a member until the end of what you have "
+                "paid for, and nothing more is taken."
             ),
         ),
+        manage=membership_link(membership),
         link=_way_back(session, membership, campaign),
         reason=_("You get this letter because you became a member."),
     )
@@ -194,8 +196,8 @@ def _second_membership(session: Session, letter: Letter) -> Words:
         advice=(
             _("To pay another amount"),
             _(
-                "You need not join again: reply to this letter and say how much you want to pay, "
-                "and how often. We change the membership that you have."
+                "You need not join again: on the page of your membership you choose how much you "
+                "pay, and how often."
             ),
         ),
         reason=_("You get this letter because a second membership was begun with your address."),

@@ -28,7 +28,10 @@ def find_or_add_person(session: Session, email: str, *, language: str) -> Member
         .on_conflict_do_nothing()
     )
     return session.scalars(
-        select(Member).where(func.lower(Member.email) == email.lower()).with_for_update()
+        select(Member)
+        .where(func.lower(Member.email) == email.lower())
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).one()
 
 

@@ -75,7 +75,7 @@ def begin_checkout(
         UnprocessableError: the tier, the currency or the amount can't be paid so.
         StripeUnavailableError: Stripe does not answer; nothing was taken.
     """
-    tier, price, amount = _priced(session, choice)
+    tier, price, amount = priced(session, choice)
     if tier.product_id is None or (price and price.stripe_id is None):
         raise UnavailableError(
             _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
@@ -125,8 +125,12 @@ def find_checkout(session: Session, session_id: str) -> Checkout:
     return checkout
 
 
-def _priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
-    """The tier, its price where that is what is paid, and the amount before fees."""
+def priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
+    """The tier, its price where that is what is paid, and the amount before fees.
+
+    Raises:
+        UnprocessableError: the tier, the currency or the amount can't be paid so.
+    """
     if choice.currency not in CURRENCIES:
         raise UnprocessableError(
             _("Choose a currency: %(currencies)s.", currencies=", ".join(CURRENCIES)),

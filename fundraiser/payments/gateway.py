@@ -374,6 +374,10 @@ class Gateway:
             raise StripeRefusedError(
                 _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
             ) from error
+        except stripe.CardError as error:
+            raise StripeRefusedError(
+                _("Your bank refused the payment. Nothing has changed. Try another card.")
+            ) from error
         except stripe.IdempotencyError as error:
             raise StripeRefusedError(
                 _("This form was sent before with other values. Open the page again.")

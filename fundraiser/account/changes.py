@@ -1,0 +1,177 @@
+"""What members change of a membership: asked for at Stripe, settled, and said in a sentence.
+
+Each change takes the customer's lock, and looks again before it speaks to Stripe: a second click
+finds that what it wants is so, and a page that was overtaken by another window changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from fundraiser.config import current_settings
+from fundraiser.db import lock
+from fundraiser.errors import NotFoundError, UnavailableError
+from fundraiser.members.models import Membership, Source, Status
+from fundraiser.payments.models import Look
+from fundraiser.payments.sync import settle
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Member
+    from fundraiser.payments.member_gateway import MemberGateway
+
+ENDED = {Status.CANCELED, Status.INCOMPLETE_EXPIRED}
+# Nothing is paid for that it could run on until: it ends at once, and no more is tried.
+UNPAID = {Status.PAST_DUE, Status.UNPAID, Status.INCOMPLETE}
+_BY_ACCOUNT = "account"
+
+
+class Notice(StrEnum):
+    """What the next page says of what was done."""
+
+    STOPPED = "stopped"
+    RESUMED = "resumed"
+    PAUSED = "paused"
+    CHANGED = "changed"
+    CARD = "card"
+    SAVED = "saved"
+    EMAIL = "email"
+    MEANWHILE = "meanwhile"
+    UNKNOWN = "unknown"
+    ENDED = "ended"
+
+
+def find_membership(session: Session, member: Member, membership_id: int) -> Membership:
+    """A membership of this person that is paid through Stripe.
+
+    Raises:
+        NotFoundError: there is none, or it is somebody else's.
+    """
+    found = session.get(Membership, membership_id)
+    if found is None or found.member_id != member.id or found.source is not Source.STRIPE:
+        raise NotFoundError(_("There is no membership of yours at this address."))
+    return found
+
+
+def running(session: Session, member: Member) -> list[Membership]:
+    """The memberships of this person that have not ended, newest first."""
+    return list(
+        session.scalars(
+            select(Membership)
+            .where(Membership.member_id == member.id, Membership.status.not_in(ENDED))
+            .order_by(Membership.started_at.desc())
+        )
+    )
+
+
+def seen(membership: Membership) -> str:
+    """A membership's state in short: a form carries what its page showed."""
+    state = (
+        membership.status,
+        membership.amount,
+        membership.interval,
+        membership.tier,
+        membership.cancel_at,
+        membership.collection_paused,
+        membership.period_end,
+    )
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+
+
+def change(
+    session: Session,
+    gateway: MemberGateway,
+    membership: Membership,
+    page_showed: str,
+    *,
+    act: Callable[[str], None],
+    is_so: Callable[[Membership], bool],
+    done: Notice,
+) -> Notice:
+    """Do one thing to a membership at Stripe, and settle it.
+
+    Raises:
+        StripeRefusedError: Stripe or the bank says no; nothing has changed.
+    """
+    customer_id = membership.customer_id or ""
+    lock(session, "customer", customer_id)
+    session.refresh(membership)
+    if is_so(membership):
+        return done
+    if membership.status in ENDED:
+        return Notice.ENDED
+    if page_showed != seen(membership):
+        return Notice.MEANWHILE
+    try:
+        try:
+            act(membership.reference)
+        except NotFoundError:
+            done = Notice.ENDED
+        grace = timedelta(days=current_settings().grace_days)
+        settle(session, gateway, grace, customer_id, cause_ref=_BY_ACCOUNT)
+    except UnavailableError:
+        # It may have been done before the answer was lost: a worker looks, and so may the member.
+        session.add(Look.now(customer_id=customer_id))
+        return Notice.UNKNOWN
+    session.refresh(membership)
+    return done
+
+
+def stop(
+    session: Session,
+    gateway: MemberGateway,
+    membership: Membership,
+    page_showed: str,
+    *,
+    reason: str | None,
+    comment: str,
+    key: str,
+) -> Notice:
+    """End a membership with what is paid for; one whose payment is overdue at once."""
+
+    def act(subscription_id: str) -> None:
+        if membership.status in UNPAID:
+            gateway.cancel(subscription_id)
+        else:
+            gateway.stop(subscription_id, reason, comment, f"stop-{key}")
+
+    def is_so(found: Membership) -> bool:
+        return found.cancel_at is not None or found.status in ENDED
+
+    return change(
+        session, gateway, membership, page_showed, act=act, is_so=is_so, done=Notice.STOPPED
+    )
+
+
+def resume(
+    session: Session,
+    gateway: MemberGateway,
+    membership: Membership,
+    page_showed: str,
+    *,
+    key: str,
+) -> Notice:
+    """Take back that a membership ends, or a pause."""
+
+    def is_so(found: Membership) -> bool:
+        goes_on = found.cancel_at is None and not found.collection_paused
+        return goes_on and found.status not in ENDED
+
+    return change(
+        session,
+        gateway,
+        membership,
+        page_showed,
+        act=lambda name: gateway.go_on(name, f"resume-{key}"),
+        is_so=is_so,
+        done=Notice.RESUMED,
+    )

@@ -1,0 +1,71 @@
+"""Erasure: personal data go, here and at Stripe; the ledger and the books stay.
+
+Stripe is told first. Whoever dies after that has erased nothing here, and does it again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, or_, select, update
+
+from fundraiser.account.models import MemberSession
+from fundraiser.config import current_settings
+from fundraiser.db import lock, now
+from fundraiser.errors import NotFoundError
+from fundraiser.members.addresses import AddressCheck
+from fundraiser.members.counting import recount
+from fundraiser.members.models import Cause, Consent, Member, Membership, Source, Status
+from fundraiser.outbox import Letter, LetterChoice
+from fundraiser.payments.models import Checkout, Customer
+from fundraiser.payments.sync import settle
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.member_gateway import MemberGateway
+
+
+def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
+    """Take away all that says who this person is; what was paid stays, without a name.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer; nothing is erased here.
+    """
+    grace, at = timedelta(days=current_settings().grace_days), now()
+    customers = session.scalars(
+        select(Customer).where(Customer.member_id == member.id).order_by(Customer.id)
+    ).all()
+    for customer in customers:
+        lock(session, "customer", customer.id)
+    for customer in customers:
+        with suppress(NotFoundError):
+            gateway.delete_customer(customer.id)
+        settle(session, gateway, grace, customer.id, cause=Cause.ERASURE)
+    session.flush()
+    session.refresh(member, with_for_update=True)
+    session.execute(
+        update(Membership)
+        .where(Membership.member_id == member.id, Membership.source != Source.STRIPE)
+        .values(status=Status.CANCELED, ended_at=at)
+    )
+    recount(session, member, grace, cause=Cause.ERASURE)
+    email = (member.email or "").lower()
+    of_person = Customer.member_id == member.id
+    session.execute(update(Customer).where(of_person).values(email="", deleted=True))
+    session.execute(
+        update(Checkout).where(Checkout.member_id == member.id).values(ref=None, return_url=None)
+    )
+    session.execute(update(Membership).where(Membership.member_id == member.id).values(ref=None))
+    session.execute(update(Letter).where(Letter.member_id == member.id).values(context={}))
+    session.execute(
+        delete(AddressCheck).where(
+            or_(AddressCheck.member_id == member.id, AddressCheck.email == email)
+        )
+    )
+    for table in (MemberSession, Consent, LetterChoice):
+        session.execute(delete(table).where(table.member_id == member.id))
+    member.email = member.name = member.country = None
+    session.flush()

@@ -1,0 +1,308 @@
+"""Who a member is: name, address, language, consents; all that is kept, and its erasure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import (
+    Blueprint,
+    current_app,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from sqlalchemy import inspect, or_, select
+
+from fundraiser import db
+from fundraiser.account.changes import Notice
+from fundraiser.account.erasure import erase
+from fundraiser.account.models import MemberSession
+from fundraiser.account.sessions import (
+    for_members,
+    forget_member,
+    form_token,
+    signed_in,
+    signed_in_member,
+)
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.addresses import (
+    AddressCheck,
+    Purpose,
+    ask,
+    is_code,
+    is_over,
+    newest_check,
+    take_try,
+    use,
+)
+from fundraiser.members.models import Cause, Consent, ConsentKind, LedgerEntry, Membership
+from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters
+from fundraiser.payments.changes import Change, change_email
+from fundraiser.payments.member_gateway import member_gateway
+from fundraiser.payments.models import Checkout, Customer, Payment
+from fundraiser.security import public
+from fundraiser.texts import LANGUAGES, gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+    from fundraiser.db import Base, Database
+    from fundraiser.members.models import Member
+
+blueprint = Blueprint("account_person", __name__)
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_LONGEST_NAME, _LONGEST_ADDRESS = 100, 254
+_SECRETS = {"token_hash", "code_hash", "browser_hash", "notice"}
+
+
+@blueprint.route("/account/details", methods=["GET", "POST"])
+@for_members
+def details() -> ResponseReturnValue:
+    """Name, the letters' language, and each consent by itself."""
+    if request.method == "GET":
+        return _details(signed_in_member())
+    session, member = db.session(), signed_in_member()
+    name = " ".join(request.form.get("name", "").split())[:_LONGEST_NAME]
+    language = request.form.get("language", "")
+    if not name or not name.isprintable():
+        error = _("Enter your name.")
+        return _details(member, name=name, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+    if language not in LANGUAGES:
+        language = member.language
+    if (name, language) != (member.name, member.language):
+        for customer in _customers(session, member):
+            member_gateway().change_customer(customer, name=name, language=language)
+        member.name, member.language = name, language
+    for kind, text in _consents().items():
+        _note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
+    for topic in Topic:
+        choose_letters(session, member.id, topic, wanted=request.form.get(topic) == "yes")
+    return _note(Notice.SAVED)
+
+
+@blueprint.route("/account/email", methods=["GET", "POST"])
+@for_members
+def email() -> ResponseReturnValue:
+    """Ask for another address: a code goes to the old one and another to the new one."""
+    member = signed_in_member()
+    if request.method == "GET":
+        return _email_page(member)
+    wanted = request.form.get("email", "").strip()
+    error = None
+    if not _ADDRESS.fullmatch(wanted) or len(wanted) > _LONGEST_ADDRESS:
+        error = _("Enter your e-mail address, like olena@example.org.")
+    elif wanted.lower() == (member.email or "").lower():
+        error = _("This is the address that we have already.")
+    if error:
+        page = _email_page(member, wanted=wanted, error=error)
+        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    session, browser = db.session(), signed_in().token_hash
+    ask(session, Purpose.LEAVE_ADDRESS, member.email or "", browser, member_id=member.id)
+    ask(session, Purpose.NEW_ADDRESS, wanted, browser, member_id=member.id)
+    return redirect(url_for(".confirm_email"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.route("/account/email/codes", methods=["GET", "POST"])
+@for_members
+def confirm_email() -> ResponseReturnValue:
+    """Take both codes, and change the address here and at Stripe."""
+    session, member, browser = db.session(), signed_in_member(), signed_in().token_hash
+    leave = newest_check(session, Purpose.LEAVE_ADDRESS, browser)
+    enter = newest_check(session, Purpose.NEW_ADDRESS, browser)
+    if leave is None or enter is None or leave.email != (member.email or "").lower():
+        return redirect(url_for(".email"), HTTPStatus.SEE_OTHER)
+    if request.method == "GET":
+        return _codes_page(member, enter)
+    error = _wrong(leave, "old") or _wrong(enter, "new")
+    if error is None:
+        settings = current_settings()
+        change = Change(
+            gateway=member_gateway(),
+            grace=timedelta(days=settings.grace_days),
+            key=f"account-{enter.id}",
+            cause=Cause.STRIPE,
+            cause_ref="account",
+        )
+        try:
+            change_email(session, change, member, enter.email)
+        except UnprocessableError as refused:
+            session.rollback()
+            error = str(refused)
+    if error is not None:
+        return _codes_page(member, enter, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+    use(session, leave, browser)
+    use(session, enter, browser)
+    return _note(Notice.EMAIL)
+
+
+@blueprint.get("/account/download")
+@for_members
+def download() -> ResponseReturnValue:
+    """All that is kept about this person, as JSON."""
+    member = signed_in_member()
+    response = jsonify(everything_about(db.session(), member))
+    response.headers["Content-Disposition"] = "attachment; filename=my-membership.json"
+    return response
+
+
+@blueprint.route("/account/erasure", methods=["GET", "POST"])
+@for_members
+def erasure() -> ResponseReturnValue:
+    """Erase the account, after saying what goes and what has to stay."""
+    member, error = signed_in_member(), None
+    if request.method == "POST":
+        if request.form.get("sure") == "yes":
+            erase(db.session(), member_gateway(), member)
+            response = make_response(redirect(url_for(".erased"), HTTPStatus.SEE_OTHER))
+            forget_member(response)
+            return response
+        error = _("Tick the box to say that you want this.")
+    page = render_template("account/erasure.html", token=form_token(), error=error)
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+
+
+@blueprint.get("/account/erased")
+@public
+def erased() -> ResponseReturnValue:
+    """What is left of an erased account."""
+    return render_template("account/erased.html")
+
+
+def everything_about(session: Session, member: Member) -> dict[str, Any]:
+    """Each row that is this person's, by its table; hashes of secrets left out."""
+    mine = {
+        model.__tablename__: select(model).where(model.member_id == member.id)
+        for model in (
+            *(Membership, Payment, Customer, Checkout, Letter, LetterChoice, Consent),
+            *(LedgerEntry, MemberSession),
+        )
+    }
+    mine["address_check"] = select(AddressCheck).where(
+        or_(
+            AddressCheck.member_id == member.id,
+            AddressCheck.email == (member.email or "").lower(),
+        )
+    )
+    rows = {name: [_row(row) for row in session.scalars(found)] for name, found in mine.items()}
+    return {"member": _row(member), **rows}
+
+
+def _row(row: Base) -> dict[str, Any]:
+    values = {
+        column.key: getattr(row, column.key)
+        for column in inspect(type(row)).columns
+        if column.key not in _SECRETS
+    }
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def _customers(session: Session, member: Member) -> list[str]:
+    return list(
+        session.scalars(
+            select(Customer.id).where(Customer.member_id == member.id, Customer.deleted.is_(False))
+        )
+    )
+
+
+def _consents() -> dict[ConsentKind, str]:
+    return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
+
+
+def _given(session: Session, member: Member, kind: ConsentKind) -> bool:
+    newest = session.scalars(
+        select(Consent.given)
+        .where(Consent.member_id == member.id, Consent.kind == kind)
+        .order_by(Consent.id.desc())
+        .limit(1)
+    ).first()
+    return bool(newest)
+
+
+def _note_consent(
+    session: Session, member: Member, kind: ConsentKind, text: str, *, given: bool
+) -> None:
+    if given != _given(session, member, kind):
+        session.add(Consent(member_id=member.id, kind=kind, given=given, text=text, at=now()))
+
+
+def _details(member: Member, *, name: str | None = None, error: str | None = None) -> str:
+    session = db.session()
+    chosen = {
+        choice.topic: choice.wanted
+        for choice in session.scalars(
+            select(LetterChoice).where(LetterChoice.member_id == member.id)
+        )
+    }
+    return render_template(
+        "account/details.html",
+        member=member,
+        name=name if name is not None else member.name or "",
+        languages=LANGUAGES,
+        consents=[
+            (kind, text, _given(session, member, kind)) for kind, text in _consents().items()
+        ],
+        topics=[
+            (
+                Topic.CAMPAIGN,
+                _("Write to me when the campaign reaches a milestone, and in its last days."),
+                chosen.get(Topic.CAMPAIGN, False),
+            ),
+            (
+                Topic.RETURN,
+                _("If I have stopped, you may write to me once about coming back."),
+                chosen.get(Topic.RETURN, True),
+            ),
+        ],
+        token=form_token(),
+        error=error,
+    )
+
+
+def _email_page(member: Member, *, wanted: str = "", error: str | None = None) -> str:
+    return render_template(
+        "account/email.html", member=member, wanted=wanted, token=form_token(), error=error
+    )
+
+
+def _codes_page(member: Member, enter: AddressCheck, *, error: str | None = None) -> str:
+    return render_template(
+        "account/email_codes.html",
+        member=member,
+        wanted=enter.email,
+        token=form_token(),
+        error=error,
+    )
+
+
+def _wrong(check: AddressCheck, field: str) -> str | None:
+    """Why this code does not do; the try stays counted whatever the answer is."""
+    if is_over(check):
+        return _("The ten minutes are over, or the code was used. Ask for another.")
+    database = cast("Database", current_app.extensions["database"])
+    with database.transaction() as own:
+        is_free = take_try(own, check.id)
+    if not is_free:
+        return _("Too many wrong codes. Ask for another letter.")
+    if is_code(check, "".join(request.form.get(field, "").split())):
+        return None
+    if field == "old":
+        return _("The code from the letter to your old address is another one.")
+    return _("The code from the letter to your new address is another one.")
+
+
+def _note(notice: Notice) -> ResponseReturnValue:
+    signed_in().notice = notice
+    return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)

@@ -1,0 +1,243 @@
+"""What is so, as a member's own pages say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundraiser.account.changes import ENDED, UNPAID, Notice, seen
+from fundraiser.campaigns.offers import money
+from fundraiser.members.models import Interval, Source, Status
+from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
+from fundraiser.security import new_nonce
+from fundraiser.texts import by_language, date, gettext as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Membership
+    from fundraiser.payments.member_gateway import Preview, Terms
+    from fundraiser.payments.models import Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A membership as its owner sees it; what of it can be done now."""
+
+    id: int
+    name: str
+    price: str
+    amount: str
+    state: str
+    rows: list[tuple[str, str]]
+    until: datetime | None
+    last_paid: datetime | None
+    can_stop: bool
+    can_resume: bool
+    can_change: bool
+    is_paused: bool
+    ends_at_once: bool
+    seen: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaidPayment:
+    """A payment as its payer sees it."""
+
+    id: int
+    at: datetime
+    what: str
+    amount: str
+    state: str
+
+
+def say(session: Session, membership: Membership) -> Said:
+    """A membership in words."""
+    m = membership
+    tier = session.get(Tier, m.tier) if m.tier else None
+    amount, price = money(m.amount, m.currency), per(m.amount, m.currency, m.interval)
+    ours, ended = m.source is Source.STRIPE, m.status in ENDED
+    is_ending = m.cancel_at is not None and not ended
+    rows = [(_("You pay"), price)]
+    if m.paid_at:
+        rows.append((_("Last payment"), date(m.paid_at)))
+    if ours and not ended and not is_ending and not m.collection_paused and m.period_end:
+        rows.append((_("Next payment"), f"{amount}, {date(m.period_end)}"))
+    return Said(
+        id=m.id,
+        name=by_language(tier.names) if tier else _("Membership"),
+        price=price,
+        amount=amount,
+        state=_state(m, amount),
+        rows=rows,
+        until=m.cancel_at or m.counts_until or m.period_end,
+        last_paid=m.paid_at,
+        can_stop=ours and not ended and not is_ending,
+        can_resume=ours and not ended and (is_ending or m.collection_paused),
+        can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
+        is_paused=m.collection_paused,
+        ends_at_once=m.status in UNPAID,
+        seen=seen(m),
+        key=new_nonce(),
+    )
+
+
+def _state(m: Membership, amount: str) -> str:
+    if m.source is Source.GIFT:
+        return _("It is a gift, and nothing is taken from you.")
+    if m.source is not Source.STRIPE:
+        return _("It is not paid here, and nothing is taken from you.")
+    if m.status in ENDED:
+        return _("It has ended. Nothing more is taken.")
+    if m.cancel_at:
+        return _(
+            "You have stopped it. You stay a member until %(date)s, and nothing more is taken.",
+            date=date(m.cancel_at),
+        )
+    if m.collection_paused:
+        return _("It is paused. Nothing is taken, and you are not in the number for that time.")
+    if m.status in UNPAID:
+        return _(
+            "The last payment of %(amount)s failed. Change the card, and we try again by "
+            "ourselves.",
+            amount=amount,
+        )
+    if m.period_end:
+        return _(
+            "The next %(amount)s will be taken on %(date)s. You can stop before then.",
+            amount=amount,
+            date=date(m.period_end),
+        )
+    return ""
+
+
+def say_payment(payment: Payment) -> SaidPayment:
+    """A payment in words."""
+    if payment.refunded >= payment.amount:
+        state = _("Paid back")
+    elif payment.refunded:
+        state = _("%(amount)s of it paid back", amount=money(payment.refunded, payment.currency))
+    else:
+        state = {
+            PaymentStatus.SUCCEEDED: _("Paid"),
+            PaymentStatus.PENDING: _("On its way"),
+            PaymentStatus.FAILED: _("Failed, nothing was taken"),
+        }[payment.status]
+    return SaidPayment(
+        id=payment.id,
+        at=payment.paid_at,
+        what=_("One-time contribution")
+        if payment.kind is CheckoutKind.CONTRIBUTION
+        else _("Membership"),
+        amount=money(payment.amount, payment.currency),
+        state=state,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SaidChange:
+    """A change that was previewed: sentences, and the words of the button that does it."""
+
+    sentences: list[str]
+    button: str
+
+
+def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidChange:
+    """What a change comes to, in Stripe's own sums."""
+    currency = terms.currency
+    after = per(terms.amount, currency, terms.interval)
+    amount = money(terms.amount, currency)
+    due = money(preview.due, currency)
+    sentences = []
+    if preview.credited:
+        sentences.append(
+            _(
+                "%(amount)s of what you have paid is not used yet, and counts towards it.",
+                amount=money(preview.credited, currency),
+            )
+        )
+    if preview.due:
+        sentences.append(_("We take %(amount)s now.", amount=due))
+    else:
+        sentences.append(_("Nothing is taken now."))
+    if preview.credit:
+        sentences.append(
+            _(
+                "%(amount)s is left over, and pays the next months.",
+                amount=money(preview.credit, currency),
+            )
+        )
+    sentences.append(
+        _(
+            "We take %(amount)s on %(date)s, and so on every year until you stop.",
+            amount=amount,
+            date=date(preview.next_at),
+        )
+        if terms.interval is Interval.YEAR
+        else _(
+            "We take %(amount)s on %(date)s, and so on every month until you stop.",
+            amount=amount,
+            date=date(preview.next_at),
+        )
+    )
+    if membership.cancel_at:
+        sentences.append(_("Your membership goes on: it does not end any more."))
+    button = (
+        _("Pay %(amount)s now, then %(price)s", amount=due, price=after)
+        if preview.due
+        else _("Pay %(price)s from now on", price=after)
+    )
+    return SaidChange(sentences, button)
+
+
+def per(amount: int, currency: str, interval: str | None) -> str:
+    """An amount and how often it is paid."""
+    written = money(amount, currency)
+    match interval:
+        case Interval.YEAR:
+            return _("%(amount)s a year", amount=written)
+        case Interval.MONTH:
+            return _("%(amount)s a month", amount=written)
+    return written
+
+
+def reasons() -> dict[str, str]:
+    """Why somebody stops, by Stripe's names."""
+    return {
+        "too_expensive": _("It costs too much"),
+        "unused": _("I read too little"),
+        "low_quality": _("I do not like the reporting"),
+        "missing_features": _("Something is missing"),
+        "switched_service": _("I pay for another newsroom"),
+        "customer_service": _("I was not treated well"),
+        "too_complex": _("It is too complicated"),
+        "other": _("Another reason"),
+    }
+
+
+def notice(what: Notice) -> str:
+    """What was done, or why it was not."""
+    said = {
+        Notice.STOPPED: _("You have stopped your membership. Nothing more will be taken for it."),
+        Notice.RESUMED: _("Your membership goes on."),
+        Notice.PAUSED: _(
+            "Your membership is paused. It goes on by itself, and you can take it up any day."
+        ),
+        Notice.CHANGED: _("You have changed what you pay."),
+        Notice.CARD: _("This is how your membership stands after your visit to the payment page."),
+        Notice.SAVED: _("We have saved this."),
+        Notice.EMAIL: _("You have a new e-mail address here."),
+        Notice.MEANWHILE: _(
+            "Nothing was changed just now: your membership had been changed meanwhile, in "
+            "another window or by its date. This is how it stands."
+        ),
+        Notice.UNKNOWN: _(
+            "The payment service has not answered, so we do not know yet whether it was done. "
+            "Look again in a minute before you repeat it."
+        ),
+        Notice.ENDED: _("This membership has ended meanwhile. Nothing more is taken for it."),
+    }
+    return said[what]

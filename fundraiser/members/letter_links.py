@@ -1,0 +1,50 @@
+"""Signed links in letters: with one of them a membership can be stopped or taken up again.
+
+Such a link is no way in. It says what is paid and until when, and lives for as long as letters are
+read.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from fundraiser.config import current_settings
+from fundraiser.errors import NotFoundError
+from fundraiser.members.models import Membership, Source
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_READ_WITHIN = timedelta(days=60)
+
+
+def membership_link(membership: Membership) -> str:
+    """The address at which this membership is stopped, or taken up again, without signing in."""
+    key = _signer().dumps(membership.id)
+    return f"{current_settings().public_url}/account/letter/{key}"
+
+
+def read_membership(session: Session, key: str) -> Membership:
+    """The membership that a letter's link speaks of.
+
+    Raises:
+        NotFoundError: the link is cut, forged or too old.
+    """
+    try:
+        membership_id = _signer().loads(key, max_age=int(_READ_WITHIN.total_seconds()))
+    except BadData:
+        membership_id = 0
+    found = session.get(Membership, membership_id)
+    if found is None or found.source is not Source.STRIPE:
+        raise NotFoundError(
+            _("This link is too old or not whole. Sign in to your membership instead.")
+        )
+    return found
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_settings().secret_key, salt="membership-in-a-letter")

@@ -1,0 +1,172 @@
+"""What members ask of Stripe themselves: to stop, to pause, to pay another sum, another card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app
+
+from fundraiser.payments.facts import name_of, time_of
+from fundraiser.payments.gateway import Gateway
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fundraiser.members.models import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is to be paid: ``price_id`` is None for an amount of the member's own.
+
+    ``at_once``: the change holds from now on and is invoiced, else from the next payment on.
+    """
+
+    product_id: str
+    price_id: str | None
+    amount: int
+    currency: str
+    interval: Interval
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Stripe's own sums (smallest unit) for a change; nothing of it has happened.
+
+    ``credited`` is what was paid for and is not used; ``due`` is taken at once; ``credit`` is what
+    is left over and pays the next invoices. ``next_at`` is when the new amount is next taken.
+    """
+
+    credited: int
+    due: int
+    credit: int
+    next_at: datetime
+
+
+class MemberGateway(Gateway):
+    """Stripe, with what a member may change; ``key`` makes it one change, however often asked."""
+
+    def stop(self, subscription_id: str, reason: str | None, comment: str, key: str) -> None:
+        """Let a subscription run out, and keep why at Stripe."""
+        details: dict[str, Any] = {"comment": comment} if comment else {}
+        if reason:
+            details["feedback"] = reason
+        self._update(
+            subscription_id, {"cancel_at_period_end": True, "cancellation_details": details}, key
+        )
+
+    def go_on(self, subscription_id: str, key: str) -> None:
+        """Take back the end of a subscription, or its pause."""
+        self._update(subscription_id, {"cancel_at_period_end": False, "pause_collection": ""}, key)
+
+    def pause(self, subscription_id: str, until: datetime, key: str) -> None:
+        """Take nothing until that day."""
+        pause = {"behavior": "void", "resumes_at": int(until.timestamp())}
+        self._update(subscription_id, {"pause_collection": pause}, key)
+
+    def preview(self, subscription_id: str, terms: Terms, at: datetime) -> Preview:
+        """What a change at that time would come to."""
+        with self._call("subscriptions"):
+            found = self._prompt.v1.subscriptions.retrieve(subscription_id)
+        details = {"items": [_item(found["items"].data[0].id, terms)], **_proration(terms, at)}
+        params: Any = {
+            "customer": name_of(found.customer),
+            "subscription": subscription_id,
+            "subscription_details": details,
+        }
+        with self._call("invoices"):
+            invoice = self._prompt.v1.invoices.create_preview(params)
+        lines = invoice.lines.data
+        period_end = found["items"].data[0].current_period_end
+        if terms.interval != found["items"].data[0].price.recurring.interval:
+            period_end = max(line.period.end for line in lines)
+        return Preview(
+            credited=-sum(line.amount for line in lines if line.amount < 0),
+            due=invoice.amount_due if terms.at_once else 0,
+            credit=max(0, -(invoice.ending_balance or 0)),
+            next_at=time_of(period_end),
+        )
+
+    def change(self, subscription_id: str, terms: Terms, at: datetime, key: str) -> None:
+        """Change what is paid, with the sums that were previewed for that time.
+
+        Raises:
+            StripeRefusedError: the bank refused the payment; nothing has changed.
+        """
+        with self._call("subscriptions"):
+            found = self._prompt.v1.subscriptions.retrieve(subscription_id)
+        change = {
+            "items": [_item(found["items"].data[0].id, terms)],
+            "payment_behavior": "error_if_incomplete",
+            "cancel_at_period_end": False,
+            **_proration(terms, at),
+        }
+        self._update(subscription_id, change, key)
+
+    def open_portal(self, customer_id: str, return_url: str) -> str:
+        """The address of Stripe's page for another card; it is a key, and lives for minutes."""
+        flow = {
+            "type": "payment_method_update",
+            "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
+        }
+        params: Any = {"customer": customer_id, "return_url": return_url, "flow_data": flow}
+        with self._call("portal"):
+            return self._prompt.v1.billing_portal.sessions.create(params).url
+
+    def change_customer(self, customer_id: str, *, name: str, language: str) -> None:
+        """Give a customer another name, and the language of Stripe's own letters."""
+        params: Any = {"name": name, "preferred_locales": [language]}
+        with self._call("customers"):
+            self._prompt.v1.customers.update(customer_id, params)
+
+    def delete_customer(self, customer_id: str) -> None:
+        """Delete a customer for good: what runs ends at once."""
+        with self._call("customers"):
+            self._prompt.v1.customers.delete(customer_id)
+
+    def receipt_address(self, charge_id: str) -> str | None:
+        """Stripe's own receipt of a charge, or the invoice that it paid."""
+        with self._call("charges"):
+            charge = self._prompt.v1.charges.retrieve(charge_id)
+        intent = name_of(charge.payment_intent)
+        if charge.receipt_url or intent is None:
+            return charge.receipt_url
+        params: Any = {"payment": {"type": "payment_intent", "payment_intent": intent}}
+        with self._call("invoices"):
+            found = self._prompt.v1.invoice_payments.list(params).data
+        invoice = name_of(found[0].invoice) if found else None
+        if invoice is None:
+            return None
+        with self._call("invoices"):
+            return self._prompt.v1.invoices.retrieve(invoice).hosted_invoice_url
+
+    def _update(self, subscription_id: str, change: dict[str, Any], key: str) -> None:
+        with self._call("subscriptions"):
+            self._prompt.v1.subscriptions.update(
+                subscription_id, cast("Any", change), {"idempotency_key": key}
+            )
+
+
+def member_gateway() -> MemberGateway:
+    """The gateway of the app that handles this request."""
+    return cast("MemberGateway", current_app.extensions["gateway"])
+
+
+def _item(item_id: str, terms: Terms) -> dict[str, Any]:
+    if terms.price_id:
+        return {"id": item_id, "price": terms.price_id}
+    data = {
+        "currency": terms.currency.lower(),
+        "product": terms.product_id,
+        "recurring": {"interval": terms.interval.value},
+        "unit_amount": terms.amount,
+    }
+    return {"id": item_id, "price_data": data}
+
+
+def _proration(terms: Terms, at: datetime) -> dict[str, Any]:
+    if not terms.at_once:
+        return {"proration_behavior": "none"}
+    return {"proration_behavior": "always_invoice", "proration_date": int(at.timestamp())}

@@ -1,0 +1,446 @@
+"""What members change themselves: at Stripe, settled at once, with the number after each step."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+
+from fundraiser.account.models import MemberSession
+from fundraiser.db import now
+from fundraiser.members.addresses import digest, owe_letters
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.letter_links import membership_link
+from fundraiser.members.models import Consent, Interval, LedgerEntry, Member, Membership
+from fundraiser.outbox import Letter
+from fundraiser.payments.models import Customer, Payment
+from tests.factories import make_member, make_membership
+from tests.mail import deliver, text_of
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.factories import Stripe
+    from tests.mail import Postbox
+
+OURS = {"Origin": "http://127.0.0.1:8000", "Accept": "text/html"}
+
+
+@pytest.fixture
+def olena(stripe: Stripe, client: FlaskClient) -> Olena:
+    """A member of £10 a month, signed in."""
+    stripe.open_shop()
+    return Olena(stripe, client)
+
+
+class Olena:
+    """A member, her browser, and what we and Stripe know of her."""
+
+    def __init__(self, stripe: Stripe, client: FlaskClient, **joined: Any) -> None:
+        self.stripe, self.client, self.database = stripe, client, stripe.app.database
+        self.customer = stripe.join("olena@example.org", **joined)
+        member = stripe.settle(self.customer)
+        assert member
+        self.member_id = member.id
+        sign_in(client, self.database, member.id)
+
+    @property
+    def membership(self) -> Membership:
+        with self.database.transaction() as session:
+            return session.scalars(
+                select(Membership).where(Membership.member_id == self.member_id)
+            ).one()
+
+    def at_stripe(self) -> Any:
+        return self.stripe.call("GET", f"subscriptions/{self.membership.reference}")
+
+    def taken(self) -> list[int]:
+        """What was charged, newest first."""
+        charges = self.stripe.call("GET", "charges", customer=self.customer)["data"]
+        return [charge["amount"] for charge in charges]
+
+    def path(self, what: str) -> str:
+        return f"/account/memberships/{self.membership.id}/{what}"
+
+    def open(self, path: str, **query: str) -> BeautifulSoup:
+        answer = self.client.get(path, query_string=query, headers=OURS)
+        return BeautifulSoup(answer.text, "html.parser")
+
+    def form(self, path: str, action: str, **query: str) -> dict[str, str]:
+        """What a form of a page carries as it stands."""
+        page = self.open(path, **query)
+        form = page.select_one(f"form[method=post][action='{action}']")
+        assert form, page.get_text(" ", strip=True)
+        fields = form.select("input[type=hidden], input[checked]")
+        return {str(field["name"]): str(field.get("value", "")) for field in fields}
+
+    def send(self, path: str, form: dict[str, str], **more: str) -> TestResponse:
+        return self.client.post(path, data=form | more, headers=OURS)
+
+    def act(self, what: str, **more: str) -> str:
+        """Fill in the page of an act and send it; returns what the overview then says."""
+        answer = self.send(self.path(what), self.form(self.path(what), self.path(what)), **more)
+        assert answer.status_code == 303, answer.text
+        return self.overview()
+
+    def overview(self) -> str:
+        return self.open("/account").get_text(" ", strip=True)
+
+    def resume(self) -> str:
+        action = self.path("resumption")
+        answer = self.send(action, self.form("/account", action))
+        assert answer.status_code == 303, answer.text
+        return self.overview()
+
+    def number(self) -> int:
+        with self.database.transaction() as session:
+            return read_balance(session).members
+
+
+def sign_in(client: FlaskClient, database: Database, member_id: int) -> None:
+    with database.transaction() as session:
+        at = now()
+        token = f"token-of-{member_id}"
+        session.add(
+            MemberSession(
+                member_id=member_id,
+                token_hash=digest(token),
+                created_at=at,
+                ends_at=at.replace(year=at.year + 9),
+            )
+        )
+    client.set_cookie("member", token)
+
+
+def test_the_overview_says_what_is_paid_when_and_what_comes_next(olena: Olena) -> None:
+    said = olena.overview()
+    assert "You are member 1 " in said
+    assert "You pay £10 a month" in said
+    assert re.search(r"The next £10 will be taken on \d+ \w+ \d{4}\. You can stop before", said)
+    assert "Paid £10" in said
+    receipt = olena.open("/account").select_one("table a")
+    assert receipt
+    page = olena.open(str(receipt["href"]))
+    assert "The Northern Ledger" in page.get_text()
+    at_stripe = page.select_one("a.button")
+    assert at_stripe
+    assert "/invoice/in_" in str(at_stripe["href"])
+
+
+def test_who_stops_stays_until_what_is_paid_for_ends_and_may_go_on(olena: Olena) -> None:
+    said = olena.act("cancellation", reason="too_expensive", comment="Rent went up.")
+    assert "You have stopped your membership." in said
+    assert "You stay a member until" in said
+    found = olena.at_stripe()
+    assert found["cancel_at_period_end"] is True
+    assert found["cancellation_details"]["feedback"] == "too_expensive"
+    assert found["cancellation_details"]["comment"] == "Rent went up."
+    assert olena.number() == 1
+    assert "Your membership goes on." in olena.resume()
+    assert olena.at_stripe()["cancel_at_period_end"] is False
+    olena.act("cancellation")
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert olena.number() == 0
+    assert olena.taken() == [1000]
+    assert "You have no membership that runs." in olena.overview()
+
+
+def test_a_double_click_stops_once_and_says_so_twice(olena: Olena) -> None:
+    path = olena.path("cancellation")
+    form = olena.form(path, path)
+    answers: list[str | None] = []
+    cookie = olena.client.get_cookie("member")
+    assert cookie
+
+    def click() -> None:
+        browser = olena.stripe.app.test_client()
+        browser.set_cookie("member", cookie.value)
+        answers.append(browser.post(path, data=form, headers=OURS).location)
+
+    hands = [threading.Thread(target=click) for _ in range(3)]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert answers == ["/account"] * 3
+    assert "You have stopped your membership." in olena.overview()
+    assert olena.at_stripe()["cancel_at_period_end"] is True
+
+
+def test_two_tabs_that_stop_and_upgrade_leave_what_the_first_did(olena: Olena) -> None:
+    stop, price = olena.path("cancellation"), olena.path("price")
+    first = olena.form(stop, stop)
+    second = olena.form(price, price, tier="patron", interval="month")
+    olena.send(stop, first)
+    assert olena.send(price, second).status_code == 303
+    said = olena.overview()
+    assert "Nothing was changed just now" in said
+    assert "You stay a member until" in said
+    assert olena.taken() == [1000]
+    assert olena.membership.amount == 1000
+
+
+def test_a_higher_tier_takes_what_the_preview_said_and_once(olena: Olena) -> None:
+    path = olena.path("price")
+    page = olena.open(path, tier="patron", interval="month")
+    said = page.get_text(" ", strip=True)
+    assert "We take £15 now." in said or "We take £14.99 now." in said
+    assert "counts towards it" in said
+    button = page.select_one(".preview button")
+    assert button
+    assert re.fullmatch(r"Pay £1[45](\.\d\d)? now, then £25 a month", button.text)
+    form = olena.form(path, path, tier="patron", interval="month")
+    for _click in range(2):
+        assert olena.send(path, form).status_code == 303
+    assert "You have changed what you pay." in olena.overview()
+    assert olena.taken()[1:] == [1000]
+    assert olena.taken()[0] in range(1490, 1501)
+    assert (olena.membership.amount, olena.membership.tier) == (2500, "patron")
+    assert olena.number() == 1
+
+
+def test_a_smaller_amount_begins_with_the_next_payment(olena: Olena) -> None:
+    path = olena.path("price")
+    said = olena.open(path, tier="member", interval="month", amount="4.50").get_text(" ")
+    assert "Nothing is taken now." in said
+    form = olena.form(path, path, tier="member", interval="month", amount="4.50")
+    olena.send(path, form)
+    assert "You pay £4.50 a month" in olena.overview()
+    assert olena.taken() == [1000]
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert olena.taken() == [450, 1000]
+    assert olena.number() == 1
+
+
+def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) -> None:
+    path = olena.path("price")
+    olena.send(path, olena.form(path, path, tier="member", interval="year"))
+    assert olena.membership.interval is Interval.YEAR
+    assert olena.taken()[0] in range(8990, 9002)
+    said = olena.open(path, tier="member", interval="month").get_text(" ")
+    assert "is left over, and pays the next months." in said
+    olena.send(path, olena.form(path, path, tier="member", interval="month"))
+    before = len(olena.taken())
+    olena.stripe.advance(days=33)
+    olena.stripe.settle(olena.customer)
+    assert len(olena.taken()) == before
+    assert olena.membership.standing == "paid"
+    assert olena.number() == 1
+
+
+def test_a_bank_that_refuses_the_upgrade_leaves_all_as_it_was(olena: Olena) -> None:
+    olena.stripe.change_card(olena.customer, "4000000000000341")
+    olena.stripe.settle(olena.customer)
+    path = olena.path("price")
+    answer = olena.send(path, olena.form(path, path, tier="patron", interval="month"))
+    assert answer.status_code == 422
+    assert "Your bank refused the payment. Nothing has changed." in answer.text
+    assert olena.at_stripe()["items"]["data"][0]["price"]["unit_amount"] == 1000
+    assert olena.membership.amount == 1000
+
+
+@pytest.mark.parametrize(
+    ("amount", "sentence"),
+    [
+        ("abc", "Enter the amount in figures"),
+        ("0.10", "The amount must be £2 or more."),
+        ("99999999", "The amount must be £1,000,000 or less."),
+        ("10", "This is what you pay already."),
+    ],
+)
+def test_what_can_not_be_paid_is_said(olena: Olena, amount: str, sentence: str) -> None:
+    said = olena.open(olena.path("price"), tier="member", interval="month", amount=amount)
+    assert sentence in said.get_text(" ", strip=True)
+
+
+def test_a_pause_takes_nothing_counts_nobody_and_ends_by_itself(olena: Olena) -> None:
+    said = olena.act("pause", months="1")
+    assert "Your membership is paused." in said
+    assert olena.number() == 0
+    assert "Your membership goes on." in olena.resume()
+    assert olena.number() == 1
+    olena.act("pause", months="2")
+    olena.stripe.advance(days=64)
+    olena.stripe.settle(olena.customer)
+    assert olena.number() == 1
+    assert olena.taken() == [1000]
+    olena.stripe.advance(days=31)
+    assert len(olena.taken()) == 2
+
+
+def test_another_card_comes_from_the_payment_services_own_page(olena: Olena) -> None:
+    path = olena.path("card")
+    answer = olena.send(path, olena.form("/account", path))
+    portal = answer.headers["Location"]
+    assert portal.startswith(f"{olena.stripe.url}/portal/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert f"form-action 'self' {olena.stripe.url}" in policy
+    olena.client.get(path, headers=OURS)
+    assert "This is how your membership stands" in olena.overview()
+
+
+def test_a_membership_whose_payment_failed_ends_at_once(olena: Olena) -> None:
+    olena.stripe.change_card(olena.customer, "4000000000000341")
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert "The last payment of £10 failed." in olena.overview()
+    assert "it ends at once" in olena.open(olena.path("cancellation")).get_text(" ")
+    olena.act("cancellation")
+    assert olena.at_stripe()["status"] == "canceled"
+    assert olena.number() == 0
+
+
+def test_a_letters_link_stops_and_resumes_without_signing_in(
+    olena: Olena, app: FundraiserApp
+) -> None:
+    link = membership_link(olena.membership).removeprefix("http://127.0.0.1:8000")
+    stranger = app.test_client()
+    for what, is_ending in (("stop", True), ("resume", False)):
+        page = BeautifulSoup(stranger.get(link, headers=OURS).text, "html.parser")
+        assert olena.at_stripe()["cancel_at_period_end"] is not is_ending
+        fields = page.select("form input[type=hidden]")
+        form = {str(field["name"]): str(field["value"]) for field in fields}
+        assert stranger.post(link, data=form | {"what": what}).status_code == 403
+        answer = stranger.post(link, data=form | {"what": what}, headers=OURS)
+        assert answer.status_code == 200
+        assert olena.at_stripe()["cancel_at_period_end"] is is_ending
+    assert stranger.get("/account", headers=OURS).status_code == 303
+    for broken in (link[:-3], f"{link}x", "/account/letter/abc"):
+        answer = stranger.get(broken, headers=OURS)
+        assert answer.status_code == 404
+        assert "too old or not whole" in answer.text
+
+
+def test_nobody_reaches_the_membership_or_receipt_of_somebody_else(
+    olena: Olena, app: FundraiserApp
+) -> None:
+    with app.database.transaction() as session:
+        other = make_member(session)
+        payment = session.scalars(select(Payment.id)).one()
+    stranger = app.test_client()
+    sign_in(stranger, app.database, other.id)
+    for path in (olena.path("cancellation"), olena.path("price"), f"/account/payments/{payment}"):
+        assert stranger.get(path, headers=OURS).status_code == 404
+
+
+def test_the_address_changes_when_both_ends_confirm_it(
+    olena: Olena, mail_server: MailServer, postbox: Postbox
+) -> None:
+    form = olena.form("/account/email", "/account/email")
+    same = olena.send("/account/email", form, email="Olena@Example.org")
+    assert "have already" in same.text
+    olena.send("/account/email", form, email="new@example.net")
+    with olena.database.transaction() as session:
+        owe_letters(session)
+    deliver(olena.database, mail_server)
+    codes = {}
+    for letter in postbox.letters:
+        found = re.search(r"^(\d{6})\s*$", text_of(letter), re.MULTILINE)
+        if found:
+            codes[letter["To"]] = found[1]
+    assert set(codes) == {"olena@example.org", "new@example.net"}
+    path = "/account/email/codes"
+    form = olena.form(path, path)
+    old, new = codes["olena@example.org"], codes["new@example.net"]
+    swapped = olena.send(path, form, old=new, new=old)
+    assert swapped.status_code == 422 or old == new
+    assert olena.send(path, form, old=old, new=new).status_code == 303
+    assert "You have a new e-mail address here." in olena.overview()
+    at_stripe = olena.stripe.call("GET", f"customers/{olena.customer}")
+    assert at_stripe["email"] == "new@example.net"
+    with olena.database.transaction() as session:
+        assert session.get_one(Member, olena.member_id).email == "new@example.net"
+        assert session.get_one(Customer, olena.customer).member_id == olena.member_id
+    assert olena.number() == 1
+
+
+def test_name_language_and_each_consent_are_saved_with_text_and_time(olena: Olena) -> None:
+    path = "/account/details"
+    form = olena.form(path, path)
+    assert "roster" not in form
+    assert olena.send(path, form, name=" ").status_code == 422
+    olena.send(path, form, name="Olena  Koval", language="uk", roster="yes")
+    olena.send(path, form, name="Olena Koval", language="uk", roster="yes")
+    at_stripe = olena.stripe.call("GET", f"customers/{olena.customer}")
+    assert (at_stripe["name"], at_stripe["preferred_locales"]) == ("Olena Koval", ["uk"])
+    olena.stripe.settle(olena.customer)
+    olena.send(path, form, name="Olena Koval", language="uk")
+    with olena.database.transaction() as session:
+        member = session.get_one(Member, olena.member_id)
+        assert (member.name, member.language) == ("Olena Koval", "uk")
+        consents = session.scalars(select(Consent).order_by(Consent.id)).all()
+    assert [consent.given for consent in consents] == [True, False]
+    assert consents[0].text == "My name may stand on the public page of the campaign."
+
+
+def test_all_that_is_kept_can_be_downloaded_but_no_secret(olena: Olena) -> None:
+    answer = olena.client.get("/account/download", headers=OURS)
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert answer.json
+    assert answer.json["member"]["email"] == "olena@example.org"
+    assert [row["amount"] for row in answer.json["payment"]] == [1000]
+    assert [row["change"] for row in answer.json["ledger"]] == [1]
+    assert set(answer.json) >= {"membership", "customer", "checkout", "letter", "consent"}
+    assert "_hash" not in answer.text
+
+
+def test_an_erased_account_leaves_the_ledger_and_the_books_and_no_name(olena: Olena) -> None:
+    path = "/account/erasure"
+    form = olena.form(path, path)
+    assert olena.send(path, form).status_code == 422
+    assert olena.number() == 1
+    answer = olena.send(path, form, sure="yes")
+    assert answer.headers["Location"] == "/account/erased"
+    assert olena.number() == 0
+    gone = olena.stripe.call("GET", f"customers/{olena.customer}")
+    assert gone["deleted"] is True
+    olena.stripe.settle(olena.customer)
+    with olena.database.transaction() as session:
+        member = session.get_one(Member, olena.member_id)
+        assert (member.email, member.name, member.country) == (None, None, None)
+        assert member.number == 1
+        entries = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
+        assert [(entry.change, entry.cause) for entry in entries] == [
+            (1, "stripe"),
+            (-1, "erasure"),
+        ]
+        assert session.scalars(select(Payment.amount)).all() == [1000]
+        assert session.get_one(Customer, olena.customer).email == ""
+        assert not any(session.scalars(select(Letter.context)))
+    assert olena.client.get("/account", headers=OURS).status_code == 303
+    assert "olena" not in str([vars(row) for row in (member, *entries)]).lower()
+
+
+def test_while_stripe_is_away_nothing_is_said_to_be_done(
+    app: FundraiserApp, client: FlaskClient
+) -> None:
+    """Without ``stripe`` nobody answers at Stripe's address."""
+    with app.database.transaction() as session:
+        member = make_member(session, number=1)
+        membership = make_membership(member, customer_id="cus_away", tier="member")
+        session.add(membership)
+        session.flush()
+    sign_in(client, app.database, member.id)
+    page = BeautifulSoup(
+        client.get(f"/account/memberships/{membership.id}/cancellation", headers=OURS).text,
+        "html.parser",
+    )
+    fields = page.select("main form input[type=hidden]")
+    form = {str(field["name"]): str(field["value"]) for field in fields}
+    answer = client.post(
+        f"/account/memberships/{membership.id}/cancellation", data=form, headers=OURS
+    )
+    assert answer.status_code == 303
+    said = client.get("/account", headers=OURS).text
+    assert "we do not know yet whether it was done" in said
+    assert "You have stopped" not in said
