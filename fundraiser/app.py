@@ -20,10 +20,12 @@ from fundraiser.account import (
 from fundraiser.campaigns import views as campaigns
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import (
+    campaign_pages,
     desk,
     member_actions,
     member_list,
     staff_pages,
+    tier_pages,
     views as dashboard,
     widget_page,
 )
@@ -82,6 +84,8 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(widget_page.blueprint)
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(staff_pages.blueprint)
+    app.register_blueprint(campaign_pages.blueprint)
+    app.register_blueprint(tier_pages.blueprint)
     app.register_blueprint(health.blueprint)
     _say_errors(app)
     return app

@@ -38,6 +38,7 @@ class Job(StrEnum):
     RECOUNT = "recount"
     CATCH_UP = "catch_up"
     RECONCILE = "reconcile"
+    PUBLISH = "publish"
     PROVE = "prove"
     FIGURES = "figures"
     BEAT = "beat"

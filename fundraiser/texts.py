@@ -33,8 +33,8 @@ def language() -> str:
 
 
 def by_language(texts: dict[str, str]) -> str:
-    """The text in the answer's language, or the English one."""
-    return texts.get(language()) or texts["en"]
+    """The text in the answer's language, or the English one; empty where there is neither."""
+    return texts.get(language()) or texts.get("en", "")
 
 
 def init_app(app: Flask) -> None:

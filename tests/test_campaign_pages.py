@@ -145,10 +145,11 @@ def test_an_unknown_campaign_is_a_page_that_says_so(client: FlaskClient) -> None
     assert "There is no campaign at this address." in said(answer)
 
 
-def test_without_a_campaign_the_membership_page_says_so(client: FlaskClient) -> None:
-    answer = client.get("/")
-    assert answer.status_code == 404
-    assert "There is no campaign at the moment." in said(answer)
+@pytest.mark.parametrize("path", ["/", "/join", "/join?interval=once"])
+def test_before_there_is_a_campaign_readers_are_told_so(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert "You can’t become a member here at the moment." in said(answer)
 
 
 @pytest.mark.usefixtures("shop")

@@ -20,7 +20,8 @@ from fundraiser.jobs import Job
 from fundraiser.members import proof
 from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.catalogue import publish_next
+from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.webhooks import catch_up as catching_up
 from fundraiser.webhooks.inbox import backlog, settle_next
@@ -70,6 +71,16 @@ def reconcile() -> None:
         with flask_app.database.transaction() as session:
             begin_if_due(session, current_settings().newsroom_timezone)
         _while_there_is_work(_compare_some)
+
+
+@shared_task(name=Job.PUBLISH)
+def publish() -> None:
+    """Bring to Stripe what staff changed of tiers and prices while it was away."""
+    with flask_app.app_context():
+        try:
+            _while_there_is_work(_publish_one)
+        except StripeUnavailableError as error:
+            log.warning("catalogue_waits", error=str(error))
 
 
 @shared_task(name=Job.PROVE)
@@ -126,6 +137,11 @@ def _catch_up_some() -> bool:
             current_gateway(),
             every=timedelta(seconds=settings.catch_up_seconds),
         )
+
+
+def _publish_one() -> bool:
+    with flask_app.database.transaction() as session:
+        return publish_next(session, current_gateway())
 
 
 def _compare_some() -> bool:

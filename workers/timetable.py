@@ -12,6 +12,7 @@ _SWEEPS = {
     Job.RECOUNT: 20.0,
     Job.CATCH_UP: 10.0,
     Job.RECONCILE: 60.0,
+    Job.PUBLISH: 30.0,
     Job.PROVE: 120.0,
     Job.FIGURES: 20.0,
     Job.BEAT: 20.0,

@@ -56,7 +56,7 @@ class Campaign(Base):
     created_at: Mapped[datetime]
 
     goals: Mapped[list[Goal]] = relationship(
-        back_populates="campaign", order_by="Goal.set_at", lazy="selectin"
+        back_populates="campaign", order_by="Goal.set_at, Goal.id", lazy="selectin"
     )
 
     @property
@@ -70,7 +70,10 @@ class Campaign(Base):
 
 
 class Goal(Base):
-    """A goal of a campaign; one that is raised is a new row, so that the history stays."""
+    """A goal of a campaign; one that is raised is a new row, so that the history stays.
+
+    ``staff_id`` is who set it; None stands for the operator.
+    """
 
     __tablename__ = "goal"
     __table_args__ = (CheckConstraint("members > 0", name="members"),)
@@ -79,5 +82,6 @@ class Goal(Base):
     campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), index=True)
     members: Mapped[int] = mapped_column(BigInteger)
     set_at: Mapped[datetime]
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
 
     campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")

@@ -30,6 +30,7 @@ class Offer:
     slug: str
     name: str
     description: str
+    perks: list[str]
     amount: int
     money: str
     chosen: bool
@@ -69,6 +70,7 @@ def offers(
             slug=tier.slug,
             name=by_language(tier.names),
             description=by_language(tier.descriptions),
+            perks=by_language(tier.perks).splitlines(),
             amount=price.amount,
             money=money(price.amount, currency),
             chosen=tier.slug == chosen,

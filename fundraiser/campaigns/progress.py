@@ -10,7 +10,7 @@ from sqlalchemy import select
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
-from fundraiser.members.ledger import balance_at, read_balance
+from fundraiser.members.ledger import balance_at, changed_before, read_balance
 from fundraiser.members.rule import RULE
 from fundraiser.texts import gettext as _
 
@@ -98,11 +98,19 @@ def current_campaign(session: Session) -> Campaign | None:
 
 
 def read_progress(session: Session, campaign: Campaign) -> Progress:
-    """The figures now; after the deadline the ones of the deadline, for ever."""
+    """The figures now; after the deadline the ones of the deadline, for ever.
+
+    Rows of the ledger are never changed and never written with an earlier time, and the plan of a
+    campaign that has ended keeps its start, deadline, goal and what it counts: so that the result
+    is read anew each time and is always the same. Only ``version`` goes on, with the ledger.
+    """
     at = now()
     balance = read_balance(session)
     ended = at >= campaign.deadline
-    members = balance_at(session, campaign.deadline) if ended else balance.members
+    members, as_of = balance.members, balance.changed_at
+    if ended:
+        members = balance_at(session, campaign.deadline)
+        as_of = changed_before(session, campaign.deadline) or campaign.starts_at
     if campaign.counts is Counts.NEW:
         members = (
             members - balance_at(session, campaign.starts_at) if at > campaign.starts_at else 0
@@ -113,7 +121,7 @@ def read_progress(session: Session, campaign: Campaign) -> Progress:
         goal=campaign.goal,
         status=_status(campaign, members, at),
         deadline=campaign.deadline,
-        as_of=min(balance.changed_at, campaign.deadline),
+        as_of=as_of,
         version=balance.version,
         revision=campaign.revision,
     )

@@ -65,7 +65,8 @@ def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
 @blueprint.get("/")
 @public
 def home() -> ResponseReturnValue:
-    return _campaign_page(_current())
+    found = current_campaign(db.session())
+    return _campaign_page(found) if found else _not_open()
 
 
 @blueprint.get("/campaigns/<slug>")
@@ -87,10 +88,12 @@ def join() -> ResponseReturnValue:
         wish = wish_of(checkout, offered_tiers(session, found.tiers))
         return _join_page(found, wish, notice=_("You came back without paying. Nothing was taken."))
     slug = request.args.get("campaign")
-    found = find_campaign(session, slug) if slug else _current()
-    wish = read_wish(request.args, found, offered_tiers(session, found.tiers))
+    asked = find_campaign(session, slug) if slug else current_campaign(session)
+    if asked is None:
+        return _not_open()
+    wish = read_wish(request.args, asked, offered_tiers(session, asked.tiers))
     status = HTTPStatus.UNPROCESSABLE_ENTITY if wish.errors else HTTPStatus.OK
-    return _join_page(found, wish), status
+    return _join_page(asked, wish), status
 
 
 @blueprint.post("/join")
@@ -163,11 +166,9 @@ def how_we_count() -> ResponseReturnValue:
     )
 
 
-def _current() -> Campaign:
-    found = current_campaign(db.session())
-    if found is None:
-        raise NotFoundError(_("There is no campaign at the moment."))
-    return found
+def _not_open() -> ResponseReturnValue:
+    """Before the first campaign, and when all are in the archive."""
+    return render_template("campaigns/not_open.html")
 
 
 def _checkout_named(name: str) -> Checkout:

@@ -21,7 +21,7 @@ from fundraiser.campaigns.look import (
 from fundraiser.campaigns.models import Campaign
 from fundraiser.campaigns.progress import current_campaign, find_campaign, read_progress
 from fundraiser.config import current_settings
-from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
+from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.members.models import Interval
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
@@ -47,7 +47,7 @@ def current() -> ResponseReturnValue:
     """The page of the campaign that runs."""
     campaign = current_campaign(db.session())
     if campaign is None:
-        raise NotFoundError(_("There is no campaign yet."))
+        return redirect(url_for("campaign_pages.index"))
     return redirect(url_for("widget_page.show", slug=campaign.slug))
 
 

@@ -49,6 +49,16 @@ def balance_at(session: Session, at: datetime) -> int:
     )
 
 
+def changed_before(session: Session, at: datetime) -> datetime | None:
+    """When the balance last changed before that time; None if it had not."""
+    return session.scalar(
+        select(LedgerEntry.recorded_at)
+        .where(LedgerEntry.recorded_at < at)
+        .order_by(LedgerEntry.recorded_at.desc())
+        .limit(1)
+    )
+
+
 def joined_since(session: Session, at: datetime) -> int:
     """How often a person started to count since then; who has stopped again is included."""
     return (

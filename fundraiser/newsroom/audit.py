@@ -5,17 +5,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
-from fundraiser.newsroom.models import AuditEntry
+from fundraiser.newsroom.models import AuditEntry, Staff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
-
-    from fundraiser.newsroom.models import Staff
 
 
 class Act(StrEnum):
@@ -46,6 +46,17 @@ class Act(StrEnum):
     CHANGED_EMAIL = "changed_email"
     SENT_LETTER_AGAIN = "sent_letter_again"
     WROTE_NOTE = "wrote_note"
+    CREATED_CAMPAIGN = "created_campaign"
+    CHANGED_CAMPAIGN = "changed_campaign"
+    SET_GOAL = "set_goal"
+    ENDED_CAMPAIGN = "ended_campaign"
+    ARCHIVED_CAMPAIGN = "archived_campaign"
+    RESTORED_CAMPAIGN = "restored_campaign"
+    CREATED_TIER = "created_tier"
+    CHANGED_TIER = "changed_tier"
+    MOVED_TIER = "moved_tier"
+    RETIRED_TIER = "retired_tier"
+    RESTORED_TIER = "restored_tier"
 
 
 def record(
@@ -101,3 +112,16 @@ def record_once(
         .on_conflict_do_nothing(index_elements=[AuditEntry.key])
         .returning(AuditEntry.id)
     )
+
+
+def newest(session: Session, subject: str) -> tuple[Staff | None, datetime] | None:
+    """Who did something on this last, and when; None where nobody did."""
+    row = session.execute(
+        select(Staff, AuditEntry.at)
+        .select_from(AuditEntry)
+        .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .where(AuditEntry.subject == subject)
+        .order_by(AuditEntry.id.desc())
+        .limit(1)
+    ).first()
+    return (row[0], row[1]) if row else None

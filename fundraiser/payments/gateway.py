@@ -307,31 +307,52 @@ class Gateway:
 
     def make_product(self, tier: Tier) -> str:
         """Make a tier's product; returns its id. Asked twice, it is made once."""
-        with self._call("products"):
-            return self._client.v1.products.create(
-                {
-                    "id": f"fundraiser_{tier.slug}",
-                    "name": tier.names["en"],
-                    "metadata": {"fundraiser_tier": tier.slug},
-                },
-                {"idempotency_key": f"product-{tier.slug}"},
-            ).id
+        name = f"fundraiser_{tier.slug}"
+        with self._catalogue("products"):
+            try:
+                return self._prompt.v1.products.create(
+                    {
+                        "id": name,
+                        "name": tier.names["en"],
+                        "metadata": {"fundraiser_tier": tier.slug},
+                    }
+                ).id
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_already_exists":
+                    raise
+                return name
 
-    def make_price(self, price: Price, product_id: str) -> str:
-        """Make a price on a tier's product; returns its id."""
+    def update_product(self, tier: Tier, product_id: str) -> None:
+        """Give a product its tier's name, and sell it only while the tier is on offer."""
+        with self._catalogue("products"):
+            self._prompt.v1.products.update(
+                product_id, {"name": tier.names["en"], "active": tier.retired_at is None}
+            )
+
+    def make_price(self, price: Price, product_id: str, amount: int) -> str:
+        """Make a price of this amount on a tier's product; returns its id.
+
+        Asked twice in place of the same older price, it is made once.
+        """
         lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
-        with self._call("prices"):
-            return self._client.v1.prices.create(
+        key = f"price-{lookup}-{amount}-{price.id}-{price.stripe_id}"
+        with self._catalogue("prices"):
+            return self._prompt.v1.prices.create(
                 {
                     "product": product_id,
                     "currency": price.currency.lower(),
-                    "unit_amount": price.amount,
+                    "unit_amount": amount,
                     "recurring": {"interval": price.interval.value},
                     "lookup_key": lookup,
                     "transfer_lookup_key": True,
                 },
-                {"idempotency_key": f"price-{lookup}-{price.amount}"},
+                {"idempotency_key": key},
             ).id
+
+    def archive_price(self, stripe_id: str) -> None:
+        """Let no new subscription begin by this price; those that run go on."""
+        with self._catalogue("prices"):
+            self._prompt.v1.prices.update(stripe_id, {"active": False})
 
     def check_key(self) -> None:
         """Ask Stripe for something small.
@@ -339,11 +360,8 @@ class Gateway:
         Raises:
             StripeUnavailableError: Stripe does not answer, or refuses the key; it says which.
         """
-        try:
-            with self._call("products"):
-                self._client.v1.products.list({"limit": 1})
-        except (stripe.AuthenticationError, stripe.PermissionError) as error:
-            raise StripeUnavailableError("Stripe refuses STRIPE_API_KEY.") from error
+        with self._catalogue("products"):
+            self._client.v1.products.list({"limit": 1})
 
     # Webhooks
 
@@ -360,6 +378,15 @@ class Gateway:
                 )
                 return _read_knock(body)
         raise ForgedWebhookError("The signature does not fit this body, or it is too old.")
+
+    @contextmanager
+    def _catalogue(self, endpoint: str) -> Iterator[None]:
+        """A call that staff or the operator wait for: they are told of a key that is refused."""
+        try:
+            with self._call(endpoint):
+                yield
+        except (stripe.AuthenticationError, stripe.PermissionError) as error:
+            raise StripeUnavailableError(_("Stripe refuses STRIPE_API_KEY.")) from error
 
     @contextmanager
     def _call(self, endpoint: str) -> Iterator[None]:

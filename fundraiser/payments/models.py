@@ -16,7 +16,8 @@ from fundraiser.members.models import Interval
 class Tier(Base):
     """A kind of membership on offer. Each has one product at Stripe, made by the application.
 
-    ``names`` and ``descriptions`` are by language. ``perks`` hold one line each.
+    ``names``, ``descriptions`` and ``perks`` are by language; ``perks`` have a line each.
+    ``stale_at_stripe`` until Stripe knows the newest name, and whether it is still on offer.
     """
 
     __tablename__ = "tier"
@@ -25,11 +26,16 @@ class Tier(Base):
     position: Mapped[int]
     names: Mapped[dict[str, str]]
     descriptions: Mapped[dict[str, str]]
+    perks: Mapped[dict[str, str]] = mapped_column(default=dict)
     product_id: Mapped[str | None] = mapped_column(unique=True)
     retired_at: Mapped[datetime | None]
+    stale_at_stripe: Mapped[bool] = mapped_column(default=False)
 
     prices: Mapped[list[Price]] = relationship(
-        back_populates="tier", order_by="Price.currency, Price.amount", lazy="selectin"
+        back_populates="tier",
+        order_by="Price.currency, Price.amount",
+        lazy="selectin",
+        cascade="all, delete-orphan",
     )
 
 
@@ -47,12 +53,17 @@ class AdoptedProduct(Base):
 
 
 class Price(Base):
-    """What a tier costs in a currency and an interval; ``stripe_id`` once it is made at Stripe."""
+    """What a tier costs in a currency and an interval; ``stripe_id`` once it is made at Stripe.
+
+    ``next_amount`` is what it is to cost as soon as Stripe has a price for that: until then readers
+    go on paying ``amount``.
+    """
 
     __tablename__ = "price"
     __table_args__ = (
         UniqueConstraint("tier_slug", "interval", "currency"),
         CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("next_amount > 0", name="next_amount"),
     )
 
     id: Mapped[Identifier]
@@ -60,9 +71,27 @@ class Price(Base):
     interval: Mapped[Interval]
     currency: Mapped[Currency]
     amount: Mapped[int] = mapped_column(BigInteger)
+    next_amount: Mapped[int | None] = mapped_column(BigInteger)
     stripe_id: Mapped[str | None] = mapped_column(unique=True)
 
     tier: Mapped[Tier] = relationship(back_populates="prices", lazy="raise")
+
+
+class OldPrice(Base):
+    """A price that nobody joins by any more; who joined by it goes on paying it.
+
+    ``archived_at`` once Stripe takes it for no new subscription either.
+    """
+
+    __tablename__ = "old_price"
+
+    stripe_id: Mapped[str] = mapped_column(primary_key=True)
+    tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"), index=True)
+    interval: Mapped[Interval]
+    currency: Mapped[Currency]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    retired_at: Mapped[datetime]
+    archived_at: Mapped[datetime | None]
 
 
 class CheckoutKind(StrEnum):

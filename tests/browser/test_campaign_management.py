@@ -1,0 +1,168 @@
+"""Staff set up a shop and a campaign in a browser: by keyboard, without scripts, on a telephone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from demo.servers import free_port
+from fundraiser.app import create_app
+from fundraiser.campaigns.models import Campaign
+from tests.browser.conftest import served
+from tests.staff import PASSWORD, hire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from tests.browser.conftest import Service, Site
+
+pytestmark = pytest.mark.browser
+
+PAGES = (
+    *("campaigns", "campaigns/new", "campaigns/25000", "campaigns/25000/edit"),
+    *("tiers", "tiers/new", "tiers/member", "tiers/contribution"),
+)
+
+
+def sign_in(page: Page, url: str, database: Database) -> None:
+    page.goto(f"{url}/staff/sign-in?next=/staff/campaigns")
+    page.locator("#email").fill(hire(database))
+    page.locator("#password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
+
+
+def tab_to(page: Page, text: str) -> None:
+    """Press Tab until what has the focus says this; nothing else moves the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        said = page.evaluate(
+            "document.activeElement.labels?.[0]?.innerText ?? document.activeElement.innerText"
+        )
+        if said and said.strip().startswith(text):
+            return
+    pytest.fail(f"Tab does not lead to {text}")
+
+
+def test_a_campaign_is_changed_raised_and_ended_by_keyboard_alone(
+    page: Page, open_page: Callable[..., Page], service: Service, site: Site
+) -> None:
+    reader = open_page()
+    reader.goto(site.put(site.widget()))
+    expect(reader.locator("membership-progress .figure")).to_have_text("16,234")
+    sign_in(page, service.url, service.app.database)
+    tab_to(page, "Quality journalism")
+    page.keyboard.press("Enter")
+    expect(page.locator("membership-progress[lang=uk] .figure")).to_have_text(re.compile("16"))
+    tab_to(page, "Change the campaign")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Change the campaign")
+    tab_to(page, "Headline in English")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("Keep the lights on")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The campaign is changed.")
+    expect(reader.locator("membership-progress .headline")).to_have_text("Keep the lights on")
+    tab_to(page, "New goal")
+    page.keyboard.type("30 000")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The goal is 30,000 members.")
+    expect(reader.locator("membership-progress")).to_contain_text("of 30,000 members")
+    tab_to(page, "End the campaign now")
+    page.keyboard.press("Enter")
+    tab_to(page, "End the campaign with this result")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The campaign has ended.")
+    expect(reader.locator("membership-progress")).to_contain_text("The campaign ended on")
+
+
+def test_what_is_wrong_has_the_focus_and_leads_to_its_field(page: Page, service: Service) -> None:
+    sign_in(page, service.url, service.app.database)
+    page.goto(f"{service.url}/staff/campaigns/25000/edit")
+    page.get_by_label("Headline in English").fill("")
+    page.get_by_label("Deadline").fill("2020-01-01T10:00")
+    page.get_by_role("button", name="Save the campaign").click()
+    expect(page.locator("#errors")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Again")
+    expect(page.get_by_label("Headline in English")).to_have_value("Again")
+    assert axe(page) == []
+
+
+def test_an_empty_deployment_is_set_up_without_scripts_on_a_telephone(
+    open_page: Callable[..., Page], settings: Settings
+) -> None:
+    """Stripe is away meanwhile, which is said and loses nothing."""
+    app, url = create_app(settings), f"http://127.0.0.1:{free_port()}"
+    page = open_page(java_script_enabled=False, viewport={"width": 320, "height": 640})
+    with served(app, url):
+        page.goto(url)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Membership is not open yet")
+        sign_in(page, url, app.database)
+        page.get_by_role("link", name="Make your first membership").click()
+        page.get_by_label("Name in English").fill("Friend")
+        page.get_by_label("GBP a month").fill("8")
+        page.get_by_role("button", name="Make the membership").click()
+        expect(page.get_by_role("status")).to_contain_text("Stripe does not answer at the moment")
+        page.get_by_role("link", name="Campaigns").click()
+        page.get_by_role("link", name="Make your campaign").click()
+        page.get_by_label("Headline in English").fill("Keep the lights on")
+        page.get_by_label("Message in English").fill("Help us through the winter")
+        page.get_by_label("Address").fill("winter")
+        page.get_by_label("Goal").fill("500")
+        page.get_by_label("Deadline").fill("2060-01-31T23:59")
+        page.get_by_role("button", name="Make the campaign").click()
+        expect(page.get_by_role("status")).to_contain_text("The campaign is made.")
+        page.goto(url)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Keep the lights on")
+        expect(page.locator(".tally-of")).to_have_text("of 500 members")
+    app.database.engine.dispose()
+
+
+def test_the_pages_are_for_everybody(open_page: Callable[..., Page], service: Service) -> None:
+    """In both languages no wider than a small phone; on it and in the dark nothing for axe."""
+    first = open_page()
+    sign_in(first, service.url, service.app.database)
+    state = first.context.storage_state()
+    for locale in ("uk-UA", "en-GB"):
+        page = open_page(viewport={"width": 320, "height": 640}, locale=locale, storage_state=state)
+        for path in PAGES:
+            page.goto(f"{service.url}/staff/{path}")
+            page.evaluate("document.fonts.ready")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320, (path, locale)
+            assert axe(page) == [], path
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for path in PAGES:
+        page.goto(f"{service.url}/staff/{path}")
+        assert axe(page) == [], path
+
+
+def test_who_was_slower_sees_both_and_keeps_what_was_typed(page: Page, service: Service) -> None:
+    sign_in(page, service.url, service.app.database)
+    page.goto(f"{service.url}/staff/campaigns/25000/edit")
+    page.get_by_label("Headline in English").fill("Mine")
+    with service.app.database.transaction() as session:
+        session.get_one(Campaign, "25000").headlines = {"en": "Theirs", "uk": "Їхнє"}
+    page.get_by_role("button", name="Save the campaign").click()
+    expect(page.locator("#conflict")).to_contain_text("Headline in English: Theirs")
+    expect(page.locator("#conflict")).to_be_focused()
+    expect(page.get_by_label("Headline in English")).to_have_value("Mine")
+    assert axe(page) == []
+    page.get_by_role("button", name="Save the campaign").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mine")
+
+
+def axe(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds wrong: each rule with the places where it is broken."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found]

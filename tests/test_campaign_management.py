@@ -1,0 +1,652 @@
+"""Staff set up the shop and the campaign, without code: tiers, prices at Stripe, plan and goal."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import time_machine
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+
+from fundraiser.campaigns.models import Campaign, Counts, Goal
+from fundraiser.campaigns.plan import read_goal, read_site, read_slug
+from fundraiser.campaigns.progress import read_progress
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.counting import recount
+from fundraiser.members.models import Cause, Interval
+from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.payments.catalogue import missing_from_catalogue, publish_next
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import OldPrice, Price, Tier
+from tests.factories import GRACE, make_campaign, make_member, make_membership, make_tiers
+from tests.staff import PAGE, csrf_token, hire, sign_in
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+FORM = "/staff/campaigns/25000/edit"
+REFUSED = 422
+
+
+@pytest.fixture
+def staff(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which a manager is signed in."""
+    sign_in(client, hire(database))
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+    return client
+
+
+@pytest.fixture
+def shop(database: Database) -> None:
+    """Tiers, and the campaign of 25,000, both as they were made by hand."""
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+
+
+def fields(client: FlaskClient, path: str) -> dict[str, Any]:
+    """What a browser would send of the page's long form, as it stands there."""
+    page = BeautifulSoup(client.get(path, headers=PAGE).text, "html.parser")
+    form = page.select_one("form.long-form")
+    assert form, page.text
+    sent: dict[str, Any] = {}
+    for found in form.select("input, textarea, select"):
+        name, kind = str(found.get("name")), found.get("type")
+        if found.name == "textarea":
+            sent[name] = found.text
+        elif found.name == "select":
+            chosen = found.select_one("option[selected]") or found.select_one("option")
+            sent[name] = str(chosen["value"]) if chosen else ""
+        elif kind == "checkbox":
+            if found.has_attr("checked"):
+                sent.setdefault(name, []).append(str(found["value"]))
+        elif kind != "radio" or found.has_attr("checked"):
+            sent[name] = str(found.get("value", ""))
+    return sent
+
+
+def post(client: FlaskClient, path: str, **form: Any) -> TestResponse:
+    return client.post(
+        path, data={"csrf_token": csrf_token(client, "/staff"), **form}, headers=PAGE
+    )
+
+
+def said(answer: TestResponse) -> str:
+    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
+
+
+def landed(client: FlaskClient, answer: TestResponse) -> str:
+    assert answer.status_code == 303, said(answer)
+    return said(client.get(answer.headers["Location"], headers=PAGE))
+
+
+def new_tier(client: FlaskClient, name: str, **form: str) -> TestResponse:
+    typed = {"name_en": name, "price-month-GBP": "10", "price-year-GBP": "100", **form}
+    return post(client, "/staff/tiers", **fields(client, "/staff/tiers/new") | typed)
+
+
+def new_campaign(client: FlaskClient, **form: Any) -> TestResponse:
+    typed = {
+        "slug": "spring-2030",
+        "goal": "5 000",
+        "headline_en": "Keep the lights on",
+        "message_en": "Help us reach 5,000 members by the spring",
+        "deadline": "2060-03-31T23:59",
+        "sites": "https://news.example.org",
+        "default_currency": "GBP",
+        **form,
+    }
+    return post(client, "/staff/campaigns", **fields(client, "/staff/campaigns/new") | typed)
+
+
+def unique(name: str) -> str:
+    return f"{name} {datetime.now(UTC).timestamp():.6f}".replace(".", " ")
+
+
+# An empty deployment
+
+
+def test_an_empty_deployment_leads_from_nothing_to_a_reader_who_pays(
+    staff: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    assert "Set it up in two steps" in staff.get("/staff").text
+    assert "Make your first membership" in staff.get("/staff/campaigns").text
+    answer = staff.get("/staff/campaigns/new")
+    assert answer.headers["Location"] == "/staff/tiers/new"
+    name = unique("Friend")
+    assert "The membership is on offer." in landed(staff, new_tier(staff, name))
+    assert "Make your campaign" in staff.get("/staff/campaigns").text
+    words = landed(staff, new_campaign(staff))
+    assert "The campaign is made." in words
+    assert "Keep the lights on" in said(staff.get("/"))
+    with database.transaction() as session:
+        assert missing_from_catalogue(session) == 0
+        tier = session.scalars(select(Tier).where(Tier.slug != "contribution")).one()
+    page = BeautifulSoup(staff.get("/join").text, "html.parser")
+    nonce = page.select_one("input[name=nonce]")
+    assert nonce
+    for form in (
+        {"tier": tier.slug, "interval": "month"},
+        {"interval": "once", "amount": "12"},
+    ):
+        sent = {"campaign": "spring-2030", "currency": "GBP", "nonce": str(nonce["value"]), **form}
+        paid = staff.post("/join", data=sent, headers={"Origin": "http://127.0.0.1:8000"})
+        assert paid.status_code == 303, said(paid)
+        assert paid.headers["Location"].startswith(stripe.url)
+
+
+def test_without_permission_the_steps_are_to_read_only(
+    client: FlaskClient, database: Database
+) -> None:
+    sign_in(client, hire(database, Role.FINANCE))
+    page = client.get("/staff/campaigns", headers=PAGE)
+    assert "Ask an administrator" in page.text
+    for path in ("/staff/campaigns", "/staff/tiers"):
+        assert post(client, path).status_code == 403
+    for path in ("/staff/campaigns/new", "/staff/tiers/new"):
+        assert client.get(path, headers=PAGE).status_code == 403
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("campaigns/25000/edit", "campaigns/25000/goals", "campaigns/25000/end"),
+        *("campaigns/25000/archiving", "campaigns/25000/restoring", "tiers/member"),
+        *("tiers/member/publication", "tiers/member/place", "tiers/member/retirement"),
+        "tiers/member/return",
+    ],
+)
+def test_only_who_may_changes_anything(client: FlaskClient, database: Database, path: str) -> None:
+    sign_in(client, hire(database, Role.SUPPORT))
+    assert post(client, f"/staff/{path}", goal="1", place="0").status_code == 403
+
+
+# A campaign's plan
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"deadline": "2020-01-01T00:00"}, "The deadline must be after the start."),
+        (
+            {"starts_at": "2019-01-01T00:00", "deadline": "2020-01-01T00:00"},
+            "The deadline must be in the future.",
+        ),
+        ({"deadline": "soon"}, "Enter a day and a time that there is"),
+        ({"deadline": "0001-01-01T00:00"}, "The deadline must be after the start."),
+        ({"deadline": "2060-03-28T01:30"}, "Enter a day and a time that there is"),
+        ({"goal": "0"}, "The goal must be 1 member or more."),
+        ({"goal": "many"}, "Enter the goal as a number of members in figures"),
+        ({"goal": "-5"}, "Enter the goal as a number of members in figures"),
+        ({"goal": "12.5"}, "Enter the goal as a number of members in figures"),
+        ({"goal": "9" * 40}, "Enter the goal as a number of members in figures"),
+        ({"slug": "25000"}, "There is a campaign at this address already."),
+        ({"slug": "Über uns"}, "Write the address in small Latin letters"),
+        ({"slug": "new"}, "Write the address in small Latin letters"),
+        ({"headline_en": ""}, "Enter the headline in English."),
+        ({"message_uk": "ї" * 301}, "Write 300 characters or fewer; these are 301."),
+        ({"sites": "http://news.example.org"}, "can’t be one of the sites"),
+        ({"sites": "https://news.example.org/politics"}, "can’t be one of the sites"),
+        ({"sites": "https://u:p@news.example.org"}, "can’t be one of the sites"),
+        ({"sites": "https://[oops"}, "can’t be one of the sites"),
+        ({"tiers": []}, "Choose the memberships that readers can take"),
+        ({"tiers": ["reader"], "default_tier": "patron"}, "Choose one of the memberships"),
+        ({"default_currency": "XAU"}, "Choose a currency that we take"),
+        ({"counts": "dogs"}, "Choose whom the campaign counts."),
+    ],
+)
+def test_what_can_not_be_is_said_and_nothing_typed_is_lost(
+    staff: FlaskClient, database: Database, form: dict[str, Any], sentence: str
+) -> None:
+    answer = new_campaign(staff, headline_uk="Тримаймо світло", **form)
+    assert answer.status_code == REFUSED
+    assert sentence in said(answer)
+    assert "Тримаймо світло" in answer.text
+    with database.transaction() as session:
+        assert session.scalars(select(Campaign.slug)).all() == ["25000"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_campaign_is_made_once_however_often_the_button_is_pressed(
+    staff: FlaskClient, database: Database
+) -> None:
+    form = fields(staff, "/staff/campaigns/new") | {"slug": "spring-2030", "goal": "5000"}
+    form |= {"headline_en": "Keep the lights on", "message_en": "Help", "default_currency": "GBP"}
+    form["deadline"] = "2060-03-31T23:59"
+    for _ in range(2):
+        assert post(staff, "/staff/campaigns", **form).status_code == 303
+    with database.transaction() as session:
+        made = session.get_one(Campaign, "spring-2030")
+        assert [goal.members for goal in made.goals] == [5000]
+        assert made.deadline == datetime(2060, 3, 31, 22, 59, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_change_reaches_the_pages_and_is_in_the_trail(
+    staff: FlaskClient, database: Database
+) -> None:
+    form = fields(staff, FORM) | {
+        "headline_en": "A new headline",
+        "headline_uk": "Новий заголовок",
+        "deadline": "2061-01-01T00:00",
+        "tiers": ["member", "patron"],
+        "sites": "https://News.example.org/\r\nhttps://новини.укр",
+    }
+    assert "The campaign is changed." in landed(staff, post(staff, FORM, **form))
+    assert "A new headline" in said(staff.get("/campaigns/25000"))
+    shown = staff.get("/campaigns/25000/appearance").json
+    assert shown
+    assert shown["headline"] == {"en": "A new headline", "uk": "Новий заголовок"}
+    assert [tier["tier"] for tier in shown["tiers"]] == ["member", "patron"]
+    with database.transaction() as session:
+        found = session.get_one(Campaign, "25000")
+        assert found.sites == ["https://news.example.org", "https://xn--b1amarcd.xn--j1amh"]
+        assert found.revision == 2
+        trail = session.scalars(select(AuditEntry).where(AuditEntry.subject == "campaign 25000"))
+        assert [entry.act for entry in trail] == ["changed_campaign"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_sending_the_form_unchanged_or_twice_changes_nothing_more(
+    staff: FlaskClient, database: Database
+) -> None:
+    form = fields(staff, FORM)
+    assert "as you want it" in landed(staff, post(staff, FORM, **form))
+    form["headline_en"] = "A new headline"
+    for _ in range(2):
+        assert post(staff, FORM, **form).status_code == 303
+    with database.transaction() as session:
+        assert session.get_one(Campaign, "25000").revision == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_second_of_two_who_edit_is_told_and_loses_nothing(
+    staff: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    mine = fields(staff, FORM) | {"headline_en": "Mine"}
+    other = app.test_client()
+    sign_in(other, hire(database))
+    theirs = fields(other, FORM) | {"headline_en": "Theirs", "message_en": "Their message"}
+    assert post(other, FORM, **theirs).status_code == 303
+    answer = post(staff, FORM, **mine)
+    assert answer.status_code == 409
+    words = said(answer)
+    assert "Iryna Bondar changed this at" in words
+    assert "Headline in English : Theirs" in words
+    assert "Message in English : Their message" in words
+    page = BeautifulSoup(answer.text, "html.parser")
+    typed, seen = page.select_one("#headline_en"), page.select_one("input[name=seen]")
+    assert typed
+    assert seen
+    assert typed["value"] == "Mine"
+    with database.transaction() as session:
+        assert session.get_one(Campaign, "25000").headlines["en"] == "Theirs"
+    again = mine | {"seen": str(seen["value"]), "message_en": "Their message"}
+    assert post(staff, FORM, **again).status_code == 303
+    with database.transaction() as session:
+        found = session.get_one(Campaign, "25000")
+        assert (found.headlines["en"], found.messages["en"]) == ("Mine", "Their message")
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_a_running_campaign_counts_from_stays(staff: FlaskClient) -> None:
+    form = fields(staff, FORM) | {"starts_at": "2020-01-01T00:00", "counts": "new"}
+    answer = post(staff, FORM, **form)
+    assert answer.status_code == REFUSED
+    assert "so that its start stays as it is" in said(answer)
+    assert "so that it goes on counting as it does" in said(answer)
+
+
+# The goal
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_raised_goal_keeps_its_history(staff: FlaskClient, database: Database) -> None:
+    path = "/staff/campaigns/25000"
+    for _ in range(2):
+        answer = post(staff, f"{path}/goals", goal="30 000", before="25000")
+        assert "The goal is 30,000 members." in landed(staff, answer)
+    progress = staff.get("/campaigns/25000").text
+    assert "of 30,000 members" in progress
+    rows = BeautifulSoup(staff.get(path).text, "html.parser").select("#goals ~ table tbody tr")
+    texts = [row.get_text(" ", strip=True) for row in rows]
+    assert len(texts) == 2
+    assert texts[0].endswith("Iryna Bondar 25,000 30,000")
+    assert texts[1].endswith("The operator – 25,000")
+    with database.transaction() as session:
+        assert session.get_one(Campaign, "25000").revision == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_lower_goal_is_asked_about_once_more(staff: FlaskClient, database: Database) -> None:
+    path = "/staff/campaigns/25000/goals"
+    answer = post(staff, path, goal="20000", before="25000")
+    assert answer.status_code == REFUSED
+    assert "This is less than the goal of 25,000 that readers have seen." in said(answer)
+    assert 'value="20000"' in answer.text
+    assert post(staff, path, goal="20000", before="25000", lower="yes").status_code == 303
+    with database.transaction() as session:
+        assert session.get_one(Campaign, "25000").goal == 20_000
+
+
+@pytest.mark.usefixtures("shop")
+def test_who_sets_a_goal_beside_somebody_else_is_told(staff: FlaskClient) -> None:
+    path = "/staff/campaigns/25000/goals"
+    assert post(staff, path, goal="40000", before="25000").status_code == 303
+    answer = post(staff, path, goal="30000", before="25000")
+    assert answer.status_code == REFUSED
+    assert "Somebody else set the goal to 40,000 meanwhile." in said(answer)
+
+
+@pytest.mark.parametrize(
+    ("typed", "goal"),
+    [("25000", 25000), ("25 000", 25000), ("25,000", 25000), ("25\xa0000", 25000), (" 7 ", 7)],
+)
+def test_a_goal_is_read_as_people_write_it(typed: str, goal: int) -> None:
+    assert read_goal(typed) == goal
+
+
+# The end
+
+
+def add_member(session: Session) -> None:
+    member = make_member(session)
+    session.add(make_membership(member))
+    recount(session, member, GRACE, cause=Cause.STRIPE)
+
+
+@pytest.mark.parametrize("counts", list(Counts))
+def test_the_result_stays_whatever_arrives_later(
+    client: FlaskClient, database: Database, counts: Counts
+) -> None:
+    begin = datetime.now(UTC)
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(
+            session,
+            counts=counts,
+            starts_at=begin - timedelta(days=1),
+            deadline=begin + timedelta(hours=1),
+            goals=[Goal(members=10, set_at=begin)],
+        )
+        for _ in range(3):
+            add_member(session)
+    with time_machine.travel(begin + timedelta(hours=2)):
+        with database.transaction() as session:
+            before = read_progress(session, session.get_one(Campaign, "25000")).as_json()
+        with database.transaction() as session:
+            add_member(session)
+        with database.transaction() as session:
+            after = read_progress(session, session.get_one(Campaign, "25000")).as_json()
+        page = said(client.get("/campaigns/25000", headers=PAGE))
+    assert (before["members"], before["status"]) == (3, "ended")
+    assert after["version"] == before.pop("version") + 1
+    assert after | before == after
+    assert f"3 of 10 {'new ' if counts is Counts.NEW else ''}members" in page
+    assert "The campaign has ended." in page
+
+
+@pytest.mark.usefixtures("shop")
+def test_ended_now_the_campaign_keeps_the_number_of_that_moment(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        add_member(session)
+    for _ in range(2):
+        answer = post(staff, "/staff/campaigns/25000/end")
+        assert "The campaign has ended." in landed(staff, answer)
+    with database.transaction() as session:
+        add_member(session)
+    assert "1 of 25,000 members" in said(staff.get("/campaigns/25000"))
+    with database.transaction() as session:
+        trail = session.scalars(select(AuditEntry.act).where(AuditEntry.act == "ended_campaign"))
+        assert len(trail.all()) == 1
+    refused = post(staff, "/staff/campaigns/25000/goals", goal="30000", before="25000")
+    assert refused.status_code == REFUSED
+    assert "so that its goal stays as it is" in said(refused)
+    form = fields(staff, FORM) | {"headline_en": "We did not make it"}
+    assert post(staff, FORM, **form).status_code == 303
+    later = fields(staff, FORM) | {"deadline": "2061-01-01T00:00"}
+    assert "so that its deadline stays as it is" in said(post(staff, FORM, **later))
+
+
+@pytest.mark.usefixtures("shop")
+def test_only_a_campaign_that_does_not_run_goes_into_the_archive(
+    staff: FlaskClient,
+) -> None:
+    path = "/staff/campaigns/25000"
+    answer = post(staff, f"{path}/archiving")
+    assert answer.status_code == REFUSED
+    assert "The campaign is running. End it first." in said(answer)
+    post(staff, f"{path}/end")
+    assert "The campaign is in the archive." in landed(staff, post(staff, f"{path}/archiving"))
+    assert "You can’t become a member here at the moment." in said(staff.get("/"))
+    assert "The campaign has ended." in said(staff.get("/campaigns/25000"))
+    assert "out of the archive" in landed(staff, post(staff, f"{path}/restoring"))
+    assert "The campaign has ended." in said(staff.get("/"))
+
+
+def test_a_campaign_that_has_not_begun_is_scheduled_and_not_ended(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session, starts_at=datetime.now(UTC) + timedelta(days=1))
+    assert "Scheduled" in said(staff.get("/staff/campaigns"))
+    answer = post(staff, "/staff/campaigns/25000/end")
+    assert answer.status_code == REFUSED
+    assert "The campaign has not begun" in said(answer)
+
+
+# Tiers and prices
+
+
+def active_prices(stripe: Stripe, tier: Tier) -> list[tuple[str, int]]:
+    """The prices at Stripe by which one can join."""
+    found = stripe.call(
+        "GET", "prices", product=f"fundraiser_{tier.slug}", active="true", limit=100
+    )
+    return sorted((price["recurring"]["interval"], price["unit_amount"]) for price in found["data"])
+
+
+def tier_of(database: Database, name: str) -> Tier:
+    with database.transaction() as session:
+        return session.scalars(select(Tier).where(Tier.names["en"].astext == name)).one()
+
+
+def test_a_new_price_is_made_and_the_old_one_archived_once_readers_are_through(
+    staff: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    name = unique("Reader")
+    new_tier(staff, name, perks_en="A letter each week\nNo advertising")
+    tier = tier_of(database, name)
+    path = f"/staff/tiers/{tier.slug}"
+    assert active_prices(stripe, tier) == [("month", 1000), ("year", 10000)]
+    form = fields(staff, path) | {"price-month-GBP": "12,50", "price-month-EUR": "13"}
+    for _ in range(2):
+        assert "The membership is" in landed(staff, post(staff, path, **form))
+    tier = tier_of(database, name)
+    current = {(p.interval, p.currency): p.amount for p in tier.prices}
+    assert current[Interval.MONTH, "GBP"] == 1250
+    assert current[Interval.MONTH, "EUR"] == 1300
+    with database.transaction() as session:
+        assert not publish_next(session, current_gateway())
+        old = session.scalars(select(OldPrice)).one()
+        assert (old.amount, old.archived_at) == (1000, None)
+        old.retired_at -= timedelta(minutes=2)
+    with database.transaction() as session:
+        assert publish_next(session, current_gateway())
+        assert not publish_next(session, current_gateway())
+    assert active_prices(stripe, tier) == [("month", 1250), ("month", 1300), ("year", 10000)]
+    back = fields(staff, path) | {"price-month-GBP": "10"}
+    assert post(staff, path, **back).status_code == 303
+    with database.transaction() as session:
+        stripe_id = session.scalars(
+            select(Price.stripe_id).where(Price.tier_slug == tier.slug, Price.amount == 1000)
+        ).one()
+    assert stripe_id != old.stripe_id
+    assert stripe.call("GET", f"prices/{stripe_id}")["active"]
+
+
+def test_with_stripe_away_nothing_is_lost_and_it_is_tried_again(
+    staff: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    """Nothing listens where Stripe would be."""
+    name = unique("Reader")
+    words = landed(staff, new_tier(staff, name))
+    assert "Stripe does not answer at the moment" in words
+    assert "Stripe does not have all of it yet" in words
+    tier = tier_of(database, name)
+    with database.transaction() as session:
+        # The membership's product and two prices, and the product of contributions.
+        assert missing_from_catalogue(session) == 4
+    assert "Try now" in staff.get(f"/staff/tiers/{tier.slug}").text
+    again = post(staff, f"/staff/tiers/{tier.slug}/publication")
+    assert "Stripe does not answer" in landed(staff, again)
+    assert app.extensions["gateway"]
+
+
+def test_until_stripe_has_the_new_price_readers_pay_the_old_one(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        for price in session.scalars(select(Price)):
+            price.stripe_id = f"price_{price.id}"
+        for tier in session.scalars(select(Tier)):
+            tier.product_id = f"fundraiser_{tier.slug}"
+    form = fields(staff, "/staff/tiers/member") | {"price-month-GBP": "12"}
+    assert "Stripe does not answer" in landed(staff, post(staff, "/staff/tiers/member", **form))
+    assert "£10" in said(staff.get("/?currency=GBP"))
+    assert "£12" not in said(staff.get("/?currency=GBP"))
+    shown = fields(staff, "/staff/tiers/member")
+    assert shown["price-month-GBP"] == "12"
+
+
+def test_a_name_and_the_end_of_an_offer_reach_stripe(
+    staff: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    name = unique("Reader")
+    new_tier(staff, name)
+    tier = tier_of(database, name)
+    path = f"/staff/tiers/{tier.slug}"
+    form = fields(staff, path) | {"name_en": f"{name} plus", "name_uk": "Читач плюс"}
+    assert post(staff, path, **form).status_code == 303
+    product = f"products/fundraiser_{tier.slug}"
+    assert stripe.call("GET", product)["name"] == f"{name} plus"
+    for _ in range(2):
+        assert "Nobody can join by it" in landed(staff, post(staff, f"{path}/retirement"))
+    assert stripe.call("GET", product)["active"] is False
+    assert "on offer" in landed(staff, post(staff, f"{path}/return"))
+    assert stripe.call("GET", product)["active"] is True
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_a_campaign_has_chosen_beforehand_stays_on_offer(staff: FlaskClient) -> None:
+    answer = post(staff, "/staff/tiers/member/retirement")
+    assert answer.status_code == REFUSED
+    assert "find this membership chosen beforehand" in said(answer)
+    form = fields(staff, "/staff/tiers/member") | {"price-month-GBP": ""}
+    answer = post(staff, "/staff/tiers/member", **form)
+    assert answer.status_code == REFUSED
+    assert "chosen by the month in GBP" in said(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_order_is_the_readers_order_however_often_the_button_is_pressed(
+    staff: FlaskClient,
+) -> None:
+    for _ in range(2):
+        assert post(staff, "/staff/tiers/patron/place", place="1").status_code == 303
+    page = BeautifulSoup(staff.get("/").text, "html.parser")
+    assert [name.text for name in page.select(".tier-name")] == ["Reader", "Patron", "Member"]
+    assert post(staff, "/staff/tiers/patron/place", place="first").status_code == 400
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"name_en": ""}, "Enter the name in English."),
+        ({"name_en": "Reader"}, "There is a membership of this name already."),
+        ({"name_en": "Contribution"}, "There is a membership of this name already."),
+        ({"name_en": "Друг"}, "needs a Latin letter or a figure"),
+        ({"price-month-GBP": "ten"}, "Enter the amount in figures"),
+        ({"price-month-GBP": "-3"}, "Enter the amount in figures"),
+        ({"price-month-GBP": "1"}, "The price must be between £2 and £1,000,000."),
+        ({"price-month-GBP": ""}, "Enter a price a month in one currency or more."),
+    ],
+)
+def test_a_membership_that_can_not_be_is_said_so(
+    staff: FlaskClient, form: dict[str, str], sentence: str
+) -> None:
+    typed = {"name_en": "Friend", "description_uk": "Друг газети", **form}
+    answer = new_tier(staff, typed.pop("name_en"), **typed)
+    assert answer.status_code == REFUSED
+    assert sentence in said(answer)
+    assert "Друг газети" in answer.text
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_second_who_edits_a_membership_is_told(staff: FlaskClient, database: Database) -> None:
+    mine = fields(staff, "/staff/tiers/member") | {"price-year-GBP": "90"}
+    with database.transaction() as session:
+        session.get_one(Tier, "member").names = {"en": "Regular", "uk": "Сталий"}
+    answer = post(staff, "/staff/tiers/member", **mine)
+    assert answer.status_code == 409
+    assert "Name in English : Regular" in said(answer)
+    assert 'value="90"' in answer.text
+
+
+def test_two_clicks_at_once_make_one_membership_and_one_product(
+    staff: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    name = unique("Twice")
+    form = fields(staff, "/staff/tiers/new") | {"name_en": name, "price-month-EUR": "9"}
+    form["csrf_token"] = csrf_token(staff, "/staff")
+    cookie = staff.get_cookie("staff")
+    assert cookie
+
+    def click(_number: int) -> int:
+        client = staff.application.test_client()
+        client.set_cookie("staff", cookie.value)
+        return client.post("/staff/tiers", data=form, headers=PAGE).status_code
+
+    with ThreadPoolExecutor(4) as clicks:
+        assert list(clicks.map(click, range(4))) == [303] * 4
+    tier = tier_of(database, name)
+    assert active_prices(stripe, tier) == [("month", 900)]
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_members_get_stands_on_the_readers_pages(staff: FlaskClient) -> None:
+    form = fields(staff, "/staff/tiers/member") | {"perks_en": "A letter each week\r\nNo ads"}
+    assert post(staff, "/staff/tiers/member", **form).status_code == 303
+    for path in ("/", "/join"):
+        words = said(staff.get(path))
+        assert "A letter each week" in words
+        assert "No ads" in words
+
+
+@pytest.mark.parametrize("text", ["ftp://a.example", "https://", "https://a b", "", "//a.example"])
+def test_a_site_is_an_https_origin(text: str, app: FundraiserApp) -> None:
+    del app
+    with pytest.raises(UnprocessableError):
+        read_site(text, is_demonstration=True)
+    with pytest.raises(UnprocessableError):
+        read_site("http://127.0.0.1:8001", is_demonstration=False)
+    assert read_site("http://127.0.0.1:8001", is_demonstration=True) == "http://127.0.0.1:8001"
+    assert read_site("https://a.example:443", is_demonstration=False) == "https://a.example"
+    assert read_slug(" Spring-2030 ") == "spring-2030"
