@@ -384,6 +384,8 @@ def test_the_script_is_at_most_three_kilobytes_as_served(client: FlaskClient) ->
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert len(answer.data) <= 3072
     assert brotli.decompress(answer.data) == client.get("/widget.js").data
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(str(answer.headers)) < 700, "what goes to every reader carries a page's headers"
 
 
 def test_a_pinned_script_is_the_same_for_ever(client: FlaskClient) -> None:
