@@ -22,6 +22,7 @@ from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import (
     campaign_pages,
     desk,
+    letter_pages,
     member_actions,
     member_list,
     staff_pages,
@@ -30,6 +31,7 @@ from fundraiser.dashboard import (
     widget_page,
 )
 from fundraiser.db import Database
+from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Hints
 from fundraiser.newsroom import sign_in, views as newsroom
@@ -74,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(campaigns.blueprint)
     app.register_blueprint(webhooks.blueprint)
     app.register_blueprint(widget.blueprint)
+    app.register_blueprint(emails.blueprint)
     app.register_blueprint(account_sign_in.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(account_person.blueprint)
@@ -82,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(member_list.blueprint)
     app.register_blueprint(member_actions.blueprint)
     app.register_blueprint(widget_page.blueprint)
+    app.register_blueprint(letter_pages.blueprint)
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(staff_pages.blueprint)
     app.register_blueprint(campaign_pages.blueprint)

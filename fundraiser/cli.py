@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import alembic.command
 import click
@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import ConfigError, current_settings
 from fundraiser.doctor import alembic_config, examine
+from fundraiser.emails.feedback import read_bounces, take_in
 from fundraiser.errors import FundraiserError
 from fundraiser.members.models import DriftKind
 from fundraiser.members.proof import prove, read_drift, write_drift
@@ -261,6 +262,23 @@ def _patiently(work: Callable[[], T]) -> T:
         except StripeUnavailableError:
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - guards nothing
     return work()
+
+
+@main.group()
+def bounces() -> None:
+    """What a mail provider says did not arrive."""
+
+
+@bounces.command("import")
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+def import_bounces(file: TextIO) -> None:
+    """Write no more to the addresses of a CSV file: address, ground (bounce, complaint), detail."""
+    with _app() as app, app.database.transaction() as session:
+        count = 0
+        for report in read_bounces(file):
+            take_in(session, report)
+            count += 1
+    click.echo(f"{count} addresses get no letters any more.")
 
 
 @main.command()

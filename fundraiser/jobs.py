@@ -35,6 +35,7 @@ class Job(StrEnum):
 
     SETTLE = "settle"
     DELIVER = "deliver"
+    OWE = "owe"
     RECOUNT = "recount"
     CATCH_UP = "catch_up"
     RECONCILE = "reconcile"

@@ -6,7 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -207,6 +215,16 @@ class LetterChoice(Base):
     topic: Mapped[Topic] = mapped_column(_words(Topic), primary_key=True)
     wanted: Mapped[bool]
     at: Mapped[datetime]
+
+
+def wants(session: Session, member_id: int, topic: Topic) -> bool:
+    """Whether a person gets the letters of a topic."""
+    said = session.scalar(
+        select(LetterChoice.wanted).where(
+            LetterChoice.member_id == member_id, LetterChoice.topic == topic
+        )
+    )
+    return topic is Topic.RETURN if said is None else said
 
 
 def choose_letters(session: Session, member_id: int, topic: Topic, *, wanted: bool) -> None:

@@ -16,10 +16,12 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard.daily import refresh_if_due
 from fundraiser.emails.delivery import deliver_next
 from fundraiser.emails.smtp import MailServer
+from fundraiser.emails.sweep import sweep
 from fundraiser.jobs import Job
 from fundraiser.members import proof
 from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
+from fundraiser.payments.budget import Budget
 from fundraiser.payments.catalogue import publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
@@ -47,7 +49,15 @@ def settle() -> None:
 def deliver() -> None:
     """Send the letters that are owed, over one connection."""
     with flask_app.app_context(), MailServer(current_settings()) as server:
-        _while_there_is_work(lambda: _deliver_one(server))
+        budget = Budget(flask_app.database.engine, current_settings().letters_per_second)
+        _while_there_is_work(lambda: _deliver_one(server, budget))
+
+
+@shared_task(name=Job.OWE)
+def owe() -> None:
+    """Owe the letters that the passing of time is the reason for."""
+    with flask_app.app_context(), flask_app.database.transaction() as session:
+        sweep(session)
 
 
 @shared_task(name=Job.RECOUNT)
@@ -118,10 +128,10 @@ def _beat_is_alive(**_: object) -> None:
         log.warning("heartbeat_not_noted", error=type(error).__name__)
 
 
-def _deliver_one(server: MailServer) -> bool:
+def _deliver_one(server: MailServer, budget: Budget) -> bool:
     with flask_app.database.transaction() as session:
         owe_letters(session)
-    return deliver_next(flask_app.database, server)
+    return deliver_next(flask_app.database, server, budget)
 
 
 def _recount_some() -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 
+from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.letters import UndeliverableError, write
 from fundraiser.emails.parts import NotOwedError
@@ -26,15 +27,17 @@ if TYPE_CHECKING:
 
     from fundraiser.db import Database
     from fundraiser.emails.smtp import MailServer
+    from fundraiser.payments.budget import Budget
 
 log = structlog.get_logger()
 
 SENT_AGAIN = URGENT  # better twice than never; of a reminder it is the other way round
+DAYTIME = range(8, 21)  # hours: from 8 until 21 o'clock
 LOST_AFTER = timedelta(minutes=5)
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 120, 240, 480, 600))
 
 
-def deliver_next(database: Database, server: MailServer) -> bool:
+def deliver_next(database: Database, server: MailServer, budget: Budget | None = None) -> bool:
     """Send one letter that is due; False where none is, or where nothing can be sent now.
 
     The server is asked for a connection before the letter is touched, so that an outage, however
@@ -50,6 +53,8 @@ def deliver_next(database: Database, server: MailServer) -> bool:
         log.warning("mail_server_away", error=str(error))
         return False
     if message is not None:
+        if budget and not letter.urgent:
+            budget.wait("letters")
         outcome = server.send(message)
         with database.transaction() as session:
             _note(session.get_one(Letter, letter.id, with_for_update=True), outcome)
@@ -58,7 +63,15 @@ def deliver_next(database: Database, server: MailServer) -> bool:
 
 def _take(session: Session) -> Letter | None:
     """The urgent ones first, so that no campaign's letter delays one that somebody waits for."""
-    return _take_one(session, urgent=True) or _take_one(session, urgent=False)
+    letter = _take_one(session, urgent=True)
+    if letter is None and is_daytime():
+        letter = _take_one(session, urgent=False)
+    return letter
+
+
+def is_daytime() -> bool:
+    """Whether it is an hour of the newsroom's day at which people may be written to."""
+    return now().astimezone(current_settings().newsroom_timezone).hour in DAYTIME
 
 
 def _take_one(session: Session, *, urgent: bool) -> Letter | None:

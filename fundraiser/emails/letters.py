@@ -13,14 +13,21 @@ from flask import render_template
 from flask_babel import force_locale
 from mjml import mjml2html
 
+from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import now
-from fundraiser.emails.models import Reminder
+from fundraiser.emails.feedback import suppressed
+from fundraiser.emails.links import TOPIC_OF, Reference, address_of
+from fundraiser.emails.models import Ground
 from fundraiser.emails.parts import NotOwedError
-from fundraiser.emails.words import words_of, words_to_reader, words_to_staff
+from fundraiser.emails.sequences import words_to_reader
+from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
+from fundraiser.emails.wording import as_staff_want_it
+from fundraiser.emails.words import words_of, words_to_staff
 from fundraiser.members.addresses import address_to_check
 from fundraiser.members.models import Member
 from fundraiser.newsroom.models import Staff
+from fundraiser.outbox import LetterKind, wants
 from fundraiser.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -44,31 +51,54 @@ def write(session: Session, letter: Letter) -> EmailMessage:
         UndeliverableError: the address is none that a letter can be sent to.
     """
     recipient = _recipient_of(session, letter)
+    _check_that_it_is_wanted(session, letter, recipient.address)
     with force_locale(recipient.language):
-        words = recipient.words(session, letter)
-        text, html = render(words)
+        words = as_staff_want_it(session, letter.kind, recipient.words(session, letter))
+        text, html = render(words, recipient.stop_address)
     message = _envelope(letter, recipient.address)
     message["Subject"] = words.subject
+    if recipient.stop_address:
+        # RFC 8058: the mailbox's own button sends a POST there.
+        message["List-Unsubscribe"] = f"<{recipient.stop_address}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     message["Content-Language"] = recipient.language  # last: setting the content clears it
     return message
 
 
-def render(words: Words) -> tuple[str, str]:
+def render(words: Words, stop_address: str | None = None) -> tuple[str, str]:
     """The letter as plain text and as HTML."""
-    text = render_template("emails/layout.txt", words=words)
-    html = mjml2html(
-        render_template("emails/layout.mjml", words=words), disable_comments=True, fonts={}
-    )
-    return text, html
+    text = render_template("emails/layout.txt", words=words, stop_address=stop_address)
+    source = render_template("emails/layout.mjml", words=words, stop_address=stop_address)
+    return text, mjml2html(source, disable_comments=True, fonts={})
+
+
+def _check_that_it_is_wanted(session: Session, letter: Letter, address: str) -> None:
+    """Ask what every sending asks: the suppression list, staff, the person, the reason again."""
+    ground = suppressed(session, address)
+    if ground is Ground.BOUNCE:
+        raise NotOwedError("A letter to this address came back, so none is sent to it.")
+    # Who called a letter spam may still ask to be let in.
+    if ground is Ground.COMPLAINT and letter.kind is not LetterKind.SIGN_IN:
+        raise NotOwedError("The person called a letter of ours spam, so no other is sent.")
+    if letter.kind in kinds_switched_off(session):
+        raise NotOwedError("Letters of this kind are switched off.")
+    topic = TOPIC_OF.get(letter.kind)
+    if topic and not wants(session, letter.member_id or 0, topic):
+        raise NotOwedError("The person does not want letters of this kind.")
+    if not is_still_owed(session, letter):
+        raise NotOwedError("The reason for the letter was gone before it could leave.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipient:
+    """``stop_address``: where letters like this one can be refused, if it is not about money."""
+
     address: str
     language: str
     words: Callable[[Session, Letter], Words]
+    stop_address: str | None = None
 
 
 def _recipient_of(session: Session, letter: Letter) -> _Recipient:
@@ -81,7 +111,8 @@ def _recipient_of(session: Session, letter: Letter) -> _Recipient:
         reminder = session.get_one(Reminder, letter.reminder_id)
         if reminder.stopped_at:
             raise NotOwedError("The reader did not want the letter any more.")
-        return _Recipient(reminder.email, reminder.language, words_to_reader)
+        stop = address_of(Reference(reminder_id=reminder.id))
+        return _Recipient(reminder.email, reminder.language, words_to_reader, stop)
     member = session.get_one(Member, letter.member_id)
     if member.email is None:
         raise NotOwedError("The person's address was erased before the letter could leave.")
@@ -89,7 +120,9 @@ def _recipient_of(session: Session, letter: Letter) -> _Recipient:
     check = letter.context.get("check")
     address = (address_to_check(session, check) if check else None) or member.email
     language = member.language if member.language in LANGUAGES else "en"
-    return _Recipient(address, language, partial(words_of, member=member))
+    topic = TOPIC_OF.get(letter.kind)
+    stop_address = address_of(Reference(member_id=member.id, topic=topic)) if topic else None
+    return _Recipient(address, language, partial(words_of, member=member), stop_address)
 
 
 def _envelope(letter: Letter, address: str) -> EmailMessage:

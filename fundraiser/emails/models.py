@@ -1,15 +1,14 @@
-"""Who is not written to, who asked to be, and what staff changed about the letters."""
+"""Who is not written to, what went to many, and what staff changed about the letters."""
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fundraiser.db import Base, Identifier
+from fundraiser.db import Base
 
 
 class Ground(StrEnum):
@@ -28,45 +27,6 @@ class Suppression(Base):
     ground: Mapped[Ground]
     detail: Mapped[str | None]
     at: Mapped[datetime]
-
-
-class ReminderKind(StrEnum):
-    """Asked for on the campaign's page, or left by a join that was not finished."""
-
-    LATER = "later"
-    UNFINISHED = "unfinished"
-
-
-class Reminder(Base):
-    """An address left by a reader, for one letter at ``due_at`` and no other.
-
-    One that was asked for on a page is confirmed by a letter first; the address of an unfinished
-    join was given with consent. ``stopped_at``: not wanted any more.
-    """
-
-    __tablename__ = "reminder"
-    __table_args__ = (
-        Index(
-            "uq_reminder_open",
-            "campaign_slug",
-            text("lower(email)"),
-            unique=True,
-            postgresql_where="kind = 'later' AND stopped_at IS NULL",
-        ),
-        Index("ix_reminder_due", "due_at", postgresql_where="stopped_at IS NULL"),
-        UniqueConstraint("checkout_id"),
-    )
-
-    id: Mapped[Identifier]
-    kind: Mapped[ReminderKind]
-    email: Mapped[str]
-    language: Mapped[str]
-    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"))
-    checkout_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("checkout.id"))
-    due_at: Mapped[datetime]
-    confirmed_at: Mapped[datetime | None]
-    stopped_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
 
 
 class LetterSwitch(Base):

@@ -13,6 +13,11 @@ from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.parts import Link, NotOwedError, Words, bar_of, campaign_of, each, money
+from fundraiser.emails.sequences import (
+    ABOUT_MEMBERSHIP,
+    words_about_campaign,
+    words_about_membership,
+)
 from fundraiser.members.addresses import mint
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
@@ -47,11 +52,10 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _sign_in(session, letter)
         case LetterKind.CHANGE_OF_ADDRESS:
             return _change_of_address(session, letter)
-    raise NotOwedError("There is no such letter any more.")
-
-
-def words_to_reader(_session: Session, _letter: Letter) -> Words:
-    """What a letter says to a reader who left an address."""
+        case LetterKind.MILESTONE | LetterKind.LAST_DAYS:
+            return words_about_campaign(session, letter)
+        case _ if letter.kind in ABOUT_MEMBERSHIP:
+            return words_about_membership(session, letter)
     raise NotOwedError("There is no such letter any more.")
 
 

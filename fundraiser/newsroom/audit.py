@@ -45,6 +45,8 @@ class Act(StrEnum):
     REFUNDED = "refunded"
     CHANGED_EMAIL = "changed_email"
     SENT_LETTER_AGAIN = "sent_letter_again"
+    CHANGED_LETTER = "changed_letter"
+    ALLOWED_ADDRESS = "allowed_address"
     WROTE_NOTE = "wrote_note"
     CREATED_CAMPAIGN = "created_campaign"
     CHANGED_CAMPAIGN = "changed_campaign"

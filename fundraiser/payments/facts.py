@@ -10,8 +10,21 @@ Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A card that is charged; it is good until the end of its month."""
+
+    last4: str
+    month: int
+    year: int
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
-    """``cancel_at`` is set wherever it will end, be it by date or at the period's end."""
+    """``cancel_at`` is set wherever it will end, be it by date or at the period's end.
+
+    ``card`` is its own, where it has one. ``cancel_reason`` and ``cancel_feedback`` are Stripe's
+    words for why it ends.
+    """
 
     id: str
     customer_id: str
@@ -28,11 +41,14 @@ class Subscription:
     canceled_at: datetime | None
     ended_at: datetime | None
     metadata: dict[str, str]
+    card: Card | None = None
+    cancel_reason: str | None = None
+    cancel_feedback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """``intents`` are the payment intents that try to pay it."""
+    """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on."""
 
     id: str
     subscription_id: str | None
@@ -42,6 +58,7 @@ class Invoice:
     created_at: datetime
     paid_at: datetime | None
     intents: frozenset[str]
+    pay_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """All that a settlement looks at, newest first; fetched after the customer's lock was taken."""
+    """All that a settlement looks at, newest first; fetched after the customer's lock was taken.
+
+    ``card`` is what pays for subscriptions without a card of their own.
+    """
 
     id: str
     deleted: bool
@@ -74,6 +94,7 @@ class CustomerState:
     subscriptions: tuple[Subscription, ...]
     invoices: tuple[Invoice, ...]
     charges: tuple[Charge, ...]
+    card: Card | None = None
 
 
 @dataclass(frozen=True, slots=True)

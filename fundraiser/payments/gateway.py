@@ -18,6 +18,7 @@ from flask import current_app
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.facts import (
+    Card,
     Charge,
     ChargeNews,
     CustomerState,
@@ -81,10 +82,17 @@ class Gateway:
         """
         v1 = self._client.v1
         with self._call("customers"):
-            customer = v1.customers.retrieve(customer_id)
+            customer = v1.customers.retrieve(
+                customer_id, {"expand": ["invoice_settings.default_payment_method"]}
+            )
         with self._call("subscriptions"):
             subscriptions = v1.subscriptions.list(
-                {"customer": customer_id, "status": "all", "limit": _PAGE}
+                {
+                    "customer": customer_id,
+                    "status": "all",
+                    "limit": _PAGE,
+                    "expand": ["data.default_payment_method"],
+                }
             )
         with self._call("invoices"):
             invoices = v1.invoices.list(
@@ -96,6 +104,7 @@ class Gateway:
             )
         deleted = bool(getattr(customer, "deleted", False))
         address = None if deleted else customer.address
+        settings = None if deleted else customer.invoice_settings
         return CustomerState(
             id=customer_id,
             deleted=deleted,
@@ -109,6 +118,7 @@ class Gateway:
             ),
             invoices=tuple(_invoice(found) for found in invoices.data),
             charges=tuple(self._charge(found) for found in charges.data),
+            card=_card(settings.default_payment_method) if settings else None,
         )
 
     def customer_of_charge(self, charge_id: str) -> str | None:
@@ -458,7 +468,16 @@ def _subscription(found: stripe.Subscription, *, orphaned: bool = False) -> Subs
         canceled_at=_maybe(found.canceled_at),
         ended_at=_maybe(found.ended_at),
         metadata=_plain(found.metadata),
+        card=_card(found.default_payment_method),
+        cancel_reason=found.cancellation_details.reason if found.cancellation_details else None,
+        cancel_feedback=found.cancellation_details.feedback if found.cancellation_details else None,
     )
+
+
+def _card(method: stripe.PaymentMethod | str | None) -> Card | None:
+    """The card of a payment method that was expanded, if it is one."""
+    card = None if method is None or isinstance(method, str) else getattr(method, "card", None)
+    return Card(card.last4 or "", card.exp_month, card.exp_year) if card else None
 
 
 def _invoice(found: stripe.Invoice) -> Invoice:
@@ -475,6 +494,7 @@ def _invoice(found: stripe.Invoice) -> Invoice:
         intents=frozenset(
             intent for payment in payments if (intent := name_of(payment.payment.payment_intent))
         ),
+        pay_url=found.hosted_invoice_url,
     )
 
 

@@ -172,6 +172,7 @@ class Payment(Base):
             "id",
             postgresql_where="kind = 'contribution'",
         ),
+        Index("ix_payment_paid_at", "paid_at"),
         Index("ix_payment_dispute", "id", postgresql_where=IS_DISPUTED),
     )
 

@@ -25,13 +25,15 @@ _MONEY_IS_OURS = {
 
 @dataclass(frozen=True, slots=True)
 class PaymentFacts:
-    """What the count rule reads of a membership's payments; times as in ``Membership``."""
+    """What the count rule and the letters read of a membership's payments, as in ``Membership``."""
 
     standing: Standing
     paid_at: datetime | None
     grace_from: datetime | None
     refunded_at: datetime | None
     disputed_at: datetime | None
+    pay_url: str | None
+    needs_confirmation: bool
 
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
@@ -67,6 +69,8 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         disputed_at=newest.disputed_at
         if newest and newest.dispute and newest.dispute not in _MONEY_IS_OURS
         else None,
+        pay_url=overdue.pay_url if overdue else None,
+        needs_confirmation=overdue is not None and _waits_for_the_payer(overdue, state.charges),
     )
 
 
@@ -92,6 +96,12 @@ def _overdue(newest_first: list[Invoice], charges: tuple[Charge, ...]) -> Invoic
         if invoice.attempted or invoice.status == "uncollectible":
             return invoice
     return None
+
+
+def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
+    """Whether the bank wants the payer to confirm: it makes no charge then, or one that says so."""
+    tries = charges_of(invoice, charges)
+    return bool(invoice.intents) and (not tries or tries[0].failure == "authentication_required")
 
 
 def _first_failure(invoice: Invoice, charges: tuple[Charge, ...]) -> datetime:

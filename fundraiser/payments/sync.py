@@ -6,6 +6,7 @@ neither order nor number of the reasons to look matters. The worker and the than
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.payments.catalogue import OurProduct
-    from fundraiser.payments.facts import Charge, CustomerState, Subscription
+    from fundraiser.payments.facts import Card, Charge, CustomerState, Subscription
     from fundraiser.payments.gateway import Gateway
 
 
@@ -208,6 +209,7 @@ def _write_membership(
     checkout: Checkout | None,
 ) -> None:
     facts = payment_facts(state, found.id)
+    card = found.card or state.card
     row = {
         "member_id": member.id,
         "customer_id": state.id,
@@ -228,6 +230,13 @@ def _write_membership(
         "refunded_at": facts.refunded_at,
         "disputed_at": facts.disputed_at,
         "second_to": found.metadata.get(SECOND_KEY),
+        "card_last4": card.last4 if card else None,
+        "card_expires_at": _end_of_month(card) if card else None,
+        "pay_url": facts.pay_url,
+        # Without a card there is nothing to confirm: a new one is needed.
+        "needs_confirmation": facts.needs_confirmation and card is not None,
+        "cancel_reason": found.cancel_reason,
+        "cancel_feedback": found.cancel_feedback,
         "campaign": checkout.campaign if checkout else None,
         "ref": checkout.ref if checkout else None,
     }
@@ -236,6 +245,12 @@ def _write_membership(
         .values(source=Source.STRIPE, reference=found.id, **row)
         .on_conflict_do_update(index_elements=[Membership.source, Membership.reference], set_=row)
     )
+
+
+def _end_of_month(card: Card) -> datetime:
+    """The first moment at which the card is good no longer."""
+    years, month = divmod(card.month, 12)
+    return datetime(card.year + years, month + 1, 1, tzinfo=UTC)
 
 
 def _write_payments(

@@ -115,14 +115,9 @@ def _letter() -> None:
 
 
 def _membership() -> None:
-    for name, kind in {
-        "card_last4": sa.String(),
-        "card_expires_at": AT,
-        "pay_url": sa.String(),
-        "cancel_reason": sa.String(),
-        "cancel_feedback": sa.String(),
-    }.items():
-        op.add_column("membership", sa.Column(name, kind))
+    for name in ("card_last4", "pay_url", "cancel_reason", "cancel_feedback"):
+        op.add_column("membership", sa.Column(name, sa.String()))
+    op.add_column("membership", sa.Column("card_expires_at", AT))
     op.add_column(
         "membership",
         sa.Column("needs_confirmation", sa.Boolean(), nullable=False, server_default=sa.false()),

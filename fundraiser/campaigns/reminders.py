@@ -1,0 +1,158 @@
+"""Addresses that readers leave for one letter: later in the year, or after an unfinished join."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ForeignKey, Index, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fundraiser.config import current_settings
+from fundraiser.db import Base, Identifier, now
+from fundraiser.errors import UnprocessableError
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.campaigns.models import Campaign
+    from fundraiser.payments.models import Checkout
+
+_AFTER_A_JOIN = timedelta(hours=3)
+_MORNING = 9  # o'clock in the newsroom's zone
+_MONTHS_AHEAD = 12
+_LONGEST_ADDRESS = 254
+
+
+class ReminderKind(StrEnum):
+    """Asked for on the campaign's page, or left by a join that was not finished."""
+
+    LATER = "later"
+    UNFINISHED = "unfinished"
+
+
+class Reminder(Base):
+    """An address left by a reader, for one letter at ``due_at`` and no other.
+
+    One that was asked for on a page is confirmed by a letter first; the address of an unfinished
+    join was given with consent. ``stopped_at``: not wanted any more.
+    """
+
+    __tablename__ = "reminder"
+    __table_args__ = (
+        Index(
+            "uq_reminder_open",
+            "campaign_slug",
+            text("lower(email)"),
+            unique=True,
+            postgresql_where="kind = 'later' AND stopped_at IS NULL",
+        ),
+        Index("ix_reminder_due", "due_at", postgresql_where="stopped_at IS NULL"),
+    )
+
+    id: Mapped[Identifier]
+    kind: Mapped[ReminderKind]
+    email: Mapped[str]
+    language: Mapped[str]
+    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"))
+    checkout_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("checkout.id"), unique=True)
+    due_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+def months_to_choose() -> list[datetime]:
+    """The months to come, each as the morning of its first day."""
+    here = now().astimezone(current_settings().newsroom_timezone)
+    first = here.replace(day=1, hour=_MORNING, minute=0, second=0, microsecond=0)
+    return [
+        first.replace(
+            year=first.year + (first.month + ahead) // 12, month=(first.month + ahead) % 12 + 1
+        )
+        for ahead in range(_MONTHS_AHEAD)
+    ]
+
+
+def ask_for_reminder(
+    session: Session, campaign: Campaign, *, email: str, month: str, language: str
+) -> None:
+    """Note a wish to be reminded in a month (2027-03), and owe the letter that confirms it.
+
+    Asked again for the same campaign, the newest month holds, and no second letter is owed.
+
+    Raises:
+        UnprocessableError: the address or the month can't be used.
+    """
+    email = email.strip()
+    name, _at, domain = email.rpartition("@")
+    if not name or "." not in domain or len(email) > _LONGEST_ADDRESS or len(email.split()) > 1:
+        raise UnprocessableError(
+            _("Enter an e-mail address, like name@example.org."), field="email"
+        )
+    due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
+    if due is None:
+        raise UnprocessableError(_("Choose one of the months to come."), field="month")
+    statement = insert(Reminder).values(
+        kind=ReminderKind.LATER,
+        email=email,
+        language=language,
+        campaign_slug=campaign.slug,
+        due_at=due,
+        created_at=now(),
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Reminder.campaign_slug, func.lower(Reminder.email)],
+            index_where=text("kind = 'later' AND stopped_at IS NULL"),
+            set_={"due_at": statement.excluded.due_at},
+        )
+    )
+    reminder_id = session.scalars(
+        select(Reminder.id).where(
+            Reminder.campaign_slug == campaign.slug,
+            func.lower(Reminder.email) == email.lower(),
+            Reminder.kind == ReminderKind.LATER,
+            Reminder.stopped_at.is_(None),
+        )
+    ).one()
+    owe(
+        session,
+        LetterKind.REMINDER_CONFIRMATION,
+        reminder_id=reminder_id,
+        cycle="once",
+        context={},
+    )
+
+
+def remember_join(session: Session, checkout: Checkout, email: str) -> None:
+    """Note the address of somebody who begins to join and agreed to be written to, once."""
+    session.execute(
+        insert(Reminder)
+        .values(
+            kind=ReminderKind.UNFINISHED,
+            email=email.strip(),
+            language=checkout.language,
+            campaign_slug=checkout.campaign,
+            checkout_id=checkout.id,
+            due_at=now() + _AFTER_A_JOIN,
+            confirmed_at=now(),
+            created_at=now(),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def confirm_reminder(reminder: Reminder) -> None:
+    """The reader who gets the letters of this address wants the reminder."""
+    reminder.confirmed_at = reminder.confirmed_at or now()
+
+
+def stop_reminder(reminder: Reminder) -> None:
+    """The reminder is not wanted; asking anew is a new wish."""
+    reminder.stopped_at = reminder.stopped_at or now()

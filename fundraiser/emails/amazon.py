@@ -1,0 +1,145 @@
+"""What Amazon SES reports through SNS: verified by Amazon's certificate, and only of our own topic.
+
+Everybody can have a topic, and Amazon signs for each: so the topic is part of what is checked. The
+certificate is taken from Amazon's host alone, or from a folder that the operator filled.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from fundraiser.db import now
+from fundraiser.emails.feedback import Report
+from fundraiser.emails.models import Ground
+from fundraiser.errors import BadRequestError, UnavailableError
+
+if TYPE_CHECKING:
+    from fundraiser.config import Settings
+
+HOST = re.compile(r"https://sns\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
+_CERTIFICATE = re.compile(r"SimpleNotificationService-[A-Za-z0-9_-]+\.pem")
+_CONFIRMATION = re.compile(r"\?Action=ConfirmSubscription&[A-Za-z0-9=&%:._~-]+")
+_PATIENCE = 5.0  # seconds
+_OLDEST = timedelta(days=1)
+_SIGNED = {
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "SubscriptionConfirmation": (
+        *("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    ),
+}
+_HASHES: dict[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303 - version 1 is SHA-1, by Amazon's word
+_known: dict[str, bytes] = {}
+
+
+class ForgedReportError(BadRequestError):
+    """The message does not come from our topic at Amazon, or not lately."""
+
+
+def read(settings: Settings, body: bytes) -> list[Report]:
+    """Verify a message of SNS and read its reports; a new subscription is confirmed.
+
+    Raises:
+        ForgedReportError: it is not signed by Amazon, not of our topic, or too old.
+        UnavailableError: Amazon does not answer; it sends the message again.
+    """
+    try:
+        message = json.loads(body)
+        kind, topic = message["Type"], message["TopicArn"]
+        signature = base64.b64decode(message["Signature"], validate=True)
+        signed_at = datetime.fromisoformat(message["Timestamp"])
+        fields = [(name, message[name]) for name in _SIGNED[kind] if name in message]
+        text = "".join(f"{name}\n{value}\n" for name, value in fields)
+        algorithm = _HASHES[message["SignatureVersion"]]
+        certificate_url = str(message["SigningCertURL"])
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise ForgedReportError("This is no message of Amazon SNS.") from error
+    if settings.ses_topic is None or topic != settings.ses_topic:
+        raise ForgedReportError("The message is of another topic than SES_TOPIC_ARN.")
+    if signed_at.tzinfo is None or abs(now() - signed_at) > _OLDEST:
+        raise ForgedReportError("The message is too old.")
+    key = _key(settings, certificate_url)
+    try:
+        key.verify(signature, text.encode(), padding.PKCS1v15(), algorithm)
+    except InvalidSignature as error:
+        raise ForgedReportError("The signature does not fit this message.") from error
+    if kind == "SubscriptionConfirmation":
+        _confirm(str(message["SubscribeURL"]))
+        return []
+    return _reports(message["Message"])
+
+
+def _key(settings: Settings, url: str) -> rsa.RSAPublicKey:
+    host = HOST.match(url)
+    name = url[host.end() :] if host else ""
+    if host is None or not _CERTIFICATE.fullmatch(name):
+        raise ForgedReportError("The certificate is not one of Amazon SNS.")
+    try:
+        if settings.ses_certificates is not None:
+            source = (settings.ses_certificates / name).read_bytes()
+        else:
+            source = _known.get(url) or _fetch(url)
+        certificate = x509.load_pem_x509_certificate(source)
+    except (OSError, ValueError) as error:
+        raise UnavailableError("The certificate of Amazon SNS can't be read.") from error
+    key = certificate.public_key()
+    is_valid = certificate.not_valid_before_utc <= now() <= certificate.not_valid_after_utc
+    if not is_valid or not isinstance(key, rsa.RSAPublicKey):
+        raise ForgedReportError("The certificate of Amazon SNS is not valid now.")
+    _known[url] = source
+    return key
+
+
+def _confirm(url: str) -> None:
+    host = HOST.match(url)
+    if host is None or not _CONFIRMATION.fullmatch(url[host.end() :]):
+        raise ForgedReportError("The subscription is not confirmed at Amazon SNS.")
+    _fetch(url)
+
+
+def _fetch(url: str) -> bytes:
+    try:
+        answer = requests.get(url, timeout=_PATIENCE, allow_redirects=False)
+    except requests.RequestException as error:
+        raise UnavailableError("Amazon SNS does not answer.") from error
+    if answer.status_code != requests.codes.ok:
+        raise UnavailableError("Amazon SNS does not answer.")
+    return answer.content
+
+
+def _reports(text: str) -> list[Report]:
+    """What a notification says; of deliveries and other news, nothing."""
+    try:
+        told: dict[str, Any] = json.loads(text)
+        headers = told.get("mail", {}).get("commonHeaders") or {}
+        message_id = headers.get("messageId")
+        match told.get("notificationType") or told.get("eventType"):
+            case "Bounce":
+                bounce = told["bounce"]
+                ground = Ground.BOUNCE if bounce["bounceType"] == "Permanent" else None
+                return [
+                    Report(one["emailAddress"], ground, one.get("diagnosticCode"), message_id)
+                    for one in bounce["bouncedRecipients"]
+                ]
+            case "Complaint":
+                complaint = told["complaint"]
+                detail = complaint.get("complaintFeedbackType")
+                return [
+                    Report(one["emailAddress"], Ground.COMPLAINT, detail, message_id)
+                    for one in complaint["complainedRecipients"]
+                ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequestError(
+            "The message is signed, but it is no report of Amazon SES."
+        ) from error
+    return []

@@ -1,0 +1,96 @@
+"""What comes back: bounces and complaints, and the addresses that get no letters after them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.emails.models import Ground, Suppression
+from fundraiser.errors import UnprocessableError
+from fundraiser.outbox import Letter, LetterState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy.orm import Session
+
+_OURS = re.compile(r"<letter-(\d{1,18})@")
+_LONGEST_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider says of one address.
+
+    ``ground`` is None where the letter did not arrive and the next one may (a full mailbox).
+    ``message_id`` is the header of our letter, where the provider tells it.
+    """
+
+    address: str
+    ground: Ground | None
+    detail: str | None = None
+    message_id: str | None = None
+
+
+def take_in(session: Session, report: Report) -> None:
+    """Write no more to an address that does not exist or complained; told twice, it is noted once.
+
+    A complaint weighs more than a bounce, and stays.
+    """
+    detail = " ".join((report.detail or "").split())[:_LONGEST_DETAIL] or None
+    if report.ground:
+        statement = insert(Suppression).values(
+            address=report.address.strip().lower(), ground=report.ground, detail=detail, at=now()
+        )
+        session.execute(statement.on_conflict_do_nothing())
+    found = _OURS.search(report.message_id or "")
+    if found and report.ground is not Ground.COMPLAINT:
+        session.execute(
+            update(Letter)
+            .where(
+                Letter.id == int(found[1]),
+                Letter.state.in_((LetterState.SENT, LetterState.UNKNOWN)),
+            )
+            .values(state=LetterState.BOUNCED, error=f"It came back: {detail or 'no reason told'}")
+        )
+
+
+def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
+    """Read a list as CSV: ``address``, and if they are there ``ground`` and ``detail``.
+
+    A ground is bounce (which it is unless told otherwise) or complaint.
+
+    Raises:
+        UnprocessableError: there is no such column, or a row can't be read; it says which.
+    """
+    rows = csv.DictReader(lines)
+    if "address" not in (rows.fieldnames or []):
+        raise UnprocessableError("The first line must name the columns, one of them address.")
+    for row in rows:
+        address, ground = (row["address"] or "").strip(), (row.get("ground") or "bounce").strip()
+        if "@" not in address[1:-1] or ground not in set(Ground):
+            raise UnprocessableError(
+                f"Line {rows.line_num} can't be read: it needs an address, and bounce or complaint."
+            )
+        yield Report(address, Ground(ground), row.get("detail") or None)
+
+
+def suppressed(session: Session, address: str) -> Ground | None:
+    """Why an address gets no letters, if so."""
+    row = session.get(Suppression, address.strip().lower())
+    return row.ground if row else None
+
+
+def allow_again(session: Session, address: str) -> bool:
+    """Write to an address again, as its owner wishes; False where nothing stood in the way."""
+    row = session.get(Suppression, address.strip().lower())
+    if row is None:
+        return False
+    session.delete(row)
+    return True

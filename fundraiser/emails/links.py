@@ -1,0 +1,58 @@
+"""Signed addresses in letters: they say who and what about, so that nobody needs to sign in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from fundraiser.config import current_settings
+from fundraiser.errors import NotFoundError
+from fundraiser.outbox import LetterKind, Topic
+from fundraiser.texts import gettext as _
+
+# What is not about the reader's own money, and what one may say no to.
+TOPIC_OF = {
+    LetterKind.WIN_BACK: Topic.RETURN,
+    LetterKind.MILESTONE: Topic.CAMPAIGN,
+    LetterKind.LAST_DAYS: Topic.CAMPAIGN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Whose letters: a member's (then of a topic, if one) or those to a reader's address."""
+
+    member_id: int | None = None
+    reminder_id: int | None = None
+    topic: Topic | None = None
+
+
+def address_of(reference: Reference) -> str:
+    """The page of which letters one gets."""
+    if reference.reminder_id is not None:
+        parts: list[object] = ["reminder", reference.reminder_id]
+    else:
+        parts = ["member", reference.member_id, reference.topic]
+    return f"{current_settings().public_url}/letters/{_serializer().dumps(parts)}"
+
+
+def read_token(token: str) -> Reference:
+    """What an address was made for.
+
+    Raises:
+        NotFoundError: we have not made it.
+    """
+    try:
+        whose, number, *topic = _serializer().loads(token)
+    except (BadSignature, ValueError, TypeError) as error:
+        raise NotFoundError(
+            _("This address is not whole. Open it from the letter again.")
+        ) from error
+    if whose == "reminder":
+        return Reference(reminder_id=number)
+    return Reference(member_id=number, topic=Topic(topic[0]) if topic[0] else None)
+
+
+def _serializer() -> URLSafeSerializer:
+    return URLSafeSerializer(current_settings().secret_key, salt="letters")

@@ -1,0 +1,149 @@
+"""What letters lead to: which of them one gets, reminders, and what the mail provider calls."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.campaigns.progress import find_campaign
+from fundraiser.campaigns.reminders import (
+    Reminder,
+    ReminderKind,
+    ask_for_reminder,
+    confirm_reminder,
+    months_to_choose,
+    stop_reminder,
+)
+from fundraiser.config import current_settings
+from fundraiser.emails import amazon, feedback
+from fundraiser.emails.links import read_token
+from fundraiser.errors import UnprocessableError
+from fundraiser.outbox import Topic, choose_letters, wants
+from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.texts import gettext as _, language
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.emails.links import Reference
+
+blueprint = Blueprint("emails", __name__)
+
+
+@blueprint.post("/webhooks/email")
+@cookieless
+def webhook() -> tuple[str, int]:
+    """Take in what came back. Another provider is another reader of a signed body."""
+    for report in amazon.read(current_settings(), request.get_data(cache=False)):
+        feedback.take_in(db.session(), report)
+    return "", 204
+
+
+@blueprint.get("/letters/<token>")
+@public
+def letters(token: str) -> ResponseReturnValue:
+    """Which letters one gets. To look changes nothing: mailboxes follow links by themselves."""
+    return _page(read_token(token), request.args.get("done"))
+
+
+@blueprint.post("/letters/<token>")
+@cookieless
+def change_letters(token: str) -> ResponseReturnValue:
+    """Change it: by the form, or by the one click of a mailbox (RFC 8058)."""
+    reference, session = read_token(token), db.session()
+    is_one_click = request.form.get("List-Unsubscribe") == "One-Click"
+    if reference.reminder_id is not None:
+        reminder = session.scalars(
+            select(Reminder).where(Reminder.id == reference.reminder_id).with_for_update()
+        ).one()
+        if request.form.get("answer") == "yes" and not is_one_click:
+            confirm_reminder(reminder)
+        else:
+            stop_reminder(reminder)
+    elif reference.member_id is not None:
+        for topic in Topic:
+            if not is_one_click:
+                choose_letters(
+                    session, reference.member_id, topic, wanted=topic.value in request.form
+                )
+            elif reference.topic in {None, topic}:
+                choose_letters(session, reference.member_id, topic, wanted=False)
+    if is_one_click:
+        return "", 204
+    return redirect(url_for(".letters", token=token, done="yes"), HTTPStatus.SEE_OTHER)
+
+
+def _page(reference: Reference, done: str | None) -> str:
+    session = db.session()
+    if reference.reminder_id is not None:
+        reminder = session.get_one(Reminder, reference.reminder_id)
+        return render_template(
+            "emails/reminder.html", reminder=reminder, is_later=reminder.kind is ReminderKind.LATER
+        )
+    member_id = reference.member_id or 0
+    return render_template(
+        "emails/letters.html",
+        topics=[
+            (topic.value, heading, text, wants(session, member_id, topic))
+            for topic, heading, text in _topics()
+        ],
+        done=done,
+    )
+
+
+def _topics() -> list[tuple[Topic, str, str]]:
+    return [
+        (
+            Topic.CAMPAIGN,
+            _("News of the campaign"),
+            _("A letter at each quarter of the goal, and one in the last days."),
+        ),
+        (
+            Topic.RETURN,
+            _("An invitation to come back"),
+            _("One letter, two weeks after a membership has ended."),
+        ),
+    ]
+
+
+@blueprint.get("/campaigns/<slug>/reminder")
+@public
+def reminder_form(slug: str) -> ResponseReturnValue:
+    """Leave an address and a month."""
+    return _reminder_form(slug)
+
+
+@blueprint.post("/campaigns/<slug>/reminder")
+@cookieless
+@limiter.limit("10 per hour")
+def remind(slug: str) -> ResponseReturnValue:
+    """Owe the letter that confirms it; the answer is the same for every address."""
+    check_origin()
+    campaign = find_campaign(db.session(), slug)
+    try:
+        ask_for_reminder(
+            db.session(),
+            campaign,
+            email=request.form.get("email", ""),
+            month=request.form.get("month", ""),
+            language=language(),
+        )
+    except UnprocessableError as error:
+        return _reminder_form(slug, error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return redirect(url_for(".reminder_form", slug=slug, done="yes"), HTTPStatus.SEE_OTHER)
+
+
+def _reminder_form(slug: str, error: UnprocessableError | None = None) -> str:
+    return render_template(
+        "emails/reminder_form.html",
+        campaign=find_campaign(db.session(), slug),
+        months=months_to_choose(),
+        chosen=request.form.get("month"),
+        email=request.form.get("email", ""),
+        error=error,
+        done=request.args.get("done"),
+    )

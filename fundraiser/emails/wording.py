@@ -1,0 +1,131 @@
+"""What staff wrote instead of our own words: checked when it is kept, and again when it is used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.emails.models import LetterSwitch, LetterWording
+from fundraiser.errors import UnprocessableError
+from fundraiser.texts import gettext as _, language
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.emails.parts import Said, Words
+    from fundraiser.newsroom.models import Staff
+    from fundraiser.outbox import LetterKind
+
+log = structlog.get_logger()
+
+LONGEST_LINE, LONGEST_TEXT = 200, 5000
+_NAME = re.compile(r"\{([^{}]*)\}")
+
+
+def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
+    """The letter with the words of staff in the language in force, or as it was.
+
+    A name that this letter has no value for would leave a hole: then it stays as it was.
+    """
+    wording = session.get(LetterWording, (kind.value, language()))
+    if wording is None or words.original is None:
+        return words
+    missing = _names(wording.subject, wording.heading, wording.text) - set(words.values)
+    if missing:
+        log.warning("wording_not_usable", kind=kind, missing=sorted(missing))
+        return words
+    return replace(
+        words,
+        subject=_fill(wording.subject, words.values),
+        heading=_fill(wording.heading, words.values),
+        paragraphs=[_fill(part, words.values) for part in _paragraphs(wording.text)],
+    )
+
+
+def keep_wording(
+    session: Session, kind: LetterKind, code: str, said: Said, *, names: set[str], staff: Staff
+) -> None:
+    """Keep what staff wrote for a kind in a language; ``names`` are what it may speak of.
+
+    Raises:
+        UnprocessableError: a part is empty or too long, or speaks of what the letter does not know.
+    """
+    text = "\n\n".join(said.paragraphs)
+    for field, value, most in (
+        ("subject", said.subject, LONGEST_LINE),
+        ("heading", said.heading, LONGEST_LINE),
+        ("text", text, LONGEST_TEXT),
+    ):
+        _check(field, value, most, names)
+    row = {
+        "subject": " ".join(said.subject.split()),
+        "heading": " ".join(said.heading.split()),
+        "text": text,
+        "changed_at": now(),
+        "staff_id": staff.id,
+    }
+    session.execute(
+        insert(LetterWording)
+        .values(kind=kind.value, language=code, **row)
+        .on_conflict_do_update(
+            index_elements=[LetterWording.kind, LetterWording.language], set_=row
+        )
+    )
+
+
+def forget_wording(session: Session, kind: LetterKind, code: str) -> None:
+    """Go back to our own words."""
+    wording = session.get(LetterWording, (kind.value, code))
+    if wording is not None:
+        session.delete(wording)
+
+
+def switch(session: Session, kind: LetterKind, *, is_on: bool) -> None:
+    """Send letters of this kind, or do not."""
+    session.execute(
+        insert(LetterSwitch)
+        .values(kind=kind.value, is_on=is_on)
+        .on_conflict_do_update(index_elements=[LetterSwitch.kind], set_={"is_on": is_on})
+    )
+
+
+def split_paragraphs(text: str) -> list[str]:
+    """Paragraphs are set apart by an empty line, as they are typed."""
+    return _paragraphs(text.replace("\r\n", "\n"))
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def _check(field: str, value: str, most: int, names: set[str]) -> None:
+    if not value.strip():
+        raise UnprocessableError(_("Write something here."), field=field)
+    if len(value) > most:
+        raise UnprocessableError(
+            _("This may have %(most)s characters or fewer.", most=most), field=field
+        )
+    unknown = _names(value) - names
+    if unknown or "{" in _NAME.sub("", value) or "}" in _NAME.sub("", value):
+        raise UnprocessableError(
+            _(
+                "Between curly brackets only these names may stand: %(names)s.",
+                names=", ".join(f"{{{name}}}" for name in sorted(names)) or "–",
+            ),
+            field=field,
+        )
+
+
+def _names(*texts: str) -> set[str]:
+    return {name for text in texts for name in _NAME.findall(text)}
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda found: values[found[1]], text)

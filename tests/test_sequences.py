@@ -1,0 +1,471 @@
+"""The letters that time owes: to whom, when, once, and not when the reason is gone."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select, update
+
+from fundraiser import db
+from fundraiser.campaigns.models import Goal
+from fundraiser.campaigns.reminders import Reminder, ReminderKind
+from fundraiser.config import current_settings
+from fundraiser.emails.feedback import Report, take_in
+from fundraiser.emails.models import Ground
+from fundraiser.emails.sweep import sweep
+from fundraiser.emails.wording import switch
+from fundraiser.members.models import Interval, LedgerHead, Member, Membership, Standing, Status
+from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters, owe_staff
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from tests.factories import make_campaign, make_member, make_membership
+from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
+from tests.staff import hire
+from tests.test_delivery import pass_time  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.mail import Postbox
+
+    PassTime = Callable[[timedelta], None]
+
+
+@pytest.fixture
+def at_noon(pass_time: PassTime) -> PassTime:  # noqa: F811 - the fixture
+    """It is noon in the newsroom; the clock can be moved on from there."""
+    here = db.now().astimezone(current_settings().newsroom_timezone)
+    noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
+    pass_time((noon if noon > here else noon + timedelta(days=1)) - here)
+    return pass_time
+
+
+def days(count: float) -> timedelta:
+    return timedelta(days=count)
+
+
+def join(session: Session, **values: Any) -> Member:
+    """A person with a membership that is paid by a card, as of now."""
+    at = db.now()
+    member = make_member(session, counting=values.pop("counting", True), turns=1)
+    paid = {
+        "tier": None,
+        "started_at": at - days(40),
+        "paid_at": at - days(10),
+        "period_end": at + days(20),
+        "card_last4": "4242",
+        "card_expires_at": at + days(900),
+        "pay_url": "https://pay.example.org/bill",
+    }
+    session.add(make_membership(member, **paid | values))
+    session.flush()
+    return member
+
+
+def failing(since: timedelta, **values: Any) -> dict[str, Any]:
+    overdue = {"standing": Standing.OVERDUE, "status": Status.PAST_DUE}
+    return overdue | {"grace_from": db.now() - since} | values
+
+
+def ended(since: timedelta, **values: Any) -> dict[str, Any]:
+    over = {"status": Status.CANCELED, "counting": False, "ended_at": db.now() - since}
+    return over | {"canceled_at": db.now() - since} | values
+
+
+def kinds(database: Database) -> list[str]:
+    with database.transaction() as session:
+        sweep(session)
+        sweep(session)
+        return sorted(session.scalars(select(Letter.kind)))
+
+
+@pytest.mark.parametrize(
+    ("since", "kind"),
+    [
+        (0, "payment_failed_day_0"),
+        (2.9, "payment_failed_day_0"),
+        (3, "payment_failed_day_3"),
+        (7.5, "payment_failed_day_7"),
+        (12, "payment_failed_day_12"),
+        (14.5, None),
+    ],
+)
+@pytest.mark.usefixtures("at_noon")
+def test_a_failed_payment_is_told_by_the_letter_of_its_day_and_by_no_other(
+    database: Database, since: float, kind: str | None
+) -> None:
+    with database.transaction() as session:
+        join(session)
+        join(session, **failing(days(since)))
+    assert kinds(database) == ([kind] if kind else [])
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_the_bank_that_wants_a_confirmation_is_told_as_such(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        join(session, **failing(days(0), needs_confirmation=True))
+    assert kinds(database) == ["payment_confirmation"]
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Subject"] == "Confirm your payment of £10"
+    assert "https://pay.example.org/bill" in text_of(message).splitlines()
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_who_is_not_reminded_any_more_gets_no_letter_that_was_queued(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    """Paid, canceled, bounced, and one that waited until the next letter took over."""
+    with database.transaction() as session:
+        paid, gone, bounced, late, still = (join(session, **failing(days(1))) for _ in range(5))
+        sweep(session)
+        of = Membership.member_id
+        is_paid = {"standing": Standing.PAID, "grace_from": None, "status": Status.ACTIVE}
+        session.execute(update(Membership).where(of == paid.id).values(**is_paid))
+        session.execute(update(Membership).where(of == gone.id).values(ended_at=db.now()))
+        take_in(session, Report((bounced.email or "").upper(), Ground.BOUNCE))
+        began = db.now() - days(4)
+        session.execute(update(Membership).where(of == late.id).values(grace_from=began))
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == [*["withdrawn"] * 4, "sent"]
+    assert [message["To"] for message in postbox.letters] == [still.email]
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_second_failure_after_a_payment_is_told_anew(database: Database) -> None:
+    with database.transaction() as session:
+        member = join(session, **failing(days(1)))
+        sweep(session)
+        membership = session.scalars(select(Membership)).one()
+        membership.paid_at, membership.grace_from = db.now() - days(0.5), db.now()
+        sweep(session)
+    with database.transaction() as session:
+        found = session.scalars(select(Letter.cycle).where(Letter.member_id == member.id)).all()
+    assert len(set(found)) == 2
+
+
+def test_what_is_not_urgent_waits_for_the_newsrooms_day(
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    at_noon: PassTime,
+) -> None:
+    at_noon(timedelta(hours=9, minutes=1))
+    with database.transaction() as session:
+        join(session, **failing(days(1)))
+        owe_welcome(session)
+        sweep(session)
+    deliver(database, mail_server)
+    assert [message["Subject"][:14] for message in postbox.letters] == ["You are member"]
+    at_noon(timedelta(hours=10, minutes=58))
+    deliver(database, mail_server)
+    assert len(postbox.letters) == 1
+    at_noon(timedelta(minutes=2))
+    deliver(database, mail_server)
+    assert len(postbox.letters) == 2
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_letter_that_somebody_waits_for_goes_before_those_of_a_campaign(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        for _ in range(5):
+            join(session, **failing(days(1)))
+        sweep(session)
+        staff = hire(database)
+        owe_staff(session, 1, cycle="1", subject="A key", paragraphs=["Once."], link=None)
+    deliver(database, mail_server)
+    assert postbox.letters[0]["Subject"] == "A key"
+    assert postbox.letters[0]["To"] == staff
+    assert len(postbox.letters) == 6
+    with database.transaction() as session:
+        (context,) = session.scalars(select(Letter.context).where(Letter.staff_id == 1))
+    assert context == {}, "what it carried is forgotten"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"card_expires_at": days(31)}, []),
+        ({"card_expires_at": days(29)}, ["card_expiring_30_days"]),
+        ({"card_expires_at": days(6)}, ["card_expiring_7_days"]),
+        ({"card_expires_at": days(-1)}, []),
+        ({"interval": Interval.YEAR, "period_end": days(15)}, []),
+        ({"interval": Interval.YEAR, "period_end": days(13)}, ["renewal_coming"]),
+        ({"interval": Interval.MONTH, "period_end": days(13)}, []),
+        ({"interval": Interval.YEAR, "period_end": days(13), "cancel_at": days(13)}, []),
+        ({"canceled_at": days(-0.1), "cancel_at": days(20)}, ["canceled"]),
+        ({"canceled_at": days(-4), "cancel_at": days(20)}, []),
+    ],
+)
+@pytest.mark.usefixtures("at_noon")
+def test_what_is_coming_is_told_in_time_and_once(
+    database: Database, values: dict[str, Any], expected: list[str]
+) -> None:
+    with database.transaction() as session:
+        at = db.now()
+        join(session, **{k: at + v if isinstance(v, timedelta) else v for k, v in values.items()})
+    assert kinds(database) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ["win_back"]),
+        ({"cancel_feedback": "too_expensive"}, ["win_back"]),
+        ({"cancel_feedback": "unused"}, []),
+        ({"cancel_reason": "payment_failed", "standing": Standing.OVERDUE}, []),
+        ({"counting": True}, []),
+        ({"second_to": "sub_first"}, []),
+    ],
+)
+@pytest.mark.usefixtures("at_noon")
+def test_who_left_for_the_price_or_for_no_reason_is_asked_once_to_come_back(
+    database: Database, values: dict[str, Any], expected: list[str]
+) -> None:
+    with database.transaction() as session:
+        join(session, **ended(days(15), **values))
+    assert kinds(database) == expected
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_each_letter_reads_well_in_both_languages(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    """Each kind is rendered, with a plain text, and leaves no value out."""
+    at = None
+    with database.transaction() as session:
+        make_campaign(session, deadline=db.now() + days(2))
+        session.scalars(select(LedgerHead)).one().balance = 16_235
+        switch(session, LetterKind.RECEIPT, is_on=True)
+        at = db.now()
+        stories = [
+            *(failing(days(since)) for since in (0, 3, 7, 12)),
+            failing(days(0), needs_confirmation=True),
+            {"card_expires_at": at + days(20)},
+            {"card_expires_at": at + days(5)},
+            {"interval": Interval.YEAR, "period_end": at + days(10)},
+            {"canceled_at": at, "cancel_at": at + days(9)},
+            ended(days(1)),
+            ended(days(1), cancel_reason="payment_failed", standing=Standing.OVERDUE),
+            ended(days(15)),
+        ]
+        for language in ("en", "uk"):
+            for story in stories:
+                join(session, **story).language = language
+            fan = join(session)
+            fan.language = language
+            choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True)
+            reference = session.scalars(
+                select(Membership.reference).where(Membership.member_id == fan.id)
+            ).one()
+            session.add(
+                Payment(
+                    charge_id=f"ch_{language}",
+                    member_id=fan.id,
+                    customer_id="cus_1",
+                    kind=CheckoutKind.MEMBERSHIP,
+                    subscription_id=reference,
+                    status=PaymentStatus.SUCCEEDED,
+                    amount=1000,
+                    currency="GBP",
+                    paid_at=at,
+                )
+            )
+            for wish in ReminderKind:
+                session.add(
+                    Reminder(
+                        kind=wish,
+                        email=f"{wish}-{language}@example.org",
+                        language=language,
+                        campaign_slug="25000",
+                        due_at=at,
+                        confirmed_at=at,
+                        created_at=at,
+                    )
+                )
+        sweep(session)
+    deliver(database, mail_server)
+    assert {letter.state for letter in letters_in(database)} == {LetterState.SENT}
+    assert len(postbox.letters) == 2 * (len(stories) + 4)
+    for message in postbox.letters:
+        for kind in ("plain", "html"):
+            text = text_of(message, kind)
+            assert not re.search(r"%\(|\bNone\b|\{[a-z]+\}", text), (message["Subject"], text)
+        if message["Content-Language"] == "uk":
+            assert re.search("[\u0400-\u04ff]", message["Subject"]), message["Subject"]
+            assert "You " not in text_of(message), text_of(message)
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_receipts_are_ours_only_where_staff_said_so(database: Database) -> None:
+    with database.transaction() as session:
+        member = join(session)
+        session.add(
+            Payment(
+                charge_id="ch_1",
+                member_id=member.id,
+                customer_id="cus_1",
+                kind=CheckoutKind.MEMBERSHIP,
+                subscription_id=session.scalars(select(Membership.reference)).one(),
+                status=PaymentStatus.SUCCEEDED,
+                amount=1000,
+                currency="GBP",
+                paid_at=db.now(),
+            )
+        )
+    assert kinds(database) == []
+    with database.transaction() as session:
+        switch(session, LetterKind.RECEIPT, is_on=True)
+    assert kinds(database) == ["receipt"]
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_kind_that_is_switched_off_is_neither_owed_nor_sent(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        join(session, **failing(days(1)))
+        sweep(session)
+        switch(session, LetterKind.PAYMENT_FAILED_DAY_0, is_on=False)
+        join(session, **failing(days(1)))
+        assert sweep(session) == 0
+    deliver(database, mail_server)
+    assert only_letter(database).state is LetterState.WITHDRAWN
+    assert not postbox.letters
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_milestone_is_told_once_to_who_asked_even_where_the_number_dips(
+    database: Database,
+) -> None:
+    def count(members: int) -> int:
+        with database.transaction() as session:
+            session.scalars(select(LedgerHead)).one().balance = members
+            return sweep(session)
+
+    with database.transaction() as session:
+        make_campaign(session, goals=[Goal(members=100, set_at=datetime(2026, 1, 1, tzinfo=UTC))])
+        for wanted in (True, False):
+            choose_letters(session, join(session).id, Topic.CAMPAIGN, wanted=wanted)
+        join(session)
+    assert count(30) == 0, "what was passed before anybody looked is no news"
+    assert count(50) == 1
+    assert count(49) == 0
+    assert count(51) == 0
+    assert count(100) == 1, "of two quarters passed at once the higher is told"
+    with database.transaction() as session:
+        made = session.scalars(select(Letter.cycle).order_by(Letter.id)).all()
+    assert made == ["25000 50% of 100", "25000 100% of 100"]
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
+    database: Database, postbox: Postbox, mail_server: MailServer, client: FlaskClient
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, deadline=db.now() + days(2))
+        fan = join(session)
+        choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True)
+        sweep(session)
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    address = message["List-Unsubscribe"].strip("<>")
+    path = address.removeprefix(current_settings().public_url)
+    assert address in text_of(message)
+
+    def wanted() -> bool:
+        page = client.get(path)
+        assert page.status_code == 200
+        return 'name="campaign" value="yes" checked' in page.text
+
+    assert wanted()
+    assert wanted(), "a look changes nothing"
+    answer = client.post(path, data={"List-Unsubscribe": "One-Click"})
+    assert answer.status_code == 204
+    assert not wanted()
+    assert client.post(path, data={"campaign": "yes"}).status_code == 303
+    assert wanted()
+    forged = path[:-3] + ("abc" if path[-3:] != "abc" else "xyz")
+    assert client.post(forged, data={"List-Unsubscribe": "One-Click"}).status_code == 404
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_letters_about_ones_own_money_cannot_be_refused(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        join(session, **failing(days(1)))
+        sweep(session)
+    deliver(database, mail_server)
+    assert postbox.letters[0]["List-Unsubscribe"] is None
+
+
+def test_a_reader_is_reminded_once_after_a_yes_by_letter(
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    client: FlaskClient,
+    at_noon: PassTime,
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+    home = {"Origin": "http://127.0.0.1:8000"}
+    form = client.get("/campaigns/25000/reminder").text
+    month = re.findall(r'<option value="(\d{4}-\d\d)"', form)[1]
+    wish = {"email": "Reader@example.org", "month": month}
+    assert client.post("/campaigns/25000/reminder", data=wish).status_code == 403
+    for _ in range(2):
+        answer = client.post("/campaigns/25000/reminder", data=wish, headers=home)
+        assert answer.status_code == 303
+    wrong = client.post("/campaigns/25000/reminder", data=wish | {"email": "x"}, headers=home)
+    assert wrong.status_code == 422
+    assert "Enter an e-mail address" in wrong.text
+    deliver(database, mail_server)
+    (asked,) = postbox.letters
+    assert asked["To"] == "Reader@example.org"
+    at_noon(days(70))
+    assert kinds(database) == ["reminder_confirmation"], "nobody is reminded who did not say yes"
+    at_noon(days(-70))
+    path = asked["List-Unsubscribe"].strip("<>").removeprefix(current_settings().public_url)
+    assert "Yes, remind me" in client.get(path).text
+    assert client.post(path, data={"answer": "yes"}).status_code == 303
+    with database.transaction() as session:
+        due = session.scalars(select(Reminder.due_at)).one()
+    at_noon(due - db.now() + timedelta(hours=3))
+    assert kinds(database) == ["reminder", "reminder_confirmation"]
+    deliver(database, mail_server)
+    assert len(postbox.letters) == 2
+    at_noon(days(30))
+    with database.transaction() as session:
+        assert sweep(session) == 0
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_who_has_become_a_member_is_not_reminded(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+        at = db.now()
+        common = {"language": "en", "campaign_slug": "25000", "due_at": at, "confirmed_at": at}
+        for kind in ReminderKind:
+            session.add(Reminder(kind=kind, email=f"{kind}@example.org", created_at=at, **common))
+        session.flush()
+        assert sweep(session) == 2
+        for kind in ReminderKind:
+            make_member(session, email=f"{kind}@Example.org", counting=True)
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == ["withdrawn", "withdrawn"]
+    assert not postbox.letters
