@@ -207,6 +207,22 @@ def test_it_asks_ever_more_rarely_and_not_where_nobody_looks(
     assert live_through(page, seconds=60) >= 20
 
 
+def test_a_tab_that_is_hidden_asks_nothing_until_it_is_looked_at(
+    page: Page, service: Service, site: Site
+) -> None:
+    hold_clock(page)
+    page.goto(site.put(site.widget()))
+    expect(part(page, "figure")).to_have_text("16,234")
+    # Chromium without a window never hides a tab by itself.
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    live_through(page, seconds=5)
+    assert live_through(page, seconds=60) == 0
+    service.set_members(16_400)
+    page.evaluate("delete document.hidden")
+    live_through(page, seconds=5)
+    expect(part(page, "figure")).to_have_text("16,400")
+
+
 def test_twenty_elements_ask_as_one(page: Page, site: Site) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
