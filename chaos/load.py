@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from chaos.changes import FAILING_CARD, GOOD_CARD, Turn, change
+from chaos.changes import (
+    FAILING_CARD,
+    GOOD_CARD,
+    Turn,
+    change,
+    change_price,
+    pause_or_resume,
+)
 from fundraiser.payments.gateway import CHECKOUT_KEY
 from simulator import billing, payments
 from simulator.cards import IBAN_FAILS, IBAN_SUCCEEDS
@@ -35,20 +42,29 @@ _SHUFFLED_OVER = 3.0  # seconds: each delivery leaves at any moment of them
 _BETWEEN = 4.0  # seconds at most between two changes of one person
 _TOGETHER = 300  # people who are in the middle of their changes
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the service is behind
+# The last changes of one person, in seconds: each comes while the one before is being looked at.
+_IN_A_ROW = (0.0, 0.6, 1.2)
 _PATIENCE = 20  # looks that find it too far behind, before some changes are made all the same
 
 
 class Post(Faults):
-    """How the events of the load are delivered; decided here, by the run's own seed."""
+    """How the events of the load are delivered; decided here, by the run's own seed.
+
+    ``only`` is what becomes of each event instead, where it is set.
+    """
 
     def __init__(self, store: Store, random: Random) -> None:
         super().__init__(store)
         self.random = random
         self.lost = LOST
+        self.only: list[float | None] = []
         self.counts: Counter[str] = Counter()
 
     def deliveries(self) -> list[float | None]:
         self.counts["events"] += 1
+        if self.only:
+            self.counts["never delivered"] += self.only == [None]
+            return self.only
         if self.random.random() < self.lost:
             self.counts["never delivered"] += 1
             return [None]
@@ -88,27 +104,41 @@ class Load:
         )
         self.prices = [price for price in store.find("price") if price["recurring"]]
         self.addresses: list[str] = []
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
     def start(self) -> None:
-        self._thread.start()
+        """Let the people join and make their changes."""
+        self._begin(lambda: self.live(range(self.people), most_behind=self.most_behind))
+
+    def start_last_changes(self, most: int) -> None:
+        """Changes after which nobody hears of these people again; begin when all is still.
+
+        So many change three times in a row, each time while the change before is being looked at:
+        only the customer's lock keeps an older look from overwriting a newer. As many pause, and
+        no event says so: only a look through Stripe's own list can find them.
+        """
+        self._begin(lambda: self._change_last(most))
 
     def stop(self) -> None:
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread:
             self._thread.join(30)
         self.world.store.close()
 
     @property
     def is_over(self) -> bool:
-        return not self._thread.is_alive()
+        return self._thread is None or not self._thread.is_alive()
 
-    def _run(self) -> None:
-        try:
-            self.live(range(self.people), most_behind=self.most_behind)
-        except Exception:  # noqa: BLE001 - the main thread ends the run with it
-            self.error = traceback.format_exc()
+    def _begin(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - the main thread ends the run with it
+                self.error = traceback.format_exc()
+
+        self._thread = threading.Thread(target=run, name="load", daemon=True)
+        self._thread.start()
 
     def live(self, numbers: range, *, most_behind: int | None) -> None:
         """Let these people join and make their changes, a few of each at a time.
@@ -197,7 +227,7 @@ class Load:
             )
         return self.world.store.put(built)
 
-    def _change(self, customer_id: str) -> None:
+    def _change(self, customer_id: str, only: Callable[[Turn], bool] | None = None) -> None:
         store = self.world.store
         with store.transaction():
             customer = store.get(customer_id)
@@ -208,9 +238,41 @@ class Load:
             turn = Turn(
                 self.world, self.random, customer, subscription, self.prices, self.addresses
             )
-            name = change(turn)
+            name = change(turn) if only is None else f"last: {only.__name__}"
+            if only:
+                only(turn)
         self.made[name.replace("_", " ")] += 1
         self.last_change[customer_id] = time.time()
+
+    def _change_last(self, most: int) -> None:
+        paying = self._paying()
+        self.random.shuffle(paying)
+        number = min(most, len(paying) // 2)
+        in_a_row, unheard = paying[:number], paying[number : 2 * number]
+        began = time.monotonic()
+        self.post.only = [0.0]
+        for moment, customer in sorted(
+            (place + later, customer)
+            for place, customer in enumerate(in_a_row)
+            for later in _IN_A_ROW
+        ):
+            self._stop.wait(max(0.0, began + moment - time.monotonic()))
+            self._change(customer, change_price)
+        self.post.only = [None]
+        for customer in unheard:
+            self._change(customer, pause_or_resume)
+        self.post.only = []
+
+    def _paying(self) -> list[str]:
+        """The customers whose newest subscription is active and not paused."""
+        newest: dict[str, Object] = {}
+        for found in self.world.store.find("subscription"):
+            newest.setdefault(found["customer"], found)
+        return [
+            customer
+            for customer, found in newest.items()
+            if found["status"] == "active" and not found["pause_collection"]
+        ]
 
 
 def checkout_of(seed: int, number: int) -> uuid.UUID:

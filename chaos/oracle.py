@@ -4,7 +4,8 @@ It imports nothing of the service. "paying-members/1", in the words of the publi
 counts while it is active and its newest finished invoice is paid, or its first debit is in process;
 while it is past due, for the grace period from the first failed charge; not while its collection is
 paused, nor once its newest payment is refunded whole, or disputed and not won; not when nothing is
-paid for it; and only until the end that is set for it.
+paid for it; and only until the end that is set for it. A gift counts until its end, and what was
+imported until the grace period after its paid-through date.
 """
 
 from __future__ import annotations
@@ -40,6 +41,24 @@ class Expected:
     period_end: datetime
     address: str | None
     counts: bool
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A membership of which Stripe knows nothing; ``until`` is its end or paid-through date."""
+
+    address: str
+    source: str
+    amount: int
+    until: datetime
+
+    def counts(self, at: int, grace_seconds: int) -> bool:
+        """Whether it does as of this second."""
+        ends = {
+            "gift": self.until.timestamp(),
+            "import": self.until.timestamp() + grace_seconds,
+        }
+        return self.amount > 0 and at < ends.get(self.source, 0)
 
 
 def expected(stripe: sqlite3.Connection, at: int, grace_seconds: int) -> dict[str, Expected]:

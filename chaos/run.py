@@ -48,6 +48,11 @@ class Plan:
         """Who join while Valkey is away for the last time: only the sweep finds them."""
         return max(5, min(50, self.people // 50))
 
+    @property
+    def change_last(self) -> int:
+        """Who change in a row at the very end, and as many who then pause unheard."""
+        return max(5, min(40, self.people // 4))
+
 
 @dataclass
 class Report:
@@ -109,6 +114,7 @@ def _run(
     _fail_with(load)
     loaded = time.monotonic() - began
     say(f"{loaded:6.0f} s  all changes but the last are made")
+    _last_changes(plan, service, load)
     _last_fault(plan, service, load, faults)
     last_fault = time.monotonic()
     say(f"{last_fault - began:6.0f} s  the last fault is over")
@@ -126,6 +132,15 @@ def _pass_time(service: Service, faults: Faults | None = None) -> None:
 def _fail_with(load: Load) -> None:
     if load.error:
         raise RuntimeError(f"The load failed: {load.error}")
+
+
+def _last_changes(plan: Plan, service: Service, load: Load) -> None:
+    """Changes that nothing repairs later: what came before is settled, and nobody is killed."""
+    _wait(lambda: is_quiet(service), _TO_BE_TOLD, service)
+    load.start_last_changes(plan.change_last)
+    while not load.is_over:
+        _pass_time(service)
+    _fail_with(load)
 
 
 def _last_fault(plan: Plan, service: Service, load: Load, faults: Faults) -> None:
@@ -147,8 +162,10 @@ def _last_fault(plan: Plan, service: Service, load: Load, faults: Faults) -> Non
     faults.happened["Valkey flushed"] += 1
 
 
-def _wait(true: Callable[[], bool], seconds: float, service: Service, faults: Faults) -> None:
-    """Until it is true, or for so long; the workers are killed on meanwhile."""
+def _wait(
+    true: Callable[[], bool], seconds: float, service: Service, faults: Faults | None = None
+) -> None:
+    """Until it is true, or for so long; with ``faults`` the workers are killed on meanwhile."""
     until = time.monotonic() + seconds
     asked = 0.0
     while time.monotonic() < until:

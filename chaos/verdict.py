@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from chaos.oracle import Expected, expected, people
+from chaos.oracle import Elsewhere, Expected, expected, people
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    import psycopg
+
     from chaos.service import Service
 
 _GRACE_SECONDS = 14 * 86400
@@ -15,12 +20,13 @@ _SHOWN = 5
 _MEMBERSHIPS = """
     SELECT reference, status, amount, currency, "interval", period_end, lower(email)
     FROM membership JOIN member ON member.id = member_id
+    WHERE source = 'stripe'
 """
-_LEDGER = """
-    SELECT (SELECT balance FROM ledger_head),
-           (SELECT coalesce(sum(change), 0) FROM ledger),
-           (SELECT count(*) FROM member WHERE counting)
-"""
+_LEDGER = (
+    "SELECT balance FROM ledger_head",
+    "SELECT coalesce(sum(change), 0) FROM ledger",
+    "SELECT count(*) FROM member WHERE counting",
+)
 _SAME_SIGN_TWICE = """
     SELECT count(*) FROM (
         SELECT change = lag(change) OVER (PARTITION BY member_id ORDER BY version) AS same
@@ -84,10 +90,10 @@ def deliveries_waiting(service: Service) -> int:
 
 def judge(service: Service, at: int) -> Verdict:
     """Compare everything, as of this second of Stripe's clock."""
+    verdict = Verdict()
     stripe = service.stripe()
     try:
         stripe.execute("BEGIN")
-        rows = expected(stripe, at, _GRACE_SECONDS)
         taken = {
             event
             for (event,) in stripe.execute(
@@ -97,40 +103,71 @@ def judge(service: Service, at: int) -> Verdict:
         given_up = stripe.execute(
             "SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'lost')"
         ).fetchone()[0]
+        verdict.say(given_up, "deliveries were never answered with 2xx.")
+        with service.connect() as database:
+            check_ledger(verdict, database)
+            compare(verdict, stripe, database, at)
+            stored = {event for (event,) in database.execute("SELECT id FROM event")}
     finally:
         stripe.close()
-    verdict = Verdict()
-    verdict.say(given_up, "deliveries were never answered with 2xx.")
-    with service.connect() as database:
-        _compare_memberships(verdict, rows, database.execute(_MEMBERSHIPS).fetchall())
-        counting = dict(
-            database.execute(
-                "SELECT lower(email), counting FROM member WHERE email IS NOT NULL"
-            ).fetchall()
-        )
-        _compare_people(verdict, people(rows.values()), counting)
-        balance, total, count = database.execute(_LEDGER).fetchone() or (0, 0, 0)
-        verdict.members = balance
-        if not balance == total == count == sum(people(rows.values()).values()):
-            verdict.wrong.append(
-                f"The balance is {balance:,}, the ledger's sum {total:,}, {count:,} people are "
-                f"marked as counting, and {sum(people(rows.values()).values()):,} count at Stripe."
-            )
-        for statement, sentence in {
-            _SAME_SIGN_TWICE: "rows of the ledger repeat their person's last sign.",
-            _RUNNING_BALANCE: "rows of the ledger have a balance that is not the sum so far.",
-            _LETTERS_TWICE: "letters are owed twice.",
-            _WELCOMES_TOO_MANY: "welcomes are owed to people who did not start to count.",
-            "SELECT count(*) - count(DISTINCT id) FROM event": "events are stored once more.",
-            "SELECT count(*) FROM event WHERE settled_at IS NULL": "stored events are not settled.",
-            "SELECT count(*) FROM look": "customers are still to be looked at.",
-        }.items():
-            found = database.execute(statement).fetchone() or (0,)
-            verdict.say(found[0], sentence)
-        stored = {event for (event,) in database.execute("SELECT id FROM event")}
     lost = sorted(taken - stored)
     verdict.say(len(lost), "events were answered with 2xx and are not stored.", lost)
     return verdict
+
+
+def check_ledger(verdict: Verdict, database: psycopg.Connection) -> None:
+    """See that ledger, letters and events are right in themselves, as at any moment."""
+    statements = {
+        _SAME_SIGN_TWICE: "rows of the ledger repeat their person's last sign.",
+        _RUNNING_BALANCE: "rows of the ledger have a balance that is not the sum so far.",
+        _LETTERS_TWICE: "letters are owed twice.",
+        _WELCOMES_TOO_MANY: "welcomes are owed to people who did not start to count.",
+        "SELECT count(*) - count(DISTINCT id) FROM event": "events are stored once more.",
+    }
+    every = [*_LEDGER, *statements]
+    balance, total, count, *found = (
+        database.execute(f"SELECT {', '.join(f'({one})' for one in every)}").fetchone() or ()
+    )
+    verdict.members = balance
+    if not balance == total == count:
+        verdict.wrong.append(
+            f"The balance is {balance:,}, the ledger's sum {total:,}, and {count:,} people are "
+            "marked as counting."
+        )
+    for number, sentence in zip(found, statements.values(), strict=True):
+        verdict.say(number, sentence)
+
+
+def compare(
+    verdict: Verdict,
+    stripe: sqlite3.Connection,
+    database: psycopg.Connection,
+    at: int,
+    elsewhere: Sequence[Elsewhere] = (),
+) -> None:
+    """Compare our rows with Stripe's and with what is from elsewhere, once all is still."""
+    rows = expected(stripe, at, _GRACE_SECONDS)
+    theirs = people(rows.values())
+    for one in elsewhere:
+        theirs[one.address] = theirs.get(one.address, False) or one.counts(at, _GRACE_SECONDS)
+    _compare_memberships(verdict, rows, database.execute(_MEMBERSHIPS).fetchall())
+    counting: dict[str, bool] = dict(
+        database.execute(
+            "SELECT lower(email), counting FROM member WHERE email IS NOT NULL"
+        ).fetchall()
+    )
+    _compare_people(verdict, theirs, counting)
+    if sum(counting.values()) != sum(theirs.values()):
+        verdict.wrong.append(
+            f"{sum(counting.values()):,} people are marked as counting, and "
+            f"{sum(theirs.values()):,} count by the rule."
+        )
+    for statement, sentence in {
+        "SELECT count(*) FROM event WHERE settled_at IS NULL": "stored events are not settled.",
+        "SELECT count(*) FROM look": "customers are still to be looked at.",
+    }.items():
+        found = database.execute(statement).fetchone() or (0,)
+        verdict.say(found[0], sentence)
 
 
 def _compare_memberships(

@@ -22,6 +22,7 @@ from fundraiser.members.models import (
 from fundraiser.members.rule import Reason
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
+from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Payment
@@ -402,14 +403,13 @@ def test_only_the_customers_lock_keeps_an_older_look_from_overwriting_a_newer(
     if not locked:
         monkeypatch.setattr(sync, "lock", lambda *_: None)
     has_looked, is_over = threading.Event(), threading.Event()
-    find = sync.our_products
 
     def find_late(session: Session) -> dict[str, OurProduct]:
         """Between the look at Stripe and the writing: whoever looked first goes on last."""
         if not has_looked.is_set():
             has_looked.set()
             is_over.wait(0.5 if locked else 10)
-        return find(session)
+        return our_products(session)
 
     monkeypatch.setattr(sync, "our_products", find_late)
 
