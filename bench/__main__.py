@@ -1,10 +1,13 @@
-"""Every benchmark, or those that are named, one after the other: make bench."""
+"""Every benchmark, or those that are named, one after the other: make bench.
+
+``dashboard`` takes ``--members 1000000``, and ``--plans`` to print how its queries are answered.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from bench import freshness, page_weight, progress, settlement, webhooks
+from bench import dashboard, freshness, page_weight, progress, settlement, webhooks
 from demo.processes import DemoError
 
 BENCHMARKS = {
@@ -13,11 +16,13 @@ BENCHMARKS = {
     "settlement": settlement.main,
     "page_weight": page_weight.main,
     "freshness": freshness.main,
+    "dashboard": dashboard.main,
 }
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    options = {word for word in sys.argv[1:] if word.startswith("--") or word.isdecimal()}
+    names = [word for word in sys.argv[1:] if word not in options] or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")
     try:

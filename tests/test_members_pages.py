@@ -445,6 +445,22 @@ def test_a_note_is_kept_with_the_person_and_not_in_the_trail(
     assert "Called: &lt;b&gt;moves&lt;/b&gt; to Lviv" in shown
 
 
+def test_a_note_is_erased_with_the_person_and_the_trail_stays(
+    staff: FlaskClient, app: FundraiserApp, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+    path = f"/staff/members/{member.id}/note"
+    assert send(staff, path, filled(staff, path, note="Moves to Lviv")).status_code == 303
+    with database.transaction() as session:
+        erase(session, MemberGateway(app.extensions["gateway"]), session.get_one(Member, member.id))
+    with database.transaction() as session:
+        assert session.scalars(select(Note)).all() == []
+    shown = words(read(staff, f"/staff/members/{member.id}"))
+    assert "A note was written." in shown
+    assert "Lviv" not in shown
+
+
 def test_the_timeline_tells_all_in_the_order_of_time(staff: FlaskClient, taras: Taras) -> None:
     with taras.database.transaction() as session:
         count(session, session.get_one(Member, taras.id), "ended")

@@ -18,8 +18,7 @@ from fundraiser.newsroom.models import AuditEntry, Role, Staff, StaffKey
 from fundraiser.newsroom.roles import ALLOWED, Permission
 from fundraiser.newsroom.staff import find_staff
 from tests.mail import deliver, letters_in, text_of
-from tests.staff import PAGE, PASSWORD, csrf_token, hire, sign_in
-from tests.test_dashboard import read, words
+from tests.staff import PAGE, PASSWORD, csrf_token, hire, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -17,7 +17,7 @@ from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
 from fundraiser.members.addresses import AddressCheck
 from fundraiser.members.counting import recount
-from fundraiser.members.models import Cause, Consent, Member, Membership, Source, Status
+from fundraiser.members.models import Cause, Consent, Member, Membership, Note, Source, Status
 from fundraiser.outbox import Letter, LetterChoice
 from fundraiser.payments.models import Checkout, Customer
 from fundraiser.payments.sync import settle
@@ -65,7 +65,7 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
             or_(AddressCheck.member_id == member.id, AddressCheck.email == email)
         )
     )
-    for table in (MemberSession, Consent, LetterChoice):
+    for table in (MemberSession, Consent, LetterChoice, Note):
         session.execute(delete(table).where(table.member_id == member.id))
     member.email = member.name = member.country = None
     session.flush()

@@ -38,7 +38,10 @@ class Effects:
 
 def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[Effects]:
     """Of ending a membership: at the end of what is paid, where that is to come, and now."""
-    no_letter = _("We send no letter. Write to the person if they did not ask for this.")
+    letter = _(
+        "The letter about the end of a membership goes to the person, where that letter is "
+        "switched on."
+    )
     at_once = Effects(
         value="now",
         label=_("Now"),
@@ -50,7 +53,7 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         )
         if membership.source is Source.STRIPE
         else _("None: it costs nothing."),
-        mail=no_letter,
+        mail=letter if membership.source is Source.STRIPE else _("We send no letter."),
     )
     end = membership.period_end
     if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
@@ -66,7 +69,7 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         label=_("At the end of the period, on %(date)s", date=date(end)),
         number=_number(person, grace, {membership.id: {"cancel_at": end}}),
         money=money,
-        mail=no_letter,
+        mail=letter,
     )
     return [later, at_once]
 
@@ -115,9 +118,7 @@ def of_giving(person: Person) -> list[Effects]:
     """Of a complimentary membership."""
     return [
         Effects(
-            number=_("None: what costs nothing is not counted by the rule.")
-            + " "
-            + _unchanged(person),
+            number=_("What costs nothing is not counted by the rule.") + " " + _unchanged(person),
             money=_("None: it costs nothing, and what the person pays goes on as before."),
             mail=_("We send no letter, neither now nor when it ends."),
         )

@@ -1,0 +1,156 @@
+"""Staff find a member and change something, by keyboard alone, with scripts and without."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from fundraiser.db import now
+from fundraiser.members.models import Membership, Note
+from tests.factories import make_member, make_membership
+from tests.staff import PASSWORD, count, hire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from fundraiser.members.models import Member
+    from tests.browser.conftest import Service
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def hanna(service: Service) -> Member:
+    """One of sixty, who pays and counts."""
+    with service.app.database.transaction() as session:
+        for number in range(59):
+            make_member(session, name=f"Taras Melnyk {number}", country="UA")
+        member = make_member(session, name="Hanna Shevchuk", country="IE")
+        end = now() + timedelta(days=9)
+        session.add(make_membership(member, tier="patron", customer_id="cus_1", period_end=end))
+        count(session, member)
+    return member
+
+
+def sign_in(page: Page, service: Service, path: str) -> None:
+    page.goto(f"{service.url}/staff/sign-in?next={path}")
+    page.get_by_label("E-mail address").fill(hire(service.app.database))
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{service.url}{path}")
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until this has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} can't be reached")
+
+
+def expect_nothing_for_axe(page: Page) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.response["violations"]
+
+
+@pytest.mark.usefixtures("hanna")
+def test_the_list_follows_what_is_typed_and_chosen_and_so_does_the_address(
+    page: Page, service: Service
+) -> None:
+    sign_in(page, service, "/staff/members")
+    expect(page.locator("#found")).to_have_text("More than 50 people fit.")
+    page.get_by_role("searchbox").press_sequentially("hann")
+    expect(page.locator("#found")).to_have_text("1 person fits.")
+    expect(page.locator("#results tbody th")).to_have_text("Hanna Shevchuk")
+    assert page.url == f"{service.url}/staff/members?q=hann&sort=newest"
+    page.get_by_text("Filter and sort").click()
+    page.get_by_label("Country").select_option("UA")
+    expect(page.locator("#found")).to_contain_text("Nobody fits.")
+    page.get_by_role("searchbox").fill("")
+    expect(page.locator("#results tbody th")).to_have_count(50)
+    page.get_by_role("link", name="Show the next page").click()
+    expect(page.locator("#results tbody th")).to_have_count(9)
+    expect(page.get_by_label("Country")).to_have_value("UA")
+    expect_nothing_for_axe(page)
+
+
+def test_a_member_is_found_and_ended_by_keyboard_alone(
+    page: Page, service: Service, hanna: Member
+) -> None:
+    """As far as the page that says what would happen: there is no Stripe here."""
+    sign_in(page, service, "/staff/members")
+    tab_to(page, "#q")
+    page.keyboard.type("hanna")
+    expect(page.locator("#found")).to_have_text("1 person fits.")
+    tab_to(page, "#results tbody a")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hanna Shevchuk")
+    tab_to(page, "a[href$='/end']")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("End the membership of £10 a month?")
+    expect_nothing_for_axe(page)
+    tab_to(page, "[name=when]")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Now")).to_be_checked()
+    tab_to(page, "#note")
+    page.keyboard.type("She called")
+    tab_to(page, "form.act button")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Stripe does not answer")
+    expect(page.locator("#note")).to_have_value("She called")
+    expect(page.get_by_label("Now")).to_be_checked()
+    expect_nothing_for_axe(page)
+    with service.app.database.transaction() as session:
+        assert session.query(Membership).one().ended_at is None
+        assert session.query(Note).count() == 0
+    assert hanna.counting
+
+
+def test_a_note_and_a_gift_are_given_without_scripts(
+    open_page: Callable[..., Page], service: Service, hanna: Member
+) -> None:
+    page = open_page(java_script_enabled=False, viewport={"width": 320, "height": 640})
+    sign_in(page, service, f"/staff/members/{hanna.id}")
+    page.get_by_role("link", name="Write a note").click()
+    page.get_by_role("button", name="Keep the note").click()
+    expect(page.get_by_role("alert")).to_contain_text("Write the note.")
+    page.get_by_label("Note").fill("Prefers letters on paper.")
+    page.get_by_role("button", name="Keep the note").click()
+    expect(page.get_by_role("status")).to_have_text("The note is kept.")
+    expect(page.locator(".timeline li").first).to_contain_text("Prefers letters on paper.")
+    page.get_by_role("link", name="Give a membership").click()
+    page.get_by_label("Its last day").fill("2020-01-01")
+    page.get_by_role("button", name="Give the membership").click()
+    expect(page.get_by_role("alert")).to_contain_text("Enter a day after today")
+    expect(page.get_by_label("Its last day")).to_have_value("2020-01-01")
+    page.get_by_label("Its last day").fill((now() + timedelta(days=40)).date().isoformat())
+    page.get_by_role("button", name="Give the membership").click()
+    expect(page.get_by_role("status")).to_contain_text("The membership is given.")
+    expect(page.locator(".figures")).to_contain_text("Counts")
+
+
+@pytest.mark.usefixtures("hanna")
+def test_who_is_filtered_is_taken_away_as_a_file(
+    page: Page, service: Service, tmp_path: Path
+) -> None:
+    sign_in(page, service, "/staff/members?country=IE")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export them as CSV").click()
+    assert re.fullmatch(r"members-[\d-]+\.csv", download.value.suggested_filename)
+    file = tmp_path / "members.csv"
+    download.value.save_as(file)
+    rows = file.read_text(encoding="utf-8-sig").splitlines()
+    assert len(rows) == 2
+    assert "Hanna Shevchuk" in rows[1]
+    assert "csrf_token" not in page.url

@@ -1,0 +1,81 @@
+"""Every form of staff's, held against the one table of what each role may do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fundraiser.newsroom.models import Role
+from fundraiser.newsroom.roles import ALLOWED, Permission
+from fundraiser.security import is_public
+from tests.factories import make_campaign, make_member, make_tiers
+from tests.staff import PAGE, csrf_token, hire, sign_in
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.routing import Rule
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.db import Database
+
+NEEDS = {
+    "dashboard.look_again": Permission.SETTLE,
+    "desk.look_at_all": Permission.SETTLE,
+    "desk.keep_rate": Permission.ENTER_RATES,
+    "widget_page.keep": Permission.CHANGE_CAMPAIGN,
+    "member_list.export": Permission.EXPORT,
+    "member_acts.complimentary": Permission.CHANGE_MEMBER,
+    "member_acts.end": Permission.CHANGE_MEMBER,
+    "member_acts.email": Permission.CHANGE_MEMBER,
+    "member_acts.letter_again": Permission.CHANGE_MEMBER,
+    "member_acts.note": Permission.CHANGE_MEMBER,
+    "member_acts.refund": Permission.REFUND,
+    "staff_pages.invite": Permission.MANAGE_STAFF,
+    "staff_pages.change": Permission.MANAGE_STAFF,
+}
+
+
+def forms(app: FundraiserApp) -> list[Rule]:
+    """The routes that change what is not one's own, and that only staff may ask for."""
+    return [
+        rule
+        for rule in app.url_map.iter_rules()
+        if "POST" in (rule.methods or set())
+        and rule.rule.startswith("/staff")
+        and not is_public(rule.endpoint)
+        and not rule.rule.startswith(("/staff/account", "/staff/sign-out"))
+    ]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_form_is_open_to_those_whom_the_table_names_and_to_nobody_else(
+    app: FundraiserApp, client: FlaskClient, database: Database, role: Role
+) -> None:
+    """A form that is not listed above must at least refuse those who only read."""
+    sign_in(client, hire(database, role))
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        member = make_member(session)
+    token = csrf_token(client, "/staff")
+    asked = 0
+    for rule in forms(app):
+        path = re.sub(r"<int:member_id>", str(member.id), rule.rule)
+        path = re.sub(r"<slug>", "25000", re.sub(r"<int:\w+>", "1", path))
+        path = re.sub(r"<\w+>", "x", path)
+        answer = client.post(path, data={"csrf_token": token}, headers=PAGE)
+        needed = NEEDS.get(rule.endpoint)
+        if needed is not None:
+            asked += 1
+            assert (answer.status_code != 403) is (needed in ALLOWED[role]), (rule.rule, role)
+        elif role is Role.FINANCE:
+            assert answer.status_code == 403, f"{rule.rule} is open to who only reads"
+    assert asked == len(NEEDS)
+
+
+def test_each_permission_is_somebodys_and_an_administrator_has_all() -> None:
+    assert ALLOWED[Role.ADMIN] == set(Permission)
+    assert set(ALLOWED) == set(Role)
+    assert ALLOWED[Role.FINANCE] == {Permission.EXPORT}
