@@ -1,0 +1,328 @@
+"""`python -m chaos.letters`: letters, while workers are killed and the mail server misbehaves.
+
+Half of the letters are receipts, which are sent again rather than lost, and half are reminders of a
+failed payment, which are rather lost than sent twice. A worker is killed with SIGKILL every few
+seconds; the mail server refuses for good and for now, is slow, and goes away before and after it
+has taken a letter. In the end what it took is compared with what our books say of each letter.
+
+``--without key`` takes the unique key away: two sweeps side by side then owe reminders twice, and
+the run has to notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from aiosmtpd.controller import Controller
+
+from demo.processes import DemoError, end, family, kill, spawn
+from demo.servers import free_port, throwaway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from demo.servers import Postgres, Valkey
+
+ROOT = Path(__file__).parent.parent
+KILL_EVERY, WORKERS = 3.0, 3
+LONGEST_RUN = 3600.0  # seconds
+STEP = timedelta(hours=1)  # by which the clock moves where only waiting letters are left
+STEPS = 60
+
+# What the server does with so much of what it is sent.
+MISBEHAVIOUR = {
+    "refused for good": 0.01,
+    "refused for now": 0.05,
+    "slow": 0.01,
+    "gone before it took it": 0.01,
+    "gone after it took it": 0.02,
+}
+# As Celery's own pool: a parent that forks anew whoever dies. Each child runs the tasks themselves.
+WORKER = f"""
+import os, time
+from workers.tasks import deliver, owe
+alive = set()
+while True:
+    while len(alive) < {WORKERS}:
+        child = os.fork()
+        while not child:
+            owe()
+            deliver()
+            time.sleep(0.2)
+        alive.add(child)
+    alive.discard(os.wait()[0])
+"""
+SWEEP = "from workers.tasks import owe; owe()"
+PEOPLE = """
+WITH people AS (
+    INSERT INTO member (email, language, counting, turns, created_at)
+    SELECT 'reader-' || n || '@letters.example', 'en', false, 0, %(at)s
+    FROM generate_series(1, %(count)s) n RETURNING id
+), split AS (
+    SELECT id, row_number() OVER (ORDER BY id) %% 2 = 0 AS overdue FROM people
+), memberships AS (
+    INSERT INTO membership (member_id, source, reference, amount, currency, interval, status,
+        standing, collection_paused, started_at, paid_at, period_end, grace_from)
+    SELECT id, 'stripe', 'sub_' || id, 1000, 'EUR', 'month', 'past_due', 'overdue', false,
+        %(at)s, %(at)s, %(at)s, %(at)s
+    FROM split WHERE overdue
+), payments AS (
+    INSERT INTO payment (charge_id, member_id, customer_id, kind, status, amount, refunded,
+        currency, paid_at)
+    SELECT 'ch_' || id, id, 'cus_' || id, 'contribution', 'succeeded', 1000, 0, 'EUR', %(at)s
+    FROM split WHERE NOT overdue
+)
+INSERT INTO letter (member_id, kind, cycle, context, urgent, state, due_at, created_at, attempts)
+SELECT id, 'contribution', 'ch_' || id, '{}', true, 'queued', %(at)s, %(at)s, 0
+FROM split WHERE NOT overdue
+"""
+
+
+@dataclass
+class Postbox:
+    """``taken`` counts by address and Message-ID what the server took."""
+
+    random: random.Random
+    taken: Counter[tuple[str, str]] = field(default_factory=Counter)
+    did: Counter[str] = field(default_factory=Counter)
+
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self,
+        server: Any,  # noqa: ANN401 - aiosmtpd is untyped
+        _session: Any,  # noqa: ANN401
+        envelope: Any,  # noqa: ANN401
+    ) -> str:
+        name = str(message_from_bytes(envelope.content)["Message-ID"])
+        what = self._choose()
+        self.did[what] += 1
+        if what == "slow":
+            await asyncio.sleep(self.random.uniform(0.5, 3))
+        if what == "refused for good":
+            return "550 5.1.1 There is nobody of this name"
+        if what == "refused for now":
+            return "451 4.7.1 Come back later"
+        if what != "gone before it took it":
+            self.taken[envelope.rcpt_tos[0], name] += 1
+        if what.startswith("gone"):
+            server.transport.abort()
+        return "250 OK"
+
+    def _choose(self) -> str:
+        dice = self.random.random()
+        for what, share in MISBEHAVIOUR.items():
+            dice -= share
+            if dice < 0:
+                return what
+        return "taken"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its servers, its workers' environment, and the clock's file."""
+
+    url: str
+    env: dict[str, str]
+    clock: Path
+    folder: Path
+
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=True)
+
+    def start(self, program: str) -> subprocess.Popen[bytes]:
+        log = self.folder / "worker.log"
+        return spawn([sys.executable, "-c", program], log=log, cwd=ROOT, env=self.env)
+
+    def count_open(self) -> tuple[int, int]:
+        """How many letters are not over yet, and how many of them are due."""
+        offset = int(self.clock.read_text())
+        with self.connect() as database:
+            found = database.execute(
+                "SELECT count(*), count(*) FILTER (WHERE due_at <= now() + %s * interval '1 s')"
+                " FROM letter WHERE state IN ('queued', 'sending')",
+                (offset,),
+            ).fetchone()
+        assert found
+        return found[0], found[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="chaos.letters", description=__doc__)
+    parser.add_argument("--letters", type=int, default=25_000)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--without", choices=["key"], help="a guard to take away")
+    options = parser.parse_args()
+    print(f"seed {options.seed}: {options.letters:,} letters", flush=True)
+    box = Postbox(random.Random(options.seed))  # noqa: S311 - a fault must be repeatable
+    with tempfile.TemporaryDirectory() as folder, throwaway() as servers, _listening(box) as smtp:
+        run = _prepare(Path(folder), *servers, smtp)
+        if options.without:
+            _take_the_key_away(run)
+        killed = _work(run, options.letters)
+        wrong = judge(run, box)
+    print(f"workers killed: {killed}")
+    for what, count in sorted(box.did.items()):
+        print(f"{what}: {count:,}")
+    for sentence in wrong:
+        print(f"   WRONG: {sentence}")
+    print("WRONG" if wrong else "RIGHT")
+    return int(bool(wrong) is not bool(options.without))
+
+
+def judge(run: Run, box: Postbox) -> list[str]:
+    """What is wrong, a sentence each; prints what became of the letters."""
+    with run.connect() as database:
+        letters = database.execute(
+            "SELECT l.id, m.email, l.kind, l.state, l.unknown_at FROM letter l"
+            " JOIN member m ON m.id = l.member_id"
+        ).fetchall()
+    by_name = {name: count for (_address, name), count in box.taken.items()}
+    reminders: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    states: Counter[str] = Counter()
+    for number, address, kind, state, unknown_at in letters:
+        taken = by_name.get(f"<letter-{number}@127.0.0.1>", 0)
+        is_receipt = kind == "contribution"
+        states[f"{kind} {state}{', first unknown' if unknown_at and state == 'sent' else ''}"] += 1
+        if is_receipt:
+            wrong["a receipt is missing"] += taken == 0 and state not in {"failed", "unknown"}
+            wrong["a receipt came twice, and nothing says so"] += taken > 1 and not unknown_at
+        else:
+            reminders[address] += taken
+        wrong["the server took a letter that we hold for not sent"] += bool(
+            taken and state != "sent" and not unknown_at
+        )
+        wrong["we hold a letter for sent that the server never took"] += (
+            state == "sent" and taken == 0
+        )
+        wrong["a letter is not over"] += state in {"queued", "sending"}
+    wrong["a reminder came twice"] += sum(count > 1 for count in reminders.values())
+    for what, count in sorted(states.items()):
+        print(f"{what}: {count:,}")
+    return [f"{what}: {count:,} times" for what, count in wrong.items() if count]
+
+
+def _prepare(folder: Path, postgres: Postgres, valkey: Valkey, smtp: str) -> Run:
+    clock = folder / "clock"
+    at = datetime.now(UTC)
+    morning = (at + timedelta(days=1)).replace(hour=9, minute=0, second=0)
+    clock.write_text(str(int((morning - at).total_seconds())))
+    env = os.environ | {
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": valkey.url,
+        "STRIPE_API_KEY": "sk_test_simulator",
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+        "STRIPE_WEBHOOK_SECRET": "whsec_chaos",
+        "SMTP_URL": smtp,
+        "SECRET_KEY": "only-for-the-fault-run-0123456789-abcdef",
+        "PUBLIC_URL": "http://127.0.0.1:8000",
+        "MAIL_FROM": "members@127.0.0.1",
+        "CLOCK_OFFSET_FILE": str(clock),
+        "LETTERS_PER_SECOND": "0",
+        "LOG_LEVEL": "CRITICAL",
+        "PYTHONPATH": str(ROOT),
+    }
+    alembic = Path(sys.executable).with_name("alembic")
+    subprocess.run([alembic, "upgrade", "head"], cwd=ROOT, env=env, check=True)  # noqa: S603 - ours
+    return Run(postgres.url, env, clock, folder)
+
+
+def _take_the_key_away(run: Run) -> None:
+    with run.connect() as database:
+        database.execute("ALTER TABLE letter DROP CONSTRAINT uq_letter_member_id_kind_cycle")
+
+
+def _work(run: Run, count: int) -> int:
+    """Until every letter is over; returns how many workers were killed."""
+    with run.connect() as database:
+        at = datetime.now(UTC) + timedelta(seconds=int(run.clock.read_text()))
+        database.execute(PEOPLE, {"count": count, "at": at - timedelta(minutes=1)})
+    _sweep_side_by_side(run)
+    pool = run.start(WORKER)
+    began = next_kill = time.monotonic()
+    killed = steps = 0
+    try:
+        while time.monotonic() - began < LONGEST_RUN:
+            time.sleep(0.25)
+            waiting, due = run.count_open()
+            if waiting == 0:
+                return killed
+            if due == 0:
+                steps += 1
+                if steps > STEPS:
+                    return killed
+                _advance(run)
+            if time.monotonic() - next_kill > KILL_EVERY:
+                next_kill = time.monotonic()
+                killed += _kill_one(pool)
+    finally:
+        end([pool], signal.SIGKILL)
+    return killed
+
+
+def _kill_one(pool: subprocess.Popen[bytes]) -> int:
+    """Kill the worker that lives longest, if the pool has begun."""
+    workers = sorted(family(pool.pid), key=lambda worker: worker.create_time())
+    if len(workers) < WORKERS:
+        return 0
+    kill(workers[:1])
+    return 1
+
+
+def _sweep_side_by_side(run: Run) -> None:
+    """Two ticks that come at one time: what the unique key is there for.
+
+    Each waits for a lock that is let go when both are there, so that neither sees the other's rows.
+    """
+    with psycopg.connect(run.url) as holder:
+        holder.execute("LOCK TABLE letter IN ACCESS EXCLUSIVE MODE")
+        sweeps = [run.start(SWEEP) for _ in range(2)]
+        until = time.monotonic() + 60
+        while time.monotonic() < until and _waiting_for_a_lock(run) < len(sweeps):
+            time.sleep(0.1)
+        holder.rollback()
+    for sweep in sweeps:
+        if sweep.wait(60):
+            raise DemoError(f"A sweep failed: {(run.folder / 'worker.log').read_text()[-2000:]}")
+
+
+def _waiting_for_a_lock(run: Run) -> int:
+    with run.connect() as database:
+        found = database.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+    assert found
+    return int(found[0])
+
+
+def _advance(run: Run) -> None:
+    run.clock.write_text(str(int(run.clock.read_text()) + int(STEP.total_seconds())))
+
+
+@contextmanager
+def _listening(box: Postbox) -> Iterator[str]:
+    port = free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield f"smtp://127.0.0.1:{port}"
+    finally:
+        controller.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
