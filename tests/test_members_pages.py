@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select, update
 
+from fundraiser.account.erasure import erase
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
@@ -17,6 +18,7 @@ from fundraiser.members.proof import read_drift
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.gateway import Gateway, StripeUnavailableError
+from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer, Payment
 from tests.factories import make_member, make_membership, make_tiers
 from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
@@ -359,7 +361,7 @@ def test_a_complimentary_membership_is_given_not_counted_and_ended(
         member = make_member(session, name="Hanna Shevchuk")
     path = f"/staff/members/{member.id}"
     give = f"{path}/complimentary"
-    assert "what costs nothing is not counted by the rule" in words(read(staff, give))
+    assert "What costs nothing is not counted by the rule" in words(read(staff, give))
     last = (now() + timedelta(days=90)).date()
     answer = send(staff, give, filled(staff, give, tier="patron", until=last.isoformat()))
     assert answer.status_code == 303
@@ -446,14 +448,14 @@ def test_a_note_is_kept_with_the_person_and_not_in_the_trail(
 
 
 def test_a_note_is_erased_with_the_person_and_the_trail_stays(
-    staff: FlaskClient, app: FundraiserApp, database: Database
+    staff: FlaskClient, database: Database
 ) -> None:
     with database.transaction() as session:
         member = make_member(session)
     path = f"/staff/members/{member.id}/note"
     assert send(staff, path, filled(staff, path, note="Moves to Lviv")).status_code == 303
     with database.transaction() as session:
-        erase(session, MemberGateway(app.extensions["gateway"]), session.get_one(Member, member.id))
+        erase(session, member_gateway(), session.get_one(Member, member.id))
     with database.transaction() as session:
         assert session.scalars(select(Note)).all() == []
     shown = words(read(staff, f"/staff/members/{member.id}"))
