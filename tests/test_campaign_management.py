@@ -640,6 +640,24 @@ def test_what_members_get_stands_on_the_readers_pages(staff: FlaskClient) -> Non
         assert "No ads" in words
 
 
+def test_readers_find_only_intervals_and_currencies_that_are_sold(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        for price in session.scalars(select(Price)):
+            if price.interval is Interval.YEAR or price.currency == "USD":
+                session.delete(price)
+    for path in ("/", "/join"):
+        switches = BeautifulSoup(staff.get(path).text, "html.parser").select(".switches a")
+        texts = [link.text for link in switches if link.text != "One time"]
+        assert texts == ["Every month", "€", "£"]
+    shown = staff.get("/campaigns/25000/appearance").json
+    assert shown
+    assert (shown["intervals"], shown["currencies"]) == (["month"], ["EUR", "GBP"])
+
+
 @pytest.mark.parametrize("text", ["ftp://a.example", "https://", "https://a b", "", "//a.example"])
 def test_a_site_is_an_https_origin(text: str, app: FundraiserApp) -> None:
     del app

@@ -80,21 +80,40 @@ def offers(
     ]
 
 
+def intervals_sold(tiers: Iterable[Tier]) -> list[Interval]:
+    """How often these tiers can be paid, in whatever currency."""
+    sold = {price.interval for tier in tiers for price in tier.prices}
+    return [interval for interval in Interval if interval in sold]
+
+
+def currencies_sold(tiers: Iterable[Tier]) -> list[str]:
+    """In which currencies these tiers can be paid, however often."""
+    sold = {price.currency for tier in tiers for price in tier.prices}
+    return [currency for currency in CURRENCIES if currency in sold]
+
+
 def interval_switches(
-    chosen: Interval | None, address: Callable[[str], str], *, with_once: bool
+    chosen: Interval | None,
+    address: Callable[[str], str],
+    tiers: Iterable[Tier],
+    *,
+    with_once: bool,
 ) -> list[Switch]:
     """Every month, once a year, and, on the join page, one time."""
+    texts = {Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")}
     switches = [
-        Switch(_("Every month"), address(Interval.MONTH), chosen is Interval.MONTH),
-        Switch(_("Once a year"), address(Interval.YEAR), chosen is Interval.YEAR),
+        Switch(texts[interval], address(interval), chosen is interval)
+        for interval in intervals_sold(tiers)
     ]
     if with_once:
         switches.append(Switch(_("One time"), address(ONCE), chosen is None))
     return switches
 
 
-def currency_switches(chosen: str, address: Callable[[str], str]) -> list[Switch]:
-    """The currencies by their signs."""
+def currency_switches(
+    chosen: str, address: Callable[[str], str], currencies: Iterable[str]
+) -> list[Switch]:
+    """These currencies by their signs."""
     return [
         Switch(
             symbol(currency),
@@ -102,7 +121,7 @@ def currency_switches(chosen: str, address: Callable[[str], str]) -> list[Switch
             currency == chosen,
             get_currency_name(currency, locale=language()),
         )
-        for currency in CURRENCIES
+        for currency in currencies
     ]
 
 

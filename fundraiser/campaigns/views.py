@@ -17,6 +17,7 @@ from fundraiser.campaigns.join import Wish, one_later, read_wish, return_address
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.campaigns.offers import (
     ONCE,
+    currencies_sold,
     currency_switches,
     fee_examples,
     interval_switches,
@@ -38,7 +39,13 @@ from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.members.rule import RULE
 from fundraiser.money import CARD_FEES
-from fundraiser.payments.checkout import LEAST, begin_checkout, find_checkout, offered_tiers
+from fundraiser.payments.checkout import (
+    CURRENCIES,
+    LEAST,
+    begin_checkout,
+    find_checkout,
+    offered_tiers,
+)
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout
 from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
@@ -203,8 +210,10 @@ def _campaign_page(found: Campaign) -> str:
         "campaigns/campaign.html",
         interval=interval,
         offers=offers(tiers, interval, wish.currency, found.default_tier),
-        intervals=interval_switches(interval, lambda to: here(interval=to), with_once=False),
-        currencies=currency_switches(wish.currency, lambda to: here(currency=to)),
+        intervals=interval_switches(interval, lambda to: here(interval=to), tiers, with_once=False),
+        currencies=currency_switches(
+            wish.currency, lambda to: here(currency=to), currencies_sold(tiers)
+        ),
         join_address=join_address,
         canonical=canonical,
         oembed=f"{public_url}/oembed?url={quote(canonical, safe='')}&format=json",
@@ -214,7 +223,8 @@ def _campaign_page(found: Campaign) -> str:
 
 def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str:
     interval = wish.interval or Interval.MONTH
-    offered = offers(offered_tiers(db.session(), found.tiers), interval, wish.currency, wish.tier)
+    tiers = offered_tiers(db.session(), found.tiers)
+    offered = offers(tiers, interval, wish.currency, wish.tier)
     hidden = {name: value for name, value in wish.as_query().items() if name != "tier"}
     least = LEAST[wish.interval]
 
@@ -229,8 +239,15 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         interval=interval,
         offers=offered,
         hidden=hidden | {"nonce": new_nonce()},
-        intervals=interval_switches(wish.interval, lambda to: here(interval=to), with_once=True),
-        currencies=currency_switches(wish.currency, lambda to: here(currency=to)),
+        intervals=interval_switches(
+            wish.interval, lambda to: here(interval=to), tiers, with_once=True
+        ),
+        # Who gives once has no price to choose by, and may give in each of them.
+        currencies=currency_switches(
+            wish.currency,
+            lambda to: here(currency=to),
+            currencies_sold(tiers) if wish.interval else CURRENCIES,
+        ),
         once_url=here(interval=ONCE),
         member_url=here(interval=Interval.MONTH),
         symbol=symbol(wish.currency),

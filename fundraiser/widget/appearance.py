@@ -8,10 +8,10 @@ from babel import Locale, UnknownLocaleError
 from flask_babel import force_locale, format_decimal, ngettext
 
 from fundraiser.campaigns.models import Counts
+from fundraiser.campaigns.offers import currencies_sold, intervals_sold
 from fundraiser.campaigns.progress import iso
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, format_money
-from fundraiser.payments.checkout import CURRENCIES
 from fundraiser.texts import LANGUAGES, date, gettext as _
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def describe(
         "starts": iso(campaign.starts_at),
         "headline": _in_each_language(campaign.headlines),
         "message": _in_each_language(campaign.messages),
-        "intervals": list(Interval),
-        "currencies": list(CURRENCIES),
+        "intervals": intervals_sold(tiers),
+        "currencies": currencies_sold(tiers),
         "tiers": offers,
         "default": {
             "tier": campaign.default_tier,
