@@ -85,8 +85,10 @@ def details() -> ResponseReturnValue:
         member.name, member.language = name, language
     for kind, text in _consents().items():
         _note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
-    for topic in Topic:
-        choose_letters(session, member.id, topic, wanted=request.form.get(topic) == "yes")
+    asked_for = request.form.get(Topic.CAMPAIGN) == "yes"
+    choose_letters(session, member.id, Topic.CAMPAIGN, wanted=asked_for)
+    refused = request.form.get(Topic.RETURN) == "yes"
+    choose_letters(session, member.id, Topic.RETURN, wanted=not refused)
     return _note(Notice.SAVED)
 
 
@@ -262,8 +264,8 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
             ),
             (
                 Topic.RETURN,
-                _("If I have stopped, you may write to me once about coming back."),
-                chosen.get(Topic.RETURN, True),
+                _("If I stop, do not write to me about coming back."),
+                not chosen.get(Topic.RETURN, True),
             ),
         ],
         token=form_token(),

@@ -217,8 +217,8 @@ def _sign_in(session: Session, letter: Letter) -> Words:
         heading=minted.code,
         paragraphs=[
             _(
-                "Enter these six digits in the browser in which you asked for them, or use the "
-                "button there. Both work once, within ten minutes."
+                "Enter these six digits in the browser in which you asked for them, or press the "
+                "button below in that browser. Both work once, within ten minutes."
             ),
             _("If it was not you who asked, do nothing: nobody has been let in."),
         ],
