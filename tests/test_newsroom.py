@@ -193,6 +193,7 @@ def test_a_hash_of_older_parameters_is_renewed_when_its_owner_signs_in(
     assert sign_in(app.test_client(), email).status_code == 303
     with database.transaction() as session:
         renewed = session.scalars(select(Staff)).one().password_hash
+    assert renewed
     assert not PasswordHasher().check_needs_rehash(renewed)
     assert sign_in(app.test_client(), email).status_code == 303
 
@@ -255,4 +256,5 @@ def test_nothing_but_its_hash_is_kept_of_a_password(database: Database) -> None:
     hire(database)
     with database.transaction() as session:
         staff = session.scalars(select(Staff)).one()
+    assert staff.password_hash
     assert staff.password_hash.startswith("$argon2id$")

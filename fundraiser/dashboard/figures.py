@@ -15,6 +15,7 @@ from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.models import LedgerEntry, Member
+from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.payments.models import IS_DISPUTED, CheckoutKind, Look, Payment, PaymentStatus
 from fundraiser.webhooks.models import Event
@@ -240,11 +241,14 @@ def count_open_disputes(session: Session) -> int:
     return session.scalar(select(func.count(Payment.id)).where(text(IS_DISPUTED))) or 0
 
 
-def read_failed_letters(session: Session, most: int) -> Sequence[Row[Letter, Member]]:
-    """Letters that somebody must look at, the newest first."""
+def read_failed_letters(
+    session: Session, most: int
+) -> Sequence[Row[Letter, Member | None, Staff | None]]:
+    """Letters that somebody must look at, the newest first; one to neither is to a reader."""
     return session.execute(
-        select(Letter, Member)
-        .join(Member, Member.id == Letter.member_id)
+        select(Letter, Member, Staff)
+        .outerjoin(Member, Member.id == Letter.member_id)
+        .outerjoin(Staff, Staff.id == Letter.staff_id)
         .where(Letter.state.in_((LetterState.FAILED, LetterState.UNKNOWN)))
         .order_by(Letter.id.desc())
         .limit(most)

@@ -19,6 +19,7 @@ from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift, read_drift
+from fundraiser.outbox import LetterState
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, gettext as _
 from fundraiser.webhooks import inbox
@@ -98,6 +99,9 @@ def read_overview(
         "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)
         if reads_letters
         else [],
+        "failed_letters_count": sum(
+            machinery.letters.get(state, 0) for state in (LetterState.FAILED, LetterState.UNKNOWN)
+        ),
         "days": day_chart(figures.read_days(session, zone, here)),
         "newest": people.read_newest_members(session, _NEWEST),
         "figures_at": machinery.heartbeats.get("figures"),
