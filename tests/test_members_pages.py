@@ -20,8 +20,8 @@ from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.gateway import Gateway, StripeUnavailableError
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer, Payment
-from tests.factories import make_member, make_membership, make_tiers
-from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
+from tests.factories import make_member, make_tiers
+from tests.staff import PAGE, count, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -474,42 +474,6 @@ def test_the_timeline_tells_all_in_the_order_of_time(staff: FlaskClient, taras: 
     assert any("Letter “Welcome”. Waiting to be sent." in item for item in items)
     times = [str(each["datetime"]) for each in page.select(".timeline time")]
     assert times == sorted(times, reverse=True)
-
-
-PAGES = {
-    "complimentary": Role.SUPPORT,
-    "email": Role.SUPPORT,
-    "note": Role.SUPPORT,
-    "memberships/1/end": Role.SUPPORT,
-    "letters/1/again": Role.SUPPORT,
-    "payments/1/refund": Role.MANAGER,
-}
-
-
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("role", Role)
-def test_each_act_is_open_to_the_roles_of_the_table_alone(
-    client: FlaskClient, database: Database, role: Role, path: str
-) -> None:
-    sign_in(client, hire(database, role))
-    with database.transaction() as session:
-        make_tiers(session)
-        member = make_member(session)
-        session.add(make_membership(member))
-    address = f"/staff/members/{member.id}/{path}"
-    may = role in {Role.ADMIN, Role.MANAGER, PAGES[path]}
-    token = csrf_token(client, "/staff")
-    answers = [
-        client.get(address, headers=PAGE).status_code,
-        client.post(address, data={"csrf_token": token}, headers=PAGE).status_code,
-    ]
-    if may:
-        assert 403 not in answers
-    else:
-        assert answers == [403, 403]
-    assert client.post(address, headers=PAGE).status_code == 400
-    links = read(client, f"/staff/members/{member.id}").select(f'a[href="{address}"]')
-    assert bool(links) <= may
 
 
 def test_a_form_without_its_nonce_does_nothing(staff: FlaskClient, database: Database) -> None:

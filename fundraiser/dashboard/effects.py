@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
+from fundraiser.dashboard import words
 from fundraiser.db import now
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.rule import person_counts
-from fundraiser.money import Money, format_money
 from fundraiser.payments.models import PaymentStatus
-from fundraiser.texts import date, gettext as _, language
+from fundraiser.texts import date, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,11 +79,11 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
     mail = _("We send no letter. The bank shows it to the person within ten days.")
     goes_on = _goes_on(person, payment)
     whole = Effects(
-        label=_("All of it, %(amount)s", amount=_money(left, payment.currency)),
+        label=_("All of it, %(amount)s", amount=words.money(left, payment.currency)),
         number=_number(person, grace, _when_refunded(person, payment)),
         money=_(
             "%(amount)s goes back to where it came from. Stripe keeps its fee.",
-            amount=_money(left, payment.currency),
+            amount=words.money(left, payment.currency),
         )
         + goes_on,
         mail=mail,
@@ -214,10 +214,6 @@ def _goes_on(person: Person, payment: Payment) -> str:
         return ""
     return " " + _(
         "The membership goes on: the next %(price)s is due on %(date)s unless you end it as well.",
-        price=_money(running.amount, running.currency),
+        price=words.money(running.amount, running.currency),
         date=date(running.period_end),
     )
-
-
-def _money(amount: int, currency: str) -> str:
-    return format_money(Money(amount, currency), language())

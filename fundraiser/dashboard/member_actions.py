@@ -26,7 +26,7 @@ from fundraiser.db import lock, now
 from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
 from fundraiser.members.complimentary import end_given, give_membership
 from fundraiser.members.models import Cause, Member, Membership, Note, Source
-from fundraiser.money import Money, format_money, parse_amount, write_amount
+from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.newsroom.audit import Act, record_once
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.newsroom.roles import Permission, require
@@ -36,7 +36,7 @@ from fundraiser.payments import changes
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Payment, Tier
 from fundraiser.security import new_nonce
-from fundraiser.texts import by_language, date as write_date, gettext as _, language
+from fundraiser.texts import by_language, date as write_date, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +83,6 @@ class ActPage:
 
     person: Person
     act: Act
-    permission: Permission
     heading: str
     button: str
     effects: list[Effects]
@@ -165,7 +164,6 @@ def _giving(person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.GAVE_MEMBERSHIP,
-        permission=Permission.CHANGE_MEMBER,
         heading=_("Give a complimentary membership?"),
         button=_("Give the membership"),
         effects=effects.of_giving(person),
@@ -211,7 +209,6 @@ def _ending(membership_id: int, person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.ENDED_MEMBERSHIP,
-        permission=Permission.CHANGE_MEMBER,
         heading=_("End the membership of %(price)s?", price=words.price(membership)),
         button=_("End the membership"),
         effects=offered,
@@ -242,13 +239,13 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
             raise UnprocessableError(
                 _(
                     "Only %(left)s of this payment is left. Enter that or less.",
-                    left=_money(left, payment.currency),
+                    left=words.money(left, payment.currency),
                 ),
                 field="amount",
             )
         return Plan(
             do=lambda change: changes.refund(session, change, payment, amount),
-            done=_("%(amount)s is on its way back.", amount=_money(amount, payment.currency)),
+            done=_("%(amount)s is on its way back.", amount=words.money(amount, payment.currency)),
             fields=("payment",),
             details={
                 "payment": payment.charge_id,
@@ -260,10 +257,9 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.REFUNDED,
-        permission=Permission.REFUND,
         heading=_(
             "Pay back %(amount)s of %(date)s?",
-            amount=_money(payment.amount, payment.currency),
+            amount=words.money(payment.amount, payment.currency),
             date=write_date(payment.paid_at),
         ),
         button=_("Pay it back"),
@@ -294,7 +290,6 @@ def _changing_email(person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.CHANGED_EMAIL,
-        permission=Permission.CHANGE_MEMBER,
         heading=_("Change the e-mail address?"),
         button=_("Change the address"),
         effects=effects.of_new_email(person),
@@ -319,7 +314,6 @@ def _sending_again(letter_id: int, person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.SENT_LETTER_AGAIN,
-        permission=Permission.CHANGE_MEMBER,
         heading=_("Send “%(letter)s” again?", letter=name),
         button=_("Send the letter again"),
         effects=effects.of_letter(person, name),
@@ -335,7 +329,6 @@ def _noting(person: Person) -> ActPage:
     return ActPage(
         person=person,
         act=Act.WROTE_NOTE,
-        permission=Permission.CHANGE_MEMBER,
         heading=_("Write a note"),
         button=_("Keep the note"),
         effects=effects.of_note(person),
@@ -400,16 +393,8 @@ def _carry_out(
                 "things stand now, and send the form again if you still want to."
             )
         )
-    settings = current_settings()
-    plan.do(
-        changes.Change(
-            current_gateway(),
-            timedelta(days=settings.grace_days),
-            key,
-            Cause.STAFF,
-            f"staff {staff.id}",
-        )
-    )
+    by = f"staff {staff.id}"
+    plan.do(changes.Change(current_gateway(), _grace(), key, Cause.STAFF, by))
     if note_text := " ".join(part for part in (plan.remark, text) if part):
         session.add(Note(member_id=member_id, act=act, text=note_text))
     return plan.done
@@ -501,7 +486,3 @@ def _read_end(typed: str) -> datetime:
 
 def _grace() -> timedelta:
     return timedelta(days=current_settings().grace_days)
-
-
-def _money(amount: int, currency: str) -> str:
-    return format_money(Money(amount, currency), language())

@@ -11,13 +11,12 @@ from sqlalchemy import select
 
 from fundraiser.dashboard import words
 from fundraiser.members.models import Note
-from fundraiser.money import Money, format_money
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Staff
 from fundraiser.outbox import LetterKind, LetterState
 from fundraiser.payments.changes import refundable
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +89,7 @@ def _memberships(person: Person) -> Iterator[Happening]:
 
 def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
     for payment in person.payments:
-        amount = _money(payment.amount, payment.currency)
+        amount = words.money(payment.amount, payment.currency)
         what = (
             _("%(amount)s given once.", amount=amount)
             if payment.kind is CheckoutKind.CONTRIBUTION
@@ -159,7 +158,7 @@ def act_sentence(entry: AuditEntry) -> str:
         case Act.ENDED_MEMBERSHIP:
             return _("The membership was ended.")
         case Act.REFUNDED:
-            amount = _money(details["amount"], details["currency"])
+            amount = words.money(details["amount"], details["currency"])
             return _(
                 "%(amount)s of %(payment)s was paid back.",
                 amount=amount,
@@ -174,7 +173,3 @@ def act_sentence(entry: AuditEntry) -> str:
         case Act.SETTLED_AGAIN:
             return _("The customer was settled again.")
     return entry.act.replace("_", " ").capitalize() + "."
-
-
-def _money(amount: int, currency: str) -> str:
-    return format_money(Money(amount, currency), language())

@@ -102,6 +102,11 @@ def note(member: Member, membership: Membership | None) -> str:
     return ""
 
 
+def money(amount: int, currency: str) -> str:
+    """An amount in its smallest unit, as people write it."""
+    return format_money(Money(amount, currency), language())
+
+
 def price(membership: Membership) -> str:
     """What is paid, and how often."""
     if membership.amount == 0:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from sqlalchemy import update
 
 from fundraiser.db import now
 from fundraiser.members.models import Membership, Note
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 from tests.staff import PASSWORD, count, hire
 
@@ -154,3 +157,47 @@ def test_who_is_filtered_is_taken_away_as_a_file(
     assert len(rows) == 2
     assert "Hanna Shevchuk" in rows[1]
     assert "csrf_token" not in page.url
+
+
+def test_each_page_is_for_everybody(
+    open_page: Callable[..., Page], service: Service, hanna: Member
+) -> None:
+    """In both languages no wider than a small phone; in both lights nothing for axe."""
+    with service.app.database.transaction() as session:
+        membership = session.query(Membership).one()
+        payment = Payment(
+            charge_id="ch_1",
+            member_id=hanna.id,
+            customer_id="cus_1",
+            kind=CheckoutKind.MEMBERSHIP,
+            subscription_id=membership.reference,
+            status=PaymentStatus.SUCCEEDED,
+            amount=1000,
+            currency="GBP",
+            paid_at=now(),
+        )
+        session.add(payment)
+        owe(session, LetterKind.WELCOME, member_id=hanna.id, cycle="1", context={})
+        session.execute(update(Letter).values(state=LetterState.UNKNOWN, error="Nobody knows."))
+        letter = session.query(Letter.id).scalar()
+    person = f"/staff/members/{hanna.id}"
+    paths = [
+        *("/staff/members?state=counting", "/staff/members?tier=baron&joined_from=yesterday"),
+        *(person, f"{person}/note", f"{person}/email", f"{person}/complimentary"),
+        f"{person}/memberships/{membership.id}/end",
+        f"{person}/payments/{payment.id}/refund",
+        f"{person}/letters/{letter}/again",
+    ]
+    for locale in ("uk-UA", "en-GB"):
+        page = open_page(viewport={"width": 320, "height": 640}, locale=locale)
+        page.goto(f"{service.url}/staff/sign-in")
+        page.locator("[name=email]").fill(hire(service.app.database))
+        page.locator("[name=password]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(f"{service.url}/staff")
+        for path in paths:
+            page.goto(f"{service.url}{path}")
+            page.evaluate("document.fonts.ready")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320, (locale, path)
+            if locale == "en-GB":
+                expect_nothing_for_axe(page)
