@@ -420,7 +420,7 @@ def run(house: House, **changed: Any) -> None:
     run_state_machine_as_test(machine, settings=profile(**defaults | changed))
 
 
-@pytest.mark.timeout(300 + 10 * RUNS)
+@pytest.mark.timeout(600 + 20 * RUNS)
 def test_whenever_it_is_quiet_the_number_is_what_stripe_and_the_rule_say(house: House) -> None:
     if RUNS:
         run(house, max_examples=RUNS, derandomize=False)
