@@ -43,7 +43,12 @@ INCLUDABLE: dict[tuple[str, str], Callable[[World, Object], Object]] = {
 
 
 def expand(world: World, shown: Object, paths: list[str]) -> Object:
-    """The answer with each path expanded, or Stripe's refusal of a path."""
+    """The answer with each path expanded, or Stripe's refusal of a path.
+
+    Of what was deleted nothing is left to expand, and that is no error.
+    """
+    if shown.get("deleted"):
+        return shown
     for path in paths:
         steps = path.split(".")
         if len(steps) > DEEPEST:

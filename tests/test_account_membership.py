@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.account.models import MemberSession
+from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import now
 from fundraiser.members.addresses import digest, owe_letters
 from fundraiser.members.ledger import read_balance
@@ -384,14 +385,30 @@ def test_name_language_and_each_consent_are_saved_with_text_and_time(olena: Olen
 
 
 def test_all_that_is_kept_can_be_downloaded_but_no_secret(olena: Olena) -> None:
+    leave_reminder(olena)
     answer = olena.client.get("/account/download", headers=OURS)
     assert "attachment" in answer.headers["Content-Disposition"]
     assert answer.json
     assert answer.json["member"]["email"] == "olena@example.org"
     assert [row["amount"] for row in answer.json["payment"]] == [1000]
     assert [row["change"] for row in answer.json["ledger"]] == [1]
+    assert len(answer.json["reminder"]) == 1
     assert set(answer.json) >= {"membership", "customer", "checkout", "letter", "consent"}
     assert "_hash" not in answer.text
+
+
+def leave_reminder(olena: Olena) -> None:
+    with olena.database.transaction() as session:
+        session.add(
+            Reminder(
+                kind=ReminderKind.LATER,
+                email="Olena@Example.org",
+                language="en",
+                campaign_slug="25000",
+                due_at=now(),
+                created_at=now(),
+            )
+        )
 
 
 def test_an_erased_account_leaves_the_ledger_and_the_books_and_no_name(olena: Olena) -> None:
@@ -399,7 +416,9 @@ def test_an_erased_account_leaves_the_ledger_and_the_books_and_no_name(olena: Ol
     form = olena.form(path, path)
     assert olena.send(path, form).status_code == 422
     assert olena.number() == 1
+    leave_reminder(olena)
     answer = olena.send(path, form, sure="yes")
+    assert answer.status_code == 303, answer.text
     assert answer.headers["Location"] == "/account/erased"
     assert olena.number() == 0
     gone = olena.stripe.call("GET", f"customers/{olena.customer}")
@@ -416,6 +435,7 @@ def test_an_erased_account_leaves_the_ledger_and_the_books_and_no_name(olena: Ol
         ]
         assert session.scalars(select(Payment.amount)).all() == [1000]
         assert session.get_one(Customer, olena.customer).email == ""
+        assert session.scalars(select(Reminder.email)).all() == [""]
         assert not any(session.scalars(select(Letter.context)))
     assert olena.client.get("/account", headers=OURS).status_code == 303
     assert "olena" not in str([vars(row) for row in (member, *entries)]).lower()

@@ -99,3 +99,10 @@ def test_a_pause_ends_by_itself_on_its_day(simulator: Simulator) -> None:
     after = simulator.subscription(session)
     assert (after.status, after.pause_collection) == ("active", None)
     assert len(simulator.charges(session)) == 1
+
+
+def test_a_deleted_customer_is_answered_with_nothing_to_expand(simulator: Simulator) -> None:
+    session = simulator.subscribe()
+    simulator.client.v1.customers.delete(session.customer)
+    params: Any = {"expand": ["invoice_settings.default_payment_method"]}
+    assert simulator.client.v1.customers.retrieve(session.customer, params).deleted

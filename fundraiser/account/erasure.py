@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from fundraiser.account.models import MemberSession
+from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
@@ -64,6 +65,11 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
         delete(AddressCheck).where(
             or_(AddressCheck.member_id == member.id, AddressCheck.email == email)
         )
+    )
+    session.execute(
+        update(Reminder)
+        .where(func.lower(Reminder.email) == email)
+        .values(email="", stopped_at=func.coalesce(Reminder.stopped_at, at))
     )
     for table in (MemberSession, Consent, LetterChoice, Note):
         session.execute(delete(table).where(table.member_id == member.id))

@@ -17,7 +17,7 @@ from flask import (
     request,
     url_for,
 )
-from sqlalchemy import inspect, or_, select
+from sqlalchemy import func, inspect, or_, select
 
 from fundraiser import db
 from fundraiser.account.changes import Notice
@@ -30,6 +30,7 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
+from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
@@ -195,6 +196,9 @@ def everything_about(session: Session, member: Member) -> dict[str, Any]:
             AddressCheck.email == (member.email or "").lower(),
         )
     )
+    mine["reminder"] = select(Reminder).where(
+        func.lower(Reminder.email) == (member.email or "").lower()
+    )
     rows = {name: [_row(row) for row in session.scalars(found)] for name, found in mine.items()}
     return {"member": _row(member), **rows}
 
@@ -206,7 +210,11 @@ def _row(row: Base) -> dict[str, Any]:
         if column.key not in _SECRETS
     }
     return {
-        name: value.isoformat() if isinstance(value, datetime) else value
+        name: value
+        if value is None or isinstance(value, str | int | dict | list)
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else str(value)
         for name, value in values.items()
     }
 
