@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import dashboard, freshness, page_weight, progress, settlement, webhooks
+from bench import dashboard, freshness, letters, page_weight, progress, settlement, webhooks
 from demo.processes import DemoError
 
 BENCHMARKS = {
     "progress": progress.main,
     "webhooks": webhooks.main,
     "settlement": settlement.main,
+    "letters": letters.main,
     "page_weight": page_weight.main,
     "freshness": freshness.main,
     "dashboard": dashboard.main,

@@ -83,11 +83,16 @@ def compose(say: Say, values: dict[str, str], reason: str) -> Words:
     return Words(
         subject=said.subject,
         heading=said.heading,
-        paragraphs=said.paragraphs,
+        paragraphs=[with_one_full_stop(part) for part in said.paragraphs],
         reason=reason,
         values=values,
         original=say({name: f"{{{name}}}" for name in values}),
     )
+
+
+def with_one_full_stop(sentence: str) -> str:
+    """A date in Ukrainian ends in an abbreviation, whose full stop is the sentence's as well."""
+    return sentence.replace("..", ".")
 
 
 def bar_of(session: Session, campaign: Campaign) -> Bar:

@@ -25,6 +25,7 @@ from fundraiser.emails.parts import (
     last_day,
     money,
 )
+from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Payment
@@ -250,7 +251,7 @@ def _card_in_a_week(v: Mapping[str, str]) -> Said:
     )
 
 
-def _renewal(_membership: Membership, values: dict[str, str]) -> Words:
+def _renewal(membership: Membership, values: dict[str, str]) -> Words:
     _needs(values, "date")
 
     def say(v: Mapping[str, str]) -> Said:
@@ -282,11 +283,11 @@ def _renewal(_membership: Membership, values: dict[str, str]) -> Words:
                 date=values["date"],
             ),
         ),
-        link=Link(_("Change or stop my membership"), f"{current_settings().public_url}/account"),
+        link=Link(_("Change or stop my membership"), membership_link(membership)),
     )
 
 
-def _canceled(_membership: Membership, values: dict[str, str]) -> Words:
+def _canceled(membership: Membership, values: dict[str, str]) -> Words:
     _needs(values, "date")
 
     def say(v: Mapping[str, str]) -> Said:
@@ -310,7 +311,7 @@ def _canceled(_membership: Membership, values: dict[str, str]) -> Words:
             _("If you change your mind"),
             _("Until then you can keep the membership as it was, on your account’s page."),
         ),
-        link=Link(_("Keep my membership"), f"{current_settings().public_url}/account"),
+        link=Link(_("Keep my membership"), membership_link(membership)),
     )
 
 

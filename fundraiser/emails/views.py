@@ -134,7 +134,10 @@ def remind(slug: str) -> ResponseReturnValue:
         )
     except UnprocessableError as error:
         return _reminder_form(slug, error), HTTPStatus.UNPROCESSABLE_ENTITY
-    return redirect(url_for(".reminder_form", slug=slug, done="yes"), HTTPStatus.SEE_OTHER)
+    lang = request.args.get("lang")
+    return redirect(
+        url_for(".reminder_form", slug=slug, done="yes", lang=lang), HTTPStatus.SEE_OTHER
+    )
 
 
 def _reminder_form(slug: str, error: UnprocessableError | None = None) -> str:

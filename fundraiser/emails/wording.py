@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
 from fundraiser.emails.models import LetterSwitch, LetterWording
+from fundraiser.emails.parts import with_one_full_stop
 from fundraiser.errors import UnprocessableError
 from fundraiser.texts import gettext as _, language
 
@@ -45,7 +46,9 @@ def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
         words,
         subject=_fill(wording.subject, words.values),
         heading=_fill(wording.heading, words.values),
-        paragraphs=[_fill(part, words.values) for part in _paragraphs(wording.text)],
+        paragraphs=[
+            with_one_full_stop(_fill(part, words.values)) for part in _paragraphs(wording.text)
+        ],
     )
 
 

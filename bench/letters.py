@@ -1,0 +1,124 @@
+"""Letters: how many are rendered and handed over a second, and how long the sweep takes.
+
+A local SMTP server takes all that comes. The yardstick is the same messages, prepared beforehand,
+over the same connection. The sweep looks through as many members as are named: 1,000,000 unless
+LETTERS_MEMBERS says otherwise, of whom one in a thousand is owed a letter.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from aiosmtpd.controller import Controller
+from sqlalchemy import select
+
+from bench.servers import environment, migrate
+from demo.servers import free_port, throwaway
+from fundraiser.app import create_app
+from fundraiser.config import load_settings
+from fundraiser.emails.delivery import deliver_next
+from fundraiser.emails.letters import write
+from fundraiser.emails.smtp import MailServer
+from fundraiser.emails.sweep import sweep
+from fundraiser.outbox import Letter
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from fundraiser.app import FundraiserApp
+
+LETTERS = 1000
+MEMBERS = int(os.environ.get("LETTERS_MEMBERS", "1000000"))
+WANTED, WITHIN = 200, 5.0  # letters a second on two cores; seconds for the sweep
+
+_PEOPLE = """
+INSERT INTO member (email, language, counting, turns, created_at)
+SELECT 'reader-' || n || '@letters.example', 'en', true, 1, now()
+FROM generate_series(%s::int, %s::int) n
+"""
+_MEMBERSHIPS = """
+INSERT INTO membership (member_id, source, reference, amount, currency, interval, status, standing,
+    collection_paused, started_at, paid_at, period_end, grace_from, card_last4, card_expires_at)
+SELECT id, 'stripe', 'sub_' || id, 1000, 'EUR', CASE WHEN id %% 3 = 0 THEN 'year' ELSE 'month' END,
+    CASE WHEN id %% 1000 = 1 THEN 'past_due' ELSE 'active' END,
+    CASE WHEN id %% 1000 = 1 THEN 'overdue' ELSE 'paid' END, false, now(),
+    now() - interval '5 days', now() + (20 + id %% 300) * interval '1 day',
+    CASE WHEN id %% 1000 = 1 THEN now() - interval '1 hour' END, '4242',
+    now() + (40 + id %% 900) * interval '1 day'
+FROM member WHERE NOT EXISTS (SELECT FROM membership WHERE member_id = member.id)
+"""
+_WELCOMES = """
+INSERT INTO letter (member_id, kind, cycle, context, urgent, state, due_at, created_at, attempts)
+SELECT id, 'welcome', '1', '{}', true, 'queued', now(), now(), 0 FROM member ORDER BY id LIMIT %s
+"""
+
+
+class _Sink:
+    """Takes every letter."""
+
+    async def handle_DATA(self, *_: Any) -> str:  # noqa: ANN401, N802 - aiosmtpd's name, untyped
+        return "250 OK"
+
+
+def main() -> None:
+    port = free_port()
+    controller = Controller(_Sink(), hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        with throwaway() as (postgres, valkey):
+            env = environment(postgres, valkey, port) | {"SMTP_URL": f"smtp://127.0.0.1:{port}"}
+            migrate(env)
+            app = create_app(load_settings(env))
+            with app.app_context():
+                _measure_letters(app, postgres.url)
+                _measure_sweep(app, postgres.url)
+            app.database.engine.dispose()
+    finally:
+        controller.stop()
+
+
+def _measure_letters(app: FundraiserApp, url: str) -> None:
+    with psycopg.connect(url) as database:
+        database.execute(_PEOPLE, (1, LETTERS))
+        database.execute(_MEMBERSHIPS, ())
+        database.execute(_WELCOMES, (LETTERS,))
+    prepared: list[EmailMessage] = []
+    with app.database.transaction() as session:
+        for letter in session.scalars(select(Letter).order_by(Letter.id)).all():
+            prepared.append(write(session, letter))  # noqa: PERF401 - it is what takes the time
+    with MailServer(app.extensions["settings"]) as server:
+        server.open()
+        began = time.perf_counter()
+        for message in prepared:
+            server.send(message)
+        yardstick = LETTERS / (time.perf_counter() - began)
+        began, sent = time.perf_counter(), 0
+        while deliver_next(app.database, server):
+            sent += 1
+        ours = sent / (time.perf_counter() - began)
+    assert sent == LETTERS, sent
+    print(
+        f"letters: {ours:,.0f} a second by one process ({WANTED} wanted of two cores); "
+        f"prepared messages {yardstick:,.0f}; ratio {ours / yardstick:.2f}"
+    )
+
+
+def _measure_sweep(app: FundraiserApp, url: str) -> None:
+    with psycopg.connect(url) as database:
+        database.execute(_PEOPLE, (LETTERS + 1, MEMBERS))
+        database.execute(_MEMBERSHIPS, ())
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("VACUUM ANALYZE")
+    for what in ("the first sweep", "the next, which finds nothing new"):
+        began = time.perf_counter()
+        with app.database.transaction() as session:
+            owed = sweep(session)
+        seconds = time.perf_counter() - began
+        print(f"{what}, {MEMBERS:,} members: {seconds:.2f} s ({WITHIN:g} wanted), {owed:,} owed")
+
+
+if __name__ == "__main__":
+    main()

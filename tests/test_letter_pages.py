@@ -1,0 +1,136 @@
+"""The staff pages of letters: what was sent, and each kind switched, written anew, previewed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from fundraiser.emails.feedback import Report, suppressed, take_in
+from fundraiser.emails.models import Ground
+from fundraiser.emails.sweep import sweep
+from fundraiser.members.models import Member
+from fundraiser.newsroom.models import Role
+from fundraiser.outbox import LetterState
+from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
+from tests.staff import PAGE, csrf_token, hire, sign_in
+from tests.test_delivery import pass_time  # noqa: F401 - a fixture
+from tests.test_sequences import at_noon, days, failing, join  # noqa: F401 - a fixture among them
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
+    from tests.mail import Postbox
+
+KIND = "/staff/letters/kinds/payment_failed_day_0"
+
+
+def press(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    token = csrf_token(client, "/staff/letters")
+    return client.post(path, data=form | {"csrf_token": token}, headers=PAGE)
+
+
+@pytest.fixture
+def manager(database: Database, client: FlaskClient) -> FlaskClient:
+    sign_in(client, hire(database))
+    return client
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typed(
+    database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        member = join(session, **failing(days(1)))
+        member.number = 7
+        sweep(session)
+    page = manager.get(KIND, headers=PAGE).text
+    assert "Your payment of {amount} did not arrive" in page
+    new = {"subject": "Oh, {amount}", "heading": "Hello", "text": "First.\r\n\r\nUntil {until}."}
+    wrong = press(manager, f"{KIND}/words", **new | {"text": "Dear {first_name}"})
+    assert wrong.status_code == 422
+    assert "Dear {first_name}" in wrong.text
+    assert "only these names may stand: {amount}" in wrong.text
+    assert press(manager, f"{KIND}/words", **new).status_code == 303
+    preview = manager.get(f"{KIND}/preview?member=7&plain=yes", headers=PAGE).text
+    assert "First." in preview
+    deliver(database, mail_server)
+    (message,) = postbox.letters
+    assert message["Subject"] == "Oh, £10"
+    assert "First.\n\nUntil " in text_of(message).replace("\r\n", "\n")
+    assert press(manager, f"{KIND}/words", original="yes").status_code == 303
+    assert "did not arrive" in manager.get(f"{KIND}/preview?member=7", headers=PAGE).text
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_wording_with_a_name_that_a_letter_has_no_value_for_falls_back_to_the_original(
+    database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        join(session, **failing(days(1))).number = 7
+    new = {"subject": "Card {card}", "heading": "Hello", "text": "Card {card}"}
+    assert press(manager, f"{KIND}/words", **new).status_code == 303
+    with database.transaction() as session:
+        join(session, **failing(days(1), card_last4=None))
+        sweep(session)
+    deliver(database, mail_server)
+    subjects = sorted(message["Subject"] for message in postbox.letters)
+    assert subjects == ["Card 4242", "Your payment of £10 did not arrive"]
+
+
+def test_a_kind_is_switched_off_and_on(manager: FlaskClient) -> None:
+    for on, said in (("no", "are not sent."), ("yes", "are sent.")):
+        assert press(manager, f"{KIND}/switch", on=on).status_code == 303
+        assert f"Letters of this kind {said}" in manager.get(KIND, headers=PAGE).text
+    assert manager.get("/staff/letters/kinds/nothing", headers=PAGE).status_code == 404
+
+
+def test_what_failed_is_listed_and_sent_again_once(
+    database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
+) -> None:
+    postbox.replies["RCPT"] = ["550 5.1.1 There is nobody of this name"]
+    with database.transaction() as session:
+        owe_welcome(session)
+    deliver(database, mail_server)
+    letter = only_letter(database)
+    page = manager.get("/staff/letters?state=failed", headers=PAGE).text
+    assert "There is nobody of this name" in page
+    for _ in range(2):
+        answer = press(manager, f"/staff/letters/{letter.id}/again")
+        assert answer.status_code == 303
+    deliver(database, mail_server)
+    assert only_letter(database).state is LetterState.SENT
+    press(manager, f"/staff/letters/{letter.id}/again")
+    deliver(database, mail_server)
+    assert len(postbox.letters) == 1
+
+
+def test_an_address_is_taken_off_the_list(database: Database, manager: FlaskClient) -> None:
+    with database.transaction() as session:
+        take_in(session, Report("a@example.org", Ground.BOUNCE))
+    press(manager, "/staff/letters/addresses", address="A@example.org")
+    with database.transaction() as session:
+        assert suppressed(session, "a@example.org") is None
+
+
+@pytest.mark.parametrize(
+    ("role", "may_read", "may_change"),
+    [(Role.FINANCE, False, False), (Role.SUPPORT, True, False), (Role.MANAGER, True, True)],
+)
+def test_finance_sees_no_letters_and_support_changes_none(
+    database: Database, client: FlaskClient, role: Role, *, may_read: bool, may_change: bool
+) -> None:
+    sign_in(client, hire(database, role))
+    for path in ("/staff/letters", KIND):
+        assert client.get(path, headers=PAGE).status_code == (200 if may_read else 403)
+    token = csrf_token(client, "/staff/letters") if may_read else csrf_token(client, "/staff")
+    form = {"on": "no", "csrf_token": token}
+    answer = client.post(f"{KIND}/switch", data=form, headers=PAGE)
+    assert answer.status_code == (303 if may_change else 403)
+    with database.transaction() as session:
+        assert not session.scalars(select(Member)).all()
+    assert letters_in(database) == []
