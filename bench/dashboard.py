@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from bench.servers import environment, migrate, procfile_web
 from demo.servers import free_port, throwaway
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.dashboard.daily import refresh
 from fundraiser.db import Database
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
@@ -172,9 +174,12 @@ def measure(members: int, *, plans: bool) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         env = environment(*stack.enter_context(throwaway()), free_port())
         migrate(env)
-        database = Database(load_settings(env))
+        settings = load_settings(env)
+        database = Database(settings)
         stack.callback(database.engine.dispose)
         took = fill(database, members)
+        with database.transaction() as session:
+            refresh(session, settings.newsroom_timezone, timedelta(days=settings.grace_days))
         print(f"{members:,} members, made in {took:.0f} s; each page {ROUNDS} times, one worker")
         places = {"person": 1007, "after": members // 3}
         addresses = {name: path.format(**places) for name, path in PAGES.items()}
