@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from fundraiser import jobs, outbox
 from fundraiser.account import models as account
-from fundraiser.campaigns import models as campaigns
+from fundraiser.campaigns import models as campaigns, reminders
 from fundraiser.config import load_settings
 from fundraiser.dashboard import models as dashboard
 from fundraiser.db import Base, make_engine
@@ -25,6 +25,7 @@ ROOMS = (
     payments,
     budget,
     campaigns,
+    reminders,
     webhooks,
     account,
     dashboard,
