@@ -1,8 +1,7 @@
-"""Staff set up the shop and the campaign, without code: tiers, prices at Stripe, plan and goal."""
+"""Staff set up a campaign, without code: from an empty deployment to its result."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,100 +15,34 @@ from fundraiser.campaigns.plan import read_goal, read_site, read_slug
 from fundraiser.campaigns.progress import read_progress
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.counting import recount
-from fundraiser.members.models import Cause, Interval
+from fundraiser.members.models import Cause
 from fundraiser.newsroom.models import AuditEntry, Role
-from fundraiser.payments.catalogue import missing_from_catalogue, publish_next
-from fundraiser.payments.gateway import current_gateway
-from fundraiser.payments.models import OldPrice, Price, Tier
+from fundraiser.payments.catalogue import missing_from_catalogue
+from fundraiser.payments.models import Tier
 from tests.factories import GRACE, make_campaign, make_member, make_membership, make_tiers
-from tests.staff import PAGE, csrf_token, hire, sign_in
+from tests.management import (
+    REFUSED,
+    fields,
+    landed,
+    new_campaign,
+    new_tier,
+    post,
+    said,
+    shop_by_hand,  # noqa: F401 - a fixture
+    staff_browser,  # noqa: F401 - a fixture
+    unique,
+)
+from tests.staff import PAGE, hire, sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
-    from werkzeug.test import TestResponse
 
     from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
     from tests.factories import Stripe
 
 FORM = "/staff/campaigns/25000/edit"
-REFUSED = 422
-
-
-@pytest.fixture
-def staff(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a manager is signed in."""
-    sign_in(client, hire(database))
-    client.environ_base["HTTP_ACCEPT"] = "text/html"
-    return client
-
-
-@pytest.fixture
-def shop(database: Database) -> None:
-    """Tiers, and the campaign of 25,000, both as they were made by hand."""
-    with database.transaction() as session:
-        make_tiers(session)
-        make_campaign(session)
-
-
-def fields(client: FlaskClient, path: str) -> dict[str, Any]:
-    """What a browser would send of the page's long form, as it stands there."""
-    page = BeautifulSoup(client.get(path, headers=PAGE).text, "html.parser")
-    form = page.select_one("form.long-form")
-    assert form, page.text
-    sent: dict[str, Any] = {}
-    for found in form.select("input, textarea, select"):
-        name, kind = str(found.get("name")), found.get("type")
-        if found.name == "textarea":
-            sent[name] = found.text
-        elif found.name == "select":
-            chosen = found.select_one("option[selected]") or found.select_one("option")
-            sent[name] = str(chosen["value"]) if chosen else ""
-        elif kind == "checkbox":
-            if found.has_attr("checked"):
-                sent.setdefault(name, []).append(str(found["value"]))
-        elif kind != "radio" or found.has_attr("checked"):
-            sent[name] = str(found.get("value", ""))
-    return sent
-
-
-def post(client: FlaskClient, path: str, **form: Any) -> TestResponse:
-    return client.post(
-        path, data={"csrf_token": csrf_token(client, "/staff"), **form}, headers=PAGE
-    )
-
-
-def said(answer: TestResponse) -> str:
-    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
-
-
-def landed(client: FlaskClient, answer: TestResponse) -> str:
-    assert answer.status_code == 303, said(answer)
-    return said(client.get(answer.headers["Location"], headers=PAGE))
-
-
-def new_tier(client: FlaskClient, name: str, **form: str) -> TestResponse:
-    typed = {"name_en": name, "price-month-GBP": "10", "price-year-GBP": "100", **form}
-    return post(client, "/staff/tiers", **fields(client, "/staff/tiers/new") | typed)
-
-
-def new_campaign(client: FlaskClient, **form: Any) -> TestResponse:
-    typed = {
-        "slug": "spring-2030",
-        "goal": "5 000",
-        "headline_en": "Keep the lights on",
-        "message_en": "Help us reach 5,000 members by the spring",
-        "deadline": "2060-03-31T23:59",
-        "sites": "https://news.example.org",
-        "default_currency": "GBP",
-        **form,
-    }
-    return post(client, "/staff/campaigns", **fields(client, "/staff/campaigns/new") | typed)
-
-
-def unique(name: str) -> str:
-    return f"{name} {datetime.now(UTC).timestamp():.6f}".replace(".", " ")
 
 
 # An empty deployment
@@ -447,215 +380,6 @@ def test_a_campaign_that_has_not_begun_is_scheduled_and_not_ended(
     answer = post(staff, "/staff/campaigns/25000/end")
     assert answer.status_code == REFUSED
     assert "The campaign has not begun" in said(answer)
-
-
-# Tiers and prices
-
-
-def active_prices(stripe: Stripe, tier: Tier) -> list[tuple[str, int]]:
-    """The prices at Stripe by which one can join."""
-    found = stripe.call(
-        "GET", "prices", product=f"fundraiser_{tier.slug}", active="true", limit=100
-    )
-    return sorted((price["recurring"]["interval"], price["unit_amount"]) for price in found["data"])
-
-
-def tier_of(database: Database, name: str) -> Tier:
-    with database.transaction() as session:
-        return session.scalars(select(Tier).where(Tier.names["en"].astext == name)).one()
-
-
-def test_a_new_price_is_made_and_the_old_one_archived_once_readers_are_through(
-    staff: FlaskClient, stripe: Stripe, database: Database
-) -> None:
-    name = unique("Reader")
-    new_tier(staff, name, perks_en="A letter each week\nNo advertising")
-    tier = tier_of(database, name)
-    path = f"/staff/tiers/{tier.slug}"
-    assert active_prices(stripe, tier) == [("month", 1000), ("year", 10000)]
-    form = fields(staff, path) | {"price-month-GBP": "12,50", "price-month-EUR": "13"}
-    for _ in range(2):
-        assert "The membership is" in landed(staff, post(staff, path, **form))
-    tier = tier_of(database, name)
-    current = {(p.interval, p.currency): p.amount for p in tier.prices}
-    assert current[Interval.MONTH, "GBP"] == 1250
-    assert current[Interval.MONTH, "EUR"] == 1300
-    with database.transaction() as session:
-        assert not publish_next(session, current_gateway())
-        old = session.scalars(select(OldPrice)).one()
-        assert (old.amount, old.archived_at) == (1000, None)
-        old.retired_at -= timedelta(minutes=2)
-    with database.transaction() as session:
-        assert publish_next(session, current_gateway())
-        assert not publish_next(session, current_gateway())
-    assert active_prices(stripe, tier) == [("month", 1250), ("month", 1300), ("year", 10000)]
-    back = fields(staff, path) | {"price-month-GBP": "10"}
-    assert post(staff, path, **back).status_code == 303
-    with database.transaction() as session:
-        stripe_id = session.scalars(
-            select(Price.stripe_id).where(Price.tier_slug == tier.slug, Price.amount == 1000)
-        ).one()
-    assert stripe_id != old.stripe_id
-    assert stripe.call("GET", f"prices/{stripe_id}")["active"]
-
-
-def test_with_stripe_away_nothing_is_lost_and_it_is_tried_again(
-    staff: FlaskClient, app: FundraiserApp, database: Database
-) -> None:
-    """Nothing listens where Stripe would be."""
-    name = unique("Reader")
-    words = landed(staff, new_tier(staff, name))
-    assert "Stripe does not answer at the moment" in words
-    assert "Stripe does not have all of it yet" in words
-    tier = tier_of(database, name)
-    with database.transaction() as session:
-        # The membership's product and two prices, and the product of contributions.
-        assert missing_from_catalogue(session) == 4
-    assert "Try now" in staff.get(f"/staff/tiers/{tier.slug}").text
-    again = post(staff, f"/staff/tiers/{tier.slug}/publication")
-    assert "Stripe does not answer" in landed(staff, again)
-    assert app.extensions["gateway"]
-
-
-def test_until_stripe_has_the_new_price_readers_pay_the_old_one(
-    staff: FlaskClient, database: Database
-) -> None:
-    with database.transaction() as session:
-        make_tiers(session)
-        make_campaign(session)
-        for price in session.scalars(select(Price)):
-            price.stripe_id = f"price_{price.id}"
-        for tier in session.scalars(select(Tier)):
-            tier.product_id = f"fundraiser_{tier.slug}"
-    form = fields(staff, "/staff/tiers/member") | {"price-month-GBP": "12"}
-    assert "Stripe does not answer" in landed(staff, post(staff, "/staff/tiers/member", **form))
-    assert "£10" in said(staff.get("/?currency=GBP"))
-    assert "£12" not in said(staff.get("/?currency=GBP"))
-    shown = fields(staff, "/staff/tiers/member")
-    assert shown["price-month-GBP"] == "12"
-
-
-def test_a_name_and_the_end_of_an_offer_reach_stripe(
-    staff: FlaskClient, stripe: Stripe, database: Database
-) -> None:
-    name = unique("Reader")
-    new_tier(staff, name)
-    tier = tier_of(database, name)
-    path = f"/staff/tiers/{tier.slug}"
-    form = fields(staff, path) | {"name_en": f"{name} plus", "name_uk": "Читач плюс"}
-    assert post(staff, path, **form).status_code == 303
-    product = f"products/fundraiser_{tier.slug}"
-    assert stripe.call("GET", product)["name"] == f"{name} plus"
-    for _ in range(2):
-        assert "Nobody can join by it" in landed(staff, post(staff, f"{path}/retirement"))
-    assert stripe.call("GET", product)["active"] is False
-    assert "on offer" in landed(staff, post(staff, f"{path}/return"))
-    assert stripe.call("GET", product)["active"] is True
-
-
-@pytest.mark.usefixtures("shop")
-def test_what_a_campaign_has_chosen_beforehand_stays_on_offer(staff: FlaskClient) -> None:
-    answer = post(staff, "/staff/tiers/member/retirement")
-    assert answer.status_code == REFUSED
-    assert "find this membership chosen beforehand" in said(answer)
-    form = fields(staff, "/staff/tiers/member") | {"price-month-GBP": ""}
-    answer = post(staff, "/staff/tiers/member", **form)
-    assert answer.status_code == REFUSED
-    assert "chosen by the month in GBP" in said(answer)
-
-
-@pytest.mark.usefixtures("shop")
-def test_the_order_is_the_readers_order_however_often_the_button_is_pressed(
-    staff: FlaskClient,
-) -> None:
-    for _ in range(2):
-        assert post(staff, "/staff/tiers/patron/place", place="1").status_code == 303
-    page = BeautifulSoup(staff.get("/").text, "html.parser")
-    assert [name.text for name in page.select(".tier-name")] == ["Reader", "Patron", "Member"]
-    assert post(staff, "/staff/tiers/patron/place", place="first").status_code == 400
-
-
-@pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize(
-    ("form", "sentence"),
-    [
-        ({"name_en": ""}, "Enter the name in English."),
-        ({"name_en": "Reader"}, "There is a membership of this name already."),
-        ({"name_en": "Contribution"}, "There is a membership of this name already."),
-        ({"name_en": "Друг"}, "needs a Latin letter or a figure"),
-        ({"price-month-GBP": "ten"}, "Enter the amount in figures"),
-        ({"price-month-GBP": "-3"}, "Enter the amount in figures"),
-        ({"price-month-GBP": "1"}, "The price must be between £2 and £1,000,000."),
-        ({"price-month-GBP": ""}, "Enter a price a month in one currency or more."),
-    ],
-)
-def test_a_membership_that_can_not_be_is_said_so(
-    staff: FlaskClient, form: dict[str, str], sentence: str
-) -> None:
-    typed = {"name_en": "Friend", "description_uk": "Друг газети", **form}
-    answer = new_tier(staff, typed.pop("name_en"), **typed)
-    assert answer.status_code == REFUSED
-    assert sentence in said(answer)
-    assert "Друг газети" in answer.text
-
-
-@pytest.mark.usefixtures("shop")
-def test_the_second_who_edits_a_membership_is_told(staff: FlaskClient, database: Database) -> None:
-    mine = fields(staff, "/staff/tiers/member") | {"price-year-GBP": "90"}
-    with database.transaction() as session:
-        session.get_one(Tier, "member").names = {"en": "Regular", "uk": "Сталий"}
-    answer = post(staff, "/staff/tiers/member", **mine)
-    assert answer.status_code == 409
-    assert "Name in English : Regular" in said(answer)
-    assert 'value="90"' in answer.text
-
-
-def test_two_clicks_at_once_make_one_membership_and_one_product(
-    staff: FlaskClient, stripe: Stripe, database: Database
-) -> None:
-    name = unique("Twice")
-    form = fields(staff, "/staff/tiers/new") | {"name_en": name, "price-month-EUR": "9"}
-    form["csrf_token"] = csrf_token(staff, "/staff")
-    cookie = staff.get_cookie("staff")
-    assert cookie
-
-    def click(_number: int) -> int:
-        client = staff.application.test_client()
-        client.set_cookie("staff", cookie.value)
-        return client.post("/staff/tiers", data=form, headers=PAGE).status_code
-
-    with ThreadPoolExecutor(4) as clicks:
-        assert list(clicks.map(click, range(4))) == [303] * 4
-    tier = tier_of(database, name)
-    assert active_prices(stripe, tier) == [("month", 900)]
-
-
-@pytest.mark.usefixtures("shop")
-def test_what_members_get_stands_on_the_readers_pages(staff: FlaskClient) -> None:
-    form = fields(staff, "/staff/tiers/member") | {"perks_en": "A letter each week\r\nNo ads"}
-    assert post(staff, "/staff/tiers/member", **form).status_code == 303
-    for path in ("/", "/join"):
-        words = said(staff.get(path))
-        assert "A letter each week" in words
-        assert "No ads" in words
-
-
-def test_readers_find_only_intervals_and_currencies_that_are_sold(
-    staff: FlaskClient, database: Database
-) -> None:
-    with database.transaction() as session:
-        make_tiers(session)
-        make_campaign(session)
-        for price in session.scalars(select(Price)):
-            if price.interval is Interval.YEAR or price.currency == "USD":
-                session.delete(price)
-    for path in ("/", "/join"):
-        switches = BeautifulSoup(staff.get(path).text, "html.parser").select(".switches a")
-        texts = [link.text for link in switches if link.text != "One time"]
-        assert texts == ["Every month", "€", "£"]
-    shown = staff.get("/campaigns/25000/appearance").json
-    assert shown
-    assert (shown["intervals"], shown["currencies"]) == (["month"], ["EUR", "GBP"])
 
 
 @pytest.mark.parametrize("text", ["ftp://a.example", "https://", "https://a b", "", "//a.example"])
