@@ -459,7 +459,7 @@ def live_each_life(house: House) -> None:
     machine = Machine(house)
     machine.open("past_due")
     for number, names in enumerate(LIVES):
-        customer = machine.join(f"reader-{number}@example.org", "debit", thanks=False)
+        customer: Any = machine.join(f"reader-{number}@example.org", "debit", thanks=False)
         for name in names.split():
             change = next(one for one in CHANGES if one.__name__ == name)
             machine.make(change, customer, Random(1))  # noqa: S311 - the same each time
