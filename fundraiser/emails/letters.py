@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from flask import render_template
+from flask import current_app, render_template
 from flask_babel import force_locale
 from mjml import mjml2html
 
@@ -33,6 +33,7 @@ from fundraiser.texts import LANGUAGES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jinja2 import Environment, Template
     from sqlalchemy.orm import Session
 
     from fundraiser.emails.parts import Words
@@ -70,8 +71,17 @@ def write(session: Session, letter: Letter) -> EmailMessage:
 def render(words: Words, stop_address: str | None = None) -> tuple[str, str]:
     """The letter as plain text and as HTML."""
     text = render_template("emails/layout.txt", words=words, stop_address=stop_address)
-    source = render_template("emails/layout.mjml", words=words, stop_address=stop_address)
-    return text, mjml2html(source, disable_comments=True, fonts={})
+    layout = _layout(current_app.jinja_env)
+    return text, render_template(layout, words=words, stop_address=stop_address)
+
+
+@cache
+def _layout(templates: Environment) -> Template:
+    """The layout as HTML, compiled from MJML once a process."""
+    name = "emails/layout.mjml"
+    assert templates.loader  # noqa: S101 - Flask's always has one
+    source, _, _ = templates.loader.get_source(templates, name)
+    return templates.from_string(mjml2html(source, disable_comments=True, fonts={}))
 
 
 def _check_that_it_is_wanted(session: Session, letter: Letter, address: str) -> None:
