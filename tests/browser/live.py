@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import requests
 from playwright.sync_api import expect
 
 from demo.settings import STAFF_EMAIL
-from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports
+from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SUCCEEDS, DECLINED, ASKS_THE_BANK = "4242424242424242", "4000000000000002", "4000002500003155"
 DEBIT = "DE89370400440532013000"
+_QUIET_FOR = 25.0  # seconds: what time alone changes is counted each 20
 _numbers = count(1)
 
 
@@ -40,8 +42,35 @@ class Live:
 
     def members(self) -> int:
         """The number as it stands: the public one may be a second behind in each process."""
+        return self._measure("fundraiser_members")
+
+    def advance(self, days: int) -> None:
+        """Advance Stripe's clock, and wait until it has changed what it does for everybody."""
+        answer = requests.post(
+            f"{self.simulator}/_simulator/clock",
+            json={"advance_seconds": days * 86_400},
+            timeout=120,
+        )
+        assert answer.ok, answer.text
+        self.wait_until_settled()
+
+    def wait_until_settled(self) -> None:
+        """Wait until for a while there is nobody to look at, and nobody comes or goes."""
+        since, before = time.monotonic(), -1
+
+        def is_quiet() -> bool:
+            nonlocal since, before
+            time.sleep(0.5)
+            number = self.members()
+            if number != before or self._measure('fundraiser_looks{state="due"}'):
+                since, before = time.monotonic(), number
+            return time.monotonic() - since > _QUIET_FOR
+
+        wait_for(is_quiet, patience=180)
+
+    def _measure(self, name: str) -> int:
         answer = requests.get(f"{self.app}/metrics", timeout=30)
-        found = re.search(r"^fundraiser_members (\S+)", answer.text, re.MULTILINE)
+        found = re.search(rf"^{re.escape(name)} (\S+)", answer.text, re.MULTILINE)
         assert found, answer.text
         return int(float(found[1]))
 
@@ -212,3 +241,8 @@ def find_member(page: Page, live: Live, email: str) -> None:
     expect(page.locator("#found")).to_have_text("1 person fits.")
     page.locator("#results tbody a").click()
     expect(page.get_by_role("link", name=email)).to_be_visible()
+
+
+def happened(page: Page, words: str | re.Pattern[str]) -> Locator:
+    """What the open record of a member tells of it."""
+    return page.locator(".timeline li", has_text=words)

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 from playwright.sync_api import expect
 
 from tests.browser.live import (
@@ -59,13 +58,6 @@ def sign_in(page: Page, live: Live, email: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^You are member"))
 
 
-def advance(live: Live, days: int) -> None:
-    answer = requests.post(
-        f"{live.simulator}/_simulator/clock", json={"advance_seconds": days * 86400}, timeout=120
-    )
-    assert answer.ok, answer.text
-
-
 def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     window: Callable[..., Page], live: Live
 ) -> None:
@@ -102,7 +94,7 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     charges = live.at_stripe("charges", customer=subscription["customer"])
     assert [charge["amount"] for charge in charges] == [1500, 1000]
 
-    advance(live, 32)
+    live.advance(days=32)
     page.reload()
     expect(page.get_by_role("button", name="Send me the letter")).to_be_visible()
     desk = window()
