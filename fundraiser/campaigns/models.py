@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Identifier
+from fundraiser.newsroom.models import Staff
 
 
 class Counts(StrEnum):
@@ -82,6 +83,6 @@ class Goal(Base):
     campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), index=True)
     members: Mapped[int] = mapped_column(BigInteger)
     set_at: Mapped[datetime]
-    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey(Staff.id))
 
     campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")
