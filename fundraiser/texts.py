@@ -37,6 +37,12 @@ def by_language(texts: dict[str, str]) -> str:
     return texts.get(language()) or texts.get("en", "")
 
 
+def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
+    """A language that was chosen by hand stays chosen on readers' pages; no cookie is needed."""
+    if request and request.args.get("lang") in LANGUAGES:
+        values.setdefault("lang", request.args["lang"])
+
+
 def init_app(app: Flask) -> None:
     """Choose a language by ``?lang=`` or the browser's wish, and give templates their words."""
     Babel(app, locale_selector=_choose)

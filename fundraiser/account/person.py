@@ -50,7 +50,7 @@ from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Checkout, Customer, Payment
 from fundraiser.security import public
-from fundraiser.texts import LANGUAGES, gettext as _
+from fundraiser.texts import LANGUAGES, gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Member
 
 blueprint = Blueprint("account_person", __name__)
+blueprint.url_defaults(keep_language)
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LONGEST_NAME, _LONGEST_ADDRESS = 100, 254

@@ -41,7 +41,7 @@ from fundraiser.members.addresses import (
 from fundraiser.members.models import Member
 from fundraiser.newsroom.sign_in import limit_by_network
 from fundraiser.security import check_origin, cookieless, limiter, public
-from fundraiser.texts import gettext as _
+from fundraiser.texts import gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 blueprint = Blueprint("account_sign_in", __name__)
+blueprint.url_defaults(keep_language)
 
 _LONGEST_ADDRESS = 254
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

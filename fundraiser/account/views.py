@@ -35,7 +35,7 @@ from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Payment
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import gettext as _, keep_language, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.member_gateway import Preview
 
 blueprint = Blueprint("account", __name__)
+blueprint.url_defaults(keep_language)
 
 _PAUSES = (1, 2, 3)
 _PREVIEW_HOLDS = timedelta(hours=1)

@@ -49,24 +49,25 @@ from fundraiser.payments.checkout import (
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout
 from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
-from fundraiser.texts import LANGUAGES, by_language, date, date_and_time, gettext as _
+from fundraiser.texts import (
+    LANGUAGES,
+    by_language,
+    date,
+    date_and_time,
+    gettext as _,
+    keep_language,
+)
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("campaigns", __name__)
 blueprint.add_app_template_filter(keep_short_words)
+blueprint.url_defaults(keep_language)
 
 _NONCE_LENGTHS = range(16, 65)
 _MOST_LOOKS = 20
 _SOON, _LATER = 3, 60  # seconds until the thanks page looks again
-
-
-@blueprint.url_defaults
-def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
-    """A language that was chosen by hand stays chosen on our pages; no cookie is needed."""
-    if request and request.args.get("lang") in LANGUAGES:
-        values.setdefault("lang", request.args["lang"])
 
 
 @blueprint.get("/")
