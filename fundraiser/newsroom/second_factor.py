@@ -10,6 +10,7 @@ import base64
 import hmac
 import io
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 import pyotp
@@ -81,7 +82,7 @@ def check(session: Session, staff: Staff, code: str) -> None:
     """
     session.refresh(staff, with_for_update=True)
     typed = "".join(code.split())
-    at = int(now().timestamp())
+    at = int(time.time())  # the telephone knows nothing of a demonstration's clock
     made = pyotp.TOTP(secret_of(staff))
     for step in (at // _STEP + offset for offset in (-1, 0, 1)):
         is_right = hmac.compare_digest(made.at(step * _STEP).encode(), typed.encode())
