@@ -419,4 +419,7 @@ def test_two_events_of_one_person_do_not_wait_for_each_other_for_ever(
             stripe.call("POST", f"customers/{customer}", email=f"{name}@example.org")
             deliver(client, told_of(stripe, customer)["customer.updated"])
         at_once(stripe, *[lambda: inbox.settle_next(database, current_gateway(), GRACE)] * 2)
-        assert [look.error for look in looks(database)] == []
+        # Whose second membership it is may be another reason to look, but none failed.
+        assert not any(look.error for look in looks(database))
+        stripe.settle_all()
+        assert looks(database) == []
