@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache, FileSystemBytecodeCache
 
 from demo.servers import free_port, throwaway
 from fundraiser import db
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import Settings, load_settings
+from fundraiser.newsroom import passwords
 from tests.factories import Stripe
 from tests.mail import mail_server, postbox  # noqa: F401 - fixtures
 from tests.simulator_parts import simulator, simulator_of_the_file  # noqa: F401 - fixtures
@@ -161,11 +164,27 @@ class Browser(FlaskClient):
         return contextvars.Context().run(super().open, *args, **values)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hashes of one MiB instead of 64: hundreds of tests sign somebody in."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+        patch.setattr(passwords, "_hasher", quick)
+        yield
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> BytecodeCache:
+    """Templates are compiled once for the run, not once for each test's app."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(request: pytest.FixtureRequest) -> Iterator[FundraiserApp]:
+def app(request: pytest.FixtureRequest, compiled: BytecodeCache) -> Iterator[FundraiserApp]:
     """The app; with the simulator behind it where the test also asks for ``stripe``."""
     wants_stripe = "stripe" in request.fixturenames
     app = create_app(request.getfixturevalue("stripe_settings" if wants_stripe else "settings"))
+    app.jinja_env.bytecode_cache = compiled
     app.test_client_class = Browser
     with app.app_context():
         yield app
