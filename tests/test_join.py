@@ -13,6 +13,7 @@ from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
 from fundraiser.campaigns.join import one_later
+from fundraiser.campaigns.reminders import Reminder
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
 from fundraiser.payments.gateway import Gateway
@@ -142,6 +143,28 @@ def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused(client: FlaskCl
 def test_an_address_with_a_nul_in_it_is_refused(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 400
     assert send(client, fill_in(client), ref="a\0").status_code == 400
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_an_address_is_kept_only_of_who_ticked_that_we_may_write(
+    client: FlaskClient, database: Database
+) -> None:
+    def addresses() -> list[str]:
+        with database.transaction() as session:
+            return list(session.scalars(select(Reminder.email)))
+
+    assert send(client, fill_in(client), email="reader@example.org").status_code == 303
+    assert addresses() == []
+    refused = send(client, fill_in(client), write_to_me="yes", email="reader")
+    assert refused.status_code == 422
+    assert "Enter an e-mail address, like name@example.org." in said(refused)
+    for _ in range(2):  # a second beginning is the same reader: one letter
+        answer = send(client, fill_in(client), write_to_me="yes", email=" Reader@example.org ")
+        assert answer.status_code == 303
+    assert addresses() == ["Reader@example.org"]
+    with database.transaction() as session:
+        newest = session.scalars(select(Checkout.id).order_by(Checkout.created_at.desc())).first()
+        assert session.scalars(select(Reminder.checkout_id)).one() == newest
 
 
 @pytest.mark.usefixtures("shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import select
 from fundraiser.emails.feedback import Report, suppressed, take_in
 from fundraiser.emails.models import Ground
 from fundraiser.emails.sweep import sweep
-from fundraiser.members.models import Member
+from fundraiser.members.models import Member, Membership, Standing
 from fundraiser.newsroom.models import Role
-from fundraiser.outbox import LetterState
+from fundraiser.outbox import Letter, LetterKind, LetterState
+from tests.factories import make_campaign
 from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
 from tests.staff import PAGE, csrf_token, hire, sign_in
 from tests.test_delivery import pass_time  # noqa: F401 - a fixture
@@ -80,6 +82,55 @@ def test_a_wording_with_a_name_that_a_letter_has_no_value_for_falls_back_to_the_
     deliver(database, mail_server)
     subjects = sorted(message["Subject"] for message in postbox.letters)
     assert subjects == ["Card 4242", "Your payment of £10 did not arrive"]
+
+
+@pytest.mark.parametrize("has_member", [False, True])
+def test_each_kind_can_be_read_and_changed_before_anybody_is_owed_it(
+    database: Database, manager: FlaskClient, *, has_member: bool
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session)
+        if has_member:
+            join(session).number = 7
+    for kind in LetterKind:
+        page = manager.get(f"/staff/letters/kinds/{kind}", headers=PAGE)
+        if kind is LetterKind.TO_STAFF:
+            assert page.status_code == 404
+            continue
+        assert "Keep these words" in page.text, kind
+        for code in ("en", "uk"):
+            preview = manager.get(f"{page.request.path}/preview?language={code}", headers=PAGE)
+            assert preview.status_code == 200, kind
+            assert not re.search(r"%\(|\bNone\b|\{[a-z]+\}", preview.text), (kind, preview.text)
+    with database.transaction() as session:
+        assert not session.scalars(select(Letter)).all(), "to look owes nothing"
+
+
+def test_the_letter_with_a_code_stays_on_and_keeps_its_code(manager: FlaskClient) -> None:
+    kind = "/staff/letters/kinds/sign_in"
+    assert "Switch this letter off" not in manager.get(kind, headers=PAGE).text
+    assert press(manager, f"{kind}/switch", on="no").status_code == 422
+    new = {"subject": "Come in", "heading": "Hello", "text": "There is no code."}
+    assert press(manager, f"{kind}/words", **new).status_code == 422
+    new["text"] = "Your code is {code}."
+    assert press(manager, f"{kind}/words", **new).status_code == 303
+
+
+def test_the_words_of_staff_leave_what_a_letter_must_say(
+    database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
+) -> None:
+    """A debit in process is said whatever staff wrote; who comes back reads our own words."""
+    with database.transaction() as session:
+        owe_welcome(session)
+        session.scalars(select(Membership)).one().standing = Standing.IN_PROCESS
+        owe_welcome(session, turns=2, number=2)
+    new = {"subject": "Hello, {number}", "heading": "Hello", "text": "Welcome to {newsroom}."}
+    assert press(manager, "/staff/letters/kinds/welcome/words", **new).status_code == 303
+    deliver(database, mail_server)
+    first, back = postbox.letters
+    assert first["Subject"] == "Hello, 16,235"
+    assert "Your bank has the order for £10." in text_of(first).replace("\r\n", " ")
+    assert back["Subject"].startswith("Welcome back to")
 
 
 def test_a_kind_is_switched_off_and_on(manager: FlaskClient) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from fundraiser.campaigns.offers import ONCE
-from fundraiser.errors import BadRequestError
+from fundraiser.campaigns.reminders import read_address
+from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
@@ -30,7 +31,8 @@ class Wish:
     """What the reader asked for, usable or not.
 
     ``interval`` None is a one-time contribution. ``amount`` is as it was typed. ``errors`` are
-    sentences by the form's field.
+    sentences by the form's field. ``email`` is where to write, once, if the join is not finished:
+    kept only where the reader ticked that beside it.
     """
 
     campaign: str
@@ -41,6 +43,8 @@ class Wish:
     cover_fee: bool = False
     ref: str | None = None
     return_url: str | None = None
+    email: str = ""
+    write_to_me: bool = False
     errors: dict[str, str] = field(default_factory=dict)
 
     def as_query(self) -> dict[str, str]:
@@ -61,6 +65,11 @@ class Wish:
         amount = parse_amount(typed, self.currency) if typed else None
         if typed and amount is None:
             self.errors["amount"] = _("Enter the amount in figures, like 12 or 12.50.")
+        if self.write_to_me:
+            try:
+                self.email = read_address(self.email)
+            except UnprocessableError as error:
+                self.errors["email"] = str(error)
         return Choice(
             campaign=self.campaign,
             tier=self.tier if self.interval else None,
@@ -89,6 +98,8 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         cover_fee=values.get("cover_fee") == "yes",
         ref=values.get("ref", "")[:_LONGEST_REF] or None,
         return_url=_allowed_return(values.get("return", ""), campaign),
+        email=values.get("email", ""),
+        write_to_me=values.get("write_to_me") == "yes",
     )
     interval, currency, tier = (values.get(name, "") for name in ("interval", "currency", "tier"))
     if interval == ONCE:

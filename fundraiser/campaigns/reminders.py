@@ -27,6 +27,7 @@ _AFTER_A_JOIN = timedelta(hours=3)
 _MORNING = 9  # o'clock in the newsroom's zone
 _MONTHS_AHEAD = 12
 _LONGEST_ADDRESS = 254
+_ONE_JOIN = timedelta(days=30)  # an address that is left again within it gets no second letter
 
 
 class ReminderKind(StrEnum):
@@ -89,12 +90,7 @@ def ask_for_reminder(
     Raises:
         UnprocessableError: the address or the month can't be used.
     """
-    email = email.strip()
-    name, _at, domain = email.rpartition("@")
-    if not name or "." not in domain or len(email) > _LONGEST_ADDRESS or len(email.split()) > 1:
-        raise UnprocessableError(
-            _("Enter an e-mail address, like name@example.org."), field="email"
-        )
+    email = read_address(email)
     due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
     if due is None:
         raise UnprocessableError(_("Choose one of the months to come."), field="month")
@@ -130,13 +126,44 @@ def ask_for_reminder(
     )
 
 
+def read_address(typed: str) -> str:
+    """An address as a reader typed it.
+
+    Raises:
+        UnprocessableError: it is none.
+    """
+    address = typed.strip()
+    name, _at, domain = address.rpartition("@")
+    if not name or "." not in domain or len(address) > _LONGEST_ADDRESS or len(address.split()) > 1:
+        raise UnprocessableError(
+            _("Enter an e-mail address, like name@example.org."), field="email"
+        )
+    return address
+
+
 def remember_join(session: Session, checkout: Checkout, email: str) -> None:
-    """Note the address of somebody who begins to join and agreed to be written to, once."""
+    """Note the address of somebody who begins to join and agreed to be written to, once.
+
+    Who begins anew is asked about the newest join; who said no to such a letter gets none.
+    """
+    last = session.scalars(
+        select(Reminder)
+        .where(
+            func.lower(Reminder.email) == email.lower(),
+            Reminder.kind == ReminderKind.UNFINISHED,
+            Reminder.created_at > now() - _ONE_JOIN,
+        )
+        .order_by(Reminder.id.desc())
+        .limit(1)
+    ).first()
+    if last is not None:
+        last.checkout_id, last.due_at = checkout.id, now() + _AFTER_A_JOIN
+        return
     session.execute(
         insert(Reminder)
         .values(
             kind=ReminderKind.UNFINISHED,
-            email=email.strip(),
+            email=email,
             language=checkout.language,
             campaign_slug=checkout.campaign,
             checkout_id=checkout.id,

@@ -31,6 +31,7 @@ from fundraiser.campaigns.progress import (
     find_campaign,
     read_progress,
 )
+from fundraiser.campaigns.reminders import remember_join
 from fundraiser.campaigns.thanks import Outcome, find_outcome, say_thanks
 from fundraiser.campaigns.words import rule_in_words
 from fundraiser.config import current_settings
@@ -43,6 +44,7 @@ from fundraiser.payments.checkout import (
     CURRENCIES,
     LEAST,
     begin_checkout,
+    begun_checkout,
     find_checkout,
     offered_tiers,
 )
@@ -121,6 +123,8 @@ def start_payment() -> ResponseReturnValue:
         public_url = current_settings().public_url
         try:
             address = begin_checkout(session, current_gateway(), choice, nonce, public_url)
+            if wish.write_to_me and wish.interval:
+                remember_join(session, begun_checkout(session, choice, nonce), wish.email)
             return redirect(address, HTTPStatus.SEE_OTHER)
         except UnprocessableError as error:
             wish.errors[error.field or "amount"] = str(error)

@@ -10,16 +10,14 @@ from flask_babel import force_locale
 from sqlalchemy import func, select
 
 from fundraiser import db
-from fundraiser.campaigns.progress import current_campaign
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.dashboard import words
-from fundraiser.db import now
+from fundraiser.emails.examples import example_of, example_of_stop_address
 from fundraiser.emails.feedback import allow_again
 from fundraiser.emails.letters import render
 from fundraiser.emails.models import LetterWording, Suppression
-from fundraiser.emails.parts import NotOwedError, Said
-from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
-from fundraiser.emails.sweep import RULES, kinds_switched_off
+from fundraiser.emails.parts import Said
+from fundraiser.emails.sweep import kinds_switched_off
 from fundraiser.emails.wording import (
     as_staff_want_it,
     forget_wording,
@@ -27,23 +25,20 @@ from fundraiser.emails.wording import (
     split_paragraphs,
     switch,
 )
-from fundraiser.emails.words import words_of
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.jobs import Job, hint
-from fundraiser.members.models import Member, Membership, Source
+from fundraiser.members.models import Member
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.outbox import Letter, LetterKind, LetterState
-from fundraiser.payments.models import CheckoutKind, Payment
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe_again
 from fundraiser.texts import LANGUAGES, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flask.typing import ResponseReturnValue
-    from sqlalchemy import Row, Select
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from fundraiser.emails.parts import Words
@@ -51,13 +46,10 @@ if TYPE_CHECKING:
 blueprint = Blueprint("letter_pages", __name__)
 
 _PAGE = 50
-# What time and campaigns owe can be written anew; the others depend on each other too much.
-EDITABLE = {
-    *RULES,
-    LetterKind.MILESTONE,
-    LetterKind.LAST_DAYS,
-} - {LetterKind.REMINDER, LetterKind.UNFINISHED_JOIN}
-SWITCHABLE = {*RULES, LetterKind.MILESTONE, LetterKind.LAST_DAYS}
+# Those to the staff are written by the product, each for its occasion.
+_KINDS = [kind for kind in LetterKind if kind is not LetterKind.TO_STAFF]
+# Without these nobody gets in.
+_ALWAYS_ON = {LetterKind.SIGN_IN, LetterKind.CHANGE_OF_ADDRESS}
 _SHOWN = (
     LetterState.FAILED,
     LetterState.BOUNCED,
@@ -88,11 +80,10 @@ def index() -> ResponseReturnValue:
         states=[(one, words.letter_state(one)) for one in _SHOWN],
         counts=_count_open(session),
         kinds=[
-            (kind, words.letter(kind), kind not in off, kind.value in changed)
-            for kind in LetterKind
-            if kind in SWITCHABLE
+            (kind, words.letter(kind), kind not in off, kind.value in changed) for kind in _KINDS
         ],
         can_be_sent_again=_CAN_BE_SENT_AGAIN,
+        unknown=LetterState.UNKNOWN,
         suppressed=session.scalar(select(func.count()).select_from(Suppression)),
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
@@ -107,9 +98,8 @@ def send_again(letter_id: int) -> ResponseReturnValue:
     if letter is None:
         raise NotFoundError(_("There is no such letter."))
     if letter.state in _CAN_BE_SENT_AGAIN:
-        letter.state, letter.due_at, letter.attempts = LetterState.QUEUED, now(), 0
+        owe_again(session, letter)
         record(session, Act.SENT_LETTER_AGAIN, f"letter {letter.id}", staff=staff)
-        hint(session, Job.DELIVER)
         flash(_("The letter is being sent again, if its reason still holds."))
     else:
         flash(_("This letter was not one to be sent again."))
@@ -142,11 +132,12 @@ def preview(kind: str) -> ResponseReturnValue:
     require(signed_in_staff(), Permission.READ_LETTERS)
     found, code = _kind(kind), _language()
     member = _member_to_show(db.session(), found, request.args.get("member"))
+    letter = _example(db.session(), found, code, member)
+    if letter is None:
+        raise NotFoundError(_("This letter is about a campaign, and there is none yet."))
     with force_locale(code):
-        letter = _written(db.session(), found, member)
-        if letter is None:
-            raise NotFoundError(_("There is nobody to whom this letter can be shown yet."))
-        text, html = render(as_staff_want_it(db.session(), found, letter))
+        words_of_staff = as_staff_want_it(db.session(), found, letter)
+        text, html = render(words_of_staff, example_of_stop_address(found))
     if request.args.get("plain"):
         return text, {"Content-Type": "text/plain; charset=utf-8"}
     # A letter's styles are written into it, as mailboxes want it; nothing else may load or run.
@@ -159,6 +150,8 @@ def change_switch(kind: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, is_on = _kind(kind), request.form.get("on") == "yes"
+    if found in _ALWAYS_ON:
+        raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
     switch(session, found, is_on=is_on)
     record(session, Act.CHANGED_LETTER, f"letter {found.value}", staff=staff)
     flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
@@ -175,14 +168,14 @@ def change_words(kind: str) -> ResponseReturnValue:
         forget_wording(session, found, code)
         flash(_("The letter says again what it said at first."))
     else:
-        original = _original(session, found, code)
+        example = _example(session, found, code, None)
         said = Said(
             request.form.get("subject", ""),
             request.form.get("heading", ""),
             split_paragraphs(request.form.get("text", "")),
         )
         try:
-            names = set(original.values) if original else set[str]()
+            names = set(example.values) if example else set[str]()
             keep_wording(session, found, code, said, names=names, staff=staff)
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -193,18 +186,18 @@ def change_words(kind: str) -> ResponseReturnValue:
 
 def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
     session, staff, code = db.session(), signed_in_staff(), _language()
-    original = _original(session, kind, code)
     wording = session.get(LetterWording, (kind.value, code))
-    typed = request.form if error else None
     member = _member_to_show(session, kind, request.args.get("member"))
-    source = wording or (original.original if original else None)
-    text = (
-        wording.text
-        if wording
-        else "\n\n".join(original.original.paragraphs)
-        if original and original.original
-        else ""
-    )
+    example = _example(session, kind, code, member)
+    if error:
+        said = {name: request.form.get(name, "") for name in ("subject", "heading", "text")}
+    elif wording:
+        said = {"subject": wording.subject, "heading": wording.heading, "text": wording.text}
+    elif example and (first := example.original):
+        text = "\n\n".join(first.paragraphs)
+        said = {"subject": first.subject, "heading": first.heading, "text": text}
+    else:
+        said = {}
     return render_template(
         "dashboard/letter.html",
         staff=staff,
@@ -213,91 +206,42 @@ def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
         is_on=kind not in kinds_switched_off(session),
         language_shown=code,
         languages=LANGUAGES,
-        subject=typed.get("subject", "") if typed else source.subject if source else "",
-        heading=typed.get("heading", "") if typed else source.heading if source else "",
-        text=typed.get("text", "") if typed else text,
-        names=sorted(original.values.items()) if original else [],
+        said=said,
+        names=sorted(example.values.items()) if example else [],
+        fixed=example.fixed if example else (),
         is_changed=wording is not None,
-        can_be_changed=kind in EDITABLE and original is not None,
+        can_be_switched=kind not in _ALWAYS_ON,
         member=member,
         error=error,
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
 
 
-def _original(session: Session, kind: LetterKind, code: str) -> Words | None:
+def _example(session: Session, kind: LetterKind, code: str, member: Member | None) -> Words | None:
     with force_locale(code):
-        return _written(session, kind, _member_to_show(session, kind, request.args.get("member")))
-
-
-def _written(session: Session, kind: LetterKind, member: Member | None) -> Words | None:
-    """The letter as it would be if this member were owed it now; None where it can't be shown."""
-    if member is None:
-        return None
-    letter = Letter(kind=kind, member_id=member.id, cycle="", context={})
-    if kind in ABOUT_MEMBERSHIP:
-        membership = session.scalars(_newest_membership(member.id)).first()
-        if membership is None:
-            return None
-        letter.context = {"membership": membership.reference}
-        payment = session.scalars(
-            select(Payment)
-            .where(Payment.member_id == member.id, Payment.kind == CheckoutKind.MEMBERSHIP)
-            .order_by(Payment.paid_at.desc())
-            .limit(1)
-        ).first()
-        if kind is LetterKind.RECEIPT and payment is None:
-            return None
-        letter.cycle = payment.charge_id if payment else ""
-    else:
-        campaign = current_campaign(session)
-        if campaign is None:
-            return None
-        letter.context = {"campaign": campaign.slug}
-    try:
-        return words_of(session, letter, member)
-    except NotOwedError:
-        return None
+        return example_of(session, kind, member)
 
 
 def _member_to_show(session: Session, kind: LetterKind, wish: str | None) -> Member | None:
-    """The member asked for by number, or somebody to whom this kind was sent or could be."""
-    if wish and wish.isdecimal() and len(wish) < len(str(2**63)):
-        return session.scalars(select(Member).where(Member.number == int(wish))).first()
+    """The member asked for by number, or the last to whom this kind was sent, or the newest.
+
+    Raises:
+        NotFoundError: no member has this number.
+    """
+    if wish:
+        is_number = wish.isdecimal() and len(wish) < len(str(2**63))
+        number = int(wish) if is_number else 0
+        found = session.scalars(select(Member).where(Member.number == number)).first()
+        if found is None:
+            raise NotFoundError(_("No member has this number."))
+        return found
+    people = select(Member).where(Member.number.is_not(None)).limit(1)
     last = session.scalars(
-        select(Member)
-        .join(Letter, Letter.member_id == Member.id)
+        people.join(Letter, Letter.member_id == Member.id)
         .where(Letter.kind == kind)
         .order_by(Letter.id.desc())
-        .limit(1)
     ).first()
-    return last or session.scalars(_somebody(kind)).first()
-
-
-def _somebody(kind: LetterKind) -> Select[Member]:
-    people = select(Member).where(Member.number.is_not(None))
-    if kind in ABOUT_MEMBERSHIP:
-        people = people.join(Membership, Membership.member_id == Member.id)
-        failed = Membership.grace_from.is_not(None)
-        needed = {
-            LetterKind.CANCELED: Membership.cancel_at.is_not(None),
-            LetterKind.ENDED: Membership.ended_at.is_not(None),
-            LetterKind.WIN_BACK: Membership.ended_at.is_not(None),
-            LetterKind.CARD_EXPIRING_7_DAYS: Membership.card_expires_at.is_not(None),
-            LetterKind.CARD_EXPIRING_30_DAYS: Membership.card_expires_at.is_not(None),
-        }
-        is_dunning = kind.value.startswith("payment_")
-        people = people.where(failed if is_dunning else needed.get(kind, Membership.id > 0))
-    return people.order_by(Member.id.desc()).limit(1)
-
-
-def _newest_membership(member_id: int) -> Select[Membership]:
-    return (
-        select(Membership)
-        .where(Membership.member_id == member_id, Membership.source == Source.STRIPE)
-        .order_by(Membership.started_at.desc())
-        .limit(1)
-    )
+    return last or session.scalars(people.order_by(Member.number.desc())).first()
 
 
 def _list_letters(
@@ -330,7 +274,7 @@ def _count_open(session: Session) -> dict[LetterState, int]:
 
 
 def _kind(name: str) -> LetterKind:
-    if name not in {kind.value for kind in SWITCHABLE}:
+    if name not in {kind.value for kind in _KINDS}:
         raise NotFoundError(_("There is no letter of this kind."))
     return LetterKind(name)
 

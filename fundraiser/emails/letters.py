@@ -17,10 +17,10 @@ from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.feedback import suppressed
+from fundraiser.emails.invitations import words_to_reader
 from fundraiser.emails.links import TOPIC_OF, Reference, address_of
 from fundraiser.emails.models import Ground
 from fundraiser.emails.parts import NotOwedError
-from fundraiser.emails.sequences import words_to_reader
 from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
 from fundraiser.emails.wording import as_staff_want_it
 from fundraiser.emails.words import words_of, words_to_staff

@@ -57,8 +57,9 @@ class Words:
 
     ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
     says why the person gets this letter. ``manage`` is where the membership can be stopped without
-    signing in. ``values`` are what its sentences may name; a letter with
-    an ``original`` can be written anew by staff.
+    signing in; ``has_account`` where the reader has pages of a membership. ``values`` are what its
+    sentences may name; a letter with an ``original`` can be written anew by staff, all but the
+    sentences that are ``fixed`` and follow the others. ``to_staff``: of the house, not of money.
     """
 
     subject: str
@@ -70,6 +71,9 @@ class Words:
     advice: tuple[str, str] | None = None
     link: Link | None = None
     manage: str | None = None
+    has_account: bool = True
+    to_staff: bool = False
+    fixed: tuple[str, ...] = ()
     values: dict[str, str] = field(default_factory=dict)
     original: Said | None = None
 
@@ -77,14 +81,15 @@ class Words:
 Say = Callable[[Mapping[str, str]], Said]
 
 
-def compose(say: Say, values: dict[str, str], reason: str) -> Words:
+def compose(say: Say, values: dict[str, str], reason: str, *fixed: str) -> Words:
     """A letter that says this of these values, and that staff can write anew with them."""
     said = say(values)
     return Words(
         subject=said.subject,
         heading=said.heading,
-        paragraphs=[with_one_full_stop(part) for part in said.paragraphs],
+        paragraphs=[with_one_full_stop(part) for part in (*said.paragraphs, *fixed)],
         reason=reason,
+        fixed=fixed,
         values=values,
         original=say({name: f"{{{name}}}" for name in values}),
     )

@@ -1,4 +1,4 @@
-"""What the letters say that time owes: of payments, cards, renewals and ends, and of campaigns."""
+"""What the letters say that time owes: of payments, cards, renewals and ends."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flask_babel import format_decimal
 from sqlalchemy import select
 
-from fundraiser.campaigns.models import Campaign
-from fundraiser.campaigns.progress import current_campaign, read_progress
-from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
-from fundraiser.emails.links import Reference, address_of
 from fundraiser.emails.parts import (
     Link,
     NotOwedError,
     Said,
     Words,
-    bar_of,
     compose,
     each,
-    last_day,
     money,
 )
 from fundraiser.members.letter_links import membership_link
@@ -50,8 +43,14 @@ def words_about_membership(session: Session, letter: Letter) -> Words:
     if membership is None:
         raise NotOwedError("The membership that it is about is not known any more.")
     if letter.kind is LetterKind.RECEIPT:
-        return _receipt(session, letter, membership)
-    return _ABOUT_MEMBERSHIP[letter.kind](membership, _values(membership))
+        payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
+        return words_of_receipt(payment, membership)
+    return words_about(letter.kind, membership)
+
+
+def words_about(kind: LetterKind, membership: Membership) -> Words:
+    """What this kind of letter says of a membership as it stands."""
+    return _ABOUT_MEMBERSHIP[kind](membership, _values(membership))
 
 
 def _values(membership: Membership) -> dict[str, str]:
@@ -340,6 +339,7 @@ def _ended(membership: Membership, values: dict[str, str]) -> Words:
 
     return replace(
         compose(say, values, _("You get this letter because your membership has ended.")),
+        has_account=False,
         link=Link(_("Become a member again"), f"{current_settings().public_url}/join"),
     )
 
@@ -364,12 +364,13 @@ def _win_back(membership: Membership, values: dict[str, str]) -> Words:
 
     return replace(
         compose(say, values, _("You get this letter because you were a member until lately.")),
+        has_account=False,
         link=Link(_("Choose an amount"), f"{current_settings().public_url}/join#amount"),
     )
 
 
-def _receipt(session: Session, letter: Letter, membership: Membership) -> Words:
-    payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
+def words_of_receipt(payment: Payment, membership: Membership) -> Words:
+    """What is said of a payment that arrived."""
     values = {
         "newsroom": current_settings().newsroom_name,
         "amount": money(payment.amount, payment.currency),
@@ -410,122 +411,3 @@ _ABOUT_MEMBERSHIP: dict[LetterKind, Callable[[Membership, dict[str, str]], Words
     LetterKind.WIN_BACK: _win_back,
 }
 ABOUT_MEMBERSHIP = {*_ABOUT_MEMBERSHIP, LetterKind.RECEIPT}
-
-
-def words_about_campaign(session: Session, letter: Letter) -> Words:
-    """What a campaign tells to those who asked: a milestone, or that the end is near."""
-    campaign = session.get_one(Campaign, letter.context["campaign"])
-    progress = read_progress(session, campaign)
-    is_last = letter.kind is LetterKind.LAST_DAYS
-    if is_last and not progress.remaining:
-        raise NotOwedError("The goal was reached before the letter could leave.")
-    values = {
-        "newsroom": current_settings().newsroom_name,
-        "members": format_decimal(progress.members),
-        "goal": format_decimal(progress.goal),
-        "remaining": format_decimal(progress.remaining),
-        "date": last_day(campaign),
-    }
-
-    def say(v: Mapping[str, str]) -> Said:
-        if is_last:
-            return Said(
-                _(
-                    "The last days: %(remaining)s members are still needed",
-                    remaining=v["remaining"],
-                ),
-                _("Until %(date)s", date=v["date"]),
-                [
-                    _(
-                        "%(members)s people are members now, and the goal is %(goal)s. If you know "
-                        "somebody who would join, pass the page on.",
-                        members=v["members"],
-                        goal=v["goal"],
-                    )
-                ],
-            )
-        return Said(
-            _("%(newsroom)s has %(members)s members", newsroom=v["newsroom"], members=v["members"]),
-            _("We are %(members)s", members=v["members"]),
-            [_("You asked us to tell you how the campaign goes. You are one of them. Thank you.")],
-        )
-
-    home = current_settings().public_url
-    return replace(
-        compose(say, values, _("You get this letter because you asked for news of the campaign.")),
-        bar=bar_of(session, campaign),
-        link=Link(_("See how far we are"), f"{home}/campaigns/{campaign.slug}"),
-    )
-
-
-def words_to_reader(session: Session, letter: Letter) -> Words:
-    """What a letter says to a reader who left an address."""
-    reminder = session.get_one(Reminder, letter.reminder_id)
-    campaign = session.get(Campaign, reminder.campaign_slug) or current_campaign(session)
-    if campaign is None:
-        raise NotOwedError("The campaign that it is about is not known any more.")
-    home = current_settings().public_url
-    values = {"newsroom": current_settings().newsroom_name, "month": date(reminder.due_at, "MM/yy")}
-    join = Link(_("Become a member"), f"{home}/join?campaign={campaign.slug}")
-    match letter.kind:
-        case LetterKind.REMINDER_CONFIRMATION:
-            said, reason = (
-                _ask_to_confirm,
-                _("You get this letter because somebody left this address at our campaign."),
-            )
-            if reminder.confirmed_at:
-                raise NotOwedError(
-                    "The reader had confirmed the wish before the letter could leave."
-                )
-            return replace(
-                compose(said, values, reason),
-                link=Link(_("Yes, remind me"), address_of(Reference(reminder_id=reminder.id))),
-            )
-        case LetterKind.REMINDER:
-            said, reason = (
-                _remind,
-                _("You get this letter because you asked for it at our campaign."),
-            )
-        case _:
-            said, reason = (
-                _unfinished,
-                _("You get this letter because you agreed to it when you began to join."),
-            )
-    return replace(compose(said, values, reason), bar=bar_of(session, campaign), link=join)
-
-
-def _ask_to_confirm(v: Mapping[str, str]) -> Said:
-    return Said(
-        _("Shall we remind you in %(month)s?", month=v["month"]),
-        _("Shall we remind you in %(month)s?", month=v["month"]),
-        [
-            _(
-                "Somebody asked us to write to this address then, once, about becoming a member of "
-                "%(newsroom)s. We do so only if you say yes.",
-                newsroom=v["newsroom"],
-            ),
-            _("If it was not you, do nothing: you will not hear from us again."),
-        ],
-    )
-
-
-def _remind(v: Mapping[str, str]) -> Said:
-    return Said(
-        _("You asked us to remind you: %(newsroom)s", newsroom=v["newsroom"]),
-        _("You asked us to remind you"),
-        [
-            _("You wanted to think about becoming a member later. Now is later."),
-            _("This is the only reminder. We will not write again."),
-        ],
-    )
-
-
-def _unfinished(v: Mapping[str, str]) -> Said:
-    return Said(
-        _("You began to become a member of %(newsroom)s", newsroom=v["newsroom"]),
-        _("Your membership was not finished"),
-        [
-            _("Nothing was taken. If something did not work, reply to this letter and tell us."),
-            _("If you want to join, it takes a minute. We will not write about it again."),
-        ],
-    )

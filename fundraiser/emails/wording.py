@@ -13,6 +13,7 @@ from fundraiser.db import now
 from fundraiser.emails.models import LetterSwitch, LetterWording
 from fundraiser.emails.parts import with_one_full_stop
 from fundraiser.errors import UnprocessableError
+from fundraiser.outbox import LetterKind
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
     from fundraiser.emails.parts import Said, Words
     from fundraiser.newsroom.models import Staff
-    from fundraiser.outbox import LetterKind
 
 log = structlog.get_logger()
 
 LONGEST_LINE, LONGEST_TEXT = 200, 5000
+# What heading or text must name.
+_NEEDED = {LetterKind.SIGN_IN: {"code"}, LetterKind.CHANGE_OF_ADDRESS: {"code"}}
 _NAME = re.compile(r"\{([^{}]*)\}")
 
 
@@ -47,7 +49,11 @@ def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
         subject=_fill(wording.subject, words.values),
         heading=_fill(wording.heading, words.values),
         paragraphs=[
-            with_one_full_stop(_fill(part, words.values)) for part in _paragraphs(wording.text)
+            with_one_full_stop(part)
+            for part in (
+                *(_fill(part, words.values) for part in _paragraphs(wording.text)),
+                *words.fixed,
+            )
         ],
     )
 
@@ -58,7 +64,8 @@ def keep_wording(
     """Keep what staff wrote for a kind in a language; ``names`` are what it may speak of.
 
     Raises:
-        UnprocessableError: a part is empty or too long, or speaks of what the letter does not know.
+        UnprocessableError: a part is empty or too long, speaks of what the letter does not know, or
+            leaves out what the letter is for.
     """
     text = "\n\n".join(said.paragraphs)
     for field, value, most in (
@@ -67,6 +74,11 @@ def keep_wording(
         ("text", text, LONGEST_TEXT),
     ):
         _check(field, value, most, names)
+    missing = _NEEDED.get(kind, set()) - _names(said.heading, text)
+    if missing:
+        raise UnprocessableError(
+            _("This letter is no use without %(name)s.", name=f"{{{missing.pop()}}}"), field="text"
+        )
     row = {
         "subject": " ".join(said.subject.split()),
         "heading": " ".join(said.heading.split()),

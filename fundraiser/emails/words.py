@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_babel import format_decimal
 from sqlalchemy import func, select
@@ -12,12 +13,19 @@ from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
-from fundraiser.emails.parts import Link, NotOwedError, Words, bar_of, campaign_of, each, money
-from fundraiser.emails.sequences import (
-    ABOUT_MEMBERSHIP,
-    words_about_campaign,
-    words_about_membership,
+from fundraiser.emails.invitations import words_about_campaign
+from fundraiser.emails.parts import (
+    Link,
+    NotOwedError,
+    Said,
+    Words,
+    bar_of,
+    campaign_of,
+    compose,
+    each,
+    money,
 )
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
 from fundraiser.members.addresses import mint
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
@@ -27,6 +35,8 @@ from fundraiser.payments.models import Checkout, Payment, PaymentStatus, Tier
 from fundraiser.texts import by_language, date, gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
 
     from fundraiser.campaigns.models import Campaign
@@ -48,10 +58,8 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _contribution(session, letter, member)
         case LetterKind.SECOND_MEMBERSHIP:
             return _second_membership(session, letter)
-        case LetterKind.SIGN_IN:
-            return _sign_in(session, letter)
-        case LetterKind.CHANGE_OF_ADDRESS:
-            return _change_of_address(session, letter)
+        case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
+            return words_with_code(letter.kind, _minted(session, letter))
         case LetterKind.MILESTONE | LetterKind.LAST_DAYS:
             return words_about_campaign(session, letter)
         case _ if letter.kind in ABOUT_MEMBERSHIP:
@@ -63,6 +71,8 @@ def words_to_staff(_session: Session, letter: Letter) -> Words:
     """What was written when the letter was owed."""
     told = letter.context
     return Words(
+        has_account=False,
+        to_staff=True,
         subject=told["subject"],
         heading=told["subject"],
         paragraphs=told["paragraphs"],
@@ -76,20 +86,22 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
     membership = _newest_that_counts(session, member)
     if not member.counting or str(member.turns) != letter.cycle or membership is None:
         raise NotOwedError("The person had stopped counting before the letter could leave.")
-    number = format_decimal(member.number or 0)
-    newsroom = current_settings().newsroom_name
+    return words_of_welcome(session, member.number, membership, is_new=member.turns == 1)
+
+
+def words_of_welcome(
+    session: Session, number: int | None, membership: Membership, *, is_new: bool
+) -> Words:
+    """What is said to who begins to count; to who comes back, always in our own words."""
     amount = money(membership.amount, membership.currency)
-    is_new = member.turns == 1
-    paragraphs = [
-        _(
-            "Thank you. %(newsroom)s is paid for by its readers, and you are one of them.",
-            newsroom=newsroom,
-        )
-        if is_new
-        else _("Thank you for coming back. Your number is the one that you had before.")
-    ]
+    values = {
+        "number": format_decimal(number or 0),
+        "newsroom": current_settings().newsroom_name,
+        "amount": amount,
+    }
+    fixed = []
     if membership.standing is Standing.IN_PROCESS:
-        paragraphs.append(
+        fixed.append(
             _(
                 "Your bank has the order for %(amount)s. It can take some days until the money "
                 "arrives; you count as a member until then.",
@@ -97,12 +109,15 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
             )
         )
     campaign = campaign_of(session, membership)
-    return Words(
-        subject=_("You are member %(number)s of %(newsroom)s", number=number, newsroom=newsroom)
-        if is_new
-        else _("Welcome back to %(newsroom)s, member %(number)s", number=number, newsroom=newsroom),
-        heading=_("You are member %(number)s", number=number),
-        paragraphs=paragraphs,
+    words = compose(
+        _greet if is_new else _greet_again,
+        values,
+        _("You get this letter because you became a member."),
+        *fixed,
+    )
+    return replace(
+        words,
+        original=words.original if is_new else None,
         bar=bar_of(session, campaign) if campaign else None,
         rows=terms(session, membership, amount),
         advice=(
@@ -115,7 +130,31 @@ def _welcome(session: Session, letter: Letter, member: Member) -> Words:
         ),
         manage=membership_link(membership),
         link=_way_back(session, membership, campaign),
-        reason=_("You get this letter because you became a member."),
+    )
+
+
+def _greet(v: Mapping[str, str]) -> Said:
+    return Said(
+        _("You are member %(number)s of %(newsroom)s", number=v["number"], newsroom=v["newsroom"]),
+        _("You are member %(number)s", number=v["number"]),
+        [
+            _(
+                "Thank you. %(newsroom)s is paid for by its readers, and you are one of them.",
+                newsroom=v["newsroom"],
+            )
+        ],
+    )
+
+
+def _greet_again(v: Mapping[str, str]) -> Said:
+    return Said(
+        _(
+            "Welcome back to %(newsroom)s, member %(number)s",
+            number=v["number"],
+            newsroom=v["newsroom"],
+        ),
+        _("You are member %(number)s", number=v["number"]),
+        [_("Thank you for coming back. Your number is the one that you had before.")],
     )
 
 
@@ -123,46 +162,73 @@ def _contribution(session: Session, letter: Letter, member: Member) -> Words:
     payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
     if payment.refunded >= payment.amount:
         raise NotOwedError("The contribution was paid back before the letter could leave.")
-    amount = money(payment.amount, payment.currency)
+    return words_of_contribution(session, payment, is_member=member.counting)
+
+
+def words_of_contribution(session: Session, payment: Payment, *, is_member: bool) -> Words:
+    """What is said to who gave once."""
+    values = {
+        "newsroom": current_settings().newsroom_name,
+        "amount": money(payment.amount, payment.currency),
+        "date": date(payment.paid_at),
+    }
+
+    def say(v: Mapping[str, str]) -> Said:
+        thanks = _("Thank you for %(amount)s", amount=v["amount"])
+        return Said(
+            thanks,
+            thanks,
+            [
+                _(
+                    "We took %(amount)s on %(date)s, once, and nothing more will be taken.",
+                    amount=v["amount"],
+                    date=v["date"],
+                )
+            ],
+        )
+
     campaign = current_campaign(session)
     join = f"{current_settings().public_url}/join"
-    return Words(
-        subject=_("Thank you for %(amount)s", amount=amount),
-        heading=_("Thank you for %(amount)s", amount=amount),
-        paragraphs=[
-            _(
-                "We took %(amount)s on %(date)s, once, and nothing more will be taken.",
-                amount=amount,
-                date=date(payment.paid_at),
-            ),
+    return replace(
+        compose(
+            say,
+            values,
+            _("You get this letter because you made a contribution."),
             _(
                 "A contribution does not make you a member, so it is not in the number. "
                 "Your membership goes on beside it as before."
             )
-            if member.counting
+            if is_member
             else _(
                 "A contribution does not make you a member, so it is not in the number: "
                 "that counts the people who pay every month or every year."
             ),
-        ],
+        ),
         rows=[
-            (_("One-time contribution"), amount),
-            (_("Taken on"), date(payment.paid_at)),
+            (_("One-time contribution"), values["amount"]),
+            (_("Taken on"), values["date"]),
         ],
+        has_account=is_member,
         link=None
-        if member.counting
+        if is_member
         else Link(_("Become a member"), f"{join}?campaign={campaign.slug}" if campaign else join),
-        reason=_("You get this letter because you made a contribution."),
     )
 
 
 def _second_membership(session: Session, letter: Letter) -> Words:
-    second = letter.context
+    first = membership_of(session, letter.context["first"])
+    money_back = _what_became_of_the_money(session, letter.cycle)
+    return words_of_second(letter.context, first, money_back)
+
+
+def words_of_second(
+    second: Mapping[str, Any], first: Membership | None, money_back: tuple[int, bool]
+) -> Words:
+    """What is said of a membership that was one too many, and of what was paid back."""
+    paid_back, under_way = money_back
     amount = money(second["amount"], second["currency"])
     each_time = each(second["amount"], second["currency"], second["interval"])
-    paid_back, under_way = _what_became_of_the_money(session, letter.cycle)
     rows = [(_("The second membership, which we ended"), each_time)]
-    first = membership_of(session, second["first"])
     if first:
         rows.insert(
             0,
@@ -170,32 +236,45 @@ def _second_membership(session: Session, letter: Letter) -> Words:
         )
     if paid_back:
         back = money(paid_back, second["currency"])
-        subject = _("You are a member already: we paid back %(amount)s", amount=back)
         what_of_it = _(
             "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
             amount=back,
         )
         rows.append((_("Paid back"), back))
     elif under_way:
-        subject = _("You are a member already: we ended the second membership")
         what_of_it = _(
             "Your bank has not finished the payment of %(amount)s. We pay it back as soon "
             "as it arrives.",
             amount=amount,
         )
     else:
-        subject = _("You are a member already: we ended the second membership")
         what_of_it = _("Nothing was taken for it.")
-    return Words(
-        subject=subject,
-        heading=_("You were a member already"),
-        paragraphs=[
-            _(
-                "You joined a second time, so that you would have paid twice. We have ended the "
-                "second membership; the first goes on as before."
-            ),
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("You are a member already: we paid back %(amount)s", amount=v["amount"])
+            if paid_back
+            else _("You are a member already: we ended the second membership"),
+            _("You were a member already"),
+            [
+                _(
+                    "You joined a second time, so that you would have paid twice. We have ended "
+                    "the second membership; the first goes on as before."
+                )
+            ],
+        )
+
+    values = {
+        "newsroom": current_settings().newsroom_name,
+        "amount": money(paid_back, second["currency"]) if paid_back else amount,
+    }
+    return replace(
+        compose(
+            say,
+            values,
+            _("You get this letter because a second membership was begun with your address."),
             what_of_it,
-        ],
+        ),
         rows=rows,
         advice=(
             _("To pay another amount"),
@@ -204,35 +283,48 @@ def _second_membership(session: Session, letter: Letter) -> Words:
                 "pay, and how often."
             ),
         ),
-        reason=_("You get this letter because a second membership was begun with your address."),
     )
 
 
-def _sign_in(session: Session, letter: Letter) -> Words:
-    minted = _minted(session, letter)
-    newsroom = current_settings().newsroom_name
+def words_with_code(kind: LetterKind, minted: Minted) -> Words:
+    """The letters that prove that somebody reads those of an address."""
+    values = {"newsroom": current_settings().newsroom_name, "code": minted.code}
+    if kind is LetterKind.CHANGE_OF_ADDRESS:
+        return compose(
+            _change_of_address,
+            values,
+            _("You get this letter because somebody asked to change an address to or from it."),
+        )
     link = f"{current_settings().public_url}/account/sign-in/link#{minted.token}"
-    return Words(
-        subject=_("Your code for %(newsroom)s: %(code)s", newsroom=newsroom, code=minted.code),
-        heading=minted.code,
-        paragraphs=[
+    return replace(
+        compose(
+            _sign_in,
+            values,
+            _("You get this letter because somebody asked to sign in with your address."),
+        ),
+        link=Link(_("Sign in"), link),
+    )
+
+
+def _sign_in(v: Mapping[str, str]) -> Said:
+    return Said(
+        _("Your code for %(newsroom)s: %(code)s", newsroom=v["newsroom"], code=v["code"]),
+        v["code"],
+        [
             _(
                 "Enter these six digits in the browser in which you asked for them, or press the "
                 "button below in that browser. Both work once, within ten minutes."
             ),
             _("If it was not you who asked, do nothing: nobody has been let in."),
         ],
-        link=Link(_("Sign in"), link),
-        reason=_("You get this letter because somebody asked to sign in with your address."),
     )
 
 
-def _change_of_address(session: Session, letter: Letter) -> Words:
-    minted = _minted(session, letter)
-    return Words(
-        subject=_("Your code to change your address: %(code)s", code=minted.code),
-        heading=minted.code,
-        paragraphs=[
+def _change_of_address(v: Mapping[str, str]) -> Said:
+    return Said(
+        _("Your code to change your address: %(code)s", code=v["code"]),
+        v["code"],
+        [
             _(
                 "Enter these six digits on the page where you asked to change your e-mail "
                 "address. They work once, within ten minutes. Another code went to the other "
@@ -240,7 +332,6 @@ def _change_of_address(session: Session, letter: Letter) -> Words:
             ),
             _("If it was not you who asked, do nothing: the address stays as it is."),
         ],
-        reason=_("You get this letter because somebody asked to change an address to or from it."),
     )
 
 
@@ -264,7 +355,7 @@ def _newest_that_counts(session: Session, member: Member) -> Membership | None:
 def terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
     """What they pay, what was taken, what comes next."""
     rows = []
-    tier = session.get(Tier, membership.tier)
+    tier = session.get(Tier, membership.tier) if membership.tier else None
     if tier:
         rows.append((_("Membership"), by_language(tier.names)))
     rows.append((_("You pay"), each(membership.amount, membership.currency, membership.interval)))

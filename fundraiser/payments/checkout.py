@@ -81,7 +81,7 @@ def begin_checkout(
             _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
         )
     fee = fee_to_cover(Money(amount, choice.currency)) if choice.cover_fee else 0
-    key = hashlib.sha256(repr((nonce, astuple(choice))).encode()).hexdigest()
+    key = _key(choice, nonce)
     session.execute(
         insert(Checkout)
         .values(
@@ -111,6 +111,11 @@ def begin_checkout(
             cancel_url=f"{public_url}/join?canceled={checkout.id.hex}",
         )
     return checkout.session_url
+
+
+def begun_checkout(session: Session, choice: Choice, nonce: str) -> Checkout:
+    """What ``begin_checkout`` has made of this choice."""
+    return session.scalars(select(Checkout).where(Checkout.key == _key(choice, nonce))).one()
 
 
 def find_checkout(session: Session, session_id: str) -> Checkout:
@@ -146,6 +151,10 @@ def priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
     if price and choice.amount in {None, price.amount}:
         return tier, price, price.amount
     return tier, None, _own_amount(choice)
+
+
+def _key(choice: Choice, nonce: str) -> str:
+    return hashlib.sha256(repr((nonce, astuple(choice))).encode()).hexdigest()
 
 
 def _own_amount(choice: Choice) -> int:

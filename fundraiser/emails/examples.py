@@ -1,0 +1,157 @@
+"""Each kind of letter as a member would get it today: for staff, who write it and look at it.
+
+Nothing of it is kept or sent, and what is a key in a real letter opens nothing in these.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import class_mapper
+
+from fundraiser.campaigns.progress import current_campaign
+from fundraiser.campaigns.reminders import months_to_choose
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.emails.invitations import words_of_campaign, words_of_reminder
+from fundraiser.emails.links import TOPIC_OF
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about, words_of_receipt
+from fundraiser.emails.words import (
+    words_of_contribution,
+    words_of_second,
+    words_of_welcome,
+    words_with_code,
+)
+from fundraiser.members.addresses import Minted
+from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.outbox import LetterKind
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.emails.parts import Words
+
+ABOUT_CAMPAIGN = {LetterKind.MILESTONE, LetterKind.LAST_DAYS}
+TO_READERS = {
+    LetterKind.REMINDER_CONFIRMATION,
+    LetterKind.REMINDER,
+    LetterKind.UNFINISHED_JOIN,
+}
+
+
+def example_of(session: Session, kind: LetterKind, member: Member | None) -> Words | None:
+    """What this kind would say to a member, or to an invented one; None before any campaign."""
+    if kind in ABOUT_CAMPAIGN | TO_READERS:
+        campaign = current_campaign(session)
+        if campaign is None:
+            return None
+        if kind in ABOUT_CAMPAIGN:
+            return words_of_campaign(session, kind, campaign)
+        month = months_to_choose()[0]
+        return words_of_reminder(session, kind, month, campaign, _nowhere())
+    membership = _membership(session, kind, member)
+    match kind:
+        case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
+            return words_with_code(kind, Minted("", "", "123456"))
+        case LetterKind.WELCOME:
+            number = member.number if member else 1
+            return words_of_welcome(session, number, membership, is_new=True)
+        case LetterKind.SECOND_MEMBERSHIP:
+            second = {
+                name: getattr(membership, name) for name in ("amount", "currency", "interval")
+            }
+            return words_of_second(second, membership, (membership.amount, False))
+        case LetterKind.CONTRIBUTION:
+            payment = _payment(session, CheckoutKind.CONTRIBUTION, member, membership)
+            return words_of_contribution(session, payment, is_member=bool(member))
+        case LetterKind.RECEIPT:
+            payment = _payment(session, CheckoutKind.MEMBERSHIP, member, membership)
+            return words_of_receipt(payment, membership)
+        case _ if kind in ABOUT_MEMBERSHIP:
+            return words_about(kind, membership)
+    return None
+
+
+def example_of_stop_address(kind: LetterKind) -> str | None:
+    """Where letters like this one could be refused, if this kind can be; it leads nowhere."""
+    return _nowhere() if kind in TO_READERS or kind in TOPIC_OF else None
+
+
+def _nowhere() -> str:
+    return f"{current_settings().public_url}/letters/example"
+
+
+def _membership(session: Session, kind: LetterKind, member: Member | None) -> Membership:
+    """A copy of the member's newest, changed so that this letter is about it."""
+    at = now()
+    found = (
+        session.scalars(
+            select(Membership)
+            .where(Membership.member_id == member.id, Membership.source == Source.STRIPE)
+            .order_by(Membership.started_at.desc())
+            .limit(1)
+        ).first()
+        if member
+        else None
+    )
+    values = _values_of(found) if found else _invented(at)
+    values |= {"id": 0, "card_last4": values["card_last4"] or "4242"}
+    values["card_expires_at"] = values["card_expires_at"] or at + timedelta(days=25)
+    values["period_end"] = values["period_end"] or at + timedelta(days=14)
+    if kind is LetterKind.RENEWAL_COMING:
+        values["interval"] = Interval.YEAR
+    is_unpaid = kind.value.startswith("payment_")
+    is_ended = kind in {LetterKind.ENDED, LetterKind.WIN_BACK}
+    values["grace_from"] = (values["grace_from"] or at) if is_unpaid else None
+    values["ended_at"] = (values["ended_at"] or at) if is_ended else None
+    values["cancel_at"] = (
+        values["cancel_at"] or values["period_end"] if kind is LetterKind.CANCELED else None
+    )
+    return Membership(**values)
+
+
+def _values_of(row: Membership) -> dict[str, object]:
+    return {column.key: getattr(row, column.key) for column in class_mapper(type(row)).columns}
+
+
+def _invented(at: datetime) -> dict[str, object]:
+    row = Membership(
+        source=Source.STRIPE,
+        reference="",
+        amount=1000,
+        currency="EUR",
+        interval=Interval.MONTH,
+        status=Status.ACTIVE,
+        standing=Standing.PAID,
+        started_at=at,
+        paid_at=at,
+    )
+    return _values_of(row)
+
+
+def _payment(
+    session: Session, kind: CheckoutKind, member: Member | None, membership: Membership
+) -> Payment:
+    """The member's newest payment of the kind, or one that would fit."""
+    found = (
+        session.scalars(
+            select(Payment)
+            .where(Payment.member_id == member.id, Payment.kind == kind)
+            .order_by(Payment.paid_at.desc())
+            .limit(1)
+        ).first()
+        if member
+        else None
+    )
+    return found or Payment(
+        charge_id="ch_1",
+        kind=kind,
+        status=PaymentStatus.SUCCEEDED,
+        amount=membership.amount,
+        currency=membership.currency,
+        refunded=0,
+        paid_at=membership.paid_at or now(),
+    )
