@@ -25,6 +25,7 @@ from fundraiser.dashboard import (
     letter_pages,
     member_actions,
     member_list,
+    milestone_pages,
     staff_pages,
     tier_pages,
     views as dashboard,
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(staff_pages.blueprint)
     app.register_blueprint(campaign_pages.blueprint)
+    app.register_blueprint(milestone_pages.blueprint)
     app.register_blueprint(tier_pages.blueprint)
     app.register_blueprint(health.blueprint)
     _say_errors(app)

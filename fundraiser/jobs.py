@@ -42,6 +42,7 @@ class Job(StrEnum):
     PUBLISH = "publish"
     PROVE = "prove"
     FIGURES = "figures"
+    MILESTONES = "milestones"
     BEAT = "beat"
 
     @property

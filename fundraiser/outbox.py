@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from fundraiser.db import Base, Identifier, now
 from fundraiser.jobs import Job, hint
+from fundraiser.texts import language
 
 
 class LetterKind(StrEnum):
@@ -191,7 +192,12 @@ def owe_staff(
         LetterKind.TO_STAFF,
         staff_id=staff_id,
         cycle=cycle,
-        context={"subject": subject, "paragraphs": paragraphs, "link": link},
+        context={
+            "subject": subject,
+            "paragraphs": paragraphs,
+            "link": link,
+            "language": language(),
+        },
     )
 
 

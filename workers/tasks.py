@@ -12,6 +12,7 @@ from celery.signals import before_task_publish
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser import jobs
+from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.daily import refresh_if_due
 from fundraiser.emails.delivery import deliver_next
@@ -109,6 +110,15 @@ def figures() -> None:
     """Keep the daily figures of the overview."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         refresh_if_due(session, current_settings().newsroom_timezone, _grace())
+
+
+@shared_task(name=Job.MILESTONES)
+def milestones() -> None:
+    """Note the milestones that campaigns have reached, and tell the sites that want to know."""
+    with flask_app.app_context():
+        with flask_app.database.transaction() as session:
+            look_for_milestones(session)
+        _while_there_is_work(lambda: tell_next(flask_app.database))
 
 
 @shared_task(name=Job.BEAT)

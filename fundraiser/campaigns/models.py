@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Identifier
@@ -35,6 +35,9 @@ class Campaign(Base):
 
     ``headlines`` and ``messages`` are by language. ``sites`` are the origins that may embed the
     campaign and be returned to. ``revision`` grows with each change of its appearance.
+    ``most_members`` is the most that it had when somebody looked for milestones; None before that.
+    ``hook_url`` is where the site wants to be told of milestones, signed with what is made of
+    ``hook_salt``.
     """
 
     __tablename__ = "campaign"
@@ -55,6 +58,9 @@ class Campaign(Base):
     revision: Mapped[int] = mapped_column(default=1)
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    most_members: Mapped[int | None] = mapped_column(BigInteger)
+    hook_url: Mapped[str | None]
+    hook_salt: Mapped[str | None]
 
     goals: Mapped[list[Goal]] = relationship(
         back_populates="campaign", order_by="Goal.set_at, Goal.id", lazy="selectin"
@@ -86,3 +92,31 @@ class Goal(Base):
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey(Staff.id))
 
     campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")
+
+
+class Milestone(Base):
+    """A number of members that a running campaign has reached: once, whatever it does later.
+
+    ``percent`` is how much of the ``goal`` of then it was, where it was a tenth of it; 100 is the
+    goal itself. While ``tell_at`` is set the site is to be told then; ``error`` is a sentence for
+    staff about the last try.
+    """
+
+    __tablename__ = "milestone"
+    __table_args__ = (
+        UniqueConstraint("campaign_slug", "members"),
+        Index("ix_milestone_tell_at", "tell_at", postgresql_where="tell_at IS NOT NULL"),
+    )
+
+    id: Mapped[Identifier]
+    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"))
+    members: Mapped[int] = mapped_column(BigInteger)
+    percent: Mapped[int | None]
+    goal: Mapped[int] = mapped_column(BigInteger)
+    reached_at: Mapped[datetime]
+    tell_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    told_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+    campaign: Mapped[Campaign] = relationship(lazy="raise")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 from sqlalchemy import and_, func, or_, select
 
+from fundraiser.campaigns import milestones
 from fundraiser.campaigns.forecast import forecast, needed_a_day, whole_days
 from fundraiser.campaigns.models import CampaignStatus, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from fundraiser.dashboard.chart import LineChart
     from fundraiser.dashboard.figures import Machinery
 
-_NEWEST, _MOST_SHOWN, _MOST_ROWS = 10, 20, 8
+_FEW, _NEWEST, _MOST_SHOWN, _MOST_ROWS = 3, 10, 20, 8
 _MONTH = timedelta(days=28)
 _BY_DAY = (Topic.CHURN, Topic.LEAVING)
 _CUTS = (Topic.TIER, Topic.INTERVAL, Topic.COUNTRY, Topic.SOURCE, Topic.CAMPAIGN)
@@ -102,6 +103,8 @@ def read_overview(
         "failed_letters_count": sum(
             machinery.letters.get(state, 0) for state in (LetterState.FAILED, LetterState.UNKNOWN)
         ),
+        "milestones": milestones.list_news(session, _FEW),
+        "milestone_name": milestones.name_of,
         "days": day_chart(figures.read_days(session, zone, here)),
         "newest": people.read_newest_members(session, _NEWEST),
         "figures_at": machinery.heartbeats.get("figures"),

@@ -124,6 +124,19 @@ def turn_second_factor_off() -> ResponseReturnValue:
     return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
 
 
+@blueprint.post("/staff/account/letters")
+def choose_letters() -> ResponseReturnValue:
+    """Whether one is written to at a campaign's milestones."""
+    staff = signed_in_staff()
+    staff.wants_milestones = request.form.get("milestones") == "yes"
+    flash(
+        _("You get a letter at each milestone.")
+        if staff.wants_milestones
+        else _("You get no letters about milestones.")
+    )
+    return redirect(url_for("staff_pages.account", _anchor="milestones"), HTTPStatus.SEE_OTHER)
+
+
 @blueprint.post("/staff/account/sign-out")
 def sign_out_everywhere() -> ResponseReturnValue:
     """Sign out in every browser, this one among them."""

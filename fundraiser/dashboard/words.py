@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from babel import Locale
 from flask_babel import format_decimal
 
+from fundraiser.campaigns.hook import Fault
 from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
@@ -293,6 +294,20 @@ def churn(kind: Churn) -> str:
             return _("By choice")
         case Churn.INVOLUNTARY:
             return _("A payment did not arrive")
+
+
+def hook_fault(error: str) -> str:
+    """Why the site could not be told, in a sentence."""
+    match error:
+        case Fault.UNKNOWN:
+            return _("The site’s name is not known. Check the address.")
+        case Fault.PRIVATE:
+            return _("The address leads into a private network, and we don’t go there.")
+        case Fault.UNTRUSTED:
+            return _("The site’s certificate is not valid.")
+        case Fault.SILENT:
+            return _("The site does not answer.")
+    return _("The site answers with status %(status)s and not with 200.", status=error)
 
 
 def rate(value: Decimal) -> str:

@@ -54,6 +54,8 @@ class Act(StrEnum):
     ENDED_CAMPAIGN = "ended_campaign"
     ARCHIVED_CAMPAIGN = "archived_campaign"
     RESTORED_CAMPAIGN = "restored_campaign"
+    CHANGED_HOOK = "changed_hook"
+    TRIED_HOOK = "tried_hook"
     CREATED_TIER = "created_tier"
     CHANGED_TIER = "changed_tier"
     MOVED_TIER = "moved_tier"

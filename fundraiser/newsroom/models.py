@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text
+from sqlalchemy import BigInteger, ForeignKey, Index, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Identifier
@@ -27,7 +27,8 @@ class Staff(Base):
     ``session_key`` is part of the signed session: a new one signs the person out everywhere.
     ``password_hash`` is null until an invitation is taken up. ``second_factor`` is what the secret
     of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
-    is the newest step whose code was used, so that none is used twice.
+    is the newest step whose code was used, so that none is used twice. ``language`` is the one in
+    which the person last signed in; ``wants_milestones``: a letter at each of a campaign.
     """
 
     __tablename__ = "staff"
@@ -45,6 +46,8 @@ class Staff(Base):
     second_factor: Mapped[str | None]
     second_factor_at: Mapped[datetime | None]
     second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    language: Mapped[str] = mapped_column(default="en", server_default="en")
+    wants_milestones: Mapped[bool] = mapped_column(default=True, server_default=true())
 
 
 class KeyKind(StrEnum):

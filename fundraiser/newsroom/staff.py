@@ -21,7 +21,7 @@ from fundraiser.newsroom.keys import (
 )
 from fundraiser.newsroom.models import KeyKind, Role, Staff
 from fundraiser.newsroom.roles import Permission, require
-from fundraiser.texts import gettext as _
+from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -95,7 +95,7 @@ def let_in(session: Session, email: str, password: str) -> Staff | None:
 
 def note_sign_in(session: Session, staff: Staff) -> None:
     """Note that the person is in, with all that was asked for."""
-    staff.last_sign_in_at = now()
+    staff.last_sign_in_at, staff.language = now(), language()
     record(session, Act.SIGNED_IN, f"staff {staff.id}", staff=staff)
 
 

@@ -1,0 +1,167 @@
+"""The site is told by a signed request: to an address that is the public's, and to no other.
+
+Signed as https://www.standardwebhooks.com asks, so that libraries in many languages can verify it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import ipaddress
+import json
+import socket
+import ssl
+from enum import StrEnum
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from fundraiser.config import LOOPBACK, current_settings
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.campaigns.models import Campaign
+
+PATIENCE = 5.0  # seconds for each step of asking
+_LONGEST, _HTTP, _HTTPS = 500, 80, 443
+_GOOD = range(200, 300)
+# Addresses of IPv6 in which one of IPv4, perhaps a private one, is packed.
+_PACKED = tuple(
+    ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
+)
+
+
+class Fault(StrEnum):
+    """Why a site could not be told; any other is the status of its answer, in figures."""
+
+    UNKNOWN = "unknown"
+    PRIVATE = "private"
+    UNTRUSTED = "untrusted"
+    SILENT = "silent"
+
+
+class HookError(Exception):
+    """The site was not told; the message is a ``Fault`` or the status of the answer."""
+
+
+def is_demonstration() -> bool:
+    """Whether all of it runs on one machine, where the site is no public one either."""
+    return current_settings().public_url.startswith("http://")
+
+
+def read_hook_url(text: str) -> str:
+    """An address that a site can be told at.
+
+    Raises:
+        UnprocessableError: it is no https address; a demonstration's may be http on this machine.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host = (parts.hostname or "").encode("idna").decode()
+        port = f":{parts.port}" if parts.port else ""
+    except (ValueError, UnicodeError):
+        parts, host, port = urlsplit(""), "", ""
+    is_ours = parts.scheme == "http" and host in LOOPBACK and is_demonstration()
+    is_plain = text.isascii() and text.strip().isprintable() and " " not in text.strip()
+    if not host or parts.username or not is_plain or not (parts.scheme == "https" or is_ours):
+        raise UnprocessableError(
+            _("Enter an address that begins with https://, like https://news.example.org/hooks."),
+            field="hook_url",
+        )
+    address = urlunsplit((parts.scheme, f"{host}{port}", parts.path or "/", parts.query, ""))
+    if len(address) > _LONGEST:
+        raise UnprocessableError(
+            _("Enter %(count)s characters or less.", count=_LONGEST), field="hook_url"
+        )
+    return address
+
+
+def secret_of(campaign: Campaign) -> str:
+    """What the site verifies with. A copy of the database alone is not enough to make it."""
+    message = f"hook {campaign.slug} {campaign.hook_salt}".encode()
+    made = hmac.new(current_settings().secret_key.encode(), message, "sha256").digest()
+    return f"whsec_{base64.b64encode(made).decode()}"
+
+
+def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
+    """Send the content, signed, to the campaign's site. The site knows a repetition by its name.
+
+    Raises:
+        HookError: the site did not take it.
+    """
+    body = json.dumps(content, separators=(",", ":")).encode()
+    at = str(int(now().timestamp()))
+    key = base64.b64decode(secret_of(campaign).removeprefix("whsec_"))
+    signature = hmac.new(key, f"{name}.{at}.".encode() + body, "sha256").digest()
+    _post(
+        campaign.hook_url or "",
+        body,
+        {
+            "Content-Type": "application/json",
+            "User-Agent": "fundraiser",
+            "Webhook-Id": name,
+            "Webhook-Timestamp": at,
+            "Webhook-Signature": f"v1,{base64.b64encode(signature).decode()}",
+        },
+    )
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    parts = urlsplit(url)
+    host, is_secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (_HTTPS if is_secure else _HTTP)
+    connection = _Connection(host, _public_address(host, port), is_secure=is_secure)
+    try:
+        # We connect to the address that was looked at; redirects, which lead elsewhere, end here.
+        path = urlunsplit(("", "", parts.path, parts.query, ""))
+        connection.request("POST", path, body, {"Host": parts.netloc, **headers})
+        status = connection.getresponse().status
+    except ssl.SSLCertVerificationError as error:
+        raise HookError(Fault.UNTRUSTED) from error
+    except (OSError, HTTPException) as error:
+        raise HookError(Fault.SILENT) from error
+    finally:
+        connection.close()
+    if status not in _GOOD:
+        raise HookError(str(status))
+
+
+def _public_address(host: str, port: int) -> tuple[str, int]:
+    """Where the name leads, if all that it leads to is public.
+
+    Raises:
+        HookError: the name is unknown, or leads into a private network.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise HookError(Fault.UNKNOWN) from error
+    addresses = [str(address[0]) for *_rest, address in found]
+    if not all(_is_public(address) for address in addresses) and not is_demonstration():
+        raise HookError(Fault.PRIVATE)
+    return addresses[0], port
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in net for net in _PACKED):
+            return False
+        address = address.ipv4_mapped or address
+    return address.is_global and not address.is_multicast
+
+
+class _Connection(HTTPConnection):
+    """To an address that was looked up before; the certificate must be the name's."""
+
+    def __init__(self, host: str, address: tuple[str, int], *, is_secure: bool) -> None:
+        super().__init__(host, address[1], timeout=PATIENCE)
+        self._address = address
+        self._context = ssl.create_default_context() if is_secure else None
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection(self._address, PATIENCE)
+        if self._context:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)

@@ -1,0 +1,265 @@
+"""Milestones: each thousand, each tenth of the goal, and the goal; each is told once.
+
+A milestone is passed where the number is larger than it ever was when somebody looked. So one that
+dips and returns passes nothing twice, and a new goal brings no news of what was passed before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from flask_babel import force_locale, format_decimal, ngettext
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import joinedload
+
+from fundraiser.campaigns import hook
+from fundraiser.campaigns.forecast import whole_days
+from fundraiser.campaigns.hook import HookError
+from fundraiser.campaigns.models import Campaign, Milestone
+from fundraiser.campaigns.plan import lock_campaign
+from fundraiser.campaigns.progress import iso, read_progress
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.jobs import Job, hint
+from fundraiser.newsroom.models import Staff
+from fundraiser.outbox import owe_staff
+from fundraiser.texts import by_language, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.campaigns.progress import Progress
+    from fundraiser.db import Database
+
+log = structlog.get_logger()
+
+WAITS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (10, 60, 300, 1800, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
+)
+_NEWS, _FORGOTTEN = timedelta(days=3), timedelta(days=30)
+_THOUSAND, _TENTHS, _GOAL = 1000, 10, 100
+_AFTERWARDS = timedelta(hours=1)  # in which the last moments before a deadline are still looked at
+
+
+def look_for_milestones(session: Session) -> None:
+    """Note what running campaigns have reached since the last look; the first look is silent."""
+    at = now()
+    running = session.scalars(
+        select(Campaign).where(
+            Campaign.archived_at.is_(None),
+            Campaign.starts_at <= at,
+            Campaign.deadline > at - _AFTERWARDS,
+        )
+    )
+    for campaign in running.all():
+        progress = read_progress(session, campaign)
+        if campaign.most_members is None or progress.members > campaign.most_members:
+            _note(session, lock_campaign(session, campaign.slug), progress)
+
+
+def between(before: int, members: int, goal: int) -> dict[int, int | None]:
+    """What lies above ``before`` and not above ``members``: the percent of the goal, if a tenth."""
+    first, last = before // _THOUSAND + 1, members // _THOUSAND
+    found: dict[int, int | None] = {
+        thousand * _THOUSAND: None for thousand in range(first, last + 1)
+    }
+    for tenth in range(1, _TENTHS + 1):
+        step = -(-goal * tenth // _TENTHS)
+        if before < step <= members:
+            found[step] = tenth * _TENTHS
+    return found
+
+
+def tell_next(database: Database) -> bool:
+    """Tell a site of one milestone that is due; False where none is.
+
+    The try is noted before the site hears of it, so that who dies meanwhile has only made it late.
+    """
+    with database.transaction() as session:
+        milestone = session.scalars(
+            select(Milestone)
+            .where(Milestone.tell_at <= now())
+            .order_by(Milestone.tell_at)
+            .limit(1)
+            .options(joinedload(Milestone.campaign))
+            .with_for_update(skip_locked=True, of=Milestone)
+        ).first()
+        if milestone is None:
+            return False
+        if milestone.attempts > len(WAITS) or milestone.campaign.hook_url is None:
+            milestone.tell_at = None
+            return True
+        milestone.tell_at = now() + WAITS[min(milestone.attempts, len(WAITS) - 1)]
+        milestone.attempts += 1
+    error = _tell(milestone)
+    with database.transaction() as session:
+        kept = session.get_one(Milestone, milestone.id, with_for_update=True)
+        kept.error = error
+        if error is None:
+            kept.told_at, kept.tell_at = now(), None
+        elif kept.attempts > len(WAITS):
+            kept.tell_at = None
+    return True
+
+
+def try_hook(campaign: Campaign) -> str | None:
+    """Tell the site of nothing, as a trial; the error if it could not be told."""
+    content = {"type": "test", "timestamp": iso(now()), "data": {"campaign": campaign.slug}}
+    try:
+        hook.tell(campaign, f"test_{secrets.token_hex(8)}", content)
+    except HookError as error:
+        return str(error)
+    return None
+
+
+def keep_hook(session: Session, campaign: Campaign, url: str | None) -> bool:
+    """Have the site be told at this address, or at none; False if it is so already."""
+    if campaign.hook_url == url:
+        return False
+    campaign.hook_url = url
+    campaign.hook_salt = campaign.hook_salt or secrets.token_urlsafe(24)
+    if url is None:
+        session.execute(
+            update(Milestone)
+            .where(Milestone.campaign_slug == campaign.slug, Milestone.tell_at.is_not(None))
+            .values(tell_at=None)
+        )
+    return True
+
+
+def change_secret(campaign: Campaign) -> None:
+    """Sign with a new secret from now on."""
+    campaign.hook_salt = secrets.token_urlsafe(24)
+
+
+def tell_again(session: Session, milestone: Milestone) -> None:
+    """Begin anew with telling the site, if nothing is under way."""
+    if milestone.tell_at is None:
+        milestone.tell_at, milestone.attempts = now(), 0
+        hint(session, Job.MILESTONES)
+
+
+def list_milestones(session: Session, slug: str, most: int) -> Sequence[Milestone]:
+    """The campaign's, the newest first."""
+    return session.scalars(
+        select(Milestone)
+        .where(Milestone.campaign_slug == slug)
+        .order_by(Milestone.id.desc())
+        .limit(most)
+    ).all()
+
+
+def list_news(session: Session, most: int) -> Sequence[Milestone]:
+    """What was reached in the last days, and what a site was to be told of and was not."""
+    return session.scalars(
+        select(Milestone)
+        .where(
+            or_(
+                Milestone.reached_at > now() - _NEWS,
+                and_(
+                    Milestone.error.is_not(None),
+                    Milestone.told_at.is_(None),
+                    Milestone.reached_at > now() - _FORGOTTEN,
+                ),
+            )
+        )
+        .order_by(Milestone.id.desc())
+        .limit(most)
+        .options(joinedload(Milestone.campaign))
+    ).all()
+
+
+def _note(session: Session, campaign: Campaign, progress: Progress) -> None:
+    """Keep the number as the largest; tell of the goal or the highest that was passed."""
+    before, campaign.most_members = campaign.most_members, progress.members
+    found = between(before, progress.members, campaign.goal) if before is not None else {}
+    if not found:
+        return
+    members = next((step for step, part in found.items() if part == _GOAL), max(found))
+    at = now()
+    milestone = Milestone(
+        campaign_slug=campaign.slug,
+        members=members,
+        percent=found[members],
+        goal=campaign.goal,
+        reached_at=at,
+        tell_at=at if campaign.hook_url else None,
+        attempts=0,
+    )
+    session.add(milestone)
+    session.flush()
+    log.info("milestone", campaign=campaign.slug, members=members)
+    for staff in session.scalars(
+        select(Staff).where(Staff.deactivated_at.is_(None), Staff.wants_milestones)
+    ):
+        _write_to(session, staff, campaign, milestone, progress)
+
+
+def _write_to(
+    session: Session, staff: Staff, campaign: Campaign, milestone: Milestone, progress: Progress
+) -> None:
+    with force_locale(staff.language):
+        days = whole_days(campaign.deadline - now())
+        owe_staff(
+            session,
+            staff.id,
+            cycle=f"milestone {milestone.id}",
+            subject=name_of(milestone),
+            paragraphs=[
+                _(
+                    "“%(headline)s” has %(members)s of %(goal)s members.",
+                    headline=by_language(campaign.headlines),
+                    members=format_decimal(progress.members),
+                    goal=format_decimal(campaign.goal),
+                ),
+                ngettext(
+                    "%(left)s more are needed, and %(num)s day is left.",
+                    "%(left)s more are needed, and %(num)s days are left.",
+                    days,
+                    left=format_decimal(progress.remaining),
+                )
+                if progress.remaining
+                else _("The goal is reached, and readers can go on joining."),
+                _("You can turn these letters off in your account."),
+            ],
+            link=(_("See the overview"), f"{current_settings().public_url}/staff"),
+        )
+
+
+def name_of(milestone: Milestone) -> str:
+    """What was reached, as the subject of a letter says it."""
+    members = format_decimal(milestone.members)
+    if milestone.percent == _GOAL:
+        return _("The goal is reached: %(members)s members", members=members)
+    if milestone.percent:
+        return _(
+            "%(percent)s%% of the goal is reached: %(members)s members",
+            percent=milestone.percent,
+            members=members,
+        )
+    return _("%(members)s members are reached", members=members)
+
+
+def _tell(milestone: Milestone) -> str | None:
+    """Tell the site; the error if it could not be told."""
+    campaign = milestone.campaign
+    data: dict[str, Any] = {
+        "campaign": campaign.slug,
+        "members": milestone.members,
+        "percent": milestone.percent,
+        "goal": milestone.goal,
+        "page": f"{current_settings().public_url}/campaigns/{campaign.slug}",
+    }
+    content = {"type": "milestone", "timestamp": iso(milestone.reached_at), "data": data}
+    try:
+        hook.tell(campaign, f"milestone_{campaign.slug}_{milestone.members}", content)
+    except HookError as error:
+        log.warning("site_not_told", campaign=campaign.slug, error=str(error))
+        return str(error)
+    return None
