@@ -8,12 +8,13 @@ import sys
 import threading
 from pathlib import Path
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 
 from simulator.app import create_app
 from simulator.clock import Clock
 from simulator.engine import Ticker
 from simulator.faults import Faults
+from simulator.serving import Handler
 from simulator.store import Store
 from simulator.webhooks import Senders
 from simulator.world import World
@@ -43,7 +44,7 @@ def main() -> None:
         options.port,
         create_app(world, recorder),
         threaded=True,
-        request_handler=Quiet,
+        request_handler=Handler,
     )
     if not options.base_url:
         world.base_url = f"http://{options.host}:{server.server_port}"
@@ -62,14 +63,6 @@ def main() -> None:
     ticker.stop()
     senders.stop()
     store.close()
-
-
-class Quiet(WSGIRequestHandler):
-    """Says nothing of the requests that go well."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        if str(code).startswith("5"):
-            super().log_request(code, size)
 
 
 def _options() -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from simulator.errors import StripeError, refused
 from simulator.expand import expand, listing
 from simulator.params import RANGE, Shape, check, parse
 from simulator.shapes import Object, public
+from simulator.store import encode
 from simulator.world import World
 
 Handler = Callable[..., Object]
@@ -67,7 +67,7 @@ def answer(world: World, found: Route | None, request: Request, ids: dict[str, s
         if fault == "api_timeout":
             time.sleep(world.faults.settings.timeout_seconds)
     except StripeError as error:
-        status, body = error.status, json.dumps(error.body(), indent=2)
+        status, body = error.status, encode(error.body())
         if status == FAULTS["api_429"].status:
             headers["Stripe-Rate-Limited-Reason"] = "global-rate"
     return Response(body, status=status, headers=headers, content_type="application/json")
@@ -128,6 +128,7 @@ def _once(
     world: World, found: Route, request: Request, ids: dict[str, str], request_id: str
 ) -> tuple[int, str, bool]:
     """Status and body, and whether they are a replay: a key's first answer is its only one."""
+    reads = request.method == "GET"
     key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
     sent = f"{request.query_string.decode()}&{request.get_data(as_text=True)}".strip("&")
     if key and len(key) > LONGEST_KEY:
@@ -151,7 +152,7 @@ def _once(
         params = check(found.shape, parse(sent)) if found is not UNKNOWN else {}
         world.request = {"id": request_id, "idempotency_key": key}
         try:
-            with world.store.transaction():
+            with world.store.snapshot() if reads else world.store.transaction():
                 status, body = _run(world, found, params, ids)
                 if key:
                     world.store.execute(
@@ -171,8 +172,8 @@ def _run(world: World, found: Route, params: Object, ids: dict[str, str]) -> tup
         # A bank's refusal is an outcome to be kept; a wrong request changes nothing.
         if error.status != 402:  # noqa: PLR2004 - Payment Required
             raise
-        return error.status, json.dumps(error.body(), indent=2)
-    return 200, json.dumps(expand(world, shown, paths), indent=2)
+        return error.status, encode(error.body())
+    return 200, encode(expand(world, shown, paths))
 
 
 def public_answer(whole: Object) -> Object:

@@ -169,6 +169,19 @@ class Store:
                 raise
             self.connection.execute("COMMIT")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read in it is of one moment; unlike a transaction, it holds up nobody."""
+        with self.lock:
+            if self.connection.in_transaction:
+                yield
+                return
+            self.connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self.connection.execute("ROLLBACK")
+
     def execute(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         with self.lock:
             return self.connection.execute(sql, tuple(values)).fetchall()

@@ -2,17 +2,18 @@
 
 import hashlib
 import hmac
-import json
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import requests
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import HTTPError
 
 from simulator import COMMAND_LINE_ENDPOINT
 from simulator.events import EVENT_COLUMNS, event_body
 from simulator.shapes import Object
+from simulator.store import encode
 from simulator.world import World
 
 SENDERS = 4
@@ -57,14 +58,13 @@ class Senders:
             thread.join()
 
     def _run(self) -> None:
-        session = requests.Session()
-        session.trust_env = False
+        pool = PoolManager(timeout=Timeout(TIMEOUT), retries=False)
         while not self.world.stopping.is_set():
             claimed = self._claim() if self.world.faults.settings.deliver else []
             for delivery in claimed:
                 if self.world.stopping.is_set():
                     return
-                self._settle(delivery, self._send(session, delivery))
+                self._settle(delivery, self._send(pool, delivery))
             if not claimed:
                 self.world.deliver_soon.wait(LOOK_EVERY)
                 self.world.deliver_soon.clear()
@@ -84,7 +84,7 @@ class Senders:
                 )
         return rows
 
-    def _send(self, session: requests.Session, delivery: Any) -> str:  # noqa: ANN401 - a row
+    def _send(self, pool: PoolManager, delivery: Any) -> str:  # noqa: ANN401 - a row
         """What came of it: the HTTP status, or the name of what went wrong."""
         events = self.world.store.execute(
             f"SELECT {EVENT_COLUMNS} FROM events WHERE id = ?",  # noqa: S608 - our own columns
@@ -96,19 +96,17 @@ class Senders:
         event = event_body(events[0])
         if self.check:
             self.check(event)
-        payload = json.dumps(event, indent=2).encode()
+        payload = encode(event).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (simulator)",
             "Stripe-Signature": signature(payload, secret, int(time.time())),
         }
         try:
-            answer = session.post(
-                url, data=payload, headers=headers, timeout=TIMEOUT, allow_redirects=False
-            )
-        except requests.RequestException as error:
+            answer = pool.request("POST", url, body=payload, headers=headers)
+        except HTTPError as error:
             return type(error).__name__
-        return str(answer.status_code)
+        return str(answer.status)
 
     def _endpoint(self, identity: str) -> tuple[str | None, str | None]:
         if identity == COMMAND_LINE_ENDPOINT:
