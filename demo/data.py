@@ -21,7 +21,16 @@ from demo.settings import CAMPAIGN
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import Settings
 from fundraiser.db import Base, Database
-from fundraiser.members.models import Cause, Interval, LedgerEntry, LedgerHead, Member, Membership
+from fundraiser.members.models import (
+    Cause,
+    Consent,
+    ConsentKind,
+    Interval,
+    LedgerEntry,
+    LedgerHead,
+    Member,
+    Membership,
+)
 from fundraiser.members.rule import RULE, Reason
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
@@ -32,6 +41,7 @@ from fundraiser.payments.models import Customer, Payment, Price, Tier
 from simulator.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
+NAMED = 7  # one in so many wishes to be named on the campaign's page
 NAMES = {
     "reader": {"en": "Reader", "uk": "Читач"},
     "member": {"en": "Member", "uk": "Учасник"},
@@ -94,7 +104,7 @@ def fill(
     stories.sort(key=lambda story: story.joined)
     objects = []
     rows: dict[type[Base], list[dict[str, Any]]] = {
-        kind: [] for kind in (Member, Membership, Customer, Payment)
+        kind: [] for kind in (Member, Membership, Customer, Payment, Consent)
     }
     for number, story in enumerate(stories, start=1):
         objects += story.objects
@@ -122,6 +132,18 @@ def fill(
 def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number: int) -> None:
     """Our own rows of one person; ``number`` is the member's number and the row's id."""
     person = story.person
+    named_since = story.joined + timedelta(minutes=9, microseconds=number)
+    is_named = number % NAMED == 0
+    if is_named:
+        rows[Consent].append(
+            {
+                "member_id": number,
+                "kind": ConsentKind.ROSTER,
+                "given": True,
+                "text": "My name may stand on the public page of the campaign.",
+                "at": named_since,
+            }
+        )
     rows[Member].append(
         {
             "id": number,
@@ -134,6 +156,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
             "turns": 1 if story.left is None else 2,
             "recount_at": story.recount_at,
             "first_counted_at": story.joined,
+            "roster_since": named_since if is_named else None,
             "created_at": story.joined,
         }
     )

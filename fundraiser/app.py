@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
 from fundraiser.account import (
+    invitation as account_invitation,
     person as account_person,
     sign_in as account_sign_in,
     views as account,
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(account_sign_in.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(account_person.blueprint)
+    app.register_blueprint(account_invitation.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)
     app.register_blueprint(member_list.blueprint)

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import select, update
 
 from fundraiser import jobs
+from fundraiser.campaigns.chart import line_chart, nice_scale
 from fundraiser.campaigns.models import Counts, Goal
-from fundraiser.dashboard import figures, people
-from fundraiser.dashboard.chart import line_chart, nice_scale
+from fundraiser.dashboard import people
 from fundraiser.db import now
+from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Member, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
@@ -266,18 +267,18 @@ def test_contributions_are_listed_newest_first_and_summed_by_currency(
 
 def test_the_newsrooms_midnight_begins_the_day_also_when_clocks_change() -> None:
     after_the_change = datetime(2026, 3, 29, 12, tzinfo=UTC)
-    assert figures.start_of_day(after_the_change, LONDON) == datetime(2026, 3, 29, tzinfo=UTC)
-    day_after = figures.start_of_day(after_the_change, LONDON, -1)
+    assert start_of_day(after_the_change, LONDON) == datetime(2026, 3, 29, tzinfo=UTC)
+    day_after = start_of_day(after_the_change, LONDON, -1)
     assert day_after.astimezone(UTC) == datetime(2026, 3, 29, 23, tzinfo=UTC)
 
 
 def test_the_chart_is_sampled_so_that_a_long_campaign_stays_small() -> None:
     start = datetime(2020, 1, 1, tzinfo=UTC)
-    times = figures.sample_times(start, start + timedelta(days=2000), LONDON)
+    times = sample_times(start, start + timedelta(days=2000), LONDON)
     assert len(times) < 200
     assert times == sorted(times)
     assert (times[0], times[-1]) == (start, start + timedelta(days=2000))
-    assert figures.sample_times(start, start, LONDON) == [start, start]
+    assert sample_times(start, start, LONDON) == [start, start]
 
 
 @pytest.mark.parametrize(

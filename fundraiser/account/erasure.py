@@ -57,7 +57,9 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     of_person = Customer.member_id == member.id
     session.execute(update(Customer).where(of_person).values(email="", deleted=True))
     session.execute(
-        update(Checkout).where(Checkout.member_id == member.id).values(ref=None, return_url=None)
+        update(Checkout)
+        .where(Checkout.member_id == member.id)
+        .values(ref=None, return_url=None, invite=None)
     )
     session.execute(update(Membership).where(Membership.member_id == member.id).values(ref=None))
     session.execute(update(Letter).where(Letter.member_id == member.id).values(context={}))
@@ -74,4 +76,5 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     for table in (MemberSession, Consent, LetterChoice, Note):
         session.execute(delete(table).where(table.member_id == member.id))
     member.email = member.name = member.country = None
+    member.roster_since = member.invite_code = None
     session.flush()

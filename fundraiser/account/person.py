@@ -32,7 +32,6 @@ from fundraiser.account.sessions import (
 )
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
-from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.addresses import (
     AddressCheck,
@@ -44,6 +43,7 @@ from fundraiser.members.addresses import (
     take_try,
     use,
 )
+from fundraiser.members.consents import is_given, note_consent
 from fundraiser.members.models import Cause, Consent, ConsentKind, LedgerEntry, Membership
 from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters
 from fundraiser.payments.changes import Change, change_email
@@ -86,7 +86,7 @@ def details() -> ResponseReturnValue:
             member_gateway().change_customer(customer, name=name, language=language)
         member.name, member.language = name, language
     for kind, text in _consents().items():
-        _note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
+        note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
     asked_for = request.form.get(Topic.CAMPAIGN) == "yes"
     choose_letters(session, member.id, Topic.CAMPAIGN, wanted=asked_for)
     refused = request.form.get(Topic.RETURN) == "yes"
@@ -232,23 +232,6 @@ def _consents() -> dict[ConsentKind, str]:
     return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
 
 
-def _given(session: Session, member: Member, kind: ConsentKind) -> bool:
-    newest = session.scalars(
-        select(Consent.given)
-        .where(Consent.member_id == member.id, Consent.kind == kind)
-        .order_by(Consent.id.desc())
-        .limit(1)
-    ).first()
-    return bool(newest)
-
-
-def _note_consent(
-    session: Session, member: Member, kind: ConsentKind, text: str, *, given: bool
-) -> None:
-    if given != _given(session, member, kind):
-        session.add(Consent(member_id=member.id, kind=kind, given=given, text=text, at=now()))
-
-
 def _details(member: Member, *, name: str | None = None, error: str | None = None) -> str:
     session = db.session()
     chosen = {
@@ -263,7 +246,7 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
         name=name if name is not None else member.name or "",
         languages=LANGUAGES,
         consents=[
-            (kind, text, _given(session, member, kind)) for kind, text in _consents().items()
+            (kind, text, is_given(session, member, kind)) for kind, text in _consents().items()
         ],
         topics=[
             (

@@ -27,6 +27,7 @@ from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.invitations import count_invited
 from fundraiser.members.letter_links import read_membership
 from fundraiser.members.models import Interval, Membership
 from fundraiser.money import Money, parse_amount, write_amount
@@ -67,6 +68,7 @@ def overview() -> ResponseReturnValue:
         notice=words.notice(Notice(notice)) if notice else None,
         token=form_token(),
         sessions=count_sessions(session, member),
+        invited=count_invited(session, member),
     )
 
 

@@ -45,6 +45,7 @@ class Wish:
     return_url: str | None = None
     email: str = ""
     write_to_me: bool = False
+    invite: str | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
     def as_query(self) -> dict[str, str]:
@@ -56,6 +57,7 @@ class Wish:
             "currency": self.currency,
             "ref": self.ref,
             "return": self.return_url,
+            "invite": self.invite,
         }
         return {name: value for name, value in named.items() if value}
 
@@ -80,6 +82,7 @@ class Wish:
             language=language(),
             ref=self.ref,
             return_url=self.return_url,
+            invite=self.invite,
         )
 
 
@@ -100,6 +103,7 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         return_url=_allowed_return(values.get("return", ""), campaign),
         email=values.get("email", ""),
         write_to_me=values.get("write_to_me") == "yes",
+        invite=values.get("invite", "")[:_LONGEST_REF] or None,
     )
     interval, currency, tier = (values.get(name, "") for name in ("interval", "currency", "tier"))
     if interval == ONCE:
@@ -132,6 +136,7 @@ def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
         cover_fee=checkout.fee > 0,
         ref=checkout.ref,
         return_url=checkout.return_url,
+        invite=checkout.invite,
     )
     amount = checkout.amount - checkout.fee
     if amount not in {_price(tier, wish) for tier in tiers if tier.slug == wish.tier}:

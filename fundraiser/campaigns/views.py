@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
 from babel.numbers import get_currency_precision
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask_babel import force_locale
 
 from fundraiser import db
+from fundraiser.campaigns.chart import line_chart
+from fundraiser.campaigns.cockpit import read_milestones, read_series, thinned
 from fundraiser.campaigns.join import Wish, one_later, read_wish, return_address, wish_of
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.campaigns.offers import (
@@ -36,6 +38,8 @@ from fundraiser.campaigns.thanks import Outcome, find_outcome, say_thanks
 from fundraiser.campaigns.words import rule_in_words
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.consents import count_named, read_named
+from fundraiser.members.invitations import find_inviter, name_of_inviter
 from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.members.rule import RULE
@@ -70,6 +74,9 @@ blueprint.url_defaults(keep_language)
 _NONCE_LENGTHS = range(16, 65)
 _MOST_LOOKS = 20
 _SOON, _LATER = 3, 60  # seconds until the thanks page looks again
+_NAMES = 240  # on one page
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @blueprint.get("/")
@@ -83,6 +90,45 @@ def home() -> ResponseReturnValue:
 @public
 def campaign(slug: str) -> ResponseReturnValue:
     return _campaign_page(find_campaign(db.session(), slug))
+
+
+@blueprint.get("/campaigns/<slug>/members")
+@public
+def cockpit(slug: str) -> ResponseReturnValue:
+    """The curve, the milestones, and the names of who agreed to that.
+
+    Kept by browsers and caches, which ask each time whether it is still so: a name that is taken
+    back is gone with the next look.
+    """
+    session = db.session()
+    found = find_campaign(session, slug)
+    figures = _figures(found)
+    progress = figures["progress"]
+    zone = current_settings().newsroom_timezone
+    series = read_series(session, zone, found, progress)
+    names, more = read_named(session, _read_moment(request.args.get("before")), _NAMES)
+    response = make_response(
+        render_template(
+            "campaigns/cockpit.html",
+            chart=line_chart(series, end=found.deadline, goal=progress.goal, projected=None)
+            if series
+            else None,
+            gained=series[-1][1] - series[0][1] if series else 0,
+            table=thinned(series),
+            milestones=read_milestones(session, found, progress) if series else None,
+            names=names,
+            named=count_named(session),
+            older_url=url_for(".cockpit", slug=slug, before=_write_moment(more), _anchor="names")
+            if more
+            else None,
+            is_first="before" not in request.args,
+            **figures,
+        )
+    )
+    response.headers["Cache-Control"] = "public, no-cache"
+    response.vary.add("Accept-Language")
+    response.add_etag()
+    return response.make_conditional(request)
 
 
 @blueprint.get("/join")
@@ -102,6 +148,7 @@ def join() -> ResponseReturnValue:
     if asked is None:
         return _not_open()
     wish = read_wish(request.args, asked, offered_tiers(session, asked.tiers))
+    _forget_unknown_inviter(wish)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if wish.errors else HTTPStatus.OK
     return _join_page(asked, wish), status
 
@@ -118,6 +165,7 @@ def start_payment() -> ResponseReturnValue:
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
     wish = read_wish(request.form, found, offered_tiers(session, found.tiers))
+    _forget_unknown_inviter(wish)
     choice = wish.as_choice()
     if not wish.errors:
         public_url = current_settings().public_url
@@ -194,7 +242,8 @@ def _checkout_named(name: str) -> Checkout:
 
 
 def _campaign_page(found: Campaign) -> str:
-    wish = read_wish({}, found, [])
+    wish = read_wish({"invite": request.args.get("invite", "")}, found, [])
+    _forget_unknown_inviter(wish)
     if request.args.get("interval") == Interval.YEAR:
         wish.interval = Interval.YEAR
     if (wanted := request.args.get("currency")) in CARD_FEES:
@@ -203,7 +252,8 @@ def _campaign_page(found: Campaign) -> str:
     tiers = offered_tiers(db.session(), found.tiers)
 
     def here(**changed: str) -> str:
-        query: dict[str, Any] = {"interval": interval, "currency": wish.currency, **changed}
+        kept = {"interval": interval, "currency": wish.currency, "invite": wish.invite}
+        query: dict[str, Any] = {**kept, **changed}
         return url_for(request.endpoint or ".home", **(request.view_args or {}), **query)
 
     def join_address(**changed: str) -> str:
@@ -221,6 +271,7 @@ def _campaign_page(found: Campaign) -> str:
         ),
         join_address=join_address,
         canonical=canonical,
+        invited_by=_inviter_in_words(wish),
         oembed=f"{public_url}/oembed?url={quote(canonical, safe='')}&format=json",
         **_figures(found),
     )
@@ -240,6 +291,7 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         "campaigns/join.html",
         wish=wish,
         notice=notice,
+        invited_by=_inviter_in_words(wish),
         once=wish.interval is None,
         interval=interval,
         offers=offered,
@@ -264,6 +316,37 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         next_payment=_next_payment(interval),
         **_figures(found),
     )
+
+
+def _forget_unknown_inviter(wish: Wish) -> None:
+    """A link that is nobody's, or was switched off, leads here like any other."""
+    if find_inviter(db.session(), wish.invite) is None:
+        wish.invite = None
+
+
+def _inviter_in_words(wish: Wish) -> str | None:
+    """Who invites: by name where that member agreed to it."""
+    inviter = find_inviter(db.session(), wish.invite)
+    if inviter is None:
+        return None
+    name = name_of_inviter(db.session(), inviter)
+    return (
+        _("%(name)s invites you to become a member.", name=name)
+        if name
+        else _("A member invites you to become one as well.")
+    )
+
+
+def _write_moment(at: datetime) -> int:
+    """A time in an address, to the microsecond."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    try:
+        return _EPOCH + int(text) * _MICROSECOND if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _join_address(wish: Wish, changed: dict[str, str]) -> str:

@@ -24,10 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from fundraiser import jobs
-from fundraiser.dashboard.figures import read_contribution_sums, start_of_day
+from fundraiser.dashboard.figures import read_contribution_sums
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.db import lock, now
 from fundraiser.jobs import Heartbeat
+from fundraiser.members.history import start_of_day
 from fundraiser.members.models import (
     Cause,
     LedgerEntry,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sqlalchemy import DateTime, cast, func, select, text, true
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select, text
 
 from fundraiser.campaigns.forecast import Pace, without
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
+from fundraiser.members.history import Mark, read_marks, start_of_day
 from fundraiser.members.models import LedgerEntry, Member
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
@@ -31,15 +31,6 @@ LATE = timedelta(minutes=5)  # an event that waits longer has met something that
 SILENT = timedelta(minutes=1)  # a heartbeat this old means that its part is not running
 WINDOWS = (7, 28)  # days that a pace is taken from
 DAYS_SHOWN = 28
-_MOST_POINTS = 180
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The ledger's version and balance at one moment."""
-
-    version: int
-    balance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +81,6 @@ class Machinery:
     heartbeats: dict[str, datetime]
 
 
-def start_of_day(at: datetime, zone: ZoneInfo, days_before: int = 0) -> datetime:
-    """Midnight in the newsroom's zone, so many days before this day's."""
-    day = at.astimezone(zone).date() - timedelta(days=days_before)
-    return datetime.combine(day, time(), zone)
-
-
 def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
     """Today, the last 7 and the last 28 days."""
     spans = (1, *WINDOWS)
@@ -134,41 +119,10 @@ def read_paces(session: Session, zone: ZoneInfo, flows: Sequence[Flow]) -> list[
     return [pace(flow) for flow in flows if flow.days in WINDOWS]
 
 
-def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
-    """How the ledger stood recorded at each of these times, in their order."""
-    moments = (
-        func.unnest(cast(times, ARRAY(DateTime(timezone=True))))
-        .table_valued("at", with_ordinality="place")
-        .render_derived()
-    )
-    newest = (
-        select(LedgerEntry.version, LedgerEntry.balance)
-        .where(LedgerEntry.recorded_at < moments.c.at)
-        .order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.version.desc())
-        .limit(1)
-        .lateral()
-    )
-    rows = session.execute(
-        select(newest.c.version, newest.c.balance)
-        .select_from(moments)
-        .outerjoin(newest, true())
-        .order_by(moments.c.place)
-    )
-    return [Mark(version or 0, balance or 0) for version, balance in rows]
-
-
 def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:
     """How many rows of +1 and of -1 lie between: versions have no gaps, so nothing is counted."""
     rows, net = until.version - since.version, until.balance - since.balance
     return (rows + net) // 2, (rows - net) // 2
-
-
-def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
-    """The start, at most some 180 midnights between, and the end."""
-    days = (end - start).days
-    step = days // _MOST_POINTS + 1
-    midnights = (start_of_day(start, zone, -day) for day in range(1, days + 1, step))
-    return [start, *(at for at in midnights if start < at < end), end]
 
 
 def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from flask_babel import ngettext
 from sqlalchemy import and_, func, or_, select
 
 from fundraiser.campaigns import milestones
+from fundraiser.campaigns.chart import line_chart
+from fundraiser.campaigns.cockpit import read_series, thinned
 from fundraiser.campaigns.forecast import forecast, needed_a_day, whole_days
-from fundraiser.campaigns.models import CampaignStatus, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.dashboard import figures, income, people, words
-from fundraiser.dashboard.chart import day_chart, line_chart
-from fundraiser.dashboard.figures import Mark
+from fundraiser.dashboard.chart import day_chart
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.db import now
+from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift, read_drift
 from fundraiser.outbox import LetterState
@@ -27,15 +28,10 @@ from fundraiser.webhooks import inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from zoneinfo import ZoneInfo
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.campaigns.forecast import Forecast
-    from fundraiser.campaigns.models import Campaign
-    from fundraiser.campaigns.progress import Progress
     from fundraiser.config import Settings
-    from fundraiser.dashboard.chart import LineChart
     from fundraiser.dashboard.figures import Machinery
 
 _FEW, _NEWEST, _MOST_SHOWN, _MOST_ROWS = 3, 10, 20, 8
@@ -126,15 +122,21 @@ def read_overview(
             figures.read_paces(session, zone, flows),
             leaving=sum(losses.values()),
         )
-        chart, table = _chart(session, zone, campaign, progress, found)
+        series = read_series(session, zone, campaign, progress)
+        chart = series and line_chart(
+            series,
+            end=campaign.deadline,
+            goal=progress.goal,
+            projected=(found.low, found.high) if found else None,
+        )
         values |= {
             "progress": progress,
             "days_left": whole_days(left),
             "needed": needed_a_day(progress.remaining, left),
             "forecast": found,
             "losses": {loss.value: losses.get(loss, 0) for loss in Loss},
-            "chart": chart,
-            "chart_table": table,
+            "chart": chart or None,
+            "chart_table": thinned(series),
         }
     return values
 
@@ -245,33 +247,3 @@ def _churn(daily: Daily, month: figures.Flow, here: Mark) -> dict[str, object]:
 
 def _percent(part: int, whole: int) -> float | None:
     return round(part / whole * 100, 1) if whole > 0 else None
-
-
-def _chart(
-    session: Session,
-    zone: ZoneInfo,
-    campaign: Campaign,
-    progress: Progress,
-    found: Forecast | None,
-) -> tuple[LineChart | None, list[tuple[datetime, int]]]:
-    """The campaign's members over time, and the same as a short table."""
-    if progress.status is CampaignStatus.SCHEDULED:
-        return None, []
-    times = figures.sample_times(campaign.starts_at, min(now(), campaign.deadline), zone)
-    marks = figures.read_marks(session, times)
-    base = marks[0].balance if campaign.counts is Counts.NEW else 0
-    series = [(at, mark.balance - base) for at, mark in zip(times, marks, strict=True)]
-    series[-1] = (times[-1], progress.members)
-    chart = line_chart(
-        series,
-        end=campaign.deadline,
-        goal=progress.goal,
-        projected=(found.low, found.high) if found else None,
-    )
-    return chart, _thinned(series)
-
-
-def _thinned(series: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
-    """Some twelve of them, the last among them."""
-    step = max(len(series) // 12, 1)
-    return series[(len(series) - 1) % step :: step]

@@ -9,6 +9,7 @@ from sqlalchemy import select, tuple_
 
 from fundraiser.dashboard.listing import Listed, newest_memberships
 from fundraiser.errors import NotFoundError
+from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
 from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment
@@ -28,7 +29,10 @@ _LARGEST_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """All that is known of a person; lists are newest first. ``looks`` are by customer."""
+    """All that is known of a person; lists are newest first. ``looks`` are by customer.
+
+    ``inviter`` is whose link led the person here, ``invited`` how many joined by the person's own.
+    """
 
     member: Member
     customers: Sequence[Customer]
@@ -37,6 +41,8 @@ class Person:
     payments: Sequence[Payment]
     letters: Sequence[Letter]
     ledger: Sequence[Row[LedgerEntry, str | None]]
+    inviter: Member | None
+    invited: int
 
 
 def read_newest_members(session: Session, count: int) -> list[tuple[LedgerEntry, Listed]]:
@@ -72,6 +78,8 @@ def read_person(session: Session, member_id: int) -> Person:
     )
     return Person(
         member=member,
+        inviter=session.get(Member, member.invited_by) if member.invited_by else None,
+        invited=count_invited(session, member),
         customers=customers,
         looks={look.customer_id: look for look in looks if look.customer_id},
         memberships=session.scalars(

@@ -83,7 +83,7 @@ def _memberships(person: Person) -> Iterator[Happening]:
         yield Happening(
             at=membership.started_at,
             sentence=_("A membership began: %(price)s.", price=words.price(membership)),
-            detail=membership.ref or words.source(membership),
+            detail=words.came_from(membership),
         )
 
 

@@ -12,6 +12,7 @@ from fundraiser.campaigns.hook import Fault
 from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
+from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standing, Status
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
@@ -165,6 +166,13 @@ def _not_active(status: Status) -> str:
     return _("Ended")
 
 
+def came_from(membership: Membership) -> str:
+    """What led here: the source that the address named, or where the membership comes from."""
+    if membership.ref == INVITATION:
+        return _("A member’s invitation")
+    return membership.ref or source(membership)
+
+
 def source(membership: Membership) -> str:
     """Where a membership comes from."""
     match membership.source:
@@ -283,7 +291,11 @@ def cut(topic: Topic, key: str) -> str:
     if topic is Topic.INTERVAL:
         return {"month": _("Every month"), "year": _("Once a year")}.get(key, _("Not by interval"))
     if topic is Topic.SOURCE:
-        key = {"gift": _("A gift"), "import": _("Brought from elsewhere")}.get(key, key)
+        key = {
+            "gift": _("A gift"),
+            "import": _("Brought from elsewhere"),
+            INVITATION: _("A member’s invitation"),
+        }.get(key, key)
     return key or _("Not told")
 
 

@@ -67,6 +67,9 @@ class Member(Base):
     ``number`` is the order in which people first counted: given once, kept for ever.
     ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
     alone may change it; ``turns`` is how many rows of the ledger are this person's.
+    ``roster_since`` is when the person agreed to be named on the public page, as the newest consent
+    says. ``invite_code`` is in the link that the person invites others by, while there is one;
+    ``invited_by`` is whose link led here. It is no foreign key: that would lock the inviter's row.
     """
 
     __tablename__ = "member"
@@ -79,6 +82,12 @@ class Member(Base):
         Index("ix_member_joined", text("coalesce(first_counted_at, created_at)"), "id"),
         Index("ix_member_by_name", text("lower(coalesce(name, email, ''))"), "id"),
         Index("ix_member_country", "country"),
+        Index(
+            "ix_member_roster",
+            "roster_since",
+            postgresql_where="counting AND roster_since IS NOT NULL",
+        ),
+        Index("ix_member_invited_by", "invited_by", postgresql_where="invited_by IS NOT NULL"),
     )
 
     id: Mapped[Identifier]
@@ -91,6 +100,9 @@ class Member(Base):
     turns: Mapped[int] = mapped_column(default=0)
     recount_at: Mapped[datetime | None]
     first_counted_at: Mapped[datetime | None]
+    roster_since: Mapped[datetime | None]
+    invite_code: Mapped[str | None] = mapped_column(unique=True)
+    invited_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
 
     memberships: Mapped[list[Membership]] = relationship(
@@ -175,6 +187,7 @@ class ConsentKind(StrEnum):
     """What a person may agree to, each by itself."""
 
     ROSTER = "roster"
+    INVITER = "inviter"
 
 
 class Consent(Base):
@@ -250,6 +263,7 @@ class LedgerEntry(Base):
         CheckConstraint("turn >= 1", name="turn"),
         Index("ix_ledger_recorded_at", "recorded_at"),
         Index("ix_ledger_happened_at", "happened_at"),
+        Index("ix_ledger_reached", "balance", "version", postgresql_where="change = 1"),
     )
 
     version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Interval
 from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
@@ -33,7 +34,8 @@ class Choice:
     """What the reader chose, already read from the form.
 
     ``amount`` is an amount of the reader's own (smallest unit), None for the tier's price.
-    ``interval`` None is a one-time contribution, which needs an amount and no tier.
+    ``interval`` None is a one-time contribution, which needs an amount and no tier. ``invite`` is
+    the code of a member's link.
     """
 
     campaign: str
@@ -45,6 +47,7 @@ class Choice:
     language: str
     ref: str | None
     return_url: str | None
+    invite: str | None = None
 
 
 def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
@@ -95,7 +98,8 @@ def begin_checkout(
             amount=amount + fee,
             fee=fee,
             language=choice.language,
-            ref=choice.ref,
+            ref=choice.ref or (INVITATION if choice.invite else None),
+            invite=choice.invite,
             return_url=choice.return_url,
             created_at=now(),
         )

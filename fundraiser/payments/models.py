@@ -107,6 +107,7 @@ class Checkout(Base):
     ``key`` is made of the form's nonce and its choices: the same form sent twice is one checkout.
     ``amount`` is the whole sum, with ``fee`` of it added to cover the card's fee. ``member_id`` and
     ``reference`` (the subscription or the charge) are what came of it, once that is settled.
+    ``invite`` is the code of the member's link that led here.
     """
 
     __tablename__ = "checkout"
@@ -128,6 +129,7 @@ class Checkout(Base):
     fee: Mapped[int] = mapped_column(BigInteger, default=0)
     language: Mapped[str]
     ref: Mapped[str | None]
+    invite: Mapped[str | None]
     return_url: Mapped[str | None]
     created_at: Mapped[datetime]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))

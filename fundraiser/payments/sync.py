@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import find_or_add_person, recount
+from fundraiser.members.invitations import note_inviter
 from fundraiser.members.models import Cause, Interval, Member, Membership, Source, Status
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
@@ -116,6 +117,7 @@ def _write(
         )
     for name, checkout in checkouts.items():
         _note_outcome(checkout, member, name, state)
+        note_inviter(session, member, checkout.invite)
     _write_payments(session, member, state, ours, checkouts)
     session.flush()
     return member

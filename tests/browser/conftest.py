@@ -57,9 +57,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
     errors: list[str] = []
 
     def open_page(**options: Any) -> Page:
-        context = chromium.new_context(
-            **{"locale": "en-GB", "reduced_motion": "reduce", **options}
-        )
+        context = chromium.new_context(**{"locale": "en-GB", "reduced_motion": "reduce", **options})
         context.set_default_timeout(10_000)
         contexts.append(context)
         context.on("weberror", lambda error: errors.append(str(error.error)))

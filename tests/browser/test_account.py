@@ -214,6 +214,9 @@ def test_each_page_of_a_member_is_for_everybody(window: Callable[..., Page], liv
     page.goto(home)
     page.locator("table a").click()
     look("receipt")
+    page.goto(f"{live.app}/account/invitation")
+    page.get_by_role("button", name="Make my link").click()
+    look("invitation")
     for path in ("details", "email", "erasure", "erased"):
         page.goto(f"{live.app}/account/{path}")
         look(path)

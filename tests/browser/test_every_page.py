@@ -29,6 +29,7 @@ PAGES = {
     "membership": "{app}/",
     "campaign": "{app}/campaigns/25000?interval=year",
     "how we count": "{app}/how-we-count",
+    "who is with us": "{app}/campaigns/25000/members",
     "frame": "{app}/campaigns/25000/embed",
     "join": "{app}/join?tier=patron&currency=EUR",
     "give once": "{app}/join?interval=once",

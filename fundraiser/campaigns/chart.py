@@ -1,0 +1,109 @@
+"""Where a chart's marks go: places in percent across and pixels down, so that text keeps its size.
+
+Drawn by the server as SVG without scripts or styles of its own, which our content policy refuses:
+it prints, follows light and dark, and needs no library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+HEIGHT, TOP, BOTTOM = 260, 28, 8  # pixels; the words under the axis come below
+_LABEL_APART = 36  # pixels between two labels of two lines at the right edge
+_MOST_TICKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A value or a date, and where its mark is."""
+
+    at: float
+    value: int | datetime
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    """Members over time. ``points`` are for a box of 1000 by ``HEIGHT``."""
+
+    points: str
+    now_x: float
+    now_y: float
+    goal_y: float
+    low_y: float | None
+    high_y: float | None
+    goal_label_y: float
+    projected_label_y: float
+    rows: list[Tick]
+    dates: list[Tick]
+
+
+def line_chart(
+    series: Sequence[tuple[datetime, int]],
+    *,
+    end: datetime,
+    goal: int,
+    projected: tuple[int, int] | None,
+) -> LineChart:
+    """Place a series that began at its first time and may go on until ``end``.
+
+    ``projected`` is where it may lead, from the lowest to the highest.
+    """
+    start, last = series[0][0], series[-1][0]
+    span = max((max(end, last) - start).total_seconds(), 1.0)
+    top, step = nice_scale(max(goal, *(projected or ()), *(value for _, value in series)))
+
+    def x(at: datetime) -> float:
+        return round((at - start).total_seconds() / span * 100, 2)
+
+    def y(value: float) -> float:
+        return round(HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM), 1)
+
+    low_y, high_y = (y(projected[0]), y(projected[1])) if projected else (None, None)
+    goal_label, projected_label = _apart(y(goal), low_y)
+    return LineChart(
+        points=" ".join(f"{x(at) * 10:.1f},{y(value)}" for at, value in series),
+        now_x=x(last),
+        now_y=y(series[-1][1]),
+        goal_y=y(goal),
+        low_y=low_y,
+        high_y=high_y,
+        goal_label_y=goal_label,
+        projected_label_y=projected_label,
+        rows=[Tick(y(value), value) for value in range(step, top + 1, step)],
+        dates=_dates(start, max(end, last), x),
+    )
+
+
+def nice_scale(most: int) -> tuple[int, int]:
+    """The axis' top, at or above ``most``, and a step of 1, 2 or 5 times a power of ten."""
+    step = 1
+    while step * _MOST_TICKS < most:
+        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
+    return step * max(-(-most // step), 1), step
+
+
+def _apart(goal_y: float, projected_y: float | None) -> tuple[float, float]:
+    """Where the two labels at the right edge go without touching each other."""
+    if projected_y is None or abs(goal_y - projected_y) >= _LABEL_APART:
+        return goal_y, projected_y or 0.0
+    if projected_y >= goal_y:
+        return goal_y, goal_y + _LABEL_APART
+    return projected_y + _LABEL_APART, projected_y
+
+
+def _dates(start: datetime, end: datetime, x: Callable[[datetime], float]) -> list[Tick]:
+    """Four dates, evenly apart, and the end."""
+    quarter = (end - start) / 4
+    between = [start + quarter * place for place in (1, 2, 3)]
+    return [
+        Tick(0, start, "start"),
+        *(Tick(x(at), at) for at in between if end - start > timedelta(days=4)),
+        Tick(100, end, "end"),
+    ]

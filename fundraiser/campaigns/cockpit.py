@@ -1,0 +1,92 @@
+"""The campaign for everybody to see: the curve of its number, and when it reached what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundraiser.campaigns.milestones import between
+from fundraiser.campaigns.models import CampaignStatus, Counts
+from fundraiser.db import now
+from fundraiser.members.history import read_first_times, read_marks, read_peak, sample_times
+from fundraiser.members.ledger import balance_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.campaigns.models import Campaign
+    from fundraiser.campaigns.progress import Progress
+
+_THOUSAND = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A number that the campaign reached, first ``at`` then; ``is_goal``: it is or was the goal."""
+
+    members: int
+    at: datetime
+    is_goal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Milestones:
+    """The newest first; ``following`` is the next number above today's."""
+
+    reached: list[Reached]
+    following: int | None
+
+
+def read_series(
+    session: Session, zone: ZoneInfo, campaign: Campaign, progress: Progress
+) -> list[tuple[datetime, int]]:
+    """The campaign's members over time, until now or the deadline; empty before its start."""
+    if progress.status is CampaignStatus.SCHEDULED or now() <= campaign.starts_at:
+        return []
+    times = sample_times(campaign.starts_at, min(now(), campaign.deadline), zone)
+    marks = read_marks(session, times)
+    base = marks[0].balance if campaign.counts is Counts.NEW else 0
+    series = [(at, mark.balance - base) for at, mark in zip(times, marks, strict=True)]
+    series[-1] = (times[-1], progress.members)
+    return series
+
+
+def thinned(series: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
+    """Some twelve of them, the last among them."""
+    step = max(len(series) // 12, 1)
+    return series[(len(series) - 1) % step :: step]
+
+
+def read_milestones(session: Session, campaign: Campaign, progress: Progress) -> Milestones:
+    """Each thousand, each tenth of the goal and each goal, above the number at the start.
+
+    One that was reached stays reached, also where the number has gone down since.
+    """
+    at_start = balance_at(session, campaign.starts_at)
+    base = at_start if campaign.counts is Counts.NEW else 0
+    goals = {goal.members for goal in campaign.goals}
+    peak = max(read_peak(session) - base, progress.members)
+    ahead = peak + _THOUSAND
+    possible = sorted(
+        number
+        for number in {*between(at_start - base, ahead, progress.goal), *goals}
+        if number > at_start - base
+    )
+    times = read_first_times(
+        session,
+        [number + base for number in possible if number <= peak],
+        campaign.starts_at,
+        campaign.deadline,
+    )
+    reached = [
+        Reached(number, times[number + base], number in goals)
+        for number in reversed(possible)
+        if number + base in times
+    ]
+    following = (
+        number for number in possible if number > progress.members and number + base not in times
+    )
+    return Milestones(reached, next(following, None) if now() < campaign.deadline else None)

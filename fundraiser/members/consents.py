@@ -1,0 +1,61 @@
+"""What a person agreed to: each by itself, kept with the words that were read and the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from fundraiser.db import now
+from fundraiser.members.models import Consent, ConsentKind, Member
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+_IS_NAMED = (Member.counting, Member.roster_since.is_not(None), Member.name.is_not(None))
+
+
+def is_given(session: Session, member: Member, kind: ConsentKind) -> bool:
+    """Whether the person agrees to it now."""
+    newest = session.scalars(
+        select(Consent.given)
+        .where(Consent.member_id == member.id, Consent.kind == kind)
+        .order_by(Consent.id.desc())
+        .limit(1)
+    ).first()
+    return bool(newest)
+
+
+def note_consent(
+    session: Session, member: Member, kind: ConsentKind, text: str, *, given: bool
+) -> None:
+    """Keep what the person agrees to from now on, or no longer; what is so already is not kept."""
+    if given == is_given(session, member, kind):
+        return
+    at = now()
+    session.add(Consent(member_id=member.id, kind=kind, given=given, text=text, at=at))
+    if kind is ConsentKind.ROSTER:
+        member.roster_since = at if given else None
+
+
+def read_named(
+    session: Session, before: datetime | None, most: int
+) -> tuple[Sequence[str], datetime | None]:
+    """Names of people who count and agreed to be named, the newest consent first.
+
+    With it, where the next ones begin; None after the last.
+    """
+    named = select(Member.name, Member.roster_since).where(*_IS_NAMED)
+    if before:
+        named = named.where(Member.roster_since < before)
+    rows = session.execute(named.order_by(Member.roster_since.desc()).limit(most + 1)).all()
+    more = rows[most - 1].roster_since if len(rows) > most else None
+    return [row.name for row in rows[:most]], more
+
+
+def count_named(session: Session) -> int:
+    """How many people are named on the public page."""
+    return session.scalar(select(func.count()).select_from(Member).where(*_IS_NAMED)) or 0

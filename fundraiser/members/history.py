@@ -1,0 +1,104 @@
+"""The ledger over time: how it stood at midnights, and when it first reached a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import BigInteger, DateTime, cast, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from fundraiser.members.models import LedgerEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+_MOST_POINTS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The ledger's version and balance at one moment."""
+
+    version: int
+    balance: int
+
+
+def start_of_day(at: datetime, zone: ZoneInfo, days_before: int = 0) -> datetime:
+    """Midnight in the newsroom's zone, so many days before this day's."""
+    day = at.astimezone(zone).date() - timedelta(days=days_before)
+    return datetime.combine(day, time(), zone)
+
+
+def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
+    """The start, at most some 180 midnights between, and the end."""
+    days = (end - start).days
+    step = days // _MOST_POINTS + 1
+    midnights = (start_of_day(start, zone, -day) for day in range(1, days + 1, step))
+    return [start, *(at for at in midnights if start < at < end), end]
+
+
+def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
+    """How the ledger stood recorded at each of these times, in their order."""
+    moments = (
+        func.unnest(cast(times, ARRAY(DateTime(timezone=True))))
+        .table_valued("at", with_ordinality="place")
+        .render_derived()
+    )
+    newest = (
+        select(LedgerEntry.version, LedgerEntry.balance)
+        .where(LedgerEntry.recorded_at < moments.c.at)
+        .order_by(LedgerEntry.recorded_at.desc(), LedgerEntry.version.desc())
+        .limit(1)
+        .lateral()
+    )
+    rows = session.execute(
+        select(newest.c.version, newest.c.balance)
+        .select_from(moments)
+        .outerjoin(newest, true())
+        .order_by(moments.c.place)
+    )
+    return [Mark(version or 0, balance or 0) for version, balance in rows]
+
+
+def read_peak(session: Session) -> int:
+    """The highest balance that there ever was."""
+    return (
+        session.scalar(
+            select(LedgerEntry.balance)
+            .where(LedgerEntry.change == 1)
+            .order_by(LedgerEntry.balance.desc())
+            .limit(1)
+        )
+        or 0
+    )
+
+
+def read_first_times(
+    session: Session, balances: Sequence[int], since: datetime, until: datetime
+) -> dict[int, datetime]:
+    """When, in that time, the balance first rose to each of these; left out where it never did.
+
+    It moves by one, so that whatever it passes it has stood at.
+    """
+    wanted = func.unnest(cast(balances, ARRAY(BigInteger))).table_valued("balance").render_derived()
+    first = (
+        select(LedgerEntry.recorded_at)
+        .where(
+            LedgerEntry.balance == wanted.c.balance,
+            LedgerEntry.change == 1,
+            LedgerEntry.recorded_at >= since,
+            LedgerEntry.recorded_at < until,
+        )
+        .order_by(LedgerEntry.version)
+        .limit(1)
+        .lateral()
+    )
+    rows = session.execute(
+        select(wanted.c.balance, first.c.recorded_at).select_from(wanted).join(first, true())
+    )
+    return dict(rows.all())

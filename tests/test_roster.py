@@ -1,0 +1,167 @@
+"""The campaign's public page of members: names only by consent, the curve, and the milestones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+from bs4 import BeautifulSoup
+
+from fundraiser.campaigns.cockpit import Milestones, read_milestones, read_series
+from fundraiser.campaigns.models import Campaign, Counts, Goal
+from fundraiser.campaigns.progress import read_progress
+from fundraiser.db import now
+from fundraiser.members.consents import is_given, note_consent, read_named
+from fundraiser.members.models import Consent, ConsentKind, Member
+from tests.factories import make_campaign, make_tiers
+from tests.staff import PAGE, count, join
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+
+    from fundraiser.db import Database
+
+TEXT = "My name may stand on the public page of the campaign."
+LONDON = ZoneInfo("Europe/London")
+PATH = "/campaigns/25000/members"
+
+
+@pytest.fixture(autouse=True)
+def shop(database: Database) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+
+
+def named(session: Session, name: str | None) -> Member:
+    """Somebody who counts and agreed to be named."""
+    member = join(session, name=name)
+    note_consent(session, member, ConsentKind.ROSTER, TEXT, given=True)
+    return member
+
+
+def names(client: FlaskClient, path: str = PATH) -> list[str]:
+    page = BeautifulSoup(client.get(path, headers=PAGE).text, "html.parser")
+    return [item.get_text() for item in page.select(".names li")]
+
+
+def test_only_who_agreed_and_counts_is_named_the_newest_first(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        join(session, name="Nobody Asked")
+        left = named(session, "Left Again")
+        named(session, None)
+        named(session, "Olena Hrytsenko")
+        named(session, "<b>Petro</b>")
+        count(session, left, reason="ended")
+    assert names(client) == ["<b>Petro</b>", "Olena Hrytsenko"]
+    text = client.get(PATH, headers=PAGE).text
+    assert "<b>Petro" not in text
+    assert "noindex" in text
+    assert "2 members who wished to be named" in text
+
+
+def test_a_name_that_is_taken_back_is_gone_with_the_next_look_also_from_a_cache(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = named(session, "Olena Hrytsenko")
+    answer = client.get(PATH, headers=PAGE)
+    assert answer.headers["Cache-Control"] == "public, no-cache"
+    assert "Accept-Language" in answer.headers["Vary"]
+    kept = PAGE | {"If-None-Match": answer.headers["ETag"]}
+    assert client.get(PATH, headers=kept).status_code == 304
+    with database.transaction() as session:
+        member = session.get_one(Member, member.id)
+        note_consent(session, member, ConsentKind.ROSTER, TEXT, given=False)
+        assert not is_given(session, member, ConsentKind.ROSTER)
+        assert session.query(Consent).count() == 2
+    answer = client.get(PATH, headers=kept)
+    assert answer.status_code == 200
+    assert "Olena" not in answer.text
+
+
+def test_names_are_paged_and_none_is_missing_or_shown_twice(
+    client: FlaskClient, database: Database
+) -> None:
+    everybody = [f"Reader {number}" for number in range(7)]
+    with database.transaction() as session:
+        for name in everybody:
+            named(session, name)
+        found: list[str] = []
+        page, more = read_named(session, None, 3)
+        found += page
+        while more:
+            page, more = read_named(session, more, 3)
+            found += page
+    assert found == everybody[::-1]
+    for before in ("", "nonsense", "9" * 40, "-9" + "9" * 30):
+        assert client.get(f"{PATH}?before={before}", headers=PAGE).status_code == 200
+    assert names(client, f"{PATH}?before=0") == []
+
+
+def milestones(session: Session) -> Milestones:
+    campaign = session.get_one(Campaign, "25000")
+    return read_milestones(session, campaign, read_progress(session, campaign))
+
+
+def test_each_tenth_and_each_goal_is_reached_once_even_where_the_number_dips(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, "25000")
+        campaign.goals[0].members = 7
+        campaign.goals.append(Goal(members=20, set_at=now()))
+        people = [join(session) for _ in range(8)]
+        first = milestones(session)
+        assert [one.members for one in first.reached] == [8, 7, 6, 4, 2]
+        assert [one.members for one in first.reached if one.is_goal] == [7]
+        assert first.following == 10
+        count(session, people[0], reason="ended")
+        count(session, people[1], reason="ended")
+        assert milestones(session) == first
+        join(session)
+        join(session)
+        assert milestones(session) == first
+
+
+def test_a_campaign_of_new_members_begins_at_nought_and_passes_what_came_before(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        for _ in range(5):
+            join(session)
+        campaign = session.get_one(Campaign, "25000")
+        campaign.starts_at = now()
+        campaign.goals[0].members = 10
+        join(session)
+        assert [one.members for one in milestones(session).reached] == [6]
+        campaign.counts = Counts.NEW
+        assert [one.members for one in milestones(session).reached] == [1]
+        assert milestones(session).following == 2
+
+
+def test_before_the_start_there_is_no_curve_and_afterwards_its_end_is_the_number(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        named(session, "Olena Hrytsenko")
+        campaign = session.get_one(Campaign, "25000")
+        series = read_series(session, LONDON, campaign, read_progress(session, campaign))
+        assert (series[0][1], series[-1][1]) == (0, 1)
+        campaign.starts_at = now() + timedelta(days=1)
+    page = BeautifulSoup(client.get(PATH, headers=PAGE).text, "html.parser")
+    assert page.select(".chart") == []
+    assert "None has been reached yet." in page.get_text()
+    assert names(client) == ["Olena Hrytsenko"]
+
+
+def test_the_page_is_linked_from_the_campaign_and_from_how_we_count(client: FlaskClient) -> None:
+    for path in ("/campaigns/25000", "/how-we-count"):
+        page = BeautifulSoup(client.get(path, headers=PAGE).text, "html.parser")
+        assert page.select(f'a[href="{PATH}"]'), path
+    assert client.get("/campaigns/nothing/members", headers=PAGE).status_code == 404
