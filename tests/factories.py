@@ -121,11 +121,11 @@ class Stripe:
 
     @staticmethod
     def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until and process.poll() is None:
             try:
                 requests.get(url, timeout=1)
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.05)
             else:
                 return

@@ -51,8 +51,9 @@
       padding-inline: 1em;
       color: CanvasText;
       background: Canvas;
+      color-scheme: light;
     }
-    .dark, .night {
+    .night, .dark {
       color-scheme: dark;
     }
     .night {
@@ -169,7 +170,7 @@
     }
     @media (prefers-reduced-motion: no-preference) {
       .track *, .change {
-        transition: .6s;
+        transition: .6s, background 0s;
       }
     }
     @starting-style {
@@ -329,7 +330,8 @@
         (more > 0 ? more : goal).toLocaleString(locale),
       );
       state.textContent = words[status].replace("#", () => {
-        const days = (Date.parse(deadline) - Date.now()) / 864e5;
+        // A reader's clock may be fast: an hour is the least that is left.
+        const days = Math.max(.01, (Date.parse(deadline) - Date.now()) / 864e5);
         const left = new Intl.RelativeTimeFormat(language);
         return days < 1
           ? left.format(Math.ceil(days * 24), "hour")

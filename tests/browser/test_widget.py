@@ -37,6 +37,8 @@ def width(locator: Locator) -> float:
     return box["width"]
 
 
+BOTH_SCHEMES = '<meta name="color-scheme" content="light dark">'
+
 HELD_CLOCK = """
   const real = fetch;
   window.asked = 0;
@@ -440,6 +442,20 @@ def test_axe_finds_nothing_in_any_variant(
     assert results.violations_count == 0, results.response["violations"]
 
 
+@pytest.mark.parametrize("preferred", ["light", "dark"])
+def test_a_theme_holds_whatever_the_page_and_its_reader_prefer(
+    open_page: Callable[..., Page], site: Site, preferred: str
+) -> None:
+    page = open_page(color_scheme=preferred)
+    themes = ("light", "dark")
+    widgets = "".join(site.widget("bar", f'theme="{theme}"') for theme in themes)
+    page.goto(site.put(widgets, head=BOTH_SCHEMES))
+    expect(part(page, "figure").last).to_have_text("16,234")
+    paper = "node => getComputedStyle(node).backgroundColor"
+    papers = [page.locator(f"membership-progress .{theme}").evaluate(paper) for theme in themes]
+    assert papers == ["rgb(255, 255, 255)", "rgb(18, 18, 18)"]
+
+
 @pytest.mark.parametrize("accent", ["#ffe500", "#052962", "#c70000", "#777777"])
 def test_words_on_any_accent_can_be_read(page: Page, site: Site, accent: str) -> None:
     page.goto(site.put(site.widget(attributes=f'accent="{accent}"')))
@@ -452,9 +468,9 @@ def test_a_live_change_moves_the_bar_and_the_digits_once(
     open_page: Callable[..., Page], service: Service, site: Site
 ) -> None:
     running = "document.querySelector('membership-progress').shadowRoot.getAnimations().length"
-    address = site.put(site.widget())
+    address = site.put(site.widget(), head=BOTH_SCHEMES)
     for motion, expected in (("no-preference", True), ("reduce", False)):
-        page = open_page(reduced_motion=motion)
+        page = open_page(reduced_motion=motion, color_scheme="dark")
         service.set_members(10_000)
         page.goto(address)
         expect(part(page, "figure")).to_have_text("10,000")
