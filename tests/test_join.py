@@ -121,7 +121,9 @@ def test_what_is_not_on_offer_is_said_above_the_form(
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused(client: FlaskClient) -> None:
+def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused_and_the_form_stands(
+    client: FlaskClient,
+) -> None:
     for address in (
         "https://evil.example/",
         "//evil.example",
@@ -130,9 +132,13 @@ def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused(client: FlaskCl
         "http://127.0.0.1:8001\\@evil.example/",
         "http://[",
     ):
-        answer = client.get("/join", query_string={"return": address})
-        assert answer.status_code == 400, address
-        assert "not on this campaign’s list" in said(answer)
+        query = {"return": address, "tier": "patron"}
+        answers = client.get("/join", query_string=query), send(client, fill_in(client), **query)
+        for answer in answers:
+            assert answer.status_code == 400, address
+            assert "not on this campaign’s list" in said(answer)
+            assert read(answer).select_one("[value=patron][checked]") is not None
+            assert read(answer).select_one("[name=return]") is None
 
 
 @pytest.mark.usefixtures("shop")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fundraiser.campaigns.offers import ONCE
 from fundraiser.campaigns.reminders import read_address
-from fundraiser.errors import BadRequestError, UnprocessableError
+from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
@@ -32,7 +32,8 @@ class Wish:
 
     ``interval`` None is a one-time contribution. ``amount`` is as it was typed. ``errors`` are
     sentences by the form's field. ``email`` is where to write, once, if the join is not finished:
-    kept only where the reader ticked that beside it.
+    kept only where the reader ticked that beside it. ``is_astray``: the site that the reader came
+    from is none of the campaign's, so that no way leads back there.
     """
 
     campaign: str
@@ -47,6 +48,7 @@ class Wish:
     write_to_me: bool = False
     invite: str | None = None
     errors: dict[str, str] = field(default_factory=dict)
+    is_astray: bool = False
 
     def as_query(self) -> dict[str, str]:
         """The address of the join page with this wish, without the amount typed."""
@@ -87,11 +89,9 @@ class Wish:
 
 
 def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tier]) -> Wish:
-    """Read the address or the form; what is not on offer is noted, and the default stands in.
-
-    Raises:
-        BadRequestError: the return address is not on one of the campaign's sites.
-    """
+    """Read the address or the form; what is not on offer is noted, and the default stands in."""
+    back = values.get("return", "")
+    is_allowed = _leads_to_one_of(campaign.sites, back)
     wish = Wish(
         campaign=campaign.slug,
         interval=Interval.MONTH,
@@ -100,7 +100,8 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         amount=values.get("amount", "")[:20],
         cover_fee=values.get("cover_fee") == "yes",
         ref=values.get("ref", "")[:_LONGEST_REF] or None,
-        return_url=_allowed_return(values.get("return", ""), campaign),
+        return_url=back if is_allowed else None,
+        is_astray=bool(back) and not is_allowed,
         email=values.get("email", ""),
         write_to_me=values.get("write_to_me") == "yes",
         invite=values.get("invite", "")[:_LONGEST_REF] or None,
@@ -165,17 +166,11 @@ def _price(tier: Tier, wish: Wish) -> int | None:
     return price.amount if price else None
 
 
-def _allowed_return(address: str, campaign: Campaign) -> str | None:
-    if not address:
-        return None
+def _leads_to_one_of(sites: Sequence[str], address: str) -> bool:
     try:
         parts = urlsplit(address)
-        origin = f"{parts.scheme}://{parts.netloc}"
     except ValueError:
-        origin = ""
+        return False
     # Browsers read a backslash as a slash, and Python does not.
-    if origin not in campaign.sites or "\\" in address or len(address) > _LONGEST_ADDRESS:
-        raise BadRequestError(
-            _("The way back leads to a site that is not on this campaign’s list. Go back to it.")
-        )
-    return address
+    is_plain = "\\" not in address and len(address) <= _LONGEST_ADDRESS
+    return is_plain and f"{parts.scheme}://{parts.netloc}" in sites

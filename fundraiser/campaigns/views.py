@@ -149,6 +149,8 @@ def join() -> ResponseReturnValue:
         return _not_open()
     wish = read_wish(request.args, asked, offered_tiers(session, asked.tiers))
     _forget_unknown_inviter(wish)
+    if wish.is_astray:
+        return _astray(asked, wish)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if wish.errors else HTTPStatus.OK
     return _join_page(asked, wish), status
 
@@ -166,6 +168,8 @@ def start_payment() -> ResponseReturnValue:
     found = find_campaign(session, request.form.get("campaign", ""))
     wish = read_wish(request.form, found, offered_tiers(session, found.tiers))
     _forget_unknown_inviter(wish)
+    if wish.is_astray:
+        return _astray(found, wish)
     choice = wish.as_choice()
     if not wish.errors:
         public_url = current_settings().public_url
@@ -347,6 +351,15 @@ def _read_moment(text: str | None) -> datetime | None:
         return _EPOCH + int(text) * _MICROSECOND if text else None
     except (ValueError, OverflowError):
         return None
+
+
+def _astray(found: Campaign, wish: Wish) -> ResponseReturnValue:
+    """Whoever put the widget there has to be told; the reader can join all the same."""
+    notice = _(
+        "You can go on here. Afterwards we can’t lead you back, because the site that you came "
+        "from is not on this campaign’s list."
+    )
+    return _join_page(found, wish, notice=notice), HTTPStatus.BAD_REQUEST
 
 
 def _join_address(wish: Wish, changed: dict[str, str]) -> str:
