@@ -59,6 +59,7 @@ PAGES = {
     "members, an old rare tier": "/staff/members?tier=founder",
     "members, a rare currency": "/staff/members?currency=PLN&state=counting",
     "members, a rare ref": "/staff/members?ref=article-77",
+    "members, a link's tags": "/staff/members?ref=newsletter+/+email+/+week-35",
     "members, three filters": "/staff/members?country=UA&tier=patron&interval=year",
     "members, filters that exclude": "/staff/members?tier=founder&currency=USD",
     "members, a month long ago": "/staff/members?joined_from=2021-03-01&joined_to=2021-03-31",
@@ -89,7 +90,8 @@ FILL = (
     """
     INSERT INTO membership (member_id, source, reference, customer_id, tier, amount, currency,
                             "interval", status, standing, collection_paused, started_at, paid_at,
-                            period_end, cancel_at, canceled_at, ended_at, campaign, ref)
+                            period_end, cancel_at, canceled_at, ended_at, campaign, ref, utm,
+                            card_expires_at)
     SELECT id, 'stripe', 'sub_' || id, 'cus_' || id, t.tier, t.amount,
            CASE WHEN id % 2503 = 0 THEN 'PLN'
                 ELSE (ARRAY['GBP', 'EUR', 'USD'])[1 + (id / 7) % 3] END,
@@ -103,7 +105,9 @@ FILL = (
            CASE WHEN NOT counting THEN first_counted_at + (now() - first_counted_at) / 2 END,
            '25000',
            CASE WHEN id % 10 < 3 THEN 'article-' || floor(power(r.x, 4) * 4000)::int
-                WHEN id % 10 < 6 THEN 'newsletter' END
+                WHEN id % 10 < 6 THEN 'newsletter' END,
+           CASE WHEN id % 10 = 5 THEN 'newsletter / email / week-' || id % 50 END,
+           date_trunc('month', now()) + interval '1 month' * (id % 48)
     FROM member,
          LATERAL (SELECT CASE WHEN id % 10 = 0 THEN 'patron'
                          WHEN id <= :members / 200 THEN 'founder' ELSE 'member' END AS tier,

@@ -36,6 +36,12 @@ def test_losses_that_are_known_are_taken_off_where_the_pace_foresees_fewer() -> 
     assert (found.low, found.high) == (1000 + 100 - 25, 1000 + 200 - 30)
 
 
+def test_expiring_cards_are_lost_at_the_low_end_and_replaced_at_the_high_one() -> None:
+    found = forecast(1000, TEN_DAYS, [WEEK, MONTH], leaving=25, cards=20)
+    assert found
+    assert (found.low, found.high) == (1000 + 100 - 45, 1000 + 200 - 30)
+
+
 def test_nobody_is_taken_off_twice() -> None:
     """Whom the pace of stopping foresees anyway is not taken off once more."""
     foreseen, known = (forecast(1000, TEN_DAYS, [MONTH], leaving=n) for n in (0, 30))

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from fundraiser.campaigns.join import one_later
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Interval
+from fundraiser.members.models import Interval, Membership
 from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Checkout
 from tests.factories import make_campaign, make_tiers
@@ -88,6 +88,25 @@ def test_the_form_opens_with_the_choice_of_the_link(client: FlaskClient) -> None
         "ref": "a/b",
         "amount": "",
     }
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("query", "utm"),
+    [
+        ({"utm_source": "news", "utm_campaign": "may"}, "news / may"),
+        ({"return": ARTICLE.replace("#", "&utm_source=x&utm_medium=email#")}, "x / email"),
+        ({"utm": "a / b", "utm_source": "c"}, "a / b"),
+    ],
+)
+def test_the_tags_of_the_link_or_of_the_articles_link_are_kept(
+    client: FlaskClient, query: dict[str, str], utm: str
+) -> None:
+    assert fill_in(client, **query)["utm"] == utm
+    tags = {name: value for name, value in query.items() if name.startswith("utm")}
+    page = read(client.get("/campaigns/25000", query_string=tags))
+    links = [str(link["href"]) for link in page.select("a[href*='/join']")]
+    assert all(("utm=" in link) == bool(tags) for link in links)
 
 
 @pytest.mark.usefixtures("shop")
@@ -266,7 +285,8 @@ def test_the_form_sent_twice_is_one_checkout(client: FlaskClient, database: Data
 def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     client: FlaskClient, stripe: Stripe, database: Database
 ) -> None:
-    page = send(client, fill_in(client, **{"return": ARTICLE})).headers["Location"]
+    form = fill_in(client, **{"return": ARTICLE, "utm_source": "news"})
+    page = send(client, form).headers["Location"]
     stripe.pay(page, "first@example.org")
     answer = client.get(thanks_of(page))
     back = read(answer).select_one(".actions a")
@@ -277,6 +297,7 @@ def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     assert back["href"] == "http://127.0.0.1:8001/2026/crane?page=2#joined=25000"
     with database.transaction() as session:
         assert read_balance(session).members == 1
+        assert session.scalars(select(Membership.utm)).one() == "news"
 
 
 @pytest.mark.usefixtures("open_shop")

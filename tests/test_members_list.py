@@ -123,6 +123,7 @@ def test_each_filter_finds_whom_it_is_for_and_nobody_else(session: Session) -> N
             interval=Interval.YEAR,
             campaign="25000",
             ref="tides",
+            utm="newsletter / email",
             cancel_at=at + timedelta(days=3),
         )
     )
@@ -165,6 +166,7 @@ def test_each_filter_finds_whom_it_is_for_and_nobody_else(session: Session) -> N
         ("country", "UA"): [one.id],
         ("campaign", "spring"): [two.id],
         ("ref", "tides"): [one.id],
+        ("ref", "newsletter / email"): [one.id],
         ("leaving", "week"): [one.id],
         ("leaving", "month"): [two.id, one.id],
         ("leaving", "any"): [three.id, two.id, one.id],

@@ -170,6 +170,38 @@ def test_who_is_known_to_leave_is_kept_by_day_and_reason(session: Session) -> No
     }
 
 
+def test_a_card_that_expires_before_a_payment_is_a_loss_when_the_grace_is_over(
+    session: Session,
+) -> None:
+    """A month's payments go on until the card's last; a year's one payment may come before it."""
+    first, day = datetime(2030, 6, 1, tzinfo=UTC), timedelta(days=1)
+    month: dict[str, Any] = {"interval": Interval.MONTH, "card_expires_at": first}
+    year: dict[str, Any] = {"interval": Interval.YEAR, "card_expires_at": first}
+    for values in (
+        month | {"period_end": first - 20 * day},  # is charged on 12 June
+        month | {"period_end": first + 11 * day},
+        year | {"period_end": first + 3 * day},
+        year | {"period_end": first - 3 * day},  # is charged once more before
+        year | {"period_end": first - 800 * day},  # the card lasts for longer than we look
+        month | {"period_end": first, "card_expires_at": None},
+        month | {"period_end": first, "status": Status.PAST_DUE, "standing": Standing.OVERDUE},
+    ):
+        member = make_member(session, counting=True, turns=1)
+        session.add(make_membership(member, **values))
+    leaving = make_member(session, counting=True, turns=1, recount_at=first)
+    session.add(make_membership(leaving, **month, period_end=first, cancel_at=first))
+    pays_twice = make_member(session, counting=True, turns=1)
+    session.add_all(make_membership(pays_twice, **month, period_end=first) for _ in range(2))
+    session.flush()
+    refresh(session, LONDON, GRACE)
+    rows = session.scalars(select(DailyFigure).where(DailyFigure.key == "card"))
+    assert {(row.day, row.people) for row in rows} == {
+        ((first + 11 * day + GRACE).date(), 2),
+        ((first + 3 * day + GRACE).date(), 1),
+        ((first + 362 * day + GRACE).date(), 1),
+    }
+
+
 def test_who_stopped_is_kept_by_choice_or_not_and_what_moved_apart(session: Session) -> None:
     at = now()
     for reason, values, cause in (

@@ -59,9 +59,11 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     session.execute(
         update(Checkout)
         .where(Checkout.member_id == member.id)
-        .values(ref=None, return_url=None, invite=None)
+        .values(ref=None, utm=None, return_url=None, invite=None)
     )
-    session.execute(update(Membership).where(Membership.member_id == member.id).values(ref=None))
+    session.execute(
+        update(Membership).where(Membership.member_id == member.id).values(ref=None, utm=None)
+    )
     session.execute(update(Letter).where(Letter.member_id == member.id).values(context={}))
     session.execute(
         delete(AddressCheck).where(

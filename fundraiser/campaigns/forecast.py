@@ -42,13 +42,15 @@ class Pace:
 class Forecast:
     """Members at the deadline, from ``low`` to ``high``, the deadline being ``days`` away.
 
-    ``paces`` are the ones that it was made of, ``leaving`` the losses known beforehand.
+    ``paces`` are the ones that it was made of, ``leaving`` the losses known beforehand, ``cards``
+    those that come unless a bank replaces a card in time.
     """
 
     low: int
     high: int
     days: float
     leaving: int
+    cards: int
     paces: tuple[Pace, ...]
 
 
@@ -64,19 +66,21 @@ def whole_days(left: timedelta) -> int:
 
 
 def forecast(
-    members: int, left: timedelta, paces: Sequence[Pace], *, leaving: int
+    members: int, left: timedelta, paces: Sequence[Pace], *, leaving: int, cards: int = 0
 ) -> Forecast | None:
     """Where each pace leads, as a range; None where there is no pace yet or no time left.
 
-    ``leaving`` people are known to stop before the deadline. The pace of stopping foresees people
-    like them, so that the larger of the two is taken off, and nobody is taken off twice.
+    ``leaving`` people are known to stop before the deadline, and ``cards`` more if no bank replaces
+    their cards: the low end takes all of these for lost, the high end none. The pace of stopping
+    foresees people like them, so that the larger of the two is taken off, and nobody twice.
     """
     days = left.total_seconds() / 86_400
     known = tuple(pace for pace in paces if pace.days >= LEAST_DAYS)
     if days <= 0 or not known:
         return None
-    ends = [_end(members, days, pace, leaving) for pace in known]
-    return Forecast(min(ends), max(ends), days, leaving, known)
+    low = min(_end(members, days, pace, leaving + cards) for pace in known)
+    high = max(_end(members, days, pace, leaving) for pace in known)
+    return Forecast(low, high, days, leaving, cards, known)
 
 
 def _end(members: int, days: float, pace: Pace, leaving: int) -> int:

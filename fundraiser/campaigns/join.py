@@ -5,7 +5,7 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from fundraiser.campaigns.offers import ONCE
 from fundraiser.campaigns.reminders import read_address
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LONGEST_ADDRESS = 2000
 _LONGEST_REF = 200
+_UTM = ("utm_source", "utm_medium", "utm_campaign")
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Wish:
     amount: str = ""
     cover_fee: bool = False
     ref: str | None = None
+    utm: str | None = None
     return_url: str | None = None
     email: str = ""
     write_to_me: bool = False
@@ -58,6 +60,7 @@ class Wish:
             "interval": self.interval or ONCE,
             "currency": self.currency,
             "ref": self.ref,
+            "utm": self.utm,
             "return": self.return_url,
             "invite": self.invite,
         }
@@ -83,6 +86,7 @@ class Wish:
             cover_fee=self.cover_fee,
             language=language(),
             ref=self.ref,
+            utm=self.utm,
             return_url=self.return_url,
             invite=self.invite,
         )
@@ -100,6 +104,7 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         amount=values.get("amount", "")[:20],
         cover_fee=values.get("cover_fee") == "yes",
         ref=values.get("ref", "")[:_LONGEST_REF] or None,
+        utm=read_utm(values),
         return_url=back if is_allowed else None,
         is_astray=bool(back) and not is_allowed,
         email=values.get("email", ""),
@@ -127,6 +132,21 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
     return wish
 
 
+def read_utm(values: Mapping[str, str]) -> str | None:
+    """The tags of the link that led here or to the article: source / medium / campaign."""
+    if said := values.get("utm"):
+        return said[:_LONGEST_REF]
+    try:
+        article = dict(parse_qsl(urlsplit(values.get("return", "")).query))
+    except ValueError:
+        article = {}
+    for query in (values, article):
+        said = " / ".join(tag for name in _UTM if (tag := query.get(name, "").strip()))
+        if said:
+            return said[:_LONGEST_REF]
+    return None
+
+
 def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
     """What a reader had asked for who comes back from the payment page."""
     wish = Wish(
@@ -136,6 +156,7 @@ def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
         tier=checkout.tier,
         cover_fee=checkout.fee > 0,
         ref=checkout.ref,
+        utm=checkout.utm,
         return_url=checkout.return_url,
         invite=checkout.invite,
     )

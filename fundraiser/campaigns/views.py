@@ -15,7 +15,14 @@ from flask_babel import force_locale
 from fundraiser import db
 from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.cockpit import read_milestones, read_series, thinned
-from fundraiser.campaigns.join import Wish, one_later, read_wish, return_address, wish_of
+from fundraiser.campaigns.join import (
+    Wish,
+    one_later,
+    read_utm,
+    read_wish,
+    return_address,
+    wish_of,
+)
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.campaigns.offers import (
     ONCE,
@@ -248,6 +255,7 @@ def _checkout_named(name: str) -> Checkout:
 def _campaign_page(found: Campaign) -> str:
     wish = read_wish({"invite": request.args.get("invite", "")}, found, [])
     _forget_unknown_inviter(wish)
+    wish.utm = read_utm(request.args)
     if request.args.get("interval") == Interval.YEAR:
         wish.interval = Interval.YEAR
     if (wanted := request.args.get("currency")) in CARD_FEES:
@@ -256,8 +264,8 @@ def _campaign_page(found: Campaign) -> str:
     tiers = offered_tiers(db.session(), found.tiers)
 
     def here(**changed: str) -> str:
-        kept = {"interval": interval, "currency": wish.currency, "invite": wish.invite}
-        query: dict[str, Any] = {**kept, **changed}
+        query: dict[str, Any] = {"interval": interval, "currency": wish.currency}
+        query |= {"invite": wish.invite, "utm": wish.utm, **changed}
         return url_for(request.endpoint or ".home", **(request.view_args or {}), **query)
 
     def join_address(**changed: str) -> str:

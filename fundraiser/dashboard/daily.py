@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.orm import aliased
 
 from fundraiser import jobs
 from fundraiser.dashboard.figures import read_contribution_sums
@@ -31,6 +32,7 @@ from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import start_of_day
 from fundraiser.members.models import (
     Cause,
+    Interval,
     LedgerEntry,
     Member,
     Membership,
@@ -56,7 +58,10 @@ _AT_FIRST = 57  # days to look back where nothing has been kept yet: twice 28 an
 _MOST_KEYS = 40  # of what readers can write themselves
 _NOT_READERS = (Cause.IMPORT, Cause.MERGE, Cause.ERASURE, Cause.RULE)
 _NOT_PAID = (Reason.GRACE_OVER, Reason.NOT_PAID, Reason.DISPUTED)
-_BY_PEOPLE = (Topic.TIER, Topic.INTERVAL, Topic.COUNTRY, Topic.SOURCE, Topic.CAMPAIGN)
+_BY_PEOPLE = (
+    *(Topic.TIER, Topic.INTERVAL, Topic.COUNTRY),
+    *(Topic.SOURCE, Topic.UTM, Topic.CAMPAIGN),
+)
 
 
 def refresh_if_due(session: Session, zone: ZoneInfo, grace: timedelta) -> bool:
@@ -87,6 +92,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write_people(session, today, counting, at)
     _write(session, Topic.INCOME, _income(today, counting))
     _write(session, Topic.LEAVING, _leaving(zone))
+    _write(session, Topic.LEAVING, _cards(counting, zone, grace))
     _write(session, Topic.CHURN, _churn(first, zone))
     _write(session, Topic.MOVED, _moved(first, zone))
     for given in read_contribution_sums(session):
@@ -187,6 +193,7 @@ def _write_people(
             func.coalesce(
                 m.ref, case((m.source == Source.STRIPE, ""), else_=cast(m.source, String))
             ).label(Topic.SOURCE),
+            func.coalesce(m.utm, "").label(Topic.UTM),
             func.coalesce(m.campaign, "").label(Topic.CAMPAIGN),
             (Member.first_counted_at >= at - MONTH).label("recent"),
         )
@@ -263,6 +270,34 @@ def _leaving(zone: ZoneInfo) -> Figures:
         else_=Loss.RUNS_OUT.value,
     )
     return _by_day(Member.recount_at, zone, reason, Member.counting, Member.recount_at.is_not(None))
+
+
+def _cards(counting: Select[Membership], zone: ZoneInfo, grace: timedelta) -> Figures:
+    """By day, who stops if no bank replaces a card: a payment fails, and the grace goes by.
+
+    Who pays by the month meets it in the month from whose beginning on the card is good no longer.
+    Who leaves anyway, or pays for two memberships, is not among them.
+    """
+    m, another = Membership, aliased(Membership)
+    expires, first = m.card_expires_at, func.date_trunc("month", m.period_end)
+    charge = case(
+        (
+            m.interval == Interval.MONTH,
+            func.greatest(m.period_end, expires + (m.period_end - first)),
+        ),
+        (m.period_end < expires, m.period_end + timedelta(days=365)),
+        else_=m.period_end,
+    )
+    has_another = exists().where(
+        another.member_id == m.member_id, another.id != m.id, another.status == Status.ACTIVE
+    )
+    cards = (
+        counting.where(m.status == Status.ACTIVE, Member.recount_at.is_(None))
+        .where(expires.is_not(None), charge >= expires, ~has_another)
+        .with_only_columns((charge + grace).label("at"))
+        .subquery()
+    )
+    return _by_day(cards.c.at, zone, literal(Loss.CARD.value))
 
 
 def _churn(first: date, zone: ZoneInfo) -> Figures:

@@ -57,6 +57,7 @@ def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator
         newest.ended_at,
         newest.campaign,
         newest.ref,
+        newest.utm,
         newest.customer_id,
         newest.reference,
     ).execution_options(yield_per=_AT_ONCE)
@@ -83,6 +84,7 @@ def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator
             ),
             _cell(found["campaign"]),
             _cell(found["ref"]),
+            _cell(found["utm"]),
             _cell(found["customer_id"]),
             _cell(found["reference"]),
         ]
@@ -126,6 +128,7 @@ def _heading() -> list[str]:
         _("Ended"),
         _("Campaign"),
         _("Came from"),
+        _("Tags of the link (UTM)"),
         _("Customer at Stripe"),
         _("Subscription at Stripe"),
     ]

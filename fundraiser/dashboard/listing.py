@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     func,
     literal_column,
+    or_,
     select,
     text,
     tuple_,
@@ -149,7 +150,7 @@ def read_options(session: Session) -> Options:
         currencies=_values(session, Membership.currency),
         countries=_values(session, Member.country),
         campaigns=_values(session, Membership.campaign),
-        refs=_values(session, Membership.ref),
+        refs=[*_values(session, Membership.ref), *_values(session, Membership.utm)],
     )
 
 
@@ -280,9 +281,11 @@ class _Wanted:
         filters = self.filters
         conditions: list[ColumnExpressionArgument[bool]] = [
             getattr(newest, name) == value
-            for name in ("tier", "interval", "currency", "campaign", "ref")
+            for name in ("tier", "interval", "currency", "campaign")
             if (value := getattr(filters, name))
         ]
+        if filters.ref:
+            conditions.append(or_(newest.ref == filters.ref, newest.utm == filters.ref))
         if filters.state == State.OVERDUE:
             conditions.append(newest.status == Status.PAST_DUE)
         if filters.state == State.COMPLIMENTARY:

@@ -16,8 +16,8 @@ class Topic(StrEnum):
     """What a daily figure is about, and in brackets what its ``key`` names.
 
     ``income``: memberships that count and pay through Stripe (interval). ``tier``, ``interval``,
-    ``country``, ``source``, ``campaign``: the people who count. ``churn``: who stopped that day
-    (``Churn``). ``moved``: who started or stopped that day by no reader's doing (``joined``,
+    ``country``, ``source``, ``utm``, ``campaign``: the people who count. ``churn``: who stopped
+    that day (``Churn``). ``moved``: who started or stopped then by no reader's doing (``joined``,
     ``stopped``). ``leaving``: who is known to stop on that day, which is yet to come (``Loss``).
     ``contribution``: what was given once, less what was paid back.
     """
@@ -27,6 +27,7 @@ class Topic(StrEnum):
     INTERVAL = "interval"
     COUNTRY = "country"
     SOURCE = "source"
+    UTM = "utm"
     CAMPAIGN = "campaign"
     CHURN = "churn"
     MOVED = "moved"
@@ -42,11 +43,12 @@ class Churn(StrEnum):
 
 
 class Loss(StrEnum):
-    """Why a person who counts is known to stop."""
+    """Why a person who counts is known to stop; ``card``: unless the bank replaces it in time."""
 
     CANCELED = "canceled"
     PAST_DUE = "past_due"
     RUNS_OUT = "runs_out"
+    CARD = "card"
 
 
 class DailyFigure(Base):

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 _FEW, _NEWEST, _MOST_SHOWN, _MOST_ROWS = 3, 10, 20, 8
 _MONTH = timedelta(days=28)
 _BY_DAY = (Topic.CHURN, Topic.LEAVING)
-_CUTS = (Topic.TIER, Topic.INTERVAL, Topic.COUNTRY, Topic.SOURCE, Topic.CAMPAIGN)
+_CUTS = (
+    *(Topic.TIER, Topic.INTERVAL, Topic.COUNTRY),
+    *(Topic.SOURCE, Topic.UTM, Topic.CAMPAIGN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ def read_overview(
             progress.members,
             left,
             figures.read_paces(session, zone, flows),
-            leaving=sum(losses.values()),
+            leaving=sum(losses.values()) - losses.get(Loss.CARD, 0),
+            cards=losses.get(Loss.CARD, 0),
         )
         series = read_series(session, zone, campaign, progress)
         chart = series and line_chart(

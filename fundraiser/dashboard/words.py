@@ -167,10 +167,10 @@ def _not_active(status: Status) -> str:
 
 
 def came_from(membership: Membership) -> str:
-    """What led here: the source that the address named, or where the membership comes from."""
+    """What led here: the source that the address named, and its tags, or else what it is."""
     if membership.ref == INVITATION:
         return _("A member’s invitation")
-    return membership.ref or source(membership)
+    return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
 
 
 def source(membership: Membership) -> str:

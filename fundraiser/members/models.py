@@ -136,6 +136,7 @@ class Membership(Base):
         Index("ix_membership_currency", "currency"),
         Index("ix_membership_campaign", "campaign"),
         Index("ix_membership_ref", "ref"),
+        Index("ix_membership_utm", "utm"),
         Index("ix_membership_overdue", "member_id", postgresql_where="status = 'past_due'"),
         Index(
             "ix_membership_complimentary", "member_id", postgresql_where="source = 'complimentary'"
@@ -179,6 +180,7 @@ class Membership(Base):
     cancel_feedback: Mapped[str | None]
     campaign: Mapped[str | None]
     ref: Mapped[str | None]
+    utm: Mapped[str | None]
 
     member: Mapped[Member] = relationship(back_populates="memberships", lazy="raise")
 

@@ -48,6 +48,7 @@ class Choice:
     ref: str | None
     return_url: str | None
     invite: str | None = None
+    utm: str | None = None
 
 
 def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
@@ -100,6 +101,7 @@ def begin_checkout(
             language=choice.language,
             ref=choice.ref or (INVITATION if choice.invite else None),
             invite=choice.invite,
+            utm=choice.utm,
             return_url=choice.return_url,
             created_at=now(),
         )

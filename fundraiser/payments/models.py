@@ -130,6 +130,7 @@ class Checkout(Base):
     language: Mapped[str]
     ref: Mapped[str | None]
     invite: Mapped[str | None]
+    utm: Mapped[str | None]
     return_url: Mapped[str | None]
     created_at: Mapped[datetime]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))

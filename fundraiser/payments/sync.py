@@ -241,6 +241,7 @@ def _write_membership(
         "cancel_feedback": found.cancel_feedback,
         "campaign": checkout.campaign if checkout else None,
         "ref": checkout.ref if checkout else None,
+        "utm": checkout.utm if checkout else None,
     }
     session.execute(
         insert(Membership)
