@@ -42,6 +42,17 @@ from simulator.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
 NAMED = 7  # one in so many wishes to be named on the campaign's page
+# Of twenty who have joined since the campaign began: the article, or the tags of the link.
+ARTICLES = {
+    **dict.fromkeys(range(6), "harbour-tide-gauges"),
+    **dict.fromkeys(range(6, 9), "last-net-loft"),
+    **dict.fromkeys(range(9, 11), "contracts-in-the-open"),
+    11: "club-without-a-sponsor",
+}
+TAGS = {
+    **dict.fromkeys((5, 12, 13, 14), "newsletter / email / friday"),
+    **dict.fromkeys((15, 16), "mastodon / social"),
+}
 NAMES = {
     "reader": {"en": "Reader", "uk": "Читач"},
     "member": {"en": "Member", "uk": "Учасник"},
@@ -109,6 +120,7 @@ def fill(
     for number, story in enumerate(stories, start=1):
         objects += story.objects
         _add_rows(rows, story, number)
+        rows[Membership][-1] |= _came_from(number, story, at, settings)
         if number % AT_ONCE == 0:
             progress(number // 2, total)
     store.load(objects)
@@ -171,6 +183,19 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
         }
     )
     rows[Payment] += [{"member_id": number, **payment} for payment in story.payments]
+
+
+def _came_from(number: int, story: Story, at: datetime, settings: Settings) -> dict[str, Any]:
+    """Where the person was when the membership began; nobody was asked before the campaign."""
+    if story.joined.year != at.year:
+        return {"campaign": None, "ref": None, "utm": None}
+    article, tags = ARTICLES.get(number % 20), TAGS.get(number % 20)
+    site = (settings.newsroom_url or "").partition("//")[2]
+    return {
+        "campaign": CAMPAIGN,
+        "ref": f"{site}/articles/{article}" if article else None,
+        "utm": tags,
+    }
 
 
 def _add_ledger(connection: Connection, stories: list[Story]) -> None:

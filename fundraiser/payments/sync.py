@@ -239,10 +239,9 @@ def _write_membership(
         "needs_confirmation": facts.needs_confirmation and card is not None,
         "cancel_reason": found.cancel_reason,
         "cancel_feedback": found.cancel_feedback,
-        "campaign": checkout.campaign if checkout else None,
-        "ref": checkout.ref if checkout else None,
-        "utm": checkout.utm if checkout else None,
     }
+    if checkout:
+        row |= {"campaign": checkout.campaign, "ref": checkout.ref, "utm": checkout.utm}
     session.execute(
         insert(Membership)
         .values(source=Source.STRIPE, reference=found.id, **row)
