@@ -13,12 +13,13 @@ from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
 from fundraiser.account import (
+    gift_acceptance,
     invitation as account_invitation,
     person as account_person,
     sign_in as account_sign_in,
     views as account,
 )
-from fundraiser.campaigns import views as campaigns
+from fundraiser.campaigns import gift_pages, views as campaigns
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import (
     campaign_pages,
@@ -76,12 +77,14 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     texts.init_app(app)
     sign_in.init_app(app)
     app.register_blueprint(campaigns.blueprint)
+    app.register_blueprint(gift_pages.blueprint)
     app.register_blueprint(webhooks.blueprint)
     app.register_blueprint(widget.blueprint)
     app.register_blueprint(emails.blueprint)
     app.register_blueprint(account_sign_in.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(account_person.blueprint)
+    app.register_blueprint(gift_acceptance.blueprint)
     app.register_blueprint(account_invitation.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)

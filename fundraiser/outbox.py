@@ -48,6 +48,12 @@ class LetterKind(StrEnum):
     REMINDER = "reminder"
     MILESTONE = "milestone"
     LAST_DAYS = "last_days"
+    GIFT_GIVEN = "gift_given"
+    GIFT_TOLD = "gift_told"
+    GIFT_CODE = "gift_code"
+    GIFT_REMINDER = "gift_reminder"
+    GIFT_REDEEMED = "gift_redeemed"
+    GIFT_ENDING = "gift_ending"
     TO_STAFF = "to_staff"
 
 
@@ -60,6 +66,9 @@ URGENT = {
     LetterKind.CHANGE_OF_ADDRESS,
     LetterKind.RECEIPT,
     LetterKind.REMINDER_CONFIRMATION,
+    LetterKind.GIFT_GIVEN,
+    LetterKind.GIFT_TOLD,
+    LetterKind.GIFT_CODE,
     LetterKind.TO_STAFF,
 }
 # What these carry is a key to something, so it is forgotten once the letter has left.
@@ -95,6 +104,8 @@ def _words(kinds: type[StrEnum]) -> Enum:
 class Letter(Base):
     """A letter owed to a person, to somebody of the staff or to a reader: once in a cycle.
 
+    ``gift_id``: to whom that gift is for, who is nobody of ours yet.
+
     Where the cycle names a thing at Stripe, that is told once, to whom it was then: its customer
     may become somebody else's when an address is changed.
     ``due_at`` of one that is ``sending`` is when it counts as lost. ``unknown_at`` stays where such
@@ -106,13 +117,16 @@ class Letter(Base):
         UniqueConstraint("member_id", "kind", "cycle"),
         UniqueConstraint("staff_id", "kind", "cycle"),
         UniqueConstraint("reminder_id", "kind", "cycle"),
-        CheckConstraint("num_nonnulls(member_id, staff_id, reminder_id) = 1", name="recipient"),
+        UniqueConstraint("gift_id", "kind", "cycle"),
+        CheckConstraint(
+            "num_nonnulls(member_id, staff_id, reminder_id, gift_id) = 1", name="recipient"
+        ),
         Index(
             "uq_letter_told_once",
             "kind",
             "cycle",
             unique=True,
-            postgresql_where="kind IN ('contribution', 'second_membership')",
+            postgresql_where="kind IN ('contribution', 'second_membership', 'gift_given')",
         ),
         Index(
             "ix_letter_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"
@@ -129,6 +143,7 @@ class Letter(Base):
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
     reminder_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("reminder.id"))
+    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
     kind: Mapped[LetterKind] = mapped_column(_words(LetterKind))
     cycle: Mapped[str]
     context: Mapped[dict[str, Any]]
@@ -151,6 +166,7 @@ def owe(
     member_id: int | None = None,
     staff_id: int | None = None,
     reminder_id: int | None = None,
+    gift_id: int | None = None,
 ) -> None:
     """Owe one recipient this letter once; owing it again changes nothing."""
     at = now()
@@ -160,6 +176,7 @@ def owe(
             member_id=member_id,
             staff_id=staff_id,
             reminder_id=reminder_id,
+            gift_id=gift_id,
             kind=kind,
             cycle=cycle,
             context=context,

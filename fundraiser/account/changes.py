@@ -11,10 +11,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from fundraiser.config import current_settings
-from fundraiser.db import lock
+from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.payments.models import Look
@@ -48,6 +48,7 @@ class Notice(StrEnum):
     MEANWHILE = "meanwhile"
     UNKNOWN = "unknown"
     ENDED = "ended"
+    GIFT = "gift"
 
 
 def find_membership(session: Session, member: Member, membership_id: int) -> Membership:
@@ -67,7 +68,11 @@ def running(session: Session, member: Member) -> list[Membership]:
     return list(
         session.scalars(
             select(Membership)
-            .where(Membership.member_id == member.id, Membership.status.not_in(ENDED))
+            .where(
+                Membership.member_id == member.id,
+                Membership.status.not_in(ENDED),
+                or_(Membership.source != Source.GIFT, Membership.counts_until > now()),
+            )
             .order_by(Membership.started_at.desc())
         )
     )

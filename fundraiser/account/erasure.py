@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from fundraiser.account.models import MemberSession
 from fundraiser.campaigns.reminders import Reminder
@@ -18,12 +18,15 @@ from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
 from fundraiser.members.addresses import AddressCheck
 from fundraiser.members.counting import recount
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Cause, Consent, Member, Membership, Note, Source, Status
 from fundraiser.outbox import Letter, LetterChoice
 from fundraiser.payments.models import Checkout, Customer
 from fundraiser.payments.sync import settle
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from fundraiser.payments.member_gateway import MemberGateway
@@ -70,6 +73,7 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
             or_(AddressCheck.member_id == member.id, AddressCheck.email == email)
         )
     )
+    _erase_from_gifts(session, member, email, at)
     session.execute(
         update(Reminder)
         .where(func.lower(Reminder.email) == email)
@@ -80,3 +84,27 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     member.email = member.name = member.country = None
     member.roster_since = member.invite_code = None
     session.flush()
+
+
+def _erase_from_gifts(session: Session, member: Member, email: str, at: datetime) -> None:
+    """A gift that was paid for stays good; whose names and words it carries is forgotten.
+
+    A letter that its giver wanted sent on a day still leaves, unless its recipient is erased.
+    """
+    is_told = or_(Gift.tell_at.is_(None), Gift.tell_at <= at, Gift.redeemed_at.is_not(None))
+    session.execute(
+        update(Gift).where(Gift.giver_id == member.id).values(giver_name="", message="")
+    )
+    session.execute(
+        update(Gift)
+        .where(
+            or_(
+                and_(Gift.giver_id == member.id, is_told),
+                Gift.recipient_id == member.id,
+                func.lower(Gift.recipient_email) == email,
+            )
+        )
+        .values(recipient_name="", recipient_email=None, message="")
+    )
+    of_gift = select(Gift.id).where(Gift.recipient_id == member.id)
+    session.execute(update(Letter).where(Letter.gift_id.in_(of_gift)).values(context={}))

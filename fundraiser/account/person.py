@@ -44,6 +44,7 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.consents import is_given, note_consent
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Cause, Consent, ConsentKind, LedgerEntry, Membership
 from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters
 from fundraiser.payments.changes import Change, change_email
@@ -195,6 +196,13 @@ def everything_about(session: Session, member: Member) -> dict[str, Any]:
         or_(
             AddressCheck.member_id == member.id,
             AddressCheck.email == (member.email or "").lower(),
+        )
+    )
+    mine["gift"] = select(Gift).where(
+        or_(
+            Gift.giver_id == member.id,
+            Gift.recipient_id == member.id,
+            func.lower(Gift.recipient_email) == (member.email or "").lower(),
         )
     )
     mine["reminder"] = select(Reminder).where(

@@ -50,16 +50,16 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
     return cookieless(guarded)
 
 
-def begin_session(session: Session, member: Member, response: Response) -> None:
+def begin_session(session: Session, member: Member, response: Response) -> MemberSession:
     """Sign in here."""
     at, token = now(), new_secret()
     session.execute(delete(MemberSession).where(MemberSession.ends_at < at))
-    session.add(
-        MemberSession(
-            member_id=member.id, token_hash=digest(token), created_at=at, ends_at=at + LIVES
-        )
+    begun = MemberSession(
+        member_id=member.id, token_hash=digest(token), created_at=at, ends_at=at + LIVES
     )
+    session.add(begun)
     _set_cookie(response, "member", token, LIVES)
+    return begun
 
 
 def end_session(session: Session, *, everywhere: bool) -> None:

@@ -65,6 +65,7 @@ def overview() -> ResponseReturnValue:
         member=member,
         memberships=[words.say(session, found) for found in changes.running(session, member)],
         payments=[words.say_payment(found) for found in payments],
+        gifts=words.say_gifts(session, member),
         notice=words.notice(Notice(notice)) if notice else None,
         token=form_token(),
         sessions=count_sessions(session, member),

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flask_babel import ngettext
+from sqlalchemy import select
+
 from fundraiser.account.changes import ENDED, UNPAID, Notice, seen
 from fundraiser.campaigns.offers import money
+from fundraiser.db import now
+from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import Interval, Source, Status
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.members.models import Membership
+    from fundraiser.members.models import Member, Membership
     from fundraiser.payments.member_gateway import Preview, Terms
     from fundraiser.payments.models import Payment
 
@@ -61,7 +66,8 @@ def say(session: Session, membership: Membership) -> Said:
     amount, price = money(m.amount, m.currency), per(m.amount, m.currency, m.interval)
     ours, ended = m.source is Source.STRIPE, m.status in ENDED
     is_ending = m.cancel_at is not None and not ended
-    rows = [(_("You pay"), price)]
+    gift = gift_of(session, m)
+    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), price)]
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
     if ours and not ended and not is_ending and not m.collection_paused and m.period_end:
@@ -86,8 +92,13 @@ def say(session: Session, membership: Membership) -> Said:
 
 
 def _state(m: Membership, amount: str) -> str:
-    if m.source is Source.GIFT:
-        return _("It is a gift, and nothing is taken from you.")
+    if m.source is Source.GIFT and (m.refunded_at or m.disputed_at):
+        return _("It is a gift whose payment was taken back, so it does not count any more.")
+    if m.source is Source.GIFT and m.counts_until:
+        return _(
+            "It is a gift until %(date)s, and nothing is taken from you. It ends by itself.",
+            date=date(m.counts_until),
+        )
     if m.source is not Source.STRIPE:
         return _("It is not paid here, and nothing is taken from you.")
     if m.status in ENDED:
@@ -114,6 +125,49 @@ def _state(m: Membership, amount: str) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class SaidGift:
+    """A gift as its giver sees it; ``code`` while it can be used, ``card`` its card's address."""
+
+    name: str
+    what: str
+    state: str
+    code: str | None
+    card: str | None
+
+
+def say_gifts(session: Session, giver: Member) -> list[SaidGift]:
+    """The gifts that a person has paid for, the newest first."""
+    rows = session.execute(
+        select(Gift, Tier)
+        .outerjoin(Tier, Tier.slug == Gift.tier)
+        .where(Gift.giver_id == giver.id)
+        .order_by(Gift.paid_at.desc(), Gift.id.desc())
+    )
+    return [_say_gift(gift, tier) for gift, tier in rows]
+
+
+def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
+    if gift.is_void:
+        state = _("Paid back, or disputed at the bank: the code is good no longer.")
+    elif gift.redeemed_at:
+        state = _("Accepted on %(date)s.", date=date(gift.redeemed_at))
+    elif gift.tell_at and gift.tell_at > now():
+        state = _("We write on %(date)s. Not accepted yet.", date=date(gift.tell_at))
+    else:
+        state = _("Not accepted yet. The code has no end.")
+    name = by_language(tier.names) if tier else gift.tier
+    years = ngettext("%(num)s year", "%(num)s years", gift.years)
+    is_open = not gift.is_void and gift.redeemed_at is None
+    return SaidGift(
+        name=recipient_of(gift),
+        what=f"{name}, {years}",
+        state=state,
+        code=code_of(gift) if is_open else None,
+        card=card_address(gift) if is_open else None,
+    )
+
+
 def say_payment(payment: Payment) -> SaidPayment:
     """A payment in words."""
     if payment.refunded >= payment.amount:
@@ -129,9 +183,11 @@ def say_payment(payment: Payment) -> SaidPayment:
     return SaidPayment(
         id=payment.id,
         at=payment.paid_at,
-        what=_("One-time contribution")
-        if payment.kind is CheckoutKind.CONTRIBUTION
-        else _("Membership"),
+        what={
+            CheckoutKind.CONTRIBUTION: _("One-time contribution"),
+            CheckoutKind.GIFT: _("A gift"),
+            CheckoutKind.MEMBERSHIP: _("Membership"),
+        }[payment.kind],
         amount=money(payment.amount, payment.currency),
         state=state,
     )
@@ -238,6 +294,7 @@ def notice(what: Notice) -> str:
             "The payment service has not answered, so we do not know yet whether it was done. "
             "Look again in a minute before you repeat it."
         ),
+        Notice.GIFT: _("The gift is yours: you are a member, and nothing is taken from you."),
         Notice.ENDED: _("This membership has ended meanwhile. Nothing more is taken for it."),
     }
     return said[what]

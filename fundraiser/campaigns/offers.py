@@ -65,14 +65,27 @@ def offers(
     tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None
 ) -> list[Offer]:
     """The tiers that are sold so, in their order."""
+    return _offers(tiers, interval, currency, chosen, times=1)
+
+
+def gift_offers(
+    tiers: Iterable[Tier], years: int, currency: str, chosen: str | None
+) -> list[Offer]:
+    """The tiers that are sold by the year, each with what so many years of it cost."""
+    return _offers(tiers, Interval.YEAR, currency, chosen, times=years)
+
+
+def _offers(
+    tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None, *, times: int
+) -> list[Offer]:
     return [
         Offer(
             slug=tier.slug,
             name=by_language(tier.names),
             description=by_language(tier.descriptions),
             perks=by_language(tier.perks).splitlines(),
-            amount=price.amount,
-            money=money(price.amount, currency),
+            amount=price.amount * times,
+            money=money(price.amount * times, currency),
             chosen=tier.slug == chosen,
         )
         for tier in tiers

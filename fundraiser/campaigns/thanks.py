@@ -13,6 +13,7 @@ from sqlalchemy import select
 from fundraiser.campaigns.offers import money
 from fundraiser.db import now
 from fundraiser.errors import UnavailableError
+from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
 from fundraiser.payments import sync
@@ -37,6 +38,8 @@ class Outcome(StrEnum):
     IN_PROCESS = "in_process"
     CONTRIBUTED = "contributed"
     CONTRIBUTION_IN_PROCESS = "contribution_in_process"
+    GIFT = "gift"
+    GIFT_IN_PROCESS = "gift_in_process"
     SECOND = "second"
     ENDED = "ended"
     WAITING = "waiting"
@@ -53,12 +56,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Thanks:
-    """The page's words."""
+    """The page's words; ``code`` and ``card`` (its address) are a gift's."""
 
     outcome: Outcome
     heading: str
     sentences: list[str]
     steps: list[Step] = field(default_factory=list)
+    code: str | None = None
+    card: str | None = None
 
 
 def find_outcome(
@@ -77,18 +82,19 @@ def find_outcome(
         except UnavailableError as error:
             # The worker will find it all the same; the page looks again by itself.
             log.warning("thanks_without_stripe", error=str(error))
-    if checkout.kind is CheckoutKind.CONTRIBUTION:
-        return _outcome_of_contribution(session, checkout)
+    if checkout.kind is not CheckoutKind.MEMBERSHIP:
+        return _outcome_of_one_payment(session, checkout)
     return _outcome_of_membership(session, checkout, grace)
 
 
-def _outcome_of_contribution(session: Session, checkout: Checkout) -> Outcome:
+def _outcome_of_one_payment(session: Session, checkout: Checkout) -> Outcome:
+    is_gift = checkout.kind is CheckoutKind.GIFT
     status = session.scalar(select(Payment.status).where(Payment.charge_id == checkout.reference))
     match status:
         case PaymentStatus.SUCCEEDED:
-            return Outcome.CONTRIBUTED
+            return Outcome.GIFT if is_gift else Outcome.CONTRIBUTED
         case PaymentStatus.PENDING:
-            return Outcome.CONTRIBUTION_IN_PROCESS
+            return Outcome.GIFT_IN_PROCESS if is_gift else Outcome.CONTRIBUTION_IN_PROCESS
         case PaymentStatus.FAILED:
             return Outcome.NOT_PAID
         case None:
@@ -134,6 +140,15 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
                 _("Your bank has the order. It can take some days until the money arrives."),
                 _("Do not pay again; we will write to you if the payment fails."),
             ]
+        case Outcome.GIFT:
+            return _gift(session, checkout, amount)
+        case Outcome.GIFT_IN_PROCESS:
+            heading = _("Thank you for the gift")
+            sentences = [
+                _("Your bank has the order for %(amount)s.", amount=amount),
+                _("It can take some days until the money arrives. Then we send you the code."),
+                _("Do not pay again; we will write to you if the payment fails."),
+            ]
         case Outcome.SECOND:
             heading = _("You were a member already")
             sentences = [
@@ -153,6 +168,51 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
             heading = _("The payment was not completed")
             sentences = [_("Nothing was taken. You can try again with the same or another card.")]
     return Thanks(outcome, heading, sentences)
+
+
+def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:
+    gift = session.scalars(select(Gift).where(Gift.checkout_id == checkout.id)).one()
+    if gift.is_void:
+        return Thanks(
+            Outcome.GIFT,
+            _("This gift was paid back"),
+            [_("Its code is good no longer, and nothing more is taken.")],
+        )
+    name = recipient_of(gift)
+    if gift.tell_at is None:
+        told = Step(_("To give it"), _("Print the card, or write the code into one of your own."))
+    elif gift.tell_at <= now():
+        told = Step(_("Today"), _("We write to %(name)s and send the code.", name=name))
+    else:
+        told = Step(date(gift.tell_at), _("We write to %(name)s and send the code.", name=name))
+    steps = [
+        told,
+        Step(
+            _("When it is accepted"),
+            _("The membership begins on that day, and we tell you. The code has no end."),
+        ),
+        Step(
+            _("When it runs out"),
+            _(
+                "It ends by itself, and nothing is taken from anybody. Two weeks before, we ask "
+                "whether to go on."
+            ),
+        ),
+    ]
+    return Thanks(
+        Outcome.GIFT,
+        _("Your gift for %(name)s is paid", name=name),
+        [
+            _(
+                "Thank you. We took %(amount)s, once, and nothing more will be taken.",
+                amount=amount,
+            ),
+            _("%(name)s is in the number as soon as the gift is accepted.", name=name),
+        ],
+        steps,
+        code=code_of(gift),
+        card=card_address(gift),
+    )
 
 
 def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str) -> Thanks:

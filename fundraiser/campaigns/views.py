@@ -60,7 +60,7 @@ from fundraiser.payments.checkout import (
     offered_tiers,
 )
 from fundraiser.payments.gateway import current_gateway
-from fundraiser.payments.models import Checkout
+from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
 from fundraiser.texts import (
     LANGUAGES,
@@ -78,7 +78,7 @@ blueprint = Blueprint("campaigns", __name__)
 blueprint.add_app_template_filter(keep_short_words)
 blueprint.url_defaults(keep_language)
 
-_NONCE_LENGTHS = range(16, 65)
+NONCE_LENGTHS = range(16, 65)
 _MOST_LOOKS = 20
 _SOON, _LATER = 3, 60  # seconds until the thanks page looks again
 _NAMES = 240  # on one page
@@ -109,7 +109,7 @@ def cockpit(slug: str) -> ResponseReturnValue:
     """
     session = db.session()
     found = find_campaign(session, slug)
-    figures = _figures(found)
+    figures = figures_of(found)
     progress = figures["progress"]
     zone = current_settings().newsroom_timezone
     series = read_series(session, zone, found, progress)
@@ -144,7 +144,7 @@ def join() -> ResponseReturnValue:
     """The tiers, with the choice of the address made; ``canceled`` is the way back from Stripe."""
     session = db.session()
     if name := request.args.get("canceled"):
-        checkout = _checkout_named(name)
+        checkout = checkout_named(name)
         if checkout.reference:
             return redirect(url_for(".thanks", session_id=checkout.session_id))
         found = find_campaign(session, checkout.campaign)
@@ -169,7 +169,7 @@ def start_payment() -> ResponseReturnValue:
     """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
     check_origin()
     nonce = request.form.get("nonce", "")
-    if len(nonce) not in _NONCE_LENGTHS:
+    if len(nonce) not in NONCE_LENGTHS:
         raise BadRequestError(_("Something is missing from this form. Open the join page again."))
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
@@ -212,11 +212,13 @@ def thanks() -> ResponseReturnValue:
             back_url=return_address(
                 checkout, joined=outcome in {Outcome.JOINED, Outcome.IN_PROCESS}
             ),
-            look_again_url=url_for(".thanks", session_id=checkout.session_id, looks=looks + 1)
+            look_again_url=url_for(
+                request.endpoint or "", session_id=checkout.session_id, looks=looks + 1
+            )
             if outcome is Outcome.WAITING
             else None,
             look_again_after=_SOON if looks < _MOST_LOOKS else _LATER,
-            **_figures(found),
+            **figures_of(found),
         )
 
 
@@ -233,7 +235,7 @@ def how_we_count() -> ResponseReturnValue:
         members=balance.members,
         version=balance.version,
         as_of=date_and_time(balance.changed_at),
-        **(_figures(found) if found else {}),
+        **(figures_of(found) if found else {}),
     )
 
 
@@ -242,7 +244,12 @@ def _not_open() -> ResponseReturnValue:
     return render_template("campaigns/not_open.html")
 
 
-def _checkout_named(name: str) -> Checkout:
+def checkout_named(name: str) -> Checkout:
+    """The checkout whose own id stands in the address to which Stripe leads back.
+
+    Raises:
+        NotFoundError: it is none of ours.
+    """
     try:
         found = db.session().get(Checkout, UUID(hex=name))
     except ValueError:
@@ -285,7 +292,7 @@ def _campaign_page(found: Campaign) -> str:
         canonical=canonical,
         invited_by=_inviter_in_words(wish),
         oembed=f"{public_url}/oembed?url={quote(canonical, safe='')}&format=json",
-        **_figures(found),
+        **figures_of(found),
     )
 
 
@@ -326,7 +333,7 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         fee_rate=CARD_FEES[wish.currency],
         fee_hint=fee_examples([offer.amount for offer in offered], wish.currency),
         next_payment=_next_payment(interval),
-        **_figures(found),
+        **figures_of(found),
     )
 
 
@@ -376,6 +383,8 @@ def _join_address(wish: Wish, changed: dict[str, str]) -> str:
 
 
 def _again(found: Campaign, checkout: Checkout) -> str:
+    if checkout.kind is CheckoutKind.GIFT:
+        return url_for("gifts.choose", canceled=checkout.id.hex)
     wish = wish_of(checkout, offered_tiers(db.session(), found.tiers))
     return _join_address(wish, {"amount": wish.amount} if wish.amount else {})
 
@@ -385,7 +394,7 @@ def _next_payment(interval: Interval) -> str:
     return date(following, "d MMMM" if interval is Interval.MONTH else "long")
 
 
-def _figures(found: Campaign) -> dict[str, Any]:
+def figures_of(found: Campaign) -> dict[str, Any]:
     """What every page with the number on it shows."""
     session = db.session()
     progress = read_progress(session, found)

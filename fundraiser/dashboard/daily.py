@@ -134,7 +134,14 @@ def counts_at(at: datetime, grace: timedelta) -> ColumnElement[bool]:
         m.status != Status.CANCELED,
         case(
             (m.source == Source.COMPLIMENTARY, literal(value=False)),
-            (m.source == Source.GIFT, func.coalesce(m.counts_until > at, literal(value=True))),
+            (
+                m.source == Source.GIFT,
+                and_(
+                    m.refunded_at.is_(None),
+                    m.disputed_at.is_(None),
+                    func.coalesce(m.counts_until > at, literal(value=True)),
+                ),
+            ),
             (
                 m.source == Source.IMPORT,
                 func.coalesce(m.counts_until + grace > at, literal(value=True)),
@@ -264,7 +271,11 @@ def _leaving(zone: ZoneInfo) -> Figures:
             Loss.PAST_DUE.value,
         ),
         (
-            exists().where(of_member, Membership.cancel_at == Member.recount_at),
+            exists().where(
+                of_member,
+                Membership.cancel_at == Member.recount_at,
+                Membership.source != Source.GIFT,
+            ),
             Loss.CANCELED.value,
         ),
         else_=Loss.RUNS_OUT.value,

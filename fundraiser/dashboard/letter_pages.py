@@ -26,6 +26,7 @@ from fundraiser.emails.wording import (
     switch,
 )
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Member
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.models import Staff
@@ -49,7 +50,7 @@ _PAGE = 50
 # Those to the staff are written by the product, each for its occasion.
 _KINDS = [kind for kind in LetterKind if kind is not LetterKind.TO_STAFF]
 # Without these nobody gets in.
-_ALWAYS_ON = {LetterKind.SIGN_IN, LetterKind.CHANGE_OF_ADDRESS}
+_ALWAYS_ON = {LetterKind.SIGN_IN, LetterKind.CHANGE_OF_ADDRESS, LetterKind.GIFT_CODE}
 _SHOWN = (
     LetterState.FAILED,
     LetterState.BOUNCED,
@@ -246,13 +247,14 @@ def _member_to_show(session: Session, kind: LetterKind, wish: str | None) -> Mem
 
 def _list_letters(
     session: Session, state: LetterState | None, before: int | None
-) -> Sequence[Row[Letter, Member, Staff, Reminder]]:
+) -> Sequence[Row[Letter, Member, Staff, Reminder, Gift]]:
     """One more than a page, the newest first."""
     found = (
-        select(Letter, Member, Staff, Reminder)
+        select(Letter, Member, Staff, Reminder, Gift)
         .outerjoin(Member, Member.id == Letter.member_id)
         .outerjoin(Staff, Staff.id == Letter.staff_id)
         .outerjoin(Reminder, Reminder.id == Letter.reminder_id)
+        .outerjoin(Gift, Gift.id == Letter.gift_id)
         .order_by(Letter.id.desc())
         .limit(_PAGE + 1)
     )

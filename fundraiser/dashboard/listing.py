@@ -62,6 +62,7 @@ class State(StrEnum):
     LEFT = "left"
     NEVER = "never"
     COMPLIMENTARY = "complimentary"
+    GIFT = "gift"
 
 
 class Leaving(StrEnum):
@@ -290,6 +291,8 @@ class _Wanted:
             conditions.append(newest.status == Status.PAST_DUE)
         if filters.state == State.COMPLIMENTARY:
             conditions.append(newest.source == Source.COMPLIMENTARY)
+        if filters.state == State.GIFT:
+            conditions.append(newest.source == Source.GIFT)
         if filters.leaving or self.sort is Sort.LEAVING:
             conditions += [newest.cancel_at > now(), newest.ended_at.is_(None)]
             if filters.leaving in _LEAVING_WITHIN:

@@ -95,6 +95,7 @@ def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
             (State.LEFT, _("Has left")),
             (State.NEVER, _("Has never counted")),
             (State.COMPLIMENTARY, _("Free of charge")),
+            (State.GIFT, _("A gift")),
         ],
         "tier": [(slug, names.get(slug, slug)) for slug in options.tiers],
         "interval": [(Interval.MONTH, _("Every month")), (Interval.YEAR, _("Once a year"))],

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import or_, select, tuple_
 
 from fundraiser.dashboard.listing import Listed, newest_memberships
 from fundraiser.errors import NotFoundError
+from fundraiser.members.gifts import Gift
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
@@ -39,6 +40,7 @@ class Person:
     looks: dict[str, Look]
     memberships: Sequence[Membership]
     payments: Sequence[Payment]
+    gifts: Sequence[Gift]
     letters: Sequence[Letter]
     ledger: Sequence[Row[LedgerEntry, str | None]]
     inviter: Member | None
@@ -92,6 +94,12 @@ def read_person(session: Session, member_id: int) -> Person:
             select(Payment)
             .where(Payment.member_id == member_id)
             .order_by(Payment.paid_at.desc(), Payment.id.desc())
+            .limit(MOST_OF_A_KIND)
+        ).all(),
+        gifts=session.scalars(
+            select(Gift)
+            .where(or_(Gift.giver_id == member_id, Gift.recipient_id == member_id))
+            .order_by(Gift.id.desc())
             .limit(MOST_OF_A_KIND)
         ).all(),
         letters=session.scalars(

@@ -10,6 +10,7 @@ from flask import url_for
 from sqlalchemy import select
 
 from fundraiser.dashboard import words
+from fundraiser.members.gifts import giver_of, recipient_of
 from fundraiser.members.models import Note
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Staff
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.dashboard.people import Person
+    from fundraiser.members.gifts import Gift
     from fundraiser.outbox import Letter
     from fundraiser.payments.models import Payment
 
@@ -57,6 +59,7 @@ def read_timeline(
 ) -> list[Happening]:
     """Ledger, memberships, payments, letters, and the acts and notes of staff."""
     found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
+    found += _gifts(person)
     if with_letters:
         found += _letters(person, may_change=may_change)
     found += _acts(session, person, with_letters=with_letters)
@@ -90,11 +93,11 @@ def _memberships(person: Person) -> Iterator[Happening]:
 def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
     for payment in person.payments:
         amount = words.money(payment.amount, payment.currency)
-        what = (
-            _("%(amount)s given once.", amount=amount)
-            if payment.kind is CheckoutKind.CONTRIBUTION
-            else _("%(amount)s for the membership.", amount=amount)
-        )
+        what = {
+            CheckoutKind.CONTRIBUTION: _("%(amount)s given once.", amount=amount),
+            CheckoutKind.GIFT: _("%(amount)s for a gift.", amount=amount),
+            CheckoutKind.MEMBERSHIP: _("%(amount)s for the membership.", amount=amount),
+        }[payment.kind]
         yield Happening(
             at=payment.paid_at,
             sentence=f"{what} {words.payment_state(payment)}.",
@@ -102,6 +105,36 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
             wrong=payment.status is PaymentStatus.FAILED or bool(payment.dispute),
             link=_refund_of(person, payment) if may_refund and refundable(payment) else None,
         )
+
+
+def _gifts(person: Person) -> Iterator[Happening]:
+    """Given: when it was paid for and when it was accepted. Had: when it was accepted."""
+    for gift in person.gifts:
+        names = {"giver": giver_of(gift), "recipient": recipient_of(gift)}
+        if gift.giver_id == person.member.id:
+            yield Happening(
+                at=gift.paid_at,
+                sentence=_("A gift for %(recipient)s was paid for.", **names),
+                detail=_gift_state(gift),
+                wrong=gift.is_void,
+            )
+        if gift.redeemed_at is not None:
+            yield Happening(
+                at=gift.redeemed_at,
+                sentence=_(
+                    "The gift from %(giver)s was accepted by %(recipient)s.",
+                    **names,
+                ),
+                detail=gift.charge_id,
+            )
+
+
+def _gift_state(gift: Gift) -> str:
+    if gift.refunded_at is not None:
+        return _("Paid back: the code is good no longer.")
+    if gift.disputed_at is not None:
+        return _("Disputed: the code is not good while the bank decides.")
+    return _("Accepted") if gift.redeemed_at else _("Not accepted yet")
 
 
 def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:

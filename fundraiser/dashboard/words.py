@@ -82,6 +82,8 @@ def cause(entry: LedgerEntry, event_type: str | None) -> str:
             return _("Merged with another person")
         case Cause.ERASURE:
             return _("Erased at the person’s wish")
+        case Cause.GIFT:
+            return _("A gift was accepted: %(name)s", name=name)
         case Cause.RULE:
             return _("A new rule: %(rule)s", rule=entry.rule)
 
@@ -258,6 +260,12 @@ def letter(kind: LetterKind) -> str:
         LetterKind.REMINDER: _("Reminder"),
         LetterKind.MILESTONE: _("Milestone of a campaign"),
         LetterKind.LAST_DAYS: _("Last days of a campaign"),
+        LetterKind.GIFT_GIVEN: _("Gift: paid, to its giver"),
+        LetterKind.GIFT_TOLD: _("Gift: told to its recipient"),
+        LetterKind.GIFT_CODE: _("Gift: code to prove an address"),
+        LetterKind.GIFT_REMINDER: _("Gift: not accepted yet"),
+        LetterKind.GIFT_REDEEMED: _("Gift: accepted"),
+        LetterKind.GIFT_ENDING: _("Gift: runs out"),
         LetterKind.TO_STAFF: _("To the staff"),
     }
     return names.get(kind, kind.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import class_mapper
@@ -15,6 +16,7 @@ from fundraiser.campaigns.progress import current_campaign
 from fundraiser.campaigns.reminders import months_to_choose
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.emails.gifts import ABOUT_GIFT, TO_RECIPIENT, words_of_gift
 from fundraiser.emails.invitations import words_of_campaign, words_of_reminder
 from fundraiser.emails.links import TOPIC_OF
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about, words_of_receipt
@@ -25,6 +27,7 @@ from fundraiser.emails.words import (
     words_with_code,
 )
 from fundraiser.members.addresses import Minted
+from fundraiser.members.gifts import Gift, hash_code, make_code
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
@@ -45,13 +48,9 @@ TO_READERS = {
 def example_of(session: Session, kind: LetterKind, member: Member | None) -> Words | None:
     """What this kind would say to a member, or to an invented one; None before any campaign."""
     if kind in ABOUT_CAMPAIGN | TO_READERS:
-        campaign = current_campaign(session)
-        if campaign is None:
-            return None
-        if kind in ABOUT_CAMPAIGN:
-            return words_of_campaign(session, kind, campaign)
-        month = months_to_choose()[0]
-        return words_of_reminder(session, kind, month, campaign, _nowhere())
+        return _about_campaign(session, kind)
+    if kind in ABOUT_GIFT | TO_RECIPIENT:
+        return words_of_gift(session, kind, _gift(session, member))
     membership = _membership(session, kind, member)
     match kind:
         case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
@@ -73,6 +72,16 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         case _ if kind in ABOUT_MEMBERSHIP:
             return words_about(kind, membership)
     return None
+
+
+def _about_campaign(session: Session, kind: LetterKind) -> Words | None:
+    campaign = current_campaign(session)
+    if campaign is None:
+        return None
+    if kind in ABOUT_CAMPAIGN:
+        return words_of_campaign(session, kind, campaign)
+    month = months_to_choose()[0]
+    return words_of_reminder(session, kind, month, campaign, _nowhere())
 
 
 def example_of_stop_address(kind: LetterKind) -> str | None:
@@ -130,6 +139,27 @@ def _invented(at: datetime) -> dict[str, object]:
         paid_at=at,
     )
     return _values_of(row)
+
+
+def _gift(session: Session, member: Member | None) -> Gift:
+    """A gift by the member that nobody has paid for: its code and its card open nothing."""
+    nobody = UUID(int=0)
+    name, at = (member.name if member else None) or "Olena", now()
+    campaign = current_campaign(session)
+    return Gift(
+        id=0,
+        checkout_id=nobody,
+        code_hash=hash_code(make_code(nobody)),
+        giver_name=name,
+        recipient_name="Petro",
+        message="",
+        tier=campaign.default_tier if campaign else "",
+        years=1,
+        amount=10_000,
+        currency="EUR",
+        tell_at=at,
+        paid_at=at,
+    )
 
 
 def _payment(

@@ -17,6 +17,7 @@ from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.feedback import suppressed
+from fundraiser.emails.gifts import words_to_recipient
 from fundraiser.emails.invitations import words_to_reader
 from fundraiser.emails.links import TOPIC_OF, Reference, address_of
 from fundraiser.emails.models import Ground
@@ -25,6 +26,7 @@ from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
 from fundraiser.emails.wording import as_staff_want_it
 from fundraiser.emails.words import words_of, words_to_staff
 from fundraiser.members.addresses import address_to_check
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Member
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import LetterKind, wants
@@ -90,7 +92,7 @@ def _check_that_it_is_wanted(session: Session, letter: Letter, address: str) -> 
     if ground is Ground.BOUNCE:
         raise NotOwedError("A letter to this address came back, so none is sent to it.")
     # Who called a letter spam may still ask to be let in.
-    if ground is Ground.COMPLAINT and letter.kind is not LetterKind.SIGN_IN:
+    if ground is Ground.COMPLAINT and letter.kind not in {LetterKind.SIGN_IN, LetterKind.GIFT_CODE}:
         raise NotOwedError("The person called a letter of ours spam, so no other is sent.")
     if letter.kind in kinds_switched_off(session):
         raise NotOwedError("Letters of this kind are switched off.")
@@ -123,6 +125,12 @@ def _recipient_of(session: Session, letter: Letter) -> _Recipient:
             raise NotOwedError("The reader did not want the letter any more.")
         stop = address_of(Reference(reminder_id=reminder.id))
         return _Recipient(reminder.email, reminder.language, words_to_reader, stop)
+    if letter.gift_id is not None:
+        gift = session.get_one(Gift, letter.gift_id)
+        to = address_to_check(session, letter.context.get("check", 0)) or gift.recipient_email
+        if to is None:
+            raise NotOwedError("The address was erased before the letter could leave.")
+        return _Recipient(to, gift.language, words_to_recipient)
     member = session.get_one(Member, letter.member_id)
     if member.email is None:
         raise NotOwedError("The person's address was erased before the letter could leave.")

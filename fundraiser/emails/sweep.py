@@ -10,8 +10,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import aliased
 
 from fundraiser.campaigns.models import Campaign, CampaignStatus
 from fundraiser.campaigns.progress import current_campaign, read_progress
@@ -19,6 +31,7 @@ from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import now
 from fundraiser.emails.models import LetterSwitch, Mailing, Suppression
 from fundraiser.jobs import Job, hint
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.outbox import (
     URGENT,
@@ -70,11 +83,12 @@ def is_still_owed(session: Session, letter: Letter) -> bool:
     if rule is None:
         return True
     owed = rule(now()).subquery()
-    to_whom = (
-        owed.c.member_id == letter.member_id
-        if letter.reminder_id is None
-        else owed.c.reminder_id == letter.reminder_id
-    )
+    if letter.gift_id is not None:
+        to_whom = _gift_id(owed) == letter.gift_id
+    elif letter.reminder_id is not None:
+        to_whom = owed.c.reminder_id == letter.reminder_id
+    else:
+        to_whom = owed.c.member_id == letter.member_id
     found = select(exists().where(to_whom, owed.c.cycle == letter.cycle))
     return bool(session.scalar(found))
 
@@ -95,11 +109,13 @@ def _owe_all(session: Session, kind: LetterKind, owed: Owed, at: datetime) -> in
         or_(
             Letter.member_id == found.c.member_id,
             Letter.reminder_id == found.c.reminder_id,
+            Letter.gift_id == _gift_id(found),
         ),
     )
     columns = {
         "member_id": found.c.member_id,
         "reminder_id": found.c.reminder_id,
+        "gift_id": _gift_id(found),
         "kind": literal(kind.value),
         "cycle": found.c.cycle,
         "context": found.c.context,
@@ -118,6 +134,11 @@ def _owe_all(session: Session, kind: LetterKind, owed: Owed, at: datetime) -> in
         .cte()
     )
     return session.scalar(select(func.count()).select_from(made)) or 0
+
+
+def _gift_id(owed: Subquery) -> ColumnElement[int | None]:
+    """The gift whose recipient a rule speaks of; most rules speak of members."""
+    return owed.c.gift_id if "gift_id" in owed.c else null().cast(Letter.gift_id.type)
 
 
 # The rules: to whom, in which cycle, about what
@@ -310,6 +331,86 @@ def _unfinished_join(at: datetime) -> Owed:
     )
 
 
+_WAITS = (Gift.redeemed_at.is_(None), Gift.refunded_at.is_(None), Gift.disputed_at.is_(None))
+
+
+def _gift_told(at: datetime) -> Owed:
+    """At once or on its day; who hears of it a week late hears of it all the same."""
+    return select(
+        null().cast(Letter.member_id.type).label("member_id"),
+        null().cast(Letter.reminder_id.type).label("reminder_id"),
+        Gift.id.label("gift_id"),
+        literal("once").label("cycle"),
+        func.jsonb_build_object(type_=JSONB).label("context"),
+    ).where(
+        Gift.tell_at <= at,
+        Gift.tell_at > at - _days(30),
+        *_WAITS,
+        *_can_be_written_to(Gift.recipient_email),
+    )
+
+
+def _gift_reminder(at: datetime) -> Owed:
+    """Once, a month after the recipient was told or the card could be printed."""
+    told_at = func.coalesce(Gift.tell_at, Gift.paid_at)
+    return (
+        select(
+            Gift.giver_id.label("member_id"),
+            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            Gift.charge_id.label("cycle"),
+            func.jsonb_build_object("gift", Gift.id, type_=JSONB).label("context"),
+        )
+        .join(Member, Member.id == Gift.giver_id)
+        .where(
+            told_at <= at - _days(30),
+            told_at > at - _days(60),
+            *_WAITS,
+            *_can_be_written_to(Member.email),
+        )
+    )
+
+
+def _gift_ending(at: datetime) -> Owed:
+    """Two weeks before its end, unless the person stays a member by something else."""
+    other = aliased(Membership)
+    stays = exists().where(
+        other.member_id == Membership.member_id,
+        other.id != Membership.id,
+        other.refunded_at.is_(None),
+        other.disputed_at.is_(None),
+        or_(
+            and_(other.source == Source.GIFT, other.counts_until > Membership.counts_until),
+            and_(
+                other.source == Source.STRIPE,
+                other.status == Status.ACTIVE,
+                other.cancel_at.is_(None),
+                other.collection_paused.is_(False),
+            ),
+        ),
+    )
+    return (
+        select(
+            Membership.member_id.label("member_id"),
+            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            _named(Membership.reference).label("cycle"),
+            func.jsonb_build_object("membership", Membership.reference, type_=JSONB).label(
+                "context"
+            ),
+        )
+        .join(Member, Member.id == Membership.member_id)
+        .where(
+            Membership.source == Source.GIFT,
+            Membership.counts_until <= at + _days(14),
+            Membership.counts_until > at,
+            Membership.status == Status.ACTIVE,
+            Membership.refunded_at.is_(None),
+            Membership.disputed_at.is_(None),
+            ~stays,
+            *_can_be_written_to(Member.email),
+        )
+    )
+
+
 RULES: dict[LetterKind, Callable[[datetime], Owed]] = {
     LetterKind.PAYMENT_CONFIRMATION: _failed(0, 3, Membership.needs_confirmation.is_(True)),
     LetterKind.PAYMENT_FAILED_DAY_0: _failed(0, 3, Membership.needs_confirmation.is_(False)),
@@ -325,6 +426,9 @@ RULES: dict[LetterKind, Callable[[datetime], Owed]] = {
     LetterKind.RECEIPT: _receipt,
     LetterKind.REMINDER: _reminder,
     LetterKind.UNFINISHED_JOIN: _unfinished_join,
+    LetterKind.GIFT_TOLD: _gift_told,
+    LetterKind.GIFT_REMINDER: _gift_reminder,
+    LetterKind.GIFT_ENDING: _gift_ending,
 }
 
 

@@ -13,6 +13,7 @@ from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.emails.gifts import ABOUT_GIFT, words_about_gift
 from fundraiser.emails.invitations import words_about_campaign
 from fundraiser.emails.parts import (
     Link,
@@ -62,6 +63,8 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return words_with_code(letter.kind, _minted(session, letter))
         case LetterKind.MILESTONE | LetterKind.LAST_DAYS:
             return words_about_campaign(session, letter)
+        case _ if letter.kind in ABOUT_GIFT:
+            return words_about_gift(session, letter)
         case _ if letter.kind in ABOUT_MEMBERSHIP:
             return words_about_membership(session, letter)
     raise NotOwedError("There is no such letter any more.")
@@ -109,6 +112,7 @@ def words_of_welcome(
             )
         )
     campaign = campaign_of(session, membership)
+    is_gift = membership.source is Source.GIFT
     words = compose(
         _greet if is_new else _greet_again,
         values,
@@ -121,6 +125,11 @@ def words_of_welcome(
         bar=bar_of(session, campaign) if campaign else None,
         rows=terms(session, membership, amount),
         advice=(
+            _("It is a gift"),
+            _("It ends by itself, and nothing is taken from you. We ask before, once."),
+        )
+        if is_gift
+        else (
             _("To change or to stop"),
             _(
                 "You change the amount or the card, pause or stop on a page of your own; you need "
@@ -128,7 +137,7 @@ def words_of_welcome(
                 "paid for, and nothing more is taken."
             ),
         ),
-        manage=membership_link(membership),
+        manage=None if is_gift else membership_link(membership),
         link=_way_back(session, membership, campaign),
     )
 
@@ -346,7 +355,10 @@ def _newest_that_counts(session: Session, member: Member) -> Membership | None:
     at, grace = now(), timedelta(days=current_settings().grace_days)
     newest_first = session.scalars(
         select(Membership)
-        .where(Membership.member_id == member.id, Membership.source == Source.STRIPE)
+        .where(
+            Membership.member_id == member.id,
+            Membership.source.in_((Source.STRIPE, Source.GIFT)),
+        )
         .order_by(Membership.started_at.desc())
     )
     return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
@@ -358,6 +370,10 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
     tier = session.get(Tier, membership.tier) if membership.tier else None
     if tier:
         rows.append((_("Membership"), by_language(tier.names)))
+    if membership.source is Source.GIFT:
+        if membership.counts_until:
+            rows.append((_("A gift until"), date(membership.counts_until)))
+        return rows
     rows.append((_("You pay"), each(membership.amount, membership.currency, membership.interval)))
     if membership.paid_at:
         rows.append((_("Taken on %(date)s", date=date(membership.paid_at)), amount))

@@ -42,17 +42,19 @@ class TooOftenError(FundraiserError):
 
 
 class Purpose(StrEnum):
-    """What the proof is for: to sign in, or to change an address, which both ends confirm."""
+    """What the proof is for: to sign in, to accept a gift, or to change an address at both ends."""
 
     SIGN_IN = "sign_in"
     LEAVE_ADDRESS = "leave_address"
     NEW_ADDRESS = "new_address"
+    GIFT = "gift"
 
 
 class AddressCheck(Base):
     """One request for a letter with a code; ``browser_hash`` is of the secret of who asked.
 
-    ``member_id`` is known from the start where somebody signed in asks. ``owed_at``: a worker has
+    ``member_id`` is known from the start where somebody signed in asks; ``gift_id`` is the gift
+    that is to be accepted, by who may be nobody of ours yet. ``owed_at``: a worker has
     seen it. ``tries``: how many codes were compared with it, right ones included.
     """
 
@@ -68,6 +70,7 @@ class AddressCheck(Base):
     email: Mapped[str]
     browser_hash: Mapped[str]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
     created_at: Mapped[datetime]
     owed_at: Mapped[datetime | None]
     token_hash: Mapped[str | None] = mapped_column(unique=True)
@@ -97,7 +100,13 @@ def digest(secret: str) -> str:
 
 
 def ask(
-    session: Session, purpose: Purpose, email: str, browser: str, *, member_id: int | None = None
+    session: Session,
+    purpose: Purpose,
+    email: str,
+    browser: str,
+    *,
+    member_id: int | None = None,
+    gift_id: int | None = None,
 ) -> AddressCheck:
     """Ask for a letter to this address; a second click is the same request.
 
@@ -114,7 +123,7 @@ def ask(
     newest = of_today[0] if of_today else None
     if (
         newest
-        and newest.purpose is purpose
+        and (newest.purpose, newest.gift_id) == (purpose, gift_id)
         and newest.browser_hash == digest(browser)
         and newest.used_at is None
         and newest.tries < MOST_TRIES
@@ -131,6 +140,7 @@ def ask(
         email=email,
         browser_hash=digest(browser),
         member_id=member_id,
+        gift_id=gift_id,
         created_at=at,
     )
     session.add(check)
@@ -154,6 +164,16 @@ def owe_letters(session: Session) -> None:
         check.owed_at = at
         # As if a letter had left: a code for an unknown address is wrong, not impossible.
         _mint(check)
+        context = {"check": check.id}
+        if check.gift_id is not None:
+            owe(
+                session,
+                LetterKind.GIFT_CODE,
+                gift_id=check.gift_id,
+                cycle=str(check.id),
+                context=context,
+            )
+            continue
         member_id = check.member_id or session.scalar(
             select(Member.id).where(func.lower(Member.email) == check.email)
         )
@@ -163,7 +183,6 @@ def owe_letters(session: Session) -> None:
                 if check.purpose is Purpose.SIGN_IN
                 else LetterKind.CHANGE_OF_ADDRESS
             )
-            context = {"check": check.id}
             owe(session, kind, member_id=member_id, cycle=str(check.id), context=context)
 
 
@@ -176,12 +195,13 @@ def mint(session: Session, check_id: int) -> Minted | None:
 
 
 def address_to_check(session: Session, check_id: int) -> str | None:
-    """The address that the letter of this request is to prove, if it is not the person's own.
+    """The address that the letter of this request is to prove, if it is not a person's own.
 
     A letter to sign in goes to the address as we have it, not as somebody typed it.
     """
     check = session.get(AddressCheck, check_id)
-    return check.email if check and check.purpose is Purpose.NEW_ADDRESS else None
+    is_new = check is not None and check.purpose in {Purpose.NEW_ADDRESS, Purpose.GIFT}
+    return check.email if check and is_new else None
 
 
 def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressCheck | None:

@@ -132,6 +132,7 @@ class Membership(Base):
             for name in ("grace_from", "card_expires_at", "canceled_at", "ended_at")
         ),
         Index("ix_membership_renewal", "period_end", postgresql_where="interval = 'year'"),
+        Index("ix_membership_gift_end", "counts_until", postgresql_where="source = 'gift'"),
         Index("ix_membership_tier", "tier"),
         Index("ix_membership_currency", "currency"),
         Index("ix_membership_campaign", "campaign"),
@@ -232,6 +233,7 @@ class Cause(StrEnum):
     MERGE = "merge"
     ERASURE = "erasure"
     RULE = "rule"
+    GIFT = "gift"
 
 
 class LedgerHead(Base):

@@ -71,6 +71,10 @@ def membership_counts(membership: Membership, at: datetime, grace: timedelta) ->
     if m.status is Status.CANCELED:
         return Verdict(False, Reason.ENDED, m.ended_at)
     if m.source is Source.GIFT:
+        if m.refunded_at:
+            return Verdict(False, Reason.REFUNDED, m.refunded_at)
+        if m.disputed_at:
+            return Verdict(False, Reason.DISPUTED, m.disputed_at)
         return _until(m, at, m.counts_until, Reason.GIFT)
     if m.source is Source.IMPORT:
         end = m.counts_until + grace if m.counts_until else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -19,8 +19,11 @@ from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
+    from fundraiser.members.gifts import Tell
     from fundraiser.payments.gateway import Gateway
 
 CONTRIBUTION = "contribution"
@@ -49,6 +52,28 @@ class Choice:
     return_url: str | None
     invite: str | None = None
     utm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiftChoice:
+    """What the giver chose and wrote, already read from the form.
+
+    ``language`` is the giver's, ``to_language`` the recipient's; ``tell_at`` is the day of a gift
+    that is told on a day.
+    """
+
+    campaign: str
+    tier: str
+    years: int
+    currency: str
+    giver_name: str
+    recipient_name: str
+    recipient_email: str | None
+    message: str
+    to_language: str
+    tell: Tell
+    tell_at: datetime | None
+    language: str
 
 
 def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
@@ -85,36 +110,97 @@ def begin_checkout(
             _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
         )
     fee = fee_to_cover(Money(amount, choice.currency)) if choice.cover_fee else 0
+    checkout = _one_checkout(
+        session,
+        nonce,
+        choice,
+        kind=CheckoutKind.MEMBERSHIP if choice.interval else CheckoutKind.CONTRIBUTION,
+        interval=choice.interval,
+        amount=amount + fee,
+        fee=fee,
+        ref=choice.ref or (INVITATION if choice.invite else None),
+        invite=choice.invite,
+        utm=choice.utm,
+        return_url=choice.return_url,
+    )
+    price_id = price.stripe_id if price and not fee else None
+    return _open_session(gateway, checkout, tier.product_id, price_id, f"{public_url}/join")
+
+
+def begin_gift(
+    session: Session, gateway: Gateway, choice: GiftChoice, nonce: str, public_url: str
+) -> str:
+    """Open Stripe's hosted page for a gift, as ``begin_checkout`` does for the reader's own.
+
+    Raises:
+        UnprocessableError: the tier is not sold by the year in this currency.
+        StripeUnavailableError: Stripe does not answer; nothing was taken.
+    """
+    tier = session.get(Tier, choice.tier)
+    price = price_of(tier, Interval.YEAR, choice.currency) if tier and not tier.retired_at else None
+    if tier is None or price is None:
+        raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
+    if tier.product_id is None:
+        raise UnavailableError(
+            _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
+        )
+    written = {
+        "years": choice.years,
+        "giver_name": choice.giver_name,
+        "recipient_name": choice.recipient_name,
+        "recipient_email": choice.recipient_email,
+        "message": choice.message,
+        "language": choice.to_language,
+        "tell": choice.tell,
+        "tell_at": choice.tell_at.isoformat() if choice.tell_at else None,
+    }
+    checkout = _one_checkout(
+        session,
+        nonce,
+        choice,
+        kind=CheckoutKind.GIFT,
+        amount=price.amount * choice.years,
+        fee=0,
+        gift=written,
+    )
+    return _open_session(gateway, checkout, tier.product_id, None, f"{public_url}/gift")
+
+
+def _one_checkout(
+    session: Session,
+    nonce: str,
+    choice: Choice | GiftChoice,
+    **values: Any,  # noqa: ANN401 - the columns in which the two kinds of choice differ
+) -> Checkout:
+    """The checkout of this form and choice, made if there is none yet; locked."""
     key = _key(choice, nonce)
     session.execute(
         insert(Checkout)
         .values(
             id=uuid.uuid4(),
             key=key,
-            kind=CheckoutKind.MEMBERSHIP if choice.interval else CheckoutKind.CONTRIBUTION,
             campaign=choice.campaign,
             tier=choice.tier,
-            interval=choice.interval,
             currency=choice.currency,
-            amount=amount + fee,
-            fee=fee,
             language=choice.language,
-            ref=choice.ref or (INVITATION if choice.invite else None),
-            invite=choice.invite,
-            utm=choice.utm,
-            return_url=choice.return_url,
             created_at=now(),
+            **values,
         )
         .on_conflict_do_nothing(index_elements=[Checkout.key])
     )
-    checkout = session.scalars(select(Checkout).where(Checkout.key == key).with_for_update()).one()
+    return session.scalars(select(Checkout).where(Checkout.key == key).with_for_update()).one()
+
+
+def _open_session(
+    gateway: Gateway, checkout: Checkout, product_id: str, price_id: str | None, back: str
+) -> str:
     if checkout.session_url is None:
         checkout.session_id, checkout.session_url = gateway.create_session(
             checkout,
-            product_id=tier.product_id,
-            price_id=price.stripe_id if price and not fee else None,
-            success_url=f"{public_url}/join/thanks?session_id={{CHECKOUT_SESSION_ID}}",
-            cancel_url=f"{public_url}/join?canceled={checkout.id.hex}",
+            product_id=product_id,
+            price_id=price_id,
+            success_url=f"{back}/thanks?session_id={{CHECKOUT_SESSION_ID}}",
+            cancel_url=f"{back}?canceled={checkout.id.hex}",
         )
     return checkout.session_url
 
@@ -159,7 +245,7 @@ def priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
     return tier, None, _own_amount(choice)
 
 
-def _key(choice: Choice, nonce: str) -> str:
+def _key(choice: Choice | GiftChoice, nonce: str) -> str:
     return hashlib.sha256(repr((nonce, astuple(choice))).encode()).hexdigest()
 
 

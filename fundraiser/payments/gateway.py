@@ -26,6 +26,7 @@ from fundraiser.payments.facts import (
     name_of,
     read_event,
 )
+from fundraiser.payments.models import CheckoutKind
 from fundraiser.payments.reading import read_card, read_charge, read_invoice, read_subscription
 from fundraiser.texts import gettext as _
 
@@ -182,14 +183,15 @@ class Gateway:
         ``price_id`` is None for an amount of the reader's own: it is priced inline on the product.
         """
         metadata = {CHECKOUT_KEY: checkout.id.hex}
-        item: dict[str, Any] = {"quantity": 1}
+        years = checkout.gift["years"] if checkout.gift else 1
+        item: dict[str, Any] = {"quantity": years}
         if price_id:
             item["price"] = price_id
         else:
             item["price_data"] = {
                 "currency": checkout.currency.lower(),
                 "product": product_id,
-                "unit_amount": checkout.amount,
+                "unit_amount": checkout.amount // years,
             }
             if checkout.interval:
                 item["price_data"]["recurring"] = {"interval": checkout.interval.value}
@@ -206,7 +208,8 @@ class Gateway:
             params["subscription_data"] = {"metadata": metadata}
         else:
             params["customer_creation"] = "always"
-            params["submit_type"] = "donate"
+            is_gift = checkout.kind is CheckoutKind.GIFT
+            params["submit_type"] = "pay" if is_gift else "donate"
             params["payment_intent_data"] = {"metadata": metadata}
         with self._call("checkout"):
             made = self._prompt.v1.checkout.sessions.create(

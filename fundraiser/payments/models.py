@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -99,6 +100,7 @@ class CheckoutKind(StrEnum):
 
     MEMBERSHIP = "membership"
     CONTRIBUTION = "contribution"
+    GIFT = "gift"
 
 
 class Checkout(Base):
@@ -108,6 +110,7 @@ class Checkout(Base):
     ``amount`` is the whole sum, with ``fee`` of it added to cover the card's fee. ``member_id`` and
     ``reference`` (the subscription or the charge) are what came of it, once that is settled.
     ``invite`` is the code of the member's link that led here.
+    ``gift`` is what the giver wrote of a gift (``checkout.GiftChoice``), until the gift is made.
     """
 
     __tablename__ = "checkout"
@@ -132,6 +135,7 @@ class Checkout(Base):
     invite: Mapped[str | None]
     utm: Mapped[str | None]
     return_url: Mapped[str | None]
+    gift: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
     reference: Mapped[str | None]
@@ -165,7 +169,7 @@ IS_DISPUTED = (
 
 
 class Payment(Base):
-    """One charge at Stripe, for a membership or as a one-time contribution."""
+    """One charge at Stripe, for a membership, for a gift or as a one-time contribution."""
 
     __tablename__ = "payment"
     __table_args__ = (

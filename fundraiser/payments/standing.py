@@ -66,12 +66,16 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         paid_at=paid.paid_at if paid else None,
         grace_from=_first_failure(overdue, state.charges) if overdue else None,
         refunded_at=newest.refunded_at if newest else None,
-        disputed_at=newest.disputed_at
-        if newest and newest.dispute and newest.dispute not in _MONEY_IS_OURS
-        else None,
+        disputed_at=taken_back_at(newest) if newest else None,
         pay_url=overdue.pay_url if overdue else None,
         needs_confirmation=overdue is not None and _waits_for_the_payer(overdue, state.charges),
     )
+
+
+def taken_back_at(charge: Charge) -> datetime | None:
+    """Since when a dispute has taken the money of this charge away, if one does."""
+    takes = charge.dispute and charge.dispute not in _MONEY_IS_OURS
+    return charge.disputed_at if takes else None
 
 
 def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:

@@ -20,6 +20,7 @@ from fundraiser.members.models import Cause, Interval, Member, Membership, Sourc
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.gateway import SECOND_KEY, checkout_id
+from fundraiser.payments.gifts import write_gifts
 from fundraiser.payments.models import (
     Checkout,
     CheckoutKind,
@@ -64,11 +65,15 @@ def settle(
     member = _write(session, state, products)
     if member is None:
         return None
+    # Before anybody is counted: the ledger's lock is the last that is taken.
+    recipients = write_gifts(session, member, state)
     if before not in {None, member.id}:
         left = session.get_one(Member, before)
         recount(session, left, grace, cause=Cause.MERGE, cause_ref=customer_id)
     if end_second_memberships(session, gateway, member, state):
         _write(session, gateway.fetch_customer(customer_id), products)
+    for recipient in recipients:
+        recount(session, recipient, grace, cause=cause, cause_ref=cause_ref)
     adopted = _began_before_us(state, products)
     if adopted and member.turns == 0:
         began = adopted.started_at
@@ -103,10 +108,10 @@ def _write(
     session: Session, state: CustomerState, products: dict[str, OurProduct]
 ) -> Member | None:
     ours = [found for found in state.subscriptions if found.product_id in products]
-    contributions = [charge for charge in state.charges if checkout_id(charge.metadata)]
-    if not ours and not contributions:
+    once = [charge for charge in state.charges if checkout_id(charge.metadata)]
+    if not ours and not once:
         return None
-    checkouts = _checkouts(session, ours, contributions)
+    checkouts = _checkouts(session, ours, once)
     member = _person(session, state, next(iter(checkouts.values()), None))
     if member is None:
         return None
@@ -270,13 +275,14 @@ def _write_payments(
     }
     for charge in state.charges:
         checkout = checkouts.get(charge.id)
-        is_contribution = checkout is not None and checkout.kind is CheckoutKind.CONTRIBUTION
-        if charge.id not in subscription_of and not is_contribution:
+        kind = CheckoutKind.MEMBERSHIP if checkout is None else checkout.kind
+        is_contribution = kind is CheckoutKind.CONTRIBUTION
+        if charge.id not in subscription_of and kind is CheckoutKind.MEMBERSHIP:
             continue
         row = {
             "member_id": member.id,
             "customer_id": state.id,
-            "kind": CheckoutKind.CONTRIBUTION if is_contribution else CheckoutKind.MEMBERSHIP,
+            "kind": kind,
             "subscription_id": subscription_of.get(charge.id),
             "campaign": checkout.campaign if checkout else None,
             "status": PaymentStatus(charge.status),

@@ -8,6 +8,13 @@ if (linkForm && /^[\w-]{43}$/.test(token)) {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
+// So does the code of a gift, which the reader sees before it is sent.
+const giftCode = document.getElementById("gift-code");
+if (giftCode && /^[A-Z2-9-]{16,19}$/.test(token)) {
+  giftCode.value = token;
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 // A second click does not send a second form; where nothing came of the first, one may try again.
 for (const form of document.querySelectorAll('form[method="post"]')) {
   let sentAt = -Infinity;

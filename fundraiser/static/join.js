@@ -1,13 +1,14 @@
 // What the button says follows the choice, and a second click does not send a second form.
 // Without this file the page works the same: the amount is then named on the payment page.
+// The gift page has neither an own amount nor a fee.
 const form = document.getElementById("join");
 const { currency, digits, least, basisPoints, fixed, pay, terms, fee, busy } = form.dataset;
 const unit = 10 ** Number(digits);
 const own = form.elements.namedItem("amount");
 const cover = form.elements.namedItem("cover_fee");
 const button = document.getElementById("pay");
-const said = { pay: button.textContent, terms: "", fee: "" };
-for (const name of ["terms", "fee"]) said[name] = document.getElementById(name).textContent;
+const said = { pay: button.textContent };
+for (const name of ["terms", "fee"]) said[name] = document.getElementById(name)?.textContent;
 
 function written(amount) {
   return new Intl.NumberFormat(document.documentElement.lang, {
@@ -21,7 +22,7 @@ function written(amount) {
 
 // In the currency's smallest unit; null where nothing usable is typed, and the server will say so.
 function chosen() {
-  const typed = own.value.replace(/[\s€£$₴]/g, "").replace(",", ".");
+  const typed = (own?.value ?? "").replace(/[\s€£$₴]/g, "").replace(",", ".");
   if (typed) {
     const amount = Math.round(Number(typed) * unit);
     return amount >= Number(least) ? amount : null;
@@ -34,21 +35,22 @@ function say() {
   const amount = chosen();
   const added =
     amount && Math.ceil(((amount + Number(fixed)) * 10000) / (10000 - basisPoints)) - amount;
-  const total = amount && written(amount + (cover.checked ? added : 0));
+  const total = amount && written(amount + (cover?.checked ? added : 0));
   button.textContent = amount ? pay.replaceAll("{amount}", total) : said.pay;
   document.getElementById("terms").textContent = amount
     ? terms.replaceAll("{amount}", total)
     : said.terms;
+  if (!cover) return;
   document.getElementById("fee").textContent = amount
     ? fee.replace("{fee}", written(added)).replace("{amount}", written(amount))
     : said.fee;
 }
 
 form.addEventListener("change", (event) => {
-  if (event.target.name === "tier") own.value = "";
+  if (event.target.name === "tier" && own) own.value = "";
   say();
 });
-own.addEventListener("input", say);
+own?.addEventListener("input", say);
 
 // The button stays a button: where nothing came of the first click, ten seconds later one may try again.
 let sentAt = -Infinity;

@@ -1,0 +1,267 @@
+"""A gift is accepted: its code, then the proof that the recipient reads letters, then the account.
+
+Who is signed in needs no proof. Each step looks at the gift again, and the last one locks it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.account.changes import Notice
+from fundraiser.account.sessions import (
+    asking_browser,
+    begin_session,
+    current_session,
+    for_members,
+    form_token,
+    remember_browser,
+    signed_in,
+    signed_in_member,
+)
+from fundraiser.config import current_settings
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.addresses import (
+    MOST_TRIES,
+    Purpose,
+    ask,
+    is_code,
+    is_over,
+    new_secret,
+    newest_check,
+    take_try,
+    use,
+)
+from fundraiser.members.counting import find_or_add_person
+from fundraiser.members.gifts import (
+    Gift,
+    begins_at,
+    check_redeemable,
+    check_tries,
+    ends_at,
+    find_by_code,
+    giver_of,
+    note_wrong_code,
+    redeem,
+)
+from fundraiser.members.models import Membership
+from fundraiser.newsroom.sign_in import limit_by_network
+from fundraiser.payments.models import Tier
+from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.texts import by_language, gettext as _, keep_language, language
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.db import Database
+    from fundraiser.members.addresses import AddressCheck
+    from fundraiser.members.models import Member
+
+blueprint = Blueprint("gift_acceptance", __name__)
+blueprint.url_defaults(keep_language)
+
+_LONGEST_ADDRESS = 254
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_DIGITS = re.compile(r"\d{6}")
+
+
+def _limit() -> str:
+    return current_settings().join_limit
+
+
+@blueprint.get("/gift/redeem")
+@public
+def enter_code() -> ResponseReturnValue:
+    """Take the code; the link of a letter brings it along in the fragment."""
+    return _page("gift_code.html", code="", error=None)
+
+
+@blueprint.post("/gift/redeem")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def look_at_gift() -> ResponseReturnValue:
+    """Show what the code gives: to who is signed in with the button, to others with a field."""
+    check_origin()
+    code = request.form.get("code", "")
+    try:
+        gift = _gift_of(code)
+        if current_session():
+            return _offer_to_member(gift, code)
+        check_redeemable(gift)
+    except UnprocessableError as error:
+        return _refuse(error, code)
+    return _page("gift_address.html", gift=gift, tier=_tier(gift), code=code, email="", error=None)
+
+
+@blueprint.post("/gift/redeem/acceptance")
+@for_members
+@limiter.limit(_limit, key_func=limit_by_network)
+def accept() -> ResponseReturnValue:
+    """Make it the gift of who is signed in; a second click finds that it is."""
+    code = request.form.get("code", "")
+    try:
+        gift = _gift_of(code)
+        _accept(gift, signed_in_member())
+    except UnprocessableError as error:
+        db.session().rollback()
+        return _refuse(error, code)
+    signed_in().notice = Notice.GIFT
+    return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/gift/redeem/address")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def ask_for_letter() -> ResponseReturnValue:
+    """Send six digits to the address that is to be proven."""
+    check_origin()
+    code, email = request.form.get("code", ""), request.form.get("email", "").strip()
+    try:
+        gift = _gift_of(code)
+        check_redeemable(gift)
+    except UnprocessableError as error:
+        return _refuse(error, code)
+    if not _ADDRESS.fullmatch(email) or len(email) > _LONGEST_ADDRESS or not email.isprintable():
+        wrong = _("Enter your e-mail address, like olena@example.org.")
+        page = _page(
+            "gift_address.html", gift=gift, tier=_tier(gift), code=code, email=email, error=wrong
+        )
+        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    browser = asking_browser() or new_secret()
+    ask(db.session(), Purpose.GIFT, email, browser, gift_id=gift.id)
+    response = make_response(redirect(url_for(".enter_digits"), HTTPStatus.SEE_OTHER))
+    remember_browser(response, browser)
+    return response
+
+
+@blueprint.get("/gift/redeem/proof")
+@public
+def enter_digits() -> ResponseReturnValue:
+    """Say that a letter is on its way, and take its digits."""
+    check = _asked_here()
+    if check is None:
+        return redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER)
+    return _digits_page(check)
+
+
+@blueprint.post("/gift/redeem/proof")
+@cookieless
+@limiter.limit(_limit, key_func=limit_by_network)
+def prove() -> ResponseReturnValue:
+    """Accept the gift for who knows the digits, and sign in."""
+    check_origin()
+    session, check = db.session(), _asked_here()
+    if check is None:
+        return redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER)
+    if is_over(check):
+        return _start_again(_("The ten minutes are over. Enter the code of the gift once more."))
+    digits = "".join(request.form.get("digits", "").split())
+    if not _DIGITS.fullmatch(digits):
+        return _digits_page(check, _("Enter the six digits that stand in the letter."))
+    if not _try_is_free(check):
+        return _start_again(_("Too many wrong digits. Enter the code of the gift once more."))
+    if not is_code(check, digits):
+        return _digits_page(
+            check, _("These are not the digits of the newest letter. Check them again.")
+        )
+    if not use(session, check, asking_browser()):
+        return _start_again(_("The digits were used. Enter the code of the gift once more."))
+    gift = session.get_one(Gift, check.gift_id)
+    try:
+        member = find_or_add_person(session, check.email, language=language())
+        _accept(gift, member)
+    except UnprocessableError as error:
+        session.rollback()
+        return _start_again(str(error))
+    response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
+    begin_session(session, member, response).notice = Notice.GIFT
+    return response
+
+
+def _gift_of(code: str) -> Gift:
+    """The gift of a code; wrong ones are counted, whatever becomes of the request.
+
+    Raises:
+        UnprocessableError: it is no gift's.
+        TooManyCodesError: this network has tried too many.
+    """
+    database, network = cast("Database", current_app.extensions["database"]), limit_by_network()
+    with database.transaction() as own:
+        check_tries(own, network)
+        found = find_by_code(own, code)
+        if found is None:
+            note_wrong_code(own, network)
+    if found is None:
+        raise UnprocessableError(
+            _("This is not the code of a gift. It has sixteen letters and figures: check them."),
+            field="code",
+        )
+    return db.session().get_one(Gift, found.id)
+
+
+def _accept(gift: Gift, member: Member) -> None:
+    """Redeem it once: for who has it already there is nothing more to do."""
+    session = db.session()
+    session.refresh(gift, with_for_update=True)
+    if gift.recipient_id == member.id:
+        return
+    redeem(session, gift, member, timedelta(days=current_settings().grace_days))
+    member.name = member.name or gift.recipient_name
+
+
+def _offer_to_member(gift: Gift, code: str) -> ResponseReturnValue:
+    session, member = db.session(), signed_in_member()
+    check_redeemable(gift, member)
+    memberships = session.scalars(select(Membership).where(Membership.member_id == member.id)).all()
+    begins = begins_at(memberships, timedelta(days=current_settings().grace_days))
+    return _page(
+        "gift_offer.html",
+        gift=gift,
+        tier=_tier(gift),
+        code=code,
+        member=member,
+        begins=begins if begins > db.now() else None,
+        ends=ends_at(begins, gift.years),
+        token=form_token(),
+    )
+
+
+def _asked_here() -> AddressCheck | None:
+    browser = asking_browser()
+    return newest_check(db.session(), Purpose.GIFT, browser) if browser else None
+
+
+def _try_is_free(check: AddressCheck) -> bool:
+    database = cast("Database", current_app.extensions["database"])
+    with database.transaction() as own:
+        return take_try(own, check.id)
+
+
+def _digits_page(check: AddressCheck, error: str | None = None) -> ResponseReturnValue:
+    gift = db.session().get_one(Gift, check.gift_id)
+    page = _page("gift_digits.html", gift=gift, tier=_tier(gift), email=check.email, error=error)
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+
+
+def _refuse(error: UnprocessableError, code: str) -> ResponseReturnValue:
+    return _page("gift_code.html", code=code, error=str(error)), error.status
+
+
+def _start_again(error: str) -> ResponseReturnValue:
+    page = _page("gift_code.html", code="", error=error)
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def _tier(gift: Gift) -> str:
+    found = db.session().get(Tier, gift.tier)
+    return by_language(found.names) if found else ""
+
+
+def _page(name: str, **values: object) -> str:
+    return render_template(f"account/{name}", tries=MOST_TRIES, giver_of=giver_of, **values)

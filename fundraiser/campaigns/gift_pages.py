@@ -1,0 +1,154 @@
+"""The gift's public pages: to buy one, what became of the payment, and the card to print."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import force_locale, ngettext
+
+from fundraiser import db
+from fundraiser.campaigns import views
+from fundraiser.campaigns.gifts import (
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    days_to_choose,
+    gift_wish_of,
+    read_gift,
+)
+from fundraiser.campaigns.offers import Switch, currency_switches, gift_offers
+from fundraiser.campaigns.progress import current_campaign, find_campaign
+from fundraiser.config import current_settings
+from fundraiser.errors import BadRequestError, UnavailableError, UnprocessableError
+from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
+from fundraiser.members.models import Interval
+from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import Tier
+from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
+from fundraiser.texts import LANGUAGES, by_language, gettext as _, keep_language
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.campaigns.gifts import GiftWish
+    from fundraiser.campaigns.models import Campaign
+
+blueprint = Blueprint("gifts", __name__)
+blueprint.url_defaults(keep_language)
+
+
+@blueprint.get("/gift")
+@public
+def choose() -> ResponseReturnValue:
+    """The tiers by the year, and whom the gift is for; ``canceled``: the way back from Stripe."""
+    session = db.session()
+    if name := request.args.get("canceled"):
+        checkout = views.checkout_named(name)
+        if checkout.reference:
+            return redirect(url_for(".thanks", session_id=checkout.session_id))
+        found = find_campaign(session, checkout.campaign)
+        notice = _("You came back without paying. Nothing was taken.")
+        return _page(found, gift_wish_of(checkout), notice=notice)
+    slug = request.args.get("campaign")
+    asked = find_campaign(session, slug) if slug else current_campaign(session)
+    if asked is None:
+        return render_template("campaigns/not_open.html")
+    wish = read_gift(request.args, asked, offered_tiers(session, asked.tiers))
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if wish.errors else HTTPStatus.OK
+    return _page(asked, wish), status
+
+
+@blueprint.post("/gift")
+@cookieless
+@limiter.limit(lambda: current_settings().join_limit)
+def start_payment() -> ResponseReturnValue:
+    """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
+    check_origin()
+    nonce = request.form.get("nonce", "")
+    if len(nonce) not in views.NONCE_LENGTHS:
+        raise BadRequestError(_("Something is missing from this form. Open the gift page again."))
+    session = db.session()
+    found = find_campaign(session, request.form.get("campaign", ""))
+    wish = read_gift(request.form, found, offered_tiers(session, found.tiers))
+    choice = wish.as_choice()
+    if not wish.errors:
+        public_url = current_settings().public_url
+        try:
+            address = begin_gift(session, current_gateway(), choice, nonce, public_url)
+            return redirect(address, HTTPStatus.SEE_OTHER)
+        except UnprocessableError as error:
+            wish.errors[error.field or "tier"] = str(error)
+        except UnavailableError as error:
+            return _page(found, wish, notice=str(error)), error.status
+    return _page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@blueprint.get("/gift/thanks")
+@public
+def thanks() -> ResponseReturnValue:
+    """What became of the payment, the code and the card."""
+    return views.thanks()
+
+
+@blueprint.get("/gift/card/<key>")
+@public
+def card(key: str) -> ResponseReturnValue:
+    """The card to print, in the recipient's language unless another is chosen."""
+    gift = read_card(db.session(), key)
+    tier = db.session().get(Tier, gift.tier)
+    chosen = request.args.get("lang")
+    with force_locale(chosen if chosen in LANGUAGES else gift.language):
+        return render_template(
+            "campaigns/gift_card.html",
+            gift=gift,
+            giver=giver_of(gift),
+            recipient=recipient_of(gift),
+            code=code_of(gift),
+            tier=by_language(tier.names) if tier else "",
+            redeem_at=f"{current_settings().public_url}/gift/redeem".partition("://")[2],
+        )
+
+
+def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:
+    tiers = offered_tiers(db.session(), found.tiers)
+    first, last = days_to_choose()
+
+    def here(**changed: str) -> str:
+        query: dict[str, Any] = wish.as_query() | changed
+        return url_for(".choose", **query)
+
+    return render_template(
+        "campaigns/gift.html",
+        wish=wish,
+        notice=notice,
+        offers=gift_offers(tiers, wish.years, wish.currency, wish.tier),
+        years=[
+            Switch(
+                ngettext("%(num)s year", "%(num)s years", years),
+                here(years=str(years)),
+                years == wish.years,
+            )
+            for years in YEARS
+        ],
+        currencies=currency_switches(
+            wish.currency, lambda to: here(currency=to), _sold_by_the_year(tiers)
+        ),
+        hidden=wish.as_query() | {"nonce": new_nonce()},
+        languages=LANGUAGES,
+        first_day=first.isoformat(),
+        last_day=last.isoformat(),
+        longest_name=LONGEST_NAME,
+        longest_message=LONGEST_MESSAGE,
+        **views.figures_of(found),
+    )
+
+
+def _sold_by_the_year(tiers: Sequence[Tier]) -> list[str]:
+    sold = {
+        price.currency for tier in tiers for price in tier.prices if price.interval is Interval.YEAR
+    }
+    return [currency for currency in CURRENCIES if currency in sold]

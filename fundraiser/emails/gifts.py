@@ -1,0 +1,287 @@
+"""What the letters about gifts say: to the giver, to whom a gift is for, and to who has one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask_babel import ngettext
+from sqlalchemy import select
+
+from fundraiser.config import current_settings
+from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
+from fundraiser.members.addresses import Minted, mint
+from fundraiser.members.gifts import Gift, card_address, code_of, ends_at, giver_of, recipient_of
+from fundraiser.members.models import Membership, Source
+from fundraiser.outbox import LetterKind
+from fundraiser.payments.models import Tier
+from fundraiser.texts import by_language, date, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.outbox import Letter
+
+
+def words_about_gift(session: Session, letter: Letter) -> Words:
+    """What a letter about a gift says to a member: to its giver, or to who has it.
+
+    Raises:
+        NotOwedError: what it would say is true no longer.
+    """
+    if letter.kind is LetterKind.GIFT_ENDING:
+        found = session.execute(
+            select(Membership, Gift)
+            .join(Gift, Gift.charge_id == Membership.reference)
+            .where(
+                Membership.source == Source.GIFT,
+                Membership.reference == letter.context["membership"],
+            )
+        ).first()
+        if found is None or found.Membership.counts_until is None:
+            raise NotOwedError("The gift that it is about is not known any more.")
+        return _ending(session, found.Gift, found.Membership.counts_until)
+    gift = session.get_one(Gift, letter.context["gift"])
+    if gift.is_void:
+        raise NotOwedError("The gift was paid back or disputed before the letter could leave.")
+    return _TO_GIVER[letter.kind](session, gift)
+
+
+def words_to_recipient(session: Session, letter: Letter) -> Words:
+    """What a letter says to whom a gift is for, who is perhaps nobody of ours yet."""
+    gift = session.get_one(Gift, letter.gift_id)
+    if letter.kind is LetterKind.GIFT_TOLD:
+        return _told(session, gift)
+    minted = mint(session, letter.context["check"])
+    if minted is None:
+        raise NotOwedError("The code was not wanted any more before the letter could leave.")
+    return _digits(gift, minted)
+
+
+def words_of_gift(session: Session, kind: LetterKind, gift: Gift) -> Words:
+    """What a kind says of a gift, as an example: with digits that open nothing."""
+    match kind:
+        case LetterKind.GIFT_CODE:
+            return _digits(gift, Minted("", "", "123456"))
+        case LetterKind.GIFT_TOLD:
+            return _told(session, gift)
+        case LetterKind.GIFT_ENDING:
+            return _ending(session, gift, ends_at(gift.paid_at, gift.years))
+    return _TO_GIVER[kind](session, gift)
+
+
+def _values(session: Session, gift: Gift) -> dict[str, str]:
+    tier = session.get(Tier, gift.tier)
+    return {
+        "newsroom": current_settings().newsroom_name,
+        "giver": giver_of(gift),
+        "recipient": recipient_of(gift),
+        "tier": by_language(tier.names) if tier else gift.tier,
+        "amount": money(gift.amount, gift.currency),
+    }
+
+
+def _what(gift: Gift, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [
+        (_("Membership"), values["tier"]),
+        (_("For"), ngettext("%(num)s year", "%(num)s years", gift.years)),
+    ]
+
+
+def _code_row(gift: Gift) -> list[tuple[str, str]]:
+    code = code_of(gift)
+    return [(_("Code"), code)] if code else []
+
+
+def _given(session: Session, gift: Gift) -> Words:
+    values = _values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your gift for %(name)s: the code and the card", name=v["recipient"]),
+            _("Your gift for %(name)s is paid", name=v["recipient"]),
+            [
+                _("Thank you. We took %(amount)s, once, and nothing more is taken.", **_sum(v)),
+                _told_when(gift, v["recipient"]),
+                _(
+                    "The membership begins on the day on which the code is used. It has no end; "
+                    "whoever has it can use it, once."
+                ),
+            ],
+        )
+
+    return replace(
+        compose(say, values, _("You get this letter because you paid for a gift.")),
+        rows=[*_code_row(gift), *_what(gift, values), (_("You paid"), values["amount"])],
+        link=Link(_("See and print the card"), card_address(gift)),
+    )
+
+
+def _sum(values: Mapping[str, str]) -> dict[str, str]:
+    return {"amount": values["amount"]}
+
+
+def _told_when(gift: Gift, name: str) -> str:
+    if gift.tell_at is None:
+        return _("You give it yourself: print the card, or write the code into one of your own.")
+    if gift.tell_at <= gift.paid_at:
+        return _("We have written to %(name)s as well, and sent the code.", name=name)
+    return _(
+        "We write to %(name)s on %(date)s and send the code. You can print the card as well.",
+        name=name,
+        date=date(gift.tell_at),
+    )
+
+
+def _told(session: Session, gift: Gift) -> Words:
+    values = _values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("%(giver)s gives you a membership of %(newsroom)s", **_names(v)),
+            _("A gift from %(name)s", name=v["giver"]),
+            [
+                ngettext(
+                    "%(giver)s has paid for %(num)s year of membership of %(newsroom)s for you.",
+                    "%(giver)s has paid for %(num)s years of membership of %(newsroom)s for you.",
+                    gift.years,
+                    **_names(v),
+                ),
+                _(
+                    "Accept it with the button or with the code. You are a member from that day "
+                    "on; it ends by itself, and nothing is ever taken from you."
+                ),
+            ],
+        )
+
+    words = compose(
+        say,
+        values,
+        _("You get this letter, the only one, because somebody gave your address for a gift."),
+    )
+    # The giver's own words, to the letter; staff can't write them anew.
+    written = [_("%(name)s writes:", name=values["giver"]), *gift.message.splitlines()]
+    fixed = tuple(written) if gift.message else ()
+    link = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
+    return replace(
+        words,
+        has_account=False,
+        paragraphs=[*words.paragraphs, *fixed],
+        fixed=fixed,
+        rows=[*_code_row(gift), *_what(gift, values)],
+        link=Link(_("Accept the gift"), link),
+    )
+
+
+def _names(values: Mapping[str, str]) -> dict[str, str]:
+    return {"giver": values["giver"], "newsroom": values["newsroom"]}
+
+
+def _digits(gift: Gift, minted: Minted) -> Words:
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your digits to accept the gift: %(code)s", code=v["code"]),
+            v["code"],
+            [
+                _(
+                    "Enter these six digits on the page where you wanted to accept the gift from "
+                    "%(name)s. They work once, within ten minutes.",
+                    name=v["giver"],
+                ),
+                _("If it was not you, do nothing: nothing happens then."),
+            ],
+        )
+
+    reason = _("You get this letter because somebody entered your address to accept a gift.")
+    values = {"code": minted.code, "giver": giver_of(gift)}
+    return replace(compose(say, values, reason), has_account=False)
+
+
+def _not_accepted(session: Session, gift: Gift) -> Words:
+    if gift.redeemed_at:
+        raise NotOwedError("The gift was accepted before the letter could leave.")
+    values = _values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
+            _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
+            [
+                _("Nobody has used the code so far. Perhaps our letter or your card was mislaid."),
+                _("Tell %(name)s, or pass the code on yourself. It has no end.", **_to(v)),
+            ],
+        )
+
+    return replace(
+        compose(say, values, _("You get this letter, once, because you paid for a gift.")),
+        rows=[*_code_row(gift), *_what(gift, values)],
+        link=Link(_("See and print the card"), card_address(gift)),
+    )
+
+
+def _to(values: Mapping[str, str]) -> dict[str, str]:
+    return {"name": values["recipient"]}
+
+
+def _redeemed(session: Session, gift: Gift) -> Words:
+    values = _values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("%(name)s has accepted your gift", **_to(v)),
+            _("%(name)s has accepted your gift", **_to(v)),
+            [
+                _("Thank you for giving a membership of %(newsroom)s.", newsroom=v["newsroom"]),
+                _("It ends by itself, and nothing more is taken from you."),
+            ],
+        )
+
+    rows = _what(gift, values)
+    if gift.redeemed_at:
+        rows.append((_("Accepted on"), date(gift.redeemed_at)))
+    return replace(
+        compose(say, values, _("You get this letter because you paid for a gift.")), rows=rows
+    )
+
+
+def _ending(session: Session, gift: Gift, until: datetime) -> Words:
+    """The offer to go on; there is no other letter at a gift's end."""
+    values = _values(session, gift) | {"date": date(until)}
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your gift from %(name)s ends on %(date)s", name=v["giver"], date=v["date"]),
+            _("Would you like to go on?"),
+            [
+                _(
+                    "You are a member of %(newsroom)s until %(date)s, because %(name)s has paid "
+                    "for it. It ends by itself, and nothing is taken from you.",
+                    newsroom=v["newsroom"],
+                    date=v["date"],
+                    name=v["giver"],
+                ),
+                _(
+                    "If you want to stay, join with your own payment. It begins on the day on "
+                    "which you join, and your number stays the same."
+                ),
+            ],
+        )
+
+    join = f"{current_settings().public_url}/join?tier={gift.tier}&interval=year"
+    return replace(
+        compose(say, values, _("You get this letter, once, because your gift runs out.")),
+        rows=[*_what(gift, values), (_("Ends on"), values["date"])],
+        link=Link(_("Stay a member"), join),
+    )
+
+
+_TO_GIVER: dict[LetterKind, Callable[[Session, Gift], Words]] = {
+    LetterKind.GIFT_GIVEN: _given,
+    LetterKind.GIFT_REMINDER: _not_accepted,
+    LetterKind.GIFT_REDEEMED: _redeemed,
+}
+ABOUT_GIFT = {*_TO_GIVER, LetterKind.GIFT_ENDING}
+TO_RECIPIENT = {LetterKind.GIFT_TOLD, LetterKind.GIFT_CODE}

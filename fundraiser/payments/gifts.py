@@ -1,0 +1,110 @@
+"""Gifts in a settlement: one is made for each charge that paid for one, and follows its money."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from fundraiser.db import now
+from fundraiser.members.gifts import Gift, Tell, hash_code, make_code
+from fundraiser.members.models import Member, Membership, Source
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.gateway import checkout_id
+from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
+from fundraiser.payments.standing import taken_back_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.facts import Charge, CustomerState
+
+
+def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequence[Member]:
+    """Make the gifts of a customer match the charges that paid for them.
+
+    Returns the recipients to count again, because of money given or taken back, or won; locked.
+    """
+    paid = {
+        ours: charge
+        for charge in state.charges
+        if charge.status == PaymentStatus.SUCCEEDED and (ours := checkout_id(charge.metadata))
+    }
+    checkouts = session.scalars(
+        select(Checkout)
+        .where(Checkout.id.in_(paid), Checkout.kind == CheckoutKind.GIFT)
+        .order_by(Checkout.id)
+    ).all()
+    changed = [_write_gift(session, giver, found, paid[found.id]) for found in checkouts]
+    recipients = {name for name in changed if name is not None}
+    return session.scalars(
+        select(Member).where(Member.id.in_(recipients)).order_by(Member.id).with_for_update()
+    ).all()
+
+
+def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Charge) -> int | None:
+    """Make or change one gift; returns its recipient where the membership has changed."""
+    gift = session.scalars(
+        select(Gift)
+        .where(Gift.checkout_id == checkout.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).first()
+    if gift is None:
+        gift = _make(session, giver, checkout, charge)
+    gift.giver_id = giver.id  # the customer may have become somebody else's
+    facts = {
+        "refunded_at": charge.refunded_at,
+        "disputed_at": taken_back_at(charge),
+    }
+    if facts == {name: getattr(gift, name) for name in facts}:
+        return None
+    for name, value in facts.items():
+        setattr(gift, name, value)
+    session.execute(
+        update(Membership)
+        .where(Membership.source == Source.GIFT, Membership.reference == gift.charge_id)
+        .values(**facts)
+    )
+    return gift.recipient_id
+
+
+def _make(session: Session, giver: Member, checkout: Checkout, charge: Charge) -> Gift:
+    written = checkout.gift or {}
+    tell_at = datetime.fromisoformat(written["tell_at"]) if written["tell_at"] else None
+    if written["tell"] == Tell.NOW:
+        tell_at = charge.created_at
+    gift = Gift(
+        checkout_id=checkout.id,
+        charge_id=charge.id,
+        code_hash=hash_code(make_code(checkout.id)),
+        giver_id=giver.id,
+        giver_name=written["giver_name"],
+        recipient_name=written["recipient_name"],
+        recipient_email=written["recipient_email"],
+        message=written["message"],
+        language=written["language"],
+        tier=checkout.tier,
+        years=written["years"],
+        amount=charge.amount,
+        currency=charge.currency,
+        campaign=checkout.campaign,
+        tell_at=tell_at,
+        paid_at=charge.created_at,
+    )
+    checkout.gift = None
+    session.add(gift)
+    session.flush()
+    owe(
+        session,
+        LetterKind.GIFT_GIVEN,
+        member_id=giver.id,
+        cycle=charge.id,
+        context={"gift": gift.id},
+    )
+    if tell_at and tell_at <= now():
+        owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle="once", context={})
+    return gift

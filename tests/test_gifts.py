@@ -1,0 +1,390 @@
+"""Gifts: bought, told, accepted, paid back, run out; and all that may not happen on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import func, select
+
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.emails.sweep import sweep
+from fundraiser.members.addresses import owe_letters
+from fundraiser.members.counting import recount_due
+from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import LedgerEntry, Membership
+from fundraiser.members.proof import prove
+from fundraiser.payments.models import Checkout, Payment
+from tests.factories import GRACE
+from tests.mail import deliver, text_of
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from fundraiser.emails.smtp import MailServer
+    from tests.factories import Stripe
+    from tests.mail import Postbox
+
+OURS = {"Origin": "http://127.0.0.1:8000", "Accept": "text/html"}
+GIVER, RECIPIENT = "olena@example.org", "Petro@Example.org"
+CODE = re.compile(r"\b(?:[A-HJ-NP-Z2-9]{4}-){3}[A-HJ-NP-Z2-9]{4}\b")
+FORM = {
+    "campaign": "25000",
+    "tier": "member",
+    "years": "2",
+    "currency": "GBP",
+    "recipient_name": "Petro",
+    "giver_name": "Olena",
+    "recipient_email": "petro@example.org",
+    "message": "For the long\nwinter evenings.",
+    "to_language": "en",
+    "tell": "now",
+}
+
+
+def said(answer: TestResponse) -> str:
+    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
+
+
+class Shop:
+    """A giver, a recipient, the worker and the post between them, at Stripe's simulator."""
+
+    def __init__(
+        self, app: FundraiserApp, stripe: Stripe, mail_server: MailServer, postbox: Postbox
+    ) -> None:
+        self.app, self.stripe, self.postbox = app, stripe, postbox
+        self.database, self.mail_server = app.database, mail_server
+        stripe.open_shop()
+        # Noon, so that the letters that nobody waits for may leave as well.
+        here = now().astimezone(current_settings().newsroom_timezone)
+        noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
+        stripe.advance(
+            seconds=((noon if noon > here else noon + timedelta(days=1)) - here).total_seconds()
+        )
+
+    def buy(self, email: str = GIVER, **form: str) -> str:
+        """Send the form and pay; returns the code that the thanks page shows."""
+        page = self.checkout(**form)
+        answer = self.stripe.pay(page, email)
+        assert answer.status_code == 303, answer.text
+        thanks = urlsplit(answer.headers["Location"])
+        shown = self.app.test_client().get(f"{thanks.path}?{thanks.query}", headers=OURS)
+        assert shown.status_code == 200
+        found = CODE.search(said(shown))
+        assert found, said(shown)
+        return found[0]
+
+    def checkout(self, **form: str) -> str:
+        fields = {"nonce": uuid4().hex, **FORM, **form}
+        answer = self.app.test_client().post("/gift", data=fields, headers=OURS)
+        assert answer.status_code == 303, said(answer)
+        return answer.headers["Location"]
+
+    def send(self, path: str, client: FlaskClient | None = None, /, **form: str) -> TestResponse:
+        client = client or self.app.test_client()
+        return client.post(f"/gift{path}", data=form, headers=OURS)
+
+    def work(self) -> None:
+        """What the workers do: settle, count by the clock, sweep, deliver."""
+        self.stripe.settle_all()
+        with self.database.transaction() as session:
+            recount_due(session, GRACE)
+            sweep(session)
+            owe_letters(session)
+        deliver(self.database, self.mail_server)
+
+    def accept(self, code: str, email: str = RECIPIENT) -> TestResponse:
+        """Accept by the code and the six digits of the letter; the answer is the account's."""
+        client = self.app.test_client()
+        assert self.send("/redeem", client, code=code).status_code == 200
+        asked = self.send("/redeem/address", client, code=code, email=email)
+        assert asked.headers["Location"] == "/gift/redeem/proof", said(asked)
+        self.work()
+        answer = self.send("/redeem/proof", client, digits=self.digits_to(email))
+        self.client = client
+        if answer.status_code == 303:
+            return client.get("/account", headers=OURS)
+        return answer
+
+    def digits_to(self, email: str) -> str:
+        """The newest six digits that were sent to an address."""
+        letters = [text_of(one) for one in self.postbox.letters if is_to(one, email)]
+        return str(re.findall(r"^(\d{6})\s*$", "\n".join(letters), re.MULTILINE)[-1])
+
+    def number(self) -> int:
+        """The number, after it was proved."""
+        with self.database.transaction() as session:
+            assert prove(session, GRACE).holds
+        with self.database.transaction() as session:
+            return read_balance(session).members
+
+    def gift(self) -> Gift:
+        with self.database.transaction() as session:
+            return session.scalars(select(Gift)).one()
+
+    def letters_to(self, email: str) -> list[str]:
+        return [str(letter["Subject"]) for letter in self.postbox.letters if is_to(letter, email)]
+
+
+def is_to(letter: EmailMessage, email: str) -> bool:
+    return bool(letter["To"].lower() == email.lower())
+
+
+@pytest.fixture
+def shop(app: FundraiserApp, stripe: Stripe, mail_server: MailServer, postbox: Postbox) -> Shop:
+    return Shop(app, stripe, mail_server, postbox)
+
+
+def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
+    code = shop.buy()
+    assert shop.number() == 0
+    shop.work()
+    gift = shop.gift()
+    assert (gift.amount, gift.years, gift.tier) == (20_000, 2, "member")
+    assert shop.letters_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    assert shop.letters_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    told = text_of(shop.postbox.letters[-1])
+    assert f"/gift/redeem#{code}" in told
+    assert "winter evenings." in told
+
+    account = shop.accept(code)
+    assert "The gift is yours" in said(account)
+    assert "You are member 1" in said(account)
+    assert shop.number() == 1
+    shop.work()
+    assert shop.letters_to(GIVER)[-1] == "Petro has accepted your gift"
+
+    shop.stripe.advance(days=2 * 365 - 13)
+    shop.work()
+    assert shop.number() == 1
+    assert shop.letters_to(RECIPIENT)[-1].startswith("Your gift from Olena ends on")
+    shop.stripe.advance(days=16)
+    shop.work()
+    assert shop.number() == 0
+    with shop.database.transaction() as session:
+        rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
+    assert [(row.change, row.cause, row.reason) for row in rows] == [
+        (1, "gift", "gift"),
+        (-1, "clock", "ended"),
+    ]
+
+
+def test_what_cannot_be_accepted_is_said_and_changes_nothing(shop: Shop) -> None:
+    code = shop.buy(tell="card")
+    wrong = shop.send("/redeem", code="AAAA-BBBB-CCCC-DDDD")
+    assert wrong.status_code == 422
+    assert "This is not the code of a gift." in said(wrong)
+    own = shop.accept(code, GIVER)
+    assert own.status_code == 422
+    assert "You paid for this gift yourself." in said(own)
+    assert shop.number() == 0
+
+    shop.stripe.settle(shop.stripe.join("anna@example.org"))
+    assert shop.number() == 1
+    member = shop.accept(code, "anna@example.org")
+    assert "You are a member already and pay £10 yourself." in said(member)
+    assert shop.number() == 1
+
+    typed = code.lower().replace("-", " ").replace("c", "\u0421")  # as a Ukrainian keyboard has it
+    assert "The gift is yours" in said(shop.accept(typed))
+    assert shop.number() == 2
+    again = shop.send("/redeem", code=code)
+    assert again.status_code == 422
+    assert "This gift was accepted already." in said(again)
+    same = shop.send("/redeem", shop.client, code=code)
+    assert "You have accepted this gift already." in said(same)
+    assert shop.number() == 2
+
+
+def test_two_hands_at_once_accept_a_gift_once(shop: Shop) -> None:
+    code = shop.buy(tell="card")
+    for email in ("anna@example.org", "boris@example.org"):
+        shop.stripe.settle(shop.stripe.join(email, interval=None, tier=None, amount=500))
+    answers: list[str] = []
+    start = threading.Barrier(2)
+
+    def accept(client: FlaskClient) -> None:
+        offer = BeautifulSoup(shop.send("/redeem", client, code=code).text, "html.parser")
+        token = offer.select_one("input[name=token]")
+        assert token
+        start.wait()
+        answer = shop.send("/redeem/acceptance", client, code=code, token=str(token["value"]))
+        answers.append(answer.headers.get("Location") or said(answer))
+
+    clients = [sign_in(shop, email) for email in ("anna@example.org", "boris@example.org")]
+    hands = [threading.Thread(target=accept, args=(client,)) for client in clients]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert sorted(answer == "/account" for answer in answers) == [False, True], answers
+    assert any("This gift was accepted already." in answer for answer in answers)
+    assert shop.number() == 1
+
+
+def sign_in(shop: Shop, email: str) -> FlaskClient:
+    client = shop.app.test_client()
+    client.post("/account/sign-in", data={"email": email}, headers=OURS)
+    shop.work()
+    code = shop.digits_to(email)
+    answer = client.post("/account/sign-in/code", data={"code": code}, headers=OURS)
+    assert answer.headers["Location"] == "/account"
+    return client
+
+
+def test_wrong_codes_are_counted_by_network_and_then_none_is_looked_at(shop: Shop) -> None:
+    code = shop.buy(tell="card")
+    for number in range(10):
+        assert shop.send("/redeem", code=f"AAAA-BBBB-CCCC-DDD{number + 2}").status_code == 422
+    refused = shop.send("/redeem", code=code)
+    assert refused.status_code == 429
+    assert "Too many codes were tried from your network." in said(refused)
+    with shop.database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(WrongCode)) == 10
+    shop.stripe.advance(hours=1, minutes=1)
+    assert shop.send("/redeem", code=code).status_code == 200
+
+
+def test_who_has_stopped_gets_the_gift_when_what_is_paid_for_ends(shop: Shop) -> None:
+    customer = shop.stripe.join(RECIPIENT)
+    shop.stripe.settle(customer)
+    (found,) = shop.stripe.call("GET", f"subscriptions?customer={customer}")["data"]
+    shop.stripe.call("POST", f"subscriptions/{found['id']}", cancel_at_period_end="true")
+    shop.stripe.settle(customer)
+    first, second = shop.buy(years="1"), shop.buy(years="3")
+    offer = shop.send("/redeem", client := sign_in(shop, RECIPIENT), code=first)
+    assert "when what is paid for now ends" in said(offer)
+    token = BeautifulSoup(offer.text, "html.parser").select_one("input[name=token]")
+    assert token
+    for code in (first, second):
+        shop.send("/redeem/acceptance", client, code=code, token=str(token["value"]))
+    with shop.database.transaction() as session:
+        paid, one, three = session.scalars(select(Membership).order_by(Membership.id)).all()
+        assert one.started_at == paid.cancel_at
+        assert three.started_at == one.counts_until
+        assert three.counts_until == ends_at(ends_at(one.started_at, 1), 3)
+    assert shop.number() == 1
+    shop.stripe.advance(days=40)
+    shop.work()
+    assert shop.number() == 1
+
+
+def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
+    shop: Shop,
+) -> None:
+    unused, used, back = (shop.buy(tell="card") for _ in range(3))
+    shop.accept(used, "anna@example.org")
+    shop.accept(back, "boris@example.org")
+    assert shop.number() == 2
+    with shop.database.transaction() as session:
+        charges = dict(session.execute(select(Gift.code_hash, Gift.charge_id)).all())
+        customers = dict(session.execute(select(Payment.charge_id, Payment.customer_id)).all())
+
+    def settle(code: str) -> None:
+        shop.stripe.settle(customers[charges[hash_code(code)]])
+
+    shop.stripe.call("POST", "refunds", charge=charges[hash_code(unused)])
+    settle(unused)
+    refused = shop.send("/redeem", code=unused)
+    assert "This gift was paid back to its giver" in said(refused)
+    shop.stripe.call("POST", "refunds", charge=charges[hash_code(back)])
+    settle(back)
+    assert shop.number() == 1
+    dispute = shop.stripe.control("disputes", charge=charges[hash_code(used)])
+    settle(used)
+    assert shop.number() == 0
+    shop.stripe.control("disputes", dispute=dispute["id"], outcome="won")
+    settle(used)
+    assert shop.number() == 1
+    with shop.database.transaction() as session:
+        rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
+    assert [(row.change, row.reason) for row in rows] == [
+        (1, "gift"),
+        (1, "gift"),
+        (-1, "refunded"),
+        (-1, "disputed"),
+        (1, "gift"),
+    ]
+
+
+def test_what_cannot_be_bought_is_said_beside_the_form_and_opens_no_payment(shop: Shop) -> None:
+    for changed, sentence in (
+        ({"recipient_name": " "}, "Enter the name of the person that it is for."),
+        ({"giver_name": ""}, "Enter your name, as it is to stand on the card."),
+        ({"recipient_email": "petro"}, "Enter the e-mail address that we are to write to"),
+        ({"tell": "day", "day": "2020-02-30"}, "Choose a day from tomorrow on, within a year."),
+        ({"tell": "day", "day": f"{now():%Y-%m-%d}"}, "Choose a day from tomorrow on"),
+        ({"tell": "shout"}, "Choose how the gift is to be told."),
+        ({"message": "a" * 501}, "The message may have 500 characters or fewer."),
+        ({"years": "4"}, "Choose one, two or three years."),
+        ({"tier": "baron"}, "Choose one of the memberships on offer."),
+        ({"currency": "XAU"}, "Choose a currency that we take: EUR, GBP, USD."),
+    ):
+        answer = shop.send("", **{"nonce": uuid4().hex, **FORM, **changed})
+        assert answer.status_code == 422, changed
+        assert sentence in said(answer)
+    form = {"nonce": uuid4().hex, **FORM}
+    other = {"Origin": "https://evil.example", "Accept": "text/html"}
+    assert shop.app.test_client().post("/gift", data=form, headers=other).status_code == 403
+    assert shop.send("", **form | {"nonce": "short"}).status_code == 400
+    assert shop.send("", **form).location == shop.send("", **form).location
+    with shop.database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Checkout)) == 1
+
+
+def test_a_gift_is_told_on_its_day_and_its_giver_reminded_once(shop: Shop) -> None:
+    day = (now() + timedelta(days=10)).date()
+    shop.buy(tell="day", day=day.isoformat())
+    shop.work()
+    assert shop.letters_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    for _ in range(9):
+        shop.stripe.advance(days=1)
+        shop.work()
+    assert shop.letters_to(RECIPIENT) == []
+    shop.stripe.advance(days=1)
+    shop.work()
+    assert shop.letters_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    for _ in range(4):
+        shop.stripe.advance(days=12)
+        shop.work()
+    assert shop.letters_to(GIVER)[1:] == ["Your gift for Petro was not accepted yet"]
+    assert len(shop.letters_to(RECIPIENT)) == 1
+
+
+def test_a_gift_is_in_what_its_giver_downloads_and_outlives_the_givers_erasure(
+    shop: Shop,
+) -> None:
+    code = shop.buy(tell="card")
+    giver = sign_in(shop, GIVER)
+    assert code in said(giver.get("/account", headers=OURS))
+    (kept,) = json.loads(giver.get("/account/download", headers=OURS).text)["gift"]
+    assert (kept["message"], kept["years"]) == (FORM["message"], 2)
+    assert "code_hash" not in kept
+    page = BeautifulSoup(giver.get("/account/erasure", headers=OURS).text, "html.parser")
+    token = page.select_one("input[name=token]")
+    assert token
+    form = {"sure": "yes", "token": str(token["value"])}
+    assert giver.post("/account/erasure", data=form, headers=OURS).status_code == 303
+    gift = shop.gift()
+    assert (gift.giver_name, gift.recipient_name, gift.message) == ("", "", "")
+    assert "The gift is yours" in said(shop.accept(code))
+    assert shop.number() == 1
+    page = BeautifulSoup(shop.client.get("/account/erasure", headers=OURS).text, "html.parser")
+    token = page.select_one("input[name=token]")
+    assert token
+    form["token"] = str(token["value"])
+    assert shop.client.post("/account/erasure", data=form, headers=OURS).status_code == 303
+    assert shop.number() == 0
