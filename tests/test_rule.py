@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fundraiser.members.models import Source, Standing, Status
 from fundraiser.members.rule import Reason, person_counts
+from fundraiser.payments.facts import Charge, CustomerState, Invoice
+from fundraiser.payments.standing import payment_facts
 from tests.factories import GRACE, NOON, make_membership
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 DAY = timedelta(days=1)
 
@@ -23,6 +28,52 @@ def until(**values: Any) -> Any:
     return person_counts([make_membership(**values)], NOON, GRACE).until
 
 
+def invoice(status: str, created_at: datetime) -> Invoice:
+    """An invoice of the subscription ``sub`` that is tried as soon as it is open."""
+    return Invoice(
+        id=f"in_{created_at:%m%d}",
+        subscription_id="sub",
+        status=status,
+        amount=1000,
+        attempted=status != "draft",
+        created_at=created_at,
+        paid_at=created_at if status == "paid" else None,
+        intents=frozenset({f"pi_{created_at:%m%d}"}),
+    )
+
+
+def customer_state(*invoices: tuple[Invoice, list[str]]) -> CustomerState:
+    """A customer with these invoices, each with what became of the tries to charge it."""
+    charges = [
+        Charge(
+            id=f"ch_{number}_{tried.id}",
+            intent_id=next(iter(tried.intents)),
+            status=status,
+            amount=1000,
+            refunded=0,
+            currency="GBP",
+            created_at=tried.created_at,
+            refunded_at=None,
+            dispute=None,
+            disputed_at=None,
+            failure="card_declined" if status == "failed" else None,
+            metadata={},
+        )
+        for tried, tries in invoices
+        for number, status in enumerate(tries)
+    ]
+    return CustomerState(
+        id="cus",
+        deleted=False,
+        email="reader@example.org",
+        name=None,
+        country=None,
+        subscriptions=(),
+        invoices=tuple(found for found, _ in invoices),
+        charges=tuple(charges),
+    )
+
+
 def test_active_and_paid_counts() -> None:
     assert verdict() == (True, Reason.PAID)
     assert until() is None
@@ -32,6 +83,22 @@ def test_a_first_debit_in_process_counts_until_it_fails() -> None:
     assert verdict(standing=Standing.IN_PROCESS, paid_at=None)[0]
     assert not verdict(standing=Standing.NOTHING, paid_at=None)[0]
     assert not verdict(status=Status.PAST_DUE, standing=Standing.NOTHING, grace_from=NOON)[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "tries"), [("draft", []), ("open", ["pending"]), ("open", ["failed", "pending"])]
+)
+def test_a_renewal_that_is_a_draft_or_a_debit_in_process_counts_on_the_strength_of_the_one_before(
+    status: str, tries: list[str]
+) -> None:
+    facts = payment_facts(
+        customer_state(
+            (invoice(status, NOON), tries), (invoice("paid", NOON - 30 * DAY), ["succeeded"])
+        ),
+        "sub",
+    )
+    assert (facts.standing, facts.paid_at) == (Standing.PAID, NOON - 30 * DAY)
+    assert verdict(standing=facts.standing, paid_at=facts.paid_at) == (True, Reason.PAID)
 
 
 def test_active_with_collection_paused_does_not_count() -> None:
