@@ -120,6 +120,8 @@ def running_service(
         letters = stack.enter_context(postbox())
         environment = settings.environment(postgres.url, valkey.url) | {
             "SMTP_URL": letters.url,
+            # What is owed is looked at, not what is sent: letters have a fault run of their own.
+            "LETTERS_PER_SECOND": "2",
             "CATCH_UP_SECONDS": str(catch_up_seconds),
             "LOG_LEVEL": "WARNING",
         }

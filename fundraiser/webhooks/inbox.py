@@ -7,12 +7,11 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from flask import current_app
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, or_, select, text, update
 
 from fundraiser.db import now
 from fundraiser.errors import BadRequestError
@@ -23,7 +22,6 @@ from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -49,6 +47,29 @@ HANDLED = frozenset(
         *("customer.updated", "customer.deleted"),
     }
 )
+# In one order, or two processes that are sent the same events wait for each other. An event that
+# speaks of nobody is settled as it is.
+_RECEIVE = text("""
+    WITH knock AS (
+        SELECT DISTINCT ON (id) * FROM unnest(
+            CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:customers AS text[]),
+            CAST(:charges AS text[]), CAST(:times AS timestamptz[])
+        ) AS knock (id, type, customer_id, charge_id, created_at)
+        ORDER BY id
+    ), stored AS (
+        INSERT INTO event (id, type, customer_id, created_at, received_at, settled_at)
+        SELECT id, type, customer_id, created_at, :at,
+            CASE WHEN num_nonnulls(customer_id, charge_id) = 0 THEN CAST(:at AS timestamptz) END
+        FROM knock ORDER BY id
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    )
+    INSERT INTO look (customer_id, charge_id, event_id, due_at, attempts, created_at)
+    SELECT customer_id, charge_id, id, :at, 0, :at FROM knock JOIN stored USING (id)
+    WHERE num_nonnulls(customer_id, charge_id) > 0
+    ORDER BY id
+    RETURNING id
+""")
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
 
 
@@ -115,42 +136,16 @@ def receive(session: Session, knocks: Sequence[Knock]) -> None:
     """Store events by their ids and mark their customers as those to look at; known ones stay."""
     if not knocks:
         return
-    at = now()
-    by_id = {knock.id: knock for knock in knocks}
-    new = session.scalars(
-        insert(Event).on_conflict_do_nothing(index_elements=[Event.id]).returning(Event.id),
-        # In one order, or two processes that are sent the same events wait for each other.
-        [_row(by_id[name], at) for name in sorted(by_id)],
-    ).all()
-    looks = [
-        {
-            "customer_id": knock.customer_id,
-            "charge_id": knock.charge_id,
-            "event_id": name,
-            "due_at": at,
-            "created_at": at,
-        }
-        for name in new
-        if _speaks_of_somebody(knock := by_id[name])
-    ]
-    if looks:
-        session.execute(insert(Look), looks)
+    columns = zip(
+        *((one.id, one.type, one.customer_id, one.charge_id, one.created_at) for one in knocks),
+        strict=True,
+    )
+    names = ("ids", "types", "customers", "charges", "times")
+    looks = session.execute(
+        _RECEIVE, {**dict(zip(names, map(list, columns), strict=True)), "at": now()}
+    )
+    if looks.first():
         hint(session, Job.SETTLE)
-
-
-def _row(knock: Knock, at: datetime) -> dict[str, Any]:
-    return {
-        "id": knock.id,
-        "type": knock.type,
-        "customer_id": knock.customer_id,
-        "created_at": knock.created_at,
-        "received_at": at,
-        "settled_at": None if _speaks_of_somebody(knock) else at,
-    }
-
-
-def _speaks_of_somebody(knock: Knock) -> bool:
-    return bool(knock.customer_id or knock.charge_id)
 
 
 def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
