@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.orm import Session
 
 from demo.lives import TIERS, Lives, Story
+from demo.money import Money
 from demo.settings import CAMPAIGN
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import Settings
@@ -34,10 +35,20 @@ from fundraiser.members.models import (
 from fundraiser.members.rule import RULE, Reason
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
+from fundraiser.payments.balance import month_of, sum_up
 from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.checkout import CONTRIBUTION
 from fundraiser.payments.gateway import Gateway
-from fundraiser.payments.models import Customer, Payment, Price, Tier
+from fundraiser.payments.models import (
+    BalanceTransaction,
+    Customer,
+    MoneyLook,
+    MoneyStage,
+    Payment,
+    Payout,
+    Price,
+    Tier,
+)
 from simulator.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
@@ -113,10 +124,12 @@ def fill(
     stories = [lives.make(number, counts=number <= members) for number in range(1, total + 1)]
     lives.random.shuffle(stories)
     stories.sort(key=lambda story: story.joined)
-    objects = []
+    money = Money(stories, at)
+    objects = money.objects
     rows: dict[type[Base], list[dict[str, Any]]] = {
         kind: [] for kind in (Member, Membership, Customer, Payment, Consent)
     }
+    rows |= {BalanceTransaction: money.movements, Payout: money.payouts}
     for number, story in enumerate(stories, start=1):
         objects += story.objects
         _add_rows(rows, story, number)
@@ -135,6 +148,7 @@ def fill(
             text("SELECT setval(pg_get_serial_sequence('member', 'id'), max(id)) FROM member")
         )
         _add_campaign(session, settings, at)
+        _add_up(session, settings, money)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     database.engine.dispose()
@@ -265,6 +279,22 @@ def _add_tiers(session: Session) -> None:
             )
         )
     session.flush()
+
+
+def _add_up(session: Session, settings: Settings, money: Money) -> None:
+    """The sums of each month; the first look at the money compares them with the simulator's."""
+    zone = settings.newsroom_timezone
+    for month in {month_of(moved["created_at"], zone) for moved in money.movements}:
+        sum_up(session, month, zone)
+    session.add(
+        MoneyLook(
+            id=1,
+            stage=MoneyStage.DONE,
+            since=max(moved["created_at"] for moved in money.movements),
+            months=[],
+            zone=zone.key,
+        )
+    )
 
 
 def _add_campaign(session: Session, settings: Settings, at: datetime) -> None:

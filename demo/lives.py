@@ -239,9 +239,21 @@ class Lives:
         story.objects += [customer, card, subscription]
         parties = {"customer": customer, "subscription": subscription}
         paid = term.count - 1 if failing else term.count
+        story.payments += [
+            self._older(story, number, term.start(number - 1)) for number in range(1, paid)
+        ]
         self._write_paid(story, row["paid_at"], paid, card, **parties)
         if failing:
             self._write_failed(story, term.begun, term.count, card, **parties)
+
+    def _older(self, story: Story, number: int, begun: datetime) -> dict[str, Any]:
+        """An older payment: the simulator's invoices begin with the newest (see `demo.money`)."""
+        row = story.row
+        charge = {
+            "id": _invoice_id(row, number).replace("in_", "ch_"),
+            "amount": row["amount"],
+        }
+        return _payment(story, charge, PaymentStatus.SUCCEEDED, begun)
 
     def _write_paid(
         self,
@@ -331,6 +343,7 @@ def _payment(
         "status": status,
         "amount": charge["amount"],
         "refunded": 0,
+        "dispute": None,
         "currency": story.person.currency,
         "failure": charge.get("failure_code"),
         "paid_at": paid_at,

@@ -28,6 +28,7 @@ from fundraiser.dashboard import (
     member_actions,
     member_list,
     milestone_pages,
+    money_pages,
     staff_pages,
     tier_pages,
     views as dashboard,
@@ -39,6 +40,7 @@ from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Hints
 from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments.member_gateway import MemberGateway
+from fundraiser.payments.money_gateway import MoneyGateway
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
 from fundraiser.webhooks.inbox import Inbox
@@ -72,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.extensions["settings"] = settings
     app.extensions["database"] = app.database
     app.extensions["gateway"] = MemberGateway(settings, app.database)
+    app.extensions["money_gateway"] = MoneyGateway(settings, app.database)
     app.extensions["inbox"] = Inbox(app.database, livemode=settings.livemode)
     security.init_app(app, settings)
     texts.init_app(app)
@@ -90,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(dashboard.blueprint)
     app.register_blueprint(member_list.blueprint)
     app.register_blueprint(member_actions.blueprint)
+    app.register_blueprint(money_pages.blueprint)
     app.register_blueprint(widget_page.blueprint)
     app.register_blueprint(letter_pages.blueprint)
     app.register_blueprint(desk.blueprint)

@@ -25,6 +25,7 @@ from fundraiser.members.proof import prove, read_drift, write_drift
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.payments import adopt
+from fundraiser.payments.balance import look_soon
 from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Reconciliation
@@ -164,6 +165,8 @@ def _adopt(app: FundraiserApp, tiers: dict[str, str]) -> None:
                 _patiently(partial(_settle, app, customer))
             except Exception as error:  # noqa: BLE001 - one who can't be settled stops nobody else
                 failed[customer] = f"{type(error).__name__}: {error}"
+    with app.database.transaction() as session:
+        look_soon(session)  # what they paid may have been somebody else's until now
     click.echo(f"{len(customers) - len(failed)} customers are adopted.")
     for customer, why in failed.items():
         click.echo(f"{customer} could not be settled: {why}")

@@ -43,6 +43,7 @@ class Job(StrEnum):
     PROVE = "prove"
     FIGURES = "figures"
     MILESTONES = "milestones"
+    MONEY = "money"
     BEAT = "beat"
 
     @property

@@ -48,6 +48,17 @@ def format_money(money: Money, locale: str) -> str:
     return format_decimal(value, format=pattern, locale=locale)
 
 
+def format_exact(money: Money, locale: str) -> str:
+    """Write an amount for the books: always with its decimals, and a real minus."""
+    digits = get_currency_precision(money.currency)
+    value = Decimal(abs(money.amount)).scaleb(-digits)
+    sign = f"'{get_currency_symbol(money.currency, locale='en')}'"
+    number = f"#,##0.{'0' * digits}" if digits else "#,##0"
+    pattern = f"{number}\xa0{sign}" if locale.startswith("uk") else f"{sign}{number}"
+    written = format_decimal(value, format=pattern, locale=locale)
+    return f"\N{MINUS SIGN}{written}" if money.amount < 0 else written
+
+
 def parse_amount(text: str, currency: str) -> int | None:
     """Read what a person typed ("12", "12.50", "12,50", "1 000") into the smallest unit.
 

@@ -11,7 +11,7 @@ from flask_babel import Babel, format_decimal, get_locale, gettext as translate
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
-from fundraiser.money import Money, format_money
+from fundraiser.money import Money, format_exact, format_money
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,6 +53,7 @@ def init_app(app: Flask) -> None:
         timeformat=time,
         datetimeformat=date_and_time,
         money=lambda amount, currency: format_money(Money(amount, currency), language()),
+        exact=lambda amount, currency: format_exact(Money(amount, currency), language()),
         number=format_decimal,
     )
     app.context_processor(_context)

@@ -177,8 +177,9 @@ def _run(world: World, found: Route, params: Object, ids: dict[str, str]) -> tup
 
 
 def public_answer(whole: Object) -> Object:
-    """A stored object with every public field; lists and tombstones stay as they are."""
-    return whole if whole["object"] == "list" or whole.get("deleted") else public(whole)
+    """A stored object with every public field; what is not stored stays as it is."""
+    is_bare = whole["object"] in {"list", "balance"} or whole.get("deleted")
+    return whole if is_bare else public(whole)
 
 
 def page(

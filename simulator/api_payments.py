@@ -1,4 +1,4 @@
-"""Payment intents, charges, refunds, disputes and the balance."""
+"""Payment intents, charges, refunds and disputes."""
 
 from simulator import payments
 from simulator.api import LIST, page, route
@@ -93,21 +93,3 @@ def retrieve_dispute(world: World, params: Object, dispute: str) -> Object:
 def list_disputes(world: World, params: Object) -> Object:
     where = {"parent": params.get("charge"), "key": params.get("payment_intent")}
     return page(world, "dispute", params, "/v1/disputes", where=where)
-
-
-@route("GET", "/v1/balance_transactions/<transaction>")
-def retrieve_transaction(world: World, params: Object, transaction: str) -> Object:
-    del params
-    return world.must("balance_transaction", transaction)
-
-
-@route("GET", "/v1/balance_transactions", **LIST, source=str, type=str, currency=str)
-def list_transactions(world: World, params: Object) -> Object:
-    clauses = [
-        (f"json_extract(data, '$.{name}') = ?", params[name])
-        for name in ("type", "currency")
-        if name in params
-    ]
-    where = {"parent": params.get("source")}
-    url = "/v1/balance_transactions"
-    return page(world, "balance_transaction", params, url, where=where, clauses=clauses)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from simulator import (
+    api_balance,
     api_billing,
     api_catalog,
     api_checkout,
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from simulator.description import Recorder
 
 # Importing them declares their routes.
-API = (api_billing, api_catalog, api_checkout, api_customers, api_events, api_payments)
+API = (
+    *(api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
+    api_payments,
+)
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20
 

@@ -49,6 +49,19 @@ def _session(session: Object) -> int | None:
     return int(session["expires_at"]) if session.get("status", "open") == "open" else None
 
 
+def _transaction(transaction: Object) -> int | None:
+    """The morning on which it is paid out."""
+    if transaction.get("_payout") is not None:
+        return None
+    held, available = transaction.get("_held_until"), int(transaction["available_on"])
+    return int(held) if held else -(-available // DAY) * DAY
+
+
+def _payout(payout: Object) -> int | None:
+    status = payout.get("status", "in_transit")
+    return int(payout["arrival_date"]) if status == "in_transit" else None
+
+
 RULES: dict[str, Callable[[Object], int | None]] = {
     "subscription": _subscription,
     "invoice": _invoice,
@@ -56,4 +69,6 @@ RULES: dict[str, Callable[[Object], int | None]] = {
     "payment_intent": lambda intent: intent.get("_settles_at"),
     "charge": lambda charge: charge.get("_disputed_at"),
     "refund": lambda refund: refund.get("_fails_at"),
+    "balance_transaction": _transaction,
+    "payout": _payout,
 }

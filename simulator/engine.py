@@ -3,7 +3,7 @@
 import threading
 import time
 
-from simulator import billing, payments
+from simulator import balance, billing, payments
 from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
 from simulator.checkout import debit_settled, expire
 from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
@@ -63,6 +63,10 @@ def step(world: World, whole: Object, at: int) -> None:
             payments.open_dispute(world, whole, at)
         case "refund":
             payments.fail_refund(world, whole, at)
+        case "balance_transaction":
+            balance.pay_out(world, whole, at)
+        case "payout":
+            balance.arrive(world, whole, at)
         case other:
             raise LookupError(f"Nothing is due for a {other}.")
 

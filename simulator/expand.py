@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from simulator.balance import shown
 from simulator.errors import refused
 from simulator.shapes import Object, public
 from simulator.world import World, kind_of
@@ -96,4 +97,4 @@ def _named(world: World, identity: str, path: str) -> Object:
     found = world.store.get(identity) if kind_of(identity) else None
     if found is None:
         raise refused(f"This property cannot be expanded ({path}).", param="expand")
-    return public(found)
+    return shown(world, found) if found["object"] == "balance_transaction" else public(found)

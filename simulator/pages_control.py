@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import billing, engine, payments, show
+from simulator import balance, billing, engine, payments, show
 from simulator.api_checkout import create_portal_session
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
@@ -242,6 +242,33 @@ def dispute() -> Response:
         won = given.get("outcome") == "won"
         made = payments.close_dispute(account, found, won=won, at=account.now())
     return _done(public(made), f"The dispute is {made['status']}.")
+
+
+@pages.post("/_simulator/payouts")
+def payout() -> Response:
+    """Have the bank send a `payout` back."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        found = account.must("payout", str(given.get("payout", "")))
+        made = balance.fail_payout(account, found, account.now())
+    return _done(public(made), "The payout has failed.")
+
+
+@pages.post("/_simulator/fees")
+def take_fee() -> Response:
+    """Let Stripe take a fee that belongs to no payment: `amount`, `currency`, `description`."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        made = balance.enter(
+            account,
+            "stripe_fee",
+            source=None,
+            amount=-_whole(given.get("amount"), "amount"),
+            currency=str(given.get("currency", "eur")),
+            at=account.now(),
+            description=str(given.get("description", "Billing: usage fee")),
+        )
+    return _done(balance.shown(account, made), "The fee is taken.")
 
 
 @pages.post("/_simulator/debits")

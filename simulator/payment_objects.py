@@ -1,5 +1,6 @@
 """Builders of what says that money moved; as `simulator.objects`, and loaded in bulk with them."""
 
+from simulator.balance import build_balance_transaction
 from simulator.shapes import APPROVED, PREFIXES, Object
 
 
@@ -118,49 +119,6 @@ DECLINED = {
 }
 
 
-def fee_of(amount: int) -> int:
-    """The simulator's fee: 1.5 % and 25 cents."""
-    return (amount * 15 + 999) // 1000 + 25
-
-
-def build_balance_transaction(
-    *,
-    id: str,  # noqa: A002 - Stripe's own name
-    source: str,
-    amount: int,
-    currency: str,
-    created: int,
-    kind: str = "charge",
-    description: str | None = None,
-) -> Object:
-    """What a charge, refund or dispute does to the account's balance."""
-    fee = fee_of(amount) if kind == "charge" else 0
-    details = [
-        {
-            "amount": fee,
-            "application": None,
-            "currency": currency,
-            "description": "Stripe processing fees",
-            "type": "stripe_fee",
-        }
-    ]
-    return {
-        "id": id,
-        "object": "balance_transaction",
-        "created": created,
-        "available_on": created + 2 * 86400,
-        "amount": amount,
-        "currency": currency,
-        "description": description,
-        "fee": fee,
-        "fee_details": details if fee else [],
-        "net": amount - fee,
-        "reporting_category": kind,
-        "source": source,
-        "type": kind,
-    }
-
-
 def build_payment(
     *, invoice: Object, method: Object, created: int, metadata: dict[str, str] | None = None
 ) -> list[Object]:
@@ -196,6 +154,7 @@ def build_payment(
         amount=invoice["amount_due"],
         currency=invoice["currency"],
         created=created,
+        kind="payment" if method.get("type") == "sepa_debit" else "charge",
     )
     link = build_invoice_payment(
         id=f"{PREFIXES['invoice_payment']}{ending}",

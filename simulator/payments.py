@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simulator import cards
+from simulator.balance import DISPUTE_FEES, enter, shown
 from simulator.due import DEBIT_SETTLES_AFTER, REFUND_FAILS_AFTER
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
 from simulator.objects import new_id
-from simulator.payment_objects import build_balance_transaction, build_charge, build_payment_intent
+from simulator.payment_objects import build_charge, build_payment_intent
 from simulator.shapes import Object, full, public
 from simulator.world import World
 
@@ -134,17 +135,20 @@ def last_error(decline: cards.Decline, method: Object, charge: str | None = None
 
 def book(world: World, charge: Object, at: int) -> Object:
     """Write the charge into the balance; returns the charge, not yet stored."""
-    entry = world.store.put(
-        build_balance_transaction(
-            id=new_id("balance_transaction"),
-            source=charge["id"],
-            amount=charge["amount"],
-            currency=charge["currency"],
-            created=at,
-            description=charge.get("description"),
-        )
+    entry = enter(
+        world,
+        "payment" if is_debit(charge) else "charge",
+        source=charge["id"],
+        amount=charge["amount"],
+        currency=charge["currency"],
+        at=at,
+        description=charge.get("description"),
     )
     return {**charge, "balance_transaction": entry["id"], "amount_captured": charge["amount"]}
+
+
+def is_debit(charge: Object) -> bool:
+    return bool(charge["payment_method_details"]["type"] == "sepa_debit")
 
 
 def _succeeded(intent: Object) -> Object:
@@ -199,15 +203,13 @@ def refund(
             param="amount",
         )
     refund_id = new_id("refund")
-    entry = world.store.put(
-        build_balance_transaction(
-            id=new_id("balance_transaction"),
-            source=refund_id,
-            amount=-amount,
-            currency=charge["currency"],
-            created=at,
-            kind="refund",
-        )
+    entry = enter(
+        world,
+        "payment_refund" if is_debit(charge) else "refund",
+        source=refund_id,
+        amount=-amount,
+        currency=charge["currency"],
+        at=at,
     )
     method = world.named(charge, "payment_method")
     card = cards.CARDS.get(method["_number"]) if method else None
@@ -241,9 +243,18 @@ def refund(
 
 def fail_refund(world: World, made: Object, at: int) -> Object:
     """The bank could not take the money back: the charge stands as before."""
+    back = enter(
+        world,
+        "refund_failure",
+        source=made["id"],
+        amount=made["amount"],
+        currency=made["currency"],
+        at=at,
+    )
     failed = world.store.put(
         {
             **made,
+            "failure_balance_transaction": back["id"],
             "status": "failed",
             "failure_reason": "expired_or_canceled_card",
             "_fails_at": None,
@@ -260,11 +271,23 @@ def open_dispute(world: World, charge: Object, at: int, reason: str = "fraudulen
     """The payer disputes the charge with the bank."""
     if charge["disputed"] or charge["status"] != "succeeded":
         raise refused(f"Charge {charge['id']} cannot be disputed (again).")
+    dispute_id = new_id("dispute")
+    taken = enter(
+        world,
+        "dispute",
+        source=dispute_id,
+        amount=-charge["amount"],
+        currency=charge["currency"],
+        at=at,
+        fee=DISPUTE_FEES.get(charge["currency"], DISPUTE_FEES["eur"]),
+        description=f"Chargeback withdrawal for {charge['id']}",
+    )
     made = world.store.put(
         {
-            "id": new_id("dispute"),
+            "id": dispute_id,
             "object": "dispute",
             "created": at,
+            "balance_transactions": [shown(world, taken)],
             "amount": charge["amount"],
             "charge": charge["id"],
             "currency": charge["currency"],
@@ -287,4 +310,23 @@ def open_dispute(world: World, charge: Object, at: int, reason: str = "fraudulen
 def close_dispute(world: World, dispute: Object, *, won: bool, at: int) -> Object:
     if dispute["status"] in {"won", "lost"}:
         raise refused(f"Dispute {dispute['id']} is closed already.")
-    return update(world, "charge.dispute.closed", dispute, at, status="won" if won else "lost")
+    moved = dispute["balance_transactions"]
+    if won:  # the fee of a dispute stays with Stripe, whoever wins
+        back = enter(
+            world,
+            "dispute_reversal",
+            source=dispute["id"],
+            amount=dispute["amount"],
+            currency=dispute["currency"],
+            at=at,
+            description=f"Chargeback reversal for {dispute['charge']}",
+        )
+        moved = [*moved, shown(world, back)]
+    return update(
+        world,
+        "charge.dispute.closed",
+        dispute,
+        at,
+        status="won" if won else "lost",
+        balance_transactions=moved,
+    )

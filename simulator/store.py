@@ -105,6 +105,7 @@ KEYS: dict[str, Callable[[Object], Any]] = {
     "invoice_payment": lambda whole: whole["payment"]["payment_intent"],
     "refund": _field("payment_intent"),
     "dispute": _field("payment_intent"),
+    "balance_transaction": _field("_payout"),
     "checkout.session": _field("payment_intent"),
 }
 

@@ -47,6 +47,8 @@ NEEDS = {
     "letter_pages.change_switch": Permission.CHANGE_CAMPAIGN,
     "letter_pages.change_words": Permission.CHANGE_CAMPAIGN,
     "member_list.export": Permission.EXPORT,
+    "money_pages.export_month": Permission.EXPORT,
+    "money_pages.export_payout": Permission.EXPORT,
     "member_acts.complimentary": Permission.CHANGE_MEMBER,
     "member_acts.end": Permission.CHANGE_MEMBER,
     "member_acts.email": Permission.CHANGE_MEMBER,

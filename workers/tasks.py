@@ -22,9 +22,11 @@ from fundraiser.jobs import Job
 from fundraiser.members import proof
 from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
+from fundraiser.payments import balance
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.catalogue import publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.money_gateway import money_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.webhooks import catch_up as catching_up
 from fundraiser.webhooks.inbox import backlog, settle_next
@@ -121,6 +123,16 @@ def milestones() -> None:
         _while_there_is_work(lambda: tell_next(flask_app.database))
 
 
+@shared_task(name=Job.MONEY)
+def money() -> None:
+    """Bring what moved the balance at Stripe, each hour; go on with a look that waits."""
+    with flask_app.app_context():
+        try:
+            _while_there_is_work(_look_at_the_money)
+        except StripeUnavailableError as error:
+            log.warning("money_waits", error=str(error))
+
+
 @shared_task(name=Job.BEAT)
 def beat() -> None:
     """Note that a worker does real work: one that lives and hears nothing would not get here."""
@@ -162,6 +174,13 @@ def _catch_up_some() -> bool:
 def _publish_one() -> bool:
     with flask_app.database.transaction() as session:
         return publish_next(session, current_gateway())
+
+
+def _look_at_the_money() -> bool:
+    settings = current_settings()
+    every = timedelta(seconds=settings.catch_up_seconds)
+    with flask_app.database.transaction() as session:
+        return balance.look_on(session, money_gateway(), settings.newsroom_timezone, every=every)
 
 
 def _compare_some() -> bool:

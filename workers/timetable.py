@@ -17,6 +17,7 @@ _SWEEPS = {
     Job.PROVE: 120.0,
     Job.FIGURES: 20.0,
     Job.MILESTONES: 10.0,
+    Job.MONEY: 30.0,
     Job.BEAT: 20.0,
 }
 

@@ -1,25 +1,26 @@
-"""Members as a file for a spreadsheet: streamed, so that a million rows need no more than one."""
+"""Files for a spreadsheet: streamed, so that a million rows need no more than one."""
 
 from __future__ import annotations
 
 import csv
 from decimal import Decimal
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from babel.numbers import get_currency_precision
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from fundraiser.dashboard.listing import all_members
 from fundraiser.members.models import Member
+from fundraiser.payments.models import BalanceTransaction
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
-    from sqlalchemy import Engine, Row
+    from sqlalchemy import ColumnElement, Engine, Row, Select
 
     from fundraiser.dashboard.listing import Filters
 
@@ -60,7 +61,7 @@ def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator
         newest.utm,
         newest.customer_id,
         newest.reference,
-    ).execution_options(yield_per=_AT_ONCE)
+    )
 
     def cells(row: Row[*tuple[object, ...]]) -> list[str]:
         found = row._asdict()
@@ -89,17 +90,65 @@ def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator
             _cell(found["reference"]),
         ]
 
-    def lines() -> Iterator[bytes]:
-        yield (_BYTE_ORDER_MARK + _written([heading])).encode()
-        with engine.connect() as connection:
-            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
-            # The first rows at once, rather than all of them as soon as possible.
-            connection.execute(text("SET LOCAL cursor_tuple_fraction = 0.01"))
-            with connection.execute(statement) as result:
-                for part in result.partitions():
-                    yield _written(cells(row) for row in part).encode()
+    return _stream(engine, statement, heading, cells)
 
-    return lines()
+
+def stream_movements(engine: Engine, which: ColumnElement[bool], zone: ZoneInfo) -> Iterator[bytes]:
+    """What moved the balance at Stripe, the first of it first, as ``stream_members``."""
+    found = BalanceTransaction
+    statement = select(found).where(which).order_by(found.created_at, found.id)
+
+    def cells(row: Row[*tuple[object, ...]]) -> list[str]:
+        one = row._asdict()
+        at: datetime = one["created_at"].astimezone(zone)
+        return [
+            _cell(one["id"]),
+            f"{at:%Y-%m-%d %H:%M:%S}",
+            _cell(one["category"]),
+            _cell(one["kind"]),
+            _cell(one["tier"]),
+            _cell(one["currency"]),
+            *(_amount(one[name], one["currency"]) for name in ("amount", "fee", "net")),
+            _day(one["available_at"], zone),
+            *(_cell(one[name]) for name in ("charge_id", "source_id", "payout_id", "description")),
+        ]
+
+    heading = [
+        _("Movement at Stripe"),
+        _("When"),
+        _("Category"),
+        _("Paid for"),
+        _("Tier"),
+        _("Currency"),
+        _("Gross"),
+        _("Fee"),
+        _("Net"),
+        _("Available on"),
+        _("Charge at Stripe"),
+        _("Source at Stripe"),
+        _("Payout at Stripe"),
+        _("Description"),
+    ]
+    columns = statement.with_only_columns(*found.__table__.columns, maintain_column_froms=True)
+    return _stream(engine, columns, heading, cells)
+
+
+def _stream(
+    engine: Engine,
+    statement: Select[*tuple[Any, ...]],
+    heading: list[str],
+    cells: Callable[[Row[*tuple[Any, ...]]], list[str]],
+) -> Iterator[bytes]:
+    """The file, from a connection of its own and as the database was when it began."""
+    yield (_BYTE_ORDER_MARK + _written([heading])).encode()
+    with engine.connect() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
+        # The first rows at once, rather than all of them as soon as possible.
+        connection.execute(text("SET LOCAL cursor_tuple_fraction = 0.01"))
+        wanted = statement.execution_options(yield_per=_AT_ONCE)
+        with connection.execute(wanted) as result:
+            for part in result.partitions():
+                yield _written(cells(row) for row in part).encode()
 
 
 def safe_cell(value: str) -> str:

@@ -90,6 +90,7 @@ def act(name: str) -> str:
         Act.MOVED_TIER: _("Moved a membership on offer"),
         Act.RETIRED_TIER: _("Took a membership off the offer"),
         Act.RESTORED_TIER: _("Put a membership on offer again"),
+        Act.EXPORTED_MONEY: _("Took movements of money as a file"),
     }
     texts: dict[str, str] = {kind.value: text for kind, text in known.items()}
     # The trail outlives the acts: one that is known no more keeps its name.

@@ -17,7 +17,7 @@ from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standi
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, LetterState
-from fundraiser.payments.models import PaymentStatus
+from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
 from fundraiser.texts import date, gettext as _, language
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
-    from fundraiser.payments.models import Look, Payment
+    from fundraiser.payments.models import BalanceTransaction, Look, Payment, Payout
 
 
 def ledger_sentence(entry: LedgerEntry) -> str:
@@ -207,6 +207,56 @@ def payment_state(payment: Payment) -> str:
     return _("Failed")
 
 
+def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
+    """What was paid for; ``tiers`` are the names by slug."""
+    if tier:
+        return tiers.get(tier, tier)
+    match kind:
+        case CheckoutKind.MEMBERSHIP:
+            return _("Memberships")
+        case CheckoutKind.CONTRIBUTION:
+            return _("One-time contributions")
+        case "gift":
+            return _("Gifts")
+        case Part.FEES:
+            return _("Stripe’s other fees")
+    return _("Not from readers here")
+
+
+def movement(found: BalanceTransaction) -> str:
+    """What moved the balance."""
+    match found.category:
+        case "charge":
+            return _("Payment")
+        case "refund":
+            return _("Refund")
+        case "refund_failure":
+            return _("Refund that failed")
+        case "dispute":
+            return _("Dispute")
+        case "dispute_reversal":
+            return _("Dispute won")
+        case "fee":
+            return _("Fee of Stripe’s")
+        case "payout":
+            return _("Payout")
+        case "payout_reversal":
+            return _("Payout that came back")
+    return found.category.replace("_", " ").capitalize()
+
+
+def payout_state(found: Payout) -> str:
+    """What became of a payout."""
+    match found.status:
+        case "paid":
+            return _("Arrived")
+        case "failed":
+            return _("Failed, and came back")
+        case "canceled":
+            return _("Canceled, and came back")
+    return _("On its way")
+
+
 def drift(found: Drift) -> str:
     """What does not agree."""
     match found.kind:
@@ -333,6 +383,17 @@ def hook_fault(error: str) -> str:
 def rate(value: Decimal) -> str:
     """An exchange rate, with as many decimals as it was entered with."""
     return str(format_decimal(value, format="#,##0.########"))
+
+
+def month(first: date_type) -> str:
+    """March 2026."""
+    return date(datetime.combine(first, time(12), current_settings().newsroom_timezone), "LLLL y")
+
+
+def currency(code: str) -> str:
+    """A currency by its name and code."""
+    name = Locale(language()).currencies.get(code)
+    return f"{name} ({code})" if name else code
 
 
 def day(value: date_type) -> str:

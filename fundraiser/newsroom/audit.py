@@ -40,6 +40,7 @@ class Act(StrEnum):
     CHANGED_LOOK = "changed_look"
     ENTERED_RATE = "entered_rate"
     EXPORTED_MEMBERS = "exported_members"
+    EXPORTED_MONEY = "exported_money"
     GAVE_MEMBERSHIP = "gave_membership"
     ENDED_MEMBERSHIP = "ended_membership"
     REFUNDED = "refunded"

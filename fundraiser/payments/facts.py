@@ -129,6 +129,40 @@ class ChargeNews:
 
 
 @dataclass(frozen=True, slots=True)
+class Movement:
+    """What moved the balance at Stripe; ``net`` is ``amount`` less ``fee``.
+
+    ``category`` is Stripe's reporting category; ``charge_id`` the charge that it is, if it is one.
+    """
+
+    id: str
+    category: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    created_at: datetime
+    available_at: datetime
+    source_id: str | None
+    charge_id: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutState:
+    """A payout to the newsroom's bank; ``listed`` once Stripe says what is in it."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    listed: bool
+    created_at: datetime
+    arrives_at: datetime
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Fact]):
     """A page of one of Stripe's lists, newest first; ``next`` is where the next page begins."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -281,3 +281,133 @@ class ListedSubscription(Base):
     subscription_id: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[str]
     counts: Mapped[bool]
+
+
+class Part(StrEnum):
+    """Which sum of a month's a movement belongs to."""
+
+    GROSS = "gross"
+    REFUNDS = "refunds"
+    DISPUTES = "disputes"
+    FEES = "fees"
+    PAYOUTS = "payouts"
+    OTHER = "other"
+
+
+class BalanceTransaction(Base):
+    """What moved the balance at Stripe, as Stripe has it: rows are added and never changed.
+
+    ``category`` is Stripe's reporting category. ``kind`` (``CheckoutKind``) and ``tier`` say what
+    was paid for, once the charge is in our books; a charge that is none of ours has neither.
+    ``payout_id`` is the payout that it is part of.
+    """
+
+    __tablename__ = "balance_transaction"
+    __table_args__ = (
+        CheckConstraint("net = amount - fee", name="net"),
+        Index("ix_balance_transaction_created_at", "created_at", "id"),
+        Index("ix_balance_transaction_unknown", "charge_id", postgresql_where="kind IS NULL"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[Part]
+    category: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    fee: Mapped[int] = mapped_column(BigInteger)
+    net: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[Currency]
+    created_at: Mapped[datetime]
+    available_at: Mapped[datetime]
+    source_id: Mapped[str | None]
+    charge_id: Mapped[str | None]
+    payout_id: Mapped[str | None] = mapped_column(index=True)
+    description: Mapped[str | None]
+    kind: Mapped[str | None]
+    tier: Mapped[str | None]
+
+
+class Payout(Base):
+    """What Stripe sent to the newsroom's bank.
+
+    ``listed`` once Stripe says what is in it; ``contents_at`` is when all of that was in our books,
+    ``cursor`` where an interrupted look goes on.
+    """
+
+    __tablename__ = "payout"
+    __table_args__ = (
+        Index("ix_payout_created_at", "created_at", "id"),
+        Index("ix_payout_unread", "created_at", postgresql_where="listed AND contents_at IS NULL"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[Currency]
+    status: Mapped[str]
+    listed: Mapped[bool]
+    created_at: Mapped[datetime]
+    arrives_at: Mapped[datetime]
+    failure: Mapped[str | None]
+    cursor: Mapped[str | None]
+    contents_at: Mapped[datetime | None]
+
+
+class MonthlySum(Base):
+    """All movements of a month in the newsroom's zone, by what they are; empty stands for none."""
+
+    __tablename__ = "monthly_sum"
+
+    month: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[Currency] = mapped_column(primary_key=True)
+    part: Mapped[Part] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    tier: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    fee: Mapped[int] = mapped_column(BigInteger)
+
+
+class MoneyStage(StrEnum):
+    """What a look through Stripe's balance does, in this order."""
+
+    TRANSACTIONS = "transactions"
+    PAYOUTS = "payouts"
+    CONTENTS = "contents"
+    ADDING_UP = "adding_up"
+    DONE = "done"
+
+
+class MoneyLook(Base):
+    """The one look through Stripe's balance, begun again each hour.
+
+    ``cursor`` is where the stage goes on after an interruption, ``since`` the newest movement that
+    earlier looks have brought and ``newest`` that of this one. ``months`` are to be added up anew
+    (their first days), all of them where the newsroom's ``zone`` has changed.
+    """
+
+    __tablename__ = "money_look"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stage: Mapped[MoneyStage]
+    cursor: Mapped[str | None]
+    began_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    since: Mapped[datetime | None]
+    newest: Mapped[datetime | None]
+    months: Mapped[list[str]]
+    zone: Mapped[str]
+
+
+class HeldAtStripe(Base):
+    """What Stripe said it holds of a currency at a moment, and by how much our books differ.
+
+    ``difference`` is Stripe's amount less ours, null until the look that asked is through.
+    """
+
+    __tablename__ = "held_at_stripe"
+
+    currency: Mapped[Currency] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    told_at: Mapped[datetime]
+    difference: Mapped[int | None] = mapped_column(BigInteger)
+    compared_at: Mapped[datetime | None]

@@ -1,0 +1,363 @@
+"""The bookkeeper's look through the balance at Stripe: every movement of money, to the cent.
+
+A look asks what Stripe holds, then brings the movements since the last look, the payouts, and what
+is in each of them, a page a transaction; interrupted, it goes on. Movements are kept by the id that
+Stripe gave them, so that one that comes twice is one. At the end they are added up by month, and
+all of them together must be what Stripe said it holds: a difference is shown, never repaired.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, insert as plain_insert, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.members.models import Membership, Source
+from fundraiser.payments.models import (
+    BalanceTransaction,
+    HeldAtStripe,
+    MoneyLook,
+    MoneyStage,
+    MonthlySum,
+    Part,
+    Payment,
+    Payout,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.facts import Movement, PayoutState
+    from fundraiser.payments.money_gateway import MoneyGateway
+
+# Stripe's reporting categories; what is in none of them is shown as "other".
+_PARTS = {
+    **dict.fromkeys(("charge",), Part.GROSS),
+    **dict.fromkeys(
+        ("refund", "refund_failure", "charge_failure", "partial_capture_reversal"), Part.REFUNDS
+    ),
+    **dict.fromkeys(("dispute", "dispute_reversal"), Part.DISPUTES),
+    **dict.fromkeys(("fee", "network_cost", "tax", "platform_earning_refund"), Part.FEES),
+    **dict.fromkeys(("payout", "payout_reversal"), Part.PAYOUTS),
+}
+_ABOUT_CHARGES = {Part.GROSS, Part.REFUNDS, Part.DISPUTES}
+# Stripe may list a movement late; what even this misses is found in its payout.
+_OVERLAP = timedelta(hours=6)
+# A bank may send a payout back weeks after it was made.
+_PAYOUT_MOVES_FOR = timedelta(days=35)
+# Stripe's clock and ours, and what moved while Stripe was answering.
+_SAME_MOMENT = timedelta(minutes=1)
+_AT_ONCE = 1000
+
+
+def look_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: timedelta) -> bool:
+    """Take the next step of the look, or begin one that is due; True if there is more to do.
+
+    Another worker's step is not waited for.
+    """
+    empty = {"id": 1, "stage": MoneyStage.DONE, "months": [], "zone": zone.key}
+    session.execute(insert(MoneyLook).values(empty).on_conflict_do_nothing())
+    look = session.scalars(select(MoneyLook).with_for_update(skip_locked=True)).first()
+    if look is None:
+        return False
+    try:
+        match look.stage:
+            case MoneyStage.DONE:
+                return _begin(session, gateway, look, every)
+            case MoneyStage.TRANSACTIONS:
+                _bring_movements(session, gateway, zone, look)
+            case MoneyStage.PAYOUTS:
+                _bring_payouts(session, gateway, look)
+            case MoneyStage.CONTENTS:
+                _bring_contents(session, gateway, zone, look)
+            case MoneyStage.ADDING_UP:
+                _add_up(session, zone, look)
+    except NotFoundError:  # what the cursor named is gone from the list: go through it anew
+        look.cursor = None
+    return look.stage is not MoneyStage.DONE
+
+
+def look_soon(session: Session) -> None:
+    """Let the next look begin at the next tick, however lately the last one was."""
+    session.execute(update(MoneyLook).values(began_at=None))
+
+
+def month_of(at: datetime, zone: ZoneInfo) -> date:
+    """The first day of the month in which this is, where the newsroom is."""
+    return at.astimezone(zone).date().replace(day=1)
+
+
+def bounds(month: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When a month begins and when the next one does, where the newsroom is."""
+    following = (month + timedelta(days=31)).replace(day=1)
+    first, last = (datetime(day.year, day.month, 1, tzinfo=zone) for day in (month, following))
+    return first, last
+
+
+def _begin(session: Session, gateway: MoneyGateway, look: MoneyLook, every: timedelta) -> bool:
+    at = now()
+    if look.began_at is not None and at - look.began_at < every:
+        return False
+    # First what Stripe holds, then the movements: whatever moves in between is among them.
+    held = gateway.held()
+    known = session.scalars(select(HeldAtStripe.currency))
+    for currency in {*held, *known}:
+        row = {"amount": held.get(currency, 0), "told_at": at}
+        session.execute(
+            insert(HeldAtStripe)
+            .values(currency=currency, **row)
+            .on_conflict_do_update(index_elements=[HeldAtStripe.currency], set_=row)
+        )
+    look.began_at, look.newest = at, look.since
+    look.stage, look.cursor = MoneyStage.TRANSACTIONS, None
+    return True
+
+
+def _bring_movements(
+    session: Session, gateway: MoneyGateway, zone: ZoneInfo, look: MoneyLook
+) -> None:
+    since = look.since - _OVERLAP if look.since else None
+    page = gateway.list_movements(since=since, after=look.cursor)
+    _keep(session, gateway, zone, look, page.facts)
+    seen = [found.created_at for found in page.facts]
+    look.newest = max([*seen, *([look.newest] if look.newest else [])], default=None)
+    look.cursor = page.next
+    if page.next is None:
+        look.since, look.stage = look.newest, MoneyStage.PAYOUTS
+
+
+def _bring_payouts(session: Session, gateway: MoneyGateway, look: MoneyLook) -> None:
+    newest = session.scalar(
+        select(func.max(Payout.created_at)).where(Payout.contents_at.is_not(None))
+    )
+    page = gateway.list_payouts(newest - _PAYOUT_MOVES_FOR if newest else None, look.cursor)
+    for found in page.facts:
+        _write_payout(session, found)
+    look.cursor = page.next
+    if page.next is None:
+        look.stage = MoneyStage.CONTENTS
+
+
+def _write_payout(session: Session, found: PayoutState) -> None:
+    row = {
+        "amount": found.amount,
+        "currency": found.currency,
+        "status": found.status,
+        "listed": found.listed,
+        "created_at": found.created_at,
+        "arrives_at": found.arrives_at,
+        "failure": found.failure,
+    }
+    session.execute(
+        insert(Payout)
+        .values(id=found.id, **row)
+        .on_conflict_do_update(index_elements=[Payout.id], set_=row)
+    )
+
+
+def _bring_contents(
+    session: Session, gateway: MoneyGateway, zone: ZoneInfo, look: MoneyLook
+) -> None:
+    """Bring what is in the next payout: also what no list of movements had."""
+    payout = session.scalars(
+        select(Payout)
+        .where(Payout.listed, Payout.contents_at.is_(None))
+        .order_by(Payout.created_at)
+        .limit(1)
+    ).first()
+    if payout is None:
+        look.stage = MoneyStage.ADDING_UP
+        return
+    try:
+        page = gateway.list_movements(payout_id=payout.id, after=payout.cursor)
+    except NotFoundError:
+        payout.cursor = None
+        raise
+    _keep(session, gateway, zone, look, page.facts)
+    session.execute(
+        update(BalanceTransaction)
+        .where(BalanceTransaction.id.in_([found.id for found in page.facts]))
+        .values(payout_id=payout.id)
+    )
+    payout.cursor = page.next
+    if page.next is None:
+        payout.contents_at = now()
+
+
+def _keep(
+    session: Session,
+    gateway: MoneyGateway,
+    zone: ZoneInfo,
+    look: MoneyLook,
+    listed: Sequence[Movement],
+) -> None:
+    """Add what is new, with what it was paid for as far as our books know."""
+    ids = [found.id for found in listed]
+    known = set(
+        session.scalars(select(BalanceTransaction.id).where(BalanceTransaction.id.in_(ids)))
+    )
+    movements = [found for found in listed if found.id not in known]
+    if not movements:
+        return
+    charges = {
+        found.id: found.charge_id or gateway.charge_behind(found.source_id)
+        for found in movements
+        if found.source_id and _PARTS.get(found.category) in _ABOUT_CHARGES
+    }
+    paid_for = {
+        charge: (kind, tier)
+        for charge, kind, tier in session.execute(
+            select(Payment.charge_id, Payment.kind, Membership.tier)
+            .outerjoin(
+                Membership,
+                (Membership.reference == Payment.subscription_id)
+                & (Membership.source == Source.STRIPE),
+            )
+            .where(Payment.charge_id.in_(set(charges.values()) - {None}))
+        )
+    }
+    rows = []
+    for found in movements:
+        charge = charges.get(found.id)
+        kind, tier = paid_for.get(charge or "", (None, None))
+        rows.append(
+            {
+                "id": found.id,
+                "part": _PARTS.get(found.category, Part.OTHER),
+                "category": found.category,
+                "amount": found.amount,
+                "fee": found.fee,
+                "net": found.net,
+                "currency": found.currency,
+                "created_at": found.created_at,
+                "available_at": found.available_at,
+                "source_id": found.source_id,
+                "charge_id": charge,
+                "description": found.description,
+                "kind": kind,
+                "tier": tier,
+            }
+        )
+    session.execute(insert(BalanceTransaction).values(rows))
+    _mark(look, zone, (found.created_at for found in movements))
+
+
+def _mark(look: MoneyLook, zone: ZoneInfo, moments: Iterable[datetime]) -> None:
+    """Note the months that have to be added up anew."""
+    months = {month_of(at, zone).isoformat() for at in moments}
+    look.months = sorted({*look.months, *months})
+
+
+def _add_up(session: Session, zone: ZoneInfo, look: MoneyLook) -> None:
+    """Find out what late settlements were paid for, add up a month, or end with the comparison."""
+    if look.zone != zone.key:
+        session.execute(delete(MonthlySum))
+        first, last = session.execute(
+            select(func.min(BalanceTransaction.created_at), func.max(BalanceTransaction.created_at))
+        ).one()
+        while first is not None and first <= last + timedelta(days=31):
+            _mark(look, zone, [first])
+            first += timedelta(days=28)
+        look.zone = zone.key
+    elif late := _attribute(session):
+        _mark(look, zone, late)
+    elif look.months:
+        month, *rest = look.months
+        sum_up(session, date.fromisoformat(month), zone)
+        look.months = rest
+    else:
+        _compare(session)
+        look.stage, look.finished_at = MoneyStage.DONE, now()
+
+
+def _attribute(session: Session) -> Sequence[datetime]:
+    """Note what some movements were paid for that came before their charge was settled."""
+    found = (
+        select(BalanceTransaction.id, Payment.kind, Membership.tier)
+        .join(Payment, Payment.charge_id == BalanceTransaction.charge_id)
+        .outerjoin(
+            Membership,
+            (Membership.reference == Payment.subscription_id)
+            & (Membership.source == Source.STRIPE),
+        )
+        .where(BalanceTransaction.kind.is_(None))
+        .limit(_AT_ONCE)
+        .subquery()
+    )
+    return session.scalars(
+        update(BalanceTransaction)
+        .where(BalanceTransaction.id == found.c.id)
+        .values(kind=found.c.kind, tier=found.c.tier)
+        .returning(BalanceTransaction.created_at)
+        .execution_options(synchronize_session=False)
+    ).all()
+
+
+def sum_up(session: Session, month: date, zone: ZoneInfo) -> None:
+    """Add up a month anew."""
+    first, following = bounds(month, zone)
+    session.execute(delete(MonthlySum).where(MonthlySum.month == month))
+    found = BalanceTransaction
+    keys = (
+        *(found.currency, found.part),
+        *(func.coalesce(found.kind, ""), func.coalesce(found.tier, "")),
+    )
+    session.execute(
+        plain_insert(MonthlySum).from_select(
+            ["month", "currency", "part", "kind", "tier", "count", "amount", "fee"],
+            select(
+                func.date(month.isoformat()),
+                *keys,
+                func.count(),
+                func.sum(found.amount),
+                func.sum(found.fee),
+            )
+            .where(found.created_at >= first, found.created_at < following)
+            .group_by(*keys),
+        )
+    )
+
+
+def _compare(session: Session) -> None:
+    """Hold the sum of all movements against what Stripe said it holds.
+
+    What moved in the very minute of the question may be in Stripe's answer or not: the books agree
+    where some moment of that minute gives the same amount.
+    """
+    sums = dict(
+        session.execute(
+            select(MonthlySum.currency, func.sum(MonthlySum.amount - MonthlySum.fee)).group_by(
+                MonthlySum.currency
+            )
+        ).all()
+    )
+    for currency in sums:
+        session.execute(
+            insert(HeldAtStripe)
+            .values(currency=currency, amount=0, told_at=now())
+            .on_conflict_do_nothing()
+        )
+    for held in session.scalars(select(HeldAtStripe)):
+        total = int(sums.get(held.currency, 0))
+        newest = session.execute(
+            select(BalanceTransaction.net, BalanceTransaction.created_at <= held.told_at)
+            .where(
+                BalanceTransaction.currency == held.currency,
+                BalanceTransaction.created_at > held.told_at - _SAME_MOMENT,
+            )
+            .order_by(BalanceTransaction.created_at.desc(), BalanceTransaction.id.desc())
+        ).all()
+        moments, before = [total], total
+        for net, was_before in newest:
+            moments.append(moments[-1] - net)
+            if not was_before:
+                before -= net
+        held.difference = 0 if held.amount in moments else held.amount - before
+        held.compared_at = held.told_at
