@@ -22,7 +22,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
-from sqlalchemy.orm import aliased
 
 from fundraiser import jobs
 from fundraiser.dashboard.figures import read_contribution_sums
@@ -53,6 +52,7 @@ Figures: TypeAlias = "Select[date, str, str, int, int, int]"  # as DailyFigure, 
 
 HEARTBEAT = "figures"
 MONTH = timedelta(days=28)
+_YEAR = timedelta(days=365)
 _EVERY = timedelta(minutes=5)
 _AT_FIRST = 57  # days to look back where nothing has been kept yet: twice 28 and today
 _MOST_KEYS = 40  # of what readers can write themselves
@@ -92,7 +92,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write_people(session, today, counting, at)
     _write(session, Topic.INCOME, _income(today, counting))
     _write(session, Topic.LEAVING, _leaving(zone))
-    _write(session, Topic.LEAVING, _cards(counting, zone, grace))
+    _write(session, Topic.LEAVING, _cards(counting, at, zone, grace))
     _write(session, Topic.CHURN, _churn(first, zone))
     _write(session, Topic.MOVED, _moved(first, zone))
     for given in read_contribution_sums(session):
@@ -283,28 +283,25 @@ def _leaving(zone: ZoneInfo) -> Figures:
     return _by_day(Member.recount_at, zone, reason, Member.counting, Member.recount_at.is_not(None))
 
 
-def _cards(counting: Select[Membership], zone: ZoneInfo, grace: timedelta) -> Figures:
+def _cards(counting: Select[Membership], at: datetime, zone: ZoneInfo, grace: timedelta) -> Figures:
     """By day, who stops if no bank replaces a card: a payment fails, and the grace goes by.
 
     Who pays by the month meets it in the month from whose beginning on the card is good no longer.
-    Who leaves anyway, or pays for two memberships, is not among them.
+    Who leaves anyway is not among them, nor whose card is good for another year.
     """
-    m, another = Membership, aliased(Membership)
+    m = Membership
     expires, first = m.card_expires_at, func.date_trunc("month", m.period_end)
     charge = case(
         (
             m.interval == Interval.MONTH,
             func.greatest(m.period_end, expires + (m.period_end - first)),
         ),
-        (m.period_end < expires, m.period_end + timedelta(days=365)),
+        (m.period_end < expires, m.period_end + _YEAR),
         else_=m.period_end,
-    )
-    has_another = exists().where(
-        another.member_id == m.member_id, another.id != m.id, another.status == Status.ACTIVE
     )
     cards = (
         counting.where(m.status == Status.ACTIVE, Member.recount_at.is_(None))
-        .where(expires.is_not(None), charge >= expires, ~has_another)
+        .where(expires < at + _YEAR, charge >= expires)
         .with_only_columns((charge + grace).label("at"))
         .subquery()
     )
