@@ -55,6 +55,16 @@ def test_without_its_database_a_process_that_knows_a_number_serves_it(lonely: Fl
     assert "the last number is served" in answer.text
 
 
+def test_who_has_paid_is_told_not_to_pay_again_while_the_database_is_away(
+    lonely: FlaskClient,
+) -> None:
+    answer = lonely.get("/join/thanks?session_id=cs_paid", headers={"Accept": "text/html"})
+    assert answer.status_code == 503
+    assert "Do not pay again" in answer.text
+    assert "Nothing has changed" not in answer.text
+    assert answer.headers["Refresh"] == "15"
+
+
 def test_the_figures_behind_the_number_are_told_to_prometheus(
     client: FlaskClient, database: Database
 ) -> None:

@@ -199,6 +199,19 @@ def test_without_the_database_the_last_number_is_served_with_its_time(web: Clien
     assert web.get("/readyz").status_code == 200
 
 
+def test_a_process_that_is_asked_for_other_things_keeps_up_with_the_number(
+    web: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer, "_KEPT_FOR", 60)
+    monkeypatch.setattr(layer, "_REMEMBERED_FOR", 0)
+    assert members(web) == 16_234
+    set_members(database, 16_235)
+    assert members(web) == 16_234
+    web.get("/healthz")
+    while members(web) != 16_235:
+        time.sleep(0.01)
+
+
 def test_a_process_that_starts_without_a_database_says_so(
     app: FundraiserApp, settings: Settings
 ) -> None:

@@ -9,8 +9,17 @@ from urllib.parse import quote
 from uuid import UUID
 
 from babel.numbers import get_currency_precision
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    after_this_request,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_babel import force_locale
+from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
 from fundraiser.campaigns.chart import line_chart
@@ -72,6 +81,7 @@ from fundraiser.texts import (
 )
 
 if TYPE_CHECKING:
+    from flask import Response
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("campaigns", __name__)
@@ -196,6 +206,25 @@ def start_payment() -> ResponseReturnValue:
 @public
 def thanks() -> ResponseReturnValue:
     """What became of the payment; where nobody knows yet, the page looks again by itself."""
+    try:
+        return _thanks_page()
+    except (OperationalError, NoConnectionError) as error:
+        # Who has just paid must not read that nothing has changed.
+        after_this_request(_look_again)
+        raise UnavailableError(
+            _(
+                "We can’t look up your payment at the moment. Do not pay again: what you paid is "
+                "not lost, and we will write to you. This page looks again by itself."
+            )
+        ) from error
+
+
+def _look_again(response: Response) -> Response:
+    response.headers["Refresh"] = str(_LATER // 4)
+    return response
+
+
+def _thanks_page() -> str:
     session = db.session()
     checkout = find_checkout(session, request.args.get("session_id", ""))
     grace = timedelta(days=current_settings().grace_days)

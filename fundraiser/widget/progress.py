@@ -30,6 +30,7 @@ log = structlog.get_logger()
 IS_KNOWN = "fundraiser.number_is_known"  # in the environ of what is handed on: for /readyz
 _ADDRESS = re.compile(r"/campaigns/([^/]+)/progress")
 _KEPT_FOR = 1.0  # seconds
+_REMEMBERED_FOR = 10.0  # seconds without a reader, until the next request of any kind
 _SILENT_AFTER = 5.0  # seconds without an answer from the database
 _PATIENCE, _FIRST_PATIENCE = 1.0, 8.0  # seconds that a request waits, with and without a number
 _FOR_EVER = float("inf")
@@ -90,7 +91,7 @@ class ProgressLayer:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         address = _ADDRESS.fullmatch(environ["PATH_INFO"])
         if address is None:
-            environ[IS_KNOWN] = any(kept.answer for kept in list(self._campaigns.values()))
+            environ[IS_KNOWN] = self._remember()
             return self._app(environ, start_response)
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _refuse(start_response, HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
@@ -112,18 +113,36 @@ class ProgressLayer:
         age = at - answer.made_at if answer else _FOR_EVER
         if answer and age < _KEPT_FOR:
             return answer
-        if kept.reading.acquire(blocking=False):
-            kept.begun_at, kept.done = at, Event()
-            # As many at once as may hang in a silent database, whatever slugs are asked for.
-            if self._readers.acquire(blocking=False):
-                Thread(target=self._renew, args=(slug, kept), name="progress", daemon=True).start()
-            else:
-                self._give_up(slug, kept)
-        elif answer and age < 2 * _KEPT_FOR:
+        if not self._begin_reading(slug, kept, at) and answer and age < 2 * _KEPT_FOR:
             return answer
         # A database that is silent may never answer: nobody waits for it longer than this.
         kept.done.wait(max(kept.begun_at + (_PATIENCE if answer else _FIRST_PATIENCE) - at, 0))
         return self._newest(slug, kept)
+
+    def _remember(self) -> bool:
+        """Whether a number is known; the known ones are read anew where nobody asks for them.
+
+        Of several processes one may get few of the widgets. It too has to know the last number,
+        and not one of hours ago, when the database goes away.
+        """
+        at = time.monotonic()
+        known = [(slug, kept) for slug, kept in list(self._campaigns.items()) if kept.answer]
+        for slug, kept in known:
+            if at - kept.begun_at > _REMEMBERED_FOR:
+                self._begin_reading(slug, kept, at)
+        return bool(known)
+
+    def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
+        """Read in a thread of its own, unless somebody does."""
+        if not kept.reading.acquire(blocking=False):
+            return False
+        kept.begun_at, kept.done = at, Event()
+        # As many at once as may hang in a silent database, whatever slugs are asked for.
+        if self._readers.acquire(blocking=False):
+            Thread(target=self._renew, args=(slug, kept), name="progress", daemon=True).start()
+        else:
+            self._give_up(slug, kept)
+        return True
 
     def _newest(self, slug: str, kept: Kept) -> Answer:
         answer = kept.answer
