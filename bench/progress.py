@@ -104,7 +104,16 @@ def fill(database: Database) -> None:
 
 def load(url: str, headers: dict[str, str] | None = None) -> Speed:
     """Ask as fast as the answers come, on connections that stay open."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{SECONDS}s",
+        "--timeout",
+        "9s",
+        "--latency",
+        url,
+    ]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     said = subprocess.run(
