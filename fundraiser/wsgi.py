@@ -66,3 +66,4 @@ def _refuse(start_response: StartResponse) -> tuple[bytes]:
 _settings = load_settings()
 _app = create_app(_settings)
 application = ProgressLayer(Places(_app, _settings.web_threads), _app.database)
+application.remember()

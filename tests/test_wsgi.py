@@ -29,6 +29,9 @@ def wsgi(
     monkeypatch.delitem(sys.modules, "fundraiser.wsgi", raising=False)
     module = import_module("fundraiser.wsgi")
     yield module
+    for thread in threading.enumerate():
+        if thread.name == "progress":
+            thread.join(10)
     module._app.database.engine.dispose()  # noqa: SLF001 - nobody else needs it
     db.clock.follow(None)
 

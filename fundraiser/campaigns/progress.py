@@ -15,6 +15,7 @@ from fundraiser.members.rule import RULE
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -95,6 +96,11 @@ def current_campaign(session: Session) -> Campaign | None:
         ).first()
         or session.scalars(open_campaigns.order_by(Campaign.deadline.desc()).limit(1)).first()
     )
+
+
+def open_campaigns(session: Session) -> Sequence[str]:
+    """The slugs of those that are not in the archive."""
+    return session.scalars(select(Campaign.slug).where(Campaign.archived_at.is_(None))).all()
 
 
 def read_progress(session: Session, campaign: Campaign) -> Progress:

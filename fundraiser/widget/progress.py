@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from fundraiser.campaigns.progress import find_campaign, iso, read_progress
+from fundraiser.campaigns.progress import find_campaign, iso, open_campaigns, read_progress
 from fundraiser.db import now
 from fundraiser.errors import FundraiserError, NotFoundError, UnavailableError
 
@@ -70,7 +70,7 @@ class Kept:
     def __init__(self) -> None:
         self.answer: Answer | None = None
         self.error: Exception | None = None
-        self.begun_at = 0.0
+        self.begun_at = -_FOR_EVER
         self.done = Event()
         self.reading = Lock()
 
@@ -87,11 +87,12 @@ class ProgressLayer:
         self._database = database
         self._campaigns: dict[str, Kept] = {}
         self._readers = BoundedSemaphore(_MOST_READERS)
+        self._remembered_at = -_FOR_EVER
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         address = _ADDRESS.fullmatch(environ["PATH_INFO"])
         if address is None:
-            environ[IS_KNOWN] = self._remember()
+            environ[IS_KNOWN] = self.remember()
             return self._app(environ, start_response)
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _refuse(start_response, HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
@@ -119,18 +120,29 @@ class ProgressLayer:
         kept.done.wait(max(kept.begun_at + (_PATIENCE if answer else _FIRST_PATIENCE) - at, 0))
         return self._newest(slug, kept)
 
-    def _remember(self) -> bool:
-        """Whether a number is known; the known ones are read anew where nobody asks for them.
+    def remember(self) -> bool:
+        """Whether a number is known. Those of open campaigns are read though nobody asks for them.
 
-        Of several processes one may get few of the widgets. It too has to know the last number,
+        Of several processes one may get none of the widgets. It too has to know the last number,
         and not one of hours ago, when the database goes away.
         """
         at = time.monotonic()
-        known = [(slug, kept) for slug, kept in list(self._campaigns.items()) if kept.answer]
-        for slug, kept in known:
-            if at - kept.begun_at > _REMEMBERED_FOR:
-                self._begin_reading(slug, kept, at)
-        return bool(known)
+        if at - self._remembered_at > _REMEMBERED_FOR:
+            self._remembered_at = at
+            Thread(target=self._learn, args=(at,), name="progress", daemon=True).start()
+        return any(kept.answer for kept in list(self._campaigns.values()))
+
+    def _learn(self, at: float) -> None:
+        try:
+            with self._database.transaction() as session:
+                slugs = open_campaigns(session)
+        except SQLAlchemyError as error:
+            log.warning("progress_unknown", error=type(error).__name__)
+            return
+        for slug in slugs:
+            kept = self._campaigns.setdefault(slug, Kept())
+            if at - kept.begun_at > _REMEMBERED_FOR and self._begin_reading(slug, kept, at):
+                kept.done.wait(_FIRST_PATIENCE)
 
     def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
         """Read in a thread of its own, unless somebody does."""
