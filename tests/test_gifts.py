@@ -23,9 +23,10 @@ from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.members.proof import prove
-from fundraiser.payments.models import Checkout, Payment
+from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from tests.factories import GRACE
 from tests.mail import deliver, text_of
+from tests.staff import hire, read, sign_in as sign_in_as_staff, words
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -388,3 +389,38 @@ def test_a_gift_is_in_what_its_giver_downloads_and_outlives_the_givers_erasure(
     form["token"] = str(token["value"])
     assert shop.client.post("/account/erasure", data=form, headers=OURS).status_code == 303
     assert shop.number() == 0
+
+
+def test_staff_see_what_became_of_a_gift_and_pay_it_back(shop: Shop) -> None:
+    code = shop.buy(tell="card")
+    shop.accept(code)
+    staff = shop.app.test_client()
+    sign_in_as_staff(staff, hire(shop.database))
+    gift = shop.gift()
+    giver, recipient = (f"/staff/members/{one}" for one in (gift.giver_id, gift.recipient_id))
+    page = words(read(staff, giver), ".timeline")
+    assert "A gift for Petro was paid for. Accepted" in page
+    assert "£200 for a gift. Paid." in page
+    page = words(read(staff, recipient))
+    assert "The gift from Olena was accepted by Petro." in page
+    assert "Joined on" in page
+    assert f"A gift was accepted: {gift.charge_id}" in page
+    found = read(staff, "/staff/members?state=gift&leaving=any")
+    assert "1 person fits." in words(found)
+    with shop.database.transaction() as session:
+        payment = session.scalars(select(Payment)).one()
+    assert payment.kind is CheckoutKind.GIFT
+    address = f"{giver}/payments/{payment.id}/refund"
+    form = read(staff, address)
+    assert "Petro has accepted the gift, and stops counting at once" in words(form)
+    fields = {
+        str(field["name"]): str(field.get("value", "")) for field in form.select("main form [name]")
+    }
+    answer = staff.post(address, data=fields | {"amount": "200"}, headers=OURS)
+    assert answer.status_code == 303
+    assert shop.number() == 0
+    assert "Paid back: the code is good no longer." in words(read(staff, giver), ".timeline")
+    with shop.database.transaction() as session:
+        entry = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version.desc())).first()
+    assert entry
+    assert (entry.change, entry.cause, entry.reason) == (-1, "staff", "refunded")

@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 
 from fundraiser.dashboard import words
 from fundraiser.db import now
+from fundraiser.members.gifts import recipient_of
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.rule import person_counts
 from fundraiser.payments.models import PaymentStatus
@@ -80,7 +81,8 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
     goes_on = _goes_on(person, payment)
     whole = Effects(
         label=_("All of it, %(amount)s", amount=words.money(left, payment.currency)),
-        number=_number(person, grace, _when_refunded(person, payment)),
+        number=_without_gift(person, payment)
+        or _number(person, grace, _when_refunded(person, payment)),
         money=_(
             "%(amount)s goes back to where it came from. Stripe keeps its fee.",
             amount=words.money(left, payment.currency),
@@ -187,6 +189,20 @@ def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]
         for membership in person.memberships
         if membership.reference == payment.subscription_id
     }
+
+
+def _without_gift(person: Person, payment: Payment) -> str:
+    """What a gift that is paid back means for who has it; empty where none was paid for."""
+    gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
+    if gift is None:
+        return ""
+    if gift.redeemed_at is None:
+        return _("The number stays as it is: nobody has accepted the gift. Its code dies.")
+    return _(
+        "%(name)s has accepted the gift, and stops counting at once if there is no other "
+        "membership.",
+        name=recipient_of(gift),
+    )
 
 
 def _newest_of(payments: Iterable[Payment], payment: Payment) -> int:
