@@ -23,6 +23,7 @@ from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.members.proof import prove
+from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from tests.factories import GRACE
 from tests.mail import deliver, text_of
@@ -424,3 +425,14 @@ def test_staff_see_what_became_of_a_gift_and_pay_it_back(shop: Shop) -> None:
         entry = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version.desc())).first()
     assert entry
     assert (entry.change, entry.cause, entry.reason) == (-1, "staff", "refunded")
+
+
+def test_what_was_written_for_a_gift_that_nobody_pays_for_is_forgotten(shop: Shop) -> None:
+    shop.buy(tell="card")
+    shop.checkout()
+    written = select(func.count()).where(Checkout.gift.is_not(None))
+    for days, left in ((29, 1), (2, 0)):
+        shop.stripe.advance(days=days)
+        with shop.database.transaction() as session:
+            forget_unpaid(session)
+            assert session.scalar(written) == left

@@ -26,6 +26,7 @@ from fundraiser.payments import balance
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.catalogue import publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.money_gateway import money_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.webhooks import catch_up as catching_up
@@ -61,6 +62,7 @@ def owe() -> None:
     """Owe the letters that the passing of time is the reason for."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         sweep(session)
+        forget_unpaid(session)
 
 
 @shared_task(name=Job.RECOUNT)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import segno
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import force_locale, ngettext
 
@@ -20,7 +22,7 @@ from fundraiser.campaigns.gifts import (
 from fundraiser.campaigns.offers import Switch, currency_switches, gift_offers
 from fundraiser.campaigns.progress import current_campaign, find_campaign
 from fundraiser.config import current_settings
-from fundraiser.errors import BadRequestError, UnavailableError, UnprocessableError
+from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
 from fundraiser.members.models import Interval
 from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
@@ -108,9 +110,23 @@ def card(key: str) -> ResponseReturnValue:
             giver=giver_of(gift),
             recipient=recipient_of(gift),
             code=code_of(gift),
+            key=key,
             tier=by_language(tier.names) if tier else "",
             redeem_at=f"{current_settings().public_url}/gift/redeem".partition("://")[2],
         )
+
+
+@blueprint.get("/gift/card/<key>/code.svg")
+@public
+def picture(key: str) -> ResponseReturnValue:
+    """The code as a picture for a telephone's camera: it leads to the page, with the code typed."""
+    code = code_of(read_card(db.session(), key))
+    if code is None:
+        raise NotFoundError(_("There is no such picture."))
+    image = io.BytesIO()
+    address = f"{current_settings().public_url}/gift/redeem#{code}"
+    segno.make(address, error="m").save(image, kind="svg", scale=4, border=0)
+    return image.getvalue(), {"Content-Type": "image/svg+xml"}
 
 
 def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Currency, Identifier, now
@@ -117,6 +118,7 @@ class Checkout(Base):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("fee >= 0 AND fee < amount", name="fee"),
+        Index("ix_checkout_gift", "created_at", postgresql_where="gift IS NOT NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -135,7 +137,7 @@ class Checkout(Base):
     invite: Mapped[str | None]
     utm: Mapped[str | None]
     return_url: Mapped[str | None]
-    gift: Mapped[dict[str, Any] | None]
+    gift: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
     reference: Mapped[str | None]

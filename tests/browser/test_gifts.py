@@ -59,7 +59,7 @@ def open_letter(page: Page, shop: Shop, email: str, subject: str, button: str) -
 def give(page: Page, url: str) -> None:
     """Buy a gift for tomorrow, from the join page to the card; nothing for axe on the way."""
     page.goto(f"{url}/join")
-    page.get_by_role("link", name="Give a membership").click()
+    page.get_by_role("link", name="Give somebody a membership").click()
     page.locator("#pay").click()
     expect(page.get_by_role("alert")).to_contain_text("Enter the name of the person")
     assert axe(page, {}) == []
