@@ -14,6 +14,7 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     Interval,
     LedgerEntry,
+    LedgerHead,
     Member,
     Membership,
     Standing,
@@ -24,7 +25,7 @@ from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.gateway import Gateway, current_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Payment
 from tests.factories import GRACE
 
@@ -479,6 +480,29 @@ def test_an_address_changed_to_another_members_makes_the_two_one_person(
     assert number_of_members(database) == 2
     stripe.call("POST", f"customers/{customer}", email="first@example.org")
     stripe.settle(customer)
+    assert number_of_members(database) == 1
+
+
+def test_nobody_waits_for_the_ledger_while_stripe_is_told_of_a_second_membership(
+    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever the customer belonged to leaves the number: not before the slow part is over."""
+    stripe.settle(stripe.join("first@example.org"))
+    stripe.advance(seconds=2)
+    customer = stripe.join("second@example.org")
+    stripe.settle(customer)
+    stripe.call("POST", f"customers/{customer}", email="first@example.org")
+    cancel, seen = Gateway.cancel, []
+
+    def watched(gateway: Gateway, subscription_id: str) -> None:
+        with database.transaction() as session:
+            head = select(LedgerHead.version).with_for_update(skip_locked=True)
+            seen.append(session.scalar(head))
+        cancel(gateway, subscription_id)
+
+    monkeypatch.setattr(Gateway, "cancel", watched)
+    stripe.settle(customer)
+    assert seen == [2], "the head's row was locked by the settlement"
     assert number_of_members(database) == 1
 
 

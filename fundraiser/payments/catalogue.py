@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, null, or_, select
 
 from fundraiser.db import now
 from fundraiser.payments.models import AdoptedProduct, OldPrice, Price, Tier
@@ -37,12 +37,11 @@ class OurProduct:
 
 def our_products(session: Session) -> dict[str, OurProduct]:
     """The products that make members, by their id at Stripe: each tier's own and adopted ones."""
-    adopted = {
-        row.id: OurProduct(row.tier_slug, row.adopted_at)
-        for row in session.scalars(select(AdoptedProduct))
-    }
-    made = session.execute(select(Tier.product_id, Tier.slug).where(Tier.product_id.is_not(None)))
-    return adopted | {product_id: OurProduct(slug, None) for product_id, slug in made if product_id}
+    adopted = select(AdoptedProduct.id, AdoptedProduct.tier_slug, AdoptedProduct.adopted_at)
+    made = select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None))
+    # A settlement asks each time: in one go.
+    found = session.execute(adopted.union_all(made))
+    return {product_id: OurProduct(tier, adopted_at) for product_id, tier, adopted_at in found}
 
 
 def publish_catalogue(session: Session, gateway: Gateway) -> int:

@@ -61,17 +61,19 @@ def settle(
     except NotFoundError:
         return None
     products = our_products(session)
-    before = session.scalar(select(Customer.member_id).where(Customer.id == customer_id))
+    known = session.get(Customer, customer_id)
+    before = known.member_id if known else None
     member = _write(session, state, products)
     if member is None:
         return None
-    # Before anybody is counted: the ledger's lock is the last that is taken.
     recipients = write_gifts(session, member, state)
+    if end_second_memberships(session, gateway, member, state):
+        _write(session, gateway.fetch_customer(customer_id), products)
+    # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
+    # all workers meet at, is the last that is taken.
     if before not in {None, member.id}:
         left = session.get_one(Member, before)
         recount(session, left, grace, cause=Cause.MERGE, cause_ref=customer_id)
-    if end_second_memberships(session, gateway, member, state):
-        _write(session, gateway.fetch_customer(customer_id), products)
     for recipient in recipients:
         recount(session, recipient, grace, cause=cause, cause_ref=cause_ref)
     adopted = _began_before_us(state, products)
@@ -176,6 +178,8 @@ def _person(session: Session, state: CustomerState, checkout: Checkout | None) -
         .values(id=state.id, **row)
         .on_conflict_do_update(index_elements=[Customer.id], set_=row)
     )
+    if known is not None:
+        session.expire(known)
     return member
 
 
