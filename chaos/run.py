@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LEAST_CHANGES = 3
 _EVENTS_OF_A_JOIN = 2
+# Some calls hang for a quarter of a minute: while one process waits for Stripe, others go on.
+_PROCESSES = 4
 _VALKEY_AWAY = 15.0  # seconds: longer than a hint lives, and than a task goes on
 _TO_BE_TOLD = 60.0  # seconds for every event to be known before Valkey goes for the last time
 
@@ -78,7 +80,9 @@ class Report:
 
 def run(plan: Plan, home: Path, say: Callable[[str], None]) -> Report:
     """Run the plan with its state under ``home``; everything is ended before it returns."""
-    with running_service(home, workers=plan.workers, without=plan.without) as service:
+    with running_service(
+        home, workers=plan.workers, without=plan.without, processes=_PROCESSES
+    ) as service:
         open_shop(service, people=plan.people, seed=plan.seed)
         if plan.without in CONSTRAINTS:
             with service.connect() as database:

@@ -110,9 +110,17 @@ class Service:
 
 @contextmanager
 def running_service(
-    home: Path, *, workers: int, without: str | None, catch_up_seconds: int = CATCH_UP_SECONDS
+    home: Path,
+    *,
+    workers: int,
+    without: str | None,
+    processes: int = 2,
+    catch_up_seconds: int = CATCH_UP_SECONDS,
 ) -> Iterator[Service]:
-    """Start everything with its data and logs under ``home``, and end all of it."""
+    """Start everything with its data and logs under ``home``, and end all of it.
+
+    Each of the ``workers`` leads so many ``processes``; two is what the Procfile says.
+    """
     settings = _settings(home)
     settings.logs.mkdir(parents=True)
     with ExitStack() as stack:
@@ -123,6 +131,7 @@ def running_service(
             # What is owed is looked at, not what is sent: letters have a fault run of their own.
             "LETTERS_PER_SECOND": "2",
             "CATCH_UP_SECONDS": str(catch_up_seconds),
+            "WORKER_CONCURRENCY": str(processes),
             "LOG_LEVEL": "WARNING",
         }
         if without:

@@ -150,3 +150,9 @@ def make_engine(url: str) -> Engine:
 def lock(session: Session, kind: str, name: str) -> None:
     """Wait for, and hold until the transaction ends, the lock on one named thing."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{kind}:{name}", 0))))
+
+
+def try_lock(session: Session, kind: str, name: str) -> bool:
+    """Take the same lock if nobody else holds it, and say whether it was taken."""
+    key = func.hashtextextended(f"{kind}:{name}", 0)
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(key))))

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from fundraiser.app import FundraiserApp, create_app
-from fundraiser.db import now
+from fundraiser.db import lock, now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.outbox import Letter, LetterKind
@@ -256,6 +256,32 @@ def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
         inbox.settle_again(session, "cus_1")
     (look,) = looks(database)
     assert (look.attempts, look.due_at is not None) == (0, True)
+
+
+def test_who_is_being_settled_by_somebody_slow_keeps_nobody_else_waiting(
+    stripe: Stripe, client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe may be silent for long about one customer, and tell of the next change of the same."""
+    monkeypatch.setattr(inbox, "_MOMENT", 0.0)
+    stripe.open_shop()
+    slow, other = (stripe.join(f"{name}@example.org") for name in ("olena", "iryna"))
+    for number, customer in enumerate((slow, other)):
+        subject = {"id": customer, "object": "customer"}
+        deliver(
+            client, event(id=f"evt_{number}", type="customer.updated", data={"object": subject})
+        )
+    with database.transaction() as session:
+        lock(session, "customer", slow)
+        assert inbox.settle_next(database, current_gateway(), GRACE)
+        assert inbox.settle_next(database, current_gateway(), GRACE)
+        assert not inbox.settle_next(database, current_gateway(), GRACE)
+    (waiting,) = looks(database)
+    assert (waiting.customer_id, waiting.attempts) == (slow, 0)
+    assert members_and_memberships(database)[0] == 1
+    with database.transaction() as session:
+        session.execute(update(Look).values(due_at=now()))
+    stripe.settle_all()
+    assert members_and_memberships(database)[0] == 2
 
 
 # What our peers got wrong: docs/decisions/settlement.md says why it can't happen here

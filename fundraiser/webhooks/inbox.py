@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,7 @@ import structlog
 from flask import current_app
 from sqlalchemy import func, or_, select, text, update
 
-from fundraiser.db import now
+from fundraiser.db import now, try_lock
 from fundraiser.errors import BadRequestError
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
@@ -70,6 +71,7 @@ _RECEIVE = text("""
     ORDER BY id
     RETURNING id
 """)
+_MOMENT, _BUSY = 2.0, timedelta(seconds=2)
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
 
 
@@ -192,6 +194,9 @@ def _settle(
     customer_id = look.customer_id or _customer_of(session, gateway, look.charge_id or "")
     looks = [look]
     if customer_id is not None:
+        if not _comes_free(session, customer_id):
+            look.due_at = now() + _BUSY
+            return
         # All reasons known before the look at Stripe are answered by it; later ones stay.
         looks += session.scalars(
             select(Look)
@@ -208,6 +213,19 @@ def _settle(
     )
     for found in looks:
         session.delete(found)
+
+
+def _comes_free(session: Session, customer_id: str) -> bool:
+    """Take the customer's lock, unless somebody else holds it for longer than a moment.
+
+    Whoever does may wait for a Stripe that is silent: others are settled meanwhile.
+    """
+    until = time.monotonic() + _MOMENT
+    while not try_lock(session, "customer", customer_id):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _customer_of(session: Session, gateway: Gateway, charge_id: str) -> str | None:
