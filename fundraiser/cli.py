@@ -29,7 +29,13 @@ from fundraiser.payments.balance import look_soon
 from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Reconciliation
-from fundraiser.payments.reconcile import begin, compare_all, recheck_next, take_step
+from fundraiser.payments.reconcile import (
+    begin,
+    compare_all,
+    is_being_settled,
+    recheck_next,
+    take_step,
+)
 from fundraiser.payments.sync import settle as settle_customer
 from fundraiser.webhooks.inbox import backlog, settle_next
 
@@ -40,6 +46,7 @@ T = TypeVar("T")
 
 _WAITS = (1, 2, 4, 8, 16)  # seconds before each new try
 _PAUSE = 0.5  # seconds until another's step has come further
+_PATIENCE = 30.0  # seconds for the workers to settle whom they have taken
 
 
 class Commands(click.Group):
@@ -186,6 +193,7 @@ def _repair(app: FundraiserApp) -> None:
     with click.progressbar(length=waiting, label="Settling", file=sys.stderr) as bar:
         while settle_next(app.database, current_gateway(), _grace()):
             bar.update(1)
+    _wait_for_the_workers(app)
     with app.database.transaction() as session:
         write_drift(session, prove(session, _grace()))
     after: int | None = 0
@@ -194,6 +202,16 @@ def _repair(app: FundraiserApp) -> None:
     differing = f"{run.differing} customers differed" if run.differing else "nobody differed"
     click.echo(f"Looked through {run.looked_at} subscriptions, refunds and disputes: {differing}.")
     click.echo(f"By Stripe's listing {run.members_listed} people counted.")
+
+
+def _wait_for_the_workers(app: FundraiserApp) -> None:
+    """Whom a worker was quicker to take is not settled yet."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        with app.database.transaction() as session:
+            if not is_being_settled(session):
+                return
+        time.sleep(_PAUSE)
 
 
 def _step(app: FundraiserApp) -> Reconciliation | None:

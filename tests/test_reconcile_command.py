@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, text
 
+from fundraiser import cli
 from fundraiser.cli import main
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
@@ -24,7 +25,9 @@ from fundraiser.payments import adopt
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look, Payment, Reconciliation
+from fundraiser.webhooks.inbox import settle_next
 from tests.conftest import ROOT
+from tests.factories import GRACE
 from workers.timetable import TIMETABLE
 
 if TYPE_CHECKING:
@@ -96,6 +99,26 @@ def test_reconcile_repairs_and_says_that_all_agree(
     again = fundraiser("reconcile")
     assert "nobody differed." in again.output
     assert "By Stripe's listing 3 people counted." in again.output
+
+
+def test_whom_a_worker_was_quicker_to_take_is_waited_for(
+    shop: Stripe, database: Database, fundraiser: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command said that they do not agree, and a second later all agreed."""
+    shop.join("olena@example.org")
+    monkeypatch.setattr(cli, "settle_next", lambda *_: False)
+
+    def work() -> None:
+        with shop.app.app_context():
+            while not settle_next(database, current_gateway(), GRACE):
+                time.sleep(0.1)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = fundraiser("reconcile")
+    worker.join()
+    assert result.exit_code == 0, result.output
+    assert "All agree." in result.output
 
 
 def test_check_prints_what_differs_and_changes_nothing(

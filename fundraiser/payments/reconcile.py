@@ -192,6 +192,17 @@ def recheck_next(session: Session, gateway: Gateway, after: int) -> int | None:
     return drift.id
 
 
+def is_being_settled(session: Session) -> bool:
+    """Whether somebody who differs is still about to be settled; who rests is not."""
+    waiting = select(Drift.id).where(
+        Drift.kind == DriftKind.STRIPE,
+        Drift.gone_at.is_(None),
+        Drift.customer_id == Look.customer_id,
+        Look.due_at.is_not(None),
+    )
+    return bool(session.scalar(select(waiting.exists())))
+
+
 def last_run(session: Session) -> Reconciliation | None:
     """The newest run that went through all of Stripe's lists."""
     return session.scalars(
