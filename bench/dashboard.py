@@ -69,6 +69,10 @@ PAGES = {
     "a member": "/staff/members/{person}",
     "ending a membership": "/staff/members/{person}/memberships/{person}/end",
     "contributions": "/staff/contributions",
+    "money": "/staff/money",
+    "a month of money": "/staff/money/{month}",
+    "payouts": "/staff/payouts",
+    "a payout": "/staff/payouts/{payout}",
 }
 
 FILL = (
@@ -140,6 +144,27 @@ FILL = (
                                     END) AS n
     """,
     """
+    INSERT INTO balance_transaction (id, part, category, amount, fee, net, currency, created_at,
+                                     available_at, source_id, charge_id, payout_id, kind, tier)
+    SELECT 'txn_' || charge_id, 'gross', 'charge', amount, 35, amount - 35, currency, paid_at,
+           paid_at + interval '3 days', charge_id, charge_id,
+           'po_' || to_char(paid_at + interval '3 days', 'YYYY-MM-DD'), kind,
+           CASE WHEN kind = 'membership' THEN 'member' END
+    FROM payment WHERE status = 'succeeded'
+    """,
+    """
+    INSERT INTO payout (id, amount, currency, status, listed, created_at, arrives_at, contents_at)
+    SELECT payout_id, sum(net), 'GBP', 'paid', true, max(available_at),
+           max(available_at) + interval '2 days', now()
+    FROM balance_transaction GROUP BY payout_id
+    """,
+    """
+    INSERT INTO monthly_sum (month, currency, part, kind, tier, count, amount, fee)
+    SELECT date_trunc('month', created_at), currency, part, kind, coalesce(tier, ''), count(*),
+           sum(amount), sum(fee)
+    FROM balance_transaction GROUP BY 1, 2, 3, 4, 5
+    """,
+    """
     INSERT INTO ledger (version, member_id, turn, change, balance, cause, cause_ref, reason, rule,
                         happened_at, recorded_at)
     SELECT row_number() OVER w, member_id, turn, change, sum(change) OVER w, 'stripe', NULL,
@@ -187,7 +212,7 @@ def measure(members: int, *, plans: bool) -> None:
         with database.transaction() as session:
             refresh(session, settings.newsroom_timezone, timedelta(days=settings.grace_days))
         print(f"{members:,} members, made in {took:.0f} s; each page {ROUNDS} times, one worker")
-        places = {"person": 1007, "after": members // 3}
+        places = {"person": 1007, "after": members // 3, **busiest(database)}
         addresses = {name: path.format(**places) for name, path in PAGES.items()}
         queries = look_behind(env, addresses, plans=plans)
         url = stack.enter_context(procfile_web(env, folder, "/readyz")).removesuffix("/readyz")
@@ -216,6 +241,18 @@ def fill(database: Database, members: int) -> float:
         connection.execute(text("VACUUM ANALYZE"))
         connection.execute(text("RESET statement_timeout"))
     return time.perf_counter() - begun
+
+
+def busiest(database: Database) -> dict[str, str]:
+    """The payout with the most in it, and its month."""
+    with database.transaction() as session:
+        found = session.execute(
+            text(
+                "SELECT payout_id, to_char(max(created_at), 'YYYY-MM') AS month"
+                " FROM balance_transaction GROUP BY payout_id ORDER BY count(*) DESC LIMIT 1"
+            )
+        ).one()
+    return {"payout": found.payout_id, "month": found.month}
 
 
 def look_behind(env: dict[str, str], addresses: dict[str, str], *, plans: bool) -> dict[str, int]:

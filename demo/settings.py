@@ -89,6 +89,7 @@ class DemoSettings:
             "SECRET_KEY": self.secrets["secret_key"],
             "PUBLIC_URL": self.app_url,
             "NEWSROOM_NAME": "The Northern Ledger",
+            "NEWSROOM_ADDRESS": "The Northern Ledger Ltd\\n4 Tide Gauge Row\\nHarbour End NE66 3TL",
             "NEWSROOM_TIMEZONE": "Europe/London",
             "NEWSROOM_URL": self.url_of("newspaper"),
             "MAIL_FROM": "members@northern-ledger.example",

@@ -40,6 +40,7 @@ class Settings:
     newsroom_timezone: ZoneInfo
     newsroom_currency: str
     newsroom_url: str | None
+    newsroom_address: str | None
     mail_from: str
     letters_per_second: int
     ses_topic: str | None
@@ -98,6 +99,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         newsroom_timezone=_zone(environ),
         newsroom_currency=_currency(environ),
         newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
+        newsroom_address=environ.get("NEWSROOM_ADDRESS", "").replace("\\n", "\n").strip() or None,
         mail_from=environ.get("MAIL_FROM") or f"members@{urlsplit(public_url).hostname}",
         letters_per_second=_count(environ, "LETTERS_PER_SECOND", 10),
         ses_topic=environ.get("SES_TOPIC_ARN", "").strip() or None,

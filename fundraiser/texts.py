@@ -105,6 +105,7 @@ def _context() -> dict[str, Any]:
         "in_language": _in_language,
         "newsroom_name": settings.newsroom_name,
         "newsroom_url": settings.newsroom_url,
+        "newsroom_address": settings.newsroom_address,
         "public_url": settings.public_url,
         "today": now(),
     }

@@ -34,6 +34,7 @@ from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
 from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Payment
+from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
 from fundraiser.texts import gettext as _, keep_language, language
@@ -65,6 +66,7 @@ def overview() -> ResponseReturnValue:
         member=member,
         memberships=[words.say(session, found) for found in changes.running(session, member)],
         payments=[words.say_payment(found) for found in payments],
+        years=years_of(session, member.id, current_settings().newsroom_timezone),
         gifts=words.say_gifts(session, member),
         notice=words.notice(Notice(notice)) if notice else None,
         token=form_token(),
@@ -90,6 +92,19 @@ def receipt(payment_id: int) -> ResponseReturnValue:
         payment=words.say_payment(found),
         reference=found.charge_id,
         at_stripe=at_stripe,
+    )
+
+
+@blueprint.get("/account/statements/<int:year>")
+@for_members
+def statement(year: int) -> ResponseReturnValue:
+    """What was paid in a year, to print."""
+    member, zone = signed_in_member(), current_settings().newsroom_timezone
+    return render_template(
+        "account/statement.html",
+        member=member,
+        statement=read_statement(db.session(), member.id, year, zone),
+        said=words.say_payment,
     )
 
 

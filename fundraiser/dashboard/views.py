@@ -10,6 +10,7 @@ from flask_babel import format_decimal
 from sqlalchemy import select
 
 from fundraiser import db
+from fundraiser.account.words import say_payment
 from fundraiser.config import current_settings
 from fundraiser.dashboard import figures, people, words
 from fundraiser.dashboard.member_list import show_list
@@ -20,6 +21,7 @@ from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
 from fundraiser.payments.models import Customer, Tier
+from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import inbox
 
@@ -66,7 +68,21 @@ def member(member_id: int) -> ResponseReturnValue:
             may_change=may_change,
             may_refund=may_refund,
         ),
+        years=years_of(session, member_id, current_settings().newsroom_timezone),
         tier_names=dict(db.session().execute(select(Tier.slug, Tier.names)).all()),
+    )
+
+
+@blueprint.get("/staff/members/<int:member_id>/statements/<int:year>")
+def statement(member_id: int, year: int) -> ResponseReturnValue:
+    """A member's yearly statement, as the member sees it."""
+    session, zone = db.session(), current_settings().newsroom_timezone
+    member = people.read_person(session, member_id).member
+    return _page(
+        "dashboard/statement.html",
+        member=member,
+        statement=read_statement(session, member.id, year, zone),
+        said=say_payment,
     )
 
 

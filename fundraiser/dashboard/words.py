@@ -216,7 +216,7 @@ def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
             return _("Memberships")
         case CheckoutKind.CONTRIBUTION:
             return _("One-time contributions")
-        case "gift":
+        case CheckoutKind.GIFT:
             return _("Gifts")
         case Part.FEES:
             return _("Stripe’s other fees")

@@ -1,0 +1,95 @@
+"""A person's yearly statement: what was paid in a year, what of it went back, by currency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.payments.models import Payment, PaymentStatus
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+_EARLIEST = 2000
+_LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What was paid in a currency, and how much of that went back; in its smallest unit."""
+
+    currency: str
+    paid: int
+    returned: int
+
+    @property
+    def kept(self) -> int:
+        return self.paid - self.returned
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """``payments`` are the oldest first, each with what of it went back, whenever that was.
+
+    ``unfinished`` while more may be paid in this year.
+    """
+
+    year: int
+    payments: Sequence[tuple[Payment, int]]
+    totals: Sequence[Total]
+    made_at: datetime
+    unfinished: bool
+
+
+def read_statement(session: Session, member_id: int, year: int, zone: ZoneInfo) -> Statement:
+    """A person's payments of a year that arrived, where the newsroom's midnight begins it.
+
+    Raises:
+        NotFoundError: it is no year of ours.
+    """
+    at = now()
+    if not _EARLIEST <= year <= at.astimezone(zone).year:
+        raise NotFoundError(_("There is no statement of this year. Choose one that has begun."))
+    first, following = (datetime(one, 1, 1, tzinfo=zone) for one in (year, year + 1))
+    rows = session.scalars(
+        select(Payment)
+        .where(
+            Payment.member_id == member_id,
+            Payment.status == PaymentStatus.SUCCEEDED,
+            Payment.paid_at >= first,
+            Payment.paid_at < following,
+        )
+        .order_by(Payment.paid_at, Payment.id)
+    ).all()
+    payments = [(row, row.amount if row.dispute == _LOST else row.refunded) for row in rows]
+    totals: dict[str, tuple[int, int]] = {}
+    for row, returned in payments:
+        paid, back = totals.get(row.currency, (0, 0))
+        totals[row.currency] = (paid + row.amount, back + returned)
+    return Statement(
+        year=year,
+        payments=payments,
+        totals=[Total(currency, *sums) for currency, sums in sorted(totals.items())],
+        made_at=at,
+        unfinished=following > at,
+    )
+
+
+def years_of(session: Session, member_id: int, zone: ZoneInfo) -> list[int]:
+    """The years in which a person has paid, the newest first."""
+    year = func.extract("year", func.timezone(zone.key, Payment.paid_at))
+    found = session.scalars(
+        select(year)
+        .where(Payment.member_id == member_id, Payment.status == PaymentStatus.SUCCEEDED)
+        .distinct()
+    )
+    return sorted((int(one) for one in found), reverse=True)
