@@ -436,3 +436,29 @@ def test_what_was_written_for_a_gift_that_nobody_pays_for_is_forgotten(shop: Sho
         with shop.database.transaction() as session:
             forget_unpaid(session)
             assert session.scalar(written) == left
+
+
+def test_the_giver_sends_the_letter_to_another_address_until_it_is_accepted(shop: Shop) -> None:
+    code = shop.buy(recipient_email="typo@example.org")
+    shop.work()
+    giver, gift = sign_in(shop, GIVER), shop.gift()
+    path = f"/account/gifts/{gift.id}/letter"
+    page = read(giver, path)
+    field = page.select_one("#email")
+    token = page.select_one("main input[name=token]")
+    assert field
+    assert token
+    assert field["value"] == "typo@example.org"
+    form = {"token": str(token["value"]), "email": "petro@"}
+    assert giver.post(path, data=form, headers=OURS).status_code == 422
+    form["email"] = RECIPIENT
+    assert giver.post(path, data=form, headers=OURS).status_code == 303
+    shop.work()
+    assert len(shop.letters_to("typo@example.org")) == len(shop.letters_to(RECIPIENT)) == 1
+    shop.work()
+    shop.accept(code)
+    late = giver.post(path, data=form, headers=OURS)
+    assert late.status_code == 422
+    assert "This gift was accepted already." in said(late)
+    other = sign_in(shop, RECIPIENT)
+    assert other.get(path, headers=OURS).status_code == 404

@@ -49,6 +49,7 @@ class Notice(StrEnum):
     UNKNOWN = "unknown"
     ENDED = "ended"
     GIFT = "gift"
+    GIFT_TOLD = "gift_told"
 
 
 def find_membership(session: Session, member: Member, membership_id: int) -> Membership:

@@ -1,6 +1,7 @@
 """A gift is accepted: its code, then the proof that the recipient reads letters, then the account.
 
-Who is signed in needs no proof. Each step looks at the gift again, and the last one locks it.
+Who is signed in needs no proof. Each step looks at the gift again, and the last one locks it. Until
+then its giver may send the letter anew.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fundraiser.account.sessions import (
     signed_in_member,
 )
 from fundraiser.config import current_settings
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.addresses import (
     MOST_TRIES,
     Purpose,
@@ -48,7 +49,9 @@ from fundraiser.members.gifts import (
     find_by_code,
     giver_of,
     note_wrong_code,
+    recipient_of,
     redeem,
+    tell_again,
 )
 from fundraiser.members.models import Membership
 from fundraiser.newsroom.sign_in import limit_by_network
@@ -127,12 +130,18 @@ def ask_for_letter() -> ResponseReturnValue:
         check_redeemable(gift)
     except UnprocessableError as error:
         return _refuse(error, code)
-    if not _ADDRESS.fullmatch(email) or len(email) > _LONGEST_ADDRESS or not email.isprintable():
-        wrong = _("Enter your e-mail address, like olena@example.org.")
+    try:
+        _address(email)
+    except UnprocessableError as error:
         page = _page(
-            "gift_address.html", gift=gift, tier=_tier(gift), code=code, email=email, error=wrong
+            "gift_address.html",
+            gift=gift,
+            tier=_tier(gift),
+            code=code,
+            email=email,
+            error=str(error),
         )
-        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+        return page, error.status
     browser = asking_browser() or new_secret()
     ask(db.session(), Purpose.GIFT, email, browser, gift_id=gift.id)
     response = make_response(redirect(url_for(".enter_digits"), HTTPStatus.SEE_OTHER))
@@ -172,7 +181,8 @@ def prove() -> ResponseReturnValue:
         )
     if not use(session, check, asking_browser()):
         return _start_again(_("The digits were used. Enter the code of the gift once more."))
-    gift = session.get_one(Gift, check.gift_id)
+    # The gift is locked before the person, as its giver's settlement does.
+    gift = session.get_one(Gift, check.gift_id, with_for_update=True)
     try:
         member = find_or_add_person(session, check.email, language=language())
         _accept(gift, member)
@@ -182,6 +192,36 @@ def prove() -> ResponseReturnValue:
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
     begin_session(session, member, response).notice = Notice.GIFT
     return response
+
+
+@blueprint.route("/account/gifts/<int:gift_id>/letter", methods=["GET", "POST"])
+@for_members
+@limiter.limit(_limit, key_func=limit_by_network, methods=["POST"])
+def tell(gift_id: int) -> ResponseReturnValue:
+    """The giver sends the letter now: again, to another address, or instead of the card."""
+    session = db.session()
+    gift = session.get(Gift, gift_id)
+    if gift is None or gift.giver_id != signed_in().member_id:
+        raise NotFoundError(_("There is no gift of yours at this address."))
+    email, error = request.form.get("email", "").strip(), None
+    if request.method == "POST":
+        try:
+            tell_again(session, gift, _address(email))
+        except UnprocessableError as refused:
+            session.rollback()
+            error = str(refused)
+        else:
+            signed_in().notice = Notice.GIFT_TOLD
+            return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
+    page = _page(
+        "gift_letter.html",
+        recipient=recipient_of(gift),
+        gift_id=gift_id,
+        email=email or gift.recipient_email or "",
+        token=form_token(),
+        error=error,
+    )
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
 
 
 def _gift_of(code: str) -> Gift:
@@ -203,6 +243,19 @@ def _gift_of(code: str) -> Gift:
             field="code",
         )
     return db.session().get_one(Gift, found.id)
+
+
+def _address(typed: str) -> str:
+    """An e-mail address that a letter can go to.
+
+    Raises:
+        UnprocessableError: it is none.
+    """
+    if not _ADDRESS.fullmatch(typed) or len(typed) > _LONGEST_ADDRESS or not typed.isprintable():
+        raise UnprocessableError(
+            _("Enter an e-mail address, like olena@example.org."), field="email"
+        )
+    return typed
 
 
 def _accept(gift: Gift, member: Member) -> None:

@@ -129,6 +129,7 @@ def _state(m: Membership, amount: str) -> str:
 class SaidGift:
     """A gift as its giver sees it; ``code`` while it can be used, ``card`` its card's address."""
 
+    id: int
     name: str
     what: str
     state: str
@@ -160,6 +161,7 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
     years = ngettext("%(num)s year", "%(num)s years", gift.years)
     is_open = not gift.is_void and gift.redeemed_at is None
     return SaidGift(
+        id=gift.id,
         name=recipient_of(gift),
         what=f"{name}, {years}",
         state=state,
@@ -294,6 +296,7 @@ def notice(what: Notice) -> str:
             "The payment service has not answered, so we do not know yet whether it was done. "
             "Look again in a minute before you repeat it."
         ),
+        Notice.GIFT_TOLD: _("The letter with the code is on its way."),
         Notice.GIFT: _("The gift is yours: you are a member, and nothing is taken from you."),
         Notice.ENDED: _("This membership has ended meanwhile. Nothing more is taken for it."),
     }

@@ -37,6 +37,7 @@ SENT_AGAIN = {
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
     LetterKind.RECEIPT,
+    LetterKind.GIFT_GIVEN,
 }
 _HAS_LEFT = {LetterState.SENT, LetterState.FAILED, LetterState.UNKNOWN, LetterState.BOUNCED}
 

@@ -340,7 +340,7 @@ def _gift_told(at: datetime) -> Owed:
         null().cast(Letter.member_id.type).label("member_id"),
         null().cast(Letter.reminder_id.type).label("reminder_id"),
         Gift.id.label("gift_id"),
-        literal("once").label("cycle"),
+        _named(Gift.tell_at).label("cycle"),
         func.jsonb_build_object(type_=JSONB).label("context"),
     ).where(
         Gift.tell_at <= at,

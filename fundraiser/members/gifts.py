@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -153,6 +153,24 @@ def giver_of(gift: Gift) -> str:
 def recipient_of(gift: Gift) -> str:
     """Who the gift is for, as the giver wrote it, until one of the two is erased."""
     return gift.recipient_name or _("a reader")
+
+
+def telling(tell_at: datetime) -> str:
+    """The cycle of the letter that tells of a gift: another time is another letter."""
+    return f"{tell_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def tell_again(session: Session, gift: Gift, email: str) -> None:
+    """Tell the recipient now, at this address.
+
+    Raises:
+        UnprocessableError: the gift was accepted or is void.
+    """
+    session.refresh(gift, with_for_update=True)
+    check_redeemable(gift)
+    gift.recipient_email, gift.tell_at = email, now()
+    cycle = telling(gift.tell_at)
+    owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
 
 
 def gift_of(session: Session, membership: Membership) -> Gift | None:

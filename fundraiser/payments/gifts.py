@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from fundraiser.db import now
-from fundraiser.members.gifts import Gift, Tell, hash_code, make_code
+from fundraiser.members.gifts import Gift, Tell, hash_code, make_code, telling
 from fundraiser.members.models import Member, Membership, Source
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.gateway import checkout_id
@@ -117,5 +117,6 @@ def _make(session: Session, giver: Member, checkout: Checkout, charge: Charge) -
         context={"gift": gift.id},
     )
     if tell_at and tell_at <= now():
-        owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle="once", context={})
+        cycle = telling(tell_at)
+        owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
     return gift

@@ -33,6 +33,8 @@ PAGES = {
     "frame": "{app}/campaigns/25000/embed",
     "join": "{app}/join?tier=patron&currency=EUR",
     "give once": "{app}/join?interval=once",
+    "gift": "{app}/gift?years=2",
+    "accept a gift": "{app}/gift/redeem",
     "wrong choice": "{app}/join?tier=baron&currency=XAU",
     "refused": "{app}/join?return=https://evil.example/",
     "not found": "{app}/nowhere",
