@@ -33,9 +33,14 @@ def role_may(value: Role) -> str:
         case Role.MANAGER:
             return _("Everything but the staff.")
         case Role.SUPPORT:
-            return _("Helps members: reads letters and settles customers again.")
+            return _(
+                "Helps members: ends and gives memberships, changes addresses, reads letters and "
+                "sends them again, settles customers again. Pays nothing back."
+            )
         case Role.FINANCE:
-            return _("Reads the figures and changes nothing; sees no letters.")
+            return _(
+                "Reads the figures, takes them away as files, and changes nothing; sees no letters."
+            )
 
 
 def standing(staff: Staff) -> str:
