@@ -1,4 +1,4 @@
-"""What granian loads: the progress layer in front of the app, and a limit on who waits in it."""
+"""What granian loads: the layers in front of the app, and a limit on who waits in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 
 if TYPE_CHECKING:
@@ -65,5 +66,6 @@ def _refuse(start_response: StartResponse) -> tuple[bytes]:
 
 _settings = load_settings()
 _app = create_app(_settings)
-application = ProgressLayer(Places(_app, _settings.web_threads), _app.database)
+_with_webhooks = WebhookLayer(_app, _app.extensions["gateway"], _app.extensions["inbox"])
+application = ProgressLayer(Places(_with_webhooks, _settings.web_threads), _app.database)
 application.remember()

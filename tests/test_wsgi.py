@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 from werkzeug.test import Client
 
 from fundraiser import db
+from fundraiser.payments.models import Look
+from fundraiser.webhooks.layer import WebhookLayer
+from fundraiser.webhooks.models import Event
+from simulator.webhooks import signature
+from tests.conftest import WEBHOOK_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from werkzeug.test import TestResponse
 
 THREADS = 8
 
@@ -69,3 +79,35 @@ def test_the_whole_is_the_app_behind_the_progress_layer(wsgi: ModuleType) -> Non
     client = Client(wsgi.application)
     assert client.get("/healthz").status_code == 200
     assert client.get("/campaigns/unknown/progress").status_code == 404
+
+
+def test_a_signed_webhook_is_stored_before_the_app_is_asked(wsgi: ModuleType) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("418 I'm a teapot", [])
+        return [environ["wsgi.input"].read()]
+
+    app_of = wsgi._app.extensions  # noqa: SLF001 - what the module itself hands to the layer
+    client = Client(WebhookLayer(app, app_of["gateway"], app_of["inbox"]))
+    body = json.dumps(
+        {
+            "id": "evt_1",
+            "type": "customer.updated",
+            "created": 1_780_000_000,
+            "livemode": False,
+            "data": {"object": {"id": "cus_1", "object": "customer"}},
+        }
+    ).encode()
+
+    def deliver(signed_at: float, to: Client = client) -> TestResponse:
+        header = signature(body, WEBHOOK_SECRET, int(signed_at))
+        return to.post("/webhooks/stripe", data=body, headers={"Stripe-Signature": header})
+
+    answer, again = deliver(time.time()), deliver(time.time())
+    assert (answer.status_code, again.status_code, answer.data) == (204, 204, b"")
+    assert answer.headers["Cache-Control"] == "no-store"
+    with wsgi._app.database.transaction() as session:  # noqa: SLF001 - as above
+        assert session.scalars(select(Event.id)).all() == ["evt_1"]
+        assert session.scalars(select(Look.customer_id)).all() == ["cus_1"]
+    stale = deliver(time.time() - 3600)
+    assert (stale.status_code, stale.data) == (418, body), "the app gets all of it"
+    assert deliver(time.time() - 3600, Client(wsgi.application)).status_code == 400
