@@ -230,7 +230,10 @@ class Topic(StrEnum):
 
 
 class LetterChoice(Base):
-    """What a person said about the letters of a topic; who said nothing has no row."""
+    """What a person said about the letters of a topic, when, and what was read then.
+
+    Who said nothing has no row.
+    """
 
     __tablename__ = "letter_choice"
 
@@ -238,6 +241,7 @@ class LetterChoice(Base):
     topic: Mapped[Topic] = mapped_column(_words(Topic), primary_key=True)
     wanted: Mapped[bool]
     at: Mapped[datetime]
+    text: Mapped[str]
 
 
 def wants(session: Session, member_id: int, topic: Topic) -> bool:
@@ -250,14 +254,18 @@ def wants(session: Session, member_id: int, topic: Topic) -> bool:
     return topic is Topic.RETURN if said is None else said
 
 
-def choose_letters(session: Session, member_id: int, topic: Topic, *, wanted: bool) -> None:
-    """Note whether a person wants the letters of a topic."""
-    row = {"wanted": wanted, "at": now()}
+def choose_letters(
+    session: Session, member_id: int, topic: Topic, *, wanted: bool, text: str
+) -> None:
+    """Note whether a person wants the letters of a topic; what is so already is left as it is."""
+    row = {"wanted": wanted, "at": now(), "text": text}
     session.execute(
         insert(LetterChoice)
         .values(member_id=member_id, topic=topic, **row)
         .on_conflict_do_update(
-            index_elements=[LetterChoice.member_id, LetterChoice.topic], set_=row
+            index_elements=[LetterChoice.member_id, LetterChoice.topic],
+            set_=row,
+            where=LetterChoice.wanted != wanted,
         )
     )
 

@@ -265,7 +265,7 @@ def test_each_letter_reads_well_in_both_languages(
                 join(session, **story).language = language
             fan = join(session)
             fan.language = language
-            choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True)
+            choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
             reference = session.scalars(
                 select(Membership.reference).where(Membership.member_id == fan.id)
             ).one()
@@ -357,7 +357,7 @@ def test_a_milestone_is_told_once_to_who_asked_even_where_the_number_dips(
     with database.transaction() as session:
         make_campaign(session, goals=[Goal(members=100, set_at=datetime(2026, 1, 1, tzinfo=UTC))])
         for wanted in (True, False):
-            choose_letters(session, join(session).id, Topic.CAMPAIGN, wanted=wanted)
+            choose_letters(session, join(session).id, Topic.CAMPAIGN, wanted=wanted, text="News")
         join(session)
     assert count(30) == 0, "what was passed before anybody looked is no news"
     assert count(50) == 1
@@ -376,7 +376,7 @@ def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
     with database.transaction() as session:
         make_campaign(session, deadline=db.now() + days(2))
         fan = join(session)
-        choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True)
+        choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
         sweep(session)
     deliver(database, mail_server)
     (message,) = postbox.letters

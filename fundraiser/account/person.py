@@ -46,7 +46,7 @@ from fundraiser.members.addresses import (
 from fundraiser.members.consents import is_given, note_consent
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Cause, Consent, ConsentKind, LedgerEntry, Membership
-from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters
+from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Checkout, Customer, Payment
@@ -88,10 +88,9 @@ def details() -> ResponseReturnValue:
         member.name, member.language = name, language
     for kind, text in _consents().items():
         note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
-    asked_for = request.form.get(Topic.CAMPAIGN) == "yes"
-    choose_letters(session, member.id, Topic.CAMPAIGN, wanted=asked_for)
-    refused = request.form.get(Topic.RETURN) == "yes"
-    choose_letters(session, member.id, Topic.RETURN, wanted=not refused)
+    for topic, text, ticked_is_yes in _letters():
+        ticked = request.form.get(topic) == "yes"
+        choose_letters(session, member.id, topic, wanted=ticked is ticked_is_yes, text=text)
     return _note(Notice.SAVED)
 
 
@@ -240,14 +239,20 @@ def _consents() -> dict[ConsentKind, str]:
     return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
 
 
+def _letters() -> list[tuple[Topic, str, bool]]:
+    """The letters to choose, in words, and whether a tick asks for them or refuses them."""
+    return [
+        (
+            Topic.CAMPAIGN,
+            _("Write to me when the campaign reaches a milestone, and in its last days."),
+            True,
+        ),
+        (Topic.RETURN, _("If I stop, do not write to me about coming back."), False),
+    ]
+
+
 def _details(member: Member, *, name: str | None = None, error: str | None = None) -> str:
     session = db.session()
-    chosen = {
-        choice.topic: choice.wanted
-        for choice in session.scalars(
-            select(LetterChoice).where(LetterChoice.member_id == member.id)
-        )
-    }
     return render_template(
         "account/details.html",
         member=member,
@@ -257,16 +262,8 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
             (kind, text, is_given(session, member, kind)) for kind, text in _consents().items()
         ],
         topics=[
-            (
-                Topic.CAMPAIGN,
-                _("Write to me when the campaign reaches a milestone, and in its last days."),
-                chosen.get(Topic.CAMPAIGN, False),
-            ),
-            (
-                Topic.RETURN,
-                _("If I stop, do not write to me about coming back."),
-                not chosen.get(Topic.RETURN, True),
-            ),
+            (topic, text, wants(session, member.id, topic) is ticked_is_yes)
+            for topic, text, ticked_is_yes in _letters()
         ],
         token=form_token(),
         error=error,

@@ -31,13 +31,14 @@ from fundraiser.members.invitations import count_invited
 from fundraiser.members.letter_links import read_membership
 from fundraiser.members.models import Interval, Membership
 from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.outbox import Topic, wants
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
 from fundraiser.payments.member_gateway import Terms, member_gateway
-from fundraiser.payments.models import Payment
+from fundraiser.payments.models import Look, Payment
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
-from fundraiser.texts import gettext as _, keep_language, language
+from fundraiser.texts import LANGUAGES, gettext as _, keep_language, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -72,6 +73,8 @@ def overview() -> ResponseReturnValue:
         token=form_token(),
         sessions=count_sessions(session, member),
         invited=count_invited(session, member),
+        languages=LANGUAGES,
+        wants_news=wants(session, member.id, Topic.CAMPAIGN),
     )
 
 
@@ -214,8 +217,12 @@ def card(membership_id: int) -> ResponseReturnValue:
 def card_changed(membership_id: int) -> ResponseReturnValue:
     """Back from Stripe's page."""
     membership = _mine(membership_id)
-    grace = timedelta(days=current_settings().grace_days)
-    settle(db.session(), member_gateway(), grace, membership.customer_id or "", cause_ref="account")
+    grace, customer_id = timedelta(days=current_settings().grace_days), membership.customer_id or ""
+    try:
+        settle(db.session(), member_gateway(), grace, customer_id, cause_ref="account")
+    except UnavailableError:
+        db.session().add(Look.now(customer_id=customer_id))
+        return _note(Notice.UNKNOWN)
     return _note(Notice.CARD)
 
 

@@ -42,6 +42,7 @@ class Said:
     can_stop: bool
     can_resume: bool
     can_change: bool
+    resumed: str
     is_paused: bool
     ends_at_once: bool
     seen: str
@@ -84,6 +85,7 @@ def say(session: Session, membership: Membership) -> Said:
         can_stop=ours and not ended and not is_ending,
         can_resume=ours and not ended and (is_ending or m.collection_paused),
         can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
+        resumed=_renews(amount, m.interval, m.period_end) if m.period_end else "",
         is_paused=m.collection_paused,
         ends_at_once=m.status in UNPAID,
         seen=seen(m),
@@ -170,6 +172,21 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
     )
 
 
+def _renews(amount: str, interval: str | None, at: datetime) -> str:
+    """What is taken, from when and how often."""
+    if interval == Interval.YEAR:
+        return _(
+            "We take %(amount)s on %(date)s, and so on every year until you stop.",
+            amount=amount,
+            date=date(at),
+        )
+    return _(
+        "We take %(amount)s on %(date)s, and so on every month until you stop.",
+        amount=amount,
+        date=date(at),
+    )
+
+
 def say_payment(payment: Payment) -> SaidPayment:
     """A payment in words."""
     if payment.refunded >= payment.amount:
@@ -228,19 +245,7 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
                 amount=money(preview.credit, currency),
             )
         )
-    sentences.append(
-        _(
-            "We take %(amount)s on %(date)s, and so on every year until you stop.",
-            amount=amount,
-            date=date(preview.next_at),
-        )
-        if terms.interval is Interval.YEAR
-        else _(
-            "We take %(amount)s on %(date)s, and so on every month until you stop.",
-            amount=amount,
-            date=date(preview.next_at),
-        )
-    )
+    sentences.append(_renews(amount, terms.interval, preview.next_at))
     if membership.cancel_at:
         sentences.append(_("Your membership goes on: it does not end any more."))
     button = (

@@ -65,13 +65,14 @@ def change_letters(token: str) -> ResponseReturnValue:
         else:
             stop_reminder(reminder)
     elif reference.member_id is not None:
-        for topic in Topic:
+        for topic, heading, text in _topics():
             if not is_one_click:
-                choose_letters(
-                    session, reference.member_id, topic, wanted=topic.value in request.form
-                )
+                wanted, read = topic.value in request.form, f"{heading}: {text}"
             elif reference.topic in {None, topic}:
-                choose_letters(session, reference.member_id, topic, wanted=False)
+                wanted, read = False, "List-Unsubscribe=One-Click"
+            else:
+                continue
+            choose_letters(session, reference.member_id, topic, wanted=wanted, text=read)
     if is_one_click:
         return "", 204
     return redirect(url_for(".letters", token=token, done="yes"), HTTPStatus.SEE_OTHER)

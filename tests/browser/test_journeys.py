@@ -194,7 +194,7 @@ def test_without_javascript_everything_works(window: Callable[..., Page], live: 
     expect(page.get_by_role("radio", name=re.compile("Reader"))).to_be_checked()
     page.get_by_label("Or another amount each year").fill("62.50")
     page.get_by_label("Cover the card fee as well").check()
-    page.get_by_role("button", name="Become a member").click()
+    page.get_by_role("button", name="Pay every year").click()
     expect(page.locator(".total")).to_have_text("US$64.68 per year")
     pay(page, email)
     number = expect_member(page)
