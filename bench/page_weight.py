@@ -7,6 +7,7 @@ down four times. Bytes and requests are what came over the wire until the number
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -38,16 +39,16 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 WATCHED = 7_000  # milliseconds after the page is loaded, so that some looks at the number count too
+LONG_TASK = 50  # milliseconds
 WIDGET = re.compile(
     rb"<script src=[^>]*widget\.js[^>]*></script>|<membership-progress.*?</membership-progress>",
     re.DOTALL,
 )
 OBSERVE = """
-  window.shift = window.blocking = 0;
-  const watch = (type, see) => new PerformanceObserver(list => list.getEntries().forEach(see))
-    .observe({ type, buffered: true });
-  watch('layout-shift', entry => { shift += entry.hadRecentInput ? 0 : entry.value });
-  watch('longtask', entry => { blocking += Math.max(entry.duration - 50, 0) });
+  window.shift = 0;
+  new PerformanceObserver(list => list.getEntries().forEach(entry => {
+    shift += entry.hadRecentInput ? 0 : entry.value;
+  })).observe({ type: 'layout-shift', buffered: true });
 """
 
 
@@ -55,8 +56,8 @@ OBSERVE = """
 class Weight:
     """``size`` in bytes over the wire; times in milliseconds.
 
-    ``script`` and ``work`` are the main thread's own; ``blocking`` is by the clock on the wall, and
-    so grows with whatever else the machine does.
+    ``blocking`` is what tasks take beyond 50 each. Times are the main thread's own, so that
+    whatever else the machine does is not in them.
     """
 
     size: float
@@ -167,13 +168,15 @@ def weigh(browser: Browser, url: str) -> tuple[Weight, dict[str, int]]:
         ("Emulation.setCPUThrottlingRate", {"rate": 4}),
     ):
         tools.send(command, values)
+    browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
     page.goto(url, wait_until="load")
     page.wait_for_timeout(WATCHED)
     metrics = {m["name"]: m["value"] for m in tools.send("Performance.getMetrics")["metrics"]}
-    found = page.evaluate(
-        "[shift, blocking, document.querySelectorAll('membership-progress').length]"
+    blocking = _blocking(browser.stop_tracing())
+    shift, widgets = page.evaluate(
+        "[shift, document.querySelectorAll('membership-progress').length]"
     )
-    if found[2]:
+    if widgets:
         assert page.locator("membership-progress .figure").first.inner_text() == "16,234"
     looks = [key for key, address in asked.items() if address.endswith("/progress")][1:]
     context.close()
@@ -181,13 +184,30 @@ def weigh(browser: Browser, url: str) -> tuple[Weight, dict[str, int]]:
     weight = Weight(
         size=sum(sizes.get(key, 0) for key in counted),
         requests=len(counted),
-        shift=found[0],
-        blocking=found[1],
+        shift=shift,
+        blocking=blocking,
         script=metrics["ScriptDuration"] * 1000,
         work=metrics["TaskDuration"] * 1000,
         looks=sum(sizes.get(key, 0) for key in looks) / max(len(looks), 1),
     )
     return weight, {asked[key]: sizes.get(key, 0) for key in counted}
+
+
+def _blocking(trace: bytes) -> float:
+    """What the tasks of pages' main threads took beyond 50 ms each, by the threads' own clocks."""
+    events = json.loads(trace)["traceEvents"]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks: list[float] = [
+        event.get("tdur", 0) / 1000
+        for event in events
+        if event["name"] == "RunTask" and (event["pid"], event["tid"]) in mains
+    ]
+    assert any(tasks), "the trace holds no task with its time"
+    return sum(max(task - LONG_TASK, 0) for task in tasks)
 
 
 def report(weights: dict[str, list[Weight]], parts: dict[str, int]) -> None:
