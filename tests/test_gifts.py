@@ -176,6 +176,8 @@ def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
     shop.stripe.advance(days=16)
     shop.work()
     assert shop.number() == 0
+    # The whole story: told, digits, welcome and the offer; the code and that it was accepted.
+    assert (len(shop.letters_to(RECIPIENT)), len(shop.letters_to(GIVER))) == (4, 2)
     with shop.database.transaction() as session:
         rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
     assert [(row.change, row.cause, row.reason) for row in rows] == [

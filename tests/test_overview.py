@@ -154,7 +154,7 @@ def test_who_is_known_to_leave_is_kept_by_day_and_reason(session: Session) -> No
         (soon, {"cancel_at": soon}),
         (soon, {"cancel_at": soon}),
         (later, {"status": Status.PAST_DUE, "grace_from": later - GRACE}),
-        (later, {"source": Source.GIFT, "counts_until": later}),
+        (later, {"source": Source.GIFT, "counts_until": later, "cancel_at": later}),
     ):
         member = join(session, recount_at=recount_at)
         session.execute(

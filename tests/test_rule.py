@@ -153,6 +153,12 @@ def test_a_redeemed_gift_counts_until_it_ends() -> None:
     assert verdict(source=Source.GIFT, counts_until=NOON) == (False, Reason.ENDED)
 
 
+def test_a_gift_whose_money_went_back_does_not_count() -> None:
+    gift = {"source": Source.GIFT, "counts_until": NOON + DAY}
+    assert verdict(**gift, refunded_at=NOON) == (False, Reason.REFUNDED)
+    assert verdict(**gift, disputed_at=NOON) == (False, Reason.DISPUTED)
+
+
 def test_an_import_counts_until_its_paid_through_date_and_the_grace_period() -> None:
     assert verdict(source=Source.IMPORT, counts_until=NOON - 13 * DAY) == (True, Reason.IMPORTED)
     assert not verdict(source=Source.IMPORT, counts_until=NOON - GRACE)[0]

@@ -116,6 +116,8 @@ def price(membership: Membership) -> str:
     if membership.amount == 0:
         return _("Nothing")
     amount = format_money(Money(membership.amount, membership.currency), language())
+    if membership.source is Source.GIFT:
+        return _("%(amount)s, as a gift", amount=amount)
     match membership.interval:
         case Interval.MONTH:
             return _("%(amount)s a month", amount=amount)

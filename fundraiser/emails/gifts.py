@@ -160,7 +160,7 @@ def _told(session: Session, gift: Gift) -> Words:
     words = compose(
         say,
         values,
-        _("You get this letter, the only one, because somebody gave your address for a gift."),
+        _("You get this letter because somebody gave your address for a gift."),
     )
     # The giver's own words, to the letter; staff can't write them anew.
     written = [_("%(name)s writes:", name=values["giver"]), *gift.message.splitlines()]
