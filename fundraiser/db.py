@@ -6,7 +6,7 @@ import enum
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Currency = Annotated[str, mapped_column(String(3))]
+Read = TypeVar("Read")
 
 
 class Base(DeclarativeBase):
@@ -145,6 +146,14 @@ def make_engine(url: str) -> Engine:
             "tcp_user_timeout": 30_000,
         },
     )
+
+
+def read_once(session: Session, name: object, read: Callable[[], Read]) -> Read:
+    """What a transaction asks for again and again, as it was the first time."""
+    known: dict[object, Read] = session.info.setdefault("read", {})
+    if name not in known:
+        known[name] = read()
+    return known[name]
 
 
 def lock(session: Session, kind: str, name: str) -> None:

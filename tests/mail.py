@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from sqlalchemy import select
 
 from demo.servers import free_port
-from fundraiser.emails.delivery import deliver_next
+from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.members.models import Membership
 from fundraiser.outbox import Letter, LetterKind, owe
@@ -196,7 +196,7 @@ def owe_second(session: Session, *payments: tuple[PaymentStatus, int]) -> None:
 
 def deliver(database: Database, server: MailServer) -> None:
     """Send whatever is due."""
-    while deliver_next(database, server):
+    while deliver_some(database, server):
         pass
 
 

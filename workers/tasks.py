@@ -15,7 +15,7 @@ from fundraiser import jobs
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.daily import refresh_if_due
-from fundraiser.emails.delivery import deliver_next
+from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.emails.sweep import sweep
 from fundraiser.jobs import Job
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _BUSY_FOR = 10.0  # seconds a task goes on before it lets another kind of work have its turn
+_BRIEFLY = 3.0  # the same for letters: a campaign's take an hour, and settlements can't wait for it
 
 
 @shared_task(name=Job.SETTLE)
@@ -54,7 +55,9 @@ def deliver() -> None:
     """Send the letters that are owed, over one connection."""
     with flask_app.app_context(), MailServer(current_settings()) as server:
         budget = Budget(flask_app.database.engine, current_settings().letters_per_second)
-        _while_there_is_work(lambda: _deliver_one(server, budget))
+        if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
+            with flask_app.database.transaction() as session:
+                jobs.hint(session, Job.DELIVER)
 
 
 @shared_task(name=Job.OWE)
@@ -152,10 +155,10 @@ def _beat_is_alive(**_: object) -> None:
         log.warning("heartbeat_not_noted", error=type(error).__name__)
 
 
-def _deliver_one(server: MailServer, budget: Budget) -> bool:
+def _deliver_some(server: MailServer, budget: Budget) -> bool:
     with flask_app.database.transaction() as session:
         owe_letters(session)
-    return deliver_next(flask_app.database, server, budget)
+    return deliver_some(flask_app.database, server, budget)
 
 
 def _recount_some() -> bool:
@@ -211,10 +214,13 @@ def _share_the_work() -> None:
             jobs.hint(session, Job.SETTLE)
 
 
-def _while_there_is_work(one: Callable[[], bool]) -> None:
-    until = time.monotonic() + _BUSY_FOR
-    while one() and time.monotonic() < until:
-        pass
+def _while_there_is_work(one: Callable[[], bool], busy_for: float = _BUSY_FOR) -> bool:
+    """Do one after the other; True where the time was up before the work was done."""
+    until = time.monotonic() + busy_for
+    while one():
+        if time.monotonic() > until:
+            return True
+    return False
 
 
 def _grace() -> timedelta:

@@ -15,7 +15,7 @@ from mjml import mjml2html
 
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
-from fundraiser.db import now
+from fundraiser.db import now, read_once
 from fundraiser.emails.feedback import suppressed
 from fundraiser.emails.gifts import words_to_recipient
 from fundraiser.emails.invitations import words_to_reader
@@ -94,7 +94,7 @@ def _check_that_it_is_wanted(session: Session, letter: Letter, address: str) -> 
     # Who called a letter spam may still ask to be let in.
     if ground is Ground.COMPLAINT and letter.kind not in {LetterKind.SIGN_IN, LetterKind.GIFT_CODE}:
         raise NotOwedError("The person called a letter of ours spam, so no other is sent.")
-    if letter.kind in kinds_switched_off(session):
+    if letter.kind in read_once(session, "off", lambda: kinds_switched_off(session)):
         raise NotOwedError("Letters of this kind are switched off.")
     topic = TOPIC_OF.get(letter.kind)
     if topic and not wants(session, letter.member_id or 0, topic):

@@ -11,7 +11,7 @@ from flask_babel import format_decimal, ngettext
 
 from fundraiser.campaigns.models import Campaign, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
-from fundraiser.db import now
+from fundraiser.db import now, read_once
 from fundraiser.members.models import Interval, Membership
 from fundraiser.money import Money, format_money
 from fundraiser.texts import date, gettext as _, language
@@ -101,6 +101,12 @@ def with_one_full_stop(sentence: str) -> str:
 
 
 def bar_of(session: Session, campaign: Campaign) -> Bar:
+    """How far the campaign is; letters that are written together say the same."""
+    name = ("bar", campaign.slug, language())
+    return read_once(session, name, lambda: _bar_of(session, campaign))
+
+
+def _bar_of(session: Session, campaign: Campaign) -> Bar:
     progress = read_progress(session, campaign)
     goal = format_decimal(progress.goal)
     if campaign.counts is Counts.NEW:
@@ -125,8 +131,13 @@ def last_day(campaign: Campaign) -> str:
 
 
 def campaign_of(session: Session, membership: Membership) -> Campaign | None:
-    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
-    return campaign or current_campaign(session)
+    slug = membership.campaign
+    campaign = (
+        read_once(session, ("campaign", slug), lambda: session.get(Campaign, slug))
+        if slug
+        else None
+    )
+    return campaign or read_once(session, "campaign", lambda: current_campaign(session))
 
 
 def money(amount: int, currency: str) -> str:

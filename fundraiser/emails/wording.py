@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.dialects.postgresql import insert
 
-from fundraiser.db import now
+from fundraiser.db import now, read_once
 from fundraiser.emails.models import LetterSwitch, LetterWording
 from fundraiser.emails.parts import with_one_full_stop
 from fundraiser.errors import UnprocessableError
@@ -37,7 +37,8 @@ def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
 
     A name that this letter has no value for would leave a hole: then it stays as it was.
     """
-    wording = session.get(LetterWording, (kind.value, language()))
+    key = (kind.value, language())
+    wording = read_once(session, key, lambda: session.get(LetterWording, key))
     if wording is None or words.original is None:
         return words
     missing = _names(wording.subject, wording.heading, wording.text) - set(words.values)

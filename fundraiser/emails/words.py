@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
-from fundraiser.db import now
+from fundraiser.db import now, read_once
 from fundraiser.emails.gifts import ABOUT_GIFT, words_about_gift
 from fundraiser.emails.invitations import words_about_campaign
 from fundraiser.emails.parts import (
@@ -367,7 +367,8 @@ def _newest_that_counts(session: Session, member: Member) -> Membership | None:
 def terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
     """What they pay, what was taken, what comes next."""
     rows = []
-    tier = session.get(Tier, membership.tier) if membership.tier else None
+    slug = membership.tier
+    tier = read_once(session, ("tier", slug), lambda: session.get(Tier, slug)) if slug else None
     if tier:
         rows.append((_("Membership"), by_language(tier.names)))
     if membership.source is Source.GIFT:
