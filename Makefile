@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench chaos lint setup lock publish-widget
+.PHONY: help run test bench chaos chaos-letters lint setup lock publish-widget
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ bench: setup ## Run the benchmarks, each beside its yardstick, one after the oth
 
 chaos: setup ## Run every fault at once against the real service; CHAOS="--people 1000" for less
 	@$(BIN)/python -m chaos $(CHAOS)
+
+chaos-letters: setup ## Letters, with workers killed and a mail server that misbehaves
+	@$(BIN)/python -m chaos.letters $(CHAOS)
 
 lint: setup ## Run ruff, mypy and import-linter
 	$(BIN)/ruff check .

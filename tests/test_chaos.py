@@ -49,6 +49,22 @@ def test_everybody_is_counted_rightly_after_every_fault(tmp_path: Path) -> None:
     assert not left_behind(tmp_path)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("without", [None, "key"])
+def test_no_reminder_comes_twice_and_no_receipt_is_missing(without: str | None) -> None:
+    """The letters' fault run in small; without the unique key it has to find what comes twice."""
+    guard = ["--without", without] if without else []
+    answer = subprocess.run(
+        [sys.executable, "-m", "chaos.letters", "--letters", "80", "--seed", "7", *guard],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert ("a reminder came twice" in answer.stdout) is (without is not None)
+
+
 @pytest.mark.parametrize("control", CONTROLS)
 def test_each_negative_control_still_finds_what_it_takes_away(
     control: str, environment: dict[str, str]

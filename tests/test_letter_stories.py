@@ -1,107 +1,184 @@
-"""Whole stories at Stripe's simulator, day by day, and the letters that each should have sent."""
+"""A year of the clock at Stripe's simulator, and the letters that each story should have sent."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from fundraiser.campaigns.progress import find_campaign
+from fundraiser.campaigns.reminders import (
+    Reminder,
+    ask_for_reminder,
+    confirm_reminder,
+    months_to_choose,
+    remember_join,
+)
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
-from fundraiser.members.models import Member, Membership
-from fundraiser.outbox import Letter
+from fundraiser.members.counting import recount_due
+from fundraiser.members.models import Interval, Member
+from fundraiser.outbox import Letter, LetterState
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import Checkout
+from fundraiser.webhooks.catch_up import catch_up
+from tests.factories import GRACE
 from tests.mail import deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from datetime import datetime
 
     from fundraiser.db import Database
     from fundraiser.emails.smtp import MailServer
     from tests.factories import Stripe
 
+FAILS, ASKS, PAYS = "4000000000000341", "4000002760003184", "4242424242424242"
 
-@pytest.fixture
-def live(
-    database: Database, mail_server: MailServer, stripe: Stripe
-) -> Callable[[list[str], int], None]:
-    """Let so many days pass at Stripe and for us, each with its settlement, sweep and delivery."""
 
-    def days(customers: list[str], count: int) -> None:
+class Year:
+    """Days that pass at Stripe and for us, each at noon with its events, sweep and delivery."""
+
+    def __init__(self, database: Database, server: MailServer, stripe: Stripe) -> None:
+        self.database, self.server, self.stripe = database, server, stripe
+        self.customers: dict[str, str] = {}
+        stripe.open_shop()
         here = now().astimezone(current_settings().newsroom_timezone)
         noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
-        first = (noon if noon > here else noon + timedelta(days=1)) - here
-        for day in range(count):
-            stripe.advance(seconds=(first if day == 0 else timedelta(days=1)).total_seconds())
-            for customer in customers:
-                stripe.settle(customer)
-            with database.transaction() as session:
-                sweep(session)
-            deliver(database, mail_server)
+        stripe.advance(seconds=(noon + timedelta(days=1) - here).total_seconds())
 
-    return days
+    def join(self, name: str, expiry: str = "12/60", **values: Any) -> None:
+        page = self.stripe.checkout(**values)
+        answer = self.stripe.pay(page, f"{name}@example.org", cardExpiry=expiry)
+        assert answer.status_code == 303, answer.text
+        self.customers[name] = self.stripe.customer_of(page)
+
+    def use_card(self, card: str, *names: str) -> None:
+        for name in names:
+            self.stripe.change_card(self.customers[name], card)
+
+    def stop(self, name: str, feedback: str) -> None:
+        (found,) = self.stripe.call("GET", f"subscriptions?customer={self.customers[name]}")["data"]
+        why = {"cancellation_details[feedback]": feedback} if feedback else {}
+        path = f"subscriptions/{found['id']}"
+        self.stripe.call("POST", path, cancel_at_period_end="true", **why)
+
+    def pay_the_bill(self, name: str) -> None:
+        """As at the page that the letter leads to, which confirms the payment too."""
+        query = f"customer={self.customers[name]}&status=open"
+        (bill,) = self.stripe.call("GET", f"invoices?{query}")["data"]
+        self.stripe.call("POST", f"invoices/{bill['id']}/pay")
+
+    def pass_days(self, count: int, *, each: int = 1) -> None:
+        for _ in range(0, count, each):
+            self.stripe.advance(days=each)
+            self.catch_up()
+
+    def pass_days_until(self, name: str, letters: int) -> None:
+        """Until so many have left to this address."""
+        for _ in range(20):
+            if len(self.told(name)) >= letters:
+                return
+            self.pass_days(1)
+        pytest.fail(f"{name}: {self.kinds(name)}")
+
+    def catch_up(self) -> None:
+        is_more = True
+        while is_more:
+            with self.database.transaction() as session:
+                is_more = catch_up(session, current_gateway(), every=timedelta())
+        self.stripe.settle_all()
+        with self.database.transaction() as session:
+            recount_due(session, GRACE)
+            sweep(session)
+        deliver(self.database, self.server)
+
+    def told(self, name: str) -> list[tuple[str, datetime]]:
+        """The letters that left to this address, and when."""
+        address = func.coalesce(Member.email, Reminder.email)
+        with self.database.transaction() as session:
+            found = session.execute(
+                select(Letter.kind, Letter.sent_at)
+                .outerjoin(Member, Member.id == Letter.member_id)
+                .outerjoin(Reminder, Reminder.id == Letter.reminder_id)
+                .where(address == f"{name}@example.org", Letter.state == LetterState.SENT)
+                .order_by(Letter.sent_at, Letter.id)
+            ).all()
+        return [(kind.value, at) for kind, at in found]
+
+    def kinds(self, name: str) -> list[str]:
+        return [kind for kind, _ in self.told(name)]
 
 
-def told(database: Database, email: str) -> list[str]:
-    """The letters that left to this address, in their order."""
-    with database.transaction() as session:
-        found = session.execute(
-            select(Letter.kind, Letter.state)
-            .join(Member, Member.id == Letter.member_id)
-            .where(Member.email == email)
-            .order_by(Letter.id)
-        ).all()
-    return [kind for kind, state in found if state == "sent"]
-
-
-@pytest.mark.timeout(300)
-def test_a_card_that_fails_for_good_is_told_four_times_and_then_of_the_end(
-    database: Database, stripe: Stripe, live: Callable[[list[str], int], None]
+@pytest.mark.timeout(540)
+def test_in_a_year_each_story_sends_its_letters_and_no_others(
+    database: Database, mail_server: MailServer, stripe: Stripe
 ) -> None:
-    stripe.open_shop()
-    customer = stripe.join("fails@example.org")
-    stripe.settle(customer)
+    year = Year(database, mail_server, stripe)
+    for name in ("pays", "once", "twice", "for-good", "confirms", "costly", "unused", "returns"):
+        year.join(name)
+    year.join("yearly", interval=Interval.YEAR)
+    year.join("expires", expiry=f"{now() + timedelta(days=100):%m/%y}")
     with database.transaction() as session:
-        membership = session.scalars(select(Membership)).one()
-    assert membership.card_last4 == "4242"
-    assert membership.card_expires_at == datetime(2061, 1, 1, tzinfo=UTC)
-    live([customer], 1)
-    stripe.change_card(customer, "4000000000000341")
-    live([customer], 60)
-    kinds = told(database, "fails@example.org")
-    assert kinds[:5] == [
-        "welcome",
-        "payment_failed_day_0",
-        "payment_failed_day_3",
-        "payment_failed_day_7",
-        "payment_failed_day_12",
-    ], kinds
-    assert kinds[5:] in ([], ["ended"]), kinds
-
-
-@pytest.mark.timeout(300)
-def test_who_pays_who_must_confirm_and_who_leaves_for_the_price_get_their_own_letters(
-    database: Database, stripe: Stripe, live: Callable[[list[str], int], None]
-) -> None:
-    stripe.open_shop()
-    pays, confirms, leaves = (
-        stripe.join(f"{name}@example.org") for name in ("pays", "confirms", "leaves")
-    )
-    live([pays, confirms, leaves], 1)
-    stripe.change_card(confirms, "4000002760003184")
-    (found,) = stripe.call("GET", f"subscriptions?customer={leaves}")["data"]
-    stripe.call(
-        "POST",
-        f"subscriptions/{found['id']}",
-        cancel_at_period_end="true",
-        **{"cancellation_details[feedback]": "too_expensive"},
-    )
-    live([pays, confirms, leaves], 33)
-    stripe.change_card(confirms, "4242424242424242")
-    live([pays, confirms, leaves], 16)
-    assert told(database, "pays@example.org") == ["welcome"]
-    assert told(database, "leaves@example.org") == ["welcome", "canceled", "ended", "win_back"]
-    kinds = told(database, "confirms@example.org")
-    assert kinds[:2] == ["welcome", "payment_confirmation"], kinds
+        campaign = find_campaign(session, "25000")
+        for name in ("later", "silent"):
+            month = f"{months_to_choose()[2]:%Y-%m}"
+            ask_for_reminder(
+                session, campaign, email=f"{name}@example.org", month=month, language="en"
+            )
+    year.catch_up()
+    stripe.checkout()  # and never paid
+    with database.transaction() as session:
+        confirm_reminder(session.scalars(select(Reminder).order_by(Reminder.id).limit(1)).one())
+        begun = session.scalars(select(Checkout).where(Checkout.reference.is_(None))).one()
+        remember_join(session, begun, "unfinished@example.org")
+    year.use_card(FAILS, "once", "twice", "for-good")
+    year.use_card(ASKS, "confirms")
+    for name, feedback in (("costly", "too_expensive"), ("unused", "unused"), ("returns", "")):
+        year.stop(name, feedback)
+    year.pass_days(1)
+    year.pass_days(24, each=12)
+    for name, letters in (("twice", 2), ("confirms", 2), ("returns", 3)):
+        year.pass_days_until(name, letters)  # the first renewal, or the end
+    year.use_card(PAYS, "once", "twice", "confirms")
+    year.pay_the_bill("confirms")
+    year.join("returns")
+    year.pass_days(3)
+    year.use_card(FAILS, "twice")
+    year.pass_days(12)
+    year.pass_days(8, each=4)
+    year.pass_days_until("twice", 4)  # the second renewal
+    year.use_card(PAYS, "twice")
+    year.pass_days(306, each=6)
+    for name, letters in {
+        "pays": ["welcome"],
+        "yearly": ["welcome", "renewal_coming"],
+        "once": ["welcome", "payment_failed_day_0"],
+        "twice": [
+            "welcome",
+            "payment_failed_day_0",
+            "payment_failed_day_0",
+            "payment_failed_day_3",
+        ],
+        "for-good": [
+            "welcome",
+            "payment_failed_day_0",
+            "payment_failed_day_3",
+            "payment_failed_day_7",
+            "payment_failed_day_12",
+            "ended",
+        ],
+        "confirms": ["welcome", "payment_confirmation"],
+        "expires": ["welcome", "card_expiring_30_days", "card_expiring_7_days"],
+        "costly": ["welcome", "canceled", "ended", "win_back"],
+        "unused": ["welcome", "canceled", "ended"],
+        "returns": ["welcome", "canceled", "ended", "welcome"],
+        "later": ["reminder_confirmation", "reminder"],
+        "silent": ["reminder_confirmation"],
+        "unfinished": ["unfinished_join"],
+    }.items():
+        assert year.kinds(name) == letters, name
+    failed = [at for kind, at in year.told("for-good") if kind.startswith("payment_failed")]
+    assert [round((at - failed[0]) / timedelta(days=1)) for at in failed] == [0, 3, 7, 12]
