@@ -268,6 +268,7 @@ def test_a_movement_that_is_withheld_is_noticed_and_named_until_it_comes(
     assert differences(database)[withheld["currency"].upper()] == withheld["net"]
     sign_in(client, hire(database, Role.FINANCE))
     assert "Not reconciled" in words(read(client, "/staff/money"), "#reconciled")
+    assert "from what Stripe holds" in words(read(client, "/staff"))
     look(database)
     assert set(differences(database).values()) == {0}
 

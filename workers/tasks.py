@@ -130,7 +130,7 @@ def milestones() -> None:
 
 @shared_task(name=Job.MONEY)
 def money() -> None:
-    """Bring what moved the balance at Stripe, each hour; go on with a look that waits."""
+    """Bring what moved the balance at Stripe; go on with a look that waits."""
     with flask_app.app_context():
         try:
             _while_there_is_work(_look_at_the_money)
@@ -182,10 +182,9 @@ def _publish_one() -> bool:
 
 
 def _look_at_the_money() -> bool:
-    settings = current_settings()
-    every = timedelta(seconds=settings.catch_up_seconds)
+    zone = current_settings().newsroom_timezone
     with flask_app.database.transaction() as session:
-        return balance.look_on(session, money_gateway(), settings.newsroom_timezone, every=every)
+        return balance.look_on(session, money_gateway(), zone, every=balance.EVERY)
 
 
 def _compare_some() -> bool:

@@ -17,6 +17,7 @@ from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.dashboard import figures, income, people, words
 from fundraiser.dashboard.chart import day_chart
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.dashboard.money import read_agreement
 from fundraiser.db import now
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
@@ -90,7 +91,7 @@ def read_overview(
         "balance": balance,
         "flows": dict(zip(("today", "week", "month"), flows, strict=True)),
         "machinery": machinery,
-        "troubles": troubles(machinery),
+        "troubles": [*troubles(machinery), *_money_troubles(session)],
         "resting": inbox.resting(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
         "drift_count": sum(count_drift(session).values()),
@@ -172,6 +173,18 @@ def troubles(machinery: Machinery) -> list[str]:
             )
         )
     return found
+
+
+def _money_troubles(session: Session) -> list[str]:
+    """Where the books of money are not what Stripe holds, a sentence each."""
+    return [
+        _(
+            "In %(currency)s the books of money differ by %(amount)s from what Stripe holds.",
+            currency=found.currency,
+            amount=words.money(abs(found.difference or 0), found.currency),
+        )
+        for found in read_agreement(session).differing
+    ]
 
 
 def _read_daily(session: Session, today: date) -> Daily:

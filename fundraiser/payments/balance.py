@@ -48,6 +48,7 @@ _PARTS = {
     **dict.fromkeys(("payout", "payout_reversal"), Part.PAYOUTS),
 }
 _ABOUT_CHARGES = {Part.GROSS, Part.REFUNDS, Part.DISPUTES}
+EVERY = timedelta(minutes=10)
 # Stripe may list a movement late; what even this misses is found in its payout.
 _OVERLAP = timedelta(hours=6)
 # A bank may send a payout back weeks after it was made.

@@ -379,7 +379,7 @@ class MoneyStage(StrEnum):
 
 
 class MoneyLook(Base):
-    """The one look through Stripe's balance, begun again each hour.
+    """The one look through Stripe's balance, begun again every ten minutes.
 
     ``cursor`` is where the stage goes on after an interruption, ``since`` the newest movement that
     earlier looks have brought and ``newest`` that of this one. ``months`` are to be added up anew

@@ -47,6 +47,10 @@ PAGES = {
     "staff nobody": "{app}/staff/members?q=nobody-at-all",
     "staff member": "{member}",
     "staff contributions": "{app}/staff/contributions",
+    "staff money": "{app}/staff/money",
+    "staff month": "{month}",
+    "staff payout": "{payout}",
+    "staff statement": "{statement}",
     "mailbox": "{mailbox}/",
     "letter": "{letter}",
     "simulator": "{simulator}/",
@@ -94,6 +98,12 @@ def visited(
     sign_in(page, live)
     find_member(page, live, email)
     addresses["member"] = page.url
+    page.get_by_role("link", name="Statement for").first.click()
+    addresses["statement"] = page.url
+    for name, rows in (("month", "/staff/money"), ("payout", "/staff/payouts")):
+        page.goto(f"{live.app}{rows}")
+        page.locator("tbody a").first.click()
+        addresses[name] = page.url
     cookies = tmp_path_factory.mktemp("staff") / "cookies.json"
     context.storage_state(path=cookies)
     yield Visited(addresses, cookies)
