@@ -106,7 +106,7 @@ class Year:
                 .where(address == f"{name}@example.org", Letter.state == LetterState.SENT)
                 .order_by(Letter.sent_at, Letter.id)
             ).all()
-        return [(kind.value, at) for kind, at in found]
+        return [(kind.value, at) for kind, at in found if at]
 
     def kinds(self, name: str) -> list[str]:
         return [kind for kind, _ in self.told(name)]
@@ -140,8 +140,8 @@ def test_in_a_year_each_story_sends_its_letters_and_no_others(
         year.stop(name, feedback)
     year.pass_days(1)
     year.pass_days(24, each=12)
-    for name, letters in (("twice", 2), ("confirms", 2), ("returns", 3)):
-        year.pass_days_until(name, letters)  # the first renewal, or the end
+    for name, count in (("twice", 2), ("confirms", 2), ("returns", 3)):
+        year.pass_days_until(name, count)  # the first renewal, or the end
     year.use_card(PAYS, "once", "twice", "confirms")
     year.pay_the_bill("confirms")
     year.join("returns")
