@@ -328,3 +328,28 @@ def test_the_password_and_the_letter_go_over_tls_to_a_server_we_can_trust(
             deliver(database, server)
     assert postbox.passwords == [b"p/w"]
     assert len(postbox.letters) == 1
+
+
+def test_no_more_workers_wait_for_the_letters_budget_than_it_needs(
+    app: FundraiserApp, environment: dict[str, str], postbox: Postbox
+) -> None:
+    """They all sat in front of it for seconds, while customers were to be settled."""
+    owe_welcomes(app.database, 1)
+    settings: Settings = app.extensions["settings"]
+    own = {"DATABASE_URL": settings.database_url, "SMTP_URL": postbox.url}
+
+    def work() -> None:
+        subprocess.run(
+            [sys.executable, "-c", "from workers.tasks import deliver; deliver()"],
+            cwd=ROOT,
+            env=os.environ | environment | own | {"LETTERS_PER_SECOND": "10"},
+            check=True,
+            timeout=60,
+        )
+
+    with app.database.transaction() as session:
+        db.lock(session, "deliver", "0")
+        work()
+        assert postbox.letters == []
+    work()
+    assert len(postbox.letters) == 1

@@ -15,6 +15,7 @@ from fundraiser import jobs
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.daily import refresh_if_due
+from fundraiser.db import try_lock
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.emails.sweep import sweep
@@ -36,10 +37,13 @@ from workers.app import flask_app
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.orm import Session
+
 log = structlog.get_logger()
 
 _BUSY_FOR = 10.0  # seconds a task goes on before it lets another kind of work have its turn
 _BRIEFLY = 3.0  # the same for letters: a campaign's take an hour, and settlements can't wait for it
+_EACH_SENDS = 20  # letters a second, about
 
 
 @shared_task(name=Job.SETTLE)
@@ -52,11 +56,17 @@ def settle() -> None:
 
 @shared_task(name=Job.DELIVER)
 def deliver() -> None:
-    """Send the letters that are owed, over one connection."""
-    with flask_app.app_context(), MailServer(current_settings()) as server:
-        budget = Budget(flask_app.database.engine, current_settings().letters_per_second)
-        if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
-            with flask_app.database.transaction() as session:
+    """Send the letters that are owed, over one connection.
+
+    No more processes do so than the budget needs: the others would wait for it, and settle nobody.
+    """
+    with flask_app.app_context(), flask_app.database.transaction() as session:
+        rate = current_settings().letters_per_second
+        if rate and not _takes_part(session, rate):
+            return
+        with MailServer(current_settings()) as server:
+            budget = Budget(flask_app.database.engine, rate)
+            if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
                 jobs.hint(session, Job.DELIVER)
 
 
@@ -153,6 +163,11 @@ def _beat_is_alive(**_: object) -> None:
             jobs.beat(session, "beat")
     except SQLAlchemyError as error:
         log.warning("heartbeat_not_noted", error=type(error).__name__)
+
+
+def _takes_part(session: Session, rate: int) -> bool:
+    """Take one of the places among those who send, for as long as the transaction lasts."""
+    return any(try_lock(session, "deliver", str(place)) for place in range(1 + rate // _EACH_SENDS))
 
 
 def _deliver_some(server: MailServer, budget: Budget) -> bool:
