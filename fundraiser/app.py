@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
+from sqlalchemy.orm import configure_mappers
 from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     """The whole service, ready to serve; settings come from the environment unless given."""
     settings = settings or load_settings()
     configure_logging(settings)
+    configure_mappers()  # once, before a server forks, rather than in each of its processes
     db.clock.follow(settings.clock_offset_file)
     app = FundraiserApp("fundraiser", template_folder="../templates", static_folder="static")
     app.database = Database(settings, after_commit=Hints(settings).send)
