@@ -129,7 +129,7 @@ def running_service(
         environment = settings.environment(postgres.url, valkey.url) | {
             "SMTP_URL": letters.url,
             # What is owed is looked at, not what is sent: letters have a fault run of their own.
-            "LETTERS_PER_SECOND": "2",
+            "LETTERS_PER_SECOND": "1",
             "CATCH_UP_SECONDS": str(catch_up_seconds),
             "WORKER_CONCURRENCY": str(processes),
             "LOG_LEVEL": "WARNING",
