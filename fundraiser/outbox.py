@@ -32,6 +32,8 @@ class LetterKind(StrEnum):
     SIGN_IN = "sign_in"
     CHANGE_OF_ADDRESS = "change_of_address"
     RECEIPT = "receipt"
+    DEBIT_FAILED = "debit_failed"
+    PAYMENT_FAILED_FIRST = "payment_failed_first"
     PAYMENT_FAILED_DAY_0 = "payment_failed_day_0"
     PAYMENT_FAILED_DAY_3 = "payment_failed_day_3"
     PAYMENT_FAILED_DAY_7 = "payment_failed_day_7"
@@ -54,6 +56,8 @@ class LetterKind(StrEnum):
     GIFT_REMINDER = "gift_reminder"
     GIFT_REDEEMED = "gift_redeemed"
     GIFT_ENDING = "gift_ending"
+    GIFT_PAID_BACK = "gift_paid_back"
+    GIFT_TAKEN_BACK = "gift_taken_back"
     TO_STAFF = "to_staff"
 
 
@@ -65,6 +69,8 @@ URGENT = {
     LetterKind.SIGN_IN,
     LetterKind.CHANGE_OF_ADDRESS,
     LetterKind.RECEIPT,
+    LetterKind.DEBIT_FAILED,
+    LetterKind.PAYMENT_FAILED_FIRST,
     LetterKind.REMINDER_CONFIRMATION,
     LetterKind.GIFT_GIVEN,
     LetterKind.GIFT_TOLD,

@@ -24,6 +24,7 @@ from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import Settings, load_settings
 from fundraiser.newsroom import passwords
 from tests.factories import Stripe
+from tests.gifts import shop  # noqa: F401 - a fixture
 from tests.mail import mail_server, postbox  # noqa: F401 - fixtures
 from tests.simulator_parts import simulator, simulator_of_the_file  # noqa: F401 - fixtures
 from tests.stripe_description import described, stripe_description  # noqa: F401 - fixtures

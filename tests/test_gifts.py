@@ -3,151 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
-from fundraiser.config import current_settings
 from fundraiser.db import now
-from fundraiser.emails.sweep import sweep
-from fundraiser.members.addresses import owe_letters
-from fundraiser.members.counting import recount_due
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
-from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Membership
-from fundraiser.members.proof import prove
 from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
-from tests.factories import GRACE
-from tests.mail import deliver, text_of
+from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said
+from tests.mail import text_of
 from tests.staff import hire, read, sign_in as sign_in_as_staff, words
 
 if TYPE_CHECKING:
-    from email.message import EmailMessage
-
     from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
 
-    from fundraiser.app import FundraiserApp
-    from fundraiser.emails.smtp import MailServer
-    from tests.factories import Stripe
-    from tests.mail import Postbox
-
-OURS = {"Origin": "http://127.0.0.1:8000", "Accept": "text/html"}
-GIVER, RECIPIENT = "olena@example.org", "Petro@Example.org"
-CODE = re.compile(r"\b(?:[A-HJ-NP-Z2-9]{4}-){3}[A-HJ-NP-Z2-9]{4}\b")
-FORM = {
-    "campaign": "25000",
-    "tier": "member",
-    "years": "2",
-    "currency": "GBP",
-    "recipient_name": "Petro",
-    "giver_name": "Olena",
-    "recipient_email": "petro@example.org",
-    "message": "For the long\nwinter evenings.",
-    "to_language": "en",
-    "tell": "now",
-}
-
-
-def said(answer: TestResponse) -> str:
-    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
-
-
-class Shop:
-    """A giver, a recipient, the worker and the post between them, at Stripe's simulator."""
-
-    def __init__(
-        self, app: FundraiserApp, stripe: Stripe, mail_server: MailServer, postbox: Postbox
-    ) -> None:
-        self.app, self.stripe, self.postbox = app, stripe, postbox
-        self.database, self.mail_server = app.database, mail_server
-        stripe.open_shop()
-        # Noon, so that the letters that nobody waits for may leave as well.
-        here = now().astimezone(current_settings().newsroom_timezone)
-        noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
-        stripe.advance(
-            seconds=((noon if noon > here else noon + timedelta(days=1)) - here).total_seconds()
-        )
-
-    def buy(self, email: str = GIVER, **form: str) -> str:
-        """Send the form and pay; returns the code that the thanks page shows."""
-        page = self.checkout(**form)
-        answer = self.stripe.pay(page, email)
-        assert answer.status_code == 303, answer.text
-        thanks = urlsplit(answer.headers["Location"])
-        shown = self.app.test_client().get(f"{thanks.path}?{thanks.query}", headers=OURS)
-        assert shown.status_code == 200
-        found = CODE.search(said(shown))
-        assert found, said(shown)
-        return found[0]
-
-    def checkout(self, **form: str) -> str:
-        fields = {"nonce": uuid4().hex, **FORM, **form}
-        answer = self.app.test_client().post("/gift", data=fields, headers=OURS)
-        assert answer.status_code == 303, said(answer)
-        return answer.headers["Location"]
-
-    def send(self, path: str, client: FlaskClient | None = None, /, **form: str) -> TestResponse:
-        client = client or self.app.test_client()
-        return client.post(f"/gift{path}", data=form, headers=OURS)
-
-    def work(self) -> None:
-        """What the workers do: settle, count by the clock, sweep, deliver."""
-        self.stripe.settle_all()
-        with self.database.transaction() as session:
-            recount_due(session, GRACE)
-            sweep(session)
-            owe_letters(session)
-        deliver(self.database, self.mail_server)
-
-    def accept(self, code: str, email: str = RECIPIENT) -> TestResponse:
-        """Accept by the code and the six digits of the letter; the answer is the account's."""
-        client = self.app.test_client()
-        assert self.send("/redeem", client, code=code).status_code == 200
-        asked = self.send("/redeem/address", client, code=code, email=email)
-        assert asked.headers["Location"] == "/gift/redeem/proof", said(asked)
-        self.work()
-        answer = self.send("/redeem/proof", client, digits=self.digits_to(email))
-        self.client = client
-        if answer.status_code == 303:
-            return client.get("/account", headers=OURS)
-        return answer
-
-    def digits_to(self, email: str) -> str:
-        """The newest six digits that were sent to an address."""
-        letters = [text_of(one) for one in self.postbox.letters if is_to(one, email)]
-        return str(re.findall(r"^(\d{6})\s*$", "\n".join(letters), re.MULTILINE)[-1])
-
-    def number(self) -> int:
-        """The number, after it was proved."""
-        with self.database.transaction() as session:
-            assert prove(session, GRACE).holds
-        with self.database.transaction() as session:
-            return read_balance(session).members
-
-    def gift(self) -> Gift:
-        with self.database.transaction() as session:
-            return session.scalars(select(Gift)).one()
-
-    def letters_to(self, email: str) -> list[str]:
-        return [str(letter["Subject"]) for letter in self.postbox.letters if is_to(letter, email)]
-
-
-def is_to(letter: EmailMessage, email: str) -> bool:
-    return bool(letter["To"].lower() == email.lower())
-
-
-@pytest.fixture
-def shop(app: FundraiserApp, stripe: Stripe, mail_server: MailServer, postbox: Postbox) -> Shop:
-    return Shop(app, stripe, mail_server, postbox)
+    from tests.gifts import Shop
 
 
 def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
@@ -293,6 +170,8 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     shop.accept(used, "anna@example.org")
     shop.accept(back, "boris@example.org")
     assert shop.number() == 2
+    shop.work()
+    shop.postbox.letters.clear()
     with shop.database.transaction() as session:
         charges = dict(session.execute(select(Gift.code_hash, Gift.charge_id)).all())
         customers = dict(session.execute(select(Payment.charge_id, Payment.customer_id)).all())
@@ -302,17 +181,30 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
 
     shop.stripe.call("POST", "refunds", charge=charges[hash_code(unused)])
     settle(unused)
+    shop.work()
+    paid_back = "Your gift for Petro was paid back"
+    assert shop.letters_to(GIVER) == [paid_back]
     refused = shop.send("/redeem", code=unused)
     assert "This gift was paid back to its giver" in said(refused)
     shop.stripe.call("POST", "refunds", charge=charges[hash_code(back)])
     settle(back)
     assert shop.number() == 1
+    settle(back)
+    shop.work()
+    assert shop.letters_to(GIVER) == [paid_back, paid_back]
+    assert shop.letters_to("boris@example.org") == ["Your gift from Olena has ended"]
+    told = " ".join(text_of(shop.postbox.letters[-1]).split())
+    assert "The payment for it was taken back" in told
+    assert "You are not in the number now." in told
+    assert "/join?tier=member" in told
     dispute = shop.stripe.control("disputes", charge=charges[hash_code(used)])
     settle(used)
     assert shop.number() == 0
     shop.stripe.control("disputes", dispute=dispute["id"], outcome="won")
     settle(used)
     assert shop.number() == 1
+    shop.work()
+    assert shop.letters_to("anna@example.org") == []
     with shop.database.transaction() as session:
         rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
     assert [(row.change, row.reason) for row in rows] == [
@@ -322,6 +214,48 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
         (-1, "disputed"),
         (1, "gift"),
     ]
+
+
+def test_a_dispute_that_is_lost_is_told_to_who_has_the_gift_and_pays_on_as_well(
+    shop: Shop,
+) -> None:
+    code = shop.buy(tell="card")
+    shop.accept(code)
+    shop.settle(shop.stripe.join(RECIPIENT))
+    shop.postbox.letters.clear()
+    with shop.database.transaction() as session:
+        customers = session.scalars(select(Payment.customer_id).order_by(Payment.id)).all()
+    dispute = shop.stripe.control("disputes", charge=shop.gift().charge_id)
+    shop.settle(*customers)
+    assert shop.postbox.letters == []
+    shop.stripe.control("disputes", dispute=dispute["id"], outcome="lost")
+    shop.settle(*customers)
+    shop.settle(*customers)
+    assert shop.letters_to(GIVER) == []
+    (letter,) = shop.postbox.letters
+    assert letter["Subject"] == "Your gift from Olena has ended"
+    assert "You stay a member by what you have beside it." in text_of(letter)
+    assert shop.number() == 1
+
+
+def test_the_debit_of_a_gift_that_fails_makes_none_and_is_written_of(shop: Shop) -> None:
+    page = shop.checkout(currency="EUR")
+    account = {"method": "sepa_debit", "iban": "DE62370400440532013001"}
+    thanks = urlsplit(shop.stripe.pay(page, GIVER, **account).headers["Location"])
+    where = f"{thanks.path}?{thanks.query}"
+    assert "we will write to you if the payment fails" in said(
+        shop.app.test_client().get(where, headers=OURS)
+    )
+    shop.stripe.advance(days=4)
+    for _ in range(2):
+        shop.settle(shop.stripe.customer_of(page))
+    assert shop.letters_to(RECIPIENT) == []
+    assert len(shop.letters_to(GIVER)) == 1
+    letter = " ".join(text_of(shop.postbox.letters[-1]).split())
+    assert "The gift for Petro is not paid, so nobody was told of it." in letter
+    assert "/gift " in letter
+    assert "Nothing was taken." in said(shop.app.test_client().get(where, headers=OURS))
+    assert shop.number() == 0
 
 
 def test_what_cannot_be_bought_is_said_beside_the_form_and_opens_no_payment(shop: Shop) -> None:
@@ -416,6 +350,7 @@ def test_staff_see_what_became_of_a_gift_and_pay_it_back(shop: Shop) -> None:
     address = f"{giver}/payments/{payment.id}/refund"
     form = read(staff, address)
     assert "Petro has accepted the gift, and stops counting at once" in words(form)
+    assert "another tells who accepted it that it has ended." in words(form)
     fields = {
         str(field["name"]): str(field.get("value", "")) for field in form.select("main form [name]")
     }

@@ -20,13 +20,15 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.counting import recount_due
+from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Member
+from fundraiser.members.proof import prove
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout
 from fundraiser.webhooks.catch_up import catch_up
 from tests.factories import GRACE
-from tests.mail import deliver
+from tests.mail import deliver, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.emails.smtp import MailServer
     from tests.factories import Stripe
+    from tests.mail import Postbox
 
 FAILS, ASKS, PAYS = "4000000000000341", "4000002760003184", "4242424242424242"
+DECLINED, IBAN_FAILS = "4000000000000002", "DE62370400440532013001"
 
 
 class Year:
@@ -54,6 +58,12 @@ class Year:
         answer = self.stripe.pay(page, f"{name}@example.org", cardExpiry=expiry)
         assert answer.status_code == 303, answer.text
         self.customers[name] = self.stripe.customer_of(page)
+
+    def debit(self, name: str, **values: Any) -> None:
+        """Agree to a debit that the bank will refuse."""
+        page = self.stripe.checkout(**values)
+        account = {"method": "sepa_debit", "iban": IBAN_FAILS}
+        assert self.stripe.pay(page, f"{name}@example.org", **account).status_code == 303
 
     def use_card(self, card: str, *names: str) -> None:
         for name in names:
@@ -182,3 +192,42 @@ def test_in_a_year_each_story_sends_its_letters_and_no_others(
         assert year.kinds(name) == letters, name
     failed = [at for kind, at in year.told("for-good") if kind.startswith("payment_failed")]
     assert [round((at - failed[0]) / timedelta(days=1)) for at in failed] == [0, 3, 7, 12]
+
+
+def test_a_debit_that_fails_is_written_of_once_and_a_card_that_is_declined_is_not(
+    database: Database, mail_server: MailServer, postbox: Postbox, stripe: Stripe
+) -> None:
+    year = Year(database, mail_server, stripe)
+    once = {"tier": None, "interval": None, "amount": 2500, "currency": "EUR"}
+    year.debit("gives", **once, language="uk")
+    year.debit("joins", currency="EUR")
+    page = stripe.checkout(**once)
+    assert stripe.pay(page, "declined@example.org", DECLINED).status_code == 402
+    assert stripe.pay(page, "declined@example.org").status_code == 303
+    year.catch_up()
+    year.debit("unseen", **once)  # nobody looks before it has failed
+    assert (number_of_members(database), year.kinds("gives")) == (1, [])
+
+    year.pass_days(4, each=4)
+    assert number_of_members(database) == 0
+    year.pass_days(32, each=4)  # Stripe tries the first debit of the membership again, and ends it
+    assert year.kinds("gives") == ["debit_failed"]
+    assert year.kinds("unseen") == ["debit_failed"]
+    assert year.kinds("joins") == ["welcome", "payment_failed_first"]
+    assert year.kinds("declined") == ["contribution"]
+
+    letters = {str(letter["To"]).split("@")[0]: letter for letter in postbox.letters}
+    assert str(letters["gives"]["Subject"]).split()[:4] == ["Ваш", "платіж", "на", "25"]
+    unseen, joins = (" ".join(text_of(letters[name]).split()) for name in ("unseen", "joins"))
+    assert "Your bank refused the debit of €25 to which you agreed on" in unseen
+    assert "Nothing was taken, and you owe nothing." in unseen
+    assert "/join?interval=once" in unseen
+    assert "So your membership is not in the number now." in joins
+    assert "/account/letter/" in joins
+
+
+def number_of_members(database: Database) -> int:
+    with database.transaction() as session:
+        assert prove(session, GRACE).holds
+    with database.transaction() as session:
+        return read_balance(session).members

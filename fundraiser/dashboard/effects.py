@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from fundraiser.dashboard.people import Person
+    from fundraiser.members.gifts import Gift
     from fundraiser.payments.models import Payment
 
 
@@ -79,16 +80,18 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
     """Of paying back all that is left of a payment, and of paying back less."""
     mail = _("We send no letter. The bank shows it to the person within ten days.")
     goes_on = _goes_on(person, payment)
+    gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
     whole = Effects(
         label=_("All of it, %(amount)s", amount=words.money(left, payment.currency)),
-        number=_without_gift(person, payment)
-        or _number(person, grace, _when_refunded(person, payment)),
+        number=_without_gift(gift)
+        if gift
+        else _number(person, grace, _when_refunded(person, payment)),
         money=_(
             "%(amount)s goes back to where it came from. Stripe keeps its fee.",
             amount=words.money(left, payment.currency),
         )
         + goes_on,
-        mail=mail,
+        mail=_of_the_gifts_end(gift) if gift else mail,
     )
     part = Effects(
         label=_("A part of it"),
@@ -191,17 +194,23 @@ def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]
     }
 
 
-def _without_gift(person: Person, payment: Payment) -> str:
-    """What a gift that is paid back means for who has it; empty where none was paid for."""
-    gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
-    if gift is None:
-        return ""
+def _without_gift(gift: Gift) -> str:
+    """What a gift that is paid back means for the number."""
     if gift.redeemed_at is None:
         return _("The number stays as it is: nobody has accepted the gift. Its code dies.")
     return _(
         "%(name)s has accepted the gift, and stops counting at once if there is no other "
         "membership.",
         name=recipient_of(gift),
+    )
+
+
+def _of_the_gifts_end(gift: Gift) -> str:
+    if gift.redeemed_at is None:
+        return _("A letter tells the giver that the gift is paid back.")
+    return _(
+        "A letter tells the giver that the gift is paid back, and another tells who accepted it "
+        "that it has ended."
     )
 
 

@@ -37,7 +37,10 @@ SENT_AGAIN = {
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
     LetterKind.RECEIPT,
+    LetterKind.DEBIT_FAILED,
     LetterKind.GIFT_GIVEN,
+    LetterKind.GIFT_PAID_BACK,
+    LetterKind.GIFT_TAKEN_BACK,
 }
 _HAS_LEFT = {LetterState.SENT, LetterState.FAILED, LetterState.UNKNOWN, LetterState.BOUNCED}
 

@@ -296,6 +296,8 @@ def letter(kind: LetterKind) -> str:
         LetterKind.SIGN_IN: _("Sign-in"),
         LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
         LetterKind.RECEIPT: _("Receipt"),
+        LetterKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
+        LetterKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),
         LetterKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
         LetterKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
         LetterKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
@@ -318,6 +320,8 @@ def letter(kind: LetterKind) -> str:
         LetterKind.GIFT_REMINDER: _("Gift: not accepted yet"),
         LetterKind.GIFT_REDEEMED: _("Gift: accepted"),
         LetterKind.GIFT_ENDING: _("Gift: runs out"),
+        LetterKind.GIFT_PAID_BACK: _("Gift: paid back, to its giver"),
+        LetterKind.GIFT_TAKEN_BACK: _("Gift: paid back or lost, to who had it"),
         LetterKind.TO_STAFF: _("To the staff"),
     }
     return names.get(kind, kind.value)

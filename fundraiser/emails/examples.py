@@ -16,6 +16,7 @@ from fundraiser.campaigns.progress import current_campaign
 from fundraiser.campaigns.reminders import months_to_choose
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.emails.debits import words_of_debit
 from fundraiser.emails.gifts import ABOUT_GIFT, TO_RECIPIENT, words_of_gift
 from fundraiser.emails.invitations import words_of_campaign, words_of_reminder
 from fundraiser.emails.links import TOPIC_OF
@@ -66,6 +67,9 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         case LetterKind.CONTRIBUTION:
             payment = _payment(session, CheckoutKind.CONTRIBUTION, member, membership)
             return words_of_contribution(session, payment, is_member=bool(member))
+        case LetterKind.DEBIT_FAILED:
+            payment = _payment(session, CheckoutKind.CONTRIBUTION, member, membership)
+            return words_of_debit(payment)
         case LetterKind.RECEIPT:
             payment = _payment(session, CheckoutKind.MEMBERSHIP, member, membership)
             return words_of_receipt(payment, membership)

@@ -12,7 +12,7 @@ from fundraiser.config import current_settings
 from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
 from fundraiser.members.addresses import Minted, mint
 from fundraiser.members.gifts import Gift, card_address, code_of, ends_at, giver_of, recipient_of
-from fundraiser.members.models import Membership, Source
+from fundraiser.members.models import Member, Membership, Source
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, date, gettext as _
@@ -45,6 +45,8 @@ def words_about_gift(session: Session, letter: Letter) -> Words:
             raise NotOwedError("The gift that it is about is not known any more.")
         return _ending(session, found.Gift, found.Membership.counts_until)
     gift = session.get_one(Gift, letter.context["gift"])
+    if letter.kind in _OF_THE_END:
+        return _words_of_the_end(session, letter, gift)
     if gift.is_void:
         raise NotOwedError("The gift was paid back or disputed before the letter could leave.")
     return _TO_GIVER[letter.kind](session, gift)
@@ -70,6 +72,10 @@ def words_of_gift(session: Session, kind: LetterKind, gift: Gift) -> Words:
             return _told(session, gift)
         case LetterKind.GIFT_ENDING:
             return _ending(session, gift, ends_at(gift.paid_at, gift.years))
+        case LetterKind.GIFT_PAID_BACK:
+            return _paid_back(session, gift)
+        case LetterKind.GIFT_TAKEN_BACK:
+            return _taken_back(session, gift, gift.paid_at, is_member=False)
     return _TO_GIVER[kind](session, gift)
 
 
@@ -278,10 +284,91 @@ def _ending(session: Session, gift: Gift, until: datetime) -> Words:
     )
 
 
+def _words_of_the_end(session: Session, letter: Letter, gift: Gift) -> Words:
+    """What is said where the money of a gift has gone back."""
+    taken = [at for at in (gift.refunded_at, gift.disputed_at) if at]
+    if not taken:
+        raise NotOwedError("The money had come back before the letter could leave.")
+    if letter.kind is LetterKind.GIFT_PAID_BACK:
+        return _paid_back(session, gift)
+    ended = min(taken)
+    membership = session.scalars(
+        select(Membership).where(
+            Membership.source == Source.GIFT, Membership.reference == gift.charge_id
+        )
+    ).one()
+    if membership.counts_until and membership.counts_until <= ended:
+        raise NotOwedError("The gift had run out before its money went back.")
+    recipient = session.get_one(Member, gift.recipient_id)
+    return _taken_back(session, gift, ended, is_member=recipient.counting)
+
+
+def _paid_back(session: Session, gift: Gift) -> Words:
+    values = _values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your gift for %(name)s was paid back", **_to(v)),
+            _("Your gift for %(name)s was paid back", **_to(v)),
+            [
+                _(
+                    "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
+                    **_sum(v),
+                ),
+                _(
+                    "The code is good no longer. If it was used, the membership has ended with it, "
+                    "and we write that to whoever had it."
+                ),
+            ],
+        )
+
+    return replace(
+        compose(say, values, _("You get this letter because you paid for a gift.")),
+        rows=[*_what(gift, values), (_("Paid back"), values["amount"])],
+    )
+
+
+def _taken_back(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> Words:
+    """No word of whose will it was; ``is_member``: by something else than the gift."""
+    values = _values(session, gift) | {"date": date(ended)}
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your gift from %(name)s has ended", name=v["giver"]),
+            _("Your gift ended on %(date)s", date=v["date"]),
+            [
+                _(
+                    "The payment for it was taken back, so the membership of %(newsroom)s that it "
+                    "gave you ended on %(date)s. You did nothing wrong, and nothing is taken from "
+                    "you.",
+                    newsroom=v["newsroom"],
+                    date=v["date"],
+                ),
+            ],
+        )
+
+    what_now = (
+        _("You stay a member by what you have beside it.")
+        if is_member
+        else _(
+            "You are not in the number now. If you want to stay, join with your own payment: your "
+            "number stays the same."
+        )
+    )
+    join = f"{current_settings().public_url}/join?tier={gift.tier}&interval=year"
+    return replace(
+        compose(say, values, _("You get this letter because you accepted a gift."), what_now),
+        has_account=is_member,
+        rows=[*_what(gift, values), (_("Ended on"), values["date"])],
+        link=None if is_member else Link(_("Stay a member"), join),
+    )
+
+
 _TO_GIVER: dict[LetterKind, Callable[[Session, Gift], Words]] = {
     LetterKind.GIFT_GIVEN: _given,
     LetterKind.GIFT_REMINDER: _not_accepted,
     LetterKind.GIFT_REDEEMED: _redeemed,
 }
-ABOUT_GIFT = {*_TO_GIVER, LetterKind.GIFT_ENDING}
+_OF_THE_END = {LetterKind.GIFT_PAID_BACK, LetterKind.GIFT_TAKEN_BACK}
+ABOUT_GIFT = {*_TO_GIVER, *_OF_THE_END, LetterKind.GIFT_ENDING}
 TO_RECIPIENT = {LetterKind.GIFT_TOLD, LetterKind.GIFT_CODE}

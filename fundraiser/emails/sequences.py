@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
+from fundraiser.emails.debits import refused
 from fundraiser.emails.parts import (
     Link,
     NotOwedError,
@@ -42,6 +43,8 @@ def words_about_membership(session: Session, letter: Letter) -> Words:
     ).first()
     if membership is None:
         raise NotOwedError("The membership that it is about is not known any more.")
+    if letter.kind is LetterKind.PAYMENT_FAILED_FIRST and membership.paid_at:
+        raise NotOwedError("The membership was paid before the letter could leave.")
     if letter.kind is LetterKind.RECEIPT:
         payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
         return words_of_receipt(payment, membership)
@@ -171,6 +174,41 @@ def _failed_for_the_last_time(v: Mapping[str, str]) -> Said:
             ),
             _("If you want to stay, pay with another card before then."),
         ],
+    )
+
+
+def _first_debit_failed(membership: Membership, values: dict[str, str]) -> Words:
+    """It counted on the strength of a debit that was on its way, and has stopped."""
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your first payment of %(amount)s did not arrive", amount=v["amount"]),
+            _("Your first payment did not arrive"),
+            [
+                refused(v),
+                _(
+                    "So your membership is not in the number now. It is again as soon as a payment "
+                    "arrives."
+                ),
+            ],
+        )
+
+    values |= {"date": date(membership.started_at)}
+    again = membership.ended_at is not None
+    return replace(
+        compose(say, values, _unpaid()),
+        rows=[(_("You pay"), values["each"]), (_("Agreed to on"), values["date"])],
+        link=_join_again() if again else replace(_another_card(membership), text=_("Pay by card")),
+        advice=None
+        if again
+        else (
+            _("If you want to stop"),
+            _(
+                "Stop on your account’s page, or reply to this letter. Until then your bank may be "
+                "asked once more."
+            ),
+        ),
+        manage=None if again else membership_link(membership),
     )
 
 
@@ -340,8 +378,12 @@ def _ended(membership: Membership, values: dict[str, str]) -> Words:
     return replace(
         compose(say, values, _("You get this letter because your membership has ended.")),
         has_account=False,
-        link=Link(_("Become a member again"), f"{current_settings().public_url}/join"),
+        link=_join_again(),
     )
+
+
+def _join_again() -> Link:
+    return Link(_("Become a member again"), f"{current_settings().public_url}/join")
 
 
 def _win_back(membership: Membership, values: dict[str, str]) -> Words:
@@ -398,6 +440,7 @@ def words_of_receipt(payment: Payment, membership: Membership) -> Words:
 
 
 _ABOUT_MEMBERSHIP: dict[LetterKind, Callable[[Membership, dict[str, str]], Words]] = {
+    LetterKind.PAYMENT_FAILED_FIRST: _first_debit_failed,
     LetterKind.PAYMENT_FAILED_DAY_0: _failed(_failed_at_first),
     LetterKind.PAYMENT_FAILED_DAY_3: _failed(_failed_again),
     LetterKind.PAYMENT_FAILED_DAY_7: _failed(_failed_for_a_week),

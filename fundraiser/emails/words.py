@@ -13,6 +13,7 @@ from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now, read_once
+from fundraiser.emails.debits import words_about_debit
 from fundraiser.emails.gifts import ABOUT_GIFT, words_about_gift
 from fundraiser.emails.invitations import words_about_campaign
 from fundraiser.emails.parts import (
@@ -59,6 +60,8 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _contribution(session, letter, member)
         case LetterKind.SECOND_MEMBERSHIP:
             return _second_membership(session, letter)
+        case LetterKind.DEBIT_FAILED:
+            return words_about_debit(session, letter)
         case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
             return words_with_code(letter.kind, _minted(session, letter))
         case LetterKind.MILESTONE | LetterKind.LAST_DAYS:

@@ -63,7 +63,10 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """``refunded_at`` is when it was refunded whole; ``dispute`` the newest dispute's status."""
+    """``refunded_at`` is when it was refunded whole; ``dispute`` the newest dispute's status.
+
+    ``is_debit``: of a bank account, so that whoever paid was told that it may take days.
+    """
 
     id: str
     intent_id: str | None
@@ -77,6 +80,7 @@ class Charge:
     disputed_at: datetime | None
     failure: str | None
     metadata: dict[str, str]
+    is_debit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fundraiser.payments.facts import Charge, CustomerState
 
+_LOST = "lost"  # Stripe's word for a dispute whose money stays with the payer
 _MAY_STILL_BE_PAID = timedelta(days=30)  # a Checkout session lives a day, a debit takes two weeks
 
 
@@ -67,6 +68,7 @@ def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Cha
     if gift is None:
         gift = _make(session, giver, checkout, charge)
     gift.giver_id = giver.id  # the customer may have become somebody else's
+    _tell_of_the_end(session, gift, charge)
     facts = {
         "refunded_at": charge.refunded_at,
         "disputed_at": taken_back_at(charge),
@@ -81,6 +83,30 @@ def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Cha
         .values(**facts)
     )
     return gift.recipient_id
+
+
+def _tell_of_the_end(session: Session, gift: Gift, charge: Charge) -> None:
+    """Owe a letter to who has the gift, and to its giver, where the money is gone for good.
+
+    A dispute may still be won, and who disputes knows of it.
+    """
+    context = {"gift": gift.id}
+    if charge.refunded_at and gift.refunded_at is None:
+        owe(
+            session,
+            LetterKind.GIFT_PAID_BACK,
+            member_id=gift.giver_id,
+            cycle=charge.id,
+            context=context,
+        )
+    if gift.recipient_id and (charge.refunded_at or charge.dispute == _LOST):
+        owe(
+            session,
+            LetterKind.GIFT_TAKEN_BACK,
+            member_id=gift.recipient_id,
+            cycle=charge.id,
+            context=context,
+        )
 
 
 def _make(session: Session, giver: Member, checkout: Checkout, charge: Charge) -> Gift:

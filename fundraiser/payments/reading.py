@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 _Found = dict[str, Any]
 
+# Stripe's names for what takes money from a bank account, days after it was agreed to.
+_DEBITS = {
+    "acss_debit",
+    "au_becs_debit",
+    "bacs_debit",
+    "nz_bank_account",
+    "sepa_debit",
+    "us_bank_account",
+}
+
 
 def read_subscription(found: _Found, *, orphaned: bool = False) -> Subscription:
     """``orphaned``: its customer was deleted, which it does not say itself."""
@@ -87,6 +97,7 @@ def read_charge(found: _Found, dispute: _Found | None) -> Charge:
         disputed_at=time_of(dispute["created"]) if dispute else None,
         failure=found["failure_code"],
         metadata=found["metadata"] or {},
+        is_debit=(found["payment_method_details"] or {}).get("type") in _DEBITS,
     )
 
 

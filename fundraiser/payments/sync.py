@@ -19,6 +19,7 @@ from fundraiser.members.invitations import note_inviter
 from fundraiser.members.models import Cause, Interval, Member, Membership, Source, Status
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
+from fundraiser.payments.debits import find_failed_debits, owe_of_failed_debit
 from fundraiser.payments.gateway import SECOND_KEY, checkout_id
 from fundraiser.payments.gifts import write_gifts
 from fundraiser.payments.models import (
@@ -146,8 +147,15 @@ def _checkouts(
 
 
 def _note_outcome(checkout: Checkout, member: Member, name: str, state: CustomerState) -> None:
-    """Remember what came of a checkout: of several tries at one contribution, the one that went."""
-    failed = {charge.id for charge in state.charges if charge.status == PaymentStatus.FAILED}
+    """Remember what came of a checkout: of several tries at one contribution, the one that went.
+
+    A debit that fails is no try: the payment page had taken it for good.
+    """
+    failed = {
+        charge.id
+        for charge in state.charges
+        if charge.status == PaymentStatus.FAILED and not charge.is_debit
+    }
     checkout.member_id = member.id
     if name not in failed:
         checkout.reference = name
@@ -277,6 +285,7 @@ def _write_payments(
         if invoice.subscription_id in {found.id for found in ours}
         for charge in charges_of(invoice, state.charges)
     }
+    failed = find_failed_debits(session, state)
     for charge in state.charges:
         checkout = checkouts.get(charge.id)
         kind = CheckoutKind.MEMBERSHIP if checkout is None else checkout.kind
@@ -310,3 +319,7 @@ def _write_payments(
                 cycle=charge.id,
                 context={"amount": charge.amount, "currency": charge.currency},
             )
+        if charge.id in failed:
+            name = subscription_of.get(charge.id)
+            of_it = next((found for found in ours if found.id == name), None)
+            owe_of_failed_debit(session, member, state, charge, of_it)

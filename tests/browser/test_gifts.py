@@ -16,8 +16,8 @@ from fundraiser.widget.progress import ProgressLayer
 from tests.browser.conftest import served
 from tests.browser.live import expect_at, fill_in
 from tests.browser.test_every_page import axe
+from tests.gifts import CODE, Shop, is_to
 from tests.mail import text_of
-from tests.test_gifts import CODE, Shop, is_to, shop  # noqa: F401 - shop is a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def app(stripe_settings: Settings) -> Iterator[FundraiserApp]:
     db.clock.follow(None)
 
 
-def open_letter(page: Page, shop: Shop, email: str, subject: str, button: str) -> None:  # noqa: F811
+def open_letter(page: Page, shop: Shop, email: str, subject: str, button: str) -> None:
     """Show the newest letter of this subject to its reader, and follow its button."""
     shop.work()
     found = [
@@ -84,7 +84,7 @@ def give(page: Page, url: str) -> None:
     assert axe(page, {}) == []
 
 
-def accept(page: Page, shop: Shop) -> None:  # noqa: F811
+def accept(page: Page, shop: Shop) -> None:
     """Accept the gift on a phone, from the letter's button to the account."""
     open_letter(page, shop, RECIPIENT, "Olena gives you a membership", "Accept the gift")
     expect(page.get_by_label("The code")).to_have_value(CODE)
@@ -102,7 +102,7 @@ def accept(page: Page, shop: Shop) -> None:  # noqa: F811
 
 def test_a_gift_is_given_for_a_day_told_accepted_and_runs_out(
     open_page: Callable[..., Page],
-    shop: Shop,  # noqa: F811
+    shop: Shop,
     app: FundraiserApp,
 ) -> None:
     url = app.extensions["settings"].public_url

@@ -1,0 +1,75 @@
+"""Debits that fail days after they were agreed to: whoever was told to wait is told so, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from fundraiser.members.models import Standing
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.gateway import SECOND_KEY
+from fundraiser.payments.models import Payment, PaymentStatus
+from fundraiser.payments.standing import payment_facts
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Member
+    from fundraiser.payments.facts import Charge, CustomerState, Subscription
+
+
+def find_failed_debits(session: Session, state: CustomerState) -> set[str]:
+    """The charges that we knew to be on their way and that have failed since; asked before a write.
+
+    A debit that we see for the first time was on its way as well. A card that was declined never
+    was: the payment page said so.
+    """
+    failed = {c.id: c for c in state.charges if c.status == PaymentStatus.FAILED}
+    if not failed:
+        return set()
+    known = {
+        row.charge_id: row.status
+        for row in session.execute(
+            select(Payment.charge_id, Payment.status).where(Payment.charge_id.in_(failed))
+        )
+    }
+    return {
+        name
+        for name, charge in failed.items()
+        if (known[name] is not PaymentStatus.FAILED if name in known else charge.is_debit)
+    }
+
+
+def owe_of_failed_debit(
+    session: Session,
+    member: Member,
+    state: CustomerState,
+    charge: Charge,
+    subscription: Subscription | None,
+) -> None:
+    """Owe the letter that says what was not taken, and what becomes of what it was to pay for.
+
+    A renewal that fails has letters of its own, and a second membership was ended before.
+    """
+    if subscription is None:
+        owe(
+            session,
+            LetterKind.DEBIT_FAILED,
+            member_id=member.id,
+            cycle=charge.id,
+            context={},
+        )
+    elif (
+        payment_facts(state, subscription.id).standing is Standing.NOTHING
+        and subscription.ended_at is None
+        and not subscription.metadata.get(SECOND_KEY)
+    ):
+        # Once, however often Stripe tries again.
+        owe(
+            session,
+            LetterKind.PAYMENT_FAILED_FIRST,
+            member_id=member.id,
+            cycle=subscription.id,
+            context={"membership": subscription.id},
+        )
