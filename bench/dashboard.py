@@ -1,4 +1,4 @@
-"""How quick the staff's pages are, and how much memory the export takes, with many members.
+"""How quick the pages of staff and of names are, and the export's memory, with many members.
 
     python -m bench dashboard --members 1000000 --plans
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 FEW, ROUNDS = 25_000, 20
+LONG_AGO = 1_650_000_000_000_000  # microseconds: in 2022
 EMAIL = "bench@example.org"
 _MOST_MEMORY = 40  # MB that a whole export may add to the process
 
@@ -73,12 +74,14 @@ PAGES = {
     "a month of money": "/staff/money/{month}",
     "payouts": "/staff/payouts",
     "a payout": "/staff/payouts/{payout}",
+    "the public names": "/campaigns/25000/members",
+    "the public names, far behind": "/campaigns/25000/members?before={moment}",
 }
 
 FILL = (
     """
     INSERT INTO member (id, email, name, country, language, number, counting, turns,
-                        first_counted_at, created_at)
+                        first_counted_at, created_at, roster_since)
     OVERRIDING SYSTEM VALUE
     SELECT n, 'reader.' || n || '@example.' || (ARRAY['org', 'com', 'net'])[1 + n % 3],
            (ARRAY['Anna', 'Olena', 'James', 'Marie', 'Taras', 'Aoife', 'Nina', 'Zora'])
@@ -88,7 +91,8 @@ FILL = (
                [CASE WHEN r.b > 0.97 THEN 5 + floor(r.c * 4)::int
                      ELSE 1 + floor(4 * power(r.b, 3))::int END],
            CASE WHEN n % 20 = 0 THEN 'uk' ELSE 'en' END,
-           n, n % 11 <> 0, CASE WHEN n % 11 = 0 THEN 2 ELSE 1 END, j.at, j.at
+           n, n % 11 <> 0, CASE WHEN n % 11 = 0 THEN 2 ELSE 1 END, j.at, j.at,
+           CASE WHEN n % 3 > 0 THEN j.at END
     FROM generate_series(1, :members) AS n,
          LATERAL (SELECT random() a, random() b, random() c WHERE n > 0) AS r,
          LATERAL (SELECT now() - interval '8 years' * power(1 - n::float / :members, 2) AS at) AS j
@@ -212,7 +216,7 @@ def measure(members: int, *, plans: bool) -> None:
         with database.transaction() as session:
             refresh(session, settings.newsroom_timezone, timedelta(days=settings.grace_days))
         print(f"{members:,} members, made in {took:.0f} s; each page {ROUNDS} times, one worker")
-        places = {"person": 1007, "after": members // 3, **busiest(database)}
+        places = {"person": 1007, "after": members // 3, "moment": LONG_AGO, **busiest(database)}
         addresses = {name: path.format(**places) for name, path in PAGES.items()}
         queries = look_behind(env, addresses, plans=plans)
         url = stack.enter_context(procfile_web(env, folder, "/readyz")).removesuffix("/readyz")

@@ -45,9 +45,11 @@ def olena(stripe: Stripe, client: FlaskClient) -> Olena:
 class Olena:
     """A member, her browser, and what we and Stripe know of her."""
 
-    def __init__(self, stripe: Stripe, client: FlaskClient, **joined: Any) -> None:
+    def __init__(
+        self, stripe: Stripe, client: FlaskClient, email: str = "olena@example.org"
+    ) -> None:
         self.stripe, self.client, self.database = stripe, client, stripe.app.database
-        self.customer = stripe.join("olena@example.org", **joined)
+        self.email, self.customer = email, stripe.join(email)
         member = stripe.settle(self.customer)
         assert member
         self.member_id = member.id
@@ -57,7 +59,10 @@ class Olena:
     def membership(self) -> Membership:
         with self.database.transaction() as session:
             return session.scalars(
-                select(Membership).where(Membership.member_id == self.member_id)
+                select(Membership)
+                .where(Membership.member_id == self.member_id)
+                .order_by(Membership.id.desc())
+                .limit(1)
             ).one()
 
     def at_stripe(self) -> Any:

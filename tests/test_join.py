@@ -160,6 +160,37 @@ def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused_and_the_form_st
             assert read(answer).select_one("[name=return]") is None
 
 
+def way_back(client: FlaskClient, path: str, came_from: str) -> str | None:
+    """Where the form leads who followed a plain link and chose to pay by the year."""
+    page = read(client.get(path, headers={"Referer": came_from}))
+    inside = {"Referer": f"http://127.0.0.1:8000{path}"}
+    for choice in ("interval=year", "/join?"):
+        link = page.select_one(f"nav a[href*='{choice}'], .tiers a[href*='{choice}']")
+        page = read(client.get(str(link["href"]), headers=inside)) if link else page
+    assert page.select_one("[name=interval][value=year]")
+    field = page.select_one("[name=return]")
+    return str(field["value"]) if field else None
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_plain_link_leads_back_to_where_the_browser_says_it_stood_if_that_is_on_the_list(
+    client: FlaskClient,
+) -> None:
+    article = "http://127.0.0.1:8001/2026/crane?page=2"
+    for path in ("/join", "/campaigns/25000", "/"):
+        assert way_back(client, path, article) == article
+    assert way_back(client, "/join", "http://127.0.0.1:8001/") == "http://127.0.0.1:8001/"
+    assert way_back(client, f"/join?return={article[:-7]}", article) == article[:-7]
+    for astray in (
+        "https://evil.example/2026/crane",
+        "http://127.0.0.1:8001\\@evil.example/",
+        "http://127.0.0.1:8001/" + "a" * 2000,
+        "http://127.0.0.1:8000/campaigns/25000",
+        "http://[",
+    ):
+        assert way_back(client, "/join", astray) is None
+
+
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
     "path",

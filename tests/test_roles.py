@@ -54,6 +54,8 @@ NEEDS = {
     "member_acts.email": Permission.CHANGE_MEMBER,
     "member_acts.letter_again": Permission.CHANGE_MEMBER,
     "member_acts.note": Permission.CHANGE_MEMBER,
+    "member_acts.roster_off": Permission.CHANGE_MEMBER,
+    "member_acts.roster_on": Permission.CHANGE_MEMBER,
     "member_acts.refund": Permission.REFUND,
     "staff_pages.invite": Permission.MANAGE_STAFF,
     "staff_pages.change": Permission.MANAGE_STAFF,

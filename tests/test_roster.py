@@ -8,20 +8,28 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from bs4 import BeautifulSoup
+from sqlalchemy import select
 
+from fundraiser.campaigns import views
 from fundraiser.campaigns.cockpit import Milestones, read_milestones, read_series
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.campaigns.progress import read_progress
 from fundraiser.db import now
-from fundraiser.members.consents import is_given, note_consent, read_named
+from fundraiser.members import consents
+from fundraiser.members.consents import close_roster, is_given, note_consent, read_named
+from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Consent, ConsentKind, Member
+from fundraiser.newsroom.models import AuditEntry, Role
 from tests.factories import make_campaign, make_tiers
-from tests.staff import PAGE, count, join
+from tests.staff import PAGE, count, hire, join, read, sign_in, words
+from tests.test_account_membership import OURS, sign_in as member_sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
 
+    from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
 
 TEXT = "My name may stand on the public page of the campaign."
@@ -49,7 +57,7 @@ def names(client: FlaskClient, path: str = PATH) -> list[str]:
 
 
 def test_only_who_agreed_and_counts_is_named_the_newest_first(
-    client: FlaskClient, database: Database
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.transaction() as session:
         join(session, name="Nobody Asked")
@@ -63,6 +71,9 @@ def test_only_who_agreed_and_counts_is_named_the_newest_first(
     assert "<b>Petro" not in text
     assert "noindex" in text
     assert "2 members who wished to be named" in text
+    for module in (consents, views):
+        monkeypatch.setattr(module, "MOST_COUNTED", 1)
+    assert "More than 1 members who wished to be named" in client.get(PATH, headers=PAGE).text
 
 
 def test_a_name_that_is_taken_back_is_gone_with_the_next_look_also_from_a_cache(
@@ -102,6 +113,76 @@ def test_names_are_paged_and_none_is_missing_or_shown_twice(
     for before in ("", "nonsense", "9" * 40, "-9" + "9" * 30):
         assert client.get(f"{PATH}?before={before}", headers=PAGE).status_code == 200
     assert names(client, f"{PATH}?before=0") == []
+
+
+def submit(client: FlaskClient, page: str, **values: str) -> TestResponse:
+    """Send a page's form as it stands, with these values."""
+    form = read(client, page).select("main form[method=post] input[type=hidden]")
+    hidden = {str(field["name"]): str(field["value"]) for field in form}
+    return client.post(page, data=hidden | values, headers=PAGE | OURS)
+
+
+def test_a_name_that_staff_take_off_stays_off_until_they_lift_it_and_its_owner_agrees_anew(
+    app: FundraiserApp, client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = named(session, "Buy Pills Cheap")
+    details, staffs = "/account/details", f"/staff/members/{member.id}"
+    owner, reader = app.test_client(), app.test_client()
+    member_sign_in(owner, database, member.id)
+    before = submit(owner, details, name="Buy Pills Now", language="en", roster="yes")
+    assert (before.status_code, names(reader)) == (303, ["Buy Pills Now"])
+    sign_in(client, hire(database, Role.SUPPORT))
+    assert client.get(f"{staffs}/roster/on", headers=PAGE).status_code == 422
+    off = words(read(client, f"{staffs}/roster/off"))
+    assert "The number The number stays as it is: this person goes on counting." in off
+    assert "The money None." in off
+    assert "The mail We send no letter." in off
+    fields = read(client, f"{staffs}/roster/off").select("form.act input[type=hidden]")
+    form = {str(field["name"]): str(field["value"]) for field in fields} | {"note": "An advert."}
+    for _ in range(2):
+        answer = client.post(f"{staffs}/roster/off", data=form, headers=PAGE)
+        assert (answer.status_code, answer.headers["Location"]) == (303, staffs)
+    assert names(reader) == []
+    with database.transaction() as session:
+        acts = session.scalars(select(AuditEntry.act).where(AuditEntry.act.contains("roster")))
+        assert acts.all() == ["closed_roster"]
+        newest = session.scalars(select(Consent).order_by(Consent.id.desc())).first()
+        assert newest
+        assert (newest.given, newest.text) == (
+            False,
+            "Our staff took the name off the public page.",
+        )
+    page = words(read(client, staffs))
+    assert "The name was taken off the public page. An advert." in page
+    assert "Kept off the campaign’s page by staff since" in page
+
+    assert "We took it off on" in words(read(owner, "/account"))
+    assert not read(owner, details).select("input[name=roster]")
+    submit(owner, details, name="Anna Byrne", language="en", roster="yes")  # an old tab's box
+    assert names(reader) == []
+
+    assert submit(client, f"{staffs}/roster/on", note="").status_code == 303
+    assert names(reader) == []
+    assert "It does not stand there" in words(read(owner, "/account"))
+    submit(owner, details, name="Anna Byrne", language="en", roster="yes")
+    assert names(reader) == ["Anna Byrne"]
+    with database.transaction() as session:
+        assert read_balance(session).members == 1
+
+
+def test_an_owner_who_agrees_while_staff_take_the_name_off_does_not_bring_it_back(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        member = named(session, "Buy Pills Cheap")
+    with database.transaction() as owner:
+        seen = owner.get_one(Member, member.id)
+        assert seen.roster_closed_at is None
+        with database.transaction() as staff:
+            close_roster(staff, staff.get_one(Member, member.id), "Taken off.")
+        note_consent(owner, seen, ConsentKind.ROSTER, TEXT, given=True)
+    assert names(client) == []
 
 
 def milestones(session: Session) -> Milestones:

@@ -100,6 +100,7 @@ def test_the_code_of_the_usual_choice_is_the_shortest(staff: FlaskClient) -> Non
     assert script["src"] == f"{URL}/widget.js"
     assert "min-height" in style.text
     assert link["href"] == f"{URL}/campaigns/25000"
+    assert link["referrerpolicy"] == "no-referrer-when-downgrade"
     assert link.text == "Become a member"
 
 

@@ -82,7 +82,7 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     for table in (MemberSession, Consent, LetterChoice, Note):
         session.execute(delete(table).where(table.member_id == member.id))
     member.email = member.name = member.country = None
-    member.roster_since = member.invite_code = None
+    member.roster_since = member.roster_closed_at = member.invite_code = None
     session.flush()
 
 

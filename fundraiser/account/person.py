@@ -30,6 +30,7 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
+from fundraiser.account.words import roster
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
@@ -86,7 +87,7 @@ def details() -> ResponseReturnValue:
         for customer in _customers(session, member):
             member_gateway().change_customer(customer, name=name, language=language)
         member.name, member.language = name, language
-    for kind, text in _consents().items():
+    for kind, text in _consents(member).items():
         note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
     for topic, text, ticked_is_yes in _letters():
         ticked = request.form.get(topic) == "yes"
@@ -235,7 +236,10 @@ def _customers(session: Session, member: Member) -> list[str]:
     )
 
 
-def _consents() -> dict[ConsentKind, str]:
+def _consents(member: Member) -> dict[ConsentKind, str]:
+    """What is asked: not whether the name may stand where staff keep it off."""
+    if member.roster_closed_at:
+        return {}
     return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
 
 
@@ -259,8 +263,10 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
         name=name if name is not None else member.name or "",
         languages=LANGUAGES,
         consents=[
-            (kind, text, is_given(session, member, kind)) for kind, text in _consents().items()
+            (kind, text, is_given(session, member, kind))
+            for kind, text in _consents(member).items()
         ],
+        closed=roster(member) if member.roster_closed_at else None,
         topics=[
             (topic, text, wants(session, member.id, topic) is ticked_is_yes)
             for topic, text, ticked_is_yes in _letters()

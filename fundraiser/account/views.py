@@ -74,6 +74,7 @@ def overview() -> ResponseReturnValue:
         sessions=count_sessions(session, member),
         invited=count_invited(session, member),
         languages=LANGUAGES,
+        roster=words.roster(member),
         wants_news=wants(session, member.id, Topic.CAMPAIGN),
     )
 

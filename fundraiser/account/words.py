@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from fundraiser.account.changes import ENDED, UNPAID, Notice, seen
 from fundraiser.campaigns.offers import money
+from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import Interval, Source, Status
@@ -125,6 +126,18 @@ def _state(m: Membership, amount: str) -> str:
             date=date(m.period_end),
         )
     return ""
+
+
+def roster(member: Member) -> str:
+    """Whether the name may stand on the campaign's page, and why not where that is ours to say."""
+    if member.roster_closed_at:
+        return _(
+            "We took it off on %(date)s, and it stays off until we lift that. If you think that we "
+            "are wrong, write to %(address)s.",
+            date=date(member.roster_closed_at),
+            address=current_settings().mail_from,
+        )
+    return _("It may stand there") if member.roster_since else _("It does not stand there")
 
 
 @dataclass(frozen=True, slots=True)

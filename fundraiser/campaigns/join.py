@@ -132,6 +132,19 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
     return wish
 
 
+def led_back(
+    values: Mapping[str, str], campaign: Campaign, came_from: str | None
+) -> dict[str, str]:
+    """The address's values, with a way back also for who followed a plain link without one.
+
+    ``came_from`` is the address that the browser names: a page, or only its site, as that site's
+    policy has it. It is taken where it is on the campaign's list.
+    """
+    if not values.get("return") and came_from and _leads_to_one_of(campaign.sites, came_from):
+        return {**values, "return": came_from}
+    return dict(values)
+
+
 def read_utm(values: Mapping[str, str]) -> str | None:
     """The tags of the link that led here or to the article: source / medium / campaign."""
     if said := values.get("utm"):
@@ -173,6 +186,12 @@ def return_address(checkout: Checkout, *, joined: bool) -> str | None:
     parts = urlsplit(checkout.return_url)
     fragment = f"joined={checkout.campaign}" if joined else parts.fragment
     return urlunsplit(parts._replace(fragment=fragment))
+
+
+def site_alone(checkout: Checkout) -> str | None:
+    """The site's name where the way back leads to its front page and to no article."""
+    parts = urlsplit(checkout.return_url or "")
+    return parts.netloc if parts.path in {"", "/"} and not parts.query else None
 
 
 def one_later(day: datetime, interval: Interval) -> datetime:

@@ -26,10 +26,12 @@ from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.cockpit import read_milestones, read_series, thinned
 from fundraiser.campaigns.join import (
     Wish,
+    led_back,
     one_later,
     read_utm,
     read_wish,
     return_address,
+    site_alone,
     wish_of,
 )
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
@@ -54,7 +56,7 @@ from fundraiser.campaigns.thanks import Outcome, find_outcome, say_thanks
 from fundraiser.campaigns.words import rule_in_words
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
-from fundraiser.members.consents import count_named, read_named
+from fundraiser.members.consents import MOST_COUNTED, count_named, read_named
 from fundraiser.members.invitations import find_inviter, name_of_inviter
 from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
@@ -135,6 +137,7 @@ def cockpit(slug: str) -> ResponseReturnValue:
             milestones=read_milestones(session, found, progress) if series else None,
             names=names,
             named=count_named(session),
+            most_counted=MOST_COUNTED,
             older_url=url_for(".cockpit", slug=slug, before=_write_moment(more), _anchor="names")
             if more
             else None,
@@ -164,7 +167,8 @@ def join() -> ResponseReturnValue:
     asked = find_campaign(session, slug) if slug else current_campaign(session)
     if asked is None:
         return _not_open()
-    wish = read_wish(request.args, asked, offered_tiers(session, asked.tiers))
+    values = led_back(request.args, asked, request.referrer)
+    wish = read_wish(values, asked, offered_tiers(session, asked.tiers))
     _forget_unknown_inviter(wish)
     if wish.is_astray:
         return _astray(asked, wish)
@@ -241,6 +245,7 @@ def _thanks_page() -> str:
             back_url=return_address(
                 checkout, joined=outcome in {Outcome.JOINED, Outcome.IN_PROCESS}
             ),
+            back_site=site_alone(checkout),
             look_again_url=url_for(
                 request.endpoint or "", session_id=checkout.session_id, looks=looks + 1
             )
@@ -289,19 +294,20 @@ def checkout_named(name: str) -> Checkout:
 
 
 def _campaign_page(found: Campaign) -> str:
-    wish = read_wish({"invite": request.args.get("invite", "")}, found, [])
+    values = led_back(request.args, found, request.referrer)
+    wish = read_wish({name: values.get(name, "") for name in ("invite", "return")}, found, [])
     _forget_unknown_inviter(wish)
-    wish.utm = read_utm(request.args)
-    if request.args.get("interval") == Interval.YEAR:
+    wish.utm = read_utm(values)
+    if values.get("interval") == Interval.YEAR:
         wish.interval = Interval.YEAR
-    if (wanted := request.args.get("currency")) in CARD_FEES:
+    if (wanted := values.get("currency")) in CARD_FEES:
         wish.currency = wanted
     interval = wish.interval or Interval.MONTH
     tiers = offered_tiers(db.session(), found.tiers)
 
     def here(**changed: str) -> str:
         query: dict[str, Any] = {"interval": interval, "currency": wish.currency}
-        query |= {"invite": wish.invite, "utm": wish.utm, **changed}
+        query |= {"invite": wish.invite, "utm": wish.utm, "return": wish.return_url, **changed}
         return url_for(request.endpoint or ".home", **(request.view_args or {}), **query)
 
     def join_address(**changed: str) -> str:

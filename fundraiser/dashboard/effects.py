@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """A sentence or two on each; ``value`` and ``label`` where there are several to choose from."""
+    """A sentence or two on each; ``value`` and ``label`` where there are several to choose from.
+
+    ``roster`` is what becomes of the name on the public page, where that is what it is about.
+    """
 
     number: str
     money: str
     mail: str
+    roster: str = ""
     label: str = ""
     value: str = ""
 
@@ -142,6 +146,36 @@ def of_letter(person: Person, letter: str) -> list[Effects]:
                 letter=letter,
                 email=person.member.email or "–",
             ),
+        )
+    ]
+
+
+def of_closing_roster(person: Person) -> list[Effects]:
+    """Of taking the name off the public page."""
+    return [
+        Effects(
+            roster=_(
+                "The name is gone with the next look at the page, and can’t be put back from the "
+                "person’s own pages until staff lift that."
+            ),
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_(
+                "We send no letter. The person’s own pages say that we took the name off, and "
+                "where to write."
+            ),
+        )
+    ]
+
+
+def of_opening_roster(person: Person) -> list[Effects]:
+    """Of leaving it to the person again whether the name is shown."""
+    return [
+        Effects(
+            roster=_("The name does not come back by itself: the person has to agree anew."),
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_("We send no letter."),
         )
     ]
 

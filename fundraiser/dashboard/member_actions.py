@@ -1,101 +1,51 @@
-"""What staff do to a member: each act has a page that says beforehand what it will do.
-
-An act is done once however often its form is sent: the form's nonce makes the key of its row in
-the trail, which is written first, and the key of what is asked of Stripe. A form is refused where
-the member has changed since it was opened.
-"""
+"""What staff do to a member: what each act asks, does, and says beforehand that it will do."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint
 from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import effects, words
-from fundraiser.dashboard.people import read_person
+from fundraiser.dashboard.act_pages import ActPage, Plan, grace, serve
 from fundraiser.dashboard.timeline import may_be_sent_again
-from fundraiser.db import lock, now
-from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.complimentary import end_given, give_membership
-from fundraiser.members.models import Cause, Member, Membership, Note, Source
+from fundraiser.members.consents import close_roster, open_roster
+from fundraiser.members.models import Source
 from fundraiser.money import Money, parse_amount, write_amount
-from fundraiser.newsroom.audit import Act, record_once
-from fundraiser.newsroom.models import AuditEntry
+from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import owe_again
 from fundraiser.payments import changes
-from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Payment, Tier
-from fundraiser.security import new_nonce
 from fundraiser.texts import by_language, date as write_date, gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from flask.typing import ResponseReturnValue
-    from sqlalchemy.orm import Session
 
-    from fundraiser.dashboard.effects import Effects
     from fundraiser.dashboard.people import Person
-    from fundraiser.newsroom.models import Staff
     from fundraiser.payments.changes import Change
 
 blueprint = Blueprint("member_acts", __name__)
 
 _BOTH = ["GET", "POST"]
-_LONGEST_NOTE = 2000
-_NONCE_LENGTHS = range(16, 129)
 _LONGEST_GIFT = timedelta(days=3660)
-
-
-class ChangedMeanwhileError(UnprocessableError):
-    """The member is not any more as the form showed them."""
-
-    status = HTTPStatus.CONFLICT
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a form asks for, read and found to make sense.
-
-    ``fields`` and ``details`` go into the trail; ``remark`` and what staff wrote become a note.
-    """
-
-    do: Callable[[Change], None]
-    done: str
-    fields: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-    remark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ActPage:
-    """One act on one person: what its page shows, and how its form is read."""
-
-    person: Person
-    act: Act
-    heading: str
-    button: str
-    effects: list[Effects]
-    read: Callable[[Mapping[str, str]], Plan]
-    asks: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    needs_note: bool = False
 
 
 @blueprint.route("/staff/members/<int:member_id>/complimentary", methods=_BOTH)
 def complimentary(member_id: int) -> ResponseReturnValue:
     """Give a membership that costs nothing and has an end."""
-    return _serve(member_id, Permission.CHANGE_MEMBER, _giving)
+    return serve(member_id, Permission.CHANGE_MEMBER, _giving)
 
 
 @blueprint.route(
@@ -103,32 +53,44 @@ def complimentary(member_id: int) -> ResponseReturnValue:
 )
 def end(member_id: int, membership_id: int) -> ResponseReturnValue:
     """End a membership, now or with its period."""
-    return _serve(member_id, Permission.CHANGE_MEMBER, partial(_ending, membership_id))
+    return serve(member_id, Permission.CHANGE_MEMBER, partial(_ending, membership_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/payments/<int:payment_id>/refund", methods=_BOTH)
 def refund(member_id: int, payment_id: int) -> ResponseReturnValue:
     """Pay a payment back, in part or whole."""
-    return _serve(member_id, Permission.REFUND, partial(_refunding, payment_id))
+    return serve(member_id, Permission.REFUND, partial(_refunding, payment_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/email", methods=_BOTH)
 def email(member_id: int) -> ResponseReturnValue:
     """Change the e-mail address."""
-    return _serve(member_id, Permission.CHANGE_MEMBER, _changing_email)
+    return serve(member_id, Permission.CHANGE_MEMBER, _changing_email)
 
 
 @blueprint.route("/staff/members/<int:member_id>/letters/<int:letter_id>/again", methods=_BOTH)
 def letter_again(member_id: int, letter_id: int) -> ResponseReturnValue:
     """Send a letter once more."""
     require(signed_in_staff(), Permission.READ_LETTERS)
-    return _serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, letter_id))
+    return serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, letter_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/note", methods=_BOTH)
 def note(member_id: int) -> ResponseReturnValue:
     """Write something down."""
-    return _serve(member_id, Permission.CHANGE_MEMBER, _noting)
+    return serve(member_id, Permission.CHANGE_MEMBER, _noting)
+
+
+@blueprint.route("/staff/members/<int:member_id>/roster/off", methods=_BOTH)
+def roster_off(member_id: int) -> ResponseReturnValue:
+    """Take the name off the public page."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _closing_roster)
+
+
+@blueprint.route("/staff/members/<int:member_id>/roster/on", methods=_BOTH)
+def roster_on(member_id: int) -> ResponseReturnValue:
+    """Leave it to the person again whether the name stands there."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _opening_roster)
 
 
 def _giving(person: Person) -> ActPage:
@@ -183,7 +145,7 @@ def _ending(membership_id: int, person: Person) -> ActPage:
         raise UnprocessableError(
             _("This membership has ended already, or is not ours to end. Nothing has changed.")
         )
-    offered = effects.of_ending(person, membership, _grace())
+    offered = effects.of_ending(person, membership, grace())
 
     def read(typed: Mapping[str, str]) -> Plan:
         when = typed.get("when", "")
@@ -263,7 +225,7 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
             date=write_date(payment.paid_at),
         ),
         button=_("Pay it back"),
-        effects=effects.of_refund(person, payment, left, _grace()),
+        effects=effects.of_refund(person, payment, left, grace()),
         read=read,
         asks="amount",
         values={
@@ -337,136 +299,39 @@ def _noting(person: Person) -> ActPage:
     )
 
 
-def _serve(
-    member_id: int, permission: Permission, build: Callable[[Person], ActPage]
-) -> ResponseReturnValue:
-    """The page of an act, or the act: what goes wrong is said on the page, with all as typed."""
-    session, staff = db.session(), signed_in_staff()
-    require(staff, permission)
-    if request.method == "GET":
-        return _show(build(read_person(session, member_id)))
-    key = _key(staff)
-    status, error = HTTPStatus.UNPROCESSABLE_ENTITY, None
-    try:
-        page = build(read_person(session, member_id))
-        plan = page.read(request.form)
-        done = _carry_out(session, staff, page, plan, text=_read_note(page), key=key)
-        return _done(member_id, done)
-    except UnprocessableError as found:
-        status, error = found.status, found
-    except StripeUnavailableError:
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        error = UnprocessableError(
-            _(
-                "Stripe does not answer, so we don’t know whether it was done. Send this form once "
-                "more in a minute: it is done once at most."
-            )
-        )
-    session.rollback()
-    # Last, since the same form sent at the same time may have been done while this one was read.
-    if session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)):
-        return _done(member_id, _done_before())
-    return _show(build(read_person(session, member_id)), error), status
-
-
-def _carry_out(
-    session: Session, staff: Staff, page: ActPage, plan: Plan, *, text: str, key: str
-) -> str:
-    """Do it, in the one order in which nobody is in another's way; returns what to say."""
-    member_id = page.person.member.id
-    act = record_once(
-        session,
-        page.act,
-        f"member {member_id}",
-        staff=staff,
-        key=key,
-        fields=plan.fields,
-        details=plan.details,
-    )
-    if act is None:
-        return _done_before()
-    lock(session, "member", str(member_id))
-    if page.act is not Act.WROTE_NOTE and request.form.get("seen") != _as_seen(session, member_id):
-        raise ChangedMeanwhileError(
-            _(
-                "This member has changed since you opened the page, so nothing was done. Read how "
-                "things stand now, and send the form again if you still want to."
-            )
-        )
-    by = f"staff {staff.id}"
-    plan.do(changes.Change(current_gateway(), _grace(), key, Cause.STAFF, by))
-    if note_text := " ".join(part for part in (plan.remark, text) if part):
-        session.add(Note(member_id=member_id, act=act, text=note_text))
-    return plan.done
-
-
-def _show(page: ActPage, error: UnprocessableError | None = None) -> str:
-    is_new = request.method == "GET" or isinstance(error, ChangedMeanwhileError)
-    return render_template(
-        "dashboard/member_act.html",
-        staff=signed_in_staff(),
-        page=page,
-        member=page.person.member,
-        error=error,
-        typed=request.form,
-        nonce=new_nonce() if is_new else request.form.get("nonce", ""),
-        seen=_as_seen(db.session(), page.person.member.id),
+def _closing_roster(person: Person) -> ActPage:
+    session, member = db.session(), person.member
+    if member.roster_since is None:
+        raise UnprocessableError(_("The name does not stand on the public page."))
+    text = _("Our staff took the name off the public page.")
+    return ActPage(
+        person=person,
+        act=Act.CLOSED_ROSTER,
+        heading=_("Take the name off the public page?"),
+        button=_("Take the name off"),
+        effects=effects.of_closing_roster(person),
+        read=lambda _typed: Plan(
+            do=lambda _change: close_roster(session, member, text),
+            done=_("The name is off the public page, and stays off until staff lift that."),
+        ),
     )
 
 
-def _done(member_id: int, sentence: str) -> ResponseReturnValue:
-    flash(sentence)
-    return redirect(url_for("dashboard.member", member_id=member_id), HTTPStatus.SEE_OTHER)
-
-
-def _done_before() -> str:
-    return _("This was done already, once.")
-
-
-def _key(staff: Staff) -> str:
-    """The same form with the same values has the same key, however often it is sent."""
-    nonce = request.form.get("nonce", "")
-    if len(nonce) not in _NONCE_LENGTHS:
-        raise BadRequestError(_("This form is damaged. Open the page again."))
-    values = sorted(
-        (name, value) for name, value in request.form.items() if name not in {"csrf_token", "seen"}
+def _opening_roster(person: Person) -> ActPage:
+    member = person.member
+    if member.roster_closed_at is None:
+        raise UnprocessableError(_("Staff do not keep this name off the public page."))
+    return ActPage(
+        person=person,
+        act=Act.OPENED_ROSTER,
+        heading=_("Leave it to the person again whether the name is shown?"),
+        button=_("Leave it to the person"),
+        effects=effects.of_opening_roster(person),
+        read=lambda _typed: Plan(
+            do=lambda _change: open_roster(member),
+            done=_("The person may put the name on the public page again."),
+        ),
     )
-    return hashlib.sha256(repr((staff.id, request.path, values)).encode()).hexdigest()
-
-
-def _as_seen(session: Session, member_id: int) -> str:
-    """A mark of how a member stands, as the database has it now."""
-    statements = (
-        select(Member.email, Member.name, Member.turns).where(Member.id == member_id),
-        select(
-            Membership.id,
-            Membership.status,
-            Membership.standing,
-            Membership.amount,
-            Membership.cancel_at,
-            Membership.ended_at,
-            Membership.refunded_at,
-            Membership.disputed_at,
-        )
-        .where(Membership.member_id == member_id)
-        .order_by(Membership.id),
-        select(Payment.id, Payment.status, Payment.refunded, Payment.dispute)
-        .where(Payment.member_id == member_id)
-        .order_by(Payment.id),
-    )
-    rows = [tuple(row) for statement in statements for row in session.execute(statement)]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
-
-
-def _read_note(page: ActPage) -> str:
-    typed = request.form.get("note", "").strip()
-    if page.needs_note and not typed:
-        raise UnprocessableError(_("Write the note."), field="note")
-    if len(typed) > _LONGEST_NOTE:
-        raise UnprocessableError(
-            _("Write %(count)s characters or less.", count=_LONGEST_NOTE), field="note"
-        )
-    return typed
 
 
 def _read_end(typed: str) -> datetime:
@@ -482,7 +347,3 @@ def _read_end(typed: str) -> datetime:
     if not now().astimezone(zone).date() < day <= latest:
         raise UnprocessableError(_("Enter a day after today, and within ten years."), field="until")
     return datetime.combine(day + timedelta(days=1), time(), zone)
-
-
-def _grace() -> timedelta:
-    return timedelta(days=current_settings().grace_days)

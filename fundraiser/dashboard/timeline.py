@@ -201,12 +201,13 @@ def act_sentence(entry: AuditEntry) -> str:
                 amount=amount,
                 payment=details["payment"],
             )
-        case Act.CHANGED_EMAIL:
-            return _("The e-mail address was changed.")
         case Act.SENT_LETTER_AGAIN:
             return _("The letter “%(name)s” was sent again.", name=words.letter(details["letter"]))
-        case Act.WROTE_NOTE:
-            return _("A note was written.")
-        case Act.SETTLED_AGAIN:
-            return _("The customer was settled again.")
-    return entry.act.replace("_", " ").capitalize() + "."
+    known: dict[str, str] = {
+        Act.CHANGED_EMAIL: _("The e-mail address was changed."),
+        Act.CLOSED_ROSTER: _("The name was taken off the public page."),
+        Act.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
+        Act.WROTE_NOTE: _("A note was written."),
+        Act.SETTLED_AGAIN: _("The customer was settled again."),
+    }
+    return known.get(entry.act) or entry.act.replace("_", " ").capitalize() + "."

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+MOST_COUNTED = 10_000  # names: each look at the page counts them anew
 _IS_NAMED = (Member.counting, Member.roster_since.is_not(None), Member.name.is_not(None))
 
 
@@ -32,13 +33,32 @@ def is_given(session: Session, member: Member, kind: ConsentKind) -> bool:
 def note_consent(
     session: Session, member: Member, kind: ConsentKind, text: str, *, given: bool
 ) -> None:
-    """Keep what the person agrees to from now on, or no longer; what is so already is not kept."""
+    """Keep what the person agrees to from now on, or no longer; what is so already is not kept.
+
+    A name that staff keep off the public page is not put there by its owner.
+    """
+    if kind is ConsentKind.ROSTER:
+        session.refresh(member, ["roster_since", "roster_closed_at"], with_for_update=True)
+        given = given and member.roster_closed_at is None
     if given == is_given(session, member, kind):
         return
     at = now()
     session.add(Consent(member_id=member.id, kind=kind, given=given, text=text, at=at))
     if kind is ConsentKind.ROSTER:
         member.roster_since = at if given else None
+
+
+def close_roster(session: Session, member: Member, text: str) -> None:
+    """Take the consent back for the person, until staff open it again; ``text`` says that."""
+    at = now()
+    kind = ConsentKind.ROSTER
+    session.add(Consent(member_id=member.id, kind=kind, given=False, text=text, at=at))
+    member.roster_since, member.roster_closed_at = None, at
+
+
+def open_roster(member: Member) -> None:
+    """Leave it to the person, who has to agree anew."""
+    member.roster_closed_at = None
 
 
 def read_named(
@@ -57,5 +77,6 @@ def read_named(
 
 
 def count_named(session: Session) -> int:
-    """How many people are named on the public page."""
-    return session.scalar(select(func.count()).select_from(Member).where(*_IS_NAMED)) or 0
+    """How many people are named on the public page; one more than so many stands for more."""
+    some = select(Member.id).where(*_IS_NAMED).limit(MOST_COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0

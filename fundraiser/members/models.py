@@ -68,8 +68,9 @@ class Member(Base):
     ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
     alone may change it; ``turns`` is how many rows of the ledger are this person's.
     ``roster_since`` is when the person agreed to be named on the public page, as the newest consent
-    says. ``invite_code`` is in the link that the person invites others by, while there is one;
-    ``invited_by`` is whose link led here. It is no foreign key: that would lock the inviter's row.
+    says; ``roster_closed_at`` is since when staff keep the name off it. ``invite_code`` is in the
+    link that the person invites others by, while there is one; ``invited_by`` is whose link led
+    here. It is no foreign key: that would lock the inviter's row.
     """
 
     __tablename__ = "member"
@@ -85,7 +86,7 @@ class Member(Base):
         Index(
             "ix_member_roster",
             "roster_since",
-            postgresql_where="counting AND roster_since IS NOT NULL",
+            postgresql_where="counting AND roster_since IS NOT NULL AND name IS NOT NULL",
         ),
         Index("ix_member_invited_by", "invited_by", postgresql_where="invited_by IS NOT NULL"),
     )
@@ -101,6 +102,7 @@ class Member(Base):
     recount_at: Mapped[datetime | None]
     first_counted_at: Mapped[datetime | None]
     roster_since: Mapped[datetime | None]
+    roster_closed_at: Mapped[datetime | None]
     invite_code: Mapped[str | None] = mapped_column(unique=True)
     invited_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]

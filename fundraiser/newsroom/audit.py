@@ -48,6 +48,8 @@ class Act(StrEnum):
     SENT_LETTER_AGAIN = "sent_letter_again"
     CHANGED_LETTER = "changed_letter"
     ALLOWED_ADDRESS = "allowed_address"
+    CLOSED_ROSTER = "closed_roster"
+    OPENED_ROSTER = "opened_roster"
     WROTE_NOTE = "wrote_note"
     CREATED_CAMPAIGN = "created_campaign"
     CHANGED_CAMPAIGN = "changed_campaign"

@@ -78,7 +78,10 @@ def snippets(
     with force_locale(lang):
         headline = by_language(campaign.headlines)
         alternative = _("How many members we have, and how many we need")
-        link = Markup('<a href="{}">{}</a>').format(page, words(campaign)["join"])
+        # Who has no JavaScript is led back to the article by the address that the browser names.
+        link = Markup('<a href="{}" referrerpolicy="no-referrer-when-downgrade">{}</a>').format(
+            page, words(campaign)["join"]
+        )
         number = Markup("<p><strong>{}</strong> {}</p>\n  <p>{}</p>").format(
             format_decimal(progress.members),
             of_the_goal(campaign, format_decimal(progress.goal)),

@@ -199,8 +199,8 @@ def test_without_javascript_everything_works(window: Callable[..., Page], live: 
     pay(page, email)
     number = expect_member(page)
     expect(page.locator(".standfirst")).to_contain_text("We took $64.68 today")
-    page.get_by_role("link", name="Read The Northern Ledger").click()
-    expect(page).to_have_url(f"{live.newspaper}/")
+    page.get_by_role("link", name="Go back to the article").click()
+    expect(page).to_have_url(f"{live.article}#joined=25000")
     reader = window()
     read_letter(reader, live, email, f"You are member {number} of The Northern Ledger")
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from sqlalchemy import update
 
 from fundraiser.db import now
-from fundraiser.members.models import Membership, Note
+from fundraiser.members.models import Member, Membership, Note
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from fundraiser.members.models import Member
     from tests.browser.conftest import Service
 
 pytestmark = pytest.mark.browser
@@ -180,6 +179,7 @@ def test_each_page_is_for_everybody(
         owe(session, LetterKind.WELCOME, member_id=hanna.id, cycle="1", context={})
         session.execute(update(Letter).values(state=LetterState.UNKNOWN, error="Nobody knows."))
         letter = session.query(Letter.id).scalar()
+        session.get_one(Member, hanna.id).roster_since = now()
     person = f"/staff/members/{hanna.id}"
     paths = [
         *("/staff/members?state=counting", "/staff/members?tier=baron&joined_from=yesterday"),
@@ -187,6 +187,7 @@ def test_each_page_is_for_everybody(
         f"{person}/memberships/{membership.id}/end",
         f"{person}/payments/{payment.id}/refund",
         f"{person}/letters/{letter}/again",
+        f"{person}/roster/off",
     ]
     for locale in ("uk-UA", "en-GB"):
         page = open_page(viewport={"width": 320, "height": 640}, locale=locale)

@@ -1,0 +1,144 @@
+"""What members change, told over months: number, money and letters after each step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Member
+from fundraiser.members.proof import prove
+from fundraiser.payments.models import Payment
+from tests.factories import GRACE
+from tests.mail import text_of
+from tests.test_account_membership import Olena
+from tests.test_join import fill_in, send, thanks_of
+from tests.test_letter_stories import Year
+
+if TYPE_CHECKING:
+    from fundraiser.app import FundraiserApp
+    from fundraiser.emails.smtp import MailServer
+    from tests.factories import Stripe
+    from tests.mail import Postbox
+
+
+class Story(Year):
+    """A year in which members act on their own pages."""
+
+    def __init__(self, app: FundraiserApp, mail_server: MailServer, stripe: Stripe) -> None:
+        super().__init__(app.database, mail_server, stripe)
+        self.app = app
+
+    def member(self, name: str) -> Olena:
+        """Somebody who pays £10 a month, signed in and welcomed."""
+        found = Olena(self.stripe, self.app.test_client(), f"{name}@example.org")
+        self.catch_up()
+        return found
+
+    def join_again(self, name: str, currency: str) -> str:
+        """From the join page to the thanks; returns what they say."""
+        reader = self.app.test_client()
+        page = send(reader, fill_in(reader, currency=currency)).headers["Location"]
+        assert self.stripe.pay(page, f"{name}@example.org").status_code == 303
+        thanks = reader.get(thanks_of(page)).text
+        self.catch_up()
+        return thanks
+
+    def number(self) -> int:
+        """The public number, which the proof holds to be right."""
+        with self.database.transaction() as session:
+            proof = prove(session, GRACE)
+            assert proof.holds, proof
+            return read_balance(session).members
+
+    def payments(self, member: Olena) -> list[Payment]:
+        """What the person has paid, the oldest first."""
+        with self.database.transaction() as session:
+            mine = select(Payment).where(Payment.member_id == member.member_id)
+            return list(session.scalars(mine.order_by(Payment.paid_at)))
+
+    def paid(self, member: Olena) -> list[tuple[int, str]]:
+        return [(payment.amount, payment.currency) for payment in self.payments(member)]
+
+
+@pytest.fixture
+def stripe_url(empty_stripe_url: str) -> str:
+    return empty_stripe_url
+
+
+@pytest.fixture
+def story(app: FundraiserApp, mail_server: MailServer, stripe: Stripe) -> Story:
+    return Story(app, mail_server, stripe)
+
+
+def test_who_wants_to_pay_in_another_currency_stops_joins_again_and_keeps_the_number(
+    story: Story,
+) -> None:
+    waits, hurries = story.member("waits"), story.member("hurries")
+    for number, member in enumerate((waits, hurries), start=1):
+        page = member.open(member.path("price"))
+        assert "The currency of a membership that runs can’t be changed." in page.get_text()
+        link = page.select_one("section[aria-labelledby=currency] a")
+        assert link
+        assert link["href"] == member.path("cancellation")
+        member.act("cancellation")
+        assert story.number() == 2
+        assert f"You are member {number} " in member.overview()
+    assert "You are member 2" in story.join_again("hurries", "EUR")
+    assert story.number() == 2
+    said = hurries.overview()
+    assert "You pay €10 a month" in said
+    assert "You have stopped it." in said
+    assert "can’t be changed. Stop this one" in hurries.open(hurries.path("price")).get_text()
+
+    story.pass_days(32, each=16)
+    assert story.number() == 1
+    assert "You have no membership that runs. Become a member" in waits.overview()
+    assert "£" not in hurries.overview().partition("What you have paid")[0]
+    assert "You are member 1" in story.join_again("waits", "EUR")
+    assert story.number() == 2
+    story.pass_days(32, each=16)
+    assert story.number() == 2
+    assert story.paid(waits) == [(1000, "GBP"), (1000, "EUR"), (1000, "EUR")]
+    assert story.paid(hurries) == [(1000, "GBP"), (1000, "EUR"), (1000, "EUR"), (1000, "EUR")]
+    assert story.kinds("waits") == ["welcome", "canceled", "ended", "welcome"]
+    assert story.kinds("hurries") == ["welcome", "canceled"]
+
+
+def test_who_pauses_is_not_counted_until_it_goes_on_and_pays_from_the_next_period(
+    story: Story, postbox: Postbox
+) -> None:
+    resumes, waits = story.member("resumes"), story.member("waits")
+    story.pass_days(10)
+    assert "Your membership is paused." in resumes.act("pause", months="3")
+    assert story.number() == 1
+    waits.act("pause", months="2")
+    assert story.number() == 0
+    story.pass_days(32, each=16)  # a renewal, of which nothing is taken
+    assert story.number() == 0
+    assert resumes.taken() == waits.taken() == [1000]
+    assert "It is paused." in resumes.overview()
+
+    assert "Your membership goes on." in resumes.resume()
+    story.catch_up()
+    assert story.number() == 1
+    assert resumes.taken() == [1000]
+    story.pass_days(30, each=15)  # the next period; the other pause ends by itself
+    assert story.number() == 2
+    assert resumes.taken() == [1000, 1000]
+    assert waits.taken() == [1000]
+    story.pass_days(32, each=16)
+    assert story.number() == 2
+    assert story.paid(resumes) == [(1000, "GBP")] * 3
+    assert story.paid(waits) == [(1000, "GBP")] * 2
+    assert story.kinds("resumes") == story.kinds("waits") == ["welcome", "welcome"]
+    for number, member in enumerate((resumes, waits), start=1):
+        letter = [found for found in postbox.letters if member.email in found["To"]][-1]
+        assert letter["Subject"] == f"Welcome back to The Northern Ledger, member {number}"
+        first_again = story.payments(member)[1].paid_at
+        assert f"To be taken on {first_again:%-d %B %Y}: £10" in text_of(letter)
+    with story.database.transaction() as session:
+        people = session.execute(select(Member.number, Member.turns).order_by(Member.id)).all()
+    assert [tuple(row) for row in people] == [(1, 3), (2, 3)]
