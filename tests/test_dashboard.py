@@ -14,6 +14,7 @@ from fundraiser import jobs
 from fundraiser.campaigns.chart import line_chart, nice_scale
 from fundraiser.campaigns.models import Counts, Goal
 from fundraiser.dashboard import people
+from fundraiser.dashboard.daily import refresh
 from fundraiser.db import now
 from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Member, Status
@@ -21,7 +22,7 @@ from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment, PaymentStatus
 from fundraiser.webhooks.models import Event
-from tests.factories import make_campaign, make_member, make_membership
+from tests.factories import GRACE, make_campaign, make_member, make_membership
 from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
@@ -254,8 +255,10 @@ def test_contributions_are_listed_newest_first_and_summed_by_currency(
         contribute(session, member, "ch_new", refunded=500)
         contribute(session, member, "ch_euro", currency="EUR")
         contribute(session, member, "ch_failed", status=PaymentStatus.FAILED, failure="declined")
+        refresh(session, LONDON, GRACE)
     page = read(staff, "/staff/contributions")
-    assert "EUR 1 €20 €20 GBP 2 £15 £45" in words(page)
+    assert "GBP 2 £15 £45 EUR 1 €20 €20" in words(page)
+    assert f"Counted on {now().astimezone(LONDON):%-d %B %Y}" in words(page)
     assert "Failed (declined)" in words(page)
     with database.transaction() as session:
         rows, older = people.list_contributions(session, None, most=3)

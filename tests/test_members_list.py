@@ -182,11 +182,12 @@ def test_each_filter_finds_whom_it_is_for_and_nobody_else(session: Session) -> N
     assert listed(session, tier="patron", country="UA", q="reader", leaving="any") == [one.id]
 
 
-@pytest.mark.parametrize("at_first", [1, 3000])
-def test_a_filter_finds_the_same_by_looking_through_and_by_its_index(
-    session: Session, monkeypatch: pytest.MonkeyPatch, at_first: int
+@pytest.mark.parametrize(("at_first", "not_rare"), [(9, 1), (3, 1), (1, 2)])
+def test_a_filter_finds_the_same_by_looking_through_by_looking_further_and_by_its_index(
+    session: Session, monkeypatch: pytest.MonkeyPatch, at_first: int, not_rare: int
 ) -> None:
     monkeypatch.setattr(listing, "_AT_FIRST", at_first)
+    monkeypatch.setattr(listing, "_NOT_RARE", not_rare)
     members = [make_member(session, country="UA", name=f"Reader {n:02}") for n in range(9)]
     for number, member in enumerate(members):
         tier = "patron" if number % 3 else "member"
@@ -199,6 +200,8 @@ def test_a_filter_finds_the_same_by_looking_through_and_by_its_index(
     assert listed(session, tier="member", sort="oldest") == members_of_tier
     assert listed(session, tier="member", sort="name", q="read", country="UA") == members_of_tier
     assert listed(session, tier="reader") == []
+    page = list_members(session, Filters(tier="member"), LONDON, most=2)
+    assert [row.member.id for row in page.rows] == members_of_tier[:0:-1]
 
 
 @pytest.mark.parametrize("sort", ["newest", "oldest", "name", "leaving"])

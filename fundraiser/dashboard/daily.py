@@ -24,7 +24,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from fundraiser import jobs
-from fundraiser.dashboard.figures import read_contribution_sums
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.db import lock, now
 from fundraiser.jobs import Heartbeat
@@ -40,6 +39,7 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.members.rule import Reason
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,18 +95,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write(session, Topic.LEAVING, _cards(counting, at, zone, grace))
     _write(session, Topic.CHURN, _churn(first, zone))
     _write(session, Topic.MOVED, _moved(first, zone))
-    for given in read_contribution_sums(session):
-        session.add(
-            DailyFigure(
-                day=today,
-                topic=Topic.CONTRIBUTION,
-                key="",
-                currency=given.currency,
-                people=given.count,
-                recent=given.recent,
-                amount=given.amount,
-            )
-        )
+    _write(session, Topic.CONTRIBUTION, _contributions(today, at))
     session.flush()
     jobs.beat(session, HEARTBEAT)
 
@@ -337,6 +326,25 @@ def _moved(first: date, zone: ZoneInfo) -> Figures:
         case((LedgerEntry.change == 1, "joined"), else_="stopped"),
         LedgerEntry.recorded_at >= _midnight(first, zone),
         LedgerEntry.cause.in_(_NOT_READERS),
+    )
+
+
+def _contributions(today: date, at: datetime) -> Figures:
+    """What was given once and arrived, less what was paid back; by currency."""
+    kept = Payment.amount - Payment.refunded
+    recent = func.sum(kept).filter(Payment.paid_at >= at - MONTH)
+    return (
+        select(Payment)
+        .where(Payment.kind == CheckoutKind.CONTRIBUTION, Payment.status == PaymentStatus.SUCCEEDED)
+        .with_only_columns(
+            literal(today).label("day"),
+            literal("").label("key"),
+            Payment.currency.label("currency"),
+            func.count().label("people"),
+            func.coalesce(recent, 0).label("recent"),
+            func.sum(kept).label("amount"),
+        )
+        .group_by(Payment.currency)
     )
 
 

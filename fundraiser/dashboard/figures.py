@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 
 from fundraiser.campaigns.forecast import Pace, without
+from fundraiser.dashboard.daily import HEARTBEAT
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
@@ -17,7 +18,7 @@ from fundraiser.members.history import Mark, read_marks, start_of_day
 from fundraiser.members.models import LedgerEntry, Member
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
-from fundraiser.payments.models import IS_DISPUTED, CheckoutKind, Look, Payment, PaymentStatus
+from fundraiser.payments.models import IS_DISPUTED, Look, Payment
 from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
@@ -58,16 +59,6 @@ class Day:
     joined: int
     stopped: int
     is_over: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CurrencySum:
-    """What one-time contributions came to, less refunds, in the currency's smallest unit."""
-
-    currency: str
-    count: int
-    amount: int
-    recent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +127,20 @@ def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
     ]
 
 
-def read_contribution_sums(session: Session) -> list[CurrencySum]:
-    """One-time contributions that were paid, by currency."""
-    kept = Payment.amount - Payment.refunded
-    recent = Payment.paid_at >= now() - timedelta(days=28)
-    rows = session.execute(
-        select(
-            Payment.currency,
-            func.count(),
-            func.sum(kept),
-            func.coalesce(func.sum(kept).filter(recent), 0),
-        )
-        .where(Payment.kind == CheckoutKind.CONTRIBUTION, Payment.status == PaymentStatus.SUCCEEDED)
-        .group_by(Payment.currency)
-        .order_by(Payment.currency)
-    )
-    return [CurrencySum(*row) for row in rows]
+def read_contribution_sums(session: Session) -> Sequence[DailyFigure]:
+    """What was given once, by currency, as it was last counted: the most gifts first."""
+    is_sum = DailyFigure.topic == Topic.CONTRIBUTION
+    newest = select(func.max(DailyFigure.day)).where(is_sum).scalar_subquery()
+    return session.scalars(
+        select(DailyFigure)
+        .where(is_sum, DailyFigure.day == newest)
+        .order_by(DailyFigure.people.desc(), DailyFigure.currency)
+    ).all()
+
+
+def read_counted_at(session: Session) -> datetime | None:
+    """When the daily figures were last made."""
+    return session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
 
 
 def read_machinery(session: Session) -> Machinery:

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 PAGE = 50
-_AT_FIRST = 3000
+_AT_FIRST = 3_000  # people to look through
+_NOT_RARE = 15  # of the first who fit, for which it is worth to look further
 _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
 _YEARS = range(1900, 2200)
@@ -311,7 +312,9 @@ class _Wanted:
         return _joined(who), who.id
 
     def order(self, who: type[Member], newest: type[Membership]) -> list[ColumnElement[Any]]:
-        keys = self.keys(who, newest)
+        return self.directed(*self.keys(who, newest))
+
+    def directed(self, *keys: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [key.desc() for key in keys] if self.sort is Sort.NEWEST else list(keys)
 
     def after(
@@ -328,32 +331,42 @@ class _Wanted:
 
         What many people have in common is met soon in the list's own order; for what few have,
         there are indexes. The planner can't tell which it is: of a word it guesses that one person
-        in 200 has it, and of two filters that they know nothing of each other.
+        in 200 has it, and of two filters that they know nothing of each other. The first tell: if
+        some of them fit, so many do that to find all takes longer than to look further.
         """
         if self.sort is Sort.LEAVING:
             return session.scalars(self._by_their_end(last, most)).all()
         is_rare = self.filters.q and _named(self.filters.q, Member) is not None
         if not is_rare:
-            found = session.scalars(self._among_the_first(last, most)).all()
+            found = session.scalars(self._among_the_next(_AT_FIRST, last, most)).all()
             if len(found) == most or not self.filters.query().keys() - {"sort"}:
                 return found
+            if len(found) >= _NOT_RARE:
+                further = 2 * _AT_FIRST * most // len(found)
+                found = session.scalars(self._among_the_next(further, last, most)).all()
+                if len(found) == most:
+                    return found
         session.execute(text("SET LOCAL enable_seqscan = off"))
         found = session.scalars(self._by_their_marks(last, most)).all()
         session.execute(text("SET LOCAL enable_seqscan = on"))
         return found
 
-    def _among_the_first(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
-        """Look through the first few thousand in the list's order."""
-        order = self.order(Member, Membership)
-        first = select(Member).where(*self.after(Member, Membership, last))
+    def _among_the_next(self, window: int, last: Sequence[Any] | None, most: int) -> Select[Member]:
+        """Look through so many in the list's order, and no further than there are enough.
+
+        What they are sorted by is a column, by which PostgreSQL knows that they are in order.
+        """
+        place, _key = self.keys(Member, Membership)
+        first = select(Member, place.label("place")).where(*self.after(Member, Membership, last))
         if self.sort is not Sort.NAME:
             first = first.where(*self.joined(Member))
-        who = aliased(Member, first.order_by(*order).limit(_AT_FIRST).subquery())
+        them = first.order_by(*self.order(Member, Membership)).limit(window).subquery()
+        who = aliased(Member, them)
         statement = select(who).where(*self.people(who))
         newest = aliased(Membership, _newest_of(who.id))
         if conditions := self.memberships(newest):
             statement = statement.join(newest, literal_column("true")).where(*conditions)
-        return statement.order_by(*self.order(who, newest)).limit(most)
+        return statement.order_by(*self.directed(them.c.place, them.c.id)).limit(most)
 
     def _by_their_marks(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
         """Find all who fit through the indexes of what is asked, and sort them."""

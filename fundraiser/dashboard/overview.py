@@ -108,7 +108,7 @@ def read_overview(
         "days": day_chart(figures.read_days(session, zone, here)),
         "newest": people.read_newest_members(session, _NEWEST),
         "figures_at": machinery.heartbeats.get("figures"),
-        "sums": daily.of(Topic.CONTRIBUTION),
+        "sums": figures.read_contribution_sums(session),
         "campaign": campaign,
         "at": at,
         **_income(session, daily, settings.newsroom_currency, at.astimezone(zone).date()),

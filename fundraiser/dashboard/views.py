@@ -96,6 +96,7 @@ def contributions() -> ResponseReturnValue:
         older=older,
         before=_key("before"),
         sums=figures.read_contribution_sums(db.session()),
+        counted_at=figures.read_counted_at(db.session()),
     )
 
 
