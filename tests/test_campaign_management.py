@@ -241,6 +241,30 @@ def test_what_a_running_campaign_counts_from_stays(staff: FlaskClient) -> None:
     assert "so that it goes on counting as it does" in said(answer)
 
 
+@pytest.mark.usefixtures("shop")
+def test_who_edits_while_the_campaign_begins_can_keep_the_rest(
+    staff: FlaskClient, database: Database
+) -> None:
+    """The start has no field any more, so that what it said before is no obstacle."""
+    with database.transaction() as session:
+        session.get_one(Campaign, "25000").starts_at = datetime.now(UTC) + timedelta(days=1)
+    form = fields(staff, FORM) | {"headline_en": "Mine"}
+    with database.transaction() as session:
+        session.get_one(Campaign, "25000").starts_at = datetime.now(UTC) - timedelta(days=1)
+    answer = post(staff, FORM, **form)
+    assert answer.status_code == 409
+    assert "Start" in said(answer)
+    assert "Memberships on offer:" not in said(answer)
+    page = BeautifulSoup(answer.text, "html.parser")
+    for name in ("seen", "starts_at"):
+        field = page.select_one(f"input[name={name}]")
+        assert field
+        form[name] = str(field["value"])
+    assert post(staff, FORM, **form).status_code == 303
+    with database.transaction() as session:
+        assert session.get_one(Campaign, "25000").headlines["en"] == "Mine"
+
+
 # The goal
 
 

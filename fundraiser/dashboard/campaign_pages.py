@@ -204,7 +204,7 @@ def restore(slug: str) -> ResponseReturnValue:
 
 def _sent(*more: str) -> Form:
     form = Form.sent(request.form, (*_FIELDS, *more))
-    form.typed["tiers"] = " ".join(request.form.getlist("tiers"))
+    form.typed["tiers"] = " ".join(sorted(request.form.getlist("tiers")))
     return form
 
 
@@ -252,7 +252,7 @@ def _fields_of(plan: Plan) -> dict[str, str]:
         "counts": plan.counts.value,
         "starts_at": _write_time(plan.starts_at),
         "deadline": _write_time(plan.deadline),
-        "tiers": " ".join(plan.tiers),
+        "tiers": " ".join(sorted(plan.tiers)),
         "default_tier": plan.default_tier,
         "default_currency": plan.default_currency,
         "sites": "\n".join(plan.sites),
@@ -303,6 +303,16 @@ def _memberships() -> list[Tier]:
 
 
 def _form_page(campaign: Campaign | None, form: Form) -> str:
+    has_begun = campaign is not None and now() >= campaign.starts_at
+    has_ended = campaign is not None and now() >= campaign.deadline
+    if campaign is not None:
+        # What has no field any more is sent as it stands, so that what was typed can be kept.
+        stored = _fields_of(plan_of(campaign))
+        fixed = (
+            *(("starts_at", "counts") if has_begun else ()),
+            *(("deadline",) if has_ended else ()),
+        )
+        form.typed |= {name: stored[name] for name in fixed}
     chosen = form.typed["tiers"].split()
     tiers = [tier for tier in _memberships() if tier.retired_at is None or tier.slug in chosen]
     return _page(
@@ -314,8 +324,8 @@ def _form_page(campaign: Campaign | None, form: Form) -> str:
         options=[(tier.slug, by_language(tier.names)) for tier in tiers],
         chosen=chosen,
         currencies=[(currency, currency) for currency in CURRENCIES],
-        has_begun=campaign is not None and now() >= campaign.starts_at,
-        has_ended=campaign is not None and now() >= campaign.deadline,
+        has_begun=has_begun,
+        has_ended=has_ended,
         longest_headline=_LONGEST_HEADLINE,
         longest_message=_LONGEST_MESSAGE,
     )
