@@ -261,7 +261,9 @@ def test_a_membership_ended_now_stops_counting_now(staff: FlaskClient, taras: Ta
     found = taras.stripe.call("GET", "subscriptions", customer=taras.customer, status="all")
     assert [one["status"] for one in found["data"]] == ["canceled"]
     assert taras.refunds() == []
-    assert "End it" not in words(read(staff, taras.path))
+    after = words(read(staff, taras.path))
+    assert "End it" not in after
+    assert after.count("Staff: Iryna Bondar") == 2  # in the trail, and beside the ledger's row
     assert staff.get(taras.end, headers=PAGE).status_code == 422
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 
 from fundraiser.dashboard.listing import Listed, newest_memberships
 from fundraiser.errors import NotFoundError
 from fundraiser.members.gifts import Gift
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
+from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter
 from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment
 from fundraiser.texts import gettext as _
@@ -33,6 +34,7 @@ class Person:
     """All that is known of a person; lists are newest first. ``looks`` are by customer.
 
     ``inviter`` is whose link led the person here, ``invited`` how many joined by the person's own.
+    Beside a row of the ledger stands the event's type, or the name of who of the staff caused it.
     """
 
     member: Member
@@ -109,8 +111,9 @@ def read_person(session: Session, member_id: int) -> Person:
             .limit(MOST_OF_A_KIND)
         ).all(),
         ledger=session.execute(
-            select(LedgerEntry, Event.type)
+            select(LedgerEntry, func.coalesce(Event.type, Staff.name))
             .outerjoin(Event, Event.id == LedgerEntry.cause_ref)
+            .outerjoin(Staff, func.concat("staff ", Staff.id) == LedgerEntry.cause_ref)
             .where(LedgerEntry.member_id == member_id)
             .order_by(LedgerEntry.turn.desc())
             .limit(MOST_OF_A_KIND)

@@ -76,11 +76,11 @@ def may_be_sent_again(letter: Letter) -> bool:
 
 
 def _ledger(person: Person) -> Iterator[Happening]:
-    for entry, event_type in person.ledger:
+    for entry, known_as in person.ledger:
         yield Happening(
             at=entry.happened_at,
             sentence=words.ledger_sentence(entry),
-            detail=words.cause(entry, event_type),
+            detail=words.cause(entry, known_as),
             change=entry.change,
         )
 

@@ -66,9 +66,9 @@ def _started(entry: LedgerEntry, day: str) -> str:
     return _("Joined on %(date)s: the first payment arrived.", date=day)
 
 
-def cause(entry: LedgerEntry, event_type: str | None) -> str:
+def cause(entry: LedgerEntry, known_as: str | None) -> str:
     """What made us look at the person, with its name where it has one."""
-    name = " ".join(part for part in (event_type, entry.cause_ref) if part)
+    name = " ".join(part for part in (known_as, entry.cause_ref) if part)
     match entry.cause:
         case Cause.STRIPE:
             return _("Stripe: %(name)s", name=name) if name else _("Stripe")
@@ -77,7 +77,7 @@ def cause(entry: LedgerEntry, event_type: str | None) -> str:
         case Cause.IMPORT:
             return _("Import: %(name)s", name=name)
         case Cause.STAFF:
-            return _("Staff: %(name)s", name=name)
+            return _("Staff: %(name)s", name=known_as) if known_as else _("Staff")
         case Cause.MERGE:
             return _("Merged with another person")
         case Cause.ERASURE:
