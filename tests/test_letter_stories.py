@@ -42,6 +42,11 @@ FAILS, ASKS, PAYS = "4000000000000341", "4000002760003184", "4242424242424242"
 DECLINED, IBAN_FAILS = "4000000000000002", "DE62370400440532013001"
 
 
+@pytest.fixture
+def stripe_url(empty_stripe_url: str) -> str:
+    return empty_stripe_url
+
+
 class Year:
     """Days that pass at Stripe and for us, each at noon with its events, sweep and delivery."""
 

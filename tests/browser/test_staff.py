@@ -149,7 +149,9 @@ def set_up_codes(page: Page) -> pyotp.TOTP:
     page.get_by_role("link", name="Taras Melnyk").click()
     page.get_by_role("button", name="Set up a code").click()
     expect(page.get_by_role("img", name="The key below")).to_be_visible()
-    page.wait_for_function("document.querySelector('.qr').naturalWidth > 100")
+    picture = page.locator(".qr")
+    expect(picture).to_have_js_property("complete", value=True)
+    assert picture.evaluate("picture => picture.naturalWidth") > 100
     is_for_everybody(page)
     codes = pyotp.TOTP(page.locator("code").inner_text())
     page.get_by_label("The six digits").fill("000000")
