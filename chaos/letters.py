@@ -55,9 +55,13 @@ MISBEHAVIOUR = {
     "gone after it took it": 0.02,
 }
 # As Celery's own pool: a parent that forks anew whoever dies. Each child runs the tasks themselves.
+# The parent does some work first, so that not every child has to learn the statements by itself.
 WORKER = f"""
 import os, time
-from workers.tasks import deliver, owe
+from workers.tasks import deliver, flask_app, owe
+owe()
+deliver()
+flask_app.database.engine.dispose()
 alive = set()
 while True:
     while len(alive) < {WORKERS}:
@@ -69,7 +73,17 @@ while True:
         alive.add(child)
     alive.discard(os.wait()[0])
 """
-SWEEP = "from workers.tasks import owe; owe()"
+# Begins when both are there: neither waits so long for the other that it gives up.
+SWEEP = """
+import os, time
+from pathlib import Path
+from workers.tasks import owe
+here = Path(os.environ["CLOCK_OFFSET_FILE"]).parent
+(here / f"ready-{os.getpid()}").touch()
+while not (here / "begin").exists():
+    time.sleep(0.05)
+owe()
+"""
 PEOPLE = """
 WITH people AS (
     INSERT INTO member (email, language, counting, turns, created_at)
@@ -300,10 +314,14 @@ def _sweep_side_by_side(run: Run) -> None:
 
     Each waits for a lock that is let go when both are there, so that neither sees the other's rows.
     """
+    sweeps = [run.start(SWEEP) for _ in range(2)]
+    until = time.monotonic() + 60
+    while time.monotonic() < until and len([*run.folder.glob("ready-*")]) < len(sweeps):
+        time.sleep(0.1)
     with psycopg.connect(run.url) as holder:
+        holder.execute("ANALYZE")
         holder.execute("LOCK TABLE letter IN ACCESS EXCLUSIVE MODE")
-        sweeps = [run.start(SWEEP) for _ in range(2)]
-        until = time.monotonic() + 60
+        (run.folder / "begin").touch()
         while time.monotonic() < until and _waiting_for_a_lock(run) < len(sweeps):
             time.sleep(0.1)
         holder.rollback()
