@@ -6,7 +6,8 @@ import enum
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -16,11 +17,13 @@ from sqlalchemy import (
     Identity,
     MetaData,
     String,
+    Table,
+    bindparam,
     create_engine,
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 if TYPE_CHECKING:
@@ -156,12 +159,31 @@ def read_once(session: Session, name: object, read: Callable[[], Read]) -> Read:
     return known[name]
 
 
+def put(session: Session, model: type[Base], row: dict[str, Any], *key: str) -> None:
+    """Insert a row, or change the one that has its ``key``; without a key, one there is stays."""
+    session.execute(_put(cast("Table", model.__table__), tuple(row), key), row)
+
+
+@cache
+def _put(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Insert:
+    """Made once, because to make a statement of many columns takes longer than to send it."""
+    statement = insert(table).inline()
+    if not key:
+        return statement.on_conflict_do_nothing()
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
+
+
+_KEY = func.hashtextextended(bindparam("name", type_=String), 0)
+_LOCK = select(func.pg_advisory_xact_lock(_KEY))
+_TRY_LOCK = select(func.pg_try_advisory_xact_lock(_KEY))
+
+
 def lock(session: Session, kind: str, name: str) -> None:
     """Wait for, and hold until the transaction ends, the lock on one named thing."""
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{kind}:{name}", 0))))
+    session.execute(_LOCK, {"name": f"{kind}:{name}"})
 
 
 def try_lock(session: Session, kind: str, name: str) -> bool:
     """Take the same lock if nobody else holds it, and say whether it was taken."""
-    key = func.hashtextextended(f"{kind}:{name}", 0)
-    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(key))))
+    return bool(session.scalar(_TRY_LOCK, {"name": f"{kind}:{name}"}))

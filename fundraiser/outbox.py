@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from fundraiser.db import Base, Identifier, now
+from fundraiser.db import Base, Identifier, now, put
 from fundraiser.jobs import Job, hint
 from fundraiser.texts import language
 
@@ -176,24 +176,21 @@ def owe(
 ) -> None:
     """Owe one recipient this letter once; owing it again changes nothing."""
     at = now()
-    session.execute(
-        insert(Letter)
-        .values(
-            member_id=member_id,
-            staff_id=staff_id,
-            reminder_id=reminder_id,
-            gift_id=gift_id,
-            kind=kind,
-            cycle=cycle,
-            context=context,
-            urgent=kind in URGENT,
-            state=LetterState.QUEUED,
-            due_at=at,
-            created_at=at,
-            attempts=0,
-        )
-        .on_conflict_do_nothing()
-    )
+    row = {
+        "member_id": member_id,
+        "staff_id": staff_id,
+        "reminder_id": reminder_id,
+        "gift_id": gift_id,
+        "kind": kind,
+        "cycle": cycle,
+        "context": context,
+        "urgent": kind in URGENT,
+        "state": LetterState.QUEUED,
+        "due_at": at,
+        "created_at": at,
+        "attempts": 0,
+    }
+    put(session, Letter, row)
     hint(session, Job.DELIVER)
 
 

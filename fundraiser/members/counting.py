@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import String, bindparam, func, select
 
-from fundraiser.db import now
+from fundraiser.db import now, put
 from fundraiser.members import ledger
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
 from fundraiser.members.rule import person_counts
@@ -18,21 +17,31 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _AT_ONCE = 200
+_PERSON = (
+    select(Member)
+    .where(func.lower(Member.email) == bindparam("email", type_=String))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_MEMBERSHIPS = (
+    select(Membership)
+    .where(Membership.member_id == bindparam("member_id"))
+    .order_by(Membership.started_at)
+    .execution_options(populate_existing=True)
+)
 
 
 def find_or_add_person(session: Session, email: str, *, language: str) -> Member:
     """The person of this address in any case, locked until the transaction ends."""
-    session.execute(
-        insert(Member)
-        .values(email=email, language=language, created_at=now(), counting=False, turns=0)
-        .on_conflict_do_nothing()
-    )
-    return session.scalars(
-        select(Member)
-        .where(func.lower(Member.email) == email.lower())
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    row = {
+        "email": email,
+        "language": language,
+        "created_at": now(),
+        "counting": False,
+        "turns": 0,
+    }
+    put(session, Member, row)
+    return session.scalars(_PERSON, {"email": email.lower()}).one()
 
 
 def recount(
@@ -50,12 +59,7 @@ def recount(
     """
     session.flush()
     # What was loaded before a settlement wrote to the table says what was true then.
-    memberships = session.scalars(
-        select(Membership)
-        .where(Membership.member_id == member.id)
-        .order_by(Membership.started_at)
-        .execution_options(populate_existing=True)
-    ).all()
+    memberships = session.scalars(_MEMBERSHIPS, {"member_id": member.id}).all()
     at = now()
     verdict = person_counts(memberships, at, grace)
     member.recount_at = verdict.until

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from fundraiser.members.models import Member
 
+_HEAD = select(LedgerHead).with_for_update().execution_options(populate_existing=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -84,9 +86,7 @@ def append(
     commit. Whoever counts for the first time gets a member's number here.
     """
     session.flush()
-    head = session.scalars(
-        select(LedgerHead).with_for_update().execution_options(populate_existing=True)
-    ).one()
+    head = session.scalars(_HEAD).one()
     recorded_at = max(now(), head.changed_at)
     member.turns += 1
     change = 1 if member.turns % 2 else -1

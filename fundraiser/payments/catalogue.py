@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # A reader whose payment page is just being opened by an old price still gets there.
 _ON_THEIR_WAY = timedelta(minutes=1)
+# A settlement asks each time: in one go.
+_OUR_PRODUCTS = select(
+    AdoptedProduct.id, AdoptedProduct.tier_slug, AdoptedProduct.adopted_at
+).union_all(select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,7 @@ class OurProduct:
 
 def our_products(session: Session) -> dict[str, OurProduct]:
     """The products that make members, by their id at Stripe: each tier's own and adopted ones."""
-    adopted = select(AdoptedProduct.id, AdoptedProduct.tier_slug, AdoptedProduct.adopted_at)
-    made = select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None))
-    # A settlement asks each time: in one go.
-    found = session.execute(adopted.union_all(made))
+    found = session.execute(_OUR_PRODUCTS)
     return {product_id: OurProduct(tier, adopted_at) for product_id, tier, adopted_at in found}
 
 

@@ -36,6 +36,8 @@ def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequen
         for charge in state.charges
         if charge.status == PaymentStatus.SUCCEEDED and (ours := checkout_id(charge.metadata))
     }
+    if not paid:
+        return []
     checkouts = session.scalars(
         select(Checkout)
         .where(Checkout.id.in_(paid), Checkout.kind == CheckoutKind.GIFT)
@@ -43,6 +45,8 @@ def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequen
     ).all()
     changed = [_write_gift(session, giver, found, paid[found.id]) for found in checkouts]
     recipients = {name for name in changed if name is not None}
+    if not recipients:
+        return []
     return session.scalars(
         select(Member).where(Member.id.in_(recipients)).order_by(Member.id).with_for_update()
     ).all()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from fundraiser.members.models import Membership, Source, Standing, Status
 from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.gateway import SECOND_KEY
 from fundraiser.payments.models import Look
 from fundraiser.payments.standing import charges_of
 
@@ -31,6 +32,15 @@ _IS_PAYING = (
     Membership.disputed_at.is_(None),
     Membership.second_to.is_(None),
 )
+_PAYING = (
+    select(Membership)
+    .where(
+        Membership.member_id == bindparam("member_id"),
+        Membership.source == Source.STRIPE,
+        *_IS_PAYING,
+    )
+    .order_by(Membership.started_at, Membership.reference)
+)
 
 
 def end_second_memberships(
@@ -41,11 +51,7 @@ def end_second_memberships(
     A membership that is about to end, or fails to be paid, does not stand in the way of a new one.
     Another customer of the same person is left to that customer's own settlement.
     """
-    paying = session.scalars(
-        select(Membership)
-        .where(Membership.member_id == member.id, Membership.source == Source.STRIPE, *_IS_PAYING)
-        .order_by(Membership.started_at, Membership.reference)
-    ).all()
+    paying = session.scalars(_PAYING, {"member_id": member.id}).all()
     told = False
     # What did not come through our Checkout (it names a campaign) was no double click: it is left.
     for second in (found for found in paying[1:] if found.campaign):
@@ -55,6 +61,8 @@ def end_second_memberships(
             told = True
         elif second.customer_id:
             session.add(Look.now(customer_id=second.customer_id))
+    if not told and not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
+        return False
     session.flush()
     marked = session.scalars(
         select(Membership).where(

@@ -9,10 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, func, or_, select
 
-from fundraiser.db import lock, now
+from fundraiser.db import lock, now, put
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import find_or_add_person, recount
 from fundraiser.members.invitations import note_inviter
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from fundraiser.payments.facts import Card, Charge, CustomerState, Subscription
     from fundraiser.payments.gateway import Gateway
 
+_CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=True)))
+
 
 def settle(
     session: Session,
@@ -64,12 +65,13 @@ def settle(
     products = our_products(session)
     known = session.get(Customer, customer_id)
     before = known.member_id if known else None
-    member = _write(session, state, products)
+    member = _write(session, state, products, known)
     if member is None:
         return None
     recipients = write_gifts(session, member, state)
     if end_second_memberships(session, gateway, member, state):
-        _write(session, gateway.fetch_customer(customer_id), products)
+        known = session.get(Customer, customer_id)
+        _write(session, gateway.fetch_customer(customer_id), products, known)
     # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
     # all workers meet at, is the last that is taken.
     if before not in {None, member.id}:
@@ -108,14 +110,17 @@ def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> S
 
 
 def _write(
-    session: Session, state: CustomerState, products: dict[str, OurProduct]
+    session: Session,
+    state: CustomerState,
+    products: dict[str, OurProduct],
+    known: Customer | None,
 ) -> Member | None:
     ours = [found for found in state.subscriptions if found.product_id in products]
     once = [charge for charge in state.charges if checkout_id(charge.metadata)]
     if not ours and not once:
         return None
     checkouts = _checkouts(session, ours, once)
-    member = _person(session, state, next(iter(checkouts.values()), None))
+    member = _person(session, state, known, next(iter(checkouts.values()), None))
     if member is None:
         return None
     for found in ours:
@@ -137,12 +142,8 @@ def _checkouts(
     """Our checkout by the id of the subscription or charge that came of it."""
     ids = {found.id: checkout_id(found.metadata) for found in subscriptions}
     ids |= {charge.id: checkout_id(charge.metadata) for charge in charges}
-    rows = {
-        row.id: row
-        for row in session.scalars(
-            select(Checkout).where(Checkout.id.in_(set(ids.values()) - {None}))
-        )
-    }
+    keys = {key for key in ids.values() if key is not None}
+    rows = {row.id: row for row in session.scalars(_CHECKOUTS, {"ids": keys})} if keys else {}
     return {name: rows[key] for name, key in ids.items() if key in rows}
 
 
@@ -161,9 +162,10 @@ def _note_outcome(checkout: Checkout, member: Member, name: str, state: Customer
         checkout.reference = name
 
 
-def _person(session: Session, state: CustomerState, checkout: Checkout | None) -> Member | None:
+def _person(
+    session: Session, state: CustomerState, known: Customer | None, checkout: Checkout | None
+) -> Member | None:
     """The person behind the customer, by the e-mail address in any case; locked."""
-    known = session.get(Customer, state.id)
     email = state.email or (known.email if known else None)
     if email is None:
         return None
@@ -176,16 +178,13 @@ def _person(session: Session, state: CustomerState, checkout: Checkout | None) -
     member.name = state.name or member.name
     member.country = state.country or member.country
     row = {
+        "id": state.id,
         "member_id": member.id,
         "email": email,
         "deleted": state.deleted,
         "settled_at": now(),
     }
-    session.execute(
-        insert(Customer)
-        .values(id=state.id, **row)
-        .on_conflict_do_update(index_elements=[Customer.id], set_=row)
-    )
+    put(session, Customer, row, "id")
     if known is not None:
         session.expire(known)
     return member
@@ -230,6 +229,8 @@ def _write_membership(
     facts = payment_facts(state, found.id)
     card = found.card or state.card
     row = {
+        "source": Source.STRIPE,
+        "reference": found.id,
         "member_id": member.id,
         "customer_id": state.id,
         "tier": tier,
@@ -259,11 +260,7 @@ def _write_membership(
     }
     if checkout:
         row |= {"campaign": checkout.campaign, "ref": checkout.ref, "utm": checkout.utm}
-    session.execute(
-        insert(Membership)
-        .values(source=Source.STRIPE, reference=found.id, **row)
-        .on_conflict_do_update(index_elements=[Membership.source, Membership.reference], set_=row)
-    )
+    put(session, Membership, row, "source", "reference")
 
 
 def _end_of_month(card: Card) -> datetime:
@@ -293,6 +290,7 @@ def _write_payments(
         if charge.id not in subscription_of and kind is CheckoutKind.MEMBERSHIP:
             continue
         row = {
+            "charge_id": charge.id,
             "member_id": member.id,
             "customer_id": state.id,
             "kind": kind,
@@ -306,11 +304,7 @@ def _write_payments(
             "failure": charge.failure,
             "paid_at": charge.created_at,
         }
-        session.execute(
-            insert(Payment)
-            .values(charge_id=charge.id, **row)
-            .on_conflict_do_update(index_elements=[Payment.charge_id], set_=row)
-        )
+        put(session, Payment, row, "charge_id")
         if is_contribution and charge.status == PaymentStatus.SUCCEEDED:
             owe(
                 session,

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 from flask import current_app
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, text, update
 
 from fundraiser.db import now, try_lock
 from fundraiser.errors import BadRequestError
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
 from fundraiser.payments.models import Look, Payment
-from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +69,22 @@ _RECEIVE = text("""
     WHERE num_nonnulls(customer_id, charge_id) > 0
     ORDER BY id
     RETURNING id
+""")
+_NEXT = (
+    select(Look)
+    .where(Look.due_at <= bindparam("at"))
+    .order_by(Look.due_at, Look.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_OTHERS = (
+    select(Look)
+    .where(Look.customer_id == bindparam("customer"), Look.id != bindparam("look"))
+    .with_for_update(skip_locked=True)
+)
+_SETTLED = text("""
+    UPDATE event SET settled_at = :at, customer_id = coalesce(customer_id, :customer)
+    WHERE id = ANY(:ids)
 """)
 _MOMENT, _BUSY = 2.0, timedelta(seconds=2)
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
@@ -179,13 +194,7 @@ def backlog(session: Session) -> int:
 
 
 def _take(session: Session) -> Look | None:
-    return session.scalars(
-        select(Look)
-        .where(Look.due_at <= now())
-        .order_by(Look.due_at, Look.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
+    return session.scalars(_NEXT, {"at": now()}).first()
 
 
 def _settle(
@@ -198,19 +207,13 @@ def _settle(
             look.due_at = now() + _BUSY
             return
         # All reasons known before the look at Stripe are answered by it; later ones stay.
-        looks += session.scalars(
-            select(Look)
-            .where(Look.customer_id == customer_id, Look.id != look.id)
-            .with_for_update(skip_locked=True)
-        )
+        looks += session.scalars(_OTHERS, {"customer": customer_id, "look": look.id})
         taken[:] = [found.id for found in looks]
         event_id = next((found.event_id for found in looks if found.event_id), None)
         sync.settle(session, gateway, grace, customer_id, cause_ref=event_id)
-    session.execute(
-        update(Event)
-        .where(Event.id.in_([found.event_id for found in looks if found.event_id]))
-        .values(settled_at=now(), customer_id=func.coalesce(Event.customer_id, customer_id))
-    )
+    events = [found.event_id for found in looks if found.event_id]
+    if events:
+        session.execute(_SETTLED, {"ids": events, "at": now(), "customer": customer_id})
     for found in looks:
         session.delete(found)
 
