@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chaos.service import Service
 
 KILL_EVERY = 3.0  # seconds
-_LEADER_EACH = 8  # kills: the others are of processes that settle
+_LEADER_EACH = 16  # kills: the others are of processes that settle
 CLOCK_ADVANCES = 15 * DAY
 # Of Stripe's API calls: 2 % fail, and one in twenty of those is not answered at all.
 API_FAULTS = {"api_429": 0.0095, "api_500": 0.0095, "api_timeout": 0.001, "timeout_seconds": 25.0}

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 DUPLICATED, LOST = 0.30, 0.05
 _SHUFFLED_OVER = 3.0  # seconds: each delivery leaves at any moment of them
-_BETWEEN = 4.0  # seconds at most between two changes of one person
-_TOGETHER = 300  # people who are in the middle of their changes
+_TOGETHER = 300  # people at least who are in the middle of their changes
+_BETWEEN = 4.0  # seconds at most between two changes of one of so many
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the service is behind
 # The last changes of one person, in seconds: each comes while the one before is being looked at.
 _IN_A_ROW = (0.0, 0.6, 1.2)
@@ -149,6 +149,10 @@ class Load:
         waiting = list(reversed(numbers))
         # When somebody changes next: (moment, number, customer, changes left).
         agenda: list[tuple[float, int, str, int]] = []
+        # The more at a time, the longer each waits: the load's pace is the same, and a run of many
+        # people leaves the service time to see one of them between two changes.
+        together = max(_TOGETHER, len(numbers) // 25)
+        between = _BETWEEN * together / _TOGETHER
         steps = len(numbers) * (self.changes_each + 1)
         looked, done, waited = 0.0, 0, 0
         while (waiting or agenda) and not self._stop.is_set():
@@ -164,7 +168,7 @@ class Load:
                 _, number, customer, left = heapq.heappop(agenda)
                 self._change(customer)
                 left -= 1
-            elif waiting and len(agenda) < _TOGETHER:
+            elif waiting and len(agenda) < together:
                 number = waiting.pop()
                 customer, left = self._join(number), self.changes_each
             else:
@@ -172,7 +176,7 @@ class Load:
                 continue
             done += 1
             if left:
-                moment = now + self.random.uniform(0, _BETWEEN)
+                moment = now + self.random.uniform(0, between)
                 heapq.heappush(agenda, (moment, number, customer, left))
             self.share_done = done / steps
 
