@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from urllib3 import PoolManager, Timeout
@@ -60,14 +62,19 @@ class Senders:
     def _run(self) -> None:
         pool = PoolManager(timeout=Timeout(TIMEOUT), retries=False)
         while not self.world.stopping.is_set():
-            claimed = self._claim() if self.world.faults.settings.deliver else []
-            for delivery in claimed:
-                if self.world.stopping.is_set():
-                    return
-                self._settle(delivery, self._send(pool, delivery))
-            if not claimed:
-                self.world.deliver_soon.wait(LOOK_EVERY)
-                self.world.deliver_soon.clear()
+            # A store that others hold for long: what was claimed is claimed anew after its lease.
+            with suppress(sqlite3.OperationalError):
+                self._send_some(pool)
+
+    def _send_some(self, pool: PoolManager) -> None:
+        claimed = self._claim() if self.world.faults.settings.deliver else []
+        for delivery in claimed:
+            if self.world.stopping.is_set():
+                return
+            self._settle(delivery, self._send(pool, delivery))
+        if not claimed:
+            self.world.deliver_soon.wait(LOOK_EVERY)
+            self.world.deliver_soon.clear()
 
     def _claim(self) -> list[Any]:
         now = time.time()
