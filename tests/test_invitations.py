@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.account.erasure import erase
+from fundraiser.db import now
 from fundraiser.members.consents import note_consent
 from fundraiser.members.invitations import count_invited, drop_link, make_link
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership
@@ -118,7 +119,11 @@ def test_a_name_is_shown_only_where_the_member_agreed_and_counts(
     for path in (address, address.replace("/?", "/join?")):
         assert "Olena Hrytsenko invites you" in page_of(client, path).get_text()
     with stripe.app.database.transaction() as session:
-        session.get_one(Member, olena).counting = False
+        session.get_one(Member, olena).roster_closed_at = now()
+    assert "Olena" not in client.get(address, headers=OURS).text
+    with stripe.app.database.transaction() as session:
+        member = session.get_one(Member, olena)
+        member.roster_closed_at, member.counting = None, False
     assert "Olena" not in client.get(address, headers=OURS).text
 
 

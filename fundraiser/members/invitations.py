@@ -36,8 +36,12 @@ def find_inviter(session: Session, code: str | None) -> Member | None:
 
 
 def name_of_inviter(session: Session, inviter: Member) -> str | None:
-    """The name that a reader may see: of a member who agreed to that."""
-    agreed = inviter.counting and is_given(session, inviter, ConsentKind.INVITER)
+    """The name that a reader may see: of a member who agreed to that.
+
+    What staff keep off the public page they would not have read here either.
+    """
+    may_be_read = inviter.counting and inviter.roster_closed_at is None
+    agreed = may_be_read and is_given(session, inviter, ConsentKind.INVITER)
     return inviter.name if agreed else None
 
 
