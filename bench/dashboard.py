@@ -2,12 +2,12 @@
 
     python -m bench dashboard --members 1000000 --plans
 
-The members are made up in SQL, of uneven shape: nine in ten are of one tier, a
-handful of refs have most people and thousands have one, some currencies and countries have next to
-nobody, half of all joined in the last quarter of the time. Each page is asked for over HTTP from
-the Procfile's web process with one worker, in turns, so that a busy moment is everybody's. What the
-processor spent on an answer, in the worker and in PostgreSQL, says more than the clock on the wall
-where others have a machine's cores too.
+The members are made up in SQL, of uneven shape: nine in ten are of one tier, a handful of refs have
+most people and thousands have one, some currencies and countries have next to nobody, half of all
+joined in the last quarter of the time, a fifth pay on one day of the month. Each page is asked for
+over HTTP from the Procfile's web process with one worker, in turns, so that a busy moment is
+everybody's. What the processor spent on an answer, in the worker and in PostgreSQL, says more than
+the clock on the wall where others have a machine's cores too.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ PAGES = {
     "a month of money": "/staff/money/{month}",
     "payouts": "/staff/payouts",
     "a payout": "/staff/payouts/{payout}",
+    "letters": "/staff/letters",
+    "the trail": "/staff/trail",
+    "a campaign": "/staff/campaigns/25000",
     "the public names": "/campaigns/25000/members",
     "the public names, far behind": "/campaigns/25000/members?before={moment}",
 }
@@ -144,6 +147,7 @@ FILL = (
            CASE WHEN n = 2 AND id % 17 = 0 THEN NULL ELSE 'sub_' || id END, '25000',
            CASE WHEN (id + n) % 50 = 0 THEN 'failed' ELSE 'succeeded' END, 1000, 0, 'GBP',
            now() - interval '1 month' * n + interval '1 second' * (id % 80000)
+           - interval '1 day' * CASE WHEN id % 5 = 0 THEN 0 ELSE id / 7 % 28 END
     FROM member, generate_series(1, CASE WHEN id % 1000 = 7 THEN 90 WHEN id % 3 = 0 THEN 2 ELSE 1
                                     END) AS n
     """,

@@ -309,6 +309,12 @@ class BalanceTransaction(Base):
         CheckConstraint("net = amount - fee", name="net"),
         Index("ix_balance_transaction_created_at", "created_at", "id"),
         Index("ix_balance_transaction_unknown", "charge_id", postgresql_where="kind IS NULL"),
+        # With all that a payout's page adds up: a payout may contain hundreds of thousands.
+        Index(
+            "ix_balance_transaction_payout",
+            *("payout_id", "created_at", "id"),
+            postgresql_include=["part", "amount", "fee", "source_id"],
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -322,7 +328,7 @@ class BalanceTransaction(Base):
     available_at: Mapped[datetime]
     source_id: Mapped[str | None]
     charge_id: Mapped[str | None]
-    payout_id: Mapped[str | None] = mapped_column(index=True)
+    payout_id: Mapped[str | None]
     description: Mapped[str | None]
     kind: Mapped[str | None]
     tier: Mapped[str | None]
