@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
+from fundraiser.dashboard.listing import list_members, read_filters, read_options
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership
@@ -400,3 +402,17 @@ def test_the_giver_sends_the_letter_to_another_address_until_it_is_accepted(shop
     assert "This gift was accepted already." in said(late)
     other = sign_in(shop, RECIPIENT)
     assert other.get(path, headers=OURS).status_code == 404
+
+
+def test_staff_find_the_giver_and_the_recipient_by_a_gifts_code_as_it_is_written(
+    shop: Shop,
+) -> None:
+    code = shop.buy()
+    shop.buy("another@example.org")
+    shop.accept(code)
+    with shop.database.transaction() as session:
+        options = read_options(session)
+        filters, errors = read_filters({"q": code.lower()}, options)
+        found = list_members(session, filters, ZoneInfo("Europe/London"))
+        emails = {(row.member.email or "").lower() for row in found.rows}
+    assert (emails, errors) == ({GIVER, RECIPIENT.lower()}, {})

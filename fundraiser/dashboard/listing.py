@@ -23,9 +23,11 @@ from sqlalchemy import (
     text,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from fundraiser.db import now
+from fundraiser.members.gifts import LOOKS_LIKE_CODE, Gift, hash_code
 from fundraiser.members.models import (
     MEMBER_WORDS,
     Interval,
@@ -458,13 +460,19 @@ def _values(
 
 
 def _named(query: str, who: type[Member]) -> ColumnElement[bool] | None:
-    """Who is meant by a name at Stripe or a member's number; None if the query is neither."""
+    """Who is meant by a name at Stripe, a gift's code or a member's number; None if none of them.
+
+    A gift's code means who gave it and who accepted it.
+    """
     if query.startswith("cus_"):
         return who.id.in_(select(Customer.member_id).where(Customer.id == query))
     if query.startswith("sub_"):
         return who.id.in_(select(Membership.member_id).where(Membership.reference == query))
     if query.startswith(("ch_", "py_")):
         return who.id.in_(select(Payment.member_id).where(Payment.charge_id == query))
+    if LOOKS_LIKE_CODE.fullmatch(query):
+        both = select(func.unnest(array([Gift.giver_id, Gift.recipient_id])))
+        return who.id.in_(both.where(Gift.code_hash == hash_code(query)))
     if number := _NUMBER.fullmatch(query):
         return who.number == int(re.sub(r"\D", "", number[1]))
     return None

@@ -7,6 +7,7 @@ code is redeemed: it counts from then on. ``docs/decisions/gifts.md`` says why i
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _LENGTH, _GROUP = 16, 4  # 80 bits: as a hash they can't be found by trying
 # Typed with a Ukrainian keyboard.
 _LOOK_ALIKE = str.maketrans("АВЕКМНРСТУХ", "ABEKMHPCTYX")  # noqa: RUF001 - on purpose
+LOOKS_LIKE_CODE = re.compile(r"\w{4}(?:-\w{4}){3}")
 _MOST_WRONG = 10
 _WRONG_COUNT_FOR = timedelta(hours=1)
 _LEAP_DAY = 28
