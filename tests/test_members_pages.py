@@ -134,9 +134,23 @@ def test_a_refund_of_the_whole_ends_the_counting_at_once_and_names_who_did_it(
         assert (entry.cause_ref or "").startswith("staff ")
         assert read_drift(session, 10) == []
     again = staff.get(taras.refund, headers=PAGE)
-    assert again.status_code == 422
-    assert "Nothing of this payment is left to pay back: Paid back." in again.text
-    assert "Pay back" not in words(read(staff, taras.path), "#timeline ~ ol")
+    assert (again.status_code, again.headers["Location"]) == (303, taras.path)
+    after = read(staff, taras.path)
+    assert "Nothing of this payment is left to pay back: Paid back." in words(after)
+    assert "Pay back" not in words(after, "#timeline ~ ol")
+
+
+def test_the_second_of_two_who_pay_back_the_whole_is_told_on_the_members_page(
+    staff: FlaskClient, app: FundraiserApp, taras: Taras
+) -> None:
+    mine = filled(staff, taras.refund, amount="10")
+    other = app.test_client()
+    sign_in(other, hire(taras.database))
+    assert send(other, taras.refund, filled(other, taras.refund, amount="10")).status_code == 303
+    answer = send(staff, taras.refund, mine)
+    assert (answer.status_code, answer.headers["Location"]) == (303, taras.path)
+    assert "Nothing of this payment is left to pay back" in words(read(staff, taras.path))
+    assert taras.refunds() == [1000]
 
 
 def test_the_same_form_sent_twice_at_once_pays_back_once(

@@ -89,7 +89,7 @@ def serve(
     session, staff = db.session(), signed_in_staff()
     require(staff, permission)
     if request.method == "GET":
-        return _show(build(read_person(session, member_id)))
+        return _show_or_leave(member_id, build)
     key = _key(staff)
     status, error = HTTPStatus.UNPROCESSABLE_ENTITY, None
     try:
@@ -111,7 +111,24 @@ def serve(
     # Last, since the same form sent at the same time may have been done while this one was read.
     if session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)):
         return _done(member_id, _done_before())
-    return _show(build(read_person(session, member_id)), error), status
+    return _show_or_leave(member_id, build, error, status)
+
+
+def _show_or_leave(
+    member_id: int,
+    build: Callable[[Person], ActPage],
+    error: UnprocessableError | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> ResponseReturnValue:
+    """The page; or the member's, which says why there is nothing to do here.
+
+    Another person of the staff may have paid back already what this one is about to.
+    """
+    try:
+        page = build(read_person(db.session(), member_id))
+    except UnprocessableError as found:
+        return _done(member_id, str(found))
+    return _show(page, error), status
 
 
 def _carry_out(
