@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 ALEMBIC = Path(__file__).parent.parent / "alembic.ini"
 _PATIENCE = 3.0  # seconds
+# What the workers read on their own: nobody would see that the key lacks the right.
+_READ_AT_STRIPE = (
+    *("subscriptions", "refunds", "disputes", "events"),
+    *("balance", "balance_transactions", "payouts"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,15 @@ def _examine_redis(settings: Settings) -> Finding:
 def _examine_stripe(gateway: Gateway) -> Finding:
     try:
         gateway.check_key()
+        unreadable = gateway.list_unreadable(*_READ_AT_STRIPE)
     except FundraiserError as error:
         return Finding(False, f"{error} Check STRIPE_API_KEY and the network.")
-    return Finding(True, "Stripe answers and takes the key.")
+    if unreadable:
+        lists = ", ".join(unreadable)
+        return Finding(
+            False, f"STRIPE_API_KEY may not read {lists}: give the key these rights at Stripe."
+        )
+    return Finding(True, "Stripe answers, takes the key, and lets it read what is needed.")
 
 
 def _examine_mail(settings: Settings) -> Finding:

@@ -59,6 +59,7 @@ def answer(world: World, found: Route | None, request: Request, ids: dict[str, s
     headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
     try:
         authenticate(request)
+        authorise(request)
         fault = world.faults.api()
         meet(fault)
         status, body, replayed = _once(world, found or UNKNOWN, request, ids, request_id)
@@ -122,6 +123,18 @@ def authenticate(request: Request) -> None:
         )
     if not key.startswith(("sk_test_", "rk_test_")):
         raise StripeError("Invalid API Key provided.", status=401)
+
+
+def authorise(request: Request) -> None:
+    """The restricted key ``rk_test_without_money`` may not read what a bookkeeper reads."""
+    if "rk_test_without_money" in request.headers.get("Authorization", "") and (
+        request.path.startswith(("/v1/balance", "/v1/payouts"))
+    ):
+        raise StripeError(
+            "The provided key 'rk_test_*********money' does not have the required permissions for"
+            " this endpoint.",
+            status=403,
+        )
 
 
 def _once(

@@ -145,6 +145,15 @@ def test_the_doctor_finds_everything_well(
     assert result.output.count("well") == 7
 
 
+def test_the_doctor_names_what_a_restricted_key_may_not_read(
+    fundraiser: Command, stripe: Stripe
+) -> None:
+    key = {"STRIPE_API_KEY": "rk_test_without_money", "STRIPE_API_BASE": stripe.url}
+    result = fundraiser("doctor", **key)
+    assert result.exit_code == 1
+    assert "STRIPE_API_KEY may not read balance, balance_transactions, payouts" in result.output
+
+
 def test_the_doctor_says_what_is_wrong_with_each_part(
     fundraiser: Command, database: Database
 ) -> None:

@@ -341,6 +341,21 @@ class Gateway:
         with self._catalogue("products"):
             self._client.v1.products.list({"limit": 1})
 
+    def list_unreadable(self, *lists: str) -> list[str]:
+        """Which of these the key may not read: a restricted key has a right for each.
+
+        Raises:
+            StripeUnavailableError: Stripe does not answer.
+        """
+        return [name for name in lists if not self._may_read(name)]
+
+    def _may_read(self, name: str) -> bool:
+        try:
+            self._get(f"/v1/{name}")
+        except stripe.PermissionError:
+            return False
+        return True
+
     # Webhooks
 
     def read_webhook(self, body: bytes, signature: str) -> Knock:
