@@ -211,6 +211,7 @@ def test_the_second_of_two_who_edit_is_told_and_loses_nothing(
     other = app.test_client()
     sign_in(other, hire(database))
     theirs = fields(other, FORM) | {"headline_en": "Theirs", "message_en": "Their message"}
+    theirs["deadline"] = "2027-03-05T18:30"
     assert post(other, FORM, **theirs).status_code == 303
     answer = post(staff, FORM, **mine)
     assert answer.status_code == 409
@@ -218,6 +219,7 @@ def test_the_second_of_two_who_edit_is_told_and_loses_nothing(
     assert "Iryna Bondar changed this at" in words
     assert "Headline in English : Theirs" in words
     assert "Message in English : Their message" in words
+    assert "Deadline : 5 March 2027, 18:30" in words
     page = BeautifulSoup(answer.text, "html.parser")
     typed, seen = page.select_one("#headline_en"), page.select_one("input[name=seen]")
     assert typed

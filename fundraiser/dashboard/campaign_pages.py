@@ -24,7 +24,7 @@ from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.catalogue import is_at_stripe
 from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES
-from fundraiser.texts import LANGUAGES, by_language, gettext as _
+from fundraiser.texts import LANGUAGES, by_language, date_and_time, gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -123,7 +123,7 @@ def change(slug: str) -> ResponseReturnValue:
         flash(_("The campaign is as you want it."))
         return _to("show", slug)
     stored = _fields_of(plan_of(campaign))
-    form.compare(session, stored, f"campaign {slug}")
+    form.compare(session, stored, f"campaign {slug}", _in_words(campaign))
     if form.conflict:
         return _form_page(campaign, form), HTTPStatus.CONFLICT
     if plan is None or form.errors:
@@ -256,6 +256,20 @@ def _fields_of(plan: Plan) -> dict[str, str]:
         "default_tier": plan.default_tier,
         "default_currency": plan.default_currency,
         "sites": "\n".join(plan.sites),
+    }
+
+
+def _in_words(campaign: Campaign) -> dict[str, str]:
+    """What the form's fields keep in marks of their own, as the campaign's page says it."""
+    names = {tier.slug: by_language(tier.names) for tier in _memberships()}
+    return {
+        "counts": _("New members")
+        if campaign.counts is Counts.NEW
+        else _("Everybody who is a member"),
+        "starts_at": date_and_time(campaign.starts_at),
+        "deadline": date_and_time(campaign.deadline),
+        "tiers": ", ".join(names.get(slug, slug) for slug in campaign.tiers),
+        "default_tier": names.get(campaign.default_tier, campaign.default_tier),
     }
 
 

@@ -41,12 +41,22 @@ class Form:
         typed = {name: values.get(name, "").replace("\r\n", "\n").strip() for name in names}
         return cls(typed, values.get("seen", ""))
 
-    def compare(self, session: Session, stored: dict[str, str], subject: str) -> None:
-        """Note where somebody else has changed the subject since the page was made."""
+    def compare(
+        self,
+        session: Session,
+        stored: dict[str, str],
+        subject: str,
+        in_words: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note where somebody else has changed the subject since the page was made.
+
+        ``in_words`` are the values that people read otherwise than a form's fields keep them.
+        """
         if self.seen == fingerprint(stored):
             return
         self.seen = fingerprint(stored)
-        self.theirs = {name: stored[name] for name in self.changed(stored)}
+        shown = {**stored, **(in_words or {})}
+        self.theirs = {name: shown[name] for name in self.changed(stored)}
         who, at = newest(session, subject) or (None, None)
         if who and at:
             self.conflict = _(
