@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.campaigns.models import Goal
+from fundraiser.emails.message import in_words, mailbox, write_source
 from fundraiser.members.models import LedgerHead, Membership, Standing
 from fundraiser.outbox import LetterKind, LetterState, owe
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
@@ -252,3 +254,49 @@ def test_a_second_membership_is_explained_by_what_became_of_the_money(
     assert "Your membership, as before: £10 a month" in text_of(message)
     assert "The second membership, which we ended: £25 a month" in text_of(message)
     assert "on the page of your membership you choose how much you pay" in text_of(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Plain words.",
+        "Ласкаво просимо. " * 60,
+        "x" * 2000 + "\n.\n..\nFrom here\n",
+        "ends in a space \nand in a tab\t\n=_alternative\n--=_alternative--\n=C3=28",
+        "\u2028 and \x0b and \x85 end no line of a letter\n\n\n",
+    ],
+)
+def test_what_a_message_says_is_read_as_it_was_written(text: str) -> None:
+    source = write_source({"Subject": in_words(text[:200], "Subject")}, text, f"<p>{text}</p>")
+    message = message_from_bytes(source, policy=policy.default)
+    assert text_of(message).splitlines() == text.splitlines()
+    assert text_of(message, "html").splitlines() == f"<p>{text}</p>".splitlines()
+    assert "".join(message["Subject"].split()) == "".join(text[:200].split())
+    assert all(len(line) <= 998 for line in source.split(b"\r\n"))
+    assert b"\n" not in source.replace(b"\r\n", b"")
+    assert source.isascii()
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\n\n"])
+def test_no_text_can_begin_another_header(break_: str) -> None:
+    text = f"Hello{break_}Bcc: all@example.org"
+    headers = {
+        "From": mailbox(text, "members@example.org", "From"),
+        "Subject": in_words(text, "Subject"),
+    }
+    message = message_from_bytes(write_source(headers, "", ""), policy=policy.default)
+    assert message.keys() == ["From", "Subject", "MIME-Version", "Content-Type"]
+    assert message["From"].addresses[0].addr_spec == "members@example.org"
+    with pytest.raises(ValueError, match="To can't be written"):
+        write_source({"To": f"reader@example.org{break_}Bcc: all@example.org"}, "", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["Вісник «Харків», щодня " * 5, "=?utf-8?q?not_encoded?=", 'a "b", c']
+)
+def test_a_newsrooms_name_is_read_as_it_is_written(name: str) -> None:
+    source = write_source({"Reply-To": mailbox(name, "members@example.org", "Reply-To")}, "", "")
+    (address,) = message_from_bytes(source, policy=policy.default)["Reply-To"].addresses
+    assert "".join(address.display_name.split()) == "".join(name.split())
+    assert address.addr_spec == "members@example.org"

@@ -381,6 +381,7 @@ def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
     deliver(database, mail_server)
     (message,) = postbox.letters
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert dict(message.raw_items())["List-Unsubscribe"].startswith("<http"), "as mailboxes find it"
     address = message["List-Unsubscribe"].strip("<>")
     path = address.removeprefix(current_settings().public_url)
     assert address in text_of(message)

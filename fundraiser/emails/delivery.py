@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import Update, select, update
+from sqlalchemy import bindparam, select, update
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.letters import UndeliverableError, write
+from fundraiser.emails.message import Message
 from fundraiser.emails.parts import NotOwedError
 from fundraiser.emails.smtp import Fate, Outcome, UnreachableError
 from fundraiser.members.models import Member
@@ -25,7 +26,6 @@ from fundraiser.outbox import SECRET, URGENT, Letter, LetterState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from email.message import EmailMessage
 
     from sqlalchemy.orm import Session
 
@@ -43,6 +43,28 @@ _LEASE = timedelta(minutes=1)
 _MOMENT = 1.0  # seconds
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 120, 240, 480, 600))
 
+# Made once and run as Core: to put a statement together costs more than to run it.
+_DUE = (
+    select(Letter)
+    .where(
+        Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)),
+        Letter.urgent == bindparam("urgent"),
+        Letter.due_at <= bindparam("at"),
+    )
+    .order_by(Letter.due_at, Letter.id)
+    .limit(_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_OF_THIS_ONE = update(Letter).where(Letter.id == bindparam("letter"))
+_STILL_OURS = _OF_THIS_ONE.where(
+    Letter.state == LetterState.QUEUED, Letter.due_at == bindparam("lease")
+)
+_BEGIN = _STILL_OURS.values(
+    state=LetterState.SENDING, due_at=bindparam("until"), attempts=Letter.attempts + 1
+).returning(Letter.id)
+_GIVE_BACK = _STILL_OURS.values(due_at=bindparam("at"))
+_SENT = _OF_THIS_ONE.values(state=LetterState.SENT, sent_at=bindparam("at"), error=None)
+
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
@@ -50,7 +72,7 @@ class _Ready:
 
     letter_id: int
     lease: datetime
-    message: EmailMessage
+    message: Message
     urgent: bool
     secret: bool
 
@@ -90,17 +112,7 @@ def is_daytime() -> bool:
 
 
 def _take_some(session: Session, *, urgent: bool) -> Sequence[Letter]:
-    return session.scalars(
-        select(Letter)
-        .where(
-            Letter.state.in_((LetterState.QUEUED, LetterState.SENDING)),
-            Letter.urgent.is_(urgent),
-            Letter.due_at <= now(),
-        )
-        .order_by(Letter.due_at, Letter.id)
-        .limit(_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    ).all()
+    return session.scalars(_DUE, {"urgent": urgent, "at": now()}).all()
 
 
 def _prepare_all(session: Session, letters: Sequence[Letter], server: MailServer) -> list[_Ready]:
@@ -108,40 +120,63 @@ def _prepare_all(session: Session, letters: Sequence[Letter], server: MailServer
     server.open()
     known = select(Member).where(Member.id.in_([letter.member_id for letter in letters]))
     members = session.scalars(known).all()  # kept, so that none is read again by itself
-    ready = []
-    for letter in letters:
-        message = _prepare(session, letter)
-        if message is not None:
-            letter.due_at = lease = now() + _LEASE
-            is_secret = letter.kind in SECRET
-            ready.append(_Ready(letter.id, lease, message, letter.urgent, is_secret))
+    waiting = [letter for letter in letters if letter.state is LetterState.QUEUED]
+    written = _write_all(session, waiting)
     del members
+    for letter in letters:
+        if letter.state is LetterState.SENDING:
+            _note(letter, Outcome(Fate.UNKNOWN, "A worker stopped while it sent the letter."))
+    ready, lease = [], now() + _LEASE
+    for letter, result in zip(waiting, written, strict=True):
+        match result:
+            case Message():
+                letter.due_at = lease
+                is_secret = letter.kind in SECRET
+                ready.append(_Ready(letter.id, lease, result, letter.urgent, is_secret))
+            case NotOwedError():
+                letter.state, letter.error = LetterState.WITHDRAWN, str(result)
+            case _:
+                _note_failure(letter, result)
     return ready
 
 
-def _prepare(session: Session, letter: Letter) -> EmailMessage | None:
-    """Write the letter; None where it is not to be sent now."""
-    if letter.state is LetterState.SENDING:
-        _note(letter, Outcome(Fate.UNKNOWN, "A worker stopped while it sent the letter."))
-        return None
+def _write_all(session: Session, letters: Sequence[Letter]) -> list[Message | Exception]:
+    """Each letter, or why it is none: in one savepoint, or in one each where something breaks.
+
+    Nothing is noted of them before that: a savepoint writes what was changed before it, and of a
+    row that a transaction updates twice PostgreSQL checks the foreign key, and so waits for whoever
+    settles the person, who may be waiting for this letter.
+    """
     try:
         with session.begin_nested():
-            return write(session, letter)
-    except NotOwedError as error:
-        letter.state, letter.error = LetterState.WITHDRAWN, str(error)
-        return None
-    except UndeliverableError as error:
-        failure = Outcome(Fate.REFUSED, str(error))
-    except Exception as error:  # noqa: BLE001 - one letter must not hold up all others
+            return [_write(session, letter) for letter in letters]
+    except Exception:  # noqa: BLE001 - one letter must not hold up all others
+        return [_write_alone(session, letter) for letter in letters]
+
+
+def _write_alone(session: Session, letter: Letter) -> Message | Exception:
+    try:
+        with session.begin_nested():
+            return _write(session, letter)
+    except Exception as error:  # noqa: BLE001 - noted by the caller
+        return error
+
+
+def _write(session: Session, letter: Letter) -> Message | Exception:
+    try:
+        return write(session, letter)
+    except (NotOwedError, UndeliverableError) as reason:
+        return reason
+
+
+def _note_failure(letter: Letter, error: Exception) -> None:
+    letter.attempts += 1
+    if isinstance(error, UndeliverableError):
+        _note(letter, Outcome(Fate.REFUSED, str(error)))
+    else:
         # By its kind alone: the rest of it may carry what the letter says.
         reason = f"The letter could not be written: {type(error).__name__}."
-        failure = Outcome(Fate.PUT_OFF, reason)
-    # Not before the savepoint, which would write it: of a row that a transaction updates twice
-    # PostgreSQL checks the foreign key, and so waits for whoever settles the person, who may be
-    # waiting for this letter.
-    letter.attempts += 1
-    _note(letter, failure)
-    return None
+        _note(letter, Outcome(Fate.PUT_OFF, reason))
 
 
 def _send_all(
@@ -170,29 +205,20 @@ def _send_all(
         if sent is not None:
             _note_sent(session, *sent)
         for one in ready:
-            session.execute(_still_ours(one).values(due_at=now()))
+            ours = {"letter": one.letter_id, "lease": one.lease}
+            session.connection().execute(_GIVE_BACK, ours | {"at": now()})
 
 
 def _begin(session: Session, one: _Ready) -> bool:
     """Mark the letter as being sent; False where it is not ours any more, so long it took."""
-    mark = _still_ours(one).values(
-        state=LetterState.SENDING, due_at=now() + LOST_AFTER, attempts=Letter.attempts + 1
-    )
-    return session.scalar(mark.returning(Letter.id)) is not None
-
-
-def _still_ours(one: _Ready) -> Update:
-    return update(Letter).where(
-        Letter.id == one.letter_id,
-        Letter.state == LetterState.QUEUED,
-        Letter.due_at == one.lease,
-    )
+    ours = {"letter": one.letter_id, "lease": one.lease}
+    begun = session.connection().scalar(_BEGIN, ours | {"until": now() + LOST_AFTER})
+    return begun is not None
 
 
 def _note_sent(session: Session, one: _Ready, outcome: Outcome) -> None:
     if outcome.fate is Fate.SENT and not one.secret:
-        done = {"state": LetterState.SENT, "sent_at": now(), "error": None}
-        session.execute(update(Letter).where(Letter.id == one.letter_id).values(done))
+        session.connection().execute(_SENT, {"letter": one.letter_id, "at": now()})
     else:
         _note(session.get_one(Letter, one.letter_id, with_for_update=True), outcome)
 

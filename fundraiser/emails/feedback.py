@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"<letter-(\d{1,18})@")
 _LONGEST_DETAIL = 300
+_GROUND = select(Suppression.ground).where(Suppression.address == bindparam("address"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,7 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 def suppressed(session: Session, address: str) -> Ground | None:
     """Why an address gets no letters, if so."""
-    row = session.get(Suppression, address.strip().lower())
-    return row.ground if row else None
+    return session.scalar(_GROUND, {"address": address.strip().lower()})
 
 
 def allow_again(session: Session, address: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.headerregistry import Address
-from email.message import EmailMessage
+from email.utils import format_datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from fundraiser.emails.feedback import suppressed
 from fundraiser.emails.gifts import words_to_recipient
 from fundraiser.emails.invitations import words_to_reader
 from fundraiser.emails.links import TOPIC_OF, Reference, address_of
+from fundraiser.emails.message import Message, in_words, mailbox, write_source
 from fundraiser.emails.models import Ground
 from fundraiser.emails.parts import NotOwedError
 from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
@@ -46,7 +47,7 @@ class UndeliverableError(Exception):
     """Nothing can be sent to this person's address; the message is one sentence for staff."""
 
 
-def write(session: Session, letter: Letter) -> EmailMessage:
+def write(session: Session, letter: Letter) -> Message:
     """The letter as it stands now, ready to be sent.
 
     Raises:
@@ -58,16 +59,9 @@ def write(session: Session, letter: Letter) -> EmailMessage:
     with force_locale(recipient.language):
         words = as_staff_want_it(session, letter.kind, recipient.words(session, letter))
         text, html = render(words, recipient.stop_address)
-    message = _envelope(letter, recipient.address)
-    message["Subject"] = words.subject
-    if recipient.stop_address:
-        # RFC 8058: the mailbox's own button sends a POST there.
-        message["List-Unsubscribe"] = f"<{recipient.stop_address}>"
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
-    message["Content-Language"] = recipient.language  # last: setting the content clears it
-    return message
+    sender, address = current_settings().mail_from, _checked(recipient.address)
+    headers = _headers(letter, recipient, words.subject) | {"To": address}
+    return Message(sender, address, write_source(headers, text, html))
 
 
 def render(words: Words, stop_address: str | None = None) -> tuple[str, str]:
@@ -143,23 +137,30 @@ def _recipient_of(session: Session, letter: Letter) -> _Recipient:
     return _Recipient(address, language, partial(words_of, member=member), stop_address)
 
 
-def _envelope(letter: Letter, address: str) -> EmailMessage:
+def _headers(letter: Letter, recipient: _Recipient, subject: str) -> dict[str, str]:
     settings = current_settings()
-    newsroom = Address(settings.newsroom_name, addr_spec=settings.mail_from)
-    message = EmailMessage()
-    message["From"] = newsroom
-    message["Reply-To"] = newsroom
-    message["To"] = _recipient(address)
-    message["Date"] = now()
-    # The same each time the letter is sent, so that a mailbox can show it once.
-    message["Message-ID"] = f"<letter-{letter.id}@{newsroom.domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    return message
+    newsroom = mailbox(settings.newsroom_name, settings.mail_from, "Reply-To")
+    headers = {
+        "From": newsroom,
+        "Reply-To": newsroom,
+        "Subject": in_words(subject, "Subject"),
+        "Date": format_datetime(now()),
+        # The same each time the letter is sent, so that a mailbox can show it once.
+        "Message-ID": f"<letter-{letter.id}@{settings.mail_from.rpartition('@')[2]}>",
+        "Auto-Submitted": "auto-generated",
+        "Content-Language": recipient.language,
+    }
+    if recipient.stop_address:
+        # RFC 8058: the mailbox's own button sends a POST there.
+        headers["List-Unsubscribe"] = f"<{recipient.stop_address}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return headers
 
 
-def _recipient(address: str) -> Address:
+def _checked(address: str) -> str:
+    """The address as mail servers take it."""
     local, _, domain = address.rpartition("@")
     try:
-        return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}")
+        return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}").addr_spec
     except (ValueError, MessageError) as error:
         raise UndeliverableError("The address is none that a letter can be sent to.") from error

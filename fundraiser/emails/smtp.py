@@ -5,7 +5,6 @@ from __future__ import annotations
 import smtplib
 import ssl
 from dataclasses import dataclass
-from email import policy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
@@ -13,10 +12,8 @@ from urllib.parse import unquote, urlsplit
 from fundraiser.config import LOOPBACK
 
 if TYPE_CHECKING:
-    from email.headerregistry import AddressHeader
-    from email.message import EmailMessage
-
     from fundraiser.config import Settings
+    from fundraiser.emails.message import Message
 
 _PATIENCE = 10.0  # seconds for each answer: a task has 50 for all of it
 _LONGEST_REPLY = 300
@@ -82,18 +79,16 @@ class MailServer:
             except OSError:
                 connection.close()
 
-    def send(self, message: EmailMessage) -> Outcome:
+    def send(self, message: Message) -> Outcome:
         """Hand over one letter to one recipient."""
-        sender, recipient = _address(message["From"]), _address(message["To"])
-        source = message.as_bytes(policy=policy.SMTP)
         try:
-            reply = self._announce(sender, recipient)
+            reply = self._announce(message.sender, message.recipient)
         except (OSError, UnreachableError):
             self.close()
             return Outcome(Fate.PUT_OFF, "The mail server went away before the letter was sent.")
         if reply is not None:
             return reply
-        return self._hand_over(source)
+        return self._hand_over(message.source)
 
     def _connect(self) -> smtplib.SMTP:
         host, port = self._url.hostname or "", self._url.port
@@ -170,10 +165,6 @@ class MailServer:
         except OSError:
             pass
         self.close()
-
-
-def _address(header: AddressHeader) -> str:
-    return header.addresses[0].addr_spec
 
 
 def _refusal(what: str, code: int, reply: bytes | str) -> Outcome:

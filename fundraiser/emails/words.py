@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask_babel import format_decimal
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
@@ -45,6 +45,17 @@ if TYPE_CHECKING:
     from fundraiser.members.addresses import Minted
     from fundraiser.members.models import Member
     from fundraiser.outbox import Letter
+
+# Made once: thousands of new members may be welcomed within an hour.
+_NEWEST_FIRST = (
+    select(Membership)
+    .where(
+        Membership.member_id == bindparam("member"),
+        Membership.source.in_((Source.STRIPE, Source.GIFT)),
+    )
+    .order_by(Membership.started_at.desc())
+)
+_CHECKOUT = select(Checkout).where(Checkout.reference == bindparam("reference"))
 
 
 def words_of(session: Session, letter: Letter, member: Member) -> Words:
@@ -356,14 +367,7 @@ def _minted(session: Session, letter: Letter) -> Minted:
 
 def _newest_that_counts(session: Session, member: Member) -> Membership | None:
     at, grace = now(), timedelta(days=current_settings().grace_days)
-    newest_first = session.scalars(
-        select(Membership)
-        .where(
-            Membership.member_id == member.id,
-            Membership.source.in_((Source.STRIPE, Source.GIFT)),
-        )
-        .order_by(Membership.started_at.desc())
-    )
+    newest_first = session.scalars(_NEWEST_FIRST, {"member": member.id})
     return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
 
 
@@ -390,9 +394,7 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
 
 def _way_back(session: Session, membership: Membership, campaign: Campaign | None) -> Link | None:
     """To the article from which the reader joined, or else to the campaign."""
-    checkout = session.scalars(
-        select(Checkout).where(Checkout.reference == membership.reference)
-    ).first()
+    checkout = session.scalars(_CHECKOUT, {"reference": membership.reference}).first()
     if checkout and (article := return_address(checkout, joined=False)):
         return Link(_("Go back to the article"), article)
     if campaign:
