@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import requests
 from playwright.sync_api import expect
 
-from demo.settings import STAFF_EMAIL
+from demo.servers import Postgres
+from demo.settings import STAFF_EMAIL, DemoSettings
 from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports, wait_for
 
 if TYPE_CHECKING:
@@ -24,7 +28,11 @@ if TYPE_CHECKING:
 
 SUCCEEDS, DECLINED, ASKS_THE_BANK = "4242424242424242", "4000000000000002", "4000002500003155"
 DEBIT = "DE89370400440532013000"
-_QUIET_FOR = 25.0  # seconds: what time alone changes is counted each 20
+# Customers to look at, now or once more later, and people whom time alone has changed.
+_STILL_TO_DO = """
+    SELECT (SELECT count(*) FROM look WHERE due_at IS NOT NULL)
+        + (SELECT count(*) FROM member WHERE recount_at <= now() + %s * interval '1 second')
+"""
 _numbers = count(1)
 
 
@@ -39,10 +47,16 @@ class Live:
     password: str
     mailbox: str
     simulator: str
+    database: str
+    store: Path  # the simulator's
+    clock: Path
 
     def members(self) -> int:
         """The number as it stands: the public one may be a second behind in each process."""
-        return self._measure("fundraiser_members")
+        answer = requests.get(f"{self.app}/metrics", timeout=30)
+        found = re.search(r"^fundraiser_members (\S+)", answer.text, re.MULTILINE)
+        assert found, answer.text
+        return int(float(found[1]))
 
     def advance(self, days: int) -> None:
         """Advance Stripe's clock, and wait until it has changed what it does for everybody."""
@@ -55,24 +69,23 @@ class Live:
         self.wait_until_settled()
 
     def wait_until_settled(self) -> None:
-        """Wait until for a while there is nobody to look at, and nobody comes or goes."""
-        since, before = time.monotonic(), -1
+        """Wait until twice in a row nothing is left to do, and no event was made in between."""
+        before = -1
 
         def is_quiet() -> bool:
-            nonlocal since, before
+            nonlocal before
             time.sleep(0.5)
-            number = self.members()
-            if number != before or self._measure('fundraiser_looks{state="due"}'):
-                since, before = time.monotonic(), number
-            return time.monotonic() - since > _QUIET_FOR
+            with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as stripe:
+                made, on_their_way = stripe.execute(
+                    "SELECT count(*), count(*) FILTER (WHERE state = 'waiting') FROM deliveries"
+                ).fetchone()
+            with psycopg.connect(self.database) as books:
+                offset = int(self.clock.read_text())
+                (left,) = books.execute(_STILL_TO_DO, [offset]).fetchone() or (1,)
+            was, before = before, made
+            return bool(made == was and on_their_way == left == 0)
 
         wait_for(is_quiet, patience=180)
-
-    def _measure(self, name: str) -> int:
-        answer = requests.get(f"{self.app}/metrics", timeout=30)
-        found = re.search(rf"^{re.escape(name)} (\S+)", answer.text, re.MULTILINE)
-        assert found, answer.text
-        return int(float(found[1]))
 
     def at_stripe(self, what: str, **query: Any) -> list[Any]:
         """What Stripe lists, as staff would see it there."""
@@ -105,6 +118,7 @@ def live(
     del stripe_description  # in force before the simulator starts
     home = tmp_path_factory.mktemp("live")
     demonstration = Demonstration(home, seven_free_ports(), JOIN_LIMIT="1000 per minute")
+    settings = DemoSettings(home, demonstration.port, members=200)
     try:
         demonstration.wait_until_ready()
         password = re.search(r"password (\S+)\)", demonstration.terminal)
@@ -117,6 +131,11 @@ def live(
             password=password[1],
             mailbox=demonstration.address("mailbox").rstrip("/"),
             simulator=demonstration.address("simulator").rstrip("/"),
+            database=Postgres(
+                home, settings.port_of("PostgreSQL"), settings.secrets["database_password"]
+            ).url,
+            store=settings.store,
+            clock=settings.clock_file,
         )
     finally:
         left = demonstration.stop(signal.SIGTERM)
