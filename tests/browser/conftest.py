@@ -32,6 +32,7 @@ expect.set_options(timeout=20_000)  # a machine that does much else at the same 
 QUIET = [  # nothing that a browser does beside showing pages
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--disable-site-isolation-trials",  # nor leaves a new page's process for another one at once
 ]
 
 
