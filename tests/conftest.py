@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from jinja2 import BytecodeCache, FileSystemBytecodeCache
 from werkzeug.routing import Rule
+from xdist.scheduler import LoadFileScheduling
 
 from demo.servers import free_port, throwaway
 from fundraiser import db
@@ -41,6 +44,35 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_tests"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that ask for most time: begun last, one would go on alone."""
+    asked: Counter[Path] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        asked[item.path] += mark.args[0] if mark else 0
+    items.sort(key=lambda item: -asked[item.path])
+
+
+class OneDemonstration(LoadFileScheduling):  # type: ignore[misc]  # xdist is untyped
+    """Each file goes to one process, and all that happen in the demonstration to the same one.
+
+    Others would start one of their own: a dozen programs that are busy even while nobody asks.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "live" if _happens_live(file) else file
+
+
+@cache
+def _happens_live(file: str) -> bool:
+    return "live: Live" in (ROOT / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneDemonstration | None:
+    return OneDemonstration(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

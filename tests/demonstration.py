@@ -44,7 +44,7 @@ class Demonstration:
         return self.log.read_text()
 
     def wait_until_ready(self) -> None:
-        wait_for(lambda: "logs:" in self.terminal or self.process.poll() is not None, 90)
+        wait_for(lambda: "logs:" in self.terminal or self.process.poll() is not None, 120)
         assert self.process.poll() is None, self.terminal
 
     def address(self, label: str) -> str:

@@ -36,6 +36,8 @@ from tests.demonstration import Demonstration, gone, remove_elsewhere, seven_fre
 
 APP_URL = "http://127.0.0.1:8000"
 
+pytestmark = pytest.mark.timeout(300)  # everything is started, and in one of them twice
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
