@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
 
+    from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
     from fundraiser.emails.smtp import MailServer
     from tests.mail import Postbox
@@ -105,6 +107,37 @@ def test_a_failed_payment_is_told_by_the_letter_of_its_day_and_by_no_other(
         join(session)
         join(session, **failing(days(since)))
     assert kinds(database) == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("grace", "expected"),
+    [
+        (0, {}),
+        (1, {"day_0": 0}),
+        (5, {"day_0": 0, "day_12": 3}),
+        (7, {"day_0": 0, "day_3": 3, "day_12": 5}),
+        (10, {"day_0": 0, "day_3": 3, "day_12": 8}),
+        (14, {"day_0": 0, "day_3": 3, "day_7": 7, "day_12": 12}),
+        (21, {"day_0": 0, "day_3": 3, "day_7": 7, "day_12": 12}),
+    ],
+)
+@pytest.mark.usefixtures("at_noon")
+def test_every_letter_about_a_failure_leaves_while_the_grace_runs(
+    app: FundraiserApp, database: Database, grace: int, expected: dict[str, int]
+) -> None:
+    """With a grace of seven days the letter of day 7 named a day that was over."""
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = dataclasses.replace(settings, grace_days=grace)
+    with database.transaction() as session:
+        join(session, **failing(days(0)))
+    told: dict[str, int] = {}
+    for day in range(grace + 2):
+        with database.transaction() as session:
+            session.execute(update(Membership).values(grace_from=db.now() - days(day)))
+            sweep(session)
+            for kind in session.scalars(select(Letter.kind)):
+                told.setdefault(kind.removeprefix("payment_failed_"), day)
+    assert told == expected
 
 
 @pytest.mark.usefixtures("at_noon")

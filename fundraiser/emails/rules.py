@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
+from fundraiser.config import current_settings
 from fundraiser.emails.models import Suppression
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
@@ -82,9 +83,31 @@ _RUNS = (
 _OF_THIS_FAILURE = _named(Membership.reference, Membership.paid_at)
 
 
-def _failed(first: float, last: float, *more: ColumnElement[bool]) -> Callable[[datetime], Owed]:
-    """From so many days after the failure until so many: the next letter takes over then."""
-    return lambda at: _to_members(
+def _failed(day: float, next_day: float, *more: ColumnElement[bool]) -> Callable[[datetime], Owed]:
+    """From its day after the failure until the next letter's, and not just before the last one."""
+
+    def owed(at: datetime) -> Owed:
+        until = min(next_day, _day_of_the_last() - 1, current_settings().grace_days)
+        return _failing(at, day, until, *more)
+
+    return owed
+
+
+def _failed_for_the_last_time(at: datetime) -> Owed:
+    return _failing(at, _day_of_the_last(), current_settings().grace_days)
+
+
+def _day_of_the_last() -> int:
+    """On day 12 of 14; sooner where the grace ends sooner, so that two days are left to pay in.
+
+    Of a grace of one or two days nothing is left by then: the first letter is the only one.
+    """
+    return min(12, max(2, current_settings().grace_days - 2))
+
+
+def _failing(at: datetime, first: float, last: float, *more: ColumnElement[bool]) -> Owed:
+    """Whose payment failed so many days ago."""
+    return _to_members(
         _OF_THIS_FAILURE,
         Membership.grace_from <= at - _days(first),
         Membership.grace_from > at - _days(last),
@@ -299,7 +322,7 @@ RULES: dict[LetterKind, Callable[[datetime], Owed]] = {
     LetterKind.PAYMENT_FAILED_DAY_0: _failed(0, 3, Membership.needs_confirmation.is_(False)),
     LetterKind.PAYMENT_FAILED_DAY_3: _failed(3, 7),
     LetterKind.PAYMENT_FAILED_DAY_7: _failed(7, 12),
-    LetterKind.PAYMENT_FAILED_DAY_12: _failed(12, 14),
+    LetterKind.PAYMENT_FAILED_DAY_12: _failed_for_the_last_time,
     LetterKind.CARD_EXPIRING_30_DAYS: _card_expires(30, 7),
     LetterKind.CARD_EXPIRING_7_DAYS: _card_expires(7, 0),
     LetterKind.RENEWAL_COMING: _renewal,
