@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from statistics import median, quantiles
@@ -347,7 +347,13 @@ def ask(
 def processor(servers: list[psutil.Process]) -> float:
     """Seconds of the processor that they and their children have had."""
     everybody = {one for server in servers for one in (server, *server.children(recursive=True))}
-    return sum(sum(found.cpu_times()[:2]) for found in everybody)
+    return sum(map(_worked, everybody))
+
+
+def _worked(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):  # one of PostgreSQL's that comes and goes
+        return float(sum(process.cpu_times()[:2]))
+    return 0.0
 
 
 def report(times: dict[str, list[float]], spent: dict[str, float], queries: dict[str, int]) -> None:
