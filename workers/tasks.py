@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,7 +57,7 @@ def settle() -> None:
 
 @shared_task(name=Job.DELIVER)
 def deliver() -> None:
-    """Send the letters that are owed, over one connection.
+    """Send the letters that are owed, over the connection that the process keeps.
 
     No more processes do so than the budget needs: the others would wait for it, and settle nobody.
     """
@@ -64,10 +65,9 @@ def deliver() -> None:
         rate = current_settings().letters_per_second
         if rate and not _takes_part(session, rate):
             return
-        with MailServer(current_settings()) as server:
-            budget = Budget(flask_app.database.engine, rate)
-            if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
-                jobs.hint(session, Job.DELIVER)
+        server, budget = _mail_server(), Budget(flask_app.database.engine, rate)
+        if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
+            jobs.hint(session, Job.DELIVER)
 
 
 @shared_task(name=Job.OWE)
@@ -163,6 +163,12 @@ def _beat_is_alive(**_: object) -> None:
             jobs.beat(session, "beat")
     except SQLAlchemyError as error:
         log.warning("heartbeat_not_noted", error=type(error).__name__)
+
+
+@cache
+def _mail_server() -> MailServer:
+    """Kept from one task to the next: to greet a server by TLS takes longer than a letter."""
+    return MailServer(flask_app.extensions["settings"])
 
 
 def _takes_part(session: Session, rate: int) -> bool:

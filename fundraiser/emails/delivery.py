@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Integer, bindparam, select, update
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
@@ -52,7 +52,7 @@ _DUE = (
         Letter.due_at <= bindparam("at"),
     )
     .order_by(Letter.due_at, Letter.id)
-    .limit(_AT_ONCE)
+    .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
 _OF_THIS_ONE = update(Letter).where(Letter.id == bindparam("letter"))
@@ -112,7 +112,10 @@ def is_daytime() -> bool:
 
 
 def _take_some(session: Session, *, urgent: bool) -> Sequence[Letter]:
-    return session.scalars(_DUE, {"urgent": urgent, "at": now()}).all()
+    # No more than may leave within a moment: the others would be written in vain.
+    rate = 0 if urgent else current_settings().letters_per_second
+    most = min(rate or _AT_ONCE, _AT_ONCE)
+    return session.scalars(_DUE, {"urgent": urgent, "at": now(), "most": most}).all()
 
 
 def _prepare_all(session: Session, letters: Sequence[Letter], server: MailServer) -> list[_Ready]:

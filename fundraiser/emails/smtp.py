@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fundraiser.emails.message import Message
 
 _PATIENCE = 10.0  # seconds for each answer: a task has 50 for all of it
+_IDLE = 60.0  # seconds: servers hang up on who says nothing for minutes
 _LONGEST_REPLY = 300
 _OK, _GONE, _PERMANENT = 250, 421, 500
 
@@ -48,6 +50,7 @@ class MailServer:
         self._url = urlsplit(settings.smtp_url)
         self._our_name = settings.mail_from.rpartition("@")[2]
         self._connection: smtplib.SMTP | None = None
+        self._used_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -56,11 +59,13 @@ class MailServer:
         self.close()
 
     def open(self) -> smtplib.SMTP:
-        """The connection, made now if there is none.
+        """The connection, made now if there is none, or none that was used lately.
 
         Raises:
             UnreachableError: the server doesn't answer, isn't safe or refuses our password.
         """
+        if time.monotonic() - self._used_at > _IDLE:
+            self.close()
         if self._connection is None:
             try:
                 self._connection = self._connect()
@@ -68,6 +73,7 @@ class MailServer:
                 raise UnreachableError(
                     f"The mail server can't be used: {type(error).__name__}."
                 ) from error
+        self._used_at = time.monotonic()
         return self._connection
 
     def close(self) -> None:
