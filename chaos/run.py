@@ -93,7 +93,7 @@ def run(plan: Plan, home: Path, say: Callable[[str], None]) -> Report:
             people=plan.people - plan.last_people,
             changes_each=plan.changes_each,
             seed=plan.seed,
-            most_behind=max(30, min(2_000, plan.people // 3)),
+            most_behind=max(30, min(3_000, plan.people // 3)),
             behind=lambda: _behind(service),
         )
         faults = Faults(service, load, plan.seed, plan.frozen_seconds)
