@@ -101,8 +101,8 @@ def confirm(
             "last_payment_error": last_error(decline, method, charge["id"]),
         }
     world.store.put(charge)
-    if outcome.status == "succeeded":
-        emit(world, "charge.succeeded", charge, at)
+    if outcome.status in {"succeeded", "processing"}:
+        emit(world, f"charge.{made}", charge, at)
     return world.store.put(intent)
 
 

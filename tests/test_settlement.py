@@ -25,8 +25,10 @@ from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
+from fundraiser.payments.facts import read_event
 from fundraiser.payments.gateway import Gateway, current_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Payment
+from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
 
 if TYPE_CHECKING:
@@ -144,6 +146,10 @@ def test_a_debit_in_process_counts_until_it_fails(stripe: Stripe, database: Data
     stripe.settle(customer)
     assert memberships(database)[0].standing is Standing.IN_PROCESS
     assert number_of_members(database) == 1
+    # Of a bill that is tried again by debit, nothing else says so.
+    tried = stripe.call("GET", "events", type="charge.pending")["data"]
+    assert [read_event(event).customer_id for event in tried] == [customer]
+    assert "charge.pending" in HANDLED
     stripe.advance(days=4)
     member = stripe.settle(customer)
     assert member

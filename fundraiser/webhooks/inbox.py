@@ -42,8 +42,9 @@ HANDLED = frozenset(
         *("customer.subscription.resumed", "customer.subscription.trial_will_end"),
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
         *("invoice.finalization_failed", "invoice.upcoming", "invoice.voided"),
-        *("invoice.marked_uncollectible", "charge.refunded", "charge.dispute.created"),
-        *("charge.dispute.closed", "refund.failed", "payment_method.automatically_updated"),
+        *("invoice.marked_uncollectible", "charge.pending", "charge.refunded"),
+        *("charge.dispute.created", "charge.dispute.closed", "refund.failed"),
+        "payment_method.automatically_updated",
         *("customer.updated", "customer.deleted"),
     }
 )
