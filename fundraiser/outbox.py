@@ -77,6 +77,27 @@ URGENT = {
     LetterKind.GIFT_CODE,
     LetterKind.TO_STAFF,
 }
+# Their cycle names a thing at Stripe, whose customer may become somebody else's meanwhile: it is
+# told once, to whom it was then. A change here needs a migration.
+TOLD_ONCE = (
+    LetterKind.CONTRIBUTION,
+    LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.GIFT_GIVEN,
+    LetterKind.RECEIPT,
+    LetterKind.DEBIT_FAILED,
+    LetterKind.PAYMENT_FAILED_FIRST,
+    LetterKind.PAYMENT_FAILED_DAY_0,
+    LetterKind.PAYMENT_FAILED_DAY_3,
+    LetterKind.PAYMENT_FAILED_DAY_7,
+    LetterKind.PAYMENT_FAILED_DAY_12,
+    LetterKind.PAYMENT_CONFIRMATION,
+    LetterKind.CARD_EXPIRING_30_DAYS,
+    LetterKind.CARD_EXPIRING_7_DAYS,
+    LetterKind.RENEWAL_COMING,
+    LetterKind.CANCELED,
+    LetterKind.ENDED,
+    LetterKind.WIN_BACK,
+)
 # What these carry is a key to something, so it is forgotten once the letter has left.
 SECRET = {LetterKind.TO_STAFF}
 
@@ -112,8 +133,6 @@ class Letter(Base):
 
     ``gift_id``: to whom that gift is for, who is nobody of ours yet.
 
-    Where the cycle names a thing at Stripe, that is told once, to whom it was then: its customer
-    may become somebody else's when an address is changed.
     ``due_at`` of one that is ``sending`` is when it counts as lost. ``unknown_at`` stays where such
     a letter was sent again. ``error`` is a sentence for staff.
     """
@@ -132,7 +151,7 @@ class Letter(Base):
             "kind",
             "cycle",
             unique=True,
-            postgresql_where="kind IN ('contribution', 'second_membership', 'gift_given')",
+            postgresql_where=f"kind IN ({', '.join(repr(kind.value) for kind in TOLD_ONCE)})",
         ),
         Index(
             "ix_letter_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"

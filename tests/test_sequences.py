@@ -174,6 +174,25 @@ def test_who_is_not_reminded_any_more_gets_no_letter_that_was_queued(
 
 
 @pytest.mark.usefixtures("at_noon")
+def test_what_was_told_of_a_membership_is_not_told_to_whom_it_belongs_by_then(
+    database: Database,
+) -> None:
+    """Its customer got another's address at Stripe."""
+    with database.transaction() as session:
+        first, second = join(session, **failing(days(1))), make_member(session)
+        sweep(session)
+        session.scalars(select(Membership)).one().member_id = second.id
+        sweep(session)
+        session.scalars(select(Membership)).one().grace_from = db.now() - days(4)
+        sweep(session)
+    with database.transaction() as session:
+        found = session.execute(select(Letter.member_id, Letter.kind).order_by(Letter.id)).all()
+    assert [tuple(row) for row in found] == [
+        (first.id, "payment_failed_day_0"),
+        (second.id, "payment_failed_day_3"),
+    ]
+
+
 def test_a_second_failure_after_a_payment_is_told_anew(database: Database) -> None:
     with database.transaction() as session:
         member = join(session, **failing(days(1)))

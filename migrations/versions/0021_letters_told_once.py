@@ -1,0 +1,48 @@
+"""letters told once: also what time owes about a membership, whoever it belongs to by then"""
+
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+_BEFORE = ("contribution", "second_membership", "gift_given")
+_SINCE = (
+    *_BEFORE,
+    *("receipt", "debit_failed", "payment_failed_first", "payment_failed_day_0"),
+    *("payment_failed_day_3", "payment_failed_day_7", "payment_failed_day_12"),
+    *("payment_confirmation", "card_expiring_30_days", "card_expiring_7_days", "renewal_coming"),
+    *("canceled", "ended", "win_back"),
+)
+
+
+def upgrade() -> None:
+    op.drop_index("uq_letter_told_once", "letter")
+    # What was told twice stays as it was sent, under a name of its own.
+    op.execute(
+        f"""
+        UPDATE letter SET cycle = cycle || ' again ' || id
+        WHERE {_condition(_SINCE)} AND EXISTS (
+            SELECT FROM letter AS first
+            WHERE first.kind = letter.kind AND first.cycle = letter.cycle AND first.id < letter.id
+        )
+        """  # noqa: S608 - our own words
+    )
+    _create(_SINCE)
+
+
+def downgrade() -> None:
+    op.drop_index("uq_letter_told_once", "letter")
+    _create(_BEFORE)
+
+
+def _create(kinds: tuple[str, ...]) -> None:
+    where = _condition(kinds)
+    op.create_index(
+        "uq_letter_told_once", "letter", ["kind", "cycle"], unique=True, postgresql_where=where
+    )
+
+
+def _condition(kinds: tuple[str, ...]) -> str:
+    return f"kind IN ({', '.join(map(repr, kinds))})"
