@@ -270,6 +270,7 @@ def _prepare(folder: Path, postgres: Postgres, valkey: Valkey, smtp: str) -> Run
 def _take_the_key_away(run: Run) -> None:
     with run.connect() as database:
         database.execute("ALTER TABLE letter DROP CONSTRAINT uq_letter_member_id_kind_cycle")
+        database.execute("DROP INDEX uq_letter_told_once")
 
 
 def _work(run: Run, count: int) -> int:

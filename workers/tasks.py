@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from functools import cache
@@ -65,7 +66,7 @@ def deliver() -> None:
         rate = current_settings().letters_per_second
         if rate and not _takes_part(session, rate):
             return
-        server, budget = _mail_server(), Budget(flask_app.database.engine, rate)
+        server, budget = _mail_server(os.getpid()), Budget(flask_app.database.engine, rate)
         if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
             jobs.hint(session, Job.DELIVER)
 
@@ -166,8 +167,11 @@ def _beat_is_alive(**_: object) -> None:
 
 
 @cache
-def _mail_server() -> MailServer:
-    """Kept from one task to the next: to greet a server by TLS takes longer than a letter."""
+def _mail_server(_process: int) -> MailServer:
+    """Kept from one task to the next: to greet a server by TLS takes longer than a letter.
+
+    A process that another one forks has its own.
+    """
     return MailServer(flask_app.extensions["settings"])
 
 
