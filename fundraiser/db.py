@@ -141,7 +141,9 @@ def make_engine(url: str) -> Engine:
             "connect_timeout": 5,
             "application_name": "fundraiser",
             "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=15s "
-            "-c idle_in_transaction_session_timeout=60s",
+            "-c idle_in_transaction_session_timeout=60s "
+            # To compile a statement takes PostgreSQL longer than any of ours runs.
+            "-c jit=off",
             # A server that is gone without a word is noticed within half a minute.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
