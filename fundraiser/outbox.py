@@ -83,6 +83,7 @@ TOLD_ONCE = (
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
     LetterKind.GIFT_GIVEN,
+    LetterKind.GIFT_REMINDER,
     LetterKind.RECEIPT,
     LetterKind.DEBIT_FAILED,
     LetterKind.PAYMENT_FAILED_FIRST,

@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -83,6 +84,20 @@ def test_a_connection_that_the_server_has_closed_is_made_anew(
     deliver(database, mail_server)
     assert [letter.state for letter in letters_in(database)] == ["sent", "sent"]
     assert [letter.attempts for letter in letters_in(database)] == [1, 1]
+
+
+def test_a_connection_that_was_idle_for_long_is_made_anew(
+    database: Database,
+    postbox: Postbox,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fundraiser.emails.smtp._IDLE", 0.2)
+    for wait in (0.0, 0.5):
+        time.sleep(wait)
+        owe_welcomes(database, 1)
+        deliver(database, mail_server)
+    assert len(postbox.letters) == len(postbox.lines) == 2
 
 
 def test_an_address_that_is_refused_for_good_is_not_tried_again(

@@ -8,28 +8,37 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from fundraiser import db
 from fundraiser.campaigns.models import Goal
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.config import current_settings
+from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.feedback import Report, take_in
 from fundraiser.emails.models import Ground
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
 from fundraiser.emails.sweep import sweep
 from fundraiser.emails.wording import switch
 from fundraiser.members.models import Interval, LedgerHead, Member, Membership, Standing, Status
-from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters, owe_staff
+from fundraiser.outbox import (
+    TOLD_ONCE,
+    Letter,
+    LetterKind,
+    LetterState,
+    Topic,
+    choose_letters,
+    owe_staff,
+)
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_campaign, make_member, make_membership
-from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
+from tests.mail import deliver, letters_in, only_letter, owe_welcome, owe_welcomes, text_of
 from tests.staff import hire
 from tests.test_delivery import pass_time  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
 
     from fundraiser.app import FundraiserApp
@@ -193,6 +202,15 @@ def test_what_was_told_of_a_membership_is_not_told_to_whom_it_belongs_by_then(
     ]
 
 
+def test_every_kind_about_a_membership_is_told_once(session: Session) -> None:
+    """By the index, which knows the kinds by name."""
+    assert set(TOLD_ONCE) >= ABOUT_MEMBERSHIP
+    index = session.scalar(
+        text("SELECT indexdef FROM pg_indexes WHERE indexname = 'uq_letter_told_once'")
+    )
+    assert set(re.findall(r"'(\w+)'", index or "")) == {kind.value for kind in TOLD_ONCE}
+
+
 def test_a_second_failure_after_a_payment_is_told_anew(database: Database) -> None:
     with database.transaction() as session:
         member = join(session, **failing(days(1)))
@@ -223,6 +241,20 @@ def test_what_is_not_urgent_waits_for_the_newsrooms_day(
     assert len(postbox.letters) == 1
     at_noon(timedelta(minutes=2))
     deliver(database, mail_server)
+    assert len(postbox.letters) == 2
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_no_letter_is_written_that_the_budget_does_not_let_go(
+    app: FundraiserApp, postbox: Postbox, mail_server: MailServer
+) -> None:
+    """At two a second ten were written each second, and eight given back."""
+    owe_welcomes(app.database, 5)
+    with app.database.transaction() as session:
+        session.execute(update(Letter).values(urgent=False))
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = dataclasses.replace(settings, letters_per_second=2)
+    assert deliver_some(app.database, mail_server)
     assert len(postbox.letters) == 2
 
 
@@ -419,106 +451,3 @@ def test_a_milestone_is_told_once_to_who_asked_even_where_the_number_dips(
     with database.transaction() as session:
         made = session.scalars(select(Letter.cycle).order_by(Letter.id)).all()
     assert made == ["25000 50% of 100", "25000 100% of 100"]
-
-
-@pytest.mark.usefixtures("at_noon")
-def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
-    database: Database, postbox: Postbox, mail_server: MailServer, client: FlaskClient
-) -> None:
-    with database.transaction() as session:
-        make_campaign(session, deadline=db.now() + days(2))
-        fan = join(session)
-        choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
-        sweep(session)
-    deliver(database, mail_server)
-    (message,) = postbox.letters
-    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert dict(message.raw_items())["List-Unsubscribe"].startswith("<http"), "as mailboxes find it"
-    address = message["List-Unsubscribe"].strip("<>")
-    path = address.removeprefix(current_settings().public_url)
-    assert address in text_of(message)
-
-    def wanted() -> bool:
-        page = client.get(path)
-        assert page.status_code == 200
-        return 'name="campaign" value="yes" checked' in page.text
-
-    assert wanted()
-    assert wanted(), "a look changes nothing"
-    answer = client.post(path, data={"List-Unsubscribe": "One-Click"})
-    assert answer.status_code == 204
-    assert not wanted()
-    assert client.post(path, data={"campaign": "yes"}).status_code == 303
-    assert wanted()
-    forged = path[:-3] + ("abc" if path[-3:] != "abc" else "xyz")
-    assert client.post(forged, data={"List-Unsubscribe": "One-Click"}).status_code == 404
-
-
-@pytest.mark.usefixtures("at_noon")
-def test_letters_about_ones_own_money_cannot_be_refused(
-    database: Database, postbox: Postbox, mail_server: MailServer
-) -> None:
-    with database.transaction() as session:
-        join(session, **failing(days(1)))
-        sweep(session)
-    deliver(database, mail_server)
-    assert postbox.letters[0]["List-Unsubscribe"] is None
-
-
-def test_a_reader_is_reminded_once_after_a_yes_by_letter(
-    database: Database,
-    postbox: Postbox,
-    mail_server: MailServer,
-    client: FlaskClient,
-    at_noon: PassTime,
-) -> None:
-    with database.transaction() as session:
-        make_campaign(session)
-    home = {"Origin": "http://127.0.0.1:8000"}
-    form = client.get("/campaigns/25000/reminder").text
-    month = re.findall(r'<option value="(\d{4}-\d\d)"', form)[1]
-    wish = {"email": "Reader@example.org", "month": month}
-    assert client.post("/campaigns/25000/reminder", data=wish).status_code == 403
-    for _ in range(2):
-        answer = client.post("/campaigns/25000/reminder", data=wish, headers=home)
-        assert answer.status_code == 303
-    wrong = client.post("/campaigns/25000/reminder", data=wish | {"email": "x"}, headers=home)
-    assert wrong.status_code == 422
-    assert "Enter an e-mail address" in wrong.text
-    deliver(database, mail_server)
-    (asked,) = postbox.letters
-    assert asked["To"] == "Reader@example.org"
-    at_noon(days(70))
-    assert kinds(database) == ["reminder_confirmation"], "nobody is reminded who did not say yes"
-    at_noon(days(-70))
-    path = asked["List-Unsubscribe"].strip("<>").removeprefix(current_settings().public_url)
-    assert "Yes, remind me" in client.get(path).text
-    assert client.post(path, data={"answer": "yes"}).status_code == 303
-    with database.transaction() as session:
-        due = session.scalars(select(Reminder.due_at)).one()
-    at_noon(due - db.now() + timedelta(hours=3))
-    assert kinds(database) == ["reminder", "reminder_confirmation"]
-    deliver(database, mail_server)
-    assert len(postbox.letters) == 2
-    at_noon(days(30))
-    with database.transaction() as session:
-        assert sweep(session) == 0
-
-
-@pytest.mark.usefixtures("at_noon")
-def test_who_has_become_a_member_is_not_reminded(
-    database: Database, postbox: Postbox, mail_server: MailServer
-) -> None:
-    with database.transaction() as session:
-        make_campaign(session)
-        at = db.now()
-        common = {"language": "en", "campaign_slug": "25000", "due_at": at, "confirmed_at": at}
-        for kind in ReminderKind:
-            session.add(Reminder(kind=kind, email=f"{kind}@example.org", created_at=at, **common))
-        session.flush()
-        assert sweep(session) == 2
-        for kind in ReminderKind:
-            make_member(session, email=f"{kind}@Example.org", counting=True)
-    deliver(database, mail_server)
-    assert [letter.state for letter in letters_in(database)] == ["withdrawn", "withdrawn"]
-    assert not postbox.letters

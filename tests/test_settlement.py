@@ -12,9 +12,7 @@ from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import recount_due
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
-    Interval,
     LedgerEntry,
-    LedgerHead,
     Member,
     Membership,
     Standing,
@@ -26,8 +24,8 @@ from fundraiser.payments import sync
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
 from fundraiser.payments.facts import read_event
-from fundraiser.payments.gateway import Gateway, current_gateway
-from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Payment
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
 
@@ -264,95 +262,6 @@ def test_a_full_refund_ends_the_counting_at_once(stripe: Stripe, database: Datab
     assert ledger_of(database, member.id)[-1].reason == Reason.REFUNDED
 
 
-def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
-    stripe: Stripe, database: Database
-) -> None:
-    first = stripe.join("olena@example.org", tier="member")
-    stripe.settle(first)
-    second = stripe.join("Olena@Example.ORG", tier="patron")
-    for _ in range(2):
-        stripe.settle(second)
-    kept, ended = memberships(database)
-    assert (kept.status, ended.status) == (Status.ACTIVE, Status.CANCELED)
-    assert ended.second_to == kept.reference
-    assert kept.member_id == ended.member_id
-    charge = stripe.call("GET", "charges", customer=second)["data"][0]
-    assert charge["refunded"]
-    assert letters(database) == [LetterKind.WELCOME, LetterKind.SECOND_MEMBERSHIP]
-    assert number_of_members(database) == 1
-
-
-@pytest.mark.parametrize("outcome", [None, "won", "lost"])
-def test_a_second_membership_whose_payment_is_disputed_is_ended_and_left_to_the_bank(
-    stripe: Stripe, database: Database, outcome: str | None
-) -> None:
-    """Stripe refuses to refund a disputed charge: the customer could not be settled any more."""
-    stripe.settle(stripe.join("olena@example.org"))
-    stripe.advance(seconds=5)
-    other = stripe.join("olena@example.org")
-    # A worker was killed after it had marked the subscription, before it could end it.
-    charge = stripe.call("GET", "charges", customer=other)["data"][0]["id"]
-    marked = stripe.call("GET", "subscriptions", customer=other)["data"][0]["id"]
-    first = memberships(database)[0].reference
-    stripe.call("POST", f"subscriptions/{marked}", **{"metadata[fundraiser_second_to]": first})
-    dispute = stripe.control("disputes", charge=charge)["id"]
-    if outcome:
-        stripe.control("disputes", dispute=dispute, outcome=outcome)
-    stripe.settle(other)
-    ended = next(found for found in memberships(database) if found.reference == marked)
-    assert ended.status is Status.CANCELED
-    assert not stripe.call("GET", "charges", customer=other)["data"][0]["refunded"]
-    assert number_of_members(database) == 1
-
-
-def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_goes(
-    stripe: Stripe, database: Database
-) -> None:
-    first = stripe.join("olena@example.org")
-    stripe.advance(seconds=5)
-    second = stripe.join("olena@example.org")
-    stripe.settle(second)
-    stripe.settle(first)
-    stripe.settle_all()
-    by_customer = {membership.customer_id: membership for membership in memberships(database)}
-    assert by_customer[first].status is Status.ACTIVE
-    assert by_customer[second].status is Status.CANCELED
-    assert number_of_members(database) == 1
-
-
-def test_one_who_stopped_may_join_anew(stripe: Stripe, database: Database) -> None:
-    first = stripe.join("olena@example.org")
-    stripe.settle(first)
-    stripe.call(
-        "POST",
-        f"subscriptions/{memberships(database)[0].reference}",
-        cancel_at_period_end="true",
-    )
-    stripe.settle(first)
-    stripe.settle(stripe.join("olena@example.org"))
-    assert [found.status for found in memberships(database)] == [Status.ACTIVE, Status.ACTIVE]
-    assert number_of_members(database) == 1
-
-
-def test_months_that_the_second_was_the_only_one_are_not_paid_back(
-    stripe: Stripe, database: Database
-) -> None:
-    first = stripe.join("olena@example.org", interval=Interval.YEAR)
-    stripe.settle(first)
-    reference = memberships(database)[0].reference
-    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="true")
-    stripe.settle(first)
-    second = stripe.join("olena@example.org")
-    stripe.advance(days=32)
-    stripe.settle(second)
-    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="false")
-    stripe.settle(first)
-    stripe.settle_all()
-    charges = stripe.call("GET", "charges", customer=second)["data"]
-    assert [charge["refunded"] for charge in charges] == [True, False]
-    assert number_of_members(database) == 1
-
-
 def test_a_customer_of_other_products_is_none_of_ours(stripe: Stripe, database: Database) -> None:
     product = stripe.call("POST", "products", name="Tote bag")["id"]
     page = stripe.call(
@@ -435,34 +344,6 @@ def test_only_the_customers_lock_keeps_an_older_look_from_overwriting_a_newer(
     assert (memberships(database)[0].cancel_at is not None) is locked
 
 
-def test_a_double_click_that_makes_two_customers_leaves_nobody_billed_unseen(
-    stripe: Stripe, database: Database
-) -> None:
-    """Cellarion #632: of two customers one was known; the other went on being billed."""
-    pages = [stripe.checkout(nonce=f"tab-{tab}") for tab in (1, 2)]
-    for page in pages:
-        stripe.pay(page, "olena@example.org")
-    for customer in map(stripe.customer_of, pages):
-        stripe.settle(customer)
-    stripe.settle_all()
-    with database.transaction() as session:
-        assert len(session.scalars(select(Customer)).all()) == 2
-        assert len(session.scalars(select(Member)).all()) == 1
-    listed = [
-        found
-        for customer in map(stripe.customer_of, pages)
-        for found in stripe.call("GET", "subscriptions", customer=customer, status="all")["data"]
-    ]
-    assert sorted(found["status"] for found in listed) == ["active", "canceled"]
-    paid = [
-        charge["amount"] - charge["amount_refunded"]
-        for customer in map(stripe.customer_of, pages)
-        for charge in stripe.call("GET", "charges", customer=customer)["data"]
-    ]
-    assert sorted(paid) == [0, 1000]
-    assert number_of_members(database) == 1
-
-
 def test_an_address_changed_at_stripe_moves_with_the_person(
     stripe: Stripe, database: Database
 ) -> None:
@@ -486,29 +367,6 @@ def test_an_address_changed_to_another_members_makes_the_two_one_person(
     assert number_of_members(database) == 2
     stripe.call("POST", f"customers/{customer}", email="first@example.org")
     stripe.settle(customer)
-    assert number_of_members(database) == 1
-
-
-def test_nobody_waits_for_the_ledger_while_stripe_is_told_of_a_second_membership(
-    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever the customer belonged to leaves the number: not before the slow part is over."""
-    stripe.settle(stripe.join("first@example.org"))
-    stripe.advance(seconds=2)
-    customer = stripe.join("second@example.org")
-    stripe.settle(customer)
-    stripe.call("POST", f"customers/{customer}", email="first@example.org")
-    cancel, seen = Gateway.cancel, []
-
-    def watched(gateway: Gateway, subscription_id: str) -> None:
-        with database.transaction() as session:
-            head = select(LedgerHead.version).with_for_update(skip_locked=True)
-            seen.append(session.scalar(head))
-        cancel(gateway, subscription_id)
-
-    monkeypatch.setattr(Gateway, "cancel", watched)
-    stripe.settle(customer)
-    assert seen == [2], "the head's row was locked by the settlement"
     assert number_of_members(database) == 1
 
 

@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import pyotp
 import pytest
 from sqlalchemy import select, update
 
 from fundraiser.db import now
 from fundraiser.errors import ForbiddenError, UnprocessableError
-from fundraiser.newsroom import second_factor, staff as people
+from fundraiser.newsroom import staff as people
 from fundraiser.newsroom.models import AuditEntry, Role, Staff, StaffKey
 from fundraiser.newsroom.staff import find_staff
 from fundraiser.outbox import Letter, LetterState
@@ -339,6 +338,7 @@ def test_ones_own_password_is_changed_with_the_old_one(
     for browser in (here, there):
         sign_in(browser, email)
     change, page = "/staff/account/password", "/staff/account"
+    assert read(here, page).select("input[name=username]")[0]["value"] == email, "for the browser"
     answer = post(here, change, page, old="wrong", new=NEW_PASSWORD)
     assert (answer.status_code, "This is not your password." in answer.text) == (422, True)
     answer = post(here, change, page, old=PASSWORD, new="short")
@@ -346,130 +346,6 @@ def test_ones_own_password_is_changed_with_the_old_one(
     assert post(here, change, page, old=PASSWORD, new=NEW_PASSWORD).status_code == 303
     assert here.get("/staff", headers=PAGE).status_code == 200
     assert there.get("/staff", headers=PAGE).status_code == 303
-
-
-def code_of(database: Database, email: str) -> str:
-    return pyotp.TOTP(second_factor.secret_of(staff_of(database, email))).at(now())
-
-
-def turn_on(client: FlaskClient, database: Database, email: str) -> TestResponse:
-    post(client, "/staff/account/second-factor", "/staff/account")
-    return post(
-        client, "/staff/account/second-factor/on", "/staff/account", code=code_of(database, email)
-    )
-
-
-def forget_used_codes(database: Database) -> None:
-    """As if half a minute had gone by since each."""
-    with database.transaction() as session:
-        session.execute(update(Staff).values(second_factor_step=0))
-
-
-def test_with_a_second_factor_the_password_alone_lets_nobody_in(
-    app: FundraiserApp, database: Database
-) -> None:
-    email = hire(database)
-    client = app.test_client()
-    sign_in(client, email)
-    assert turn_on(client, database, email).status_code == 303
-    other = app.test_client()
-    answer = sign_in(other, email, next="/staff/members")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in/code")
-    assert other.get("/staff", headers=PAGE).status_code == 303
-    enter, page = "/staff/sign-in/code", "/staff/sign-in/code"
-    used = post(other, enter, page, code=code_of(database, email))
-    assert (used.status_code, "not the one of this moment" in used.text) == (422, True)
-    forget_used_codes(database)
-    assert post(other, enter, page, code="000000").status_code == 422
-    code = code_of(database, email)
-    answer = post(other, enter, page, code=f"{code[:3]} {code[3:]}")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/members")
-    assert other.get("/staff", headers=PAGE).status_code == 200
-
-
-def test_the_code_is_asked_for_only_after_the_password(client: FlaskClient) -> None:
-    assert client.get("/staff/sign-in/code", headers=PAGE).status_code == 303
-    answer = post(client, "/staff/sign-in/code", code="123456", page="/staff/sign-in")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in")
-
-
-def test_after_ten_wrong_codes_even_the_right_one_has_to_wait(
-    client: FlaskClient, database: Database
-) -> None:
-    email = hire(database)
-    sign_in(client, email)
-    turn_on(client, database, email)
-    post(client, "/staff/account/sign-out", "/staff/account")
-    sign_in(client, email)
-    forget_used_codes(database)
-    enter, page = "/staff/sign-in/code", "/staff/sign-in/code"
-    assert {post(client, enter, page, code="x").status_code for _ in range(10)} == {422}
-    assert post(client, enter, page, code=code_of(database, email)).status_code == 429
-
-
-def test_the_picture_is_an_image_of_the_secret_until_it_is_in_force(
-    client: FlaskClient, database: Database
-) -> None:
-    email, picture = hire(database), "/staff/account/second-factor.svg"
-    sign_in(client, email)
-    assert client.get(picture, headers=PAGE).status_code == 404
-    post(client, "/staff/account/second-factor", "/staff/account")
-    answer = client.get(picture)
-    assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
-    assert b"style=" not in answer.data
-    assert second_factor.secret_of(staff_of(database, email)) in words(
-        read(client, "/staff/account")
-    )
-    turn_on(client, database, email)
-    assert client.get(picture, headers=PAGE).status_code == 404
-
-
-def test_the_database_alone_does_not_make_codes(app: FundraiserApp, database: Database) -> None:
-    """The negative control of keeping half of the secret elsewhere: another key, other codes."""
-    email = hire(database)
-    with database.transaction() as session:
-        staff = find_staff(session, email)
-        assert staff
-        second_factor.begin(staff)
-        before = second_factor.secret_of(staff)
-        settings = app.extensions["settings"]
-        app.extensions["settings"] = type(settings)(
-            **{name: getattr(settings, name) for name in settings.__slots__}
-            | {"secret_key": "another-key-0123456789-abcdefghijklmn"}
-        )
-        after = second_factor.secret_of(staff)
-        app.extensions["settings"] = settings
-    assert before != after
-
-
-def test_the_second_factor_is_turned_off_with_the_password_or_by_an_administrator(
-    admin: FlaskClient, app: FundraiserApp, database: Database
-) -> None:
-    email, off = hire(database), "/staff/account/second-factor/off"
-    client = app.test_client()
-    sign_in(client, email)
-    turn_on(client, database, email)
-    answer = post(client, off, "/staff/account", password="wrong")
-    assert (answer.status_code, "This is not your password." in answer.text) == (422, True)
-    assert post(client, off, "/staff/account", password=PASSWORD).status_code == 303
-    assert staff_of(database, email).second_factor is None
-    forget_used_codes(database)
-    turn_on(client, database, email)
-    staff = staff_of(database, email)
-    assert staff.second_factor_at
-    assert post(admin, f"/staff/team/{staff.id}/second-factor-off").status_code == 303
-    assert sign_in(app.test_client(), email).headers["Location"] == "/staff"
-
-
-def test_the_operators_reset_turns_the_second_factor_off(
-    client: FlaskClient, database: Database
-) -> None:
-    email = hire(database)
-    sign_in(client, email)
-    turn_on(client, database, email)
-    with database.transaction() as session:
-        people.reset_password(session, email, NEW_PASSWORD)
-    assert sign_in(client, email, NEW_PASSWORD).headers["Location"] == "/staff"
 
 
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.SUPPORT, Role.FINANCE])

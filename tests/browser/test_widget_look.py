@@ -1,0 +1,152 @@
+"""How the widget looks on the pages of other sites, whatever they and their readers prefer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.test_widget import BOTH_SCHEMES, part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Service, Site
+
+pytestmark = pytest.mark.browser
+
+
+def test_hostile_styles_of_the_page_do_not_reach_it(page: Page, site: Site) -> None:
+    hostile = """<style>* { letter-spacing: 9px; text-transform: uppercase; line-height: 3 }
+      a { display: none } p { font-size: 60px; margin: 90px; float: right } b { visibility: hidden }
+      label, input { opacity: 0; position: absolute } section { display: none }
+      body { text-indent: 80px; white-space: nowrap; word-spacing: 2em; cursor: none }</style>"""
+    page.goto(site.put(site.widget()))
+    expect(part(page, "join")).to_be_visible()
+    plain = page.locator("membership-progress").bounding_box()
+    page.goto(site.put(site.widget(), head=hostile))
+    expect(part(page, "join")).to_be_visible()
+    assert part(page, "headline").evaluate("node => getComputedStyle(node).textTransform") == "none"
+    assert part(page, "join").evaluate("node => getComputedStyle(node).letterSpacing") == "normal"
+    hurt = page.locator("membership-progress").bounding_box()
+    assert plain is not None
+    assert hurt is not None
+    assert hurt["height"] == pytest.approx(plain["height"], abs=2)
+
+
+def test_right_to_left_the_bar_fills_from_the_right(page: Page, site: Site) -> None:
+    head = "<script>document.documentElement.dir = 'rtl'</script>"
+    page.goto(site.put(site.widget(), lang="ar", head=head))
+    expect(part(page, "figure")).to_be_visible()
+    bar, fill = part(page, "track").bounding_box(), part(page, "fill").bounding_box()
+    assert bar is not None
+    assert fill is not None
+    assert fill["x"] + fill["width"] == pytest.approx(bar["x"] + bar["width"], abs=1)
+
+
+@pytest.mark.parametrize("ink", ["light", "dark", "dark without saying so"])
+def test_axe_finds_nothing_in_any_variant(
+    open_page: Callable[..., Page], site: Site, ink: str
+) -> None:
+    schemes = {
+        "light": "",
+        "dark": "<style>:root { color-scheme: dark }</style>",
+        "dark without saying so": "<style>body { color: #eee; background: #111 }</style>",
+    }
+    variants = [site.widget(variant) for variant in ("card", "bar", "compact", "counter")]
+    themed = [site.widget("bar", f'theme="{theme}"') for theme in ("light", "dark")]
+    page = open_page(reduced_motion="reduce")
+    page.goto(site.put("<hr>".join(variants + themed), head=schemes[ink]))
+    expect(part(page, "figure").last).to_have_text("16,234")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.response["violations"]
+
+
+@pytest.mark.parametrize("preferred", ["light", "dark"])
+def test_a_theme_holds_whatever_the_page_and_its_reader_prefer(
+    open_page: Callable[..., Page], site: Site, preferred: str
+) -> None:
+    page = open_page(color_scheme=preferred)
+    themes = ("light", "dark")
+    widgets = "".join(site.widget("bar", f'theme="{theme}"') for theme in themes)
+    page.goto(site.put(widgets, head=BOTH_SCHEMES))
+    expect(part(page, "figure").last).to_have_text("16,234")
+    paper = "node => getComputedStyle(node).backgroundColor"
+    papers = [page.locator(f"membership-progress .{theme}").evaluate(paper) for theme in themes]
+    assert papers == ["rgb(255, 255, 255)", "rgb(18, 18, 18)"]
+
+
+@pytest.mark.parametrize("accent", ["#ffe500", "#052962", "#c70000", "#777777"])
+def test_words_on_any_accent_can_be_read(page: Page, site: Site, accent: str) -> None:
+    page.goto(site.put(site.widget(attributes=f'accent="{accent}"')))
+    expect(part(page, "join")).to_be_visible()
+    results = Axe().run(page, options={"runOnly": ["color-contrast"]})
+    assert results.violations_count == 0, results.response["violations"]
+
+
+def test_a_live_change_moves_the_bar_and_the_digits_once(
+    open_page: Callable[..., Page], service: Service, site: Site
+) -> None:
+    running = "document.querySelector('membership-progress').shadowRoot.getAnimations().length"
+    address = site.put(site.widget(), head=BOTH_SCHEMES)
+    for motion, expected in (("no-preference", True), ("reduce", False)):
+        page = open_page(reduced_motion=motion, color_scheme="dark")
+        service.set_members(10_000)
+        page.goto(address)
+        expect(part(page, "figure")).to_have_text("10,000")
+        assert page.evaluate(running) == 0
+        page.evaluate(
+            "() => document.addEventListener('membership-progress:change', () => "
+            f"requestAnimationFrame(() => {{ window.moved = {running} }}))"
+        )
+        service.set_members(20_000)
+        page.wait_for_function("() => window.moved !== undefined")
+        assert (page.evaluate("moved") > 0) is expected
+
+
+def test_forced_colours_leave_the_bar_and_the_choice_visible(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_page(forced_colors="active")
+    page.goto(site.put(site.widget()))
+    expect(part(page, "figure")).to_have_text("16,234")
+    colour = "node => getComputedStyle(node).backgroundColor"
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colours = {part(page, name).evaluate(colour) for name in ("fill", "track", "tick")}
+    assert len(colours | {paper}) == 4
+    edge = "node => getComputedStyle(node).borderTopColor"
+    assert part(page, "join").evaluate(edge) != paper
+    expect(page.get_by_role("radio", name="Member")).to_be_checked()
+
+
+@pytest.mark.parametrize("size", ["100%", "200%"])
+def test_it_fits_a_small_phone_and_large_letters(
+    open_page: Callable[..., Page], site: Site, size: str
+) -> None:
+    page = open_page(viewport={"width": 320, "height": 640})
+    head = f"<style>html {{ font-size: {size} }} body {{ margin: 16px }}</style>"
+    widgets = [site.widget(variant) for variant in ("card", "bar", "compact")]
+    page.goto(site.put("<hr>".join(widgets), lang="uk", head=head))
+    expect(part(page, "figure").last).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    for target in page.get_by_role("link").all() + page.locator("membership-progress label").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24
+
+
+def test_a_sized_place_does_not_shift_the_page(page: Page, site: Site) -> None:
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
+        "entry => { shift += entry.value })).observe({ type: 'layout-shift', buffered: true })"
+    )
+    line = "membership-progress { display: block; min-height: 31rem }"
+    head = f"<style>main {{ max-width: 36rem }} {line}</style>"
+    page.goto(site.put(site.widget() + "<p>The article goes on.</p>", head=head))
+    expect(part(page, "join")).to_be_visible()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.evaluate("shift") == 0

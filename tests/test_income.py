@@ -1,0 +1,138 @@
+"""Income in the newsroom’s own currency: added up by the rates that staff enter."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from fundraiser.dashboard import income
+from fundraiser.dashboard.daily import refresh
+from fundraiser.dashboard.income import Income, incomes, total
+from fundraiser.dashboard.models import DailyFigure, ExchangeRate, Topic
+from fundraiser.errors import UnprocessableError
+from fundraiser.newsroom.models import AuditEntry, Role
+from tests.factories import GRACE, make_member, make_membership, make_tiers
+from tests.staff import PAGE, count, csrf_token, hire, read, sign_in, words
+from tests.test_overview import LONDON, staff  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+
+
+def figure(key: str, currency: str, people: int, amount: int) -> DailyFigure:
+    return DailyFigure(
+        day=date(2026, 3, 3),
+        topic=Topic.INCOME,
+        key=key,
+        currency=currency,
+        people=people,
+        recent=0,
+        amount=amount,
+    )
+
+
+def test_income_is_added_up_by_hand_the_same() -> None:
+    """£50 a month and £100 a year: 12 · 50 + 100 = £700 a year, £58.33 a month."""
+    found = incomes(
+        [
+            figure("month", "GBP", 5, 50_00),
+            figure("year", "GBP", 1, 100_00),
+            figure("month", "USD", 1, 10_00),
+            figure("year", "JPY", 1, 12_000),
+        ]
+    )
+    assert found == [Income("GBP", 6, 700_00), Income("JPY", 1, 12_000), Income("USD", 1, 120_00)]
+    assert found[0].monthly == 58_33
+    everything = total(found, "GBP", {"USD": Decimal("0.75"), "JPY": Decimal("0.005")})
+    # 700 + 120 · 0.75 + 12,000 · 0.005: a yen has no smaller unit.
+    assert everything.income == Income("GBP", 8, 700_00 + 90_00 + 60_00)
+    assert everything.without_rate == ()
+
+
+def test_a_currency_without_a_rate_is_left_out_and_named() -> None:
+    found = [Income("GBP", 1, 120_00), Income("USD", 3, 999_00), Income("EUR", 1, 5_00)]
+    without = total(found, "GBP", {})
+    assert without.income == Income("GBP", 1, 120_00)
+    assert without.without_rate == ("EUR", "USD")
+    assert total([], "GBP", {}).income == Income("GBP", 0, 0)
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "nan", "inf", "1e9", "0.123456789"])
+def test_what_is_no_rate_is_refused(typed: str) -> None:
+    with pytest.raises(UnprocessableError, match=r"Enter the rate"):
+        income.read_rate(typed)
+
+
+def test_a_rate_may_be_typed_with_a_comma() -> None:
+    assert income.read_rate(" 0,8564 ") == Decimal("0.8564")
+
+
+def enter(client: FlaskClient, **form: str) -> TestResponse:
+    values = {"currency": "USD", "rate": "0.75", "day": "2026-03-03"} | form
+    values["csrf_token"] = csrf_token(client, "/staff/rates")
+    return client.post("/staff/rates", data=values, headers=PAGE)
+
+
+def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Database) -> None:  # noqa: F811 - the fixture
+    with database.transaction() as session:
+        make_tiers(session)
+        for currency in ("GBP", "USD", "EUR"):
+            member = make_member(session)
+            session.add(make_membership(member, currency=currency))
+            count(session, member)
+        refresh(session, LONDON, GRACE)
+    page = words(read(staff, "/staff"))
+    assert "All in GBP 1 £10 £120" in page
+    assert "The sum leaves out EUR, USD: no exchange rate has been entered." in page
+    assert enter(staff, rate="0.5").status_code == 303
+    assert enter(staff, rate="0.75").status_code == 303  # the same day: corrected
+    assert enter(staff, rate="0.1", day="2020-01-01").status_code == 303  # older: not in force
+    page = words(read(staff, "/staff"))
+    assert "All in GBP 2 £17.50 £210" in page
+    assert "The sum leaves out EUR: no exchange rate" in page
+    assert "1 USD = 0.75 GBP on 3 March 2026." in page
+    rates = words(read(staff, "/staff/rates"))
+    assert "3 March 2026 USD 0.75 Iryna Bondar 1 January 2020 USD 0.1 Iryna Bondar" in rates
+    with database.transaction() as session:
+        assert len(session.scalars(select(ExchangeRate)).all()) == 2
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "entered_rate")).all()
+        assert acts[0].subject == "rate USD GBP 2026-03-03"
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"rate": "much"}, "Enter the rate in figures, like 0.8564."),
+        ({"currency": "GBP"}, "Choose a currency that readers pay in"),
+        ({"currency": "XXQ"}, "Choose a currency that readers pay in"),
+        ({"day": "yesterday"}, "Enter the day as year, month and day"),
+        ({"day": "2999-01-01"}, "Enter a day from 2000 on that is not in the future."),
+        ({"day": "1999-12-31"}, "Enter a day from 2000 on that is not in the future."),
+    ],
+)
+def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(
+    staff: FlaskClient,
+    database: Database,
+    form: dict[str, str],
+    sentence: str,  # noqa: F811 - the fixture
+) -> None:
+    answer = enter(staff, **form)
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert f'value="{form.get("rate", "0.75")}"' in answer.text
+    with database.transaction() as session:
+        assert session.scalars(select(ExchangeRate)).all() == []
+
+
+def test_finance_reads_rates_and_enters_none(client: FlaskClient, database: Database) -> None:
+    sign_in(client, hire(database, Role.FINANCE))
+    assert read(client, "/staff/rates").select_one("form[action='/staff/rates']") is None
+    form = {"csrf_token": csrf_token(client, "/staff"), "currency": "USD", "rate": "1"}
+    assert client.post("/staff/rates", data=form, headers=PAGE).status_code == 403

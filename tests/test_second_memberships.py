@@ -1,0 +1,163 @@
+"""Nobody pays twice: a second membership of one person is ended, refunded and told of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from fundraiser.members.models import (
+    Interval,
+    LedgerHead,
+    Member,
+    Status,
+)
+from fundraiser.outbox import LetterKind
+from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.models import Customer
+from tests.test_settlement import letters, memberships, number_of_members, shop  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+
+def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org", tier="member")
+    stripe.settle(first)
+    second = stripe.join("Olena@Example.ORG", tier="patron")
+    for _ in range(2):
+        stripe.settle(second)
+    kept, ended = memberships(database)
+    assert (kept.status, ended.status) == (Status.ACTIVE, Status.CANCELED)
+    assert ended.second_to == kept.reference
+    assert kept.member_id == ended.member_id
+    charge = stripe.call("GET", "charges", customer=second)["data"][0]
+    assert charge["refunded"]
+    assert letters(database) == [LetterKind.WELCOME, LetterKind.SECOND_MEMBERSHIP]
+    assert number_of_members(database) == 1
+
+
+@pytest.mark.parametrize("outcome", [None, "won", "lost"])
+def test_a_second_membership_whose_payment_is_disputed_is_ended_and_left_to_the_bank(
+    stripe: Stripe, database: Database, outcome: str | None
+) -> None:
+    """Stripe refuses to refund a disputed charge: the customer could not be settled any more."""
+    stripe.settle(stripe.join("olena@example.org"))
+    stripe.advance(seconds=5)
+    other = stripe.join("olena@example.org")
+    # A worker was killed after it had marked the subscription, before it could end it.
+    charge = stripe.call("GET", "charges", customer=other)["data"][0]["id"]
+    marked = stripe.call("GET", "subscriptions", customer=other)["data"][0]["id"]
+    first = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{marked}", **{"metadata[fundraiser_second_to]": first})
+    dispute = stripe.control("disputes", charge=charge)["id"]
+    if outcome:
+        stripe.control("disputes", dispute=dispute, outcome=outcome)
+    stripe.settle(other)
+    ended = next(found for found in memberships(database) if found.reference == marked)
+    assert ended.status is Status.CANCELED
+    assert not stripe.call("GET", "charges", customer=other)["data"][0]["refunded"]
+    assert number_of_members(database) == 1
+
+
+def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_goes(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org")
+    stripe.advance(seconds=5)
+    second = stripe.join("olena@example.org")
+    stripe.settle(second)
+    stripe.settle(first)
+    stripe.settle_all()
+    by_customer = {membership.customer_id: membership for membership in memberships(database)}
+    assert by_customer[first].status is Status.ACTIVE
+    assert by_customer[second].status is Status.CANCELED
+    assert number_of_members(database) == 1
+
+
+def test_one_who_stopped_may_join_anew(stripe: Stripe, database: Database) -> None:
+    first = stripe.join("olena@example.org")
+    stripe.settle(first)
+    stripe.call(
+        "POST",
+        f"subscriptions/{memberships(database)[0].reference}",
+        cancel_at_period_end="true",
+    )
+    stripe.settle(first)
+    stripe.settle(stripe.join("olena@example.org"))
+    assert [found.status for found in memberships(database)] == [Status.ACTIVE, Status.ACTIVE]
+    assert number_of_members(database) == 1
+
+
+def test_months_that_the_second_was_the_only_one_are_not_paid_back(
+    stripe: Stripe, database: Database
+) -> None:
+    first = stripe.join("olena@example.org", interval=Interval.YEAR)
+    stripe.settle(first)
+    reference = memberships(database)[0].reference
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="true")
+    stripe.settle(first)
+    second = stripe.join("olena@example.org")
+    stripe.advance(days=32)
+    stripe.settle(second)
+    stripe.call("POST", f"subscriptions/{reference}", cancel_at_period_end="false")
+    stripe.settle(first)
+    stripe.settle_all()
+    charges = stripe.call("GET", "charges", customer=second)["data"]
+    assert [charge["refunded"] for charge in charges] == [True, False]
+    assert number_of_members(database) == 1
+
+
+def test_a_double_click_that_makes_two_customers_leaves_nobody_billed_unseen(
+    stripe: Stripe, database: Database
+) -> None:
+    """Cellarion #632: of two customers one was known; the other went on being billed."""
+    pages = [stripe.checkout(nonce=f"tab-{tab}") for tab in (1, 2)]
+    for page in pages:
+        stripe.pay(page, "olena@example.org")
+    for customer in map(stripe.customer_of, pages):
+        stripe.settle(customer)
+    stripe.settle_all()
+    with database.transaction() as session:
+        assert len(session.scalars(select(Customer)).all()) == 2
+        assert len(session.scalars(select(Member)).all()) == 1
+    listed = [
+        found
+        for customer in map(stripe.customer_of, pages)
+        for found in stripe.call("GET", "subscriptions", customer=customer, status="all")["data"]
+    ]
+    assert sorted(found["status"] for found in listed) == ["active", "canceled"]
+    paid = [
+        charge["amount"] - charge["amount_refunded"]
+        for customer in map(stripe.customer_of, pages)
+        for charge in stripe.call("GET", "charges", customer=customer)["data"]
+    ]
+    assert sorted(paid) == [0, 1000]
+    assert number_of_members(database) == 1
+
+
+def test_nobody_waits_for_the_ledger_while_stripe_is_told_of_a_second_membership(
+    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever the customer belonged to leaves the number: not before the slow part is over."""
+    stripe.settle(stripe.join("first@example.org"))
+    stripe.advance(seconds=2)
+    customer = stripe.join("second@example.org")
+    stripe.settle(customer)
+    stripe.call("POST", f"customers/{customer}", email="first@example.org")
+    cancel, seen = Gateway.cancel, []
+
+    def watched(gateway: Gateway, subscription_id: str) -> None:
+        with database.transaction() as session:
+            head = select(LedgerHead.version).with_for_update(skip_locked=True)
+            seen.append(session.scalar(head))
+        cancel(gateway, subscription_id)
+
+    monkeypatch.setattr(Gateway, "cancel", watched)
+    stripe.settle(customer)
+    assert seen == [2], "the head's row was locked by the settlement"
+    assert number_of_members(database) == 1
