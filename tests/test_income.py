@@ -118,10 +118,10 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
     ],
 )
 def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(
-    staff: FlaskClient,
+    staff: FlaskClient,  # noqa: F811 - the fixture
     database: Database,
     form: dict[str, str],
-    sentence: str,  # noqa: F811 - the fixture
+    sentence: str,
 ) -> None:
     answer = enter(staff, **form)
     assert answer.status_code == 422

@@ -117,9 +117,9 @@ def test_the_database_alone_does_not_make_codes(app: FundraiserApp, database: Da
 
 
 def test_the_second_factor_is_turned_off_with_the_password_or_by_an_administrator(
-    admin: FlaskClient,
+    admin: FlaskClient,  # noqa: F811 - the fixture
     app: FundraiserApp,
-    database: Database,  # noqa: F811 - the fixture
+    database: Database,
 ) -> None:
     email, off = hire(database), "/staff/account/second-factor/off"
     client = app.test_client()
