@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _TENTH = 0.1  # seconds: a Redis that is silent holds up the hints' thread no longer
-_PAUSE = 0.02  # seconds in which many hints become one
+_PAUSE = 0.1  # seconds in which many hints become one
 _STALE = 10  # seconds after which a sweep has come by and a hint is not worth taking
 
 

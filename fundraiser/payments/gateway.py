@@ -8,13 +8,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-import requests
 import stripe
 from flask import current_app
-from requests.utils import get_environ_proxies
 
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.payments.budget import Budget
+from fundraiser.payments.connections import Connections
 from fundraiser.payments.facts import (
     ChargeNews,
     CustomerState,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 API_VERSION = "2026-08-26.dahlia"
 CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
-_CONNECT, _READ, _READ_PROMPTLY = 3.0, 15.0, 8.0  # seconds
+_READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
 _PAGE = 100
 
 
@@ -434,17 +433,9 @@ def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeCl
         settings.stripe_api_key,
         stripe_version=API_VERSION,
         max_network_retries=retries,
-        http_client=stripe.RequestsClient(timeout=(_CONNECT, read), session=_session(settings)),
+        http_client=Connections(settings.stripe_api_base or stripe.DEFAULT_API_BASE, read),
         base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
     )
-
-
-def _session(settings: Settings) -> requests.Session:
-    """Connections that stay open, for all threads; a proxy is looked for once, not at each call."""
-    session = requests.Session()
-    session.proxies = get_environ_proxies(settings.stripe_api_base or stripe.DEFAULT_API_BASE)
-    session.trust_env = False
-    return session
 
 
 def current_gateway() -> Gateway:

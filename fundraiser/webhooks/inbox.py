@@ -87,6 +87,7 @@ _SETTLED = text("""
     UPDATE event SET settled_at = :at, customer_id = coalesce(customer_id, :customer)
     WHERE id = ANY(:ids)
 """)
+_ANSWERED = text("DELETE FROM look WHERE id = ANY(:ids)")
 _MOMENT, _BUSY = 2.0, timedelta(seconds=2)
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
 
@@ -215,8 +216,7 @@ def _settle(
     events = [found.event_id for found in looks if found.event_id]
     if events:
         session.execute(_SETTLED, {"ids": events, "at": now(), "customer": customer_id})
-    for found in looks:
-        session.delete(found)
+    session.execute(_ANSWERED, {"ids": [found.id for found in looks]})
 
 
 def _comes_free(session: Session, customer_id: str) -> bool:

@@ -1,0 +1,60 @@
+"""The way to Stripe: what the SDK sends its calls over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import stripe
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CONNECT = 3.0  # seconds
+
+
+class Connections(stripe.HTTPClient):
+    """Connections that stay open, for all threads, with time-outs of our own.
+
+    urllib3 by itself: what requests does on top of it took as much of the processor again.
+    ``read`` is how many seconds ``address`` may be silent.
+    """
+
+    name = "urllib3"
+
+    def __init__(self, address: str, read: float) -> None:
+        super().__init__()
+        proxy = select_proxy(address, get_environ_proxies(address))
+        self._pool: urllib3.PoolManager = (
+            HTTPAdapter().proxy_manager_for(proxy, ca_certs=stripe.ca_bundle_path)
+            if proxy
+            else urllib3.PoolManager(ca_certs=stripe.ca_bundle_path)
+        )
+        self._timeout = urllib3.Timeout(connect=_CONNECT, read=read)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,  # noqa: ANN401 - the SDK's own
+        **_: object,
+    ) -> tuple[str, int, Mapping[str, str]]:
+        """Try once; the SDK tries again what may pass."""
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=post_data,
+                headers={**(headers or {}), "Accept-Encoding": "gzip"},
+                timeout=self._timeout,
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            may_pass = not isinstance(error, urllib3.exceptions.SSLError)
+            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # as the SDK has it
+                repr(error), should_retry=may_pass
+            ) from error
+        return answer.data.decode(), answer.status, answer.headers
