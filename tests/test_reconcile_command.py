@@ -28,6 +28,7 @@ from fundraiser.payments.models import Look, Payment, Reconciliation
 from fundraiser.webhooks.inbox import settle_next
 from tests.conftest import ROOT
 from tests.factories import GRACE
+from tests.simulator_parts import IBAN_FAILS
 from workers.timetable import TIMETABLE
 
 if TYPE_CHECKING:
@@ -175,17 +176,14 @@ def test_a_stripe_that_is_away_is_a_sentence(fundraiser: Command) -> None:
 # Adoption
 
 
-# Adoption
-
-
 @pytest.fixture
 def product(shop: Stripe) -> str:
     """A product from before us."""
     return str(shop.call("POST", "products", name="Friend of the paper")["id"])
 
 
-def subscribe(stripe: Stripe, product: str, email: str, **values: str) -> str:
-    """Somebody joins by the newsroom's old page; returns the customer."""
+def subscribe(stripe: Stripe, product: str, email: str, *, iban: str | None = None) -> str:
+    """Somebody joins by the newsroom's old page, by card or debit; returns the customer."""
     item = "line_items[0]"
     page = stripe.call(
         "POST",
@@ -194,14 +192,14 @@ def subscribe(stripe: Stripe, product: str, email: str, **values: str) -> str:
             "mode": "subscription",
             "success_url": "http://127.0.0.1:8000/",
             f"{item}[quantity]": 1,
-            f"{item}[price_data][currency]": "gbp",
+            f"{item}[price_data][currency]": "eur" if iban else "gbp",
             f"{item}[price_data][product]": product,
             f"{item}[price_data][unit_amount]": 900,
             f"{item}[price_data][recurring][interval]": "month",
         },
-        **values,
     )["url"]
-    assert stripe.pay(page, email).status_code == 303
+    by = {"method": "sepa_debit", "iban": iban} if iban else {}
+    assert stripe.pay(page, email, **by).status_code == 303
     return stripe.customer_of(page)
 
 
@@ -282,6 +280,26 @@ def test_who_stopped_before_us_is_known_and_not_counted(
     assert result.exit_code == 0, result.output
     (member,) = people(database)
     assert (member.number, member.counting) == (None, False)
+
+
+def test_only_a_debit_that_fails_after_the_adoption_is_told(
+    shop: Stripe, product: str, database: Database, fundraiser: Command
+) -> None:
+    subscribe(shop, product, "long-ago@example.org", iban=IBAN_FAILS)
+    shop.advance(days=15)
+    late = subscribe(shop, product, "on-its-way@example.org", iban=IBAN_FAILS)
+    shop.advance(seconds=5)
+    assert fundraiser("reconcile", "--adopt", f"{product}=member").exit_code == 0
+    shop.advance(days=15)
+    shop.settle(late)
+    shop.settle_all()
+    with database.transaction() as session:
+        told = session.scalars(
+            select(Member.email)
+            .join(Letter, Letter.member_id == Member.id)
+            .where(Letter.kind == "payment_failed_first")
+        ).all()
+    assert told == ["on-its-way@example.org"]
 
 
 def test_who_takes_up_an_adopted_product_later_is_welcomed(

@@ -13,17 +13,22 @@ from fundraiser.payments.models import Payment, PaymentStatus
 from fundraiser.payments.standing import payment_facts
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
     from fundraiser.payments.facts import Charge, CustomerState, Subscription
 
 
-def find_failed_debits(session: Session, state: CustomerState) -> set[str]:
+def find_failed_debits(
+    session: Session, state: CustomerState, ours_since: datetime | None
+) -> set[str]:
     """The charges that we knew to be on their way and that have failed since; asked before a write.
 
-    A debit that we see for the first time was on its way as well. A card that was declined never
-    was: the payment page said so.
+    A debit that we see for the first time was on its way as well, unless it is older than
+    ``ours_since``, when the customer's product was adopted. A card that was declined never was: the
+    payment page said so.
     """
     failed = {c.id: c for c in state.charges if c.status == PaymentStatus.FAILED}
     if not failed:
@@ -34,11 +39,13 @@ def find_failed_debits(session: Session, state: CustomerState) -> set[str]:
             select(Payment.charge_id, Payment.status).where(Payment.charge_id.in_(failed))
         )
     }
-    return {
-        name
-        for name, charge in failed.items()
-        if (known[name] is not PaymentStatus.FAILED if name in known else charge.is_debit)
-    }
+
+    def was_on_its_way(charge: Charge) -> bool:
+        if charge.id in known:
+            return known[charge.id] is not PaymentStatus.FAILED
+        return charge.is_debit and (ours_since is None or charge.created_at >= ours_since)
+
+    return {name for name, charge in failed.items() if was_on_its_way(charge)}
 
 
 def owe_of_failed_debit(

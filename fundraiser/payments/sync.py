@@ -131,7 +131,10 @@ def _write(
     for name, checkout in checkouts.items():
         _note_outcome(checkout, member, name, state)
         note_inviter(session, member, checkout.invite)
-    _write_payments(session, member, state, ours, checkouts)
+    adopted = (products[found.product_id].adopted_at for found in ours)
+    since = max((at for at in adopted if at), default=None)
+    failed = find_failed_debits(session, state, since)
+    _write_payments(session, member, state, ours, checkouts, failed=failed)
     session.flush()
     return member
 
@@ -275,6 +278,8 @@ def _write_payments(
     state: CustomerState,
     ours: list[Subscription],
     checkouts: dict[str, Checkout],
+    *,
+    failed: set[str],
 ) -> None:
     subscription_of = {
         charge.id: invoice.subscription_id
@@ -282,7 +287,6 @@ def _write_payments(
         if invoice.subscription_id in {found.id for found in ours}
         for charge in charges_of(invoice, state.charges)
     }
-    failed = find_failed_debits(session, state)
     for charge in state.charges:
         checkout = checkouts.get(charge.id)
         kind = CheckoutKind.MEMBERSHIP if checkout is None else checkout.kind
