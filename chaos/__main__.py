@@ -49,7 +49,7 @@ def main() -> int:
 def _let_each_finish() -> None:
     """On a few cores dozens of processes else interrupt each other all the time.
 
-    Each of them inherits it. A quarter of the settlements more was made on two cores by it.
+    Each of them inherits it. A tenth more was settled on two cores by it.
     """
     if hasattr(os, "sched_setscheduler"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

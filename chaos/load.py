@@ -44,6 +44,7 @@ _BETWEEN = 4.0  # seconds at most between two changes of one of so many
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the service is behind
 # The last changes of one person, in seconds: each comes while the one before is being looked at.
 _IN_A_ROW = (0.0, 0.6, 1.2)
+_NEXT_AFTER = 0.5  # seconds from one person's last changes to the next one's
 _PATIENCE = 20  # looks that find it too far behind, before some changes are made all the same
 
 
@@ -256,7 +257,7 @@ class Load:
         began = time.monotonic()
         self.post.only = [0.0]
         for moment, customer in sorted(
-            (place + later, customer)
+            (place * _NEXT_AFTER + later, customer)
             for place, customer in enumerate(in_a_row)
             for later in _IN_A_ROW
         ):

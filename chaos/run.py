@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LEAST_CHANGES = 3
 _EVENTS_OF_A_JOIN = 2
 # Some calls hang for a quarter of a minute: while one process waits for Stripe, others go on.
-_PROCESSES = 8
+_PROCESSES = 6
 _VALKEY_AWAY = 15.0  # seconds: longer than a hint lives, and than a task goes on
 _TO_BE_TOLD = 60.0  # seconds for every event to be known before Valkey goes for the last time
 
