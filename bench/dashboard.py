@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-FEW, ROUNDS = 25_000, 20
+FEW, ROUNDS = 25_000, 60
 LONG_AGO = 1_650_000_000_000_000  # microseconds: in 2022
 EMAIL = "bench@example.org"
 _MOST_MEMORY = 40  # MB that a whole export may add to the process

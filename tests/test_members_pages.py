@@ -153,6 +153,27 @@ def test_the_second_of_two_who_pay_back_the_whole_is_told_on_the_members_page(
     assert taras.refunds() == [1000]
 
 
+def test_what_the_second_wrote_about_it_can_be_kept_as_a_note(
+    staff: FlaskClient, app: FundraiserApp, taras: Taras
+) -> None:
+    mine = filled(staff, taras.refund, amount="10", note="Promised by phone")
+    other = app.test_client()
+    sign_in(other, hire(taras.database))
+    assert send(other, taras.refund, filled(other, taras.refund, amount="10")).status_code == 303
+    answer = send(staff, taras.refund, mine)
+    assert answer.status_code == 409
+    assert "left to pay back: Paid back. What you wrote is below" in said(answer)
+    form = BeautifulSoup(answer.text, "html.parser").select_one("form.act")
+    assert form
+    fields = {str(one["name"]): str(one["value"]) for one in form.select("input[type=hidden]")}
+    note = form.select_one("textarea")
+    assert note
+    kept = send(staff, str(form["action"]), fields | {"note": note.text})
+    assert (kept.status_code, kept.headers["Location"]) == (303, taras.path)
+    assert "Promised by phone" in words(read(staff, taras.path))
+    assert taras.refunds() == [1000]
+
+
 def test_the_same_form_sent_twice_at_once_pays_back_once(
     app: FundraiserApp, staff: FlaskClient, taras: Taras
 ) -> None:

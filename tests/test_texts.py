@@ -21,8 +21,9 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "fundraiser/translations/uk/LC_MESSAGES"
 HOW_TO = (
     "pybabel extract -F pyproject.toml --no-location --sort-output -o /tmp/messages.pot . && "
-    "pybabel update -N -i /tmp/messages.pot -d fundraiser/translations -l uk --ignore-obsolete, "
-    "translate what is empty in messages.po, then pybabel compile -d fundraiser/translations"
+    "pybabel update -N -w 100 -i /tmp/messages.pot -d fundraiser/translations -l uk"
+    " --ignore-obsolete, translate what is empty in messages.po, then"
+    " pybabel compile -d fundraiser/translations"
 )
 _VALUE = re.compile(r"%\(\w+\)s|\{\w+\}")
 

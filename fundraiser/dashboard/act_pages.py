@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.config import current_settings
+from fundraiser.dashboard.effects import of_note
 from fundraiser.dashboard.people import read_person
 from fundraiser.db import lock
 from fundraiser.errors import BadRequestError, UnprocessableError
@@ -69,7 +70,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ActPage:
-    """One act on one person: what its page shows, and how its form is read."""
+    """One act on one person: what its page shows, and how its form is read.
+
+    ``address`` is where the form goes, if not to where the page stands.
+    """
 
     person: Person
     act: Act
@@ -80,6 +84,21 @@ class ActPage:
     asks: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     needs_note: bool = False
+    address: str = ""
+
+
+def note_page(person: Person) -> ActPage:
+    """Something is written down, and nothing done."""
+    return ActPage(
+        person=person,
+        act=Act.WROTE_NOTE,
+        heading=_("Write a note"),
+        button=_("Keep the note"),
+        effects=of_note(person),
+        read=lambda _typed: Plan(do=lambda _change: None, done=_("The note is kept.")),
+        needs_note=True,
+        address=url_for("member_acts.note", member_id=person.member.id),
+    )
 
 
 def serve(
@@ -122,12 +141,19 @@ def _show_or_leave(
 ) -> ResponseReturnValue:
     """The page; or the member's, which says why there is nothing to do here.
 
-    Another person of the staff may have paid back already what this one is about to.
+    Another person of the staff may have paid back already what this one is about to. What this one
+    wrote about it can be kept all the same.
     """
+    person = read_person(db.session(), member_id)
     try:
-        page = build(read_person(db.session(), member_id))
+        page = build(person)
     except UnprocessableError as found:
-        return _done(member_id, str(found))
+        if not request.form.get("note", "").strip():
+            return _done(member_id, str(found))
+        page, status = note_page(person), HTTPStatus.CONFLICT
+        error = ChangedMeanwhileError(
+            _("%(reason)s What you wrote is below: keep it as a note, or leave it.", reason=found)
+        )
     return _show(page, error), status
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import effects, words
-from fundraiser.dashboard.act_pages import ActPage, Plan, grace, serve
+from fundraiser.dashboard.act_pages import ActPage, Plan, grace, note_page, serve
 from fundraiser.dashboard.timeline import may_be_sent_again
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnprocessableError
@@ -78,7 +78,7 @@ def letter_again(member_id: int, letter_id: int) -> ResponseReturnValue:
 @blueprint.route("/staff/members/<int:member_id>/note", methods=_BOTH)
 def note(member_id: int) -> ResponseReturnValue:
     """Write something down."""
-    return serve(member_id, Permission.CHANGE_MEMBER, _noting)
+    return serve(member_id, Permission.CHANGE_MEMBER, note_page)
 
 
 @blueprint.route("/staff/members/<int:member_id>/roster/off", methods=_BOTH)
@@ -284,18 +284,6 @@ def _sending_again(letter_id: int, person: Person) -> ActPage:
             done=_("The letter is on its way."),
             details={"letter": letter.kind.value},
         ),
-    )
-
-
-def _noting(person: Person) -> ActPage:
-    return ActPage(
-        person=person,
-        act=Act.WROTE_NOTE,
-        heading=_("Write a note"),
-        button=_("Keep the note"),
-        effects=effects.of_note(person),
-        read=lambda _typed: Plan(do=lambda _change: None, done=_("The note is kept.")),
-        needs_note=True,
     )
 
 
