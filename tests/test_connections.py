@@ -93,3 +93,32 @@ def test_the_proxy_of_the_environment_is_used_with_its_password(
     )
     password = b64encode(b"desk:secret").decode()
     assert (status, told) == (200, f"http://stripe.test/whose Basic {password}")
+
+
+def test_connections_that_many_threads_use_at_once_stay_open(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(8, timeout=10)
+    opened: set[tuple[str, int]] = set()
+
+    class Together(Echo):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            opened.add(self.client_address)
+            together.wait()
+            super().do_GET()
+
+    address = address_of(start(Together))
+    connections = Connections(address, 10)
+    for _ in range(2):
+        hands = [
+            threading.Thread(target=connections.request, args=("get", f"{address}/", {}))
+            for _ in range(8)
+        ]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join()
+    assert len(opened) == 8
+    assert caplog.messages == []

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CONNECT = 3.0  # seconds
+_KEPT = 16  # connections that stay open, as many as requests of one process are in the app at once
 
 
 class Connections(stripe.HTTPClient):
@@ -28,9 +29,9 @@ class Connections(stripe.HTTPClient):
         super().__init__()
         proxy = select_proxy(address, get_environ_proxies(address))
         self._pool: urllib3.PoolManager = (
-            HTTPAdapter().proxy_manager_for(proxy, ca_certs=stripe.ca_bundle_path)
+            HTTPAdapter(pool_maxsize=_KEPT).proxy_manager_for(proxy, ca_certs=stripe.ca_bundle_path)
             if proxy
-            else urllib3.PoolManager(ca_certs=stripe.ca_bundle_path)
+            else urllib3.PoolManager(maxsize=_KEPT, ca_certs=stripe.ca_bundle_path)
         )
         self._timeout = urllib3.Timeout(connect=_CONNECT, read=read)
 

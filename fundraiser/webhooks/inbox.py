@@ -18,6 +18,7 @@ from fundraiser.db import now, try_lock
 from fundraiser.errors import BadRequestError
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
+from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
 
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
     except Exception as error:
         if not taken:
             raise
-        log.warning("settlement_failed", looks=taken, error=str(error), exc_info=True)
+        # That Stripe is away is nothing of which the log has to show the way through the code.
+        unexpected = not isinstance(error, StripeUnavailableError)
+        log.warning("settlement_failed", looks=taken, error=str(error), exc_info=unexpected)
         with database.transaction() as session:
             _count_failure(session, taken, error)
     return True
