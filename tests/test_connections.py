@@ -71,6 +71,24 @@ def test_a_server_that_is_silent_or_away_may_be_tried_again(start: Start) -> Non
     assert failure(address_of(server)).should_retry
 
 
+def test_an_answer_that_is_no_text_is_an_error_of_the_sdks(start: Start) -> None:
+    class Broken(Echo):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"\xff\xfe{")
+
+    address = address_of(start(Broken))
+    client = stripe.StripeClient(
+        "sk_test_nobody",
+        http_client=Connections(address, 5),
+        base_addresses={"api": address},
+        max_network_retries=0,
+    )
+    with pytest.raises(stripe.APIError, match="Invalid response body"):
+        client.raw_request("get", "/whose")
+
+
 def test_a_certificate_that_nobody_vouches_for_is_final(start: Start) -> None:
     server = start(Echo)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -58,4 +58,5 @@ class Connections(stripe.HTTPClient):
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # as the SDK has it
                 repr(error), should_retry=may_pass
             ) from error
-        return answer.data.decode(), answer.status, answer.headers
+        # What is no text is no JSON either, and the SDK has an error for that.
+        return answer.data.decode(errors="replace"), answer.status, answer.headers

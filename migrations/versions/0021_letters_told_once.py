@@ -10,8 +10,7 @@ depends_on = None
 _BEFORE = ("contribution", "second_membership", "gift_given")
 _SINCE = (
     *_BEFORE,
-    *("gift_reminder", "receipt", "debit_failed", "payment_failed_first"),
-    "payment_failed_day_0",
+    *("receipt", "debit_failed", "payment_failed_first", "payment_failed_day_0"),
     *("payment_failed_day_3", "payment_failed_day_7", "payment_failed_day_12"),
     *("payment_confirmation", "card_expiring_30_days", "card_expiring_7_days", "renewal_coming"),
     *("canceled", "ended", "win_back"),
