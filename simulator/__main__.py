@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from simulator.app import create_app
 from simulator.clock import Clock
 from simulator.engine import Ticker
 from simulator.faults import Faults
-from simulator.serving import Handler
+from simulator.serving import handler_by
 from simulator.store import Store
 from simulator.webhooks import Senders
 from simulator.world import World
@@ -33,6 +34,14 @@ def main() -> None:
         retry_seconds=options.webhook_retry,
         dunning_end=options.dunning_end,
     )
+    try:
+        world.behaviours.switch(dict.fromkeys(options.without, False))
+        if options.rate_limits:
+            world.behaviours.choose({"rate_limits": options.rate_limits})
+        if options.latency is not None:
+            world.faults.set({"latency_seconds": options.latency})
+    except ValueError as error:
+        sys.exit(f"simulator: {error}")
     recorder = None
     if options.describe:
         # Needs the validating libraries, which only the tests install.
@@ -44,7 +53,7 @@ def main() -> None:
         options.port,
         create_app(world, recorder),
         threaded=True,
-        request_handler=Handler,
+        request_handler=handler_by(world.faults.seconds),
     )
     if not options.base_url:
         world.base_url = f"http://{options.host}:{server.server_port}"
@@ -78,6 +87,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--webhook-retry", type=float, default=1.0, help="seconds before the first")
     parser.add_argument("--clock-file", type=Path, help="gets the clock's offset in seconds")
     parser.add_argument("--dunning-end", choices=("cancel", "unpaid", "past_due"), default="cancel")
+    parser.add_argument("--rate-limits", choices=("off", "live", "sandbox"))
+    parser.add_argument(
+        "--latency",
+        type=_seconds,
+        help="how long an answer takes, as 250ms or 0.25s: a log-normal around it",
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=os.environ.get("SIMULATOR_WITHOUT", "").split(),
+        metavar="NAME",
+        help="switch a behaviour of Stripe's off (see simulator/README.md); repeatable",
+    )
     parser.add_argument(
         "--describe",
         type=Path,
@@ -94,6 +116,13 @@ def _options() -> argparse.Namespace:
     if bool(options.webhook_url) is not bool(options.webhook_secret):
         parser.error("--webhook-url and --webhook-secret go together.")
     return options
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,5}(?:\.\d{1,3})?)(ms|s)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is no duration, like 250ms or 0.25s.")
+    return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
 def _loopback(host: str) -> str:

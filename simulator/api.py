@@ -1,6 +1,5 @@
 """The way of every API call: key, faults, idempotency, parameters, one transaction, answer."""
 
-import base64
 import hashlib
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from flask import Request, Response
 from simulator import API_VERSION
 from simulator.errors import StripeError, refused
 from simulator.expand import expand, listing
+from simulator.keys import authenticate, authorise
+from simulator.limits import rate_limited
 from simulator.params import RANGE, Shape, check, parse
 from simulator.shapes import Object, public
 from simulator.store import encode
@@ -57,9 +58,12 @@ def answer(world: World, found: Route | None, request: Request, ids: dict[str, s
     """What the API answers to this request."""
     request_id = f"req_{uuid4().hex[:14]}"
     headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
+    time.sleep(world.faults.latency())
     try:
-        authenticate(request)
-        authorise(request)
+        key = authenticate(request)
+        if found:
+            world.limiter.let_in(world.choice("rate_limits"), f"{found.method} {found.path}")
+            authorise(world, key, request.method, request.path)
         fault = world.faults.api()
         meet(fault)
         status, body, replayed = _once(world, found or UNKNOWN, request, ids, request_id)
@@ -69,18 +73,13 @@ def answer(world: World, found: Route | None, request: Request, ids: dict[str, s
             time.sleep(world.faults.settings.timeout_seconds)
     except StripeError as error:
         status, body = error.status, encode(error.body())
-        if status == FAULTS["api_429"].status:
-            headers["Stripe-Rate-Limited-Reason"] = "global-rate"
+        if error.code == "rate_limit":
+            headers["Stripe-Rate-Limited-Reason"] = error.limit or "global-rate"
     return Response(body, status=status, headers=headers, content_type="application/json")
 
 
 FAULTS = {
-    "api_429": StripeError(
-        "Request rate limit exceeded. You can learn more about rate limits here"
-        " https://docs.stripe.com/rate-limits.",
-        status=429,
-        code="rate_limit",
-    ),
+    "api_429": rate_limited("global-rate"),
     "api_500": StripeError(
         "An unknown error occurred (a fault of the simulator).", status=500, kind="api_error"
     ),
@@ -99,42 +98,6 @@ def _unknown(world: World, params: Object, **ids: str) -> Object:
 
 
 UNKNOWN = Route("", "", {}, _unknown)
-
-
-def authenticate(request: Request) -> None:
-    """Only test keys: a live key in reach of a simulator is a mistake."""
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    key = credentials
-    if scheme.lower() == "basic":
-        try:
-            key = base64.b64decode(credentials).decode().partition(":")[0]
-        except ValueError:
-            key = ""
-    if not key:
-        raise StripeError(
-            "You did not provide an API key. You need to provide your API key in the"
-            " Authorization header, using Bearer auth (e.g. 'Authorization: Bearer"
-            " YOUR_SECRET_KEY').",
-            status=401,
-        )
-    if key.startswith(("sk_live_", "rk_live_")):
-        raise StripeError(
-            "Invalid API Key provided: this is the simulator, and it refuses live keys.", status=401
-        )
-    if not key.startswith(("sk_test_", "rk_test_")):
-        raise StripeError("Invalid API Key provided.", status=401)
-
-
-def authorise(request: Request) -> None:
-    """The restricted key ``rk_test_without_money`` may not read what a bookkeeper reads."""
-    if "rk_test_without_money" in request.headers.get("Authorization", "") and (
-        request.path.startswith(("/v1/balance", "/v1/payouts"))
-    ):
-        raise StripeError(
-            "The provided key 'rk_test_*********money' does not have the required permissions for"
-            " this endpoint.",
-            status=403,
-        )
 
 
 def _once(

@@ -15,6 +15,7 @@ class StripeError(Exception):
         code: str | None = None,
         param: str | None = None,
         decline_code: str | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -23,6 +24,8 @@ class StripeError(Exception):
         self.code = code
         self.param = param
         self.decline_code = decline_code
+        # Which rate limit was met: told in a header, not in the body.
+        self.limit = limit
 
     def body(self) -> dict[str, Any]:
         parts = {

@@ -1,10 +1,15 @@
 """Faults on demand, from a seed: what a network and a busy Stripe do to us."""
 
 import json
+import time
 from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 
 from simulator.store import Store
+
+# A call in twenty takes more than twice the usual time.
+SPREAD = 0.5
+LONGEST_LATENCY = 30.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,10 @@ class Settings:
     api_500: float = 0.0
     api_timeout: float = 0.0
     timeout_seconds: float = 25.0
+    # How long an answer takes: a log-normal around this.
+    latency_seconds: float = 0.0
+    # How far Stripe's clock is ahead of ours, in signatures and in Date headers.
+    clock_skew: float = 0.0
     deliver: bool = True
 
 
@@ -42,8 +51,10 @@ class Faults:
             if (known[name] is bool) is not isinstance(value, bool):
                 raise ValueError(f"'{name}' cannot be {value!r}.")
             rate = name in {"duplicate", "reorder", "drop"} or name.startswith("api_")
-            if value < 0 or (rate and value > 1):
+            if (value < 0 and name != "clock_skew") or (rate and value > 1):
                 raise ValueError(f"'{name}' is {value}: a rate is between 0 and 1.")
+            if name == "latency_seconds" and value > LONGEST_LATENCY:
+                raise ValueError(f"'{name}' is {value}: {LONGEST_LATENCY} at most.")
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked above
         self.store.set_setting("faults", json.dumps(asdict(self.settings)))
         self._seed()
@@ -64,6 +75,17 @@ class Faults:
             draw -= rate
         return None
 
+    def latency(self) -> float:
+        """How many seconds this call's answer takes."""
+        usual = self.settings.latency_seconds
+        if not usual:
+            return 0.0
+        return min(usual * self.latencies.lognormvariate(0, SPREAD), LONGEST_LATENCY)
+
+    def seconds(self) -> int:
+        """What Stripe's clock shows, for signatures: real time, as the receiver's is."""
+        return int(time.time() + self.settings.clock_skew)
+
     def _delay(self) -> float | None:
         settings, random = self.settings, self.webhooks
         lost, late = random.random() < settings.drop, random.random() < settings.reorder
@@ -74,4 +96,5 @@ class Faults:
     def _seed(self) -> None:
         seed = self.settings.seed
         self.webhooks = Random(f"webhooks {seed}")  # noqa: S311 - a fault must be repeatable
+        self.latencies = Random(f"latencies {seed}")  # noqa: S311 - a fault must be repeatable
         self.calls = Random(f"calls {seed}")  # noqa: S311 - a fault must be repeatable

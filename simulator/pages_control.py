@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import balance, billing, engine, payments, show
+from simulator import balance, billing, engine, keys, payments, show
 from simulator.api_checkout import create_portal_session
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
@@ -47,6 +47,11 @@ def _json(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON
 def _given() -> dict[str, Any]:
     if not request.is_json:
         return {name: value for name, value in request.form.items() if value != ""}
+    return _object()
+
+
+def _object() -> dict[str, Any]:
+    """The JSON object that a program sent."""
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
         raise refused("The body has to be a JSON object.")
@@ -186,6 +191,56 @@ def set_faults() -> Response:
         raise refused(str(error)) from error
     account.deliver_soon.set()
     return _done(vars(account.faults.settings), "The faults are set.")
+
+
+@pages.get("/_simulator/behaviours")
+def behaviours() -> Response:
+    return _json(world().behaviours.switched())
+
+
+@pages.post("/_simulator/behaviours")
+def switch_behaviours() -> Response:
+    """Switch behaviours off or on: `{"two_methods": false}`."""
+    account = world()
+    try:
+        with account.store.transaction():
+            account.behaviours.switch(_object())
+    except ValueError as error:
+        raise refused(str(error)) from error
+    return _json(account.behaviours.switched())
+
+
+@pages.post("/_simulator/keys")
+def give_rights() -> Response:
+    """Register a restricted key: `{"key": "rk_test_x", "rights": ["customers:write", …]}`."""
+    given, account = _object(), world()
+    rights = given.get("rights")
+    if not isinstance(rights, list):
+        raise refused("'rights' has to be a list.", "rights")
+    key = str(given.get("key", ""))[:255]
+    try:
+        with account.store.transaction():
+            keys.give(account, key, [str(right)[:64] for right in rights])
+    except ValueError as error:
+        raise refused(str(error)) from error
+    return _json({"key": key, "rights": sorted(keys.rights_of(account, key) or ())})
+
+
+@pages.get("/_simulator/choices")
+def choices() -> Response:
+    return _json(world().behaviours.chosen())
+
+
+@pages.post("/_simulator/choices")
+def choose() -> Response:
+    """Make choices: `{"dunning_end": "unpaid"}`; null takes one back."""
+    account = world()
+    try:
+        with account.store.transaction():
+            account.behaviours.choose(_object())
+    except ValueError as error:
+        raise refused(str(error)) from error
+    return _json(account.behaviours.chosen())
 
 
 def _number(name: str, value: str) -> float:

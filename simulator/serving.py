@@ -1,5 +1,6 @@
 """The simulator's HTTP server: werkzeug's, but a connection stays open for the next request."""
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,8 @@ class Handler(WSGIRequestHandler):
     Werkzeug's own closes each connection; a settlement asks four times in a row. Nothing is said
     of the requests that go well.
     """
+
+    seconds: Callable[[], int]  # what Stripe's clock shows
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -39,6 +42,15 @@ class Handler(WSGIRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by Stripe's clock."""
+        return super().date_time_string(timestamp or self.seconds())
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         if str(code).startswith("5"):
             super().log_request(code, size)
+
+
+def handler_by(seconds: Callable[[], int]) -> type[Handler]:
+    """The handler of a server whose clock shows this."""
+    return type("HandlerByClock", (Handler,), {"seconds": staticmethod(seconds)})

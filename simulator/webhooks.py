@@ -107,7 +107,7 @@ class Senders:
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (simulator)",
-            "Stripe-Signature": signature(payload, secret, int(time.time())),
+            "Stripe-Signature": signature(payload, secret, self.world.faults.seconds()),
         }
         try:
             answer = pool.request("POST", url, body=payload, headers=headers)

@@ -4,9 +4,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from simulator.behaviours import Behaviours
 from simulator.clock import Clock
 from simulator.errors import StripeError, missing
 from simulator.faults import Faults
+from simulator.limits import Limiter
 from simulator.shapes import PREFIXES, Object
 from simulator.store import Store
 
@@ -25,11 +27,24 @@ class World:
     dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
     stopping: threading.Event = field(default_factory=threading.Event)
     deliver_soon: threading.Event = field(default_factory=threading.Event)
+    limiter: Limiter = field(default_factory=Limiter)
+    behaviours: Behaviours = field(init=False)
     # The API call being answered, as its events name it; guarded by the store's lock.
     request: Object | None = None
 
+    def __post_init__(self) -> None:
+        self.behaviours = Behaviours(self.store)
+
     def now(self) -> int:
         return self.clock.now()
+
+    def on(self, name: str) -> bool:
+        """Whether this behaviour of Stripe's is in force (see `simulator.behaviours`)."""
+        return self.behaviours.on(name)
+
+    def choice(self, name: str, default: str | None = None) -> str:
+        """What the account has chosen, or what is assumed of Stripe where nobody knows."""
+        return self.behaviours.choice(name, default)
 
     def must(self, kind: str, identity: str, param: str | None = None) -> Object:
         """The object of that kind, or Stripe's refusal: 404 in the address, 400 in a parameter."""

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -102,6 +103,24 @@ class Simulator:
         answer = requests.post(f"{self.url}/_simulator/{what}", json=given, timeout=30)
         assert answer.ok, answer.text
         return answer.json()
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """For as long as it lasts, Stripe does not do this (see simulator/README.md)."""
+        self.control("behaviours", **dict.fromkeys(names, False))
+        try:
+            yield
+        finally:
+            self.control("behaviours", **dict.fromkeys(names, True))
+
+    @contextmanager
+    def choosing(self, **choices: str) -> Iterator[None]:
+        """For as long as it lasts, the account has chosen this."""
+        self.control("choices", **choices)
+        try:
+            yield
+        finally:
+            self.control("choices", **dict.fromkeys(choices, None))
 
     def advance(self, days: float) -> None:
         self.control("clock", advance_seconds=int(days * DAY))

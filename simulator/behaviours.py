@@ -1,0 +1,104 @@
+"""The named behaviours that can be switched off, and the named choices that an account makes.
+
+A behaviour is something that Stripe is known to do. All are in force unless a test switches one off
+to show that it would notice. A choice is what an account sets for itself, or what is not known for
+sure of Stripe, so that the application is tried with each answer. `README.md` beside this file has
+a row for each: source, how sure, and the test.
+"""
+
+import json
+
+from simulator.store import Store
+
+# Keys, limits, webhooks: what every call meets.
+_SURFACE = {
+    "restricted_keys": "A restricted key is refused what it has no right to, before anything else.",
+}
+# Subscriptions, invoices, schedules, discounts.
+_BILLING: dict[str, str] = {}
+# Payments, methods, refunds, disputes, customers, Checkout, the portal.
+_PAYMENTS: dict[str, str] = {}
+BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
+
+# What may be chosen; the first value is the default, and an empty tuple takes any text.
+_SURFACE_CHOICES: dict[str, tuple[str, ...]] = {
+    "rate_limits": ("off", "live", "sandbox"),
+}
+_BILLING_CHOICES: dict[str, tuple[str, ...]] = {}
+_PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {}
+CHOICES: dict[str, tuple[str, ...]] = {
+    **_SURFACE_CHOICES,
+    **_BILLING_CHOICES,
+    **_PAYMENTS_CHOICES,
+}
+
+_LONGEST = 200
+
+
+class Behaviours:
+    """What is switched off and what was chosen: kept in the store, read at each call."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def on(self, name: str) -> bool:
+        """Whether a behaviour is in force; a name that is not registered is a mistake."""
+        if name not in BEHAVIOURS:
+            raise KeyError(f"{name} is not registered in simulator/behaviours.py.")
+        return name not in self._kept("behaviours_off")
+
+    def choice(self, name: str, default: str | None = None) -> str:
+        """What was chosen; unless something was, `default`, or else the first value."""
+        if name not in CHOICES:
+            raise KeyError(f"{name} is not registered in simulator/behaviours.py.")
+        first = CHOICES[name][0] if CHOICES[name] else ""
+        return self._kept("choices").get(name, first if default is None else default)
+
+    def switch(self, changes: dict[str, object]) -> None:
+        """Switch behaviours on or off; raises ValueError with a sentence about what is wrong."""
+        off = self._kept("behaviours_off")
+        for name, is_on in changes.items():
+            if name not in BEHAVIOURS:
+                raise ValueError(_unknown("behaviour", name, list(BEHAVIOURS)))
+            if not isinstance(is_on, bool):
+                raise ValueError(  # noqa: TRY004 - one kind of error for all that is said wrongly
+                    f"'{name}' is switched by true or false, not by {is_on!r}."
+                )
+            off.pop(name, None)
+            if not is_on:
+                off[name] = "off"
+        self.store.set_setting("behaviours_off", json.dumps(off))
+
+    def choose(self, changes: dict[str, object]) -> None:
+        """Make choices; null takes one back. Raises ValueError as `switch` does."""
+        chosen = self._kept("choices")
+        for name, value in changes.items():
+            if name not in CHOICES:
+                raise ValueError(_unknown("choice", name, list(CHOICES)))
+            if value is None:
+                chosen.pop(name, None)
+                continue
+            allowed = CHOICES[name]
+            if not isinstance(value, str) or len(value) > _LONGEST:
+                raise ValueError(f"'{name}' has to be a short text.")
+            if allowed and value not in allowed:
+                raise ValueError(f"'{name}' is one of {', '.join(allowed)}, not '{value}'.")
+            chosen[name] = value
+        self.store.set_setting("choices", json.dumps(chosen))
+
+    def switched(self) -> dict[str, bool]:
+        """Every behaviour, and whether it is in force."""
+        off = self._kept("behaviours_off")
+        return {name: name not in off for name in BEHAVIOURS}
+
+    def chosen(self) -> dict[str, str]:
+        """Every choice, and what is chosen."""
+        return {name: self.choice(name) for name in CHOICES}
+
+    def _kept(self, setting: str) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self.store.setting(setting, "{}"))
+        return found
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    return f"There is no {kind} called '{name}'; there are {', '.join(known) or 'none yet'}."
