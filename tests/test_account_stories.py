@@ -90,7 +90,7 @@ def test_who_wants_to_pay_in_another_currency_stops_joins_again_and_keeps_the_nu
     assert story.number() == 2
     said = hurries.overview()
     assert "You pay €10 a month" in said
-    assert "You have stopped it." in said
+    assert "You have cancelled it." in said
     assert "can’t be changed. Stop this one" in hurries.open(hurries.path("price")).get_text()
 
     story.pass_days(28, each=14)

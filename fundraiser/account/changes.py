@@ -1,4 +1,4 @@
-"""What members change of a membership: asked for at Stripe, settled, and said in a sentence.
+"""What members change about a membership: asked of Stripe, settled, and answered with a notice.
 
 Each change takes the customer's lock, and looks again before it speaks to Stripe: a second click
 finds that what it wants is so, and a page that was overtaken by another window changes nothing.
@@ -11,12 +11,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import or_, select
 
 from fundraiser.config import current_settings
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import Membership, Source, Status
+from fundraiser.members.renewals import renews
+from fundraiser.payments.gateway import BankRefusedError, StripeRefusedError
 from fundraiser.payments.models import Look
 from fundraiser.payments.sync import settle
 from fundraiser.texts import gettext as _
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Member
     from fundraiser.payments.member_gateway import MemberGateway
 
+log = structlog.get_logger()
 ENDED = {Status.CANCELED, Status.INCOMPLETE_EXPIRED}
 # Nothing is paid for that it could run on until: it ends at once, and no more is tried.
 UNPAID = {Status.PAST_DUE, Status.UNPAID, Status.INCOMPLETE}
@@ -39,9 +43,13 @@ class Notice(StrEnum):
     """What the next page says of what was done."""
 
     STOPPED = "stopped"
+    STOP_REFUSED = "stop_refused"
     RESUMED = "resumed"
+    STILL_ENDING = "still_ending"
     PAUSED = "paused"
     CHANGED = "changed"
+    TO_CONFIRM = "to_confirm"
+    REFUSED = "refused"
     CARD = "card"
     SAVED = "saved"
     EMAIL = "email"
@@ -106,7 +114,7 @@ def change(
     """Do one thing to a membership at Stripe, and settle it.
 
     Raises:
-        StripeRefusedError: Stripe or the bank says no; nothing has changed.
+        BankRefusedError: the bank refused a payment; nothing has changed.
     """
     customer_id = membership.customer_id or ""
     lock(session, "customer", customer_id)
@@ -122,6 +130,12 @@ def change(
             act(membership.reference)
         except NotFoundError:
             done = Notice.ENDED
+        except BankRefusedError:
+            raise
+        except StripeRefusedError as error:
+            # Stripe's reason is a sentence for developers.
+            log.warning("change_refused", membership=membership.id, reason=str(error))
+            done = Notice.REFUSED
         grace = timedelta(days=current_settings().grace_days)
         settle(session, gateway, grace, customer_id, cause_ref=_BY_ACCOUNT)
     except UnavailableError:
@@ -142,7 +156,10 @@ def stop(
     comment: str,
     key: str,
 ) -> Notice:
-    """End a membership with what is paid for; one whose payment is overdue at once."""
+    """Cancel a membership at the end of what is paid for; one whose payment is overdue at once.
+
+    Where Stripe refuses, the wish is kept, so that staff see it and act on it.
+    """
 
     def act(subscription_id: str) -> None:
         if membership.status in UNPAID:
@@ -151,11 +168,17 @@ def stop(
             gateway.stop(subscription_id, reason, comment, f"stop-{key}")
 
     def is_so(found: Membership) -> bool:
-        return found.cancel_at is not None or found.status in ENDED
+        return found.status in ENDED or (found.cancel_at is not None and not renews(found))
 
-    return change(
+    done = change(
         session, gateway, membership, page_showed, act=act, is_so=is_so, done=Notice.STOPPED
     )
+    if done is Notice.STOPPED and not is_so(membership):
+        done = Notice.REFUSED
+    if done is Notice.REFUSED:
+        membership.cancel_wanted_at = now()
+        return Notice.STOP_REFUSED
+    return done
 
 
 def resume(
@@ -166,13 +189,13 @@ def resume(
     *,
     key: str,
 ) -> Notice:
-    """Take back that a membership ends, or a pause."""
+    """Take back a cancellation that has not come into force yet, or a pause."""
 
     def is_so(found: Membership) -> bool:
         goes_on = found.cancel_at is None and not found.collection_paused
         return goes_on and found.status not in ENDED
 
-    return change(
+    done = change(
         session,
         gateway,
         membership,
@@ -181,3 +204,8 @@ def resume(
         is_so=is_so,
         done=Notice.RESUMED,
     )
+    if done is Notice.RESUMED:
+        membership.cancel_wanted_at = None
+        if not is_so(membership):
+            return Notice.STILL_ENDING
+    return done

@@ -200,6 +200,9 @@ def change_price(membership_id: int) -> ResponseReturnValue:
     except UnprocessableError as error:
         db.session().rollback()
         return _price_page(membership, wish, error=error), error.status
+    if notice is Notice.CHANGED and not _is_paid_already(membership, terms, wish):
+        # The payment waits for the bank, and the change for the payment.
+        notice = Notice.TO_CONFIRM
     return _note(notice)
 
 

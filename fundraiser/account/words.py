@@ -14,6 +14,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import Interval, Source, Status
+from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
 from fundraiser.texts import by_language, date, gettext as _
@@ -40,6 +41,10 @@ class Said:
     rows: list[tuple[str, str]]
     until: datetime | None
     last_paid: datetime | None
+    renews: bool
+    next_at: datetime | None
+    pay_url: str | None
+    pay_label: str
     can_stop: bool
     can_resume: bool
     can_change: bool
@@ -72,8 +77,11 @@ def say(session: Session, membership: Membership) -> Said:
     rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), price)]
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
-    if ours and not ended and not is_ending and not m.collection_paused and m.period_end:
-        rows.append((_("Next payment"), f"{amount}, {date(m.period_end)}"))
+    next_at = next_payment_at(m) if ours and not ended else None
+    if next_at:
+        rows.append((_("Next payment"), f"{amount}, {date(next_at)}"))
+    if is_ending and m.cancel_at and ours:
+        rows.append((_("Ends on"), date(m.cancel_at)))
     return Said(
         id=m.id,
         name=by_language(tier.names) if tier else _("Membership"),
@@ -81,9 +89,13 @@ def say(session: Session, membership: Membership) -> Said:
         amount=amount,
         state=_state(m, amount),
         rows=rows,
-        until=m.cancel_at or m.counts_until or m.period_end,
+        until=(m.period_end if renews(m) else m.cancel_at) or m.counts_until,
         last_paid=m.paid_at,
-        can_stop=ours and not ended and not is_ending,
+        renews=renews(m),
+        next_at=next_at,
+        pay_url=m.pay_url if ours and not ended else None,
+        pay_label=_("Confirm the payment") if m.needs_confirmation else _("Pay now"),
+        can_stop=ours and not ended and renews(m),
         can_resume=ours and not ended and (is_ending or m.collection_paused),
         can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
         resumed=_renews(amount, m.interval, m.period_end) if m.period_end else "",
@@ -105,23 +117,50 @@ def _state(m: Membership, amount: str) -> str:
     if m.source is not Source.STRIPE:
         return _("It is not paid here, and nothing is taken from you.")
     if m.status in ENDED:
-        return _("It has ended. Nothing more is taken.")
-    if m.cancel_at:
+        return _("It has ended. You won’t be charged again.")
+    if m.cancel_at and not renews(m):
         return _(
-            "You have stopped it. You stay a member until %(date)s, and nothing more is taken.",
+            "You have cancelled it. You stay a member until %(date)s, and you won’t be charged "
+            "again.",
             date=date(m.cancel_at),
         )
+    return " ".join(part for part in (_asked_to_stop(m), _what_comes(m, amount)) if part)
+
+
+def _asked_to_stop(m: Membership) -> str:
+    if m.cancel_wanted_at is None or m.cancel_at:
+        return ""
+    return _(
+        "You asked us to cancel it on %(date)s. The payment service refused, and our staff have "
+        "been told. Write to %(address)s if you hear nothing.",
+        date=date(m.cancel_wanted_at),
+        address=current_settings().mail_from,
+    )
+
+
+def _what_comes(m: Membership, amount: str) -> str:
+    """What is charged next, and what stands in the way of it."""
     if m.collection_paused:
-        return _("It is paused. Nothing is taken, and you are not in the number for that time.")
+        return _("It is paused. You won’t be charged, and you are not counted for that time.")
+    if m.needs_confirmation:
+        return _("Your bank wants you to confirm the payment of %(amount)s.", amount=amount)
     if m.status in UNPAID:
         return _(
-            "The last payment of %(amount)s failed. Change the card, and we try again by "
-            "ourselves.",
+            "The last payment of %(amount)s failed. Change how you pay, and we’ll try again at "
+            "once.",
             amount=amount,
+        )
+    if m.cancel_at and m.period_end:
+        return _(
+            "It ends on %(end)s. Until then you pay as before: you’ll be charged %(amount)s on "
+            "%(date)s. You can cancel before then.",
+            end=date(m.cancel_at),
+            amount=amount,
+            date=date(m.period_end),
         )
     if m.period_end:
         return _(
-            "The next %(amount)s will be taken on %(date)s. You can stop before then.",
+            "The next %(amount)s will be charged on %(date)s. You can cancel before then.",
             amount=amount,
             date=date(m.period_end),
         )
@@ -186,15 +225,16 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
 
 
 def _renews(amount: str, interval: str | None, at: datetime) -> str:
-    """What is taken, from when and how often."""
+    """What is charged, from when and how often."""
     if interval == Interval.YEAR:
         return _(
-            "We take %(amount)s on %(date)s, and so on every year until you stop.",
+            "You’ll be charged %(amount)s on %(date)s, and every year from then on until you "
+            "cancel.",
             amount=amount,
             date=date(at),
         )
     return _(
-        "We take %(amount)s on %(date)s, and so on every month until you stop.",
+        "You’ll be charged %(amount)s on %(date)s, and every month from then on until you cancel.",
         amount=amount,
         date=date(at),
     )
@@ -243,24 +283,25 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
     if preview.credited:
         sentences.append(
             _(
-                "%(amount)s of what you have paid is not used yet, and counts towards it.",
+                "%(amount)s of what you have paid isn’t used yet. It counts towards the change.",
                 amount=money(preview.credited, currency),
             )
         )
     if preview.due:
-        sentences.append(_("We take %(amount)s now.", amount=due))
+        sentences.append(_("You’ll be charged %(amount)s now.", amount=due))
     else:
-        sentences.append(_("Nothing is taken now."))
+        sentences.append(_("You won’t be charged now."))
     if preview.credit:
         sentences.append(
             _(
-                "%(amount)s is left over, and pays the next months.",
+                "%(amount)s is left over as credit. It pays your next payments before you are "
+                "charged again.",
                 amount=money(preview.credit, currency),
             )
         )
     sentences.append(_renews(amount, terms.interval, preview.next_at))
     if membership.cancel_at:
-        sentences.append(_("Your membership goes on: it does not end any more."))
+        sentences.append(_("Your membership goes on: it won’t end on the day it was to end."))
     button = (
         _("Pay %(amount)s now, then %(price)s", amount=due, price=after)
         if preview.due
@@ -297,25 +338,41 @@ def reasons() -> dict[str, str]:
 def notice(what: Notice) -> str:
     """What was done, or why it was not."""
     said = {
-        Notice.STOPPED: _("You have stopped your membership. Nothing more will be taken for it."),
+        Notice.STOPPED: _("You have cancelled your membership. You won’t be charged again."),
+        Notice.STOP_REFUSED: _(
+            "The payment service refused to cancel your membership. Our staff can see that you "
+            "asked for it, and will cancel it for you."
+        ),
         Notice.RESUMED: _("Your membership goes on."),
+        Notice.STILL_ENDING: _(
+            "The payment service has not taken back the cancellation: your membership still ends. "
+            "Write to us, and we’ll see to it."
+        ),
         Notice.PAUSED: _(
-            "Your membership is paused. It goes on by itself, and you can take it up any day."
+            "Your membership is paused. It restarts automatically, and you can restart it any day."
         ),
         Notice.CHANGED: _("You have changed what you pay."),
+        Notice.TO_CONFIRM: _(
+            "Your bank wants you to confirm the payment. Until you do, you pay what you paid "
+            "before."
+        ),
+        Notice.REFUSED: _(
+            "The payment service refused this, so nothing has changed. Write to us, and we’ll do "
+            "it for you."
+        ),
         Notice.CARD: _("This is how your membership stands after your visit to the payment page."),
         Notice.SAVED: _("We have saved this."),
-        Notice.EMAIL: _("You have a new e-mail address here."),
+        Notice.EMAIL: _("Your e-mail address has been changed."),
         Notice.MEANWHILE: _(
             "Nothing was changed just now: your membership had been changed meanwhile, in "
             "another window or by its date. This is how it stands."
         ),
         Notice.UNKNOWN: _(
-            "The payment service has not answered, so we do not know yet whether it was done. "
+            "The payment service has not answered, so we don’t know yet whether it was done. "
             "Look again in a minute before you repeat it."
         ),
-        Notice.GIFT_TOLD: _("The letter with the code is on its way."),
-        Notice.GIFT: _("The gift is yours: you are a member, and nothing is taken from you."),
-        Notice.ENDED: _("This membership has ended meanwhile. Nothing more is taken for it."),
+        Notice.GIFT_TOLD: _("We’ll e-mail the code in a moment."),
+        Notice.GIFT: _("The gift is yours: you are a member, and you won’t be charged."),
+        Notice.ENDED: _("This membership has ended meanwhile. You won’t be charged for it again."),
     }
     return said[what]

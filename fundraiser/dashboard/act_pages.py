@@ -28,7 +28,8 @@ from fundraiser.newsroom.models import AuditEntry
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments import changes
-from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.gateway import StripeUnavailableError
+from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Payment
 from fundraiser.security import new_nonce
 from fundraiser.texts import gettext as _
@@ -182,7 +183,7 @@ def _carry_out(
             )
         )
     by = f"staff {staff.id}"
-    plan.do(changes.Change(current_gateway(), grace(), key, Cause.STAFF, by))
+    plan.do(changes.Change(member_gateway(), grace(), key, Cause.STAFF, by))
     if note_text := " ".join(part for part in (plan.remark, text) if part):
         session.add(Note(member_id=member_id, act=act, text=note_text))
     return plan.done

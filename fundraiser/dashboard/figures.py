@@ -15,7 +15,7 @@ from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import Mark, read_marks, start_of_day
-from fundraiser.members.models import LedgerEntry, Member
+from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.payments.models import IS_DISPUTED, Look, Payment
@@ -182,6 +182,21 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
 def count_open_disputes(session: Session) -> int:
     """How many payments are disputed and not decided."""
     return session.scalar(select(func.count(Payment.id)).where(text(IS_DISPUTED))) or 0
+
+
+def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Member]]:
+    """Memberships that their members wanted to cancel and Stripe would not, the oldest first."""
+    return session.execute(
+        select(Membership, Member)
+        .join(Member, Member.id == Membership.member_id)
+        .where(
+            Membership.cancel_wanted_at.is_not(None),
+            Membership.cancel_at.is_(None),
+            Membership.ended_at.is_(None),
+        )
+        .order_by(Membership.cancel_wanted_at)
+        .limit(most)
+    ).all()
 
 
 def read_failed_letters(

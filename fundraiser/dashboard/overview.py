@@ -95,6 +95,7 @@ def read_overview(
         "resting": inbox.resting(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
         "drift_count": sum(count_drift(session).values()),
+        "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),
         "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
         "disputes_count": figures.count_open_disputes(session),
         "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)

@@ -130,6 +130,11 @@ def state(membership: Membership) -> str:
     """How a membership stands."""
     if membership.second_to:
         return _("One too many: ended and paid back")
+    if membership.cancel_wanted_at and not membership.cancel_at and not membership.ended_at:
+        return _(
+            "The member asked to cancel on %(date)s and Stripe refused: cancel it for them",
+            date=date(membership.cancel_wanted_at),
+        )
     if membership.collection_paused:
         return _("Active, payments not collected")
     if membership.refunded_at:

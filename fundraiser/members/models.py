@@ -123,6 +123,7 @@ class Membership(Base):
     What letters need: the card that is charged (``card_expires_at`` is the first moment at which it
     is good no longer), ``pay_url`` where the overdue invoice can be paid, ``needs_confirmation``
     where the bank wants the payer to confirm it, and Stripe's words for why it ended.
+    ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff see to it.
     """
 
     __tablename__ = "membership"
@@ -140,6 +141,11 @@ class Membership(Base):
         Index("ix_membership_campaign", "campaign"),
         Index("ix_membership_ref", "ref"),
         Index("ix_membership_utm", "utm"),
+        Index(
+            "ix_membership_cancel_wanted",
+            "member_id",
+            postgresql_where="cancel_wanted_at IS NOT NULL",
+        ),
         Index("ix_membership_overdue", "member_id", postgresql_where="status = 'past_due'"),
         Index(
             "ix_membership_complimentary", "member_id", postgresql_where="source = 'complimentary'"
@@ -168,6 +174,7 @@ class Membership(Base):
     paid_at: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
+    cancel_wanted_at: Mapped[datetime | None]
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     grace_from: Mapped[datetime | None]

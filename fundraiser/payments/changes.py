@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Membership
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.member_gateway import MemberGateway
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """Who changes something: ``cause`` and ``cause_ref`` are what the ledger keeps of it."""
 
-    gateway: Gateway
+    gateway: MemberGateway
     grace: timedelta
     key: str
     cause: Cause
@@ -59,9 +59,10 @@ def end_membership(
 ) -> None:
     """End a membership that is paid through Stripe, now or with what is paid for.
 
-    One that has ended at Stripe already is what was wanted. Nothing is paid back.
+    One that has ended at Stripe already is what was wanted. Nothing is refunded.
 
     Raises:
+        StripeRefusedError: Stripe does not do it, and says why; nothing has changed.
         StripeUnavailableError: Stripe does not answer; asking again does it once.
     """
     customer_id = _customer_of(membership)
@@ -153,7 +154,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
         )
 
 
-def _change_back(gateway: Gateway, customers: list[str], email: str | None) -> None:
+def _change_back(gateway: MemberGateway, customers: list[str], email: str | None) -> None:
     """All of a person's customers get the new address, or none."""
     for name in customers if email else ():
         with suppress(StripeUnavailableError, StripeRefusedError):

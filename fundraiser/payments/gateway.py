@@ -42,6 +42,11 @@ CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
 _READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
 _PAGE = 100
+_TO_CONFIRM = {
+    "authentication_required",
+    "invoice_payment_intent_requires_action",
+    "subscription_payment_intent_requires_action",
+}
 
 
 class StripeUnavailableError(UnavailableError):
@@ -50,6 +55,14 @@ class StripeUnavailableError(UnavailableError):
 
 class StripeRefusedError(UnprocessableError):
     """Stripe does not do this, and says why; nothing has changed."""
+
+
+class BankRefusedError(StripeRefusedError):
+    """The payer's bank refused the payment; nothing has changed."""
+
+
+class ConfirmationNeededError(BankRefusedError):
+    """The payer's bank wants the payer to confirm the payment first."""
 
 
 class ForgedWebhookError(BadRequestError):
@@ -252,13 +265,6 @@ class Gateway:
 
     # What staff and members change; ``key`` makes it one change, however often it is asked for
 
-    def cancel_at_period_end(self, subscription_id: str, key: str) -> None:
-        """Let a subscription run out: it ends with what is paid, and nothing more is taken."""
-        with self._call("subscriptions"):
-            self._prompt.v1.subscriptions.update(
-                subscription_id, {"cancel_at_period_end": True}, {"idempotency_key": key}
-            )
-
     def pay_back(self, charge_id: str, amount: int, key: str) -> None:
         """Give a part of a charge back, or all that is left of it.
 
@@ -415,7 +421,11 @@ class Gateway:
                 _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
             ) from error
         except stripe.CardError as error:
-            raise StripeRefusedError(
+            if error.code in _TO_CONFIRM:
+                raise ConfirmationNeededError(
+                    _("Your bank wants you to confirm this payment.")
+                ) from error
+            raise BankRefusedError(
                 _("Your bank refused the payment. Nothing has changed. Try another card.")
             ) from error
         except stripe.IdempotencyError as error:

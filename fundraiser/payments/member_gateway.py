@@ -1,4 +1,4 @@
-"""What members ask of Stripe themselves: to stop, to pause, to pay another sum, another card."""
+"""Stripe as members use it: cancel, pause, change the amount or the payment method."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import current_app
 
 from fundraiser.payments.facts import name_of, time_of
-from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.gateway import ConfirmationNeededError, Gateway, StripeRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from fundraiser.members.models import Interval
@@ -21,6 +22,7 @@ class Terms:
     """What is to be paid: ``price_id`` is None for an amount of the member's own.
 
     ``at_once``: the change holds from now on and is invoiced, else from the next payment on.
+    ``ours`` are the products that are memberships: the item on one of them is changed.
     """
 
     product_id: str
@@ -29,6 +31,7 @@ class Terms:
     currency: str
     interval: Interval
     at_once: bool
+    ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,64 +49,80 @@ class Preview:
 
 
 class MemberGateway(Gateway):
-    """Stripe, with what a member may change; ``key`` makes it one change, however often asked."""
+    """Stripe, with what a member may change; ``key`` makes it one change, however often asked.
+
+    Each change releases the subscription from its schedule first, if it has one: Stripe refuses to
+    cancel a subscription that a schedule manages, and the schedule would undo the rest.
+    """
 
     def stop(self, subscription_id: str, reason: str | None, comment: str, key: str) -> None:
-        """Let a subscription run out, and keep why at Stripe."""
+        """Cancel a subscription at the end of its period, and keep why at Stripe."""
         details: dict[str, Any] = {"comment": comment} if comment else {}
         if reason:
             details["feedback"] = reason
-        self._update(
-            subscription_id, {"cancel_at_period_end": True, "cancellation_details": details}, key
-        )
+        change = {"cancel_at_period_end": True, "cancellation_details": details}
+        self._free_and_update(subscription_id, change, key)
+
+    def cancel_at_period_end(self, subscription_id: str, key: str) -> None:
+        """Cancel a subscription at the end of its period."""
+        self._free_and_update(subscription_id, {"cancel_at_period_end": True}, key)
 
     def go_on(self, subscription_id: str, key: str) -> None:
-        """Take back the end of a subscription, or its pause."""
-        self._update(subscription_id, {"cancel_at_period_end": False, "pause_collection": ""}, key)
+        """Take back a cancellation that has not come into force, and a pause."""
+        change: dict[str, Any] = {"pause_collection": ""}
+        self._free_and_update(subscription_id, change | self._keeps(subscription_id), key)
+        # It is not known for sure that the date is cleared by the parameter that set it.
+        if self._retrieve(subscription_id).cancel_at:
+            self._update(subscription_id, {"cancel_at_period_end": False}, f"{key}-flag")
 
     def pause(self, subscription_id: str, until: datetime, key: str) -> None:
-        """Take nothing until that day."""
+        """Collect nothing until that day."""
         pause = {"behavior": "void", "resumes_at": int(until.timestamp())}
-        self._update(subscription_id, {"pause_collection": pause}, key)
+        self._free_and_update(subscription_id, {"pause_collection": pause}, key)
 
     def preview(self, subscription_id: str, terms: Terms, at: datetime) -> Preview:
         """What a change at that time would come to."""
-        with self._call("subscriptions"):
-            found = self._prompt.v1.subscriptions.retrieve(subscription_id)
-        details = {"items": [_item(found["items"].data[0].id, terms)], **_proration(terms, at)}
+        found = self._retrieve(subscription_id)
+        item = _item_of(found, terms.ours)
+        change = _change(item["id"], terms)
         params: Any = {
             "customer": name_of(found.customer),
             "subscription": subscription_id,
-            "subscription_details": details,
+            "subscription_details": {"items": [change], **_proration(terms, at)},
         }
         with self._call("invoices"):
             invoice = self._prompt.v1.invoices.create_preview(params)
         lines = invoice.lines.data
-        period_end = found["items"].data[0].current_period_end
-        if terms.interval != found["items"].data[0].price.recurring.interval:
+        period_end = item["current_period_end"]
+        if terms.interval != item["price"]["recurring"]["interval"]:
             period_end = max(line.period.end for line in lines)
+        # Stripe tells the balance at the end only of an invoice that is finalised.
+        left_over = -(invoice.total + invoice.starting_balance)
         return Preview(
             credited=-sum(line.amount for line in lines if line.amount < 0),
             due=invoice.amount_due if terms.at_once else 0,
-            credit=max(0, -(invoice.ending_balance or 0)),
+            credit=max(0, left_over),
             next_at=time_of(period_end),
         )
 
     def change(self, subscription_id: str, terms: Terms, at: datetime, key: str) -> None:
         """Change what is paid, with the sums that were previewed for that time.
 
+        Where the bank wants the payer to confirm the payment, the change waits at Stripe for that,
+        and its invoice is the newest of the subscription: unconfirmed, all stays as it was.
+
         Raises:
             StripeRefusedError: the bank refused the payment; nothing has changed.
         """
-        with self._call("subscriptions"):
-            found = self._prompt.v1.subscriptions.retrieve(subscription_id)
-        change = {
-            "items": [_item(found["items"].data[0].id, terms)],
-            "payment_behavior": "error_if_incomplete",
-            "cancel_at_period_end": False,
-            **_proration(terms, at),
-        }
-        self._update(subscription_id, change, key)
+        self._free(subscription_id, key)
+        item = _item_of(self._retrieve(subscription_id), terms.ours)
+        change = {"items": [_change(item["id"], terms)], **_proration(terms, at)}
+        try:
+            at_once = {"payment_behavior": "error_if_incomplete", **self._keeps(subscription_id)}
+            self._update(subscription_id, change | at_once, key)
+        except ConfirmationNeededError:
+            waiting = {"payment_behavior": "pending_if_incomplete"}
+            self._update(subscription_id, change | waiting, f"{key}-confirm")
 
     def open_portal(self, customer_id: str, return_url: str) -> str:
         """The address of Stripe's page for another card; it is a key, and lives for minutes."""
@@ -142,6 +161,39 @@ class MemberGateway(Gateway):
         with self._call("invoices"):
             return self._prompt.v1.invoices.retrieve(invoice).hosted_invoice_url
 
+    def _retrieve(self, subscription_id: str) -> Any:  # noqa: ANN401 - Stripe's own
+        with self._call("subscriptions"):
+            return self._prompt.v1.subscriptions.retrieve(subscription_id)
+
+    def _keeps(self, subscription_id: str) -> dict[str, Any]:
+        """What clears the end of a subscription, however it was set."""
+        found = self._retrieve(subscription_id)
+        # Stripe refuses the two together.
+        if found.cancel_at_period_end:
+            return {"cancel_at_period_end": False}
+        return {"cancel_at": ""} if found.cancel_at else {}
+
+    def _free_and_update(self, subscription_id: str, change: dict[str, Any], key: str) -> None:
+        self._free(subscription_id, key)
+        try:
+            self._update(subscription_id, change, key)
+        except StripeRefusedError:
+            # Staff may have put it on a schedule since we looked.
+            if not self._free(subscription_id, f"{key}-again"):
+                raise
+            self._update(subscription_id, change, f"{key}-again")
+
+    def _free(self, subscription_id: str, key: str) -> bool:
+        """Release a subscription from its schedule; True if it had one."""
+        schedule = name_of(self._retrieve(subscription_id).schedule)
+        if schedule is None:
+            return False
+        with self._call("subscription_schedules"):
+            self._prompt.v1.subscription_schedules.release(
+                schedule, {}, {"idempotency_key": f"{key}-release"}
+            )
+        return True
+
     def _update(self, subscription_id: str, change: dict[str, Any], key: str) -> None:
         with self._call("subscriptions"):
             self._prompt.v1.subscriptions.update(
@@ -154,7 +206,13 @@ def member_gateway() -> MemberGateway:
     return cast("MemberGateway", current_app.extensions["gateway"])
 
 
-def _item(item_id: str, terms: Terms) -> dict[str, Any]:
+def _item_of(found: Any, ours: Collection[str]) -> Any:  # noqa: ANN401 - Stripe's own
+    """The item of a subscription that is the membership: Stripe lists items in any order."""
+    items = found["items"].data
+    return next((one for one in items if name_of(one.price.product) in ours), items[0])
+
+
+def _change(item_id: str, terms: Terms) -> dict[str, Any]:
     if terms.price_id:
         return {"id": item_id, "price": terms.price_id}
     data = {

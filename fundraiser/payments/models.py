@@ -144,7 +144,11 @@ class Checkout(Base):
 
 
 class Customer(Base):
-    """A customer at Stripe and the person behind it; several may be one person."""
+    """A customer at Stripe and the person behind it; several may be one person.
+
+    ``method_id`` is the default payment method that we saw last: empty if there was none, null as
+    long as nobody has looked.
+    """
 
     __tablename__ = "customer"
 
@@ -153,6 +157,7 @@ class Customer(Base):
     email: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
     settled_at: Mapped[datetime]
+    method_id: Mapped[str | None]
 
 
 class PaymentStatus(StrEnum):

@@ -69,13 +69,13 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     page.get_by_role("link", name="Change what you pay").click()
     page.get_by_label("Patron, £25").check()
     page.get_by_role("button", name="See what changes").click()
-    expect(page.get_by_text("We take £15 now.")).to_be_visible()
+    expect(page.get_by_text("You’ll be charged £15 now.")).to_be_visible()
     page.get_by_role("button", name="Pay £15 now, then £25 a month").dblclick()
     expect(page.get_by_role("status")).to_have_text("You have changed what you pay.")
-    expect(page.get_by_text("The next £25 will be taken on")).to_be_visible()
+    expect(page.get_by_text("The next £25 will be charged on")).to_be_visible()
     assert live.members() == number
 
-    page.get_by_role("link", name="Stop your membership", exact=True).click()
+    page.get_by_role("link", name="Cancel your membership", exact=True).click()
     page.get_by_role("link", name="pause for a while").click()
     page.get_by_role("button", name="Pause your membership").click()
     expect(page.get_by_role("status")).to_contain_text("Your membership is paused.")
@@ -84,10 +84,10 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     expect(page.get_by_role("status")).to_have_text("Your membership goes on.")
     assert live.members() == number
 
-    page.get_by_role("link", name="Stop your membership", exact=True).click()
+    page.get_by_role("link", name="Cancel your membership", exact=True).click()
     page.get_by_label("It costs too much").check()
-    page.get_by_role("button", name="Stop your membership").dblclick()
-    expect(page.get_by_role("status")).to_contain_text("You have stopped your membership.")
+    page.get_by_role("button", name="Cancel your membership").dblclick()
+    expect(page.get_by_role("status")).to_contain_text("You have cancelled your membership.")
     assert live.members() == number
     (subscription,) = live.subscriptions_of(email)
     assert subscription["cancellation_details"]["feedback"] == "too_expensive"
@@ -128,12 +128,12 @@ def test_without_javascript_the_code_lets_in_and_a_letter_stops(
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^You are member"))
 
     letter = read_letter(reader, live, email, re.compile("^You are member"))
-    stop = letter.get_by_role("link", name="Stop your membership", exact=True)
+    stop = letter.get_by_role("link", name="Cancel your membership", exact=True)
     stranger = window(java_script_enabled=False)
     stranger.goto(stop.get_attribute("href") or "")
-    expect(stranger.get_by_role("heading", level=1)).to_have_text("Stop paying £10 a month?")
+    expect(stranger.get_by_role("heading", level=1)).to_have_text("Cancel your membership?")
     assert not live.subscriptions_of(email)[0]["cancel_at_period_end"]
-    stranger.get_by_role("button", name="Stop your membership").click()
+    stranger.get_by_role("button", name="Cancel your membership").click()
     expect(stranger.get_by_role("status")).to_contain_text("You have stopped")
     assert live.subscriptions_of(email)[0]["cancel_at_period_end"]
     assert live.members() == number
@@ -207,7 +207,7 @@ def test_each_page_of_a_member_is_for_everybody(window: Callable[..., Page], liv
     page.get_by_role("button", name="See what changes").click()
     look("price")
     page.goto(home)
-    page.get_by_role("link", name="Stop your membership", exact=True).click()
+    page.get_by_role("link", name="Cancel your membership", exact=True).click()
     look("stop")
     page.get_by_role("link", name="pause for a while").click()
     look("pause")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first starts everything
 
-STOPPED = "You have stopped your membership"
+STOPPED = "You have cancelled your membership"
 
 
 def at_simulator(live: Live, what: str, **values: Any) -> None:
@@ -41,8 +41,8 @@ def at_simulator(live: Live, what: str, **values: Any) -> None:
 
 def stop(page: Page) -> None:
     """Stop on the page of that question."""
-    page.get_by_role("link", name="Stop your membership", exact=True).click()
-    page.get_by_role("button", name="Stop your membership").click()
+    page.get_by_role("link", name="Cancel your membership", exact=True).click()
+    page.get_by_role("button", name="Cancel your membership").click()
 
 
 def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_taken_along(
@@ -86,7 +86,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     assert live.at_stripe("customers", email=email) == []
     assert live.members() == number
 
-    page.get_by_role("button", name="Change the card").click()
+    page.get_by_role("button", name="Change how you pay").click()
     expect_at(page, f"{live.simulator}/portal/")
     page.get_by_label("Card number").fill("5555555555554444")
     page.get_by_label("Expiry").fill("12 / 60")
@@ -128,18 +128,18 @@ def test_a_letter_takes_a_stopped_membership_up_again_and_the_account_a_paused_o
     assert live.members() == number
     reader = window(java_script_enabled=False)
     letter = read_letter(reader, live, stopped, re.compile("^You are member"))
-    again = letter.get_by_role("link", name="Stop your membership", exact=True)
+    again = letter.get_by_role("link", name="Cancel your membership", exact=True)
     reader.goto(again.get_attribute("href") or "")
     assert live.subscriptions_of(stopped)[0]["cancel_at_period_end"]
     expect(
-        reader.get_by_text(re.compile("We take £10 on .*every month until you stop"))
+        reader.get_by_text(re.compile("You’ll be charged £10 on .* until you cancel"))
     ).to_be_visible()
     reader.get_by_role("button", name="Go on paying £10 a month").dblclick()
     expect(reader.get_by_role("status")).to_have_text("Your membership goes on.")
     assert not live.subscriptions_of(stopped)[0]["cancel_at_period_end"]
 
     sign_in(other, live, paused)
-    other.get_by_role("link", name="Stop your membership", exact=True).click()
+    other.get_by_role("link", name="Cancel your membership", exact=True).click()
     other.get_by_role("link", name="pause for a while").click()
     other.get_by_role("button", name="Pause your membership").click()
     expect(other.get_by_role("status")).to_contain_text("Your membership is paused.")
@@ -200,7 +200,7 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
     home = page.url
     at_simulator(live, "faults", api_500=1.0)
     try:
-        page.get_by_role("button", name="Change the card").click()
+        page.get_by_role("button", name="Change how you pay").click()
         expect(page.get_by_text("The payment service does not answer.")).to_be_visible()
         page.goto(home)
         stop(page)
@@ -214,16 +214,16 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
     (subscription,) = live.subscriptions_of(email)
     assert not subscription["cancel_at_period_end"]
     page.goto(home)
-    expect(page.get_by_text("The next £10 will be taken on")).to_be_visible()
+    expect(page.get_by_text("The next £10 will be charged on")).to_be_visible()
 
     upgrade = page.context.new_page()
     upgrade.goto(home)
     upgrade.get_by_role("link", name="Change what you pay").click()
     upgrade.get_by_label("Patron, £25").check()
     upgrade.get_by_role("button", name="See what changes").click()
-    expect(upgrade.get_by_text("We take £15 now.")).to_be_visible()
-    page.get_by_role("link", name="Stop your membership", exact=True).click()
-    page.get_by_role("button", name="Stop your membership").evaluate("button => button.click()")
+    expect(upgrade.get_by_text("You’ll be charged £15 now.")).to_be_visible()
+    page.get_by_role("link", name="Cancel your membership", exact=True).click()
+    page.get_by_role("button", name="Cancel your membership").evaluate("button => button.click()")
     upgrade.get_by_role("button", name=re.compile("^Pay £15 now")).click()
     for tab in (page, upgrade):
         expect_at(tab, home)
@@ -231,7 +231,7 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
     charges = live.at_stripe("charges", customer=subscription["customer"])
     if subscription["cancel_at_period_end"]:
         assert [charge["amount"] for charge in charges] == [1000]
-        expect(page.get_by_text("You have stopped it.")).to_be_visible()
+        expect(page.get_by_text("You have cancelled it.")).to_be_visible()
     else:
         assert [charge["amount"] for charge in charges] == [1500, 1000]
     page.goto(home)

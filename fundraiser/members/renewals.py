@@ -1,0 +1,32 @@
+"""When a membership is charged next: many that are to end are charged until then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import or_
+
+from fundraiser.members.models import Membership
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+# The same as ``renews``, for queries.
+RENEWS: ColumnElement[bool] = or_(
+    Membership.cancel_at.is_(None), Membership.cancel_at > Membership.period_end
+)
+
+
+def renews(membership: Membership) -> bool:
+    """Whether another period begins after this one, if nobody changes anything."""
+    ends, period_end = membership.cancel_at, membership.period_end
+    return ends is None or (period_end is not None and ends > period_end)
+
+
+def next_payment_at(membership: Membership) -> datetime | None:
+    """When it is charged next; None where it ends before that, or is paused."""
+    if membership.collection_paused or not renews(membership):
+        return None
+    return membership.period_end
