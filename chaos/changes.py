@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator import api_customers, billing, engine, payments
+from simulator import api_customers, billing, engine, methods, payments
 from simulator.events import update
 from simulator.objects import build_card, new_id
 
@@ -141,7 +141,7 @@ def fail_to_renew(turn: Turn) -> bool:
     """The card stops working, and the next period's payment fails."""
     if turn.subscription["status"] != "active":
         return False
-    billing.change_method(turn.world, turn.customer, _new_card(turn, FAILING_CARD), turn.at)
+    methods.replace(turn.world, turn.customer, _new_card(turn, FAILING_CARD), turn.at)
     _renew(turn)
     return True
 
@@ -157,7 +157,7 @@ def recover(turn: Turn) -> bool:
     """A card that works, and what was owed is paid."""
     if turn.subscription["status"] != "past_due":
         return False
-    billing.change_method(turn.world, turn.customer, _new_card(turn, GOOD_CARD), turn.at)
+    methods.replace(turn.world, turn.customer, _new_card(turn, GOOD_CARD), turn.at)
     for invoice in turn.world.store.find("invoice", where={"parent": turn.subscription["id"]}):
         if invoice["status"] == "open":
             billing.collect(turn.world, invoice, turn.at)

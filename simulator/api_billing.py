@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulator import billing, cards, payments, proration
+from simulator import billing, cards, methods, payments, proration
 from simulator.api import LIST, page, route
 from simulator.api_catalog import RECURRING, create_price
 from simulator.errors import StripeError, refused
@@ -53,6 +53,9 @@ def create_subscription(world: World, params: Object) -> Object:
     price = world.must("price", given["price"], "items[0][price]")
     if price["recurring"] is None:
         raise refused("The price specified is not recurring.", "items[0][price]")
+    own = params.get("default_payment_method")
+    if own:
+        methods.must_belong(world, own, customer["id"], "default_payment_method")
     method = world.named(params, "default_payment_method")
     method = method or world.named(customer["invoice_settings"], "default_payment_method")
     behavior = params.get("payment_behavior", "allow_incomplete")
@@ -143,7 +146,7 @@ def update_subscription(world: World, params: Object, subscription: str) -> Obje
     new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
     if params.get("default_payment_method"):
         method = params["default_payment_method"]
-        world.must("payment_method", method, "default_payment_method")
+        methods.must_belong(world, method, found["customer"], "default_payment_method")
     if "items" in params:
         after, lines = _with_price(world, found, params.pop("items"), **prorated)
         if lines:

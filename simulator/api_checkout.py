@@ -1,4 +1,4 @@
-"""Checkout and portal sessions, as the API makes them."""
+"""Checkout sessions, as the API makes them."""
 
 import re
 from typing import Any
@@ -255,39 +255,3 @@ def list_sessions(world: World, params: Object) -> Object:
         clauses.append(("json_extract(data, '$.customer_details.email') = ?", email))
     url = "/v1/checkout/sessions"
     return page(world, "checkout.session", params, url, where=where, clauses=clauses)
-
-
-@route(
-    "POST",
-    "/v1/billing_portal/sessions",
-    **{
-        "customer!": str,
-        "return_url": str,
-        "locale": str,
-        "configuration": str,
-        "flow_data": {
-            "type!": ("payment_method_update", "subscription_cancel", "subscription_update"),
-            "subscription_cancel": {"subscription!": str},
-            "subscription_update": {"subscription!": str},
-            "after_completion": {
-                "type!": ("hosted_confirmation", "portal_homepage", "redirect"),
-                "redirect": {"return_url!": str},
-            },
-        },
-    },
-)
-def create_portal_session(world: World, params: Object) -> Object:
-    world.must("customer", params["customer"], "customer")
-    identity = new_id("billing_portal.session")
-    return world.store.put(
-        {
-            "id": identity,
-            "object": "billing_portal.session",
-            "created": world.now(),
-            "customer": params["customer"],
-            "locale": params.get("locale"),
-            "return_url": params.get("return_url"),
-            "url": f"{world.base_url}/portal/{identity}",
-            "_flow": params.get("flow_data"),
-        }
-    )

@@ -1,8 +1,9 @@
-"""Customers and their payment methods."""
+"""Customers: made, changed, deleted."""
 
-from simulator import billing
+from simulator import billing, methods
 from simulator.api import LIST, page, route
 from simulator.api_checkout import EMAIL
+from simulator.api_methods import known_method
 from simulator.errors import refused
 from simulator.events import emit, update
 from simulator.objects import build_customer, new_id
@@ -23,6 +24,9 @@ CUSTOMER = {
 }
 
 
+DEFAULT = "invoice_settings[default_payment_method]"
+
+
 def _checked(params: Object) -> Object:
     email = params.get("email")
     if email is not None and not EMAIL.fullmatch(email):
@@ -32,18 +36,22 @@ def _checked(params: Object) -> Object:
     return params
 
 
-@route("POST", "/v1/customers", **CUSTOMER)
+@route("POST", "/v1/customers", **CUSTOMER, payment_method=str)
 def create_customer(world: World, params: Object) -> Object:
-    fields = _checked(params)
-    made = build_customer(id=new_id("customer"), email=None, created=world.now())
-    settings = fields.pop("invoice_settings", None)
-    if settings:
-        method = settings.get("default_payment_method")
-        made |= build_customer(
-            id=made["id"], email=None, created=made["created"], payment_method=method
-        )
+    fields, at = _checked(params), world.now()
+    made = build_customer(id=new_id("customer"), email=None, created=at)
+    settings, given = fields.pop("invoice_settings", {}), fields.pop("payment_method", None)
+    saved = known_method(world, given, "payment_method") if given else None
+    default = settings.get("default_payment_method")
+    if default and saved and default == given:
+        default = saved["id"]
+    if saved:
+        methods.attach(world, saved, made["id"], at)
+    if default:
+        methods.must_belong(world, default, made["id"], DEFAULT)
+        made = build_customer(id=made["id"], email=None, created=at, payment_method=default)
     made = world.store.put({**made, **fields})
-    emit(world, "customer.created", made, made["created"])
+    emit(world, "customer.created", made, at)
     return made
 
 
@@ -71,7 +79,7 @@ def update_customer(world: World, params: Object, customer: str) -> Object:
     if "invoice_settings" in fields:
         method = fields["invoice_settings"].get("default_payment_method")
         if method:
-            world.must("payment_method", method, "invoice_settings[default_payment_method]")
+            methods.must_belong(world, method, customer, DEFAULT)
         fields["invoice_settings"] = {**found["invoice_settings"], **fields["invoice_settings"]}
     return update(world, "customer.updated", found, world.now(), **fields)
 
@@ -88,28 +96,3 @@ def delete_customer(world: World, params: Object, customer: str) -> Object:
     world.store.set_setting(f"deleted {customer}", "yes")
     emit(world, "customer.deleted", found, at)
     return {"id": customer, "object": "customer", "deleted": True}
-
-
-@route("GET", "/v1/payment_methods/<method>")
-def retrieve_method(world: World, params: Object, method: str) -> Object:
-    del params
-    return world.must("payment_method", method)
-
-
-@route("GET", "/v1/payment_methods", **LIST, customer=str, type=str)
-def list_methods(world: World, params: Object) -> Object:
-    return _methods(world, params, params.get("customer"), "/v1/payment_methods")
-
-
-@route("GET", "/v1/customers/<customer>/payment_methods", **LIST, type=str)
-def list_customers_methods(world: World, params: Object, customer: str) -> Object:
-    world.must("customer", customer)
-    return _methods(world, params, customer, f"/v1/customers/{customer}/payment_methods")
-
-
-def _methods(world: World, params: Object, customer: str | None, url: str) -> Object:
-    clauses = []
-    if "type" in params:
-        clauses.append(("coalesce(json_extract(data, '$.type'), 'card') = ?", params["type"]))
-    where = {"customer": customer}
-    return page(world, "payment_method", params, url, where=where, clauses=clauses)

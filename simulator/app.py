@@ -12,7 +12,9 @@ from simulator import (
     api_checkout,
     api_customers,
     api_events,
+    api_methods,
     api_payments,
+    api_portal,
     pages_checkout,
     pages_control,
     pages_portal,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 # Importing them declares their routes.
 API = (
     *(api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
-    api_payments,
+    *(api_methods, api_payments, api_portal),
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20

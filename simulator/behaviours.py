@@ -17,7 +17,10 @@ _SURFACE = {
 # Subscriptions, invoices, schedules, discounts.
 _BILLING: dict[str, str] = {}
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
-_PAYMENTS: dict[str, str] = {}
+_PAYMENTS = {
+    "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
+    "two_methods": "The portal sets the customer's method; a subscription's own goes on winning.",
+}
 BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
 
 # What may be chosen; the first value is the default, and an empty tuple takes any text.

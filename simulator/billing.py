@@ -26,9 +26,11 @@ def start(
     quantity: int = 1,
     metadata: dict[str, str] | None = None,
     trial_end: int | None = None,
+    own_method: bool = True,
 ) -> Object:
     """A new subscription with its first invoice, paid as the outcome says.
 
+    `own_method`: whether later renewals name this method, or the customer's default of their day.
     It is active where the payment succeeded or is in process, else incomplete.
     """
     recurring = price["recurring"]
@@ -42,7 +44,7 @@ def start(
         period_end=end,
         status="incomplete",
         quantity=quantity,
-        payment_method=method["id"] if method else None,
+        payment_method=method["id"] if method and own_method else None,
         metadata=metadata,
     )
     if trial_end:
@@ -347,19 +349,3 @@ def schedule_end(world: World, subscription: Object, *, stops: bool, at: int) ->
         canceled_at=at if stops else None,
         cancellation_details=details,
     )
-
-
-def change_method(world: World, customer: Object, method: Object, at: int) -> None:
-    """Make it the customer's default and that of each running subscription."""
-    settings = {**customer["invoice_settings"], "default_payment_method": method["id"]}
-    update(world, "customer.updated", customer, at, invoice_settings=settings)
-    for subscription in world.store.find("subscription", where={"customer": customer["id"]}):
-        if subscription["status"] in ENDED:
-            continue
-        update(
-            world,
-            "customer.subscription.updated",
-            subscription,
-            at,
-            default_payment_method=method["id"],
-        )

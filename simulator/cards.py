@@ -116,6 +116,17 @@ CARDS = {
     )
 }
 
+# Stripe's ids of ready-made payment methods: each use of one makes a new payment method.
+TEST_METHODS = {
+    "pm_card_visa": "4242424242424242",
+    "pm_card_mastercard": "5555555555554444",
+    "pm_card_authenticationRequired": "4000002760003184",
+    "pm_card_chargeCustomerFail": "4000000000000341",
+    "pm_card_chargeDeclined": "4000000000000002",
+    "pm_card_createDispute": "4000000000000259",
+    "pm_card_refundFail": "4000000000005126",
+}
+
 IBAN_SUCCEEDS = "DE89370400440532013000"
 IBAN_FAILS = "DE62370400440532013001"
 IBANS = {IBAN_SUCCEEDS: "Settles after three days", IBAN_FAILS: "Fails after three days"}

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simulator import billing, payments
+from simulator import billing, methods, payments
 from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD, NOT_AUTHENTICATED, Decline
 from simulator.events import emit
 from simulator.objects import build_card, build_customer, build_debit, new_id
@@ -91,7 +91,7 @@ def _complete(
     at: int,
 ) -> Object:
     customer = _customer(world, session, payer, at)
-    method = world.store.put({**draft, "customer": customer["id"] if customer else None})
+    method = methods.save(world, draft, customer["id"] if customer else None, at)
     done: Object = {"status": "complete", "_pending": None, "url": None}
     if customer:
         done["customer"] = customer["id"]

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from simulator import balance, billing, engine, keys, payments, show
-from simulator.api_checkout import create_portal_session
+from simulator.api_portal import create_portal_session, forget_settings, save_settings
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
 from simulator.events import deliver
@@ -361,6 +361,21 @@ def cancel() -> Response:
             raise refused(f"{found['id']} has ended already.")
         ended = billing.cancel(account, found, account.now())
     return _done(public(ended), "The subscription is canceled.")
+
+
+@pages.post("/_simulator/portal-settings")
+def save_portal_settings() -> Response:
+    """Save the default configuration of the portal, as a person does in Stripe's dashboard.
+
+    With `forget` they are as on a new account: never saved.
+    """
+    given, account = _given(), world()
+    with account.store.transaction():
+        if given.get("forget"):
+            forget_settings(account.store)
+            return _done({}, "The portal's settings are forgotten.")
+        saved = save_settings(account.store, account.now())
+    return _done(public(saved), "The portal's settings are saved.")
 
 
 @pages.post("/_simulator/portals")

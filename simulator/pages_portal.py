@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import billing, checkout, payments, show
+from simulator import billing, checkout, methods, payments, show
 from simulator.card_form import FIELDS, Mistakes, read
 from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD
 from simulator.pages_checkout import NOT_FOUND, PAYMENT_REQUIRED, SEE_OTHER, WRONG, closed, world
@@ -21,6 +21,12 @@ def _session(session_id: str) -> Object | None:
     if found is None or found["object"] != "billing_portal.session":
         return None
     return found if world().now() - found["created"] < LIVES_FOR else None
+
+
+def _allows(session: Object, feature: str) -> bool:
+    """Whether the session's configuration lets its customer do this."""
+    configuration = world().store.one(session["configuration"])
+    return bool(configuration["features"][feature]["enabled"])
 
 
 @pages.get("/portal/<session_id>")
@@ -42,6 +48,7 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
     page = render_template(
         "portal.html",
         session=session,
+        features=account.store.one(session["configuration"])["features"],
         customer=customer,
         subscriptions=subscriptions,
         products=products,
@@ -63,7 +70,7 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
 def change(session_id: str, subscription_id: str) -> Response:
     """Cancel at the period's end, or take that back."""
     session, account = _session(session_id), world()
-    if session is None:
+    if session is None or not _allows(session, "subscription_cancel"):
         return closed("unknown", NOT_FOUND)
     with account.store.transaction():
         found = account.store.get(subscription_id)
@@ -77,8 +84,7 @@ def change(session_id: str, subscription_id: str) -> Response:
 
 def _after(session: Object) -> str:
     """Where a finished flow leads: back to the page it was opened from, if it was one flow."""
-    flow = session.get("_flow") or {}
-    after = flow.get("after_completion", {})
+    after = (session["flow"] or {}).get("after_completion", {})
     if after.get("type") == "redirect":
         return str(after["redirect"]["return_url"])
     return url_for("portal.portal", session_id=session["id"])
@@ -87,7 +93,7 @@ def _after(session: Object) -> str:
 @pages.post("/portal/<session_id>/payment-method")
 def change_method(session_id: str) -> Response:
     session, account = _session(session_id), world()
-    if session is None:
+    if session is None or not _allows(session, "payment_method_update"):
         return closed("unknown", NOT_FOUND)
     typed = {name: request.form.get(name, "") for name in (*FIELDS, "method", "fill")}
     with account.store.transaction():
@@ -103,8 +109,9 @@ def change_method(session_id: str) -> Response:
         if decline:
             said = {"refusal": decline, "typed": typed, "editing": True}
             return _portal(session, status=PAYMENT_REQUIRED, **said)
-        method = account.store.put(checkout.method_of(payer, customer["id"], account.now()))
-        billing.change_method(account, customer, method, account.now())
+        at = account.now()
+        method = methods.save(account, checkout.method_of(payer, None, at), customer["id"], at)
+        methods.change(account, customer, method, at)
     return redirect(_after(session), SEE_OTHER)
 
 

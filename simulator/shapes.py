@@ -253,10 +253,15 @@ DEFAULTS: dict[str, Object] = {
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         "ui_mode": "hosted_page",
     },
-    "billing_portal.session": {
-        **_null("customer_account flow locale on_behalf_of return_url"),
-        "configuration": "bpc_1Simulator",
+    "billing_portal.configuration": {
+        **_null("application default_return_url name"),
+        "active": True,
+        "business_profile": _null("headline privacy_policy_url terms_of_service_url"),
+        "is_default": False,
+        "login_page": {"enabled": False, "url": None},
+        "metadata": {},
     },
+    "billing_portal.session": _null("customer_account flow locale on_behalf_of return_url"),
     "webhook_endpoint": {
         **_null("application description"),
         "metadata": {},
@@ -283,6 +288,7 @@ PREFIXES = {
     "setup_intent": "seti_",
     "checkout.session": "cs_test_",
     "item": "li_",
+    "billing_portal.configuration": "bpc_",
     "billing_portal.session": "bps_",
     "webhook_endpoint": "we_",
     "event": "evt_",

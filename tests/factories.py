@@ -132,11 +132,12 @@ class Stripe:
         raise RuntimeError("The simulator does not answer.")
 
     def open_shop(self) -> None:
-        """Tiers made at Stripe, and a campaign."""
+        """Tiers made at Stripe, a campaign, and the portal's settings saved in the dashboard."""
         with self.app.database.transaction() as session:
             make_tiers(session)
             publish_catalogue(session, current_gateway())
             make_campaign(session)
+        self.control("portal-settings")
 
     def checkout(self, **values: Any) -> str:
         """A reader presses the join page's button; returns the hosted page's address."""
@@ -215,9 +216,33 @@ class Stripe:
         return answer.json()
 
     def change_card(self, customer_id: str, card: str) -> None:
-        """The member changes the card in the portal."""
+        """Replace the card that is charged, as staff do in Stripe's dashboard.
+
+        It becomes the customer's default, and no subscription has one of its own any more.
+        """
+        typed = {"card[number]": card, "card[exp_month]": 12, "card[exp_year]": 2060}
+        method = self.call("POST", "payment_methods", type="card", **typed)["id"]
+        self.call("POST", f"payment_methods/{method}/attach", customer=customer_id)
+        default = {"invoice_settings[default_payment_method]": method}
+        self.call("POST", f"customers/{customer_id}", **default)
+        for found in self.call("GET", f"subscriptions?customer={customer_id}")["data"]:
+            if found["status"] == "incomplete_expired":
+                continue
+            self.call("POST", f"subscriptions/{found['id']}", default_payment_method="")
+
+    def change_default_card(self, customer_id: str, card: str) -> None:
+        """The member changes the card in Stripe's portal: the customer's default, and no more."""
+        configuration = self.call(
+            "POST",
+            "billing_portal/configurations",
+            **{"features[payment_method_update][enabled]": "true"},
+        )["id"]
         portal = self.call(
-            "POST", "billing_portal/sessions", customer=customer_id, return_url=self.url
+            "POST",
+            "billing_portal/sessions",
+            customer=customer_id,
+            return_url=self.url,
+            configuration=configuration,
         )["url"]
         form = {
             "billingName": "Olena Hrytsenko",

@@ -99,6 +99,24 @@ class Simulator:
         }
         return requests.post(page, data={**form, **typed}, allow_redirects=False, timeout=10)
 
+    def portal(self, session: Any, **more: Any) -> str:
+        """The address of the billing portal for the session's customer; its settings are saved."""
+        self.control("portal-settings")
+        usual = {"customer": session.customer, "return_url": "http://news.example/account"}
+        params: Any = {**usual, **more}
+        return self.client.v1.billing_portal.sessions.create(params=params).url
+
+    def change_card(self, session: Any, card: str) -> None:
+        """The reader changes the card in the portal."""
+        changed = self.pay(f"{self.portal(session)}/payment-method", card)
+        assert changed.status_code == 303, changed.text
+
+    def replace_card(self, session: Any, card: str) -> None:
+        """Have the subscription charged on another card: the customer's default, and no other."""
+        self.change_card(session, card)
+        params: Any = {"default_payment_method": ""}
+        self.client.v1.subscriptions.update(str(session.subscription), params=params)
+
     def control(self, what: str, **given: Any) -> Any:
         answer = requests.post(f"{self.url}/_simulator/{what}", json=given, timeout=30)
         assert answer.ok, answer.text

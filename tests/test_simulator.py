@@ -197,7 +197,7 @@ def test_failing_renewals_are_tried_for_two_weeks_and_end_the_subscription(
     simulator: Simulator,
 ) -> None:
     session = simulator.subscribe()
-    _change_card(simulator, session, CHARGES_FAIL)
+    simulator.replace_card(session, CHARGES_FAIL)
     subscription = str(session.subscription)
     simulator.control("renewals", subscription=subscription)
     assert simulator.subscription(session).status == "past_due"
@@ -208,18 +208,6 @@ def test_failing_renewals_are_tried_for_two_weeks_and_end_the_subscription(
     assert (ended.status, ended.cancellation_details.reason) == ("canceled", "payment_failed")
     failed = [charge for charge in simulator.charges(session) if charge.status == "failed"]
     assert len(failed) == 9
-
-
-def _change_card(simulator: Simulator, session: Any, card: str) -> None:
-    """The reader changes the card in the portal."""
-    portal = _portal(simulator, session)
-    changed = simulator.pay(f"{portal}/payment-method", card)
-    assert changed.status_code == 303, changed.text
-
-
-def _portal(simulator: Simulator, session: Any) -> str:
-    params: Any = {"customer": session.customer, "return_url": "http://news.example/account"}
-    return simulator.client.v1.billing_portal.sessions.create(params=params).url
 
 
 def test_a_bank_that_always_asks_is_asked_again_at_a_renewal(simulator: Simulator) -> None:
@@ -275,9 +263,9 @@ def test_deleting_a_customer_ends_the_subscription(simulator: Simulator) -> None
 
 def test_a_better_card_and_paying_now_bring_the_subscription_back(simulator: Simulator) -> None:
     session = simulator.subscribe()
-    _change_card(simulator, session, CHARGES_FAIL)
+    simulator.replace_card(session, CHARGES_FAIL)
     simulator.control("renewals", subscription=session.subscription)
-    _change_card(simulator, session, SUCCEEDS)
+    simulator.replace_card(session, SUCCEEDS)
     invoice = str(simulator.subscription(session).latest_invoice)
     assert "Thank you" in requests.post(f"{simulator.url}/invoice/{invoice}", timeout=10).text
     assert simulator.subscription(session).status == "active"
@@ -285,7 +273,7 @@ def test_a_better_card_and_paying_now_bring_the_subscription_back(simulator: Sim
 
 def test_cancelling_in_the_portal_ends_at_the_end_of_the_period(simulator: Simulator) -> None:
     session = simulator.subscribe()
-    portal = _portal(simulator, session)
+    portal = simulator.portal(session)
     assert "http://news.example/account" in requests.get(portal, timeout=10).text
     address = f"{portal}/subscriptions/{session.subscription}"
     requests.post(address, data={"action": "cancel"}, timeout=10)

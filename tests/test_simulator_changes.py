@@ -79,8 +79,7 @@ def test_what_is_left_over_is_credit_that_the_next_invoices_use_up(simulator: Si
 def test_a_refused_payment_leaves_the_subscription_as_it_was(simulator: Simulator) -> None:
     session = simulator.subscribe()
     found, details = change(simulator, session, 1500)
-    portal = simulator.client.v1.billing_portal.sessions.create({"customer": found.customer})
-    simulator.pay(f"{portal.url}/payment-method", CHARGES_FAIL)
+    simulator.replace_card(session, CHARGES_FAIL)
     params: Any = {**details, "payment_behavior": "error_if_incomplete"}
     with pytest.raises(stripe.CardError):
         simulator.client.v1.subscriptions.update(found.id, params)
