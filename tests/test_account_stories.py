@@ -91,7 +91,7 @@ def test_who_wants_to_pay_in_another_currency_stops_joins_again_and_keeps_the_nu
     said = hurries.overview()
     assert "You pay €10 a month" in said
     assert "You have cancelled it." in said
-    assert "can’t be changed. Stop this one" in hurries.open(hurries.path("price")).get_text()
+    assert "can’t be changed. Cancel this one" in hurries.open(hurries.path("price")).get_text()
 
     story.pass_days(28, each=14)
     story.pass_days(4, each=2)  # a month has 28 days or more, and its end is told within three
