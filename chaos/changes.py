@@ -66,7 +66,7 @@ def change_price(turn: Turn) -> bool:
 
 def leave_or_stay(turn: Turn) -> bool:
     """Cancel at the period's end, or take that back."""
-    stops = not turn.subscription["cancel_at_period_end"]
+    stops = turn.subscription["cancel_at"] is None
     if turn.runs:
         billing.schedule_end(turn.world, turn.subscription, stops=stops, at=turn.at)
     return turn.runs

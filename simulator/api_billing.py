@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from simulator import billing, cards, methods, payments, proration
+from simulator import billing, cards, ending, methods, payments, proration
 from simulator.api import LIST, page, route
 from simulator.api_catalog import RECURRING, create_price
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
-from simulator.params import METADATA, Clearable, merged
+from simulator.params import METADATA, Clearable, Either, merged
 from simulator.shapes import Object, full
 from simulator.world import World
 
@@ -24,6 +24,7 @@ DETAILS = {
 ITEM = {"id": str, "price": str, "quantity": int, "metadata": METADATA}
 PRICE_DATA = {"currency!": str, "product!": str, "recurring!": RECURRING, "unit_amount": int}
 CHANGED_ITEM = {**ITEM, "price_data": PRICE_DATA}
+CANCEL_AT = Either(ending.NAMED)
 PRORATIONS = ("always_invoice", "create_prorations", "none")
 
 
@@ -33,6 +34,8 @@ PRORATIONS = ("always_invoice", "create_prorations", "none")
     **{
         "customer!": str,
         "items!": [ITEM],
+        "cancel_at": CANCEL_AT,
+        "cancel_at_period_end": bool,
         "default_payment_method": str,
         "metadata": METADATA,
         "payment_behavior": (
@@ -71,7 +74,7 @@ def create_subscription(world: World, params: Object) -> Object:
         raise _declined(outcome)
     trial_days = params.get("trial_period_days")
     trial_end = at + trial_days * 86400 if trial_days else params.get("trial_end")
-    return billing.start(
+    made = billing.start(
         world,
         customer=customer,
         price=price,
@@ -82,6 +85,7 @@ def create_subscription(world: World, params: Object) -> Object:
         metadata=params.get("metadata"),
         trial_end=trial_end,
     )
+    return world.store.put({**made, **ending.planned(world, made, params, at)})
 
 
 def _declined(outcome: payments.Outcome) -> StripeError:
@@ -128,6 +132,7 @@ def retrieve_subscription(world: World, params: Object, subscription: str) -> Ob
 @route(
     "POST",
     "/v1/subscriptions/<subscription>",
+    cancel_at=Clearable(CANCEL_AT),
     cancel_at_period_end=bool,
     cancellation_details=DETAILS,
     default_payment_method=Clearable(str),
@@ -140,7 +145,7 @@ def retrieve_subscription(world: World, params: Object, subscription: str) -> Ob
     proration_date=int,
 )
 def update_subscription(world: World, params: Object, subscription: str) -> Object:
-    found, at = _running(world, subscription), world.now()
+    found, at = _changeable(world, subscription, params), world.now()
     prorated = {name: params.pop(f"proration_{name}", None) for name in ("behavior", "date")}
     strict = params.pop("payment_behavior", None) == "error_if_incomplete"
     new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
@@ -155,17 +160,10 @@ def update_subscription(world: World, params: Object, subscription: str) -> Obje
         new |= {name: after[name] for name in ("items", "billing_cycle_anchor")}
     if params.get("pause_collection"):
         new["pause_collection"] = {"resumes_at": None, **params.pop("pause_collection")}
-    details = {**found["cancellation_details"], **params.pop("cancellation_details", {})}
-    if "cancel_at_period_end" in params:
-        stops = params.pop("cancel_at_period_end")
-        end = found["items"]["data"][0]["current_period_end"]
-        details["reason"] = "cancellation_requested" if stops else None
-        new |= {
-            "cancel_at_period_end": stops,
-            "cancel_at": end if stops else None,
-            "canceled_at": (found["canceled_at"] or at) if stops else None,
-        }
-    new["cancellation_details"] = details
+    told = params.pop("cancellation_details", {})
+    new |= ending.planned(world, found, params, at)
+    details = new.get("cancellation_details") or found["cancellation_details"]
+    new["cancellation_details"] = {**details, **told}
     return update(world, "customer.subscription.updated", found, at, **{**params, **new})
 
 
@@ -279,6 +277,21 @@ def cancel_subscription(world: World, params: Object, subscription: str) -> Obje
     found = _running(world, subscription)
     details = params.get("cancellation_details")
     return billing.cancel(world, found, world.now(), details=details)
+
+
+CANCELED_TOO = {"metadata", "cancellation_details"}
+
+
+def _changeable(world: World, subscription: str, params: Object) -> Object:
+    """The subscription, unless it has ended and the update asks for more than can then change."""
+    found = world.must("subscription", subscription)
+    asked = set(params) - CANCELED_TOO
+    if found["status"] in billing.ENDED and asked and world.on("ended_refuses_updates"):
+        raise refused(
+            "A canceled subscription can only update its cancellation_details and metadata.",
+            code="invalid_canceled_subscription_fields",
+        )
+    return found
 
 
 def _running(world: World, subscription: str) -> Object:

@@ -15,7 +15,11 @@ _SURFACE = {
     "restricted_keys": "A restricted key is refused what it has no right to, before anything else.",
 }
 # Subscriptions, invoices, schedules, discounts.
-_BILLING: dict[str, str] = {}
+_BILLING: dict[str, str] = {
+    "cancel_at": "`cancel_at` ends a subscription on its day; until then it renews.",
+    "ended_refuses_updates": "An ended subscription takes only metadata and cancellation details.",
+    "portal_sets_cancel_at": "Cancelled in the portal, only `cancel_at` is set, and no flag.",
+}
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
 _PAYMENTS = {
     "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
@@ -27,7 +31,10 @@ BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
 _SURFACE_CHOICES: dict[str, tuple[str, ...]] = {
     "rate_limits": ("off", "live", "sandbox"),
 }
-_BILLING_CHOICES: dict[str, tuple[str, ...]] = {}
+_BILLING_CHOICES: dict[str, tuple[str, ...]] = {
+    # Whether `cancel_at_period_end=false` takes back a `cancel_at` that was set without the flag.
+    "cancel_at_taken_back_by_false": ("no", "yes"),
+}
 _PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {}
 CHOICES: dict[str, tuple[str, ...]] = {
     **_SURFACE_CHOICES,

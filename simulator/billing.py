@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from simulator import ending
 from simulator.due import DAY, HOUR, RETRY_DAYS
 from simulator.events import emit, update
 from simulator.objects import build_invoice, build_subscription, new_id
@@ -335,17 +336,14 @@ def cancel(
 
 
 def schedule_end(world: World, subscription: Object, *, stops: bool, at: int) -> Object:
-    """Cancel at the period's end, or take that back."""
-    end = subscription["items"]["data"][0]["current_period_end"]
-    details = {**subscription["cancellation_details"]}
-    details["reason"] = "cancellation_requested" if stops else None
-    return update(
-        world,
-        "customer.subscription.updated",
-        subscription,
-        at,
-        cancel_at_period_end=stops,
-        cancel_at=end if stops else None,
-        canceled_at=at if stops else None,
-        cancellation_details=details,
+    """Cancel at the period's end, as the portal and the dashboard do, or take that back.
+
+    Under flexible billing they set the date alone, and leave `cancel_at_period_end` false.
+    """
+    flag = not world.on("portal_sets_cancel_at")
+    fields = (
+        ending.ends(subscription, ending.period_end(subscription), at, flag=flag)
+        if stops
+        else ending.goes_on(subscription)
     )
+    return update(world, "customer.subscription.updated", subscription, at, **fields)

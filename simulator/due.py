@@ -30,13 +30,13 @@ def _subscription(subscription: Object) -> int | None:
     if status not in RENEWING:
         return None
     end = int(subscription["items"]["data"][0]["current_period_end"])
+    ends = subscription.get("cancel_at")
     resumes = (subscription.get("pause_collection") or {}).get("resumes_at")
-    if resumes is not None and resumes < end:
-        return int(resumes)
-    announces = status == "active" and not subscription.get("cancel_at_period_end")
-    if announces and subscription.get("_announced") != end:
-        return end - UPCOMING_BEFORE
-    return end
+    moments = [end, *(int(one) for one in (ends, resumes) if one is not None)]
+    stops = subscription.get("cancel_at_period_end") or (ends is not None and int(ends) <= end)
+    if status == "active" and not stops and subscription.get("_announced") != end:
+        moments.append(end - UPCOMING_BEFORE)
+    return min(moments)
 
 
 def _invoice(invoice: Object) -> int | None:

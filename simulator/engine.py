@@ -85,12 +85,16 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
             status="incomplete_expired",
             ended_at=at,
         )
+    elif (subscription["cancel_at"] or end) <= at and _ends(subscription):
+        billing.cancel(world, subscription, at)
     elif at < end:
         billing.announce(world, subscription, at)
-    elif subscription["cancel_at_period_end"]:
-        billing.cancel(world, subscription, at)
     else:
         billing.renew(world, subscription, at)
+
+
+def _ends(subscription: Object) -> bool:
+    return subscription["cancel_at"] is not None or subscription["cancel_at_period_end"]
 
 
 def settle_debit(world: World, intent: Object, *, succeeds: bool, at: int) -> None:

@@ -21,6 +21,13 @@ class Clearable:
     inner: Shape
 
 
+@dataclass(frozen=True)
+class Either:
+    """A whole number, or one of some words."""
+
+    words: tuple[str, ...]
+
+
 METADATA = object()
 RANGE = object()
 MOST_METADATA = 50
@@ -51,6 +58,8 @@ def check(shape: Shape, given: Any, path: str = "") -> Any:  # noqa: ANN401 - wh
     """The parameters with their types, or Stripe's refusal of them."""
     if isinstance(shape, Clearable):
         return None if given == "" else check(shape.inner, given, path)
+    if isinstance(shape, Either):
+        return given if given in shape.words else check(int, given, path)
     if shape is METADATA:
         return _metadata(given, path)
     if shape is RANGE:

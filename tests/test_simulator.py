@@ -277,7 +277,7 @@ def test_cancelling_in_the_portal_ends_at_the_end_of_the_period(simulator: Simul
     assert "http://news.example/account" in requests.get(portal, timeout=10).text
     address = f"{portal}/subscriptions/{session.subscription}"
     requests.post(address, data={"action": "cancel"}, timeout=10)
-    assert simulator.subscription(session).cancel_at_period_end
+    assert simulator.subscription(session).cancel_at
     requests.post(address, data={"action": "resume"}, timeout=10)
     assert not simulator.subscription(session).cancel_at_period_end
     params: Any = {"cancel_at_period_end": True}
