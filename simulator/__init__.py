@@ -7,4 +7,5 @@ real card.
 
 API_VERSION = "2026-08-26.dahlia"
 TEST_KEY = "sk_test_simulator"
-COMMAND_LINE_ENDPOINT = "we_commandline"
+COMMAND_LINE_ENDPOINT = "we_1CommandLine"
+ACCOUNT = "acct_1Simulator"

@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 from simulator.app import create_app
 from simulator.clock import Clock
 from simulator.engine import Ticker
+from simulator.events import listen_for
 from simulator.faults import Faults
 from simulator.serving import handler_by
 from simulator.store import Store
@@ -57,6 +58,7 @@ def main() -> None:
     )
     if not options.base_url:
         world.base_url = f"http://{options.host}:{server.server_port}"
+    listen_for(world)
     senders = Senders(world, recorder.record_event if recorder else None)
     ticker = Ticker(world)
     senders.start()

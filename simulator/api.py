@@ -152,9 +152,13 @@ def _run(world: World, found: Route, params: Object, ids: dict[str, str]) -> tup
     return 200, encode(expand(world, shown, paths))
 
 
+# What the store does not keep as an object, or not at all.
+_BARE = {None, "account", "balance", "event", "list"}
+
+
 def public_answer(whole: Object) -> Object:
     """A stored object with every public field; what is not stored stays as it is."""
-    is_bare = whole["object"] in {"list", "balance"} or whole.get("deleted")
+    is_bare = whole.get("object") in _BARE or whole.get("deleted")
     return whole if is_bare else public(whole)
 
 

@@ -101,7 +101,7 @@ def create_session(world: World, params: Object) -> Object:
         "amount_total": total if items else None,
         "currency": currency,
         "payment_method_types": ["card", "sepa_debit"] if currency == "eur" else ["card"],
-        "url": f"{world.base_url}/pay/{identity}",
+        "url": f"{world.hosted_url}/pay/{identity}",
         "_items": items,
         **{name: params[name] for name in KEPT if name in params},
         **{f"_{name}": params.get(name, {}) for name in PASSED_ON},

@@ -1,16 +1,12 @@
-"""Events and webhook endpoints."""
+"""Events."""
 
-import secrets
 from typing import Any
 
-from simulator import API_VERSION
-from simulator.api import LIST, created_clauses, limit_of, page, route
+from simulator.api import LIST, created_clauses, limit_of, route
 from simulator.due import EVENTS_KEPT_FOR
 from simulator.errors import missing, refused
 from simulator.events import EVENT_COLUMNS, event_body
 from simulator.expand import listing
-from simulator.objects import new_id
-from simulator.params import METADATA, Clearable, merged
 from simulator.shapes import Object
 from simulator.world import World
 
@@ -69,59 +65,3 @@ def list_events(world: World, params: Object) -> Object:
     )
     shown = [event_body(found) for found in rows[:limit]]
     return listing(shown[::-1] if backwards else shown, "/v1/events", more=len(rows) > limit)
-
-
-ENDPOINT = {
-    "enabled_events": [str],
-    "description": Clearable(str),
-    "metadata": METADATA,
-}
-
-
-@route("POST", "/v1/webhook_endpoints", **{**ENDPOINT, "url!": str, "api_version": str})
-def create_endpoint(world: World, params: Object) -> Object:
-    if not params.get("enabled_events"):
-        raise refused(
-            "Missing required param: enabled_events.", "enabled_events", "parameter_missing"
-        )
-    secret = f"whsec_{secrets.token_hex(24)}"
-    made = world.store.put(
-        {
-            "api_version": API_VERSION,
-            **params,
-            "id": new_id("webhook_endpoint"),
-            "object": "webhook_endpoint",
-            "created": world.now(),
-            "_secret": secret,
-        }
-    )
-    # Only this one answer tells the secret.
-    return {**made, "secret": secret}
-
-
-@route("GET", "/v1/webhook_endpoints", **LIST)
-def list_endpoints(world: World, params: Object) -> Object:
-    return page(world, "webhook_endpoint", params, "/v1/webhook_endpoints")
-
-
-@route("GET", "/v1/webhook_endpoints/<endpoint>")
-def retrieve_endpoint(world: World, params: Object, endpoint: str) -> Object:
-    del params
-    return world.must("webhook_endpoint", endpoint)
-
-
-@route("POST", "/v1/webhook_endpoints/<endpoint>", **ENDPOINT, url=str, disabled=bool)
-def update_endpoint(world: World, params: Object, endpoint: str) -> Object:
-    found = world.must("webhook_endpoint", endpoint)
-    if "disabled" in params:
-        params["status"] = "disabled" if params.pop("disabled") else "enabled"
-    metadata = merged(found["metadata"], params.pop("metadata", None))
-    return world.store.put({**found, **params, "metadata": metadata})
-
-
-@route("DELETE", "/v1/webhook_endpoints/<endpoint>")
-def delete_endpoint(world: World, params: Object, endpoint: str) -> Object:
-    del params
-    world.must("webhook_endpoint", endpoint)
-    world.store.delete(endpoint)
-    return {"id": endpoint, "object": "webhook_endpoint", "deleted": True}

@@ -204,7 +204,7 @@ def create_portal_session(world: World, params: Object) -> Object:
             "flow": _flow(flow) if flow else None,
             "locale": params.get("locale"),
             "return_url": params.get("return_url") or configuration["default_return_url"],
-            "url": f"{world.base_url}/portal/{identity}",
+            "url": f"{world.hosted_url}/portal/{identity}",
         }
     )
 

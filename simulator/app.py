@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from simulator import (
+    api_account,
     api_balance,
     api_billing,
     api_catalog,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 # Importing them declares their routes.
 API = (
-    *(api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
+    *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
     *(api_methods, api_payments, api_portal),
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
@@ -46,9 +47,8 @@ def create_app(world: World, recorder: "Recorder | None" = None) -> Flask:
             methods=[found.method],
             provide_automatic_options=False,
         )
-    app.add_url_rule(
-        "/v1/<path:rest>", endpoint="unknown", view_func=_view(world, None), methods=METHODS
-    )
+    for rest in ("/v1/<path:rest>", "/v2/<path:rest>"):
+        app.add_url_rule(rest, endpoint=rest, view_func=_view(world, None), methods=METHODS)
     for pages in (pages_checkout, pages_portal, pages_control):
         app.register_blueprint(pages.pages)
     if recorder:
@@ -56,8 +56,9 @@ def create_app(world: World, recorder: "Recorder | None" = None) -> Flask:
 
     @app.after_request
     def guard(response: Response) -> Response:
-        if request.path.startswith("/v1/"):
-            if recorder:
+        if request.path.startswith(("/v1/", "/v2/")):
+            # The description is of the first API alone.
+            if recorder and request.path.startswith("/v1/"):
                 recorder.record(request, response)
             return response
         # As Stripe's own pages: never in a frame, never kept.

@@ -13,6 +13,10 @@ from simulator.store import Store
 # Keys, limits, webhooks: what every call meets.
 _SURFACE = {
     "restricted_keys": "A restricted key is refused what it has no right to, before anything else.",
+    "secret_told_once": "An endpoint's secret is told when it is made, and never again.",
+    "endpoint_secrets": "Each endpoint's deliveries are signed with its own secret.",
+    "endpoint_versions": "Events are rendered in the version of the endpoint that gets them.",
+    "thin_events": "An endpoint of thin payloads gets events without their object.",
 }
 # Subscriptions, invoices, schedules, discounts.
 _BILLING: dict[str, str] = {
@@ -30,6 +34,9 @@ BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
 # What may be chosen; the first value is the default, and an empty tuple takes any text.
 _SURFACE_CHOICES: dict[str, tuple[str, ...]] = {
     "rate_limits": ("off", "live", "sandbox"),
+    "account": (),
+    "account_api_version": (),
+    "checkout_domain": (),
 }
 _BILLING_CHOICES: dict[str, tuple[str, ...]] = {
     # Whether `cancel_at_period_end=false` takes back a `cancel_at` that was set without the flag.

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from simulator import API_VERSION, COMMAND_LINE_ENDPOINT
@@ -18,10 +19,16 @@ HANDLED = frozenset(
         *("customer.subscription.created", "customer.subscription.updated"),
         *("customer.subscription.deleted", "customer.subscription.paused"),
         *("customer.subscription.resumed", "customer.subscription.trial_will_end"),
+        *("subscription_schedule.created", "subscription_schedule.updated"),
+        *("subscription_schedule.released", "subscription_schedule.canceled"),
+        *("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
-        *("invoice.finalization_failed", "invoice.upcoming", "invoice.voided"),
-        *("invoice.marked_uncollectible", "charge.pending", "charge.refunded"),
-        *("charge.dispute.created", "charge.dispute.closed", "refund.failed"),
+        *("invoice.finalized", "invoice.finalization_failed", "invoice.upcoming"),
+        *("invoice.voided", "invoice.marked_uncollectible", "invoice.overpaid"),
+        *("payment_intent.processing", "charge.pending", "charge.refunded"),
+        *("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
+        *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
+        *("charge.refund.updated", "refund.created", "refund.updated", "refund.failed"),
         "payment_method.automatically_updated",
         *("customer.updated", "customer.deleted"),
     }
@@ -83,17 +90,32 @@ def deliver(world: World, event: str, endpoint: str) -> None:
 
 def endpoints_for(world: World, kind: str) -> list[str]:
     """The endpoints that asked for events of this type."""
-    wanting = [
+    return [
         endpoint["id"]
         for endpoint in world.store.find("webhook_endpoint", where={"status": "enabled"})
         if {"*", kind} & set(endpoint["enabled_events"])
     ]
-    if world.webhook_url and kind in HANDLED:
-        wanting.append(COMMAND_LINE_ENDPOINT)
-    return wanting
 
 
-def event_body(found: Any) -> Object:  # noqa: ANN401 - a row of the events table
+def listen_for(world: World) -> None:
+    """Keep the endpoint that the command line names, and forget the one of an earlier start."""
+    if world.webhook_url is None or world.webhook_secret is None:
+        world.store.delete(COMMAND_LINE_ENDPOINT)
+        return
+    world.store.put(
+        {
+            "id": COMMAND_LINE_ENDPOINT,
+            "object": "webhook_endpoint",
+            "created": world.now(),
+            "url": world.webhook_url,
+            "enabled_events": sorted(HANDLED),
+            "api_version": API_VERSION,
+            "_secret": world.webhook_secret,
+        }
+    )
+
+
+def event_body(found: Any, version: str = API_VERSION) -> Object:  # noqa: ANN401 - a row of the events table
     """The event as the API and a webhook show it."""
     data = json.loads(found["data"])
     data["object"] = public(data["object"])
@@ -102,13 +124,30 @@ def event_body(found: Any) -> Object:  # noqa: ANN401 - a row of the events tabl
     return {
         "id": found["id"],
         "object": "event",
-        "api_version": API_VERSION,
+        "api_version": version,
         "created": found["created"],
         "data": data,
         "livemode": False,
         "pending_webhooks": found["pending"],
         "request": json.loads(found["request"]),
         "type": found["type"],
+    }
+
+
+def thin_body(found: Any) -> Object:  # noqa: ANN401 - a row of the events table
+    """The event as a thin payload has it: what it is about has to be fetched."""
+    kind = json.loads(found["data"])["object"]["object"]
+    address = f"/v1/{kind.replace('.', '/')}s/{found['object_id']}"
+    about = {"id": found["object_id"], "type": kind, "url": address}
+    return {
+        "id": f"{found['id']}_thin",
+        "object": "v2.core.event",
+        "type": f"v1.{found['type']}",
+        "created": datetime.fromtimestamp(found["created"], UTC).isoformat().replace("+00:00", "Z"),
+        "livemode": False,
+        "context": None,
+        "related_object": about,
+        "snapshot_event": found["id"],
     }
 
 

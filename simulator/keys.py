@@ -5,10 +5,10 @@ import json
 
 from flask import Request
 
+from simulator import ACCOUNT
 from simulator.errors import StripeError
 from simulator.world import World
 
-ACCOUNT = "acct_1Simulator"
 _MONEY = ("balance", "balance_transactions", "payouts")
 # What the key that bookkeeping was forgotten for may do.
 WITHOUT_MONEY = "rk_test_without_money"
@@ -82,10 +82,11 @@ def authorise(world: World, key: str, method: str, path: str) -> None:
     level = "read" if method == "GET" else "write"
     if f"{resource}:write" in rights or f"{resource}:{level}" in rights:
         return
+    account = world.choice("account") or ACCOUNT
     raise StripeError(
         f"The provided key '{masked(key)}' does not have the required permissions for this endpoint"
-        f" on account '{ACCOUNT}'. Having the 'rak_{_NAMES[resource]}_{level}' permission would"
-        " allow this request to continue.",
+        f" on account '{account}'. Having the 'rak_{_NAMES[resource]}_{level}' permission"
+        " would allow this request to continue.",
         status=403,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import balance, billing, engine, keys, payments, show
+from simulator import api_account, balance, billing, engine, keys, payments, show
 from simulator.api_portal import create_portal_session, forget_settings, save_settings
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
@@ -208,6 +208,22 @@ def switch_behaviours() -> Response:
     except ValueError as error:
         raise refused(str(error)) from error
     return _json(account.behaviours.switched())
+
+
+@pages.post("/_simulator/endpoints")
+def make_endpoint() -> Response:
+    """Make an endpoint as Stripe's dashboard does: `payload` is snapshot or thin."""
+    given, account = _object(), world()
+    payload = given.pop("payload", "snapshot")
+    if payload not in {"snapshot", "thin"}:
+        raise refused("'payload' is snapshot or thin.", "payload")
+    told = {"url", "enabled_events", "api_version"}
+    named = {name: value for name, value in given.items() if name in told}
+    if not isinstance(named.get("url"), str) or not isinstance(named.get("enabled_events"), list):
+        raise refused("An endpoint needs 'url' and 'enabled_events'.")
+    with account.store.transaction():
+        made = api_account.make_endpoint(account, named, payload)
+    return _json({**public(made), "secret": made["_secret"]})
 
 
 @pages.post("/_simulator/keys")

@@ -12,8 +12,8 @@ from typing import Any
 from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
-from simulator import COMMAND_LINE_ENDPOINT
-from simulator.events import EVENT_COLUMNS, event_body
+from simulator import API_VERSION
+from simulator.events import EVENT_COLUMNS, event_body, thin_body
 from simulator.shapes import Object
 from simulator.store import encode
 from simulator.world import World
@@ -97,29 +97,40 @@ class Senders:
             f"SELECT {EVENT_COLUMNS} FROM events WHERE id = ?",  # noqa: S608 - our own columns
             (delivery["event"],),
         )
-        url, secret = self._endpoint(delivery["endpoint"])
-        if not events or url is None or secret is None:
+        endpoint = self.world.store.get(delivery["endpoint"])
+        if not events or endpoint is None:
             return "gone"
-        event = event_body(events[0])
-        if self.check:
-            self.check(event)
+        event = self._body(events[0], endpoint)
         payload = encode(event).encode()
+        at = self.world.faults.seconds()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (simulator)",
-            "Stripe-Signature": signature(payload, secret, self.world.faults.seconds()),
+            "Stripe-Signature": signature(payload, self._secret(endpoint), at),
         }
         try:
-            answer = pool.request("POST", url, body=payload, headers=headers)
+            answer = pool.request("POST", endpoint["url"], body=payload, headers=headers)
         except HTTPError as error:
             return type(error).__name__
         return str(answer.status)
 
-    def _endpoint(self, identity: str) -> tuple[str | None, str | None]:
-        if identity == COMMAND_LINE_ENDPOINT:
-            return self.world.webhook_url, self.world.webhook_secret
-        endpoint = self.world.store.get(identity)
-        return (endpoint["url"], endpoint["_secret"]) if endpoint else (None, None)
+    def _body(self, found: Any, endpoint: Object) -> Object:  # noqa: ANN401 - a row
+        """The event in the form and the version that the endpoint asked for."""
+        if endpoint.get("_payload") == "thin" and self.world.on("thin_events"):
+            return thin_body(found)
+        event = event_body(found)
+        if self.check:
+            self.check(event)
+        if self.world.on("endpoint_versions"):
+            account = self.world.choice("account_api_version") or API_VERSION
+            event["api_version"] = endpoint["api_version"] or account
+        return event
+
+    def _secret(self, endpoint: Object) -> str:
+        if self.world.on("endpoint_secrets"):
+            return str(endpoint["_secret"])
+        oldest = self.world.store.find("webhook_endpoint", limit=1, oldest_first=True)
+        return str(oldest[0]["_secret"])
 
     def _settle(self, delivery: Any, answer: str) -> None:  # noqa: ANN401 - a row
         now = time.time()

@@ -38,6 +38,11 @@ class World:
     def now(self) -> int:
         return self.clock.now()
 
+    @property
+    def hosted_url(self) -> str:
+        """Where the hosted pages are: the account's own domain, if it has set one up."""
+        return self.choice("checkout_domain") or self.base_url
+
     def on(self, name: str) -> bool:
         """Whether this behaviour of Stripe's is in force (see `simulator.behaviours`)."""
         return self.behaviours.on(name)
