@@ -14,12 +14,13 @@ from fundraiser.account.models import MemberSession
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import now
 from fundraiser.members.addresses import digest, owe_letters
+from fundraiser.members.counting import recount_due
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Consent, Interval, LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
 from fundraiser.payments.models import Customer, Payment
-from tests.factories import make_member, make_membership
+from tests.factories import GRACE, make_member, make_membership
 from tests.mail import deliver, text_of
 
 if TYPE_CHECKING:
@@ -269,16 +270,18 @@ def test_what_can_not_be_paid_is_said(olena: Olena, amount: str, sentence: str) 
     assert sentence in said.get_text(" ", strip=True)
 
 
-def test_a_pause_takes_nothing_counts_nobody_and_ends_by_itself(olena: Olena) -> None:
+def test_a_pause_charges_nothing_and_counts_until_the_end_of_what_is_paid_for(olena: Olena) -> None:
     olena.stripe.advance(hours=1)  # not in the second in which the period began
     said = olena.act("pause", months="1")
     assert "Your membership is paused." in said
-    assert olena.number() == 0
+    assert olena.number() == 1, "she has paid for this month"
     assert "Your membership goes on." in olena.resume()
-    assert olena.number() == 1
     olena.act("pause", months="2")
+    olena.stripe.advance(days=31)
+    with olena.database.transaction() as session:
+        recount_due(session, GRACE)
     assert olena.number() == 0
-    olena.stripe.advance(days=64)
+    olena.stripe.advance(days=33)
     olena.stripe.settle(olena.customer)
     assert olena.number() == 1
     assert olena.taken() == [1000]

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from fundraiser import jobs
-from fundraiser.dashboard.daily import counts_at, refresh, refresh_if_due
+from fundraiser.dashboard.daily import refresh, refresh_if_due
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
@@ -25,7 +25,7 @@ from fundraiser.members.models import (
     Standing,
     Status,
 )
-from fundraiser.members.rule import membership_counts
+from fundraiser.members.rule import counts_at, membership_counts
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import Look
 from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers

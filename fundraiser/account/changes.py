@@ -17,7 +17,7 @@ from sqlalchemy import or_, select
 from fundraiser.config import current_settings
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnavailableError
-from fundraiser.members.models import Membership, Source, Status
+from fundraiser.members.models import ENDED, Membership, Source, Status
 from fundraiser.members.renewals import renews
 from fundraiser.payments.gateway import BankRefusedError, StripeRefusedError
 from fundraiser.payments.models import Look
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fundraiser.payments.member_gateway import MemberGateway
 
 log = structlog.get_logger()
-ENDED = {Status.CANCELED, Status.INCOMPLETE_EXPIRED}
 # Nothing is paid for that it could run on until: it ends at once, and no more is tried.
 UNPAID = {Status.PAST_DUE, Status.UNPAID, Status.INCOMPLETE}
 _BY_ACCOUNT = "account"

@@ -56,7 +56,7 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
         .values(status=Status.CANCELED, ended_at=at)
     )
     recount(session, member, grace, cause=Cause.ERASURE)
-    email = (member.email or "").lower()
+    email = member.email or ""
     of_person = Customer.member_id == member.id
     session.execute(update(Customer).where(of_person).values(email="", deleted=True))
     session.execute(
@@ -70,13 +70,13 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     session.execute(update(Letter).where(Letter.member_id == member.id).values(context={}))
     session.execute(
         delete(AddressCheck).where(
-            or_(AddressCheck.member_id == member.id, AddressCheck.email == email)
+            or_(AddressCheck.member_id == member.id, AddressCheck.email == member.address)
         )
     )
     _erase_from_gifts(session, member, email, at)
     session.execute(
         update(Reminder)
-        .where(func.lower(Reminder.email) == email)
+        .where(func.lower(Reminder.email) == func.lower(email))
         .values(email="", stopped_at=func.coalesce(Reminder.stopped_at, at))
     )
     for table in (MemberSession, Consent, LetterChoice, Note):
@@ -101,7 +101,7 @@ def _erase_from_gifts(session: Session, member: Member, email: str, at: datetime
             or_(
                 and_(Gift.giver_id == member.id, is_told),
                 Gift.recipient_id == member.id,
-                func.lower(Gift.recipient_email) == email,
+                func.lower(Gift.recipient_email) == func.lower(email),
             )
         )
         .values(recipient_name="", recipient_email=None, message="")

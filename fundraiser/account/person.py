@@ -46,7 +46,14 @@ from fundraiser.members.addresses import (
 )
 from fundraiser.members.consents import is_given, note_consent
 from fundraiser.members.gifts import Gift
-from fundraiser.members.models import Cause, Consent, ConsentKind, LedgerEntry, Membership
+from fundraiser.members.models import (
+    Cause,
+    Consent,
+    ConsentKind,
+    LedgerEntry,
+    Membership,
+    fold_address,
+)
 from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
@@ -106,7 +113,7 @@ def email() -> ResponseReturnValue:
     error = None
     if not _ADDRESS.fullmatch(wanted) or len(wanted) > _LONGEST_ADDRESS:
         error = _("Enter your e-mail address, like olena@example.org.")
-    elif wanted.lower() == (member.email or "").lower():
+    elif fold_address(wanted) == member.address:
         error = _("This is the address that we have already.")
     if error:
         page = _email_page(member, wanted=wanted, error=error)
@@ -124,7 +131,7 @@ def confirm_email() -> ResponseReturnValue:
     session, member, browser = db.session(), signed_in_member(), signed_in().token_hash
     leave = newest_check(session, Purpose.LEAVE_ADDRESS, browser)
     enter = newest_check(session, Purpose.NEW_ADDRESS, browser)
-    if leave is None or enter is None or leave.email != (member.email or "").lower():
+    if leave is None or enter is None or leave.email != member.address:
         return redirect(url_for(".email"), HTTPStatus.SEE_OTHER)
     if request.method == "GET":
         return _codes_page(member, enter)
@@ -195,18 +202,18 @@ def everything_about(session: Session, member: Member) -> dict[str, Any]:
     mine["address_check"] = select(AddressCheck).where(
         or_(
             AddressCheck.member_id == member.id,
-            AddressCheck.email == (member.email or "").lower(),
+            AddressCheck.email == member.address,
         )
     )
     mine["gift"] = select(Gift).where(
         or_(
             Gift.giver_id == member.id,
             Gift.recipient_id == member.id,
-            func.lower(Gift.recipient_email) == (member.email or "").lower(),
+            func.lower(Gift.recipient_email) == func.lower(member.email),
         )
     )
     mine["reminder"] = select(Reminder).where(
-        func.lower(Reminder.email) == (member.email or "").lower()
+        func.lower(Reminder.email) == func.lower(member.email)
     )
     rows = {name: [_row(row) for row in session.scalars(found)] for name, found in mine.items()}
     return {"member": _row(member), **rows}

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.account.sessions import (
@@ -173,7 +173,7 @@ def _try_is_free(check: AddressCheck) -> bool:
 
 def _let_in(check: AddressCheck) -> ResponseReturnValue:
     session = db.session()
-    member = session.scalars(select(Member).where(func.lower(Member.email) == check.email)).first()
+    member = session.scalars(select(Member).where(Member.address == check.email)).first()
     if member is None or not use(session, check, asking_browser()):
         return _ask_again(_("This code or link was used. Ask for another letter."))
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))

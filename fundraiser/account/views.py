@@ -29,7 +29,7 @@ from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.letter_links import read_membership
-from fundraiser.members.models import Interval, Membership
+from fundraiser.members.models import SOLD, Interval, Membership
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.outbox import Topic, wants
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
@@ -318,9 +318,7 @@ def _wish(membership: Membership) -> Wish:
     interval = values.get("interval", "")
     return Wish(
         tier=values.get("tier") or membership.tier or "",
-        interval=Interval(interval)
-        if interval in set(Interval)
-        else membership.interval or Interval.MONTH,
+        interval=Interval(interval) if interval in SOLD else membership.interval or Interval.MONTH,
         typed=values.get("amount", "").strip()[:20],
     )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 from sqlalchemy import select
 
-from fundraiser.account.changes import ENDED, UNPAID, Notice, seen
+from fundraiser.account.changes import UNPAID, Notice, seen
 from fundraiser.campaigns.offers import money
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
-from fundraiser.members.models import Interval, Source, Status
+from fundraiser.members.models import ENDED, Interval, Source, Status
 from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from fundraiser.campaigns.offers import ONCE
 from fundraiser.campaigns.reminders import read_address
 from fundraiser.errors import UnprocessableError
-from fundraiser.members.models import Interval
+from fundraiser.members.models import SOLD, Interval
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
 from fundraiser.texts import gettext as _, language
@@ -114,7 +114,7 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
     interval, currency, tier = (values.get(name, "") for name in ("interval", "currency", "tier"))
     if interval == ONCE:
         wish.interval = None
-    elif interval in set(Interval):
+    elif interval in SOLD:
         wish.interval = Interval(interval)
     elif interval:
         wish.errors["interval"] = _("Choose how often you pay: every month, every year or once.")

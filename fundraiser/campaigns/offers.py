@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from babel.lists import format_list
 from babel.numbers import get_currency_name, get_currency_symbol
 
-from fundraiser.members.models import Interval
+from fundraiser.members.models import SOLD, Interval
 from fundraiser.money import Money, fee_to_cover, format_money
 from fundraiser.payments.checkout import CURRENCIES, price_of
 from fundraiser.texts import by_language, gettext as _, language
@@ -96,7 +96,7 @@ def _offers(
 def intervals_sold(tiers: Iterable[Tier]) -> list[Interval]:
     """How often these tiers can be paid, in whatever currency."""
     sold = {price.interval for tier in tiers for price in tier.prices}
-    return [interval for interval in Interval if interval in sold]
+    return [interval for interval in SOLD if interval in sold]
 
 
 def currencies_sold(tiers: Iterable[Tier]) -> list[str]:

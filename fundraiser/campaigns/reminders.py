@@ -112,7 +112,7 @@ def ask_for_reminder(
     reminder_id = session.scalars(
         select(Reminder.id).where(
             Reminder.campaign_slug == campaign.slug,
-            func.lower(Reminder.email) == email.lower(),
+            func.lower(Reminder.email) == func.lower(email),
             Reminder.kind == ReminderKind.LATER,
             Reminder.stopped_at.is_(None),
         )
@@ -149,7 +149,7 @@ def remember_join(session: Session, checkout: Checkout, email: str) -> None:
     last = session.scalars(
         select(Reminder)
         .where(
-            func.lower(Reminder.email) == email.lower(),
+            func.lower(Reminder.email) == func.lower(email),
             Reminder.kind == ReminderKind.UNFINISHED,
             Reminder.created_at > now() - _ONE_JOIN,
         )

@@ -38,7 +38,7 @@ from fundraiser.members.models import (
     Standing,
     Status,
 )
-from fundraiser.members.rule import Reason
+from fundraiser.members.rule import Reason, counts_at
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 
 if TYPE_CHECKING:
@@ -98,51 +98,6 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write(session, Topic.CONTRIBUTION, _contributions(today, at))
     session.flush()
     jobs.beat(session, HEARTBEAT)
-
-
-def counts_at(at: datetime, grace: timedelta) -> ColumnElement[bool]:
-    """Whether a membership counts then: the count rule, for a question about all of them at once.
-
-    ``members.rule`` is the rule; a test holds the two together.
-    """
-    m = Membership
-    not_canceled = or_(m.cancel_at.is_(None), m.cancel_at > at)
-    paid = and_(
-        m.status == Status.ACTIVE,
-        m.standing.in_((Standing.PAID, Standing.IN_PROCESS)),
-        not_canceled,
-    )
-    in_grace = and_(
-        m.status == Status.PAST_DUE,
-        m.standing.in_((Standing.PAID, Standing.OVERDUE)),
-        func.coalesce(m.grace_from, at) + grace > at,
-        not_canceled,
-    )
-    return and_(
-        m.amount > 0,
-        m.status != Status.CANCELED,
-        case(
-            (m.source == Source.COMPLIMENTARY, literal(value=False)),
-            (
-                m.source == Source.GIFT,
-                and_(
-                    m.refunded_at.is_(None),
-                    m.disputed_at.is_(None),
-                    func.coalesce(m.counts_until > at, literal(value=True)),
-                ),
-            ),
-            (
-                m.source == Source.IMPORT,
-                func.coalesce(m.counts_until + grace > at, literal(value=True)),
-            ),
-            else_=and_(
-                m.collection_paused.is_(False),
-                m.refunded_at.is_(None),
-                m.disputed_at.is_(None),
-                or_(paid, in_grace),
-            ),
-        ),
-    )
 
 
 def _first_day(session: Session, today: date) -> date:

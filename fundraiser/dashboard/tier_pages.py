@@ -16,7 +16,7 @@ from fundraiser.campaigns.shop import TierPlan, find_tier, plan_of
 from fundraiser.dashboard.forms import Form
 from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.jobs import Job, hint
-from fundraiser.members.models import Interval
+from fundraiser.members.models import SOLD, Interval
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
@@ -38,7 +38,7 @@ _LONGEST_NAME, _LONGEST_DESCRIPTION, _LONGEST_PERKS = 40, 200, 600
 _TEXTS = tuple(f"{name}_{code}" for name in ("name", "description", "perks") for code in LANGUAGES)
 _PRICES = {
     f"price-{interval}-{currency}": (interval, currency)
-    for interval in Interval
+    for interval in SOLD
     for currency in CURRENCIES
 }
 

@@ -22,7 +22,7 @@ from fundraiser.campaigns.models import Campaign
 from fundraiser.campaigns.progress import current_campaign, find_campaign, read_progress
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, UnprocessableError
-from fundraiser.members.models import Interval
+from fundraiser.members.models import SOLD, Interval
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -131,7 +131,7 @@ def _read_choice(asked: Mapping[str, str], campaign: Campaign, tiers: list[Tier]
         theme=Theme(one_of("theme", tuple(Theme), campaign.theme)),
         accent=read_accent(asked.get("accent") or campaign.accent),
         tier=one_of("tier", tuple(tier.slug for tier in tiers), campaign.default_tier),
-        interval=Interval(one_of("interval", tuple(Interval), Interval.MONTH)),
+        interval=Interval(one_of("interval", SOLD, Interval.MONTH)),
         currency=one_of("currency", CURRENCIES, campaign.default_currency),
         lang=one_of("lang", tuple(LANGUAGES), ""),
     )

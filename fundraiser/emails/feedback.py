@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import now
 from fundraiser.emails.models import Ground, Suppression
 from fundraiser.errors import UnprocessableError
+from fundraiser.members.models import fold_address
 from fundraiser.outbox import Letter, LetterState
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def take_in(session: Session, report: Report) -> None:
     detail = " ".join((report.detail or "").split())[:_LONGEST_DETAIL] or None
     if report.ground:
         statement = insert(Suppression).values(
-            address=report.address.strip().lower(), ground=report.ground, detail=detail, at=now()
+            address=fold_address(report.address.strip()),
+            ground=report.ground,
+            detail=detail,
+            at=now(),
         )
         session.execute(statement.on_conflict_do_nothing())
     found = _OURS.search(report.message_id or "")
@@ -84,12 +88,12 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 def suppressed(session: Session, address: str) -> Ground | None:
     """Why an address gets no letters, if so."""
-    return session.scalar(_GROUND, {"address": address.strip().lower()})
+    return session.scalar(_GROUND, {"address": fold_address(address.strip())})
 
 
 def allow_again(session: Session, address: str) -> bool:
     """Write to an address again, as its owner wishes; False where nothing stood in the way."""
-    row = session.get(Suppression, address.strip().lower())
+    row = session.get(Suppression, fold_address(address.strip()))
     if row is None:
         return False
     session.delete(row)

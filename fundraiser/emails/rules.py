@@ -43,7 +43,7 @@ def _to_members(cycle: ColumnElement[str], *conditions: ColumnElement[bool]) -> 
         .where(
             Membership.source == Source.STRIPE,
             Membership.second_to.is_(None),
-            *can_be_written_to(Member.email),
+            *can_be_written_to(Member.address),
             *conditions,
         )
     )
@@ -196,7 +196,7 @@ def _receipt(at: datetime) -> Owed:
             Payment.status == PaymentStatus.SUCCEEDED,
             Payment.paid_at > at - _days(3),
             Payment.refunded < Payment.amount,
-            *can_be_written_to(Member.email),
+            *can_be_written_to(Member.address),
         )
     )
 
@@ -271,7 +271,7 @@ def _gift_reminder(at: datetime) -> Owed:
             told_at <= at - _days(30),
             told_at > at - _days(60),
             *_WAITS,
-            *can_be_written_to(Member.email),
+            *can_be_written_to(Member.address),
         )
     )
 
@@ -312,7 +312,7 @@ def _gift_ending(at: datetime) -> Owed:
             Membership.refunded_at.is_(None),
             Membership.disputed_at.is_(None),
             ~stays,
-            *can_be_written_to(Member.email),
+            *can_be_written_to(Member.address),
         )
     )
 

@@ -175,7 +175,7 @@ def _owe_to_who_asked(
         .join(Member, Member.id == LetterChoice.member_id)
         .where(
             and_(LetterChoice.topic == Topic.CAMPAIGN, LetterChoice.wanted),
-            *can_be_written_to(Member.email),
+            *can_be_written_to(Member.address),
         )
     )
     return _owe_all(session, kind, who, at)

@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 
-from sqlalchemy import BigInteger, ForeignKey, Index, delete, func, select, update
+from sqlalchemy import BigInteger, ForeignKey, Index, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Job, hint
-from fundraiser.members.models import Member
+from fundraiser.members.models import Member, fold_address
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.texts import gettext as _
 
@@ -113,7 +113,7 @@ def ask(
     Raises:
         TooOftenError: too many were asked for this address, whoever asked.
     """
-    email, at = email.strip().lower(), now()
+    email, at = fold_address(email.strip()), now()
     lock(session, "address", email)
     of_today = session.scalars(
         select(AddressCheck)
@@ -175,7 +175,7 @@ def owe_letters(session: Session) -> None:
             )
             continue
         member_id = check.member_id or session.scalar(
-            select(Member.id).where(func.lower(Member.email) == check.email)
+            select(Member.id).where(Member.address == check.email)
         )
         if member_id is not None:
             kind = (

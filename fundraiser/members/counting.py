@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import String, bindparam, func, select
+from sqlalchemy import String, bindparam, select
 
 from fundraiser.db import now, put
 from fundraiser.members import ledger
-from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
+from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
 from fundraiser.members.rule import person_counts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 200
 _PERSON = (
     select(Member)
-    .where(func.lower(Member.email) == bindparam("email", type_=String))
+    .where(Member.address == bindparam("address", type_=String))
     .with_for_update()
     .execution_options(populate_existing=True)
 )
@@ -35,13 +35,14 @@ def find_or_add_person(session: Session, email: str, *, language: str) -> Member
     """The person of this address in any case, locked until the transaction ends."""
     row = {
         "email": email,
+        "address": fold_address(email),
         "language": language,
         "created_at": now(),
         "counting": False,
         "turns": 0,
     }
     put(session, Member, row)
-    return session.scalars(_PERSON, {"email": email.lower()}).one()
+    return session.scalars(_PERSON, {"address": row["address"]}).one()
 
 
 def recount(

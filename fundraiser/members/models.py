@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from fundraiser.db import Base, Currency, Identifier
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.default import DefaultExecutionContext
 
 
 class Source(StrEnum):
@@ -33,25 +38,55 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
+# A subscription in one of these will never be paid again.
+ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+
+
 class Standing(StrEnum):
     """What the invoices say of a membership.
 
     ``paid``: the newest finished invoice is paid (a renewal may be a draft or in process).
-    ``in_process``: the first payment ever is on its way. ``overdue``: the newest finished invoice
-    is not paid, an earlier one was. ``nothing``: nothing was ever paid.
+    ``free``: it asked for nothing, as in a trial. ``in_process``: the first payment ever is being
+    processed. ``overdue``: it is not paid, an earlier one was. ``nothing``: nothing was ever paid.
     """
 
     PAID = "paid"
+    FREE = "free"
     IN_PROCESS = "in_process"
     OVERDUE = "overdue"
     NOTHING = "nothing"
 
 
 class Interval(StrEnum):
-    """How often a membership is paid."""
+    """How often a membership is paid; what we sell is ``SOLD``, others come from elsewhere."""
 
     MONTH = "month"
     YEAR = "year"
+    WEEK = "week"
+    DAY = "day"
+
+
+SOLD = (Interval.MONTH, Interval.YEAR)
+PER_YEAR = {Interval.MONTH: 12, Interval.YEAR: 1, Interval.WEEK: 52, Interval.DAY: 365}
+
+
+def fold_address(email: str) -> str:
+    """An e-mail address in a form that is the same in any case, of any alphabet."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
+
+
+def _row(context: DefaultExecutionContext) -> dict[str, Any]:
+    found: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
+    return found
+
+
+def _paid(context: DefaultExecutionContext) -> bool:
+    return _row(context).get("paid_at") is not None
+
+
+def _folded(context: DefaultExecutionContext) -> str | None:
+    email = _row(context)["email"]
+    return fold_address(email) if email else None
 
 
 # The words that staff look for a person by; the index and the search must say the same.
@@ -64,6 +99,7 @@ MEMBER_WORDS = (
 class Member(Base):
     """A person: one e-mail address in any case, one or more customers at Stripe.
 
+    ``address`` is ``email`` as ``fold_address`` makes it: what a person is found by.
     ``number`` is the order in which people first counted: given once, kept for ever.
     ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
     alone may change it; ``turns`` is how many rows of the ledger are this person's.
@@ -75,7 +111,7 @@ class Member(Base):
 
     __tablename__ = "member"
     __table_args__ = (
-        Index("uq_member_email", text("lower(email)"), unique=True),
+        Index("uq_member_address", "address", unique=True),
         Index("ix_member_recount_at", "recount_at", postgresql_where="recount_at IS NOT NULL"),
         Index("ix_member_counting", "id", postgresql_where="counting"),
         Index("ix_member_never", "id", postgresql_where="number IS NULL"),
@@ -93,6 +129,7 @@ class Member(Base):
 
     id: Mapped[Identifier]
     email: Mapped[str | None]
+    address: Mapped[str | None] = mapped_column(default=_folded)
     name: Mapped[str | None]
     country: Mapped[str | None]
     language: Mapped[str]
@@ -111,15 +148,25 @@ class Member(Base):
         back_populates="member", order_by="Membership.started_at", lazy="raise"
     )
 
+    @validates("email")
+    def _fold(self, _name: str, email: str | None) -> str | None:
+        self.address = fold_address(email) if email else None
+        return email
+
 
 class Membership(Base):
     """One reason for a person to count; it carries what the count rule reads.
 
-    ``amount`` is what is paid each ``interval``. ``cancel_at``: it ends then unless somebody
-    changes that. ``grace_from``: the first failed charge of the invoice that is overdue.
-    ``refunded_at`` and ``disputed_at`` speak of its newest payment. ``counts_until``: the end of a
-    gift or of an import's paid-through date. ``reference`` is its name at its source (Stripe's
-    subscription). ``second_to`` names the membership beside which it was one too many.
+    ``amount`` is what is charged each ``interval_count`` intervals, after discounts; ``price`` is
+    the list price, null where it is not known, and ``discount_until`` the end of a discount.
+    ``cancel_at``: it ends then unless somebody changes that. ``paid_until`` is the end of the
+    newest period that was paid for, ``free_until`` the end of a period that was given away,
+    ``has_paid`` whether anything was ever paid for it and kept. ``grace_from``: the first failure
+    (or the due date) of an unbroken row of unpaid invoices. ``refunded_at`` and ``disputed_at``
+    speak of the payment for the current period. ``moved_at`` is when it was found to be for a
+    product that is no membership. ``method`` is Stripe's word for how it is paid. ``counts_until``:
+    the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
+    (Stripe's subscription). ``second_to`` names the membership beside which it was one too many.
     What letters need: the card that is charged (``card_expires_at`` is the first moment at which it
     is good no longer), ``pay_url`` where the overdue invoice can be paid, ``needs_confirmation``
     where the bank wants the payer to confirm it, and Stripe's words for why it ended.
@@ -166,12 +213,19 @@ class Membership(Base):
     tier: Mapped[str | None]
     amount: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[Currency]
+    price: Mapped[int | None] = mapped_column(BigInteger)
     interval: Mapped[Interval | None]
+    interval_count: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     status: Mapped[Status]
     standing: Mapped[Standing]
     collection_paused: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]
+    paid_until: Mapped[datetime | None]
+    has_paid: Mapped[bool] = mapped_column(default=_paid, server_default=text("false"))
+    free_until: Mapped[datetime | None]
+    discount_until: Mapped[datetime | None]
+    moved_at: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
     cancel_wanted_at: Mapped[datetime | None]
@@ -182,6 +236,9 @@ class Membership(Base):
     disputed_at: Mapped[datetime | None]
     counts_until: Mapped[datetime | None]
     second_to: Mapped[str | None]
+    method: Mapped[str | None]
+    schedule_id: Mapped[str | None]
+    collection_method: Mapped[str | None]
     card_last4: Mapped[str | None]
     card_expires_at: Mapped[datetime | None]
     pay_url: Mapped[str | None]

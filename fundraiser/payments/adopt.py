@@ -62,7 +62,7 @@ def customers_to_adopt(
     while True:
         page = gateway.list_subscriptions(cursor)
         for found in page.facts:
-            if found.product_id in products:
+            if found.only(products):
                 customer = found.customer_id
                 began[customer] = min(began.get(customer, found.started_at), found.started_at)
         seen(len(page.facts))

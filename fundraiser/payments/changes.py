@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from fundraiser.db import lock
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.members.models import Cause, Member
+from fundraiser.members.models import Cause, Member, fold_address
 from fundraiser.payments.gateway import StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Customer, Payment, PaymentStatus
 from fundraiser.payments.sync import settle
@@ -145,7 +145,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
     if email == member.email:
         raise UnprocessableError(_("This is the address that we have already."), field="email")
     owner = session.scalars(
-        select(Member.id).where(func.lower(Member.email) == email.lower(), Member.id != member.id)
+        select(Member.id).where(Member.address == fold_address(email), Member.id != member.id)
     ).first()
     if owner is not None:
         raise UnprocessableError(

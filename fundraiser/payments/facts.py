@@ -2,53 +2,168 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """A card that is charged; it is good until the end of its month."""
+class PaymentMethod:
+    """A way to pay: ``type`` is Stripe's word (card, sepa_debit, us_bank_account, paypal, link, …).
 
-    last4: str
-    month: int
-    year: int
+    Only a card has ``month`` and ``year``; it is good until the end of that month.
+    """
+
+    id: str
+    type: str
+    created_at: datetime
+    last4: str | None = None
+    month: int | None = None
+    year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a subscription; ``price`` is for the whole quantity, in the smallest unit.
+
+    ``price`` is None where Stripe does not list it: a price in tiers, or one in several currencies.
+    """
+
+    id: str
+    product_id: str
+    price_id: str
+    price: int | None
+    interval: str
+    interval_count: int
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A coupon in force: ``percent`` or ``amount`` (smallest unit) off, until ``end`` if it ends.
+
+    ``is_known`` is False where Stripe names only the discount's ID.
+    """
+
+    percent: float | None = None
+    amount: int | None = None
+    end: datetime | None = None
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """``cancel_at`` is set wherever it will end, be it by date or at the period's end.
 
-    ``card`` is its own, where it has one. ``cancel_reason`` and ``cancel_feedback`` are Stripe's
-    words for why it ends.
+    ``method`` is its own payment method, where it has one; it goes before the customer's.
+    ``schedule_id`` is set while a subscription schedule manages it. ``other_price`` is the price of
+    the items that are not ours, once ``only`` has left them out. ``cancel_reason`` and
+    ``cancel_feedback`` are Stripe's words for why it ends.
     """
 
     id: str
     customer_id: str
     customer_deleted: bool
     status: str
-    product_id: str
-    amount: int
+    items: tuple[Item, ...]
     currency: str
-    interval: str
     collection_paused: bool
     started_at: datetime
-    period_end: datetime
     cancel_at: datetime | None
+    cancels_at_period_end: bool
     canceled_at: datetime | None
     ended_at: datetime | None
     metadata: dict[str, str]
-    card: Card | None = None
+    method: PaymentMethod | None = None
+    discounts: tuple[Discount, ...] = ()
+    trial_end: datetime | None = None
+    schedule_id: str | None = None
+    collection_method: str = "charge_automatically"
+    days_until_due: int | None = None
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
+    other_price: int = 0
+
+    def only(self, products: Collection[str]) -> Subscription | None:
+        """The subscription with the items of these products alone; None if it has none of them."""
+        ours = tuple(item for item in self.items if item.product_id in products)
+        if not ours:
+            return None
+        others = sum(item.price or 0 for item in self.items if item not in ours)
+        return replace(self, items=ours, other_price=others)
+
+    @property
+    def product_id(self) -> str:
+        return self.items[0].product_id
+
+    @property
+    def interval(self) -> str:
+        return self.items[0].interval
+
+    @property
+    def interval_count(self) -> int:
+        return self.items[0].interval_count
+
+    @property
+    def period_start(self) -> datetime:
+        return self.items[0].period_start
+
+    @property
+    def period_end(self) -> datetime:
+        return self.items[0].period_end
+
+    @property
+    def price(self) -> int | None:
+        """The list price each interval, before discounts; None where Stripe does not list it."""
+        prices = [item.price for item in self.items]
+        return None if None in prices else sum(price or 0 for price in prices)
+
+    def charged(self, price: int) -> int | None:
+        """What the next invoice asks for ``price`` after discounts; None if it can't be told."""
+        for discount in self.discounts:
+            if not discount.is_known:
+                return None
+            if discount.end and discount.end <= self.period_end:
+                continue
+            if discount.percent is not None:
+                price -= round(price * discount.percent / 100)
+            elif discount.amount:
+                # A sum off the whole subscription is shared out over its items.
+                whole = price + self.other_price
+                price -= round(discount.amount * price / whole) if whole else 0
+        return max(0, price)
+
+    @property
+    def discount_until(self) -> datetime | None:
+        """When a discount that applies to the next invoice ends; None if none does, or it stays."""
+        ends = [d.end for d in self.discounts if d.end and d.end > self.period_end]
+        return min(ends, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an invoice: what it asks for a time; ``is_proration``: for a change in between."""
+
+    item_id: str | None
+    amount: int
+    starts_at: datetime
+    ends_at: datetime
+    is_proration: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on."""
+    """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on.
+
+    ``charges`` are those of payments without an intent, as old ones are. ``due_at`` is set where
+    the invoice is sent by e-mail to be paid by then.
+    """
 
     id: str
     subscription_id: str | None
@@ -59,6 +174,24 @@ class Invoice:
     paid_at: datetime | None
     intents: frozenset[str]
     pay_url: str | None = None
+    due_at: datetime | None = None
+    charges: frozenset[str] = frozenset()
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether it asks only for the difference of a change, and for no period of its own."""
+        return bool(self.lines) and all(line.is_proration for line in self.lines)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it gives a period away: a trial's, or one with all of it taken off."""
+        return self.amount == 0 and not any(line.is_proration for line in self.lines)
+
+    @property
+    def until(self) -> datetime | None:
+        """The end of the period that it asks for."""
+        return max((line.ends_at for line in self.lines if not line.is_proration), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +220,7 @@ class Charge:
 class CustomerState:
     """All that a settlement looks at, newest first; fetched after the customer's lock was taken.
 
-    ``card`` is what pays for subscriptions without a card of their own.
+    ``method`` is what pays for subscriptions without a method of their own.
     """
 
     id: str
@@ -98,7 +231,7 @@ class CustomerState:
     subscriptions: tuple[Subscription, ...]
     invoices: tuple[Invoice, ...]
     charges: tuple[Charge, ...]
-    card: Card | None = None
+    method: PaymentMethod | None = None
 
 
 @dataclass(frozen=True, slots=True)

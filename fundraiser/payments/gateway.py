@@ -26,7 +26,7 @@ from fundraiser.payments.facts import (
     read_event,
 )
 from fundraiser.payments.models import CheckoutKind
-from fundraiser.payments.reading import read_card, read_charge, read_invoice, read_subscription
+from fundraiser.payments.reading import read_charge, read_invoice, read_method, read_subscription
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -82,26 +82,26 @@ class Gateway:
     # What a settlement looks at
 
     def fetch_customer(self, customer_id: str) -> CustomerState:
-        """Fetch a customer's state: four calls, and one for each charge that was disputed.
+        """Fetch a customer's state: four lists' pages, and a call for each disputed charge.
 
         Raises:
             NotFoundError: Stripe knows no such customer.
             StripeUnavailableError: Stripe does not answer.
         """
         customer = self._get(
-            f"/v1/customers/{customer_id}", expand=["invoice_settings.default_payment_method"]
+            f"/v1/customers/{customer_id}",
+            expand=["invoice_settings.default_payment_method", "discount.source.coupon"],
         )
-        subscriptions = list(
-            self._each(
-                "/v1/subscriptions",
-                customer=customer_id,
-                status="all",
-                expand=["data.default_payment_method"],
-            )
-        )
-        invoices = self._list("/v1/invoices", customer=customer_id, expand=["data.payments"])
-        charges = self._list("/v1/charges", customer=customer_id, expand=["data.refunds"])["data"]
         deleted = bool(customer.get("deleted"))
+        subscriptions = self._of_customer(
+            "/v1/subscriptions",
+            customer_id,
+            status="all",
+            expand=["data.default_payment_method", "data.discounts.source.coupon"],
+        )
+        invoices = self._of_customer("/v1/invoices", customer_id, expand=["data.payments"])
+        charges = self._of_customer("/v1/charges", customer_id, expand=["data.refunds"])
+        discount = customer.get("discount")
         return CustomerState(
             id=customer_id,
             deleted=deleted,
@@ -109,14 +109,34 @@ class Gateway:
             name=customer.get("name"),
             country=(customer.get("address") or {}).get("country"),
             subscriptions=tuple(
-                read_subscription(found, orphaned=deleted)
+                read_subscription(found, orphaned=deleted, discount=discount)
                 for found in subscriptions
                 if found["items"]["data"]
             ),
-            invoices=tuple(read_invoice(found) for found in invoices["data"]),
+            invoices=tuple(read_invoice(found) for found in invoices),
             charges=tuple(read_charge(found, self._dispute(found)) for found in charges),
-            card=read_card((customer.get("invoice_settings") or {}).get("default_payment_method")),
+            method=read_method(
+                (customer.get("invoice_settings") or {}).get("default_payment_method")
+            ),
         )
+
+    def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
+        """All pages of a customer's list; of a deleted customer Stripe may refuse to list any."""
+        try:
+            return list(self._each(path, customer=customer_id, **params))
+        except NotFoundError:
+            return []
+
+    def fetch_subscription(self, subscription_id: str) -> Subscription | None:
+        """A subscription by itself; None if Stripe knows none, or it has nothing left in it."""
+        try:
+            found = self._get(
+                f"/v1/subscriptions/{subscription_id}",
+                expand=["default_payment_method", "discounts.source.coupon", "customer"],
+            )
+        except NotFoundError:
+            return None
+        return read_subscription(found) if found["items"]["data"] else None
 
     def customer_of_charge(self, charge_id: str) -> str | None:
         """Whose charge this is."""
@@ -134,10 +154,18 @@ class Gateway:
     def list_subscriptions(self, after: str | None) -> Page[Subscription]:
         """All subscriptions of the account, in whatever state, of whatever product."""
         found = self._list(
-            "/v1/subscriptions", status="all", expand=["data.customer"], starting_after=after
+            "/v1/subscriptions",
+            status="all",
+            expand=["data.customer", "data.discounts.source.coupon"],
+            starting_after=after,
         )
         return _page(
-            found, [read_subscription(one) for one in found["data"] if one["items"]["data"]]
+            found,
+            [
+                read_subscription(one, discount=one["customer"].get("discount"))
+                for one in found["data"]
+                if one["items"]["data"]
+            ],
         )
 
     def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -148,6 +148,7 @@ class Customer(Base):
 
     ``method_id`` is the default payment method that we saw last: empty if there was none, null as
     long as nobody has looked.
+    ``facts`` is the version of the facts that the last settlement wrote (``sync.FACTS``).
     """
 
     __tablename__ = "customer"
@@ -156,6 +157,7 @@ class Customer(Base):
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
     email: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
+    facts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     settled_at: Mapped[datetime]
     method_id: Mapped[str | None]
 

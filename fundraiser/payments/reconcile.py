@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
-from fundraiser.members.models import Drift, DriftKind, Membership, Source, Status
+from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Status
 from fundraiser.members.proof import Finding, note_drift
 from fundraiser.members.rule import membership_counts
 from fundraiser.payments.catalogue import our_products
@@ -43,10 +43,9 @@ if TYPE_CHECKING:
 Differences = dict[str, list[str]]  # what differs, a sentence each, by customer
 
 _COMPARED = (
-    *("status", "amount", "currency", "interval", "collection_paused"),
+    *("status", "currency", "interval", "interval_count", "collection_paused"),
     *("period_end", "cancel_at", "ended_at"),
 )
-_ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 # A refund may fail a month after it was made, and a bank decide a dispute half a year after.
 _REFUND_MOVES_FOR, _DISPUTE_MOVES_FOR = timedelta(days=35), timedelta(days=190)
 _FEW = 100  # customers to look at once more, one by one
@@ -141,19 +140,16 @@ def still_differs(session: Session, gateway: Gateway, customer_id: str) -> list[
         state: CustomerState | None = gateway.fetch_customer(customer_id)
     except NotFoundError:
         state = None
-    listed = [
-        found for found in (state.subscriptions if state else ()) if found.product_id in products
-    ]
     rows = _memberships(session, Membership.customer_id == customer_id)
     details = [
         detail
-        for found in listed
-        if (detail := _difference(found, products[found.product_id], rows.pop(found.id, None)))
+        for found in (state.subscriptions if state else ())
+        if (detail := _difference(found, products, rows.pop(found.id, None)))
     ]
     details += [
         f"{name} is running in our books and not known to Stripe."
         for name, row in rows.items()
-        if row.status not in _ENDED
+        if row.status not in ENDED
     ]
     payments = _payments(session, (charge.id for charge in (state.charges if state else ())))
     for charge in state.charges if state else ():
@@ -237,21 +233,22 @@ def _compare_listed(
     session: Session, grace: timedelta, run: Reconciliation, page: Sequence[Subscription]
 ) -> Differences:
     products = our_products(session)
-    ours = [found for found in page if found.product_id in products]
-    rows = _memberships(session, Membership.reference.in_([found.id for found in ours]))
+    rows = _memberships(session, Membership.reference.in_([found.id for found in page]))
+    ours = [found for found in page if found.id in rows or found.only(products)]
     differences: Differences = {}
     listed = []
     at = now()
     for found in ours:
         row = rows.get(found.id)
-        detail = _difference(found, products[found.product_id], row)
+        detail = _difference(found, products, row)
         if detail:
             _add(differences, {found.customer_id: [detail]})
         if detail or row is None:
             # As far as a listing alone tells: it names neither refunds nor disputes.
             counts = (
-                found.status in {Status.ACTIVE, Status.PAST_DUE}
-                and found.amount > 0
+                found.only(products) is not None
+                and found.status in {Status.ACTIVE, Status.PAST_DUE}
+                and found.price != 0
                 and not found.collection_paused
             )
         else:
@@ -269,19 +266,30 @@ def _compare_listed(
     return differences
 
 
-def _difference(found: Subscription, product: OurProduct, row: Membership | None) -> str:
+def _difference(
+    found: Subscription, products: dict[str, OurProduct], row: Membership | None
+) -> str:
     """In words what of a subscription is not in our books as Stripe has it; empty if all is."""
-    if row is None and found.customer_deleted:
-        return ""  # Stripe has forgotten whose it was, and it has ended
+    ours = found.only(products)
+    if row is None and (ours is None or found.customer_deleted):
+        return ""  # of another product, or Stripe has forgotten whose it was, and it has ended
     if row is None:
         return f"{found.id} is {found.status} at Stripe and not in our books."
-    differing = [name for name in _COMPARED if getattr(found, name) != getattr(row, name)]
+    at_stripe = {name: getattr(found, name) for name in _COMPARED} if ours else {}
+    at_stripe |= {"status": found.status, "ended_at": found.ended_at}
+    if ours and ours.price is not None:
+        at_stripe["price"] = ours.price
+    if ours and ours.price is not None and (amount := ours.charged(ours.price)) is not None:
+        at_stripe["amount"] = amount
     words = [
-        f"{name} is {_word(getattr(found, name))} at Stripe, {_word(getattr(row, name))} here"
-        for name in differing
+        f"{name} is {_word(value)} at Stripe, {_word(getattr(row, name))} here"
+        for name, value in at_stripe.items()
+        if value != getattr(row, name)
     ]
-    if product.tier != row.tier:
-        words.append(f"tier is {product.tier} by its product, {row.tier} here")
+    if ours and products[ours.product_id].tier != row.tier:
+        words.append(f"tier is {products[ours.product_id].tier} by its product, {row.tier} here")
+    if (ours is None) != (row.moved_at is not None):
+        words.append("it is for another product at Stripe" if ours is None else "it is ours again")
     return f"{found.id}: {'; '.join(words)}." if words else ""
 
 
@@ -295,7 +303,7 @@ def _not_listed(session: Session, run: Reconciliation) -> Differences:
         select(Membership.customer_id, Membership.reference).where(
             Membership.source == Source.STRIPE,
             Membership.customer_id.is_not(None),
-            Membership.status.not_in(_ENDED),
+            Membership.status.not_in(ENDED),
             Membership.started_at < run.started_at,
             ~listed.exists(),
         )

@@ -1,14 +1,15 @@
-"""How a membership's payments stand: read from its invoices and charges, no database, no clock."""
+"""A membership's payments, judged from its invoices and charges: no database."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fundraiser.db import now
 from fundraiser.members.models import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from fundraiser.payments.facts import Charge, CustomerState, Invoice
@@ -25,7 +26,11 @@ _MONEY_IS_OURS = {
 
 @dataclass(frozen=True, slots=True)
 class PaymentFacts:
-    """What the count rule and the letters read of a membership's payments, as in ``Membership``."""
+    """What the count rule and the e-mails read of a membership's payments, as in ``Membership``.
+
+    ``invoiced`` is the latest paid sum for a whole period (smallest unit), ``listed`` the same
+    before discounts; None before anything is paid.
+    """
 
     standing: Standing
     paid_at: datetime | None
@@ -34,6 +39,10 @@ class PaymentFacts:
     disputed_at: datetime | None
     pay_url: str | None
     needs_confirmation: bool
+    paid_until: datetime | None = None
+    has_paid: bool = False
+    invoiced: int | None = None
+    listed: int | None = None
 
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
@@ -43,32 +52,27 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         key=lambda invoice: invoice.created_at,
         reverse=True,
     )
-    paid = next((invoice for invoice in invoices if _is_paid(invoice)), None)
-    overdue = _overdue(invoices, state.charges)
-    in_process = any(
-        charge.status == "pending"
-        for invoice in invoices
-        if invoice.status == "open"
-        for charge in charges_of(invoice, state.charges)
-    )
-    if overdue is not None:
-        standing = Standing.OVERDUE if paid else Standing.NOTHING
-    elif paid:
-        standing = Standing.PAID
-    else:
-        standing = Standing.IN_PROCESS if in_process else Standing.NOTHING
-    payments = (
-        [c for c in charges_of(paid, state.charges) if c.status == "succeeded"] if paid else []
-    )
-    newest = max(payments, key=lambda charge: charge.created_at, default=None)
+    paid = [invoice for invoice in invoices if _is_paid(invoice)]
+    # A difference is paid for a change in between: the period has a payment of its own.
+    period = next((invoice for invoice in paid if not invoice.is_difference), None)
+    unpaid = _unbroken_failures(invoices, state.charges)
+    free = _is_free_now(invoices, state.charges)
+    payments = _succeeded(period, state.charges) if period and not free else []
+    latest = unpaid[0] if unpaid else None
     return PaymentFacts(
-        standing=standing,
-        paid_at=paid.paid_at if paid else None,
-        grace_from=_first_failure(overdue, state.charges) if overdue else None,
-        refunded_at=newest.refunded_at if newest else None,
-        disputed_at=taken_back_at(newest) if newest else None,
-        pay_url=overdue.pay_url if overdue else None,
-        needs_confirmation=overdue is not None and _waits_for_the_payer(overdue, state.charges),
+        standing=_standing(
+            invoices, state.charges, paid=bool(paid), unpaid=bool(unpaid), free=free
+        ),
+        paid_at=period.paid_at if period else None,
+        grace_from=min((_failed_at(invoice, state.charges) for invoice in unpaid), default=None),
+        refunded_at=_all_gone([charge.refunded_at for charge in payments]),
+        disputed_at=_all_gone([taken_back_at(charge) for charge in payments]),
+        pay_url=latest.pay_url if latest else None,
+        needs_confirmation=latest is not None and _waits_for_the_payer(latest, state.charges),
+        paid_until=_paid_until(period, state, subscription_id),
+        has_paid=any(_is_kept(invoice, state.charges) for invoice in paid),
+        invoiced=period.amount if period else None,
+        listed=sum(line.amount for line in period.lines) if period and period.lines else None,
     )
 
 
@@ -80,26 +84,98 @@ def taken_back_at(charge: Charge) -> datetime | None:
 
 def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
     """The charges that tried to pay this invoice, newest first as Stripe lists them."""
-    return [charge for charge in charges if charge.intent_id in invoice.intents]
+    return [
+        charge
+        for charge in charges
+        if charge.id in invoice.charges
+        or (charge.intent_id and charge.intent_id in invoice.intents)
+    ]
+
+
+def _standing(
+    invoices: Sequence[Invoice],
+    charges: Sequence[Charge],
+    *,
+    paid: bool,
+    unpaid: bool,
+    free: bool,
+) -> Standing:
+    if unpaid:
+        return Standing.OVERDUE if paid else Standing.NOTHING
+    if free:
+        return Standing.FREE
+    if paid:
+        return Standing.PAID
+    in_process = any(
+        invoice.status == "open" and _is_pending(invoice, charges) for invoice in invoices
+    )
+    return Standing.IN_PROCESS if in_process else Standing.NOTHING
 
 
 def _is_paid(invoice: Invoice) -> bool:
     return invoice.status == "paid" and invoice.amount > 0
 
 
-def _overdue(newest_first: list[Invoice], charges: tuple[Charge, ...]) -> Invoice | None:
-    """The newest finished invoice, if it is finished without being paid."""
+def _is_pending(invoice: Invoice, charges: Iterable[Charge]) -> bool:
+    return any(charge.status == "pending" for charge in charges_of(invoice, charges))
+
+
+def _succeeded(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
+    return [charge for charge in charges_of(invoice, charges) if charge.status == "succeeded"]
+
+
+def _all_gone(times: list[datetime | None]) -> datetime | None:
+    """The latest of these times if each payment has one: only then is all of the money gone."""
+    gone = [at for at in times if at]
+    return max(gone) if gone and len(gone) == len(times) else None
+
+
+def _is_kept(invoice: Invoice, charges: Iterable[Charge]) -> bool:
+    """Whether any of what paid this invoice is still ours; paid in cash or by credit, it is."""
+    payments = _succeeded(invoice, charges)
+    return not payments or any(
+        charge.refunded_at is None and taken_back_at(charge) is None for charge in payments
+    )
+
+
+def _paid_until(
+    period: Invoice | None, state: CustomerState, subscription_id: str
+) -> datetime | None:
+    """The end of the newest period that is paid for."""
+    if period is None or period.until:
+        return period.until if period else None
+    return next((s.period_end for s in state.subscriptions if s.id == subscription_id), None)
+
+
+def _is_free_now(newest_first: list[Invoice], charges: Sequence[Charge]) -> bool:
+    """Whether the period that runs was given away: its invoice asked for nothing."""
     for invoice in newest_first:
-        if invoice.amount == 0 or invoice.status in {"draft", "void"}:
+        if invoice.status in {"draft", "void"} or invoice.is_difference:
+            continue
+        if invoice.status == "open" and _is_pending(invoice, charges):
+            continue
+        return invoice.status == "paid" and invoice.is_free
+    return False
+
+
+def _unbroken_failures(newest_first: list[Invoice], charges: Sequence[Charge]) -> list[Invoice]:
+    """The finished invoices since the latest paid one that are not paid, newest first."""
+    unpaid: list[Invoice] = []
+    for invoice in newest_first:
+        if invoice.amount <= 0 or invoice.status in {"draft", "void"}:
             continue
         if invoice.status == "paid":
-            return None
-        tries = charges_of(invoice, charges)
-        if any(charge.status == "pending" for charge in tries):
-            continue
-        if invoice.attempted or invoice.status == "uncollectible":
-            return invoice
-    return None
+            break
+        if not _is_pending(invoice, charges) and _is_due(invoice):
+            unpaid.append(invoice)
+    return unpaid
+
+
+def _is_due(invoice: Invoice) -> bool:
+    """Whether it should be paid by now: tried without success, given up, or past its due date."""
+    if invoice.status == "uncollectible" or invoice.attempted:
+        return True
+    return invoice.due_at is not None and invoice.due_at <= now()
 
 
 def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
@@ -108,6 +184,7 @@ def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
     return bool(invoice.intents) and (not tries or tries[0].failure == "authentication_required")
 
 
-def _first_failure(invoice: Invoice, charges: tuple[Charge, ...]) -> datetime:
+def _failed_at(invoice: Invoice, charges: tuple[Charge, ...]) -> datetime:
+    """When it should have been paid and was not: its due date, or the first charge that failed."""
     failures = [c.created_at for c in charges_of(invoice, charges) if c.status == "failed"]
-    return min(failures, default=invoice.created_at)
+    return invoice.due_at or min(failures, default=invoice.created_at)

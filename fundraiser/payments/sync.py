@@ -6,6 +6,7 @@ neither order nor number of the reasons to look matters. The worker and the than
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,19 @@ from fundraiser.db import lock, now, put
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import find_or_add_person, recount
 from fundraiser.members.invitations import note_inviter
-from fundraiser.members.models import Cause, Interval, Member, Membership, Source, Status
+from fundraiser.members.merging import absorb
+from fundraiser.members.models import (
+    ENDED,
+    Cause,
+    Interval,
+    LedgerEntry,
+    Member,
+    Membership,
+    Source,
+    Standing,
+    Status,
+    fold_address,
+)
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.debits import find_failed_debits, owe_of_failed_debit
@@ -32,13 +45,18 @@ from fundraiser.payments.second import end_second_memberships
 from fundraiser.payments.standing import charges_of, payment_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from datetime import timedelta
 
     from sqlalchemy.orm import Session
 
     from fundraiser.payments.catalogue import OurProduct
-    from fundraiser.payments.facts import Card, Charge, CustomerState, Subscription
+    from fundraiser.payments.facts import Charge, CustomerState, PaymentMethod, Subscription
     from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.standing import PaymentFacts
+
+# What a settlement writes of a customer; a higher number makes ``fundraiser recount`` settle all.
+FACTS = 2
 
 _CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=True)))
 
@@ -51,15 +69,16 @@ def settle(
     *,
     cause: Cause = Cause.STRIPE,
     cause_ref: str | None = None,
+    count: bool = True,
 ) -> Member | None:
     """Make our rows match Stripe's for this customer; returns the person, if one of ours.
 
     ``cause_ref`` is what made us look (an event, a Checkout session, who of the staff changed it):
-    the ledger keeps it.
+    the ledger keeps it. Without ``count`` the rows are written and the number stays as it is.
     """
     lock(session, "customer", customer_id)
     try:
-        state = gateway.fetch_customer(customer_id)
+        state = _fetch(session, gateway, customer_id)
     except NotFoundError:
         return None
     products = our_products(session)
@@ -71,7 +90,9 @@ def settle(
     recipients = write_gifts(session, member, state)
     if end_second_memberships(session, gateway, member, state):
         known = session.get(Customer, customer_id)
-        _write(session, gateway.fetch_customer(customer_id), products, known)
+        _write(session, _fetch(session, gateway, customer_id), products, known)
+    if not count:
+        return member
     # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
     # all workers meet at, is the last that is taken.
     if before not in {None, member.id}:
@@ -85,9 +106,48 @@ def settle(
         recount(session, member, grace, cause=Cause.IMPORT, cause_ref=adopted.id, began=began)
         return member
     entry = recount(session, member, grace, cause=cause, cause_ref=cause_ref)
-    if entry is not None and entry.change > 0 and not adopted:
+    if entry is not None and entry.change > 0 and not adopted and _has_joined(session, entry):
         owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
     return member
+
+
+def _has_joined(session: Session, entry: LedgerEntry) -> bool:
+    """Whether somebody who counts (again) has paid for it since they last stopped.
+
+    A dispute that we won, or a refund that failed, brings back who did not choose to come back.
+    """
+    left_at = session.scalar(
+        select(LedgerEntry.happened_at).where(
+            LedgerEntry.member_id == entry.member_id, LedgerEntry.turn == entry.turn - 1
+        )
+    )
+    paid_at = session.scalar(
+        select(func.max(func.coalesce(Membership.paid_at, Membership.started_at))).where(
+            Membership.member_id == entry.member_id, Membership.source == Source.STRIPE
+        )
+    )
+    return left_at is None or (paid_at is not None and paid_at > left_at)
+
+
+def _fetch(session: Session, gateway: Gateway, customer_id: str) -> CustomerState:
+    """The customer's state, with the subscriptions in our books that Stripe's list left out.
+
+    Raises:
+        NotFoundError: Stripe knows no such customer.
+    """
+    state = gateway.fetch_customer(customer_id)
+    listed = {found.id for found in state.subscriptions}
+    unlisted = session.scalars(
+        select(Membership.reference).where(
+            Membership.customer_id == customer_id,
+            Membership.source == Source.STRIPE,
+            Membership.status.not_in(ENDED),
+            Membership.reference.not_in(listed),
+        )
+    ).all()
+    looked_up = [gateway.fetch_subscription(name) for name in unlisted]
+    more = tuple(found for found in looked_up if found)
+    return replace(state, subscriptions=(*state.subscriptions, *more))
 
 
 def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> Subscription | None:
@@ -99,10 +159,8 @@ def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> S
     return min(
         (
             found
-            for found in state.subscriptions
-            if found.product_id in adopted
-            and found.started_at < adopted[found.product_id]
-            and found.ended_at is None
+            for found in _only(state.subscriptions, adopted)
+            if found.started_at < adopted[found.product_id] and found.ended_at is None
         ),
         key=lambda found: found.started_at,
         default=None,
@@ -115,14 +173,15 @@ def _write(
     products: dict[str, OurProduct],
     known: Customer | None,
 ) -> Member | None:
-    ours = [found for found in state.subscriptions if found.product_id in products]
+    ours = _only(state.subscriptions, products)
     once = [charge for charge in state.charges if checkout_id(charge.metadata)]
-    if not ours and not once:
+    if not ours and not once and known is None:
         return None
     checkouts = _checkouts(session, ours, once)
-    member = _person(session, state, known, next(iter(checkouts.values()), None))
+    member = _person(session, state, known, ours, next(iter(checkouts.values()), None))
     if member is None:
         return None
+    _write_lost(session, state, {found.id for found in ours})
     for found in ours:
         checkout = checkouts.get(found.id)
         _write_membership(
@@ -137,6 +196,34 @@ def _write(
     _write_payments(session, member, state, ours, checkouts, failed=failed)
     session.flush()
     return member
+
+
+def _only(subscriptions: Iterable[Subscription], products: Collection[str]) -> list[Subscription]:
+    """The subscriptions that have items of these products, each with those items alone."""
+    return [ours for found in subscriptions if (ours := found.only(products))]
+
+
+def _write_lost(session: Session, state: CustomerState, ours: set[str]) -> None:
+    """Memberships in our books that Stripe has under no product of ours, or not at all."""
+    rows = session.scalars(
+        select(Membership)
+        .where(
+            Membership.customer_id == state.id,
+            Membership.source == Source.STRIPE,
+            Membership.reference.not_in(ours),
+        )
+        .execution_options(populate_existing=True)
+    ).all()
+    at_stripe = {found.id: found for found in state.subscriptions}
+    for row in rows:
+        found = at_stripe.get(row.reference)
+        if found is None:
+            row.status, row.ended_at = Status.CANCELED, row.ended_at or now()
+            continue
+        row.status, row.moved_at = Status(found.status), row.moved_at or now()
+        row.cancel_at, row.canceled_at = found.cancel_at, found.canceled_at
+        row.ended_at, row.period_end = found.ended_at, found.period_end
+        row.collection_paused = found.collection_paused
 
 
 def _checkouts(
@@ -166,7 +253,11 @@ def _note_outcome(checkout: Checkout, member: Member, name: str, state: Customer
 
 
 def _person(
-    session: Session, state: CustomerState, known: Customer | None, checkout: Checkout | None
+    session: Session,
+    state: CustomerState,
+    known: Customer | None,
+    ours: list[Subscription],
+    checkout: Checkout | None,
 ) -> Member | None:
     """The person behind the customer, by the e-mail address in any case; locked."""
     email = state.email or (known.email if known else None)
@@ -176,8 +267,13 @@ def _person(
         member = find_or_add_person(
             session, email, language=checkout.language if checkout else "en"
         )
+    elif fold_address(email) == fold_address(known.email):
+        member = session.get_one(
+            Member, known.member_id, with_for_update=True, populate_existing=True
+        )
     else:
-        member = _person_with_address(session, known, email)
+        runs = any(found.status not in ENDED for found in ours)
+        member = _person_with_new_address(session, known, email, runs=runs)
     member.name = state.name or member.name
     member.country = state.country or member.country
     row = {
@@ -185,6 +281,7 @@ def _person(
         "member_id": member.id,
         "email": email,
         "deleted": state.deleted,
+        "facts": FACTS,
         "settled_at": now(),
     }
     put(session, Customer, row, "id")
@@ -193,28 +290,38 @@ def _person(
     return member
 
 
-def _person_with_address(session: Session, known: Customer, email: str) -> Member:
-    """Who a customer is that we know already: its address may have been changed at Stripe.
+def _person_with_new_address(
+    session: Session, known: Customer, email: str, *, runs: bool
+) -> Member:
+    """Who a customer is that we know already, and whose address was changed at Stripe.
 
-    The person takes the new address along, unless it is somebody else's: then the customer is that
-    person's from now on, and whoever it belonged to is counted again without it.
+    The person goes with the membership that runs (``runs``: this customer's), and takes the new
+    address along. Where it is somebody else's who counts, the customer is that person's from now
+    on; where the person has another customer whose membership runs, this one is a new person.
     """
     people = session.scalars(
         select(Member)
-        .where(or_(Member.id == known.member_id, func.lower(Member.email) == email.lower()))
+        .where(or_(Member.id == known.member_id, Member.address == fold_address(email)))
         .order_by(Member.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    by_address = {(person.email or "").lower(): person for person in people}
-    same = by_address.get(email.lower())
-    if same is not None:
-        return same
     person = next(person for person in people if person.id == known.member_id)
-    others = select(Customer.id).where(
-        Customer.member_id == person.id, Customer.id != known.id, Customer.deleted.is_(False)
+    other = next((person for person in people if person.id != known.member_id), None)
+    another_runs = session.scalar(
+        select(Membership.id)
+        .where(
+            Membership.member_id == person.id,
+            Membership.status.not_in(ENDED),
+            func.coalesce(Membership.customer_id, "") != known.id,
+        )
+        .limit(1)
     )
-    if session.scalar(others.limit(1)):
+    if other is not None:
+        if other.counting or not runs or another_runs:
+            return other
+        absorb(session, person, other)
+    elif another_runs:
         return find_or_add_person(session, email, language=person.language)
     person.email = email
     return person
@@ -230,16 +337,23 @@ def _write_membership(
     checkout: Checkout | None,
 ) -> None:
     facts = payment_facts(state, found.id)
-    card = found.card or state.card
+    method = found.method or state.method
+    price = facts.listed if found.price is None else found.price
+    amount = None if price is None else found.charged(price)
+    if amount is None:
+        # What Stripe does not list is what it last asked for.
+        amount = (price or 0) if facts.invoiced is None else facts.invoiced
     row = {
         "source": Source.STRIPE,
         "reference": found.id,
         "member_id": member.id,
         "customer_id": state.id,
         "tier": tier,
-        "amount": found.amount,
+        "amount": amount,
+        "price": price,
         "currency": found.currency,
         "interval": Interval(found.interval),
+        "interval_count": found.interval_count,
         "status": Status(found.status),
         "collection_paused": found.collection_paused,
         "started_at": found.started_at,
@@ -249,15 +363,23 @@ def _write_membership(
         "ended_at": found.ended_at,
         "standing": facts.standing,
         "paid_at": facts.paid_at,
+        "paid_until": facts.paid_until,
+        "has_paid": facts.has_paid,
+        "free_until": _free_until(found, facts, amount),
+        "discount_until": found.discount_until,
+        "moved_at": None,
         "grace_from": facts.grace_from,
         "refunded_at": facts.refunded_at,
         "disputed_at": facts.disputed_at,
         "second_to": found.metadata.get(SECOND_KEY),
-        "card_last4": card.last4 if card else None,
-        "card_expires_at": _end_of_month(card) if card else None,
+        "method": method.type if method else None,
+        "card_last4": method.last4 if method else None,
+        "card_expires_at": _end_of_month(method) if method else None,
+        "schedule_id": found.schedule_id,
+        "collection_method": found.collection_method,
         "pay_url": facts.pay_url,
-        # Without a card there is nothing to confirm: a new one is needed.
-        "needs_confirmation": facts.needs_confirmation and card is not None,
+        # Without a method there is nothing to confirm: a new one is needed.
+        "needs_confirmation": facts.needs_confirmation and method is not None,
         "cancel_reason": found.cancel_reason,
         "cancel_feedback": found.cancel_feedback,
     }
@@ -266,10 +388,21 @@ def _write_membership(
     put(session, Membership, row, "source", "reference")
 
 
-def _end_of_month(card: Card) -> datetime:
-    """The first moment at which the card is good no longer."""
-    years, month = divmod(card.month, 12)
-    return datetime(card.year + years, month + 1, 1, tzinfo=UTC)
+def _free_until(found: Subscription, facts: PaymentFacts, amount: int) -> datetime | None:
+    """The end of a period that is given away; None if none is, or if it has no end."""
+    if found.status == Status.TRIALING:
+        return found.trial_end
+    if facts.standing is not Standing.FREE:
+        return None
+    return found.period_end if amount else found.discount_until
+
+
+def _end_of_month(method: PaymentMethod) -> datetime | None:
+    """The first moment at which a card is good no longer; None for what has no such end."""
+    if method.month is None or method.year is None:
+        return None
+    years, month = divmod(method.month, 12)
+    return datetime(method.year + years, month + 1, 1, tzinfo=UTC)
 
 
 def _write_payments(
@@ -281,10 +414,17 @@ def _write_payments(
     *,
     failed: set[str],
 ) -> None:
+    of_ours = set(
+        session.scalars(
+            select(Membership.reference).where(
+                Membership.customer_id == state.id, Membership.source == Source.STRIPE
+            )
+        )
+    )
     subscription_of = {
         charge.id: invoice.subscription_id
         for invoice in state.invoices
-        if invoice.subscription_id in {found.id for found in ours}
+        if invoice.subscription_id in of_ours
         for charge in charges_of(invoice, state.charges)
     }
     for charge in state.charges:
