@@ -29,6 +29,9 @@ class LetterKind(StrEnum):
     WELCOME = "welcome"
     CONTRIBUTION = "contribution"
     SECOND_MEMBERSHIP = "second_membership"
+    REFUNDED = "refunded"
+    PAID_AFTER_END = "paid_after_end"
+    BANK_TO_CONFIRM = "bank_to_confirm"
     SIGN_IN = "sign_in"
     CHANGE_OF_ADDRESS = "change_of_address"
     RECEIPT = "receipt"
@@ -66,6 +69,9 @@ URGENT = {
     LetterKind.WELCOME,
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.REFUNDED,
+    LetterKind.PAID_AFTER_END,
+    LetterKind.BANK_TO_CONFIRM,
     LetterKind.SIGN_IN,
     LetterKind.CHANGE_OF_ADDRESS,
     LetterKind.RECEIPT,
@@ -82,6 +88,9 @@ URGENT = {
 TOLD_ONCE = (
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.REFUNDED,
+    LetterKind.PAID_AFTER_END,
+    LetterKind.BANK_TO_CONFIRM,
     LetterKind.GIFT_GIVEN,
     LetterKind.GIFT_REMINDER,
     LetterKind.RECEIPT,

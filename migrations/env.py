@@ -12,7 +12,7 @@ from fundraiser.db import Base, make_engine
 from fundraiser.emails import models as emails
 from fundraiser.members import addresses, gifts, models as members
 from fundraiser.newsroom import models as newsroom
-from fundraiser.payments import budget, models as payments
+from fundraiser.payments import budget, cases, models as payments
 from fundraiser.webhooks import models as webhooks
 
 ROOMS = (
@@ -25,6 +25,7 @@ ROOMS = (
     gifts,
     payments,
     budget,
+    cases,
     campaigns,
     reminders,
     webhooks,

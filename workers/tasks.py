@@ -27,6 +27,7 @@ from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
 from fundraiser.payments import balance
 from fundraiser.payments.budget import Budget
+from fundraiser.payments.cases import look_at_due_cases
 from fundraiser.payments.catalogue import publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.gifts import forget_unpaid
@@ -50,8 +51,10 @@ _EACH_SENDS = 20  # letters a second, about
 
 @shared_task(name=Job.SETTLE)
 def settle() -> None:
-    """Settle the customers to look at."""
+    """Settle the customers to look at, and those for whom Stripe is to be asked once more."""
     with flask_app.app_context():
+        with flask_app.database.transaction() as session:
+            look_at_due_cases(session)
         _share_the_work()
         _while_there_is_work(lambda: settle_next(flask_app.database, current_gateway(), _grace()))
 

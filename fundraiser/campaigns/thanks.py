@@ -17,7 +17,9 @@ from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
 from fundraiser.payments import sync
+from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from fundraiser.payments.money_back import read_money_back, say_money_back
 from fundraiser.texts import date, gettext as _
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
     membership = find_membership(session, checkout)
     if membership is None:
         return Outcome.WAITING
-    if membership.second_to:
+    if membership.second_to or is_open(session, CaseKind.SECOND_END, membership.reference):
         return Outcome.SECOND
     if membership_counts(membership, now(), grace).counts:
         in_process = membership.standing is Standing.IN_PROCESS
@@ -151,10 +153,7 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
             ]
         case Outcome.SECOND:
             heading = _("You were a member already")
-            sentences = [
-                _("We have stopped the second membership and pay %(amount)s back.", amount=amount),
-                _("Your first membership goes on as before. A letter tells you how to change it."),
-            ]
+            sentences = _second(session, checkout, amount)
         case Outcome.ENDED:
             heading = _("This membership is over")
             sentences = [_("Nothing more will be taken for it. You can join again at any time.")]
@@ -168,6 +167,23 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
             heading = _("The payment was not completed")
             sentences = [_("Nothing was taken. You can try again with the same or another card.")]
     return Thanks(outcome, heading, sentences)
+
+
+def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
+    reference = checkout.reference or ""
+    if is_open(session, CaseKind.SECOND_END, reference):
+        return [
+            _("Your first membership continues as before."),
+            _(
+                "We couldn’t cancel the second one yet. We’re trying again, will refund your "
+                "%(amount)s and e-mail you.",
+                amount=amount,
+            ),
+        ]
+    return [
+        _("We’ve canceled the second membership; your first one continues as before."),
+        say_money_back(checkout.currency, read_money_back(session, reference), amount),
+    ]
 
 
 def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:

@@ -15,6 +15,7 @@ from fundraiser.db import now
 from fundraiser.members.gifts import recipient_of
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.rule import person_counts
+from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import PaymentStatus
 from fundraiser.texts import date, gettext as _
 
@@ -84,6 +85,8 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
     """Of paying back all that is left of a payment, and of paying back less."""
     mail = _("We send no letter. The bank shows it to the person within ten days.")
     goes_on = _goes_on(person, payment)
+    if trouble(payment.dispute) is Trouble.INQUIRY:
+        goes_on += " " + _("A refund in full also closes the bank’s inquiry.")
     gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
     whole = Effects(
         label=_("All of it, %(amount)s", amount=words.money(left, payment.currency)),

@@ -169,7 +169,7 @@ def read_machinery(session: Session) -> Machinery:
 
 
 def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Member]]:
-    """Payments that are disputed with the bank and not decided, the oldest first."""
+    """Payments that the bank asks about or disputes, not decided yet, the oldest first."""
     return session.execute(
         select(Payment, Member)
         .join(Member, Member.id == Payment.member_id)
@@ -180,7 +180,7 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
 
 
 def count_open_disputes(session: Session) -> int:
-    """How many payments are disputed and not decided."""
+    """How many payments the bank asks about or disputes, not decided yet."""
     return session.scalar(select(func.count(Payment.id)).where(text(IS_DISPUTED))) or 0
 
 

@@ -23,6 +23,7 @@ from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift, read_drift
 from fundraiser.outbox import LetterState
+from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, gettext as _
 from fundraiser.webhooks import inbox
@@ -98,6 +99,7 @@ def read_overview(
         "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),
         "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
         "disputes_count": figures.count_open_disputes(session),
+        "cases": list_open_cases(session, _MOST_SHOWN),
         "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)
         if reads_letters
         else [],

@@ -14,6 +14,7 @@ from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter
+from fundraiser.payments.cases import MoneyCase
 from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks.models import Event
@@ -47,6 +48,7 @@ class Person:
     ledger: Sequence[Row[LedgerEntry, str | None]]
     inviter: Member | None
     invited: int
+    cases: Sequence[MoneyCase]
 
 
 def read_newest_members(session: Session, count: int) -> list[tuple[LedgerEntry, Listed]]:
@@ -84,6 +86,12 @@ def read_person(session: Session, member_id: int) -> Person:
         member=member,
         inviter=session.get(Member, member.invited_by) if member.invited_by else None,
         invited=count_invited(session, member),
+        cases=session.scalars(
+            select(MoneyCase)
+            .where(MoneyCase.member_id == member_id, MoneyCase.closed_at.is_(None))
+            .order_by(MoneyCase.id)
+            .limit(MOST_OF_A_KIND)
+        ).all(),
         customers=customers,
         looks={look.customer_id: look for look in looks if look.customer_id},
         memberships=session.scalars(

@@ -16,6 +16,7 @@ from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Staff
 from fundraiser.outbox import LetterKind, LetterState
 from fundraiser.payments.changes import refundable
+from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from fundraiser.texts import gettext as _
 
@@ -36,6 +37,8 @@ SENT_AGAIN = {
     LetterKind.WELCOME,
     LetterKind.CONTRIBUTION,
     LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.REFUNDED,
+    LetterKind.PAID_AFTER_END,
     LetterKind.RECEIPT,
     LetterKind.DEBIT_FAILED,
     LetterKind.GIFT_GIVEN,
@@ -106,7 +109,8 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
             at=payment.paid_at,
             sentence=f"{what} {words.payment_state(payment)}.",
             detail=payment.charge_id,
-            wrong=payment.status is PaymentStatus.FAILED or bool(payment.dispute),
+            wrong=payment.status is PaymentStatus.FAILED
+            or trouble(payment.dispute) not in {None, Trouble.OVER},
             link=_refund_of(person, payment) if may_refund and refundable(payment) else None,
         )
 

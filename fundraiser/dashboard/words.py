@@ -17,6 +17,8 @@ from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standi
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.payments.cases import CaseKind
+from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
 from fundraiser.texts import date, gettext as _, language
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
+    from fundraiser.payments.cases import MoneyCase
     from fundraiser.payments.models import BalanceTransaction, Look, Payment, Payout
 
 
@@ -129,7 +132,11 @@ def price(membership: Membership) -> str:
 def state(membership: Membership) -> str:
     """How a membership stands."""
     if membership.second_to:
-        return _("One too many: ended and paid back")
+        return (
+            _("Second membership, canceled")
+            if membership.ended_at
+            else _("Second membership, to be canceled")
+        )
     if membership.cancel_wanted_at and not membership.cancel_at and not membership.ended_at:
         return _(
             "The member asked to cancel on %(date)s and Stripe refused: cancel it for them",
@@ -197,8 +204,15 @@ def source(membership: Membership) -> str:
 
 def payment_state(payment: Payment) -> str:
     """What became of a payment."""
-    if payment.dispute:
-        return _("Disputed (%(status)s)", status=payment.dispute.replace("_", " "))
+    match trouble(payment.dispute):
+        case Trouble.DISPUTED:
+            return _("Disputed with the bank, not decided yet")
+        case Trouble.LOST:
+            return _("Dispute lost: the bank has refunded it")
+        case Trouble.INQUIRY if payment.refunded < payment.amount:
+            return _("The bank is asking about it; the payment is still ours")
+        case Trouble.OVER if payment.dispute == "won" and not payment.refunded:
+            return _("Paid; a dispute was won")
     if payment.refunded >= payment.amount > 0:
         return _("Paid back")
     if payment.refunded:
@@ -264,6 +278,33 @@ def payout_state(found: Payout) -> str:
     return _("On its way")
 
 
+def case(found: MoneyCase) -> str:
+    """What a case is about, and what becomes of it."""
+    amount = money(found.amount, found.currency)
+    match found.kind:
+        case CaseKind.SECOND_REFUND if found.due_at:
+            return _(
+                "%(amount)s for a second membership is not refunded yet. We’ll try again.",
+                amount=amount,
+            )
+        case CaseKind.SECOND_REFUND:
+            return _(
+                "%(amount)s for a second membership could not be refunded. Refund it another way.",
+                amount=amount,
+            )
+        case CaseKind.SECOND_END:
+            return _(
+                "A second membership (%(amount)s) could not be canceled. We’ll try again.",
+                amount=amount,
+            )
+        case CaseKind.PAID_AFTER_END:
+            return _(
+                "%(amount)s was paid after the membership had ended. We asked the member whether "
+                "to restart it or refund the payment.",
+                amount=amount,
+            )
+
+
 def drift(found: Drift) -> str:
     """What does not agree."""
     match found.kind:
@@ -297,7 +338,10 @@ def letter(kind: LetterKind) -> str:
     names = {
         LetterKind.WELCOME: _("Welcome"),
         LetterKind.CONTRIBUTION: _("Thanks for a contribution"),
-        LetterKind.SECOND_MEMBERSHIP: _("A second membership was ended"),
+        LetterKind.SECOND_MEMBERSHIP: _("Second membership canceled"),
+        LetterKind.REFUNDED: _("Refund sent"),
+        LetterKind.PAID_AFTER_END: _("Paid after the membership had ended"),
+        LetterKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
         LetterKind.SIGN_IN: _("Sign-in"),
         LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
         LetterKind.RECEIPT: _("Receipt"),

@@ -20,10 +20,16 @@ from fundraiser.emails.debits import words_of_debit
 from fundraiser.emails.gifts import ABOUT_GIFT, TO_RECIPIENT, words_of_gift
 from fundraiser.emails.invitations import words_of_campaign, words_of_reminder
 from fundraiser.emails.links import TOPIC_OF
+from fundraiser.emails.money import (
+    ABOUT_MONEY,
+    words_of_deposits,
+    words_of_late_payment,
+    words_of_refund,
+    words_of_second,
+)
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about, words_of_receipt
 from fundraiser.emails.words import (
     words_of_contribution,
-    words_of_second,
     words_of_welcome,
     words_with_code,
 )
@@ -32,6 +38,7 @@ from fundraiser.members.gifts import Gift, hash_code, make_code
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from fundraiser.payments.money_back import MoneyBack
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -59,11 +66,8 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         case LetterKind.WELCOME:
             number = member.number if member else 1
             return words_of_welcome(session, number, membership, is_new=True)
-        case LetterKind.SECOND_MEMBERSHIP:
-            second = {
-                name: getattr(membership, name) for name in ("amount", "currency", "interval")
-            }
-            return words_of_second(second, membership, (membership.amount, False))
+        case _ if kind in ABOUT_MONEY:
+            return _about_money(kind, membership)
         case LetterKind.CONTRIBUTION:
             payment = _payment(session, CheckoutKind.CONTRIBUTION, member, membership)
             return words_of_contribution(session, payment, is_member=bool(member))
@@ -76,6 +80,21 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         case _ if kind in ABOUT_MEMBERSHIP:
             return words_about(kind, membership)
     return None
+
+
+def _about_money(kind: LetterKind, membership: Membership) -> Words:
+    amount, currency = membership.amount, membership.currency
+    match kind:
+        case LetterKind.SECOND_MEMBERSHIP:
+            second = {
+                name: getattr(membership, name) for name in ("amount", "currency", "interval")
+            }
+            return words_of_second(second, membership, MoneyBack(refunded=amount))
+        case LetterKind.PAID_AFTER_END:
+            return words_of_late_payment(amount, currency, _nowhere())
+        case LetterKind.BANK_TO_CONFIRM:
+            return words_of_deposits(membership, _nowhere())
+    return words_of_refund(amount, currency)
 
 
 def _about_campaign(session: Session, kind: LetterKind) -> Words | None:

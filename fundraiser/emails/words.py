@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 
 from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
@@ -16,6 +16,7 @@ from fundraiser.db import now, read_once
 from fundraiser.emails.debits import words_about_debit
 from fundraiser.emails.gifts import ABOUT_GIFT, words_about_gift
 from fundraiser.emails.invitations import words_about_campaign
+from fundraiser.emails.money import ABOUT_MONEY, words_about_money
 from fundraiser.emails.parts import (
     Link,
     NotOwedError,
@@ -33,7 +34,7 @@ from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.rule import membership_counts
 from fundraiser.outbox import LetterKind
-from fundraiser.payments.models import Checkout, Payment, PaymentStatus, Tier
+from fundraiser.payments.models import Checkout, Payment, Tier
 from fundraiser.texts import by_language, date, gettext as _
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return _welcome(session, letter, member)
         case LetterKind.CONTRIBUTION:
             return _contribution(session, letter, member)
-        case LetterKind.SECOND_MEMBERSHIP:
-            return _second_membership(session, letter)
+        case _ if letter.kind in ABOUT_MONEY:
+            return words_about_money(session, letter)
         case LetterKind.DEBIT_FAILED:
             return words_about_debit(session, letter)
         case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
@@ -238,77 +239,6 @@ def words_of_contribution(session: Session, payment: Payment, *, is_member: bool
     )
 
 
-def _second_membership(session: Session, letter: Letter) -> Words:
-    first = membership_of(session, letter.context["first"])
-    money_back = _what_became_of_the_money(session, letter.cycle)
-    return words_of_second(letter.context, first, money_back)
-
-
-def words_of_second(
-    second: Mapping[str, Any], first: Membership | None, money_back: tuple[int, bool]
-) -> Words:
-    """What is said of a membership that was one too many, and of what was paid back."""
-    paid_back, under_way = money_back
-    amount = money(second["amount"], second["currency"])
-    each_time = each(second["amount"], second["currency"], second["interval"])
-    rows = [(_("The second membership, which we ended"), each_time)]
-    if first:
-        rows.insert(
-            0,
-            (_("Your membership, as before"), each(first.amount, first.currency, first.interval)),
-        )
-    if paid_back:
-        back = money(paid_back, second["currency"])
-        what_of_it = _(
-            "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
-            amount=back,
-        )
-        rows.append((_("Paid back"), back))
-    elif under_way:
-        what_of_it = _(
-            "Your bank has not finished the payment of %(amount)s. We pay it back as soon "
-            "as it arrives.",
-            amount=amount,
-        )
-    else:
-        what_of_it = _("Nothing was taken for it.")
-
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
-            _("You are a member already: we paid back %(amount)s", amount=v["amount"])
-            if paid_back
-            else _("You are a member already: we ended the second membership"),
-            _("You were a member already"),
-            [
-                _(
-                    "You joined a second time, so that you would have paid twice. We have ended "
-                    "the second membership; the first goes on as before."
-                )
-            ],
-        )
-
-    values = {
-        "newsroom": current_settings().newsroom_name,
-        "amount": money(paid_back, second["currency"]) if paid_back else amount,
-    }
-    return replace(
-        compose(
-            say,
-            values,
-            _("You get this letter because a second membership was begun with your address."),
-            what_of_it,
-        ),
-        rows=rows,
-        advice=(
-            _("To pay another amount"),
-            _(
-                "You need not join again: on the page of your membership you choose how much you "
-                "pay, and how often."
-            ),
-        ),
-    )
-
-
 def words_with_code(kind: LetterKind, minted: Minted) -> Words:
     """The letters that prove that somebody reads those of an address."""
     values = {"newsroom": current_settings().newsroom_name, "code": minted.code}
@@ -401,21 +331,3 @@ def _way_back(session: Session, membership: Membership, campaign: Campaign | Non
         home = current_settings().public_url
         return Link(_("See how far we are"), f"{home}/campaigns/{campaign.slug}")
     return None
-
-
-def _what_became_of_the_money(session: Session, subscription_id: str) -> tuple[int, bool]:
-    """What was paid back, and whether a payment is still on its way."""
-    of_it = Payment.subscription_id == subscription_id
-    paid_back = session.scalar(select(func.sum(Payment.refunded)).where(of_it))
-    under_way = session.scalars(
-        select(Payment.id).where(of_it, Payment.status == PaymentStatus.PENDING)
-    ).first()
-    return int(paid_back or 0), under_way is not None
-
-
-def membership_of(session: Session, reference: str) -> Membership | None:
-    return session.scalars(
-        select(Membership).where(
-            Membership.source == Source.STRIPE, Membership.reference == reference
-        )
-    ).first()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _READ_WITHIN = timedelta(days=60)
+_PAYMENT = "payment-in-an-e-mail"
 
 
 def membership_link(membership: Membership) -> str:
@@ -46,5 +47,29 @@ def read_membership(session: Session, key: str) -> Membership:
     return found
 
 
-def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_settings().secret_key, salt="membership-in-a-letter")
+def payment_link(case_id: int) -> str:
+    """The address at which a late payment is used for a restart, or refunded."""
+    key = _signer(_PAYMENT).dumps(case_id)
+    return f"{current_settings().public_url}/account/payment/{key}"
+
+
+def read_payment_link(key: str) -> int:
+    """The id of the case that the link is about.
+
+    Raises:
+        NotFoundError: the link is cut or forged, or too old.
+    """
+    try:
+        case_id = _signer(_PAYMENT).loads(key, max_age=int(_READ_WITHIN.total_seconds()))
+    except BadData as error:
+        raise NotFoundError(
+            _(
+                "This link is too old or incomplete. Reply to our e-mail, and we’ll restart your "
+                "membership or refund your payment."
+            )
+        ) from error
+    return int(case_id)
+
+
+def _signer(salt: str = "membership-in-a-letter") -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_settings().secret_key, salt=salt)

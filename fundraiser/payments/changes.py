@@ -16,6 +16,7 @@ from sqlalchemy import select
 from fundraiser.db import lock
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.models import Cause, Member, fold_address
+from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.gateway import StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Customer, Payment, PaymentStatus
 from fundraiser.payments.sync import settle
@@ -94,8 +95,11 @@ def refund(session: Session, change: Change, payment: Payment, amount: int) -> N
 
 
 def refundable(payment: Payment) -> int:
-    """How much of a payment can be paid back: of one that its bank has taken back, nothing."""
-    if payment.status is not PaymentStatus.SUCCEEDED or payment.dispute:
+    """How much of a payment can be refunded: nothing while, or because, the bank has taken it back.
+
+    The payment of an inquiry can be refunded, which closes it, and that of a dispute that was won.
+    """
+    if payment.status is not PaymentStatus.SUCCEEDED or holds_money(payment.dispute):
         return 0
     return payment.amount - payment.refunded
 

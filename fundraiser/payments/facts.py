@@ -198,6 +198,8 @@ class Invoice:
 class Charge:
     """``refunded_at`` is when it was refunded whole; ``dispute`` the newest dispute's status.
 
+    ``refund_failed``: the payer's bank sent its latest refund back to us.
+
     ``is_debit``: of a bank account, so that whoever paid was told that it may take days.
     """
 
@@ -214,6 +216,7 @@ class Charge:
     failure: str | None
     metadata: dict[str, str]
     is_debit: bool = False
+    refund_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

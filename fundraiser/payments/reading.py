@@ -176,6 +176,7 @@ def read_charge(found: _Found, dispute: _Found | None) -> Charge:
     """``dispute`` is the charge's newest."""
     refunds = (found.get("refunds") or {}).get("data", ())
     newest = max((refund["created"] for refund in refunds), default=found["created"])
+    latest = max(refunds, key=lambda refund: refund["created"], default=None)
     return Charge(
         id=found["id"],
         intent_id=name_of(found["payment_intent"]),
@@ -190,6 +191,7 @@ def read_charge(found: _Found, dispute: _Found | None) -> Charge:
         failure=found["failure_code"],
         metadata=found["metadata"] or {},
         is_debit=(found["payment_method_details"] or {}).get("type") in _DEBITS,
+        refund_failed=latest is not None and latest["status"] == "failed",
     )
 
 

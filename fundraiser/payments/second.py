@@ -12,6 +12,14 @@ from sqlalchemy import bindparam, select
 
 from fundraiser.members.models import Membership, Source, Standing, Status
 from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.cases import (
+    CaseKind,
+    MoneyCase,
+    ask_stripe,
+    close_case,
+    open_case,
+)
+from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.gateway import SECOND_KEY
 from fundraiser.payments.models import Look
 from fundraiser.payments.standing import charges_of
@@ -49,16 +57,16 @@ def end_second_memberships(
     """End what this customer pays beside the person's first membership; True if Stripe was told.
 
     A membership that is about to end, or fails to be paid, does not stand in the way of a new one.
-    Another customer of the same person is left to that customer's own settlement.
+    Another customer of the same person is left to that customer's own settlement. What Stripe
+    refuses becomes a case and is tried again; the settlement goes on, so that our books know what
+    was paid.
     """
     paying = session.scalars(_PAYING, {"member_id": member.id}).all()
     told = False
     # What did not come through our Checkout (it names a campaign) was no double click: it is left.
     for second in (found for found in paying[1:] if found.campaign):
         if second.customer_id == state.id:
-            gateway.mark_second(second.reference, paying[0].reference)
-            second.second_to = paying[0].reference
-            told = True
+            told = _mark(session, gateway, second, paying[0]) or told
         elif second.customer_id:
             session.add(Look.now(customer_id=second.customer_id))
     if not told and not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
@@ -74,14 +82,47 @@ def end_second_memberships(
     return told
 
 
+def note_refunds(session: Session, member: Member, state: CustomerState) -> None:
+    """Close the cases of this customer's second memberships that Stripe has resolved since.
+
+    The person is e-mailed about a refund that they were told to wait for.
+    """
+    ended = {found.id for found in state.subscriptions if found.ended_at is not None}
+    for name in ended:
+        close_case(session, CaseKind.SECOND_END, name)
+    for charge in state.charges:
+        if charge.refunded < charge.amount or charge.status != "succeeded":
+            continue
+        if case := close_case(session, CaseKind.SECOND_REFUND, charge.id):
+            owe(
+                session,
+                LetterKind.REFUNDED,
+                member_id=member.id,
+                cycle=charge.id,
+                context={"amount": case.amount, "currency": case.currency},
+            )
+
+
+def _mark(session: Session, gateway: Gateway, second: Membership, first: Membership) -> bool:
+    done = ask_stripe(
+        session,
+        _case(second, CaseKind.SECOND_END, second.reference, second.amount),
+        lambda: gateway.mark_second(second.reference, first.reference),
+    )
+    if done:
+        second.second_to = first.reference
+    return done
+
+
 def _end(
     session: Session, gateway: Gateway, member: Member, state: CustomerState, second: Membership
 ) -> bool:
-    told = False
-    found = next(s for s in state.subscriptions if s.id == second.reference)
-    if found.ended_at is None:
-        gateway.cancel(second.reference)
-        told = True
+    found = next((s for s in state.subscriptions if s.id == second.reference), None)
+    told = still_runs = found is not None and found.ended_at is None
+    if still_runs:
+        case = _case(second, CaseKind.SECOND_END, second.reference, second.amount)
+        told = ask_stripe(session, case, lambda: gateway.cancel(second.reference))
+        still_runs = not told
     payments = [
         charge
         for invoice in state.invoices
@@ -91,10 +132,18 @@ def _end(
     ]
     # What was paid before the newest payment was paid for months in which it was the only one.
     newest = max(payments, key=lambda charge: charge.created_at, default=None)
-    # What is disputed is the bank's to give back: Stripe refuses to refund it as well.
-    if newest is not None and newest.refunded == 0 and newest.dispute is None:
-        gateway.refund(newest.id)
-        told = True
+    # The bank has taken back what is disputed, so that there is nothing left to refund.
+    if newest is not None and newest.refunded == 0 and not holds_money(newest.dispute):
+        charge_id = newest.id
+        case = _case(second, CaseKind.SECOND_REFUND, charge_id, newest.amount)
+        if newest.refund_failed:
+            # It would only come back again: staff find another way to the person's money.
+            case.error = "The bank sent the refund back, so the money is still here."
+            open_case(session, case)
+        else:
+            told |= ask_stripe(session, case, lambda: gateway.refund(charge_id))
+    if still_runs:
+        return told
     owe(
         session,
         LetterKind.SECOND_MEMBERSHIP,
@@ -108,3 +157,15 @@ def _end(
         },
     )
     return told
+
+
+def _case(second: Membership, kind: CaseKind, reference: str, amount: int) -> MoneyCase:
+    return MoneyCase(
+        kind=kind,
+        reference=reference,
+        subscription_id=second.reference,
+        customer_id=second.customer_id,
+        member_id=second.member_id,
+        amount=amount,
+        currency=second.currency,
+    )

@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING
 
 from fundraiser.db import now
 from fundraiser.members.models import Standing
+from fundraiser.payments.disputes import holds_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from fundraiser.payments.facts import Charge, CustomerState, Invoice
-
-# A dispute in these states has not, or no longer, taken the money away.
-_MONEY_IS_OURS = {
-    "won",
-    "warning_needs_response",
-    "warning_under_review",
-    "warning_closed",
-    "prevented",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +70,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
 
 def taken_back_at(charge: Charge) -> datetime | None:
     """Since when a dispute has taken the money of this charge away, if one does."""
-    takes = charge.dispute and charge.dispute not in _MONEY_IS_OURS
-    return charge.disputed_at if takes else None
+    return charge.disputed_at if holds_money(charge.dispute) else None
 
 
 def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:

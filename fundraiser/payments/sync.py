@@ -41,7 +41,7 @@ from fundraiser.payments.models import (
     Payment,
     PaymentStatus,
 )
-from fundraiser.payments.second import end_second_memberships
+from fundraiser.payments.second import end_second_memberships, note_refunds
 from fundraiser.payments.standing import charges_of, payment_facts
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def settle(
     recipients = write_gifts(session, member, state)
     if end_second_memberships(session, gateway, member, state):
         known = session.get(Customer, customer_id)
-        _write(session, _fetch(session, gateway, customer_id), products, known)
+        state = _fetch(session, gateway, customer_id)
+        _write(session, state, products, known)
+    note_refunds(session, member, state)
     if not count:
         return member
     # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which

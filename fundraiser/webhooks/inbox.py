@@ -44,7 +44,9 @@ HANDLED = frozenset(
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
         *("invoice.finalization_failed", "invoice.upcoming", "invoice.voided"),
         *("invoice.marked_uncollectible", "charge.pending", "charge.refunded"),
-        *("charge.dispute.created", "charge.dispute.closed", "refund.failed"),
+        *("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
+        *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
+        *("refund.updated", "refund.failed"),
         "payment_method.automatically_updated",
         *("customer.updated", "customer.deleted"),
     }

@@ -1,0 +1,189 @@
+"""E-mails about refunds, late payments and bank accounts to be confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from fundraiser.config import current_settings
+from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, each, money
+from fundraiser.members.letter_links import payment_link
+from fundraiser.members.models import Membership, Source, Status
+from fundraiser.outbox import LetterKind
+from fundraiser.payments.cases import CaseKind, find_case
+from fundraiser.payments.models import Checkout
+from fundraiser.payments.money_back import MoneyBack, read_money_back, say_money_back
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.outbox import Letter
+
+ABOUT_MONEY = {
+    LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.REFUNDED,
+    LetterKind.PAID_AFTER_END,
+    LetterKind.BANK_TO_CONFIRM,
+}
+
+
+def words_about_money(session: Session, letter: Letter) -> Words:
+    """What such an e-mail says.
+
+    Raises:
+        NotOwedError: what it would say is true no longer.
+    """
+    told = letter.context
+    match letter.kind:
+        case LetterKind.SECOND_MEMBERSHIP:
+            first = membership_of(session, told["first"])
+            return words_of_second(told, first, read_money_back(session, letter.cycle))
+        case LetterKind.REFUNDED:
+            return words_of_refund(told["amount"], told["currency"])
+        case LetterKind.PAID_AFTER_END:
+            case = find_case(session, CaseKind.PAID_AFTER_END, letter.cycle)
+            if case is None or case.closed_at is not None:
+                raise NotOwedError(
+                    "The payment was refunded or used before the e-mail could leave."
+                )
+            return words_of_late_payment(case.amount, case.currency, payment_link(case.id))
+    membership = membership_of(session, letter.cycle)
+    checkout = session.scalars(select(Checkout).where(Checkout.reference == letter.cycle)).first()
+    if membership is None or membership.status is not Status.INCOMPLETE or checkout is None:
+        raise NotOwedError("The bank account was confirmed, or can't be any more.")
+    home = current_settings().public_url
+    return words_of_deposits(membership, f"{home}/join/thanks?session_id={checkout.session_id}")
+
+
+def words_of_second(
+    second: Mapping[str, Any], first: Membership | None, money_back: MoneyBack
+) -> Words:
+    """What is said of a membership that was one too many, and of the money paid for it."""
+    amount = money(second["amount"], second["currency"])
+    each_time = each(second["amount"], second["currency"], second["interval"])
+    rows = [(_("Second membership, canceled"), each_time)]
+    if first:
+        rows.insert(0, (_("Your membership"), each(first.amount, first.currency, first.interval)))
+    back = money(money_back.refunded, second["currency"])
+    if money_back.refunded:
+        rows.append((_("Refunded"), back))
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("You’re already a member: we refunded %(amount)s", amount=v["amount"])
+            if money_back.refunded
+            else _("You’re already a member: we canceled the second membership"),
+            _("You were a member already"),
+            [
+                _(
+                    "You joined a second time, so you would have paid twice. We’ve canceled the "
+                    "second membership; your first one continues as before."
+                )
+            ],
+        )
+
+    values = {
+        "newsroom": current_settings().newsroom_name,
+        "amount": back if money_back.refunded else amount,
+    }
+    return replace(
+        compose(
+            say,
+            values,
+            _("You get this e-mail because somebody joined a second time with your address."),
+            say_money_back(second["currency"], money_back, amount),
+        ),
+        rows=rows,
+        advice=(
+            _("To pay a different amount"),
+            _("There’s no need to join again: you can change how much you pay in your account."),
+        ),
+    )
+
+
+def words_of_refund(amount: int, currency: str) -> Words:
+    """What is said of a refund that the person was told to wait for, or had asked for."""
+    values = {"newsroom": current_settings().newsroom_name, "amount": money(amount, currency)}
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("We’ve refunded %(amount)s", amount=v["amount"]),
+            _("We’ve refunded %(amount)s", amount=v["amount"]),
+            [_("Your bank may take up to ten days to show it.")],
+        )
+
+    return replace(
+        compose(say, values, _("You get this e-mail because we owed you a refund.")),
+        rows=[(_("Refunded"), values["amount"])],
+    )
+
+
+def words_of_late_payment(amount: int, currency: str, link: str) -> Words:
+    """What is said of a payment that arrived after the membership had ended."""
+    values = {"newsroom": current_settings().newsroom_name, "amount": money(amount, currency)}
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("You paid %(amount)s after your membership ended", amount=v["amount"]),
+            _("You paid %(amount)s after your membership ended", amount=v["amount"]),
+            [
+                _(
+                    "Thank you. Your payment went through, but your membership had ended before. "
+                    "You can restart it with this payment, or have the payment refunded."
+                ),
+                _("Until you choose, we keep the payment and you won’t be charged again."),
+            ],
+        )
+
+    return replace(
+        compose(
+            say,
+            values,
+            _("You get this e-mail because you paid for a membership that had ended."),
+        ),
+        rows=[(_("You paid"), values["amount"])],
+        link=Link(_("Restart or get a refund"), link),
+        has_account=False,
+    )
+
+
+def words_of_deposits(membership: Membership, link: str) -> Words:
+    """What is said while a bank account waits to be confirmed by two small deposits."""
+    each_time = each(membership.amount, membership.currency, membership.interval)
+    values = {"newsroom": current_settings().newsroom_name, "each": each_time}
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Confirm your bank account to join %(newsroom)s", newsroom=v["newsroom"]),
+            _("Confirm your bank account"),
+            [
+                _(
+                    "Stripe, our payment service, sends a small deposit to your bank account "
+                    "within one or two business days. When you see it, confirm it on Stripe’s page."
+                ),
+                _("You haven’t been charged yet. Your membership starts once you’ve confirmed."),
+            ],
+        )
+
+    return replace(
+        compose(
+            say, values, _("You get this e-mail because you chose to pay from a bank account.")
+        ),
+        rows=[(_("You pay"), each_time)],
+        link=Link(_("Confirm my bank account"), link),
+        has_account=False,
+    )
+
+
+def membership_of(session: Session, reference: str) -> Membership | None:
+    """The membership of this subscription."""
+    return session.scalars(
+        select(Membership).where(
+            Membership.source == Source.STRIPE, Membership.reference == reference
+        )
+    ).first()

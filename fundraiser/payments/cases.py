@@ -1,0 +1,153 @@
+"""Money that waits for somebody: what Stripe refused after a payment, and payments after the end.
+
+A case is opened in the settlement that meets it and closed in the one that finds it resolved at
+Stripe, whoever resolved it. Until then staff see it. Where asking Stripe again may help, the
+workers do so with growing waits.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fundraiser.db import Base, Currency, Identifier, now
+from fundraiser.members.models import Member
+from fundraiser.payments.gateway import StripeRefusedError
+from fundraiser.payments.models import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+log = structlog.get_logger()
+
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=15), timedelta(days=1)
+_MANY = 100  # customers whose cases are tried again at once
+
+
+class CaseKind(StrEnum):
+    """What a case is about.
+
+    ``second_refund``: a second membership's payment (``reference`` is the charge) is not refunded
+    yet. ``second_end``: a second membership (``reference`` is the subscription) still runs.
+    ``paid_after_end``: a membership's invoice was paid after it had ended (``reference`` is the
+    charge); the member chooses between a restart and a refund.
+    """
+
+    SECOND_REFUND = "second_refund"
+    SECOND_END = "second_end"
+    PAID_AFTER_END = "paid_after_end"
+
+
+class MoneyCase(Base):
+    """Something about one person's money that is not resolved at Stripe, or was so once.
+
+    ``due_at`` is when the workers ask Stripe again; null where only a person can resolve it.
+    ``error`` is Stripe's latest answer, a sentence for staff.
+    """
+
+    __tablename__ = "money_case"
+    __table_args__ = (
+        UniqueConstraint("kind", "reference"),
+        CheckConstraint("amount >= 0", name="amount"),
+        Index("ix_money_case_open", "id", postgresql_where="closed_at IS NULL"),
+    )
+
+    id: Mapped[Identifier]
+    kind: Mapped[CaseKind]
+    reference: Mapped[str]
+    subscription_id: Mapped[str]
+    customer_id: Mapped[str] = mapped_column(index=True)
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[Currency]
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+def find_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | None:
+    """The case of this kind about this charge or subscription, open or closed."""
+    return session.scalars(
+        select(MoneyCase).where(MoneyCase.kind == kind, MoneyCase.reference == reference)
+    ).first()
+
+
+def is_open(session: Session, kind: CaseKind, reference: str) -> bool:
+    """Whether there is such a case and it is not resolved."""
+    case = find_case(session, kind, reference)
+    return case is not None and case.closed_at is None
+
+
+def open_case(session: Session, case: MoneyCase) -> MoneyCase:
+    """Open this case, or the one of its kind and reference that was closed before."""
+    found = find_case(session, case.kind, case.reference)
+    if found is None:
+        case.attempts, case.opened_at = 0, now()
+        session.add(case)
+        session.flush()
+        return case
+    if found.closed_at is not None:
+        found.closed_at, found.attempts, found.opened_at = None, 0, now()
+        found.error, found.due_at = case.error, case.due_at
+    return found
+
+
+def close_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | None:
+    """Close the case if it is open; returns it only then."""
+    case = find_case(session, kind, reference)
+    if case is None or case.closed_at is not None:
+        return None
+    case.closed_at, case.due_at = now(), None
+    return case
+
+
+def ask_stripe(session: Session, case: MoneyCase, ask: Callable[[], None]) -> bool:
+    """Ask Stripe for something unless it refused that a short while ago; True if it did it.
+
+    A refusal opens ``case``, or counts as one more attempt of the one that is open.
+    """
+    known = find_case(session, case.kind, case.reference)
+    if known and known.closed_at is None and (known.due_at is None or known.due_at > now()):
+        return False
+    try:
+        ask()
+    except StripeRefusedError as error:
+        found = open_case(session, case)
+        found.attempts += 1
+        found.error = str(error)[:500]
+        found.due_at = now() + min(_FIRST_WAIT * 2 ** min(found.attempts - 1, 20), _LONGEST_WAIT)
+        log.warning("money_case", kind=case.kind, reference=case.reference, tries=found.attempts)
+        return False
+    return True
+
+
+def look_at_due_cases(session: Session) -> None:
+    """Have the customers settled whose cases are due: a settlement asks Stripe again."""
+    due = select(MoneyCase.customer_id).where(
+        MoneyCase.closed_at.is_(None),
+        MoneyCase.due_at <= now(),
+        MoneyCase.customer_id.not_in(select(Look.customer_id).where(Look.customer_id.is_not(None))),
+    )
+    for customer_id in session.scalars(due.distinct().limit(_MANY)):
+        session.add(Look.now(customer_id=customer_id))
+
+
+def list_open_cases(session: Session, most: int) -> Sequence[Row[MoneyCase, Member]]:
+    """The cases that are open, the oldest first, and whose they are."""
+    return session.execute(
+        select(MoneyCase, Member)
+        .join(Member, Member.id == MoneyCase.member_id)
+        .where(MoneyCase.closed_at.is_(None))
+        .order_by(MoneyCase.id)
+        .limit(most)
+    ).all()

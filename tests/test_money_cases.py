@@ -1,0 +1,168 @@
+"""Money that Stripe doesn’t move at once: told truly, shown to staff, tried again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+
+from fundraiser.emails.letters import write
+from fundraiser.members.models import Status
+from fundraiser.outbox import Letter, LetterKind
+from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
+from fundraiser.payments.gateway import Gateway, StripeRefusedError
+from fundraiser.payments.models import Look, Payment
+from tests.staff import hire, sign_in
+from tests.test_settlement import letters, memberships, number_of_members, shop  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+HTML = {"Accept": "text/html"}
+
+
+def text(answer: TestResponse) -> str:
+    return re.sub(r"\s+", " ", BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True))
+
+
+def cases(database: Database) -> list[MoneyCase]:
+    with database.transaction() as session:
+        return list(session.scalars(select(MoneyCase).order_by(MoneyCase.id)))
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, verb: str) -> list[str]:
+    """Stripe refuses this verb; returns what it was asked for."""
+    asked: list[str] = []
+
+    def refused(_gateway: Gateway, name: str, *_more: object) -> None:
+        asked.append(name)
+        raise StripeRefusedError("Stripe refuses this: Insufficient funds in your balance.")
+
+    monkeypatch.setattr(Gateway, verb, refused)
+    return asked
+
+
+def look_again(stripe: Stripe, database: Database) -> int:
+    """What the workers do every few seconds; returns how many customers were due."""
+    with database.transaction() as session:
+        look_at_due_cases(session)
+    with database.transaction() as session:
+        due = len(session.scalars(select(Look)).all())
+    stripe.settle_all()
+    return due
+
+
+def pay_twice(stripe: Stripe) -> str:
+    """A member joins again and pays £25; returns the second session's id."""
+    stripe.settle(stripe.join("olena@example.org"))
+    stripe.advance(seconds=5)
+    page = stripe.checkout(tier="patron")
+    stripe.pay(page, "olena@example.org")
+    return page.rsplit("/", 1)[1]
+
+
+def test_a_refund_that_stripe_refuses_is_told_kept_shown_and_tried_again(
+    stripe: Stripe,
+    database: Database,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """medusajs/admin#720: "Insufficient funds in your Stripe balance to refund this amount"."""
+    session_id = pay_twice(stripe)
+    with monkeypatch.context() as refusing:
+        asked = refuse(refusing, "refund")
+        for _ in range(3):
+            answer = client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+        assert len(asked) == 1, "not asked again before its time"
+        assert answer.status_code == 200
+        said = text(answer)
+        assert "You were a member already" in said
+        assert "Your £25 refund couldn’t be sent yet" in said
+        assert look_again(stripe, database) == 0
+        stripe.advance(minutes=16)
+        assert look_again(stripe, database) == 1
+        assert len(asked) == 2
+        first, second = memberships(database)
+        assert (first.status, second.status) == (Status.ACTIVE, Status.CANCELED)
+        with database.transaction() as session:
+            paid = session.scalars(select(Payment).order_by(Payment.paid_at)).all()
+            assert [found.amount for found in paid] == [1000, 2500]
+    (case,) = cases(database)
+    assert (case.kind, case.amount, case.attempts) == (CaseKind.SECOND_REFUND, 2500, 2)
+    sign_in(client, hire(database))
+    for page in ("/staff/", f"/staff/members/{case.member_id}"):
+        assert "£25 for a second membership is not refunded yet" in text(client.get(page))
+    assert LetterKind.REFUNDED not in letters(database)
+    # The next try goes through.
+    stripe.advance(minutes=31)
+    look_again(stripe, database)
+    assert cases(database)[0].closed_at is not None
+    assert letters(database).count(LetterKind.REFUNDED) == 1
+    assert "We’ve refunded £25" in text(
+        client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+    )
+    assert "is not refunded yet" not in text(client.get("/staff/"))
+    assert number_of_members(database) == 1
+
+
+@pytest.mark.parametrize("verb", ["mark_second", "cancel"])
+def test_a_second_membership_that_stripe_will_not_end_is_told_shown_and_tried_again(
+    stripe: Stripe,
+    database: Database,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+) -> None:
+    session_id = pay_twice(stripe)
+    with monkeypatch.context() as refusing:
+        refuse(refusing, verb)
+        answer = client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+        assert answer.status_code == 200
+        assert "We couldn’t cancel the second one yet" in text(answer)
+        assert LetterKind.SECOND_MEMBERSHIP not in letters(database)
+    assert cases(database)[0].kind is CaseKind.SECOND_END
+    stripe.advance(minutes=16)
+    look_again(stripe, database)
+    assert all(case.closed_at for case in cases(database))
+    assert [found.status for found in memberships(database)] == [Status.ACTIVE, Status.CANCELED]
+    assert LetterKind.SECOND_MEMBERSHIP in letters(database)
+    assert number_of_members(database) == 1
+
+
+def test_a_refund_that_the_bank_sends_back_is_left_to_staff(
+    stripe: Stripe, database: Database
+) -> None:
+    """It would come back each time, and nobody would ever hear of it."""
+    stripe.settle(stripe.join("olena@example.org"))
+    stripe.advance(seconds=5)
+    page = stripe.checkout(tier="patron")
+    stripe.pay(page, "olena@example.org", "4000000000005126")
+    customer = stripe.customer_of(page)
+    stripe.settle(customer)
+    stripe.advance(days=3)
+    for _ in range(2):
+        stripe.settle(customer)
+    (case,) = cases(database)
+    assert (case.closed_at, case.due_at) == (None, None)
+    assert len(stripe.call("GET", "refunds", charge=case.reference)["data"]) == 1
+
+
+def test_the_e_mail_about_a_second_membership_says_what_became_of_the_money(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = pay_twice(stripe)
+    refuse(monkeypatch, "refund")
+    client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+    with database.transaction() as session:
+        letter = session.scalars(
+            select(Letter).where(Letter.kind == LetterKind.SECOND_MEMBERSHIP)
+        ).one()
+        source = write(session, letter).source.decode()
+    assert "refund couldn" in source.replace("=\n", "")
