@@ -381,7 +381,8 @@ def test_a_member_who_joins_again_is_told_that_it_is_paid_back(
     stripe.pay(page, "Twice@example.org")
     words = said(client.get(thanks_of(page)))
     assert "You were a member already" in words
-    assert "We have stopped the second membership and pay £25 back." in words
+    assert "We’ve canceled the second membership; your first one continues as before." in words
+    assert "We’ve refunded £25." in words
     assert "1 of 25,000 members" in words
 
 

@@ -18,6 +18,7 @@ from fundraiser.members.history import Mark, read_marks, start_of_day
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
+from fundraiser.payments.disputes import INQUIRIES
 from fundraiser.payments.models import IS_DISPUTED, Look, Payment
 from fundraiser.webhooks.models import Event
 
@@ -179,9 +180,15 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
     ).all()
 
 
-def count_open_disputes(session: Session) -> int:
-    """How many payments the bank asks about or disputes, not decided yet."""
-    return session.scalar(select(func.count(Payment.id)).where(text(IS_DISPUTED))) or 0
+def count_open_disputes(session: Session) -> tuple[int, int]:
+    """How many payments are disputed and not decided, and how many a bank asks about."""
+    disputed, asked = session.execute(
+        select(
+            func.count().filter(Payment.dispute.not_in(INQUIRIES)),
+            func.count().filter(Payment.dispute.in_(INQUIRIES)),
+        ).where(text(IS_DISPUTED))
+    ).one()
+    return disputed, asked
 
 
 def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Member]]:

@@ -87,6 +87,7 @@ def read_overview(
     here = Mark(balance.version, balance.members)
     flows = figures.read_flows(session, zone, here)
     machinery = figures.read_machinery(session)
+    disputed, asked = figures.count_open_disputes(session)
     daily = _read_daily(session, at.astimezone(zone).date())
     values: dict[str, object] = {
         "balance": balance,
@@ -98,7 +99,8 @@ def read_overview(
         "drift_count": sum(count_drift(session).values()),
         "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),
         "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
-        "disputes_count": figures.count_open_disputes(session),
+        "disputes_count": disputed,
+        "inquiries_count": asked,
         "cases": list_open_cases(session, _MOST_SHOWN),
         "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)
         if reads_letters

@@ -206,7 +206,7 @@ def payment_state(payment: Payment) -> str:
     """What became of a payment."""
     match trouble(payment.dispute):
         case Trouble.DISPUTED:
-            return _("Disputed with the bank, not decided yet")
+            return _("Disputed (%(status)s)", status=(payment.dispute or "").replace("_", " "))
         case Trouble.LOST:
             return _("Dispute lost: the bank has refunded it")
         case Trouble.INQUIRY if payment.refunded < payment.amount:

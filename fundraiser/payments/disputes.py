@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 # The bank asks, or has asked, before it takes anything: the money stays and may be refunded.
-_INQUIRIES = {"warning_needs_response", "warning_under_review"}
+INQUIRIES = {"warning_needs_response", "warning_under_review"}
 _OVER = {"won", "warning_closed", "prevented"}
 
 
@@ -25,7 +25,7 @@ def trouble(status: str | None) -> Trouble | None:
     """
     if not status:
         return None
-    if status in _INQUIRIES:
+    if status in INQUIRIES:
         return Trouble.INQUIRY
     if status in _OVER:
         return Trouble.OVER
