@@ -3,8 +3,9 @@
 from simulator import methods
 from simulator.api import LIST, page, route
 from simulator.cards import CARDS, NOT_A_TEST_CARD, TEST_METHODS
-from simulator.errors import StripeError, refused
+from simulator.errors import StripeError
 from simulator.events import update
+from simulator.expand import listing
 from simulator.objects import build_card, new_id
 from simulator.params import METADATA, Clearable, merged
 from simulator.shapes import ADDRESS, BILLING_DETAILS, Object
@@ -110,7 +111,7 @@ def list_customers_methods(world: World, params: Object, customer: str) -> Objec
 
 def _methods(world: World, params: Object, customer: str | None, url: str) -> Object:
     if customer is None:
-        raise refused("The simulator lists the payment methods of one customer.", "customer")
+        return listing([], url)
     clauses = []
     if "type" in params:
         clauses.append(("coalesce(json_extract(data, '$.type'), 'card') = ?", params["type"]))

@@ -1,6 +1,6 @@
 """Payment intents, charges, refunds and disputes."""
 
-from simulator import payments
+from simulator import refunds
 from simulator.api import LIST, page, route
 from simulator.errors import refused
 from simulator.params import METADATA, merged
@@ -61,7 +61,7 @@ def create_refund(world: World, params: Object) -> Object:
                 f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."
             )
         charge = found
-    return payments.refund(
+    return refunds.refund(
         world,
         charge,
         at=world.now(),

@@ -27,6 +27,10 @@ _BILLING: dict[str, str] = {
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
 _PAYMENTS = {
     "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
+    "inquiries": "A bank may only ask: no money moves, and the charge can be refunded.",
+    "refund_closes_inquiry": "A refund in full closes the inquiry over it.",
+    "refunds_in_process": "The refund of a bank debit is pending for days.",
+    "won_dispute_refundable": "A charge whose dispute was won can be refunded.",
     "two_methods": "The portal sets the customer's method; a subscription's own goes on winning.",
 }
 BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
@@ -42,7 +46,9 @@ _BILLING_CHOICES: dict[str, tuple[str, ...]] = {
     # Whether `cancel_at_period_end=false` takes back a `cancel_at` that was set without the flag.
     "cancel_at_taken_back_by_false": ("no", "yes"),
 }
-_PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {}
+_PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {
+    "balance_for_refunds": ("enough", "short", "waits"),
+}
 CHOICES: dict[str, tuple[str, ...]] = {
     **_SURFACE_CHOICES,
     **_BILLING_CHOICES,

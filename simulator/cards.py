@@ -58,7 +58,7 @@ class TestCard:
     decline: Decline | None = None
     secure: Literal["never", "once", "always"] = "never"
     charges_fail: bool = False
-    later: Literal["nothing", "dispute", "refund fails"] = "nothing"
+    later: Literal["nothing", "dispute", "inquiry", "refund fails", "refund pending"] = "nothing"
 
 
 CARDS = {
@@ -112,6 +112,8 @@ CARDS = {
         ),
         TestCard("4000000000000341", "Attaches, then every charge fails", charges_fail=True),
         TestCard("4000000000000259", "Succeeds, then is disputed", later="dispute"),
+        TestCard("4000000000001976", "Succeeds; then its bank asks (an inquiry)", later="inquiry"),
+        TestCard("4000000000007726", "Succeeds; its refund is pending", later="refund pending"),
         TestCard("4000000000005126", "Succeeds; its refund fails later", later="refund fails"),
     )
 }
@@ -124,6 +126,8 @@ TEST_METHODS = {
     "pm_card_chargeCustomerFail": "4000000000000341",
     "pm_card_chargeDeclined": "4000000000000002",
     "pm_card_createDispute": "4000000000000259",
+    "pm_card_createDisputeInquiry": "4000000000001976",
+    "pm_card_pendingRefund": "4000000000007726",
     "pm_card_refundFail": "4000000000005126",
 }
 

@@ -12,6 +12,7 @@ CHECKOUT_OPEN_FOR = DAY
 EVENTS_KEPT_FOR = 30 * DAY
 DEBIT_SETTLES_AFTER = 3 * DAY
 REFUND_FAILS_AFTER = HOUR
+REFUND_SETTLES_AFTER = 3 * DAY
 # Stripe's default: eight further tries within two weeks of the first failure.
 RETRY_DAYS = (1, 2, 3, 5, 7, 9, 11, 14)
 RENEWING = {"active", "past_due", "unpaid", "trialing"}
@@ -68,7 +69,7 @@ RULES: dict[str, Callable[[Object], int | None]] = {
     "checkout.session": _session,
     "payment_intent": lambda intent: intent.get("_settles_at"),
     "charge": lambda charge: charge.get("_disputed_at"),
-    "refund": lambda refund: refund.get("_fails_at"),
+    "refund": lambda refund: refund.get("_fails_at") or refund.get("_settles_at"),
     "balance_transaction": _transaction,
     "payout": _payout,
 }

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from simulator import balance, billing, payments
+from simulator import balance, billing, cards, disputes, payments, refunds
 from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
 from simulator.checkout import debit_settled, expire
 from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
@@ -60,9 +60,10 @@ def step(world: World, whole: Object, at: int) -> None:
             method = world.store.one(whole["payment_method"])
             settle_debit(world, whole, succeeds=method["_number"] != IBAN_FAILS, at=at)
         case "charge":
-            payments.open_dispute(world, whole, at)
+            card = cards.CARDS[world.store.one(whole["payment_method"])["_number"]]
+            disputes.open_dispute(world, whole, at, inquiry=card.later == "inquiry")
         case "refund":
-            payments.fail_refund(world, whole, at)
+            refunds.come_due(world, whole, at)
         case "balance_transaction":
             balance.pay_out(world, whole, at)
         case "payout":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import api_account, balance, billing, engine, keys, payments, show
+from simulator import api_account, balance, billing, disputes, engine, keys, refunds, show
 from simulator.api_portal import create_portal_session, forget_settings, save_settings
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
@@ -292,26 +292,44 @@ def deliver_again() -> Response:
 
 @pages.post("/_simulator/refunds")
 def refund() -> Response:
+    """Refund a `charge`, or bring a pending `refund` to its `outcome`: succeeds or fails."""
     given, account = _given(), world()
     amount = _whole(given["amount"], "amount") if "amount" in given else None
     with account.store.transaction():
+        if "refund" in given:
+            found, succeeds = account.must("refund", str(given["refund"])), _succeeds(given)
+            made = refunds.settle_refund(account, found, succeeds=succeeds, at=account.now())
+            return _done(public(made), f"The refund has {made['status']}.")
         charge = account.must("charge", str(given.get("charge", "")))
-        made = payments.refund(account, charge, at=account.now(), amount=amount)
+        made = refunds.refund(account, charge, at=account.now(), amount=amount)
     return _done(public(made), "The payment is refunded.")
+
+
+def _succeeds(given: dict[str, Any]) -> bool:
+    return given.get("outcome") != "fails"
 
 
 @pages.post("/_simulator/disputes")
 def dispute() -> Response:
-    """Open a dispute over a `charge`, or close a `dispute` with the `outcome` won or lost."""
+    """Open a dispute over a `charge` (`inquiry`: the bank only asks), or move a `dispute` on.
+
+    `escalate` turns an inquiry into a dispute; `outcome` is won, lost or warning_closed.
+    """
     given, account = _given(), world()
     with account.store.transaction():
         if "charge" in given:
             charge = account.must("charge", str(given["charge"]))
-            made = payments.open_dispute(account, charge, account.now())
+            asks = bool(given.get("inquiry"))
+            made = disputes.open_dispute(account, charge, account.now(), inquiry=asks)
             return _done(public(made), "The payment is disputed.")
         found = account.must("dispute", str(given.get("dispute", "")))
-        won = given.get("outcome") == "won"
-        made = payments.close_dispute(account, found, won=won, at=account.now())
+        outcome = given.get("outcome")
+        if given.get("escalate"):
+            made = disputes.escalate(account, found, account.now())
+        elif outcome == "warning_closed":
+            made = disputes.end(account, found, "warning_closed", account.now())
+        else:
+            made = disputes.close_dispute(account, found, won=outcome == "won", at=account.now())
     return _done(public(made), f"The dispute is {made['status']}.")
 
 
@@ -350,8 +368,7 @@ def debit() -> Response:
         intent = account.must("payment_intent", str(given.get("payment_intent", "")))
         if intent["status"] != "processing":
             raise refused(f"{intent['id']} is {intent['status']}, not processing.")
-        succeeds = given.get("outcome") != "fails"
-        engine.settle_debit(account, intent, succeeds=succeeds, at=account.now())
+        engine.settle_debit(account, intent, succeeds=_succeeds(given), at=account.now())
     return _done(public(account.store.one(intent["id"])), "The direct debit is settled.")
 
 

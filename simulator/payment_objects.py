@@ -111,6 +111,15 @@ CHARGED_EXTRA: dict[str, Object] = {
     },
     "sepa_debit": {"mandate": None},
 }
+# What is debited from a bank account, days after the payer agreed.
+DEBITS = {"sepa_debit", "us_bank_account"}
+
+
+def is_debit(charge: Object) -> bool:
+    """Whether the charge is a bank debit."""
+    return charge["payment_method_details"]["type"] in DEBITS
+
+
 DECLINED = {
     **APPROVED,
     "network_status": "declined_by_network",

@@ -1,17 +1,23 @@
-"""Money moving, or not: payment intents, charges, refunds, disputes."""
+"""Money moving, or not: payment intents and their charges.
+
+Refunds and disputes are in modules of their own, and can be asked for here too.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from simulator import cards
-from simulator.balance import DISPUTE_FEES, enter, shown
-from simulator.due import DEBIT_SETTLES_AFTER, REFUND_FAILS_AFTER
-from simulator.errors import StripeError, refused
-from simulator.events import emit, update
+from simulator.balance import enter
+from simulator.disputes import close_dispute, open_dispute
+from simulator.due import DEBIT_SETTLES_AFTER
+from simulator.events import emit
 from simulator.objects import new_id
-from simulator.payment_objects import build_charge, build_payment_intent
+from simulator.payment_objects import build_charge, build_payment_intent, is_debit
+from simulator.refunds import fail_refund, refund
 from simulator.shapes import Object, full, public
 from simulator.world import World
+
+__all__ = ["close_dispute", "fail_refund", "open_dispute", "refund"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def confirm(
     if outcome.status == "succeeded":
         charge = book(world, charge, at)
         intent |= _succeeded(intent)
-        if cards.CARDS[method["_number"]].later == "dispute":
+        if cards.CARDS[method["_number"]].later in {"dispute", "inquiry"}:
             charge["_disputed_at"] = at + 1
     elif outcome.status == "processing":
         intent |= {"status": "processing", "_settles_at": at + DEBIT_SETTLES_AFTER}
@@ -147,10 +153,6 @@ def book(world: World, charge: Object, at: int) -> Object:
     return {**charge, "balance_transaction": entry["id"], "amount_captured": charge["amount"]}
 
 
-def is_debit(charge: Object) -> bool:
-    return bool(charge["payment_method_details"]["type"] == "sepa_debit")
-
-
 def _succeeded(intent: Object) -> Object:
     return {
         "status": "succeeded",
@@ -168,165 +170,3 @@ def _failed(decline: cards.Decline) -> Object:
         "failure_code": decline.code,
         "failure_message": decline.message,
     }
-
-
-def refund(
-    world: World,
-    charge: Object,
-    *,
-    at: int,
-    amount: int | None = None,
-    reason: str | None = None,
-    metadata: dict[str, str] | None = None,
-) -> Object:
-    """Give money back, all that is left of the charge unless told otherwise."""
-    left = charge["amount"] - charge["amount_refunded"]
-    if charge["status"] != "succeeded":
-        raise refused(f"Charge {charge['id']} has not succeeded, so it cannot be refunded.")
-    if left == 0:
-        raise refused(
-            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
-        )
-    if charge["disputed"]:
-        raise refused(
-            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
-            code="charge_disputed",
-        )
-    amount = left if amount is None else amount
-    if amount <= 0:
-        raise StripeError(
-            "Invalid positive integer", param="amount", code="parameter_invalid_integer"
-        )
-    if amount > left:
-        raise refused(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
-            param="amount",
-        )
-    refund_id = new_id("refund")
-    entry = enter(
-        world,
-        "payment_refund" if is_debit(charge) else "refund",
-        source=refund_id,
-        amount=-amount,
-        currency=charge["currency"],
-        at=at,
-    )
-    method = world.named(charge, "payment_method")
-    card = cards.CARDS.get(method["_number"]) if method else None
-    fails = card is not None and card.later == "refund fails"
-    made = world.store.put(
-        {
-            "id": refund_id,
-            "object": "refund",
-            "created": at,
-            "amount": amount,
-            "balance_transaction": entry["id"],
-            "charge": charge["id"],
-            "currency": charge["currency"],
-            "metadata": metadata or {},
-            "payment_intent": charge["payment_intent"],
-            "reason": reason,
-            "_fails_at": at + REFUND_FAILS_AFTER if fails else None,
-        }
-    )
-    back = charge["amount_refunded"] + amount
-    update(
-        world,
-        "charge.refunded",
-        charge,
-        at,
-        amount_refunded=back,
-        refunded=back == charge["amount"],
-    )
-    return made
-
-
-def fail_refund(world: World, made: Object, at: int) -> Object:
-    """The bank could not take the money back: the charge stands as before."""
-    back = enter(
-        world,
-        "refund_failure",
-        source=made["id"],
-        amount=made["amount"],
-        currency=made["currency"],
-        at=at,
-    )
-    failed = world.store.put(
-        {
-            **made,
-            "failure_balance_transaction": back["id"],
-            "status": "failed",
-            "failure_reason": "expired_or_canceled_card",
-            "_fails_at": None,
-        }
-    )
-    charge = world.store.one(made["charge"])
-    left = charge["amount_refunded"] - made["amount"]
-    world.store.put({**charge, "amount_refunded": left, "refunded": False})
-    emit(world, "refund.failed", failed, at)
-    return failed
-
-
-def open_dispute(world: World, charge: Object, at: int, reason: str = "fraudulent") -> Object:
-    """The payer disputes the charge with the bank."""
-    if charge["disputed"] or charge["status"] != "succeeded":
-        raise refused(f"Charge {charge['id']} cannot be disputed (again).")
-    dispute_id = new_id("dispute")
-    taken = enter(
-        world,
-        "dispute",
-        source=dispute_id,
-        amount=-charge["amount"],
-        currency=charge["currency"],
-        at=at,
-        fee=DISPUTE_FEES.get(charge["currency"], DISPUTE_FEES["eur"]),
-        description=f"Chargeback withdrawal for {charge['id']}",
-    )
-    made = world.store.put(
-        {
-            "id": dispute_id,
-            "object": "dispute",
-            "created": at,
-            "balance_transactions": [shown(world, taken)],
-            "amount": charge["amount"],
-            "charge": charge["id"],
-            "currency": charge["currency"],
-            "evidence_details": {
-                "due_by": at + 9 * 86400,
-                "enhanced_eligibility": {},
-                "has_evidence": False,
-                "past_due": False,
-                "submission_count": 0,
-            },
-            "payment_intent": charge["payment_intent"],
-            "reason": reason,
-        }
-    )
-    world.store.put({**charge, "disputed": True, "_disputed_at": None})
-    emit(world, "charge.dispute.created", made, at)
-    return made
-
-
-def close_dispute(world: World, dispute: Object, *, won: bool, at: int) -> Object:
-    if dispute["status"] in {"won", "lost"}:
-        raise refused(f"Dispute {dispute['id']} is closed already.")
-    moved = dispute["balance_transactions"]
-    if won:  # the fee of a dispute stays with Stripe, whoever wins
-        back = enter(
-            world,
-            "dispute_reversal",
-            source=dispute["id"],
-            amount=dispute["amount"],
-            currency=dispute["currency"],
-            at=at,
-            description=f"Chargeback reversal for {dispute['charge']}",
-        )
-        moved = [*moved, shown(world, back)]
-    return update(
-        world,
-        "charge.dispute.closed",
-        dispute,
-        at,
-        status="won" if won else "lost",
-        balance_transactions=moved,
-    )

@@ -172,7 +172,6 @@ DEFAULTS: dict[str, Object] = {
     "refund": {
         **_null("balance_transaction charge payment_intent reason receipt_number"),
         **_null("source_transfer_reversal transfer_reversal"),
-        "destination_details": {"card": {"type": "refund"}, "type": "card"},
         "metadata": {},
         "status": "succeeded",
     },
