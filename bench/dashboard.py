@@ -176,7 +176,7 @@ FILL = (
     INSERT INTO ledger (version, member_id, turn, change, balance, cause, cause_ref, reason, rule,
                         happened_at, recorded_at)
     SELECT row_number() OVER w, member_id, turn, change, sum(change) OVER w, 'stripe', NULL,
-           CASE WHEN change > 0 THEN 'paid' ELSE 'ended' END, 'paying-members/1', at, at
+           CASE WHEN change > 0 THEN 'paid' ELSE 'ended' END, 'paying-members/2', at, at
     FROM (SELECT id AS member_id, 1 AS turn, 1 AS change, first_counted_at AS at FROM member
           UNION ALL
           SELECT id, 2, -1, first_counted_at + (now() - first_counted_at) / 2

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
-from babel.numbers import format_decimal, get_currency_precision, get_currency_symbol
+from babel.numbers import format_decimal, get_currency_symbol
 
 _LONGEST_AMOUNT = 12
+# Stripe counts these in whole units or in thousandths, and all others in hundredths: also those
+# whose hundredths are no longer used (ISK, UGX). https://docs.stripe.com/currencies
+_WHOLE = frozenset(
+    {
+        *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+        *("PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"),
+    }
+)
+_THOUSANDTHS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,14 @@ CARD_FEES = {
 }
 
 
+def decimals(currency: str) -> int:
+    """How many decimals Stripe's amounts have in this currency (ISO 4217, upper case)."""
+    return 0 if currency in _WHOLE else 3 if currency in _THOUSANDTHS else 2
+
+
 def format_money(money: Money, locale: str) -> str:
     """Write an amount for people: whole units without decimals (£10), others with (£10.50)."""
-    digits = get_currency_precision(money.currency)
+    digits = decimals(money.currency)
     value = Decimal(money.amount).scaleb(-digits)
     number = "#,##0" if value == value.to_integral_value() else "#,##0." + "0" * digits
     # Babel writes GBP for £ in Ukrainian: readers know the sign.
@@ -50,7 +64,7 @@ def format_money(money: Money, locale: str) -> str:
 
 def format_exact(money: Money, locale: str) -> str:
     """Write an amount for the books: always with its decimals, and a real minus."""
-    digits = get_currency_precision(money.currency)
+    digits = decimals(money.currency)
     value = Decimal(abs(money.amount)).scaleb(-digits)
     sign = f"'{get_currency_symbol(money.currency, locale='en')}'"
     number = f"#,##0.{'0' * digits}" if digits else "#,##0"
@@ -68,7 +82,7 @@ def parse_amount(text: str, currency: str) -> int | None:
     if not cleaned or len(cleaned) > _LONGEST_AMOUNT or not cleaned.replace(".", "", 1).isdecimal():
         return None
     try:
-        smallest = Decimal(cleaned).scaleb(get_currency_precision(currency))
+        smallest = Decimal(cleaned).scaleb(decimals(currency))
     except InvalidOperation:
         return None
     if smallest != smallest.to_integral_value() or smallest <= 0:
@@ -78,7 +92,7 @@ def parse_amount(text: str, currency: str) -> int | None:
 
 def write_amount(money: Money) -> str:
     """Write an amount as a person would type it: 12 or 12.50."""
-    digits = get_currency_precision(money.currency)
+    digits = decimals(money.currency)
     value = Decimal(money.amount).scaleb(-digits)
     return str(int(value)) if value == int(value) else str(value)
 

@@ -117,3 +117,25 @@ def _context() -> dict[str, Any]:
         "public_url": settings.public_url,
         "today": now(),
     }
+
+
+def each_time(amount: str, interval: str | None, count: int = 1) -> str:
+    """A sum and how often it is paid: every ``count`` intervals (a Stripe word: day, week, …)."""
+    match interval, count:
+        case "month", 1:
+            return gettext("%(amount)s a month", amount=amount)
+        case "year", 1:
+            return gettext("%(amount)s a year", amount=amount)
+        case "week", 1:
+            return gettext("%(amount)s a week", amount=amount)
+        case "day", 1:
+            return gettext("%(amount)s a day", amount=amount)
+        case "month", _:
+            return gettext("%(amount)s every %(count)s months", amount=amount, count=count)
+        case "year", _:
+            return gettext("%(amount)s every %(count)s years", amount=amount, count=count)
+        case "week", _:
+            return gettext("%(amount)s every %(count)s weeks", amount=amount, count=count)
+        case "day", _:
+            return gettext("%(amount)s every %(count)s days", amount=amount, count=count)
+    return amount

@@ -178,11 +178,11 @@ def test_how_we_count_says_the_whole_rule_and_the_figures(
     answer = client.get("/how-we-count")
     words = said(answer)
     assert answer.status_code == 200
-    assert "paying-members/1" in words
-    assert "Yes, for 14 days after the first payment that failed; then no" in words
+    assert "paying-members/2" in words
+    assert "Yes, for 14 days from the first failure in a row; then no" in words
     assert "A one-time contribution No" in words
     assert "line 2, written on" in words
-    assert len(read(answer).select("tbody tr")) == 14
+    assert len(read(answer).select("tbody tr")) == 18
 
 
 def test_how_we_count_is_there_without_a_campaign(client: FlaskClient) -> None:

@@ -1,4 +1,4 @@
-"""The rule "paying-members/1": a test for each row of the published table."""
+"""The rule "paying-members/2": a test for each row of the published table."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_the_number_is_a_small_answer_for_any_site_and_any_cache(web: Client) ->
         "remaining": 8_766,
         "status": "running",
         "deadline": "",
-        "rule": "paying-members/1",
+        "rule": "paying-members/2",
         "as_of": "",
         "version": 0,
         "revision": 1,

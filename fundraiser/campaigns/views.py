@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from babel.numbers import get_currency_precision
 from flask import (
     Blueprint,
     after_this_request,
@@ -61,7 +60,7 @@ from fundraiser.members.invitations import find_inviter, name_of_inviter
 from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.members.rule import RULE
-from fundraiser.money import CARD_FEES
+from fundraiser.money import CARD_FEES, decimals
 from fundraiser.payments.checkout import (
     CURRENCIES,
     LEAST,
@@ -362,7 +361,7 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         once_url=here(interval=ONCE),
         member_url=here(interval=Interval.MONTH),
         symbol=symbol(wish.currency),
-        digits=get_currency_precision(wish.currency),
+        digits=decimals(wish.currency),
         least=least,
         least_money=money(least, wish.currency),
         fee_rate=CARD_FEES[wish.currency],

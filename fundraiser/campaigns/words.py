@@ -1,4 +1,4 @@
-"""The rule "paying-members/1" in words, row by row as the rule itself applies it."""
+"""The rule "paying-members/2" in words, row by row as the rule itself applies it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,56 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
     """What the membership is, and whether it counts."""
     yes, no = _("Yes"), _("No")
     until_the_end = _("Yes, until it ends")
-    grace = ngettext(
-        "Yes, for %(num)s day after the first payment that failed; then no",
-        "Yes, for %(num)s days after the first payment that failed; then no",
+    failed = ngettext(
+        "Yes, for %(num)s day from the first failure in a row; then no, until something is paid",
+        "Yes, for %(num)s days from the first failure in a row; then no, until something is paid",
         grace_days,
     )
-    grace_more = ngettext(
+    due = ngettext(
+        "Yes, for %(num)s day from its due date; then no, until something is paid",
+        "Yes, for %(num)s days from its due date; then no, until something is paid",
+        grace_days,
+    )
+    elsewhere = ngettext(
         "Yes, until that date and for %(num)s day more",
         "Yes, until that date and for %(num)s days more",
         grace_days,
     )
     return [
-        (_("Active, and its newest payment has arrived"), yes),
-        (_("Active and renewed, with the new payment still on its way"), yes),
-        (_("New, with its first bank debit still on its way"), _("Yes, until the debit fails")),
-        (_("Active, but we are not collecting its payments"), no),
-        (_("Stopped by the member, and paid until a date to come"), until_the_end),
-        (_("Overdue: a payment has failed"), grace),
-        (_("A trial"), _("No, until the first payment")),
-        (_("Never paid, unpaid, paused, or over"), no),
-        (_("Its newest payment was paid back in full"), _("No, from that day on")),
+        (_("Active, with its current period paid"), yes),
         (
-            _("Its newest payment is disputed with the bank"),
+            _("Renewed, with the new payment not due yet or being processed by the bank"),
+            _("Yes, on the strength of the payment before"),
+        ),
+        (
+            _("New, with its first bank debit being processed"),
+            _("Yes, unless the debit fails"),
+        ),
+        (_("Overdue: a renewal payment has failed"), failed),
+        (_("Overdue: a renewal that we invoiced by e-mail has not been paid"), due),
+        (_("Paused: no payments are collected"), _("Yes, until the end of what has been paid for")),
+        (_("Cancelled, but paid until a later date"), until_the_end),
+        (_("In a free period, after paying for a membership before"), until_the_end),
+        (_("In a free period, without ever having paid"), no),
+        (_("Never paid, unpaid, or ended"), no),
+        (_("Switched to something that isn’t a membership"), no),
+        (
+            _("The payment for the current period was refunded in full"),
+            _("No, from that day on; yes again if the refund fails"),
+        ),
+        (
+            _("The payment for the current period is disputed with the bank"),
             _("No, from that day on; yes again if the dispute is won"),
+        ),
+        (
+            _("A bank has asked about a payment, or part of it was refunded"),
+            _("That changes nothing"),
         ),
         (
             _("A gift that somebody has accepted"),
             _("Yes, for the person who accepted it, until it ends"),
         ),
-        (_("Brought from elsewhere, with a date until which it is paid"), grace_more),
+        (_("Imported from another service, paid until a known date"), elsewhere),
         (_("Free of charge"), no),
         (_("A one-time contribution"), no),
     ]

@@ -29,6 +29,8 @@ from fundraiser.db import lock, now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import start_of_day
 from fundraiser.members.models import (
+    PER_YEAR,
+    SOLD,
     Cause,
     Interval,
     LedgerEntry,
@@ -184,18 +186,22 @@ def _largest(found: list[tuple[str, int, int]]) -> Iterable[tuple[str, int, int]
 
 
 def _income(today: date, counting: Select[Membership]) -> Figures:
+    """By how often they pay; what is paid in any other rhythm is the sum of a year."""
     m = Membership
+    as_sold = and_(m.interval.in_(SOLD), m.interval_count == 1)
+    a_year = case({name: m.amount * times for name, times in PER_YEAR.items()}, value=m.interval)
+    key = case((as_sold, cast(m.interval, String)), else_=literal("other"))
     return (
         counting.where(m.source == Source.STRIPE, m.interval.is_not(None))
         .with_only_columns(
             literal(today).label("day"),
-            cast(m.interval, String).label("key"),
+            key.label("key"),
             m.currency.label("currency"),
             func.count().label("people"),
             literal(0).label("recent"),
-            func.sum(m.amount).label("amount"),
+            func.sum(case((as_sold, m.amount), else_=a_year / m.interval_count)).label("amount"),
         )
-        .group_by(m.interval, m.currency)
+        .group_by(key, m.currency)
     )
 
 

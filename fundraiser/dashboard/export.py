@@ -7,11 +7,11 @@ from decimal import Decimal
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from babel.numbers import get_currency_precision
 from sqlalchemy import select, text
 
 from fundraiser.dashboard.listing import all_members
 from fundraiser.members.models import Member
+from fundraiser.money import decimals
 from fundraiser.payments.models import BalanceTransaction
 from fundraiser.texts import gettext as _
 
@@ -201,4 +201,4 @@ def _amount(amount: int | None, currency: str | None) -> str:
     """In the currency's main unit, with a point, as every spreadsheet can be told to read it."""
     if amount is None or currency is None:
         return ""
-    return str(Decimal(amount).scaleb(-get_currency_precision(currency)))
+    return str(Decimal(amount).scaleb(-decimals(currency)))

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from babel.numbers import get_currency_precision, is_currency
+from babel.numbers import is_currency
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
@@ -15,6 +15,7 @@ from fundraiser.dashboard.models import ExchangeRate
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Interval
+from fundraiser.money import decimals
 from fundraiser.newsroom.models import Staff
 from fundraiser.texts import gettext as _
 
@@ -75,9 +76,9 @@ def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> To
         if rate is None:
             without.append(income.currency)
             continue
-        yearly += Decimal(income.yearly).scaleb(-get_currency_precision(income.currency)) * rate
+        yearly += Decimal(income.yearly).scaleb(-decimals(income.currency)) * rate
         memberships += income.memberships
-    smallest = yearly.scaleb(get_currency_precision(own)).to_integral_value(ROUND_HALF_EVEN)
+    smallest = yearly.scaleb(decimals(own)).to_integral_value(ROUND_HALF_EVEN)
     return Total(Income(own, memberships, int(smallest)), tuple(sorted(without)))
 
 

@@ -13,14 +13,14 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
 from fundraiser.members.invitations import INVITATION
-from fundraiser.members.models import Cause, DriftKind, Interval, Source, Standing, Status
+from fundraiser.members.models import Cause, DriftKind, Source, Standing, Status
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, LetterState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
-from fundraiser.texts import date, gettext as _, language
+from fundraiser.texts import date, each_time, gettext as _, language
 
 if TYPE_CHECKING:
     from datetime import date as date_type
@@ -36,24 +36,27 @@ def ledger_sentence(entry: LedgerEntry) -> str:
     day = date(entry.happened_at)
     if entry.change > 0:
         return _started(entry, day)
-    match entry.reason:
-        case Reason.ENDED:
-            return _("Left on %(date)s: the membership ended.", date=day)
-        case Reason.GRACE_OVER:
-            return _("Left on %(date)s: a payment stayed due beyond the grace period.", date=day)
-        case Reason.NOT_PAID:
-            return _("Left on %(date)s: the membership is not paid.", date=day)
-        case Reason.REFUNDED:
-            return _("Left on %(date)s: the newest payment was paid back in full.", date=day)
-        case Reason.DISPUTED:
-            return _("Left on %(date)s: the newest payment is disputed with the bank.", date=day)
-        case Reason.COLLECTION_PAUSED:
-            return _("Left on %(date)s: payments are not being collected.", date=day)
-        case Reason.NOTHING_TO_PAY:
-            return _("Left on %(date)s: the membership costs nothing.", date=day)
-        case Reason.NO_MEMBERSHIP:
-            return _("Left on %(date)s: no membership is left.", date=day)
-    return _("Left on %(date)s (%(reason)s).", date=day, reason=entry.reason)
+    sentences = {
+        Reason.ENDED: _("Left on %(date)s: the membership ended.", date=day),
+        Reason.GRACE_OVER: _(
+            "Left on %(date)s: a payment stayed due beyond the grace period.", date=day
+        ),
+        Reason.NOT_PAID: _("Left on %(date)s: the membership is not paid.", date=day),
+        Reason.REFUNDED: _(
+            "Left on %(date)s: the payment for the period was refunded in full.", date=day
+        ),
+        Reason.DISPUTED: _(
+            "Left on %(date)s: the payment for the period is disputed with the bank.", date=day
+        ),
+        Reason.COLLECTION_PAUSED: _("Left on %(date)s: payments are paused.", date=day),
+        Reason.OTHER_PRODUCT: _(
+            "Left on %(date)s: it is for a product that isn’t a membership.", date=day
+        ),
+        Reason.NOTHING_TO_PAY: _("Left on %(date)s: the membership costs nothing.", date=day),
+        Reason.NO_MEMBERSHIP: _("Left on %(date)s: no membership is left.", date=day),
+    }
+    other = _("Left on %(date)s (%(reason)s).", date=day, reason=entry.reason)
+    return sentences.get(Reason(entry.reason), other) if entry.reason in set(Reason) else other
 
 
 def _started(entry: LedgerEntry, day: str) -> str:
@@ -121,12 +124,7 @@ def price(membership: Membership) -> str:
     amount = format_money(Money(membership.amount, membership.currency), language())
     if membership.source is Source.GIFT:
         return _("%(amount)s, as a gift", amount=amount)
-    match membership.interval:
-        case Interval.MONTH:
-            return _("%(amount)s a month", amount=amount)
-        case Interval.YEAR:
-            return _("%(amount)s a year", amount=amount)
-    return amount
+    return each_time(amount, membership.interval, membership.interval_count)
 
 
 def state(membership: Membership) -> str:
@@ -142,8 +140,10 @@ def state(membership: Membership) -> str:
             "The member asked to cancel on %(date)s and Stripe refused: cancel it for them",
             date=date(membership.cancel_wanted_at),
         )
+    if membership.moved_at:
+        return _("For a product that isn’t a membership")
     if membership.collection_paused:
-        return _("Active, payments not collected")
+        return _("Payments paused")
     if membership.refunded_at:
         return _("Newest payment paid back")
     if membership.disputed_at:
@@ -402,7 +402,12 @@ def cut(topic: Topic, key: str) -> str:
     if topic is Topic.COUNTRY:
         return country(key) or _("Not known")
     if topic is Topic.INTERVAL:
-        return {"month": _("Every month"), "year": _("Once a year")}.get(key, _("Not by interval"))
+        return {
+            "month": _("Every month"),
+            "year": _("Once a year"),
+            "week": _("Every week"),
+            "day": _("Every day"),
+        }.get(key, _("Not by interval"))
     if topic is Topic.SOURCE:
         key = {
             "gift": _("A gift"),

@@ -12,12 +12,13 @@ from flask_babel import format_decimal, ngettext
 from fundraiser.campaigns.models import Campaign, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.db import now, read_once
-from fundraiser.members.models import Interval, Membership
 from fundraiser.money import Money, format_money
-from fundraiser.texts import date, gettext as _, language
+from fundraiser.texts import date, each_time, gettext as _, language
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Membership
 
 
 class NotOwedError(Exception):
@@ -144,11 +145,11 @@ def money(amount: int, currency: str) -> str:
     return format_money(Money(amount, currency), language())
 
 
-def each(amount: int, currency: str, interval: str | None) -> str:
-    sum_of_it = money(amount, currency)
-    match interval:
-        case Interval.YEAR:
-            return _("%(amount)s a year", amount=sum_of_it)
-        case Interval.MONTH:
-            return _("%(amount)s a month", amount=sum_of_it)
-    return sum_of_it
+def what_is_paid(membership: Membership) -> str:
+    """What a membership is charged, and how often."""
+    m = membership
+    return each(m.amount, m.currency, m.interval, m.interval_count)
+
+
+def each(amount: int, currency: str, interval: str | None, count: int = 1) -> str:
+    return each_time(money(amount, currency), interval, count)

@@ -71,6 +71,8 @@ _OVERDUE = (
     Membership.standing == Standing.OVERDUE,
     Membership.status.in_((Status.PAST_DUE, Status.ACTIVE)),
     Membership.ended_at.is_(None),
+    # Stripe itself reminds those who get an invoice by e-mail.
+    Membership.collection_method.is_distinct_from("send_invoice"),
 )
 _RUNS = (
     Membership.status == Status.ACTIVE,

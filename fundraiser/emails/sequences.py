@@ -16,8 +16,8 @@ from fundraiser.emails.parts import (
     Said,
     Words,
     compose,
-    each,
     money,
+    what_is_paid,
 )
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source
@@ -62,7 +62,7 @@ def _values(membership: Membership) -> dict[str, str]:
     known = {
         "newsroom": settings.newsroom_name,
         "amount": money(membership.amount, membership.currency),
-        "each": each(membership.amount, membership.currency, membership.interval),
+        "each": what_is_paid(membership),
     }
     if membership.card_last4:
         known["card"] = membership.card_last4

@@ -27,6 +27,7 @@ from fundraiser.emails.parts import (
     compose,
     each,
     money,
+    what_is_paid,
 )
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
 from fundraiser.members.addresses import mint
@@ -312,7 +313,12 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
         if membership.counts_until:
             rows.append((_("A gift until"), date(membership.counts_until)))
         return rows
-    rows.append((_("You pay"), each(membership.amount, membership.currency, membership.interval)))
+    rows.append(
+        (
+            _("You pay"),
+            what_is_paid(membership),
+        )
+    )
     if membership.paid_at:
         rows.append((_("Taken on %(date)s", date=date(membership.paid_at)), amount))
     if membership.cancel_at:

@@ -42,6 +42,8 @@ CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
 _READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
 _PAGE = 100
+# Also of what has ended Stripe says so: nothing can be changed of it.
+_GONE = {"resource_missing", "invalid_canceled_subscription_fields"}
 _TO_CONFIRM = {
     "authentication_required",
     "invoice_payment_intent_requires_action",
@@ -450,8 +452,8 @@ class Gateway:
         try:
             yield
         except stripe.InvalidRequestError as error:
-            # A list's cursor that is gone is a 400 with the same code.
-            if error.code == "resource_missing" or error.http_status == HTTPStatus.NOT_FOUND:
+            # A list's cursor that is gone is a 400 with the same code as what is not known.
+            if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
             raise StripeRefusedError(
                 _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
