@@ -173,6 +173,8 @@ def page(
 ) -> Object:
     """One page of a list, newest first."""
     limit = limit_of(params)
+    if _is_deleted(world, (where or {}).get("customer"), kind):
+        return listing([], url)
     conditions = [*(clauses or []), *created_clauses(params)]
     backwards = "ending_before" in params
     for name, sign in (("starting_after", "<"), ("ending_before", ">")):
@@ -190,6 +192,19 @@ def page(
     )
     shown = [public(one) for one in found[:limit]]
     return listing(shown[::-1] if backwards else shown, url, more=len(found) > limit)
+
+
+def _is_deleted(world: World, customer: str | None, kind: str) -> bool:
+    """Whether the list is empty since its customer was deleted; raises Stripe's refusal instead.
+
+    Which lists do which is known of payment methods only, so that it is a choice.
+    """
+    if customer is None or not world.store.setting(f"deleted {customer}", ""):
+        return False
+    answer = world.choice("deleted_customer_lists")
+    if answer == "400" or (answer == "known" and kind == "payment_method"):
+        raise refused(f"No such customer: '{customer}'", "customer", "resource_missing")
+    return answer == "empty"
 
 
 def limit_of(params: Object) -> int:

@@ -48,6 +48,8 @@ _BILLING_CHOICES: dict[str, tuple[str, ...]] = {
 }
 _PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {
     "balance_for_refunds": ("enough", "short", "waits"),
+    # How lists by a deleted customer answer; `known`: 400 for payment methods, else `as before`.
+    "deleted_customer_lists": ("known", "400", "empty", "as before"),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     **_SURFACE_CHOICES,

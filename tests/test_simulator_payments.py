@@ -147,3 +147,41 @@ def test_the_portal_offers_what_its_configuration_allows(simulator: Simulator) -
     portal.configurations.update(made.id, {"active": False})
     with pytest.raises(stripe.InvalidRequestError, match="not active"):
         portal.sessions.create(params)
+
+
+def _listed(service: Any, customer: str) -> int | str | None:
+    """How many the list has of the customer, or the code of its refusal."""
+    status = {"status": "all"} if "Subscription" in type(service).__name__ else {}
+    try:
+        return len(service.list({"customer": customer, **status}).data)
+    except stripe.InvalidRequestError as refusal:
+        assert refusal.user_message == f"No such customer: '{customer}'"
+        return refusal.code
+
+
+@pytest.mark.parametrize("chosen", ["known", "400", "empty", "as before"])
+def test_a_deleted_customers_lists_answer_as_was_chosen(simulator: Simulator, chosen: str) -> None:
+    customer = str(simulator.subscribe().customer)
+    api = simulator.client.v1
+    api.customers.delete(customer)
+    gone: Any = api.customers.retrieve(customer)
+    assert gone.deleted
+    simulator.control("choices", deleted_customer_lists=chosen)
+    lists: dict[str, Any] = {
+        "payment_methods": api.payment_methods,
+        "subscriptions": api.subscriptions,
+        "invoices": api.invoices,
+        "charges": api.charges,
+    }
+    answers = {name: _listed(service, customer) for name, service in lists.items()}
+    simulator.control("choices", deleted_customer_lists=None)
+    missing = "resource_missing"
+    assert (
+        answers
+        == {
+            "known": dict.fromkeys(lists, 1) | {"payment_methods": missing},
+            "400": dict.fromkeys(lists, missing),
+            "empty": dict.fromkeys(lists, 0),
+            "as before": dict.fromkeys(lists, 1),
+        }[chosen]
+    )
