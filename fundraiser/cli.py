@@ -26,7 +26,7 @@ from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.payments import adopt
 from fundraiser.payments.balance import look_soon
-from fundraiser.payments.catalogue import publish_catalogue
+from fundraiser.payments.catalogue import check_catalogue, publish_catalogue
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Reconciliation
 from fundraiser.payments.reconcile import (
@@ -100,6 +100,7 @@ def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
 def set_up_stripe() -> None:
     """Make the products and prices at Stripe that are not there yet."""
     with _app() as app, app.database.transaction() as session:
+        check_catalogue(session, current_gateway())
         made = publish_catalogue(session, current_gateway())
     click.echo(f"Made {made} products and prices at Stripe." if made else "All are there already.")
 

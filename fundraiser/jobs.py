@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,12 @@ def beat(session: Session, name: str) -> None:
             index_elements=[Heartbeat.name], set_={"beat_at": statement.excluded.beat_at}
         )
     )
+
+
+def is_due(session: Session, name: str, every: timedelta) -> bool:
+    """Whether this part last did its work that long ago, or never."""
+    last = session.get(Heartbeat, name)
+    return last is None or last.beat_at <= now() - every
 
 
 def hint(session: Session, job: Job) -> None:

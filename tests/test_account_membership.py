@@ -251,7 +251,7 @@ def test_a_bank_that_refuses_the_upgrade_leaves_all_as_it_was(olena: Olena) -> N
     path = olena.path("price")
     answer = olena.send(path, olena.form(path, path, tier="patron", interval="month"))
     assert answer.status_code == 422
-    assert "Your bank refused the payment. Nothing has changed." in answer.text
+    assert "Your bank declined the payment, so it wasn’t charged." in answer.text
     assert olena.at_stripe()["items"]["data"][0]["price"]["unit_amount"] == 1000
     assert olena.membership.amount == 1000
 

@@ -249,7 +249,7 @@ def test_a_form_without_its_nonce_is_refused(client: FlaskClient) -> None:
 def test_before_the_tiers_are_at_stripe_nothing_can_be_paid(client: FlaskClient) -> None:
     answer = send(client, fill_in(client), amount="12")
     assert answer.status_code == 503
-    assert "Payments are being set up. Nothing was taken." in said(answer)
+    assert "We’re setting up payments. You haven’t been charged." in said(answer)
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -260,7 +260,9 @@ def test_where_stripe_is_silent_the_form_stays_and_says_that_nothing_was_taken(
     stripe.app.extensions["gateway"] = Gateway(settings, stripe.app.database)
     answer = send(client, form)
     assert answer.status_code == 503
-    assert "The payment service does not answer. Nothing was taken." in said(answer)
+    assert "isn’t answering, so its payment page didn’t open. You haven’t been charged." in said(
+        answer
+    )
     assert read(answer).select_one("[value=patron][checked]") is not None
 
 

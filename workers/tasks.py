@@ -28,7 +28,7 @@ from fundraiser.members.counting import recount_due
 from fundraiser.payments import balance
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.cases import look_at_due_cases
-from fundraiser.payments.catalogue import publish_next
+from fundraiser.payments.catalogue import check_catalogue, publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
 from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.money_gateway import money_gateway
@@ -110,6 +110,8 @@ def publish() -> None:
     """Bring to Stripe what staff changed of tiers and prices while it was away."""
     with flask_app.app_context():
         try:
+            with flask_app.database.transaction() as session:
+                _check_hourly(session)
             _while_there_is_work(_publish_one)
         except StripeUnavailableError as error:
             log.warning("catalogue_waits", error=str(error))
@@ -202,6 +204,13 @@ def _catch_up_some() -> bool:
             current_gateway(),
             every=timedelta(seconds=settings.catch_up_seconds),
         )
+
+
+def _check_hourly(session: Session) -> None:
+    """Look whether somebody archived prices or products at Stripe, once an hour."""
+    if jobs.is_due(session, "catalogue", timedelta(hours=1)):
+        check_catalogue(session, current_gateway())
+        jobs.beat(session, "catalogue")
 
 
 def _publish_one() -> bool:

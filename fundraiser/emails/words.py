@@ -25,7 +25,6 @@ from fundraiser.emails.parts import (
     bar_of,
     campaign_of,
     compose,
-    each,
     money,
     what_is_paid,
 )

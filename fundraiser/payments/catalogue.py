@@ -80,6 +80,26 @@ def _publish_tier(session: Session, gateway: Gateway, tier: Tier) -> int:
     return made
 
 
+def check_catalogue(session: Session, gateway: Gateway) -> int:
+    """Find what was archived or deleted at Stripe by hand; returns how much is to be made anew.
+
+    The next sweep makes it. Until then readers pay by the same amount without the price.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer, or refuses the key.
+    """
+    products, prices = gateway.list_active("products"), gateway.list_active("prices")
+    on_offer = select(Tier).where(Tier.retired_at.is_(None), Tier.product_id.is_not(None))
+    for tier in session.scalars(on_offer.with_for_update(skip_locked=True)):
+        if tier.product_id not in products:
+            tier.product_id = gateway.restore_product(tier)
+        for price in tier.prices:
+            if price.stripe_id and price.stripe_id not in prices:
+                price.next_amount = price.next_amount or price.amount
+    session.flush()
+    return missing_from_catalogue(session)
+
+
 def publish_next(session: Session, gateway: Gateway) -> bool:
     """Bring one tier, or one price that nobody joins by any more, to Stripe; False if none waits.
 

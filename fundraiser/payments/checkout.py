@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -16,6 +18,7 @@ from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Interval
 from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
+from fundraiser.payments.refusals import UnusablePriceError
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
     from fundraiser.members.gifts import Tell
     from fundraiser.payments.gateway import Gateway
+
+log = structlog.get_logger()
 
 CONTRIBUTION = "contribution"
 CURRENCIES = tuple(CARD_FEES)
@@ -102,12 +107,12 @@ def begin_checkout(
 
     Raises:
         UnprocessableError: the tier, the currency or the amount can't be paid so.
-        StripeUnavailableError: Stripe does not answer; nothing was taken.
+        StripeUnavailableError: Stripe does not answer; nobody was charged.
     """
     tier, price, amount = priced(session, choice)
     if tier.product_id is None or (price and price.stripe_id is None):
         raise UnavailableError(
-            _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
+            _("We’re setting up payments. You haven’t been charged. Try again in a few minutes.")
         )
     fee = fee_to_cover(Money(amount, choice.currency)) if choice.cover_fee else 0
     checkout = _one_checkout(
@@ -123,8 +128,9 @@ def begin_checkout(
         utm=choice.utm,
         return_url=choice.return_url,
     )
-    price_id = price.stripe_id if price and not fee else None
-    return _open_session(gateway, checkout, tier.product_id, price_id, f"{public_url}/join")
+    return _open_session(
+        gateway, checkout, tier, f"{public_url}/join", price=None if fee else price
+    )
 
 
 def begin_gift(
@@ -134,7 +140,7 @@ def begin_gift(
 
     Raises:
         UnprocessableError: the tier is not sold by the year in this currency.
-        StripeUnavailableError: Stripe does not answer; nothing was taken.
+        StripeUnavailableError: Stripe does not answer; nobody was charged.
     """
     tier = session.get(Tier, choice.tier)
     price = price_of(tier, Interval.YEAR, choice.currency) if tier and not tier.retired_at else None
@@ -142,7 +148,7 @@ def begin_gift(
         raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
     if tier.product_id is None:
         raise UnavailableError(
-            _("Payments are being set up. Nothing was taken. Try again in a few minutes.")
+            _("We’re setting up payments. You haven’t been charged. Try again in a few minutes.")
         )
     written = {
         "years": choice.years,
@@ -163,7 +169,7 @@ def begin_gift(
         fee=0,
         gift=written,
     )
-    return _open_session(gateway, checkout, tier.product_id, None, f"{public_url}/gift")
+    return _open_session(gateway, checkout, tier, f"{public_url}/gift")
 
 
 def _one_checkout(
@@ -192,17 +198,56 @@ def _one_checkout(
 
 
 def _open_session(
-    gateway: Gateway, checkout: Checkout, product_id: str, price_id: str | None, back: str
+    gateway: Gateway, checkout: Checkout, tier: Tier, back: str, *, price: Price | None = None
 ) -> str:
-    if checkout.session_url is None:
-        checkout.session_id, checkout.session_url = gateway.create_session(
-            checkout,
-            product_id=product_id,
-            price_id=price_id,
-            success_url=f"{back}/thanks?session_id={{CHECKOUT_SESSION_ID}}",
-            cancel_url=f"{back}?canceled={checkout.id.hex}",
-        )
+    """The address to pay at: the session that is open, or another one once that has expired.
+
+    Where the session was paid already, it is the address that says so.
+    """
+    if checkout.session_id:
+        status = _status_of(gateway, checkout.session_id)
+        if status == "open" and checkout.session_url:
+            return checkout.session_url
+        if status == "complete":
+            return f"{back}/thanks?session_id={checkout.session_id}"
+    checkout.session_id, checkout.session_url = _make_session(gateway, checkout, tier, back, price)
     return checkout.session_url
+
+
+def _status_of(gateway: Gateway, session_id: str) -> str | None:
+    try:
+        return gateway.fetch_session(session_id).status
+    except NotFoundError:
+        return None
+
+
+def _make_session(
+    gateway: Gateway, checkout: Checkout, tier: Tier, back: str, price: Price | None
+) -> tuple[str, str]:
+    """Make a session, whatever was archived by hand at Stripe: the shop stays open.
+
+    A price that can't be used is left out, with the same amount inline, and made anew by the next
+    sweep; a product that can't be used is brought back.
+    """
+    make = partial(
+        gateway.create_session,
+        checkout,
+        success_url=f"{back}/thanks?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{back}?canceled={checkout.id.hex}",
+    )
+    product_id = tier.product_id or ""
+    if price:
+        try:
+            return make(product_id=product_id, price_id=price.stripe_id)
+        except UnusablePriceError:
+            log.warning("price_unusable", price=price.stripe_id)
+            price.next_amount = price.next_amount or price.amount
+    try:
+        return make(product_id=product_id, price_id=None)
+    except UnusablePriceError:
+        log.warning("product_unusable", product=product_id)
+        tier.product_id = gateway.restore_product(tier)
+        return make(product_id=tier.product_id, price_id=None, attempt=2)
 
 
 def begun_checkout(session: Session, choice: Choice, nonce: str) -> Checkout:

@@ -11,7 +11,8 @@ from uuid import UUID
 import stripe
 from flask import current_app
 
-from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
 from fundraiser.payments.budget import Budget
 from fundraiser.payments.connections import Connections
 from fundraiser.payments.facts import (
@@ -27,6 +28,15 @@ from fundraiser.payments.facts import (
 )
 from fundraiser.payments.models import CheckoutKind
 from fundraiser.payments.reading import read_charge, read_invoice, read_method, read_subscription
+from fundraiser.payments.refusals import (
+    BankRefusedError,
+    ConfirmationNeededError,
+    Doing,
+    ForgedWebhookError,
+    StripeRefusedError,
+    StripeUnavailableError,
+    UnusablePriceError,
+)
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -36,6 +46,16 @@ if TYPE_CHECKING:
     from fundraiser.config import Settings
     from fundraiser.db import Database
     from fundraiser.payments.models import Checkout, Price, Tier
+
+__all__ = [
+    "BankRefusedError",
+    "ConfirmationNeededError",
+    "ForgedWebhookError",
+    "Gateway",
+    "StripeRefusedError",
+    "StripeUnavailableError",
+    "UnusablePriceError",
+]
 
 API_VERSION = "2026-08-26.dahlia"
 CHECKOUT_KEY = "fundraiser_checkout"
@@ -49,26 +69,6 @@ _TO_CONFIRM = {
     "invoice_payment_intent_requires_action",
     "subscription_payment_intent_requires_action",
 }
-
-
-class StripeUnavailableError(UnavailableError):
-    """Stripe does not answer, or asks us to come back later."""
-
-
-class StripeRefusedError(UnprocessableError):
-    """Stripe does not do this, and says why; nothing has changed."""
-
-
-class BankRefusedError(StripeRefusedError):
-    """The payer's bank refused the payment; nothing has changed."""
-
-
-class ConfirmationNeededError(BankRefusedError):
-    """The payer's bank wants the payer to confirm the payment first."""
-
-
-class ForgedWebhookError(BadRequestError):
-    """The body was not signed with one of our secrets, or too long ago."""
 
 
 class Gateway:
@@ -219,10 +219,16 @@ class Gateway:
         price_id: str | None,
         success_url: str,
         cancel_url: str,
+        attempt: int = 1,
     ) -> tuple[str, str]:
         """Make a Checkout session; returns its id and the hosted page's address.
 
         ``price_id`` is None for an amount of the reader's own: it is priced inline on the product.
+        Stripe replays a refusal to the same ``attempt``.
+
+        Raises:
+            UnusablePriceError: the price or the product was archived or deleted at Stripe.
+            StripeUnavailableError: Stripe does not answer; nobody was charged.
         """
         metadata = {CHECKOUT_KEY: checkout.id.hex}
         years = checkout.gift["years"] if checkout.gift else 1
@@ -253,13 +259,21 @@ class Gateway:
             is_gift = checkout.kind is CheckoutKind.GIFT
             params["submit_type"] = "pay" if is_gift else "donate"
             params["payment_intent_data"] = {"metadata": metadata}
-        with self._call("checkout"):
-            made = self._prompt.v1.checkout.sessions.create(
-                cast("Any", params), {"idempotency_key": f"checkout-{checkout.key}"}
-            )
+        # A session that expired is followed by another one: each has a key of its own.
+        key = f"checkout-{checkout.key}-{price_id or f'inline-{attempt}'}"
+        made = self._make_session(params, f"{key}-{checkout.session_id or 'first'}")
+        if made.expires_at <= now().timestamp():
+            # Stripe replayed one whose answer we had lost, a day ago.
+            made = self._make_session(params, f"{key}-{made.id}")
         if made.url is None:
-            raise StripeUnavailableError(_("The payment page could not be opened. Try again."))
+            raise StripeUnavailableError(Doing.BEGIN.without_answer)
         return made.id, made.url
+
+    def _make_session(self, params: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - Stripe's own
+        with self._call("checkout", Doing.BEGIN):
+            return self._prompt.v1.checkout.sessions.create(
+                cast("Any", params), {"idempotency_key": key}
+            )
 
     def fetch_session(self, session_id: str) -> SessionState:
         """Look at a Checkout session.
@@ -267,7 +281,7 @@ class Gateway:
         Raises:
             NotFoundError: Stripe knows no such session.
         """
-        with self._call("checkout"):
+        with self._call("checkout", Doing.LOOK):
             found = self._prompt.v1.checkout.sessions.retrieve(session_id)
         return SessionState(found.id, found.status or "open", name_of(found.customer))
 
@@ -370,6 +384,18 @@ class Gateway:
                 {"idempotency_key": key},
             ).id
 
+    def restore_product(self, tier: Tier) -> str:
+        """Sell a tier's product again that was archived or deleted at Stripe; returns its id."""
+        try:
+            self.update_product(tier, tier.product_id or "")
+        except NotFoundError:
+            return self.make_product(tier)
+        return tier.product_id or ""
+
+    def list_active(self, kind: str) -> set[str]:
+        """The ids of all ``products`` or ``prices`` that are not archived."""
+        return {found["id"] for found in self._each(f"/v1/{kind}", active=True)}
+
     def archive_price(self, stripe_id: str) -> None:
         """Let no new subscription begin by this price; those that run go on."""
         with self._catalogue("prices"):
@@ -418,7 +444,7 @@ class Gateway:
     def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
         """Fetch something as plain JSON: to make the SDK's objects of it takes most of the time."""
         given = {name: value for name, value in params.items() if value is not None}
-        with self._call(path.split("/")[2]):
+        with self._call(path.split("/")[2], Doing.LOOK):
             found: dict[str, Any] = self._client.raw_request("get", path, **given).data
         return found
 
@@ -446,12 +472,16 @@ class Gateway:
             raise StripeUnavailableError(_("Stripe refuses STRIPE_API_KEY.")) from error
 
     @contextmanager
-    def _call(self, endpoint: str) -> Iterator[None]:
+    def _call(self, endpoint: str, doing: Doing = Doing.CHANGE) -> Iterator[None]:
         """Wait for the budget, and translate Stripe's errors into ours."""
         self._budget.wait(endpoint)
         try:
             yield
         except stripe.InvalidRequestError as error:
+            if _is_about_a_price(error):
+                raise UnusablePriceError(
+                    _("Stripe refuses this: %(reason)s", reason=error.user_message)
+                ) from error
             # A list's cursor that is gone is a 400 with the same code as what is not known.
             if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
@@ -464,16 +494,21 @@ class Gateway:
                     _("Your bank wants you to confirm this payment.")
                 ) from error
             raise BankRefusedError(
-                _("Your bank refused the payment. Nothing has changed. Try another card.")
+                _("Your bank declined the payment, so it wasn’t charged. Try another way to pay.")
             ) from error
         except stripe.IdempotencyError as error:
             raise StripeRefusedError(
                 _("This form was sent before with other values. Open the page again.")
             ) from error
         except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
-            raise StripeUnavailableError(
-                _("The payment service does not answer. Nothing was taken. Try again in a minute.")
-            ) from error
+            raise StripeUnavailableError(doing.without_answer) from error
+
+
+def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
+    """Whether what is refused is a price or product to sell by: archived, or no longer there."""
+    named, said = error.param or "", (error.user_message or "").lower()
+    is_gone = error.code == "resource_missing" or "inactive" in said or "not active" in said
+    return is_gone and "items" in named and ("price" in named or "product" in said)
 
 
 def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeClient:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
+from fundraiser.errors import UnprocessableError
 from fundraiser.payments.facts import name_of, time_of
-from fundraiser.payments.gateway import ConfirmationNeededError, Gateway, StripeRefusedError
+from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.refusals import (
+    ConfirmationNeededError,
+    Doing,
+    StripeRefusedError,
+    UnusablePriceError,
+)
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -82,6 +90,12 @@ class MemberGateway(Gateway):
 
     def preview(self, subscription_id: str, terms: Terms, at: datetime) -> Preview:
         """What a change at that time would come to."""
+        try:
+            return self._preview(subscription_id, terms, at)
+        except UnusablePriceError:
+            return self._preview(subscription_id, _inline(terms), at)
+
+    def _preview(self, subscription_id: str, terms: Terms, at: datetime) -> Preview:
         found = self._retrieve(subscription_id)
         item = _item_of(found, terms.ours)
         change = _change(item["id"], terms)
@@ -90,7 +104,7 @@ class MemberGateway(Gateway):
             "subscription": subscription_id,
             "subscription_details": {"items": [change], **_proration(terms, at)},
         }
-        with self._call("invoices"):
+        with self._call("invoices", Doing.LOOK):
             invoice = self._prompt.v1.invoices.create_preview(params)
         lines = invoice.lines.data
         period_end = item["current_period_end"]
@@ -114,6 +128,12 @@ class MemberGateway(Gateway):
         Raises:
             StripeRefusedError: the bank refused the payment; nothing has changed.
         """
+        try:
+            self._change(subscription_id, terms, at, key)
+        except UnusablePriceError:
+            self._change(subscription_id, _inline(terms), at, f"{key}-inline")
+
+    def _change(self, subscription_id: str, terms: Terms, at: datetime, key: str) -> None:
         self._free(subscription_id, key)
         item = _item_of(self._retrieve(subscription_id), terms.ours)
         change = {"items": [_change(item["id"], terms)], **_proration(terms, at)}
@@ -131,7 +151,7 @@ class MemberGateway(Gateway):
             "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
         }
         params: Any = {"customer": customer_id, "return_url": return_url, "flow_data": flow}
-        with self._call("portal"):
+        with self._call("portal", Doing.LOOK):
             return self._prompt.v1.billing_portal.sessions.create(params).url
 
     def change_customer(self, customer_id: str, *, name: str, language: str) -> None:
@@ -147,22 +167,22 @@ class MemberGateway(Gateway):
 
     def receipt_address(self, charge_id: str) -> str | None:
         """Stripe's own receipt of a charge, or the invoice that it paid."""
-        with self._call("charges"):
+        with self._call("charges", Doing.LOOK):
             charge = self._prompt.v1.charges.retrieve(charge_id)
         intent = name_of(charge.payment_intent)
         if charge.receipt_url or intent is None:
             return charge.receipt_url
         params: Any = {"payment": {"type": "payment_intent", "payment_intent": intent}}
-        with self._call("invoices"):
+        with self._call("invoices", Doing.LOOK):
             found = self._prompt.v1.invoice_payments.list(params).data
         invoice = name_of(found[0].invoice) if found else None
         if invoice is None:
             return None
-        with self._call("invoices"):
+        with self._call("invoices", Doing.LOOK):
             return self._prompt.v1.invoices.retrieve(invoice).hosted_invoice_url
 
     def _retrieve(self, subscription_id: str) -> Any:  # noqa: ANN401 - Stripe's own
-        with self._call("subscriptions"):
+        with self._call("subscriptions", Doing.LOOK):
             return self._prompt.v1.subscriptions.retrieve(subscription_id)
 
     def _keeps(self, subscription_id: str) -> dict[str, Any]:
@@ -210,6 +230,13 @@ def _item_of(found: Any, ours: Collection[str]) -> Any:  # noqa: ANN401 - Stripe
     """The item of a subscription that is the membership: Stripe lists items in any order."""
     items = found["items"].data
     return next((one for one in items if name_of(one.price.product) in ours), items[0])
+
+
+def _inline(terms: Terms) -> Terms:
+    """The same terms without their price, which was archived at Stripe; the amount says it all."""
+    if terms.price_id is None:
+        raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
+    return replace(terms, price_id=None)
 
 
 def _change(item_id: str, terms: Terms) -> dict[str, Any]:
