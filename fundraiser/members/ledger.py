@@ -71,6 +71,15 @@ def joined_since(session: Session, at: datetime) -> int:
     )
 
 
+def left_at(session: Session, member: Member) -> datetime:
+    """When a person who has been counted before stopped last."""
+    return session.scalars(
+        select(LedgerEntry.happened_at).where(
+            LedgerEntry.member_id == member.id, LedgerEntry.turn == member.turns
+        )
+    ).one()
+
+
 def append(
     session: Session,
     member: Member,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,9 +10,9 @@ from sqlalchemy import Integer, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
+from fundraiser.members.counting import verdicts_of_all
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Drift, DriftKind, LedgerEntry, Member, Membership
-from fundraiser.members.rule import person_counts
+from fundraiser.members.models import Drift, DriftKind, LedgerEntry, Member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_AT_ONCE = 2000
 _MOST_NOTED = 1000  # people of a kind: beyond that, it is not the people who are wrong
 _OURS = (DriftKind.BALANCE, DriftKind.LEDGER, DriftKind.RULE)
 
@@ -156,45 +154,24 @@ def _people_not_as_their_rows(session: Session) -> list[Finding]:
 def _count_by_the_rule(
     session: Session, at: datetime, grace: timedelta
 ) -> tuple[int, int, list[Finding]]:
-    counting, due, last = 0, 0, 0
+    counting, due = 0, 0
     findings: list[Finding] = []
-    while members := session.execute(
-        select(Member.id, Member.counting, Member.recount_at)
-        .where(Member.id > last)
-        .order_by(Member.id)
-        .limit(_AT_ONCE)
-    ).all():
-        memberships = _memberships_of(session, last, members[-1].id)
-        for member in members:
-            verdict = person_counts(memberships.get(member.id, []), at, grace)
-            counts = verdict.counts
-            if counts != member.counting:
-                if member.recount_at and member.recount_at <= at:
+    for people in verdicts_of_all(session, at, grace):
+        for one in people:
+            counts = one.verdict.counts
+            if counts != one.counting:
+                if one.recount_at and one.recount_at <= at:
                     due += 1
-                    counts = member.counting
+                    counts = one.counting
                 else:
                     detail = (
-                        f"By the rule this person {_word(counts=counts)} ({verdict.reason}); "
-                        f"the ledger says {_word(counts=member.counting)}."
+                        f"By the rule this person {_word(counts=counts)} "
+                        f"({one.verdict.reason}); "
+                        f"the ledger says {_word(counts=one.counting)}."
                     )
-                    findings.append(Finding(DriftKind.RULE, member.id, detail))
+                    findings.append(Finding(DriftKind.RULE, one.member_id, detail))
             counting += counts
-        last = members[-1].id
     return counting, due, findings
-
-
-def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[Membership]]:
-    """The memberships of a range of people, in the order in which the rule reads them."""
-    rows = session.scalars(
-        select(Membership)
-        .where(Membership.member_id > after, Membership.member_id <= last)
-        .order_by(Membership.member_id, Membership.started_at)
-    )
-    found = {
-        member_id: list(group) for member_id, group in groupby(rows, lambda row: row.member_id)
-    }
-    session.expunge_all()  # a million people pass through in constant memory
-    return found
 
 
 def _word(*, counts: bool) -> str:
