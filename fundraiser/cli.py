@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -17,13 +18,18 @@ from sqlalchemy.exc import OperationalError
 
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import ConfigError, current_settings
+from fundraiser.db import now
 from fundraiser.doctor import alembic_config, examine
 from fundraiser.emails.feedback import read_bounces, take_in
 from fundraiser.errors import FundraiserError
+from fundraiser.members.counting import apply_rule, verdicts_of_all
+from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import DriftKind
 from fundraiser.members.proof import prove, read_drift, write_drift
+from fundraiser.members.rule import RULE
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
+from fundraiser.outbox import withdraw_queued
 from fundraiser.payments import adopt
 from fundraiser.payments.balance import look_soon
 from fundraiser.payments.catalogue import check_catalogue, publish_catalogue
@@ -32,11 +38,13 @@ from fundraiser.payments.models import Reconciliation
 from fundraiser.payments.reconcile import (
     begin,
     compare_all,
+    ignore_products,
     is_being_settled,
+    name_unknown,
     recheck_next,
     take_step,
 )
-from fundraiser.payments.sync import settle as settle_customer
+from fundraiser.payments.sync import customers_without_facts, settle as settle_customer
 from fundraiser.webhooks.inbox import backlog, settle_next
 
 if TYPE_CHECKING:
@@ -44,6 +52,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WHAT_TO_DO = (
+    " Adopt it (--adopt PRODUCT=TIER) or say that it is no membership (--not-ours PRODUCT)."
+)
 _WAITS = (1, 2, 4, 8, 16)  # seconds before each new try
 _PAUSE = 0.5  # seconds until another's step has come further
 _PATIENCE = 30.0  # seconds for the workers to settle whom they have taken
@@ -133,15 +144,25 @@ def _settle(app: FundraiserApp, customer: str) -> str:
     metavar="PRODUCT=TIER",
     help="First make the subscribers of a product that was there before us members of this tier.",
 )
-def reconcile(*, only_check: bool, adopted: tuple[str, ...]) -> None:
+@click.option(
+    "--not-ours",
+    "ignored",
+    multiple=True,
+    metavar="PRODUCT",
+    help="First note that a product at Stripe is no membership, so that it isn't named any more.",
+)
+def reconcile(*, only_check: bool, adopted: tuple[str, ...], ignored: tuple[str, ...]) -> None:
     """Compare our books with all that Stripe lists, and prove the number.
 
-    Who differs is settled anew. The exit status is 0 only if all agrees in the end.
+    Customers that differ are synced again, and live subscriptions of products that we don't know
+    are named. The exit status is 0 only if everything agrees in the end.
     """
-    if only_check and adopted:
-        raise click.UsageError("--check changes nothing, and --adopt does: choose one.")
+    if only_check and (adopted or ignored):
+        raise click.UsageError("--check changes nothing; --adopt and --not-ours do: choose one.")
     tiers = dict(_product_and_tier(word) for word in adopted)
     with _app() as app:
+        with app.database.transaction() as session:
+            ignore_products(session, ignored)
         if only_check:
             agrees = _print_proof(app) & _print_differences(app)
         else:
@@ -249,9 +270,12 @@ def _print_differences(app: FundraiserApp) -> bool:
     with _counter("Comparing with Stripe") as seen, app.database.transaction() as session:
         run, differences = compare_all(session, current_gateway(), _grace(), seen)
     click.echo(f"By Stripe's listing {run.members_listed} people count now.")
+    unknown = name_unknown(current_gateway(), run)
+    for sentence in unknown:
+        click.echo(f"{sentence}{_WHAT_TO_DO}")
     for customer, details in differences.items():
         click.echo(f"{customer}: {' '.join(details)}")
-    return not differences
+    return not differences and not unknown
 
 
 def _print_drift(app: FundraiserApp) -> bool:
@@ -259,7 +283,10 @@ def _print_drift(app: FundraiserApp) -> bool:
     with app.database.transaction() as session:
         differing = [drift for drift, _ in read_drift(session) if drift.kind is DriftKind.STRIPE]
     for drift in differing:
-        click.echo(f"{_person(drift.member_id)}{drift.customer_id}: {drift.detail}")
+        if drift.customer_id is None:
+            click.echo(f"{drift.detail}{_WHAT_TO_DO}")
+        else:
+            click.echo(f"{_person(drift.member_id)}{drift.customer_id}: {drift.detail}")
     return not differing
 
 
@@ -284,6 +311,101 @@ def _patiently(work: Callable[[], T]) -> T:
         except StripeUnavailableError:
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - guards nothing
     return work()
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Don't ask: change the number.")
+def recount(*, yes: bool) -> None:
+    """Count everybody again, after the rule or GRACE_DAYS has changed.
+
+    First reads from Stripe what the rule needs and our books lack; then says what the recount will
+    do to the number, asks, and writes it into the ledger with the cause "rule". It can be
+    interrupted at any time and started again.
+    """
+    with _app() as app:
+        _read_missing_facts(app)
+        if not _print_recount(app):
+            return
+        if not yes:
+            click.confirm("Change the number?", abort=True)
+        after: int | None = 0
+        while after is not None:
+            with app.database.transaction() as session:
+                after = apply_rule(session, _grace(), after)
+        with app.database.transaction() as session:
+            click.echo(f"The number is {read_balance(session).members} now.")
+
+
+def _read_missing_facts(app: FundraiserApp) -> None:
+    """Sync the customers whose rows lack what the rule reads; nobody is counted by it."""
+    with app.database.transaction() as session:
+        stale = customers_without_facts(session)
+    if not stale:
+        return
+    failed = 0
+    with click.progressbar(stale, label="Reading from Stripe", file=sys.stderr) as bar:
+        for customer in bar:
+            try:
+                _patiently(partial(_sync, app, customer))
+            except FundraiserError as error:
+                failed += 1
+                click.echo(f"{customer}: {error}")
+    click.echo(f"Read {len(stale) - failed} customers from Stripe; {failed} could not be read.")
+
+
+def _sync(app: FundraiserApp, customer: str) -> None:
+    with app.database.transaction() as session:
+        settle_customer(session, current_gateway(), _grace(), customer, count=False)
+
+
+def _print_recount(app: FundraiserApp) -> bool:
+    """Say what a recount will do; False if it will do nothing."""
+    starts: Counter[str] = Counter()
+    stops: Counter[str] = Counter()
+    times = 0
+    with app.database.transaction() as session:
+        members = read_balance(session).members
+        for people in verdicts_of_all(session, now(), _grace()):
+            for one in people:
+                if one.verdict.counts != one.counting:
+                    (starts if one.verdict.counts else stops)[one.verdict.reason] += 1
+                times += one.verdict.until != one.recount_at
+    after = members + starts.total() - stops.total()
+    click.echo(f"{members} people are counted now; by the rule {RULE} there will be {after}.")
+    for sign, reasons in (("+", starts), ("-", stops)):
+        for reason, count in reasons.most_common():
+            click.echo(f"  {sign}{count} {reason}")
+    if times and not starts and not stops:
+        click.echo(f"{times} people will stop being counted at another time than before.")
+    return bool(starts or stops or times)
+
+
+@main.command("restore-check")
+def restore_check() -> None:
+    """After restoring a backup: bring back who joined since it was made, then compare everything.
+
+    Run it before the workers start. People are counted in the order in which they joined, so that
+    they keep their member's numbers, and nobody is sent a welcome again.
+    """
+    with _app() as app:
+        label = "Looking for members who joined since"
+        with _counter(label) as seen, app.database.transaction() as session:
+            customers = adopt.customers_to_bring_back(session, current_gateway(), seen)
+        with click.progressbar(customers, label="Bringing back", file=sys.stderr) as bar:
+            for customer in bar:
+                _patiently(partial(_bring_back, app, customer))
+        click.echo(f"Brought back {len(customers)} customers.")
+        _repair(app)
+        agrees = _print_proof(app) & _print_drift(app)
+    click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
+    sys.exit(not agrees)
+
+
+def _bring_back(app: FundraiserApp, customer: str) -> None:
+    with app.database.transaction() as session:
+        member = settle_customer(session, current_gateway(), _grace(), customer)
+        if member is not None:
+            withdraw_queued(session, member.id, "It was sent before the backup was restored.")
 
 
 @main.group()

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     UniqueConstraint,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -221,6 +222,15 @@ def owe(
     }
     put(session, Letter, row)
     hint(session, Job.DELIVER)
+
+
+def withdraw_queued(session: Session, member_id: int, why: str) -> None:
+    """Take back what is queued for a person; ``why`` is a sentence for staff."""
+    session.execute(
+        update(Letter)
+        .where(Letter.member_id == member_id, Letter.state == LetterState.QUEUED)
+        .values(state=LetterState.WITHDRAWN, error=why)
+    )
 
 
 def owe_staff(

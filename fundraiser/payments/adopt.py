@@ -13,11 +13,12 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.models import Membership
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.models import AdoptedProduct, Customer, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -57,19 +58,42 @@ def customers_to_adopt(
 
     ``seen`` is told how many subscriptions were looked through.
     """
+    began = _began(gateway, products, seen)
+    adopted_at = {row.id: row.adopted_at for row in session.scalars(select(AdoptedProduct))}
+    newest = max(adopted_at[product] for product in products if product in adopted_at)
+    settled = set(session.scalars(select(Customer.id).where(Customer.settled_at >= newest)))
+    return sorted(began.keys() - settled, key=lambda customer: (began[customer], customer))
+
+
+def customers_to_bring_back(
+    session: Session, gateway: Gateway, seen: Callable[[int], None]
+) -> list[str]:
+    """The customers with subscriptions of ours that our books don't know, in the order they began.
+
+    ``seen`` is told how many subscriptions were looked through.
+    """
+    known = set(session.scalars(select(Membership.reference)))
+    began = _began(gateway, our_products(session), seen, but=known)
+    return sorted(began, key=lambda customer: (began[customer], customer))
+
+
+def _began(
+    gateway: Gateway,
+    products: Collection[str],
+    seen: Callable[[int], None],
+    *,
+    but: Collection[str] = (),
+) -> dict[str, datetime]:
+    """When each subscriber of these products began to pay, leaving out these subscriptions."""
     began: dict[str, datetime] = {}
     cursor = None
     while True:
         page = gateway.list_subscriptions(cursor)
         for found in page.facts:
-            if found.only(products):
+            if found.id not in but and found.only(products):
                 customer = found.customer_id
                 began[customer] = min(began.get(customer, found.started_at), found.started_at)
         seen(len(page.facts))
         cursor = page.next
         if cursor is None:
-            break
-    adopted_at = {row.id: row.adopted_at for row in session.scalars(select(AdoptedProduct))}
-    newest = max(adopted_at[product] for product in products if product in adopted_at)
-    settled = set(session.scalars(select(Customer.id).where(Customer.settled_at >= newest)))
-    return sorted(began.keys() - settled, key=lambda customer: (began[customer], customer))
+            return began

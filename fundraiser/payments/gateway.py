@@ -209,6 +209,13 @@ class Gateway:
         with self._call("products"):
             self._client.v1.products.retrieve(product_id)
 
+    def product_name(self, product_id: str) -> str:
+        """What a product is called at Stripe; the ID where Stripe knows it no longer."""
+        try:
+            return str(self._get(f"/v1/products/{product_id}")["name"])
+        except NotFoundError:
+            return product_id
+
     # Joining
 
     def create_session(

@@ -54,6 +54,15 @@ class AdoptedProduct(Base):
     adopted_at: Mapped[datetime]
 
 
+class OtherProduct(Base):
+    """A product at Stripe that the operator said is no membership: its subscribers are nobody's."""
+
+    __tablename__ = "other_product"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    noted_at: Mapped[datetime]
+
+
 class Price(Base):
     """What a tier costs in a currency and an interval; ``stripe_id`` once it is made at Stripe.
 
@@ -264,7 +273,8 @@ class Reconciliation(Base):
     """A run through all that Stripe lists; ``cursor`` is where it goes on after an interruption.
 
     ``differing`` is how many customers were not as Stripe has them. ``members_listed`` is how many
-    people count by Stripe's listing, with those whose membership comes from elsewhere.
+    people count by Stripe's listing, with those whose membership comes from elsewhere. ``unknown``
+    is how many subscriptions run by product, of products that nobody has said anything about.
     """
 
     __tablename__ = "reconciliation"
@@ -277,6 +287,9 @@ class Reconciliation(Base):
     looked_at: Mapped[int] = mapped_column(default=0)
     differing: Mapped[int] = mapped_column(default=0)
     members_listed: Mapped[int | None] = mapped_column(BigInteger)
+    unknown: Mapped[dict[str, int]] = mapped_column(
+        JSONB, default=dict, server_default=text("'{}'::jsonb")
+    )
 
 
 class ListedSubscription(Base):

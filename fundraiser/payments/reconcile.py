@@ -7,14 +7,14 @@ until both sides are seen to agree.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from fundraiser.db import lock, now
+from fundraiser.db import lock, now, put, read_once
 from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Status
@@ -25,6 +25,7 @@ from fundraiser.payments.models import (
     Customer,
     ListedSubscription,
     Look,
+    OtherProduct,
     Payment,
     Reconciliation,
     Stage,
@@ -48,6 +49,7 @@ _COMPARED = (
 )
 # A refund may fail a month after it was made, and a bank decide a dispute half a year after.
 _REFUND_MOVES_FOR, _DISPUTE_MOVES_FOR = timedelta(days=35), timedelta(days=190)
+_RUNS = {Status.ACTIVE, Status.PAST_DUE, Status.TRIALING, Status.UNPAID, Status.PAUSED}
 _FEW = 100  # customers to look at once more, one by one
 _NIGHT = range(3, 5)  # o'clock, where the newsroom is
 _ONCE_A_NIGHT, _LONGEST_WAIT = timedelta(hours=12), timedelta(hours=36)
@@ -129,6 +131,7 @@ def look_through(
     if following is None:
         if run.stage is Stage.SUBSCRIPTIONS:
             _add(differences, _not_listed(session, run))
+            _note_unknown_drift(session, gateway, run)
         _end_stage(session, grace, run)
     return differences
 
@@ -235,6 +238,7 @@ def _compare_listed(
     products = our_products(session)
     rows = _memberships(session, Membership.reference.in_([found.id for found in page]))
     ours = [found for found in page if found.id in rows or found.only(products)]
+    _note_unknown(session, run, (found for found in page if found not in ours))
     differences: Differences = {}
     listed = []
     at = now()
@@ -266,6 +270,34 @@ def _compare_listed(
     return differences
 
 
+def _note_unknown(session: Session, run: Reconciliation, others: Iterable[Subscription]) -> None:
+    """Add up the running subscriptions of products that are neither ours nor known as others'."""
+    known = read_once(
+        session, "other products", lambda: set(session.scalars(select(OtherProduct.id)))
+    )
+    unknown = Counter(run.unknown)
+    for found in others:
+        if found.status not in _RUNS or found.customer_deleted:
+            continue
+        unknown.update({item.product_id for item in found.items} - known)
+    run.unknown = dict(unknown)
+
+
+def name_unknown(gateway: Gateway, run: Reconciliation) -> list[str]:
+    """A sentence for each product of which this run knows nothing, though somebody pays for it."""
+    return [
+        f"{product} ({gateway.product_name(product)}): {count} running subscriptions. It is "
+        "neither a membership of ours nor known as something else."
+        for product, count in sorted(run.unknown.items())
+    ]
+
+
+def ignore_products(session: Session, products: Iterable[str]) -> None:
+    """Note that these products at Stripe are no memberships; done twice, it is done once."""
+    for product in products:
+        put(session, OtherProduct, {"id": product, "noted_at": now()})
+
+
 def _difference(
     found: Subscription, products: dict[str, OurProduct], row: Membership | None
 ) -> str:
@@ -291,6 +323,24 @@ def _difference(
     if (ours is None) != (row.moved_at is not None):
         words.append("it is for another product at Stripe" if ours is None else "it is ours again")
     return f"{found.id}: {'; '.join(words)}." if words else ""
+
+
+def _note_unknown_drift(session: Session, gateway: Gateway, run: Reconciliation) -> None:
+    """Keep what is unknown for staff to see, or note that nothing is any more."""
+    sentences = name_unknown(gateway, run)
+    if sentences:
+        note_drift(session, Finding(DriftKind.STRIPE, None, " ".join(sentences)))
+        return
+    session.execute(
+        update(Drift)
+        .where(
+            Drift.kind == DriftKind.STRIPE,
+            Drift.customer_id.is_(None),
+            Drift.member_id.is_(None),
+            Drift.gone_at.is_(None),
+        )
+        .values(gone_at=now())
+    )
 
 
 def _not_listed(session: Session, run: Reconciliation) -> Differences:

@@ -45,7 +45,7 @@ from fundraiser.payments.second import end_second_memberships, note_refunds
 from fundraiser.payments.standing import charges_of, payment_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import timedelta
 
     from sqlalchemy.orm import Session
@@ -111,6 +111,13 @@ def settle(
     if entry is not None and entry.change > 0 and not adopted and _has_joined(session, entry):
         owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
     return member
+
+
+def customers_without_facts(session: Session) -> Sequence[str]:
+    """The customers whose rows lack facts that the rule reads: no settlement has written them."""
+    return session.scalars(
+        select(Customer.id).where(Customer.facts < FACTS).order_by(Customer.id)
+    ).all()
 
 
 def _has_joined(session: Session, entry: LedgerEntry) -> bool:
