@@ -145,8 +145,8 @@ def _run(world: World, found: Route, params: Object, ids: dict[str, str]) -> tup
     try:
         shown = public_answer(found.handler(world, params, **ids))
     except StripeError as error:
-        # A bank's refusal is an outcome to be kept; a wrong request changes nothing.
-        if error.status != 402:  # noqa: PLR2004 - Payment Required
+        # A bank's refusal is mostly an outcome to be kept; a wrong request changes nothing.
+        if error.undo or error.status != 402:  # noqa: PLR2004 - Payment Required
             raise
         return error.status, encode(error.body())
     return 200, encode(expand(world, shown, paths))

@@ -1,13 +1,25 @@
-"""Subscriptions, invoices and what pays them."""
+"""Subscriptions: made, changed, previewed, cancelled."""
 
 from typing import Any
 
-from simulator import billing, cards, ending, methods, payments, proration
+from simulator import (
+    billing,
+    cards,
+    changes,
+    discounts,
+    ending,
+    items,
+    methods,
+    payments,
+    pending,
+    trials,
+)
 from simulator.api import LIST, page, route
-from simulator.api_catalog import RECURRING, create_price
+from simulator.due import HOUR
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
 from simulator.params import METADATA, Clearable, Either, merged
+from simulator.proration import with_balance
 from simulator.shapes import Object, full
 from simulator.world import World
 
@@ -21,10 +33,13 @@ DETAILS = {
         )
     ),
 }
-ITEM = {"id": str, "price": str, "quantity": int, "metadata": METADATA}
-PRICE_DATA = {"currency!": str, "product!": str, "recurring!": RECURRING, "unit_amount": int}
-CHANGED_ITEM = {**ITEM, "price_data": PRICE_DATA}
 CANCEL_AT = Either(ending.NAMED)
+COLLECTION = ("charge_automatically", "send_invoice")
+BEHAVIOURS = (
+    *("allow_incomplete", "default_incomplete", "error_if_incomplete"),
+    "pending_if_incomplete",
+)
+DISCOUNT = {"coupon": str, "discount": str, "promotion_code": str}
 PRORATIONS = ("always_invoice", "create_prorations", "none")
 
 
@@ -33,62 +48,126 @@ PRORATIONS = ("always_invoice", "create_prorations", "none")
     "/v1/subscriptions",
     **{
         "customer!": str,
-        "items!": [ITEM],
+        "items!": [items.ITEM],
         "cancel_at": CANCEL_AT,
         "cancel_at_period_end": bool,
+        "collection_method": COLLECTION,
+        "currency": str,
+        "days_until_due": int,
         "default_payment_method": str,
+        "description": str,
+        "discounts": [DISCOUNT],
         "metadata": METADATA,
-        "payment_behavior": (
-            *("allow_incomplete", "default_incomplete", "error_if_incomplete"),
-            "pending_if_incomplete",
-        ),
+        "payment_behavior": BEHAVIOURS,
         "trial_period_days": int,
-        "trial_end": int,
+        "trial_end": Either(("now",)),
         "off_session": bool,
     },
 )
 def create_subscription(world: World, params: Object) -> Object:
     at = world.now()
     customer = world.must("customer", params["customer"], "customer")
-    if len(params["items"]) != 1 or "price" not in params["items"][0]:
-        raise refused("The simulator's subscriptions have one item with a price.", "items")
-    given = params["items"][0]
-    price = world.must("price", given["price"], "items[0][price]")
-    if price["recurring"] is None:
-        raise refused("The price specified is not recurring.", "items[0][price]")
+    currency = params.get("currency")
+    (price, quantity), *others = items.begun(world, params["items"], currency)
     own = params.get("default_payment_method")
     if own:
         methods.must_belong(world, own, customer["id"], "default_payment_method")
     method = world.named(params, "default_payment_method")
     method = method or world.named(customer["invoice_settings"], "default_payment_method")
-    behavior = params.get("payment_behavior", "allow_incomplete")
+    trial_end = _trial_end(params, at)
+    collection = _collection(params, params)
+    waits = collection.get("collection_method") == "send_invoice"
     outcome = payments.judge(method, off_session=params.get("off_session", False))
-    if behavior == "default_incomplete":
+    behavior = params.get("payment_behavior", "allow_incomplete")
+    if behavior == "default_incomplete" or waits:
         outcome = payments.Outcome("failed", cards.NO_METHOD)
-    elif method is None and not params.get("trial_period_days"):
+        method = None
+    elif method is None and not trial_end:
         raise refused(
             "This customer has no attached payment source or default payment method.",
             code="resource_missing",
         )
-    elif outcome.decline and behavior == "error_if_incomplete":
-        raise _declined(outcome)
-    trial_days = params.get("trial_period_days")
-    trial_end = at + trial_days * 86400 if trial_days else params.get("trial_end")
+    elif behavior == "error_if_incomplete" and not trial_end:
+        _must_succeed(world, outcome)
+    prices = [price, *(one for one, _ in others)]
+    given = params.get("discounts", [])
+    redeemed = discounts.redeem(world, given, customer=customer["id"], at=at)
     made = billing.start(
         world,
         customer=customer,
         price=price,
-        quantity=given.get("quantity", 1),
-        method=None if behavior == "default_incomplete" else method,
+        quantity=quantity,
+        method=method,
+        own_method=bool(own),
         outcome=outcome,
         at=at,
         metadata=params.get("metadata"),
         trial_end=trial_end,
+        more_items=others,
+        currency=currency or price["currency"],
+        description=params.get("description"),
+        _units=items.units(prices, currency or price["currency"]),
+        **collection,
+        **discounts.fields(world, redeemed),
     )
     return world.store.put({**made, **ending.planned(world, made, params, at)})
 
 
-def _declined(outcome: payments.Outcome) -> StripeError:
+def _trial_end(params: Object, at: int) -> int | None:
+    """When a new subscription's trial is over, if it has one."""
+    days, end = params.get("trial_period_days"), params.get("trial_end")
+    if days:
+        return at + int(days) * 86400
+    return None if end in {None, "now"} else _future(end, at)
+
+
+def _future(end: int, at: int) -> int:
+    if end <= at:
+        raise refused(
+            "The parameter `trial_end` expects a unix timestamp representing a date and time in"
+            f" the future. You specified the value `{end}` which is in the past.",
+            "trial_end",
+        )
+    return int(end)
+
+
+def _collection(params: Object, after: Object) -> Object:
+    """How the invoices are to be paid; `after` is how it will be."""
+    names = ("collection_method", "days_until_due")
+    found = {name: params.pop(name) for name in names if name in params}
+    sends = found.get("collection_method", after.get("collection_method")) == "send_invoice"
+    if found.get("days_until_due") is not None and not sends:
+        raise refused(
+            "You can only specify 'days_until_due' if invoice collection method is 'send_invoice'.",
+            "days_until_due",
+        )
+    days = found.get("days_until_due", after.get("days_until_due"))
+    if sends and days is None:
+        raise refused(
+            "If invoice collection method is 'send_invoice', you must specify 'days_until_due'.",
+            "days_until_due",
+        )
+    return found
+
+
+def _must_succeed(world: World, outcome: payments.Outcome) -> None:
+    """Under ``error_if_incomplete`` nothing changes unless the payment succeeds."""
+    if outcome.status == "requires_action" and world.on("sca_refuses_strict_changes"):
+        raise StripeError(
+            "Payment for this subscription requires additional user action, but the requested"
+            " payment behavior doesn't save the invoice or PaymentIntent. Retry the request with"
+            " `payment_behavior=allow_incomplete` or `payment_behavior=default_incomplete`, then"
+            " complete the PaymentIntent on the subscription's latest invoice.",
+            status=402,
+            kind="card_error",
+            code="subscription_payment_intent_requires_action",
+            undo=True,
+        )
+    if outcome.decline:
+        raise declined(outcome, undo=True)
+
+
+def declined(outcome: payments.Outcome, *, undo: bool = False) -> StripeError:
     decline = outcome.decline or cards.GENERIC
     return StripeError(
         decline.message,
@@ -96,6 +175,7 @@ def _declined(outcome: payments.Outcome) -> StripeError:
         kind="card_error",
         code=decline.code,
         decline_code=decline.decline_code,
+        undo=undo,
     )
 
 
@@ -112,8 +192,10 @@ def _declined(outcome: payments.Outcome) -> StripeError:
 )
 def list_subscriptions(world: World, params: Object) -> Object:
     status = params.get("status")
-    where = {"customer": params.get("customer"), "parent": params.get("price")}
+    where = {"customer": params.get("customer")}
     clauses: list[tuple[str, Any]] = []
+    if "price" in params:
+        clauses.append((HAS_PRICE, params["price"]))
     if status is None:
         clauses.append(("status != ?", "canceled"))
     elif status == "ended":
@@ -121,6 +203,12 @@ def list_subscriptions(world: World, params: Object) -> Object:
     elif status != "all":
         clauses.append(("status = ?", status))
     return page(world, "subscription", params, "/v1/subscriptions", where=where, clauses=clauses)
+
+
+HAS_PRICE = (
+    "EXISTS (SELECT 1 FROM json_each(data, '$.items.data') AS item"
+    " WHERE json_extract(item.value, '$.price.id') = ?)"
+)
 
 
 @route("GET", "/v1/subscriptions/<subscription>")
@@ -135,29 +223,40 @@ def retrieve_subscription(world: World, params: Object, subscription: str) -> Ob
     cancel_at=Clearable(CANCEL_AT),
     cancel_at_period_end=bool,
     cancellation_details=DETAILS,
+    collection_method=COLLECTION,
+    days_until_due=int,
     default_payment_method=Clearable(str),
     description=Clearable(str),
-    items=[CHANGED_ITEM],
+    discounts=[DISCOUNT],
+    items=[items.CHANGED],
     metadata=METADATA,
+    off_session=bool,
     pause_collection=Clearable({"behavior!": BEHAVIORS, "resumes_at": int}),
-    payment_behavior=("allow_incomplete", "error_if_incomplete"),
+    payment_behavior=BEHAVIOURS,
     proration_behavior=PRORATIONS,
     proration_date=int,
+    trial_end=Either(("now",)),
 )
 def update_subscription(world: World, params: Object, subscription: str) -> Object:
     found, at = _changeable(world, subscription, params), world.now()
+    params.pop("off_session", None)
     prorated = {name: params.pop(f"proration_{name}", None) for name in ("behavior", "date")}
-    strict = params.pop("payment_behavior", None) == "error_if_incomplete"
+    behavior = params.pop("payment_behavior", "allow_incomplete")
     new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
+    new |= _collection(params, found)
     if params.get("default_payment_method"):
         method = params["default_payment_method"]
         methods.must_belong(world, method, found["customer"], "default_payment_method")
+    if "trial_end" in params:
+        found = trials.change(world, found, params.pop("trial_end"), at)
+    if "discounts" in params:
+        given = params.pop("discounts")
+        names = {"customer": found["customer"], "subscription": found["id"]}
+        new |= discounts.fields(world, discounts.redeem(world, given, at=at, **names))
     if "items" in params:
-        after, lines = _with_price(world, found, params.pop("items"), **prorated)
-        if lines:
-            new |= _invoice_change(world, after, lines, at, strict=strict)
-            found = world.must("subscription", subscription)
-        new |= {name: after[name] for name in ("items", "billing_cycle_anchor")}
+        change = changes.of(world, found, params.pop("items"), **prorated)
+        new |= _apply(world, change, at, behavior)
+        found = world.must("subscription", subscription)
     if params.get("pause_collection"):
         new["pause_collection"] = {"resumes_at": None, **params.pop("pause_collection")}
     told = params.pop("cancellation_details", {})
@@ -167,63 +266,39 @@ def update_subscription(world: World, params: Object, subscription: str) -> Obje
     return update(world, "customer.subscription.updated", found, at, **{**params, **new})
 
 
-Lines = list[tuple[str, int, bool]]
-
-
-def _with_price(
-    world: World,
-    subscription: Object,
-    items: list[Object],
-    *,
-    behavior: str | None,
-    date: int | None,
-) -> tuple[Object, Lines]:
-    """The subscription with another price or quantity, and what is to be invoiced at once.
-
-    Unlike at Stripe, no proration is the default, and ``create_prorations`` is the same as none.
-    """
-    item = subscription["items"]["data"][0]
-    if len(items) != 1 or items[0].get("id") != item["id"]:
+def _apply(world: World, change: changes.Change, at: int, behavior: str) -> Object:
+    """Invoice a change of items now, or keep it for the next invoice; the fields that change."""
+    after = change.subscription
+    new = {name: after[name] for name in ("items", "billing_cycle_anchor")}
+    new["_units"] = after.get("_units", {})
+    if not change.at_once:
+        pending.add(world, after, change.lines, at)
+        return new
+    if behavior == "pending_if_incomplete":
         raise refused(
-            f"The simulator's subscriptions have one item: name it by its id, {item['id']}.",
-            "items",
+            "The simulator has no pending updates: use allow_incomplete or error_if_incomplete.",
+            "payment_behavior",
         )
-    given = items[0]
-    if "price_data" in given:
-        price = create_price(world, {**given["price_data"], "active": False})
-    elif "price" in given:
-        price = world.must("price", given["price"], "items[0][price]")
-    else:
-        price = item["price"]
-    if price["currency"] != subscription["currency"]:
-        raise refused("A subscription keeps its currency.", "items[0][price]")
-    if price["recurring"] is None:
-        raise refused("The price specified is not recurring.", "items[0][price]")
-    if "metadata" in given:
-        subscription = {
-            **subscription,
-            "items": billing.with_item(subscription, metadata=given["metadata"]),
-        }
-    return proration.changed(
-        subscription,
-        price=price,
-        quantity=given.get("quantity", item["quantity"]),
-        behavior=behavior,
-        at=date or world.now(),
-    )
+    return {**new, **_invoice_change(world, change, at, strict=behavior == "error_if_incomplete")}
 
 
-def _invoice_change(world: World, after: Object, lines: Lines, at: int, *, strict: bool) -> Object:
+def _invoice_change(world: World, change: changes.Change, at: int, *, strict: bool) -> Object:
     """Invoice a change now; returns what else it changes of the subscription."""
+    after = change.subscription
     customer = world.store.one(after["customer"])
-    invoice = proration.invoice_of(after, customer, lines, at)
     method = billing.method_for(world, after)
     outcome = payments.judge(method, off_session=True)
-    if strict and invoice["amount_due"] > 0 and outcome.decline:
-        raise _declined(outcome)
-    draft = world.store.put(invoice)
+    sends = after["collection_method"] == "send_invoice"
+    draft = billing.draft(
+        world, after, customer, at, reason="subscription_update", lines=change.lines
+    )
+    if strict and not sends and with_balance(draft, customer)["amount_due"] > 0:
+        _must_succeed(world, outcome)
     emit(world, "invoice.created", draft, at)
-    billing.pay(world, billing.finalize(world, draft, at), method, outcome, at)
+    if sends:
+        world.store.put({**draft, "automatically_finalizes_at": at + HOUR})
+    else:
+        billing.pay(world, billing.finalize(world, draft, at), method, outcome, at)
     return {"latest_invoice": draft["id"]}
 
 
@@ -232,9 +307,10 @@ def _invoice_change(world: World, after: Object, lines: Lines, at: int, *, stric
     "/v1/invoices/create_preview",
     **{
         "customer": str,
+        "discounts": [DISCOUNT],
         "subscription!": str,
         "subscription_details": {
-            "items": [CHANGED_ITEM],
+            "items": [items.CHANGED],
             "proration_behavior": PRORATIONS,
             "proration_date": int,
         },
@@ -243,27 +319,15 @@ def _invoice_change(world: World, after: Object, lines: Lines, at: int, *, stric
 def preview_invoice(world: World, params: Object) -> Object:
     """What a change would be invoiced: at once, or else with the next period."""
     found, at = _running(world, params["subscription"]), world.now()
-    customer = world.store.one(found["customer"])
     details = params.get("subscription_details", {})
-    after = found
-    lines: Lines = []
-    if "items" in details:
-        after, lines = _with_price(
-            world,
-            found,
-            details["items"],
-            behavior=details.get("proration_behavior"),
-            date=details.get("proration_date"),
-        )
-    if not lines:
-        item = after["items"]["data"][0]
-        lines = [("Membership", item["price"]["unit_amount"] * item["quantity"], False)]
-        at = item["current_period_end"]
-    invoice_id = f"upcoming_in_{after['id'].removeprefix('sub_')}"
-    preview = full(proration.invoice_of(after, customer, lines, at, invoice_id))
-    if lines[0][0] == "Membership" and at != world.now():
-        preview["billing_reason"] = "upcoming"
-    return preview
+    change = changes.of(
+        world,
+        found,
+        details.get("items", []),
+        behavior=details.get("proration_behavior"),
+        date=details.get("proration_date"),
+    )
+    return full(changes.preview(world, change, at))
 
 
 @route(
@@ -304,76 +368,6 @@ def _running(world: World, subscription: str) -> Object:
             param="id",
         )
     return found
-
-
-STATUSES = ("draft", "open", "paid", "uncollectible", "void")
-
-
-@route("GET", "/v1/invoices", **LIST, customer=str, subscription=str, status=STATUSES)
-def list_invoices(world: World, params: Object) -> Object:
-    where = {
-        "customer": params.get("customer"),
-        "parent": params.get("subscription"),
-        "status": params.get("status"),
-    }
-    return page(world, "invoice", params, "/v1/invoices", where=where)
-
-
-@route("GET", "/v1/invoices/<invoice>")
-def retrieve_invoice(world: World, params: Object, invoice: str) -> Object:
-    del params
-    return world.must("invoice", invoice)
-
-
-@route("POST", "/v1/invoices/<invoice>", metadata=METADATA, auto_advance=bool)
-def update_invoice(world: World, params: Object, invoice: str) -> Object:
-    found = world.must("invoice", invoice)
-    metadata = merged(found["metadata"], params.pop("metadata", None))
-    return world.store.put({**found, **params, "metadata": metadata})
-
-
-@route("POST", "/v1/invoices/<invoice>/pay", payment_method=str, off_session=bool)
-def pay_invoice(world: World, params: Object, invoice: str) -> Object:
-    found, at = _open(world, invoice), world.now()
-    method = world.named(params, "payment_method")
-    method = method or billing.method_for(world, billing.subscription_of(world, found))
-    outcome = payments.judge(method, off_session=params.get("off_session", True))
-    paid = billing.pay(world, found, method, outcome, at)
-    if outcome.decline:
-        raise _declined(outcome)
-    return paid
-
-
-@route("POST", "/v1/invoices/<invoice>/void")
-def void_invoice(world: World, params: Object, invoice: str) -> Object:
-    del params
-    found = _open(world, invoice)
-    billing.close_unpaid(world, found, "void", world.now())
-    return world.must("invoice", invoice)
-
-
-def _open(world: World, invoice: str) -> Object:
-    found = world.must("invoice", invoice)
-    if found["status"] != "open":
-        raise refused(f"Invoice is {found['status']}, not open.", code="invoice_not_editable")
-    return found
-
-
-@route(
-    "GET",
-    "/v1/invoice_payments",
-    **LIST,
-    invoice=str,
-    status=("canceled", "open", "paid"),
-    payment={"type!": ("payment_intent",), "payment_intent": str},
-)
-def list_invoice_payments(world: World, params: Object) -> Object:
-    where = {
-        "parent": params.get("invoice"),
-        "status": params.get("status"),
-        "key": params.get("payment", {}).get("payment_intent"),
-    }
-    return page(world, "invoice_payment", params, "/v1/invoice_payments", where=where)
 
 
 @route("POST", "/v1/subscriptions/<subscription>/resume")

@@ -1,14 +1,24 @@
 """Products and prices."""
 
+import re
+from decimal import Decimal
 from typing import Any
 
+from simulator import amounts
 from simulator.api import LIST, page, route
 from simulator.errors import refused
 from simulator.objects import build_price, build_product, new_id
-from simulator.params import METADATA, Clearable, merged
+from simulator.params import METADATA, Clearable, Each, merged
 from simulator.shapes import Object
 from simulator.world import World
 
+EACH_CURRENCY = Each(
+    {
+        "unit_amount": int,
+        "unit_amount_decimal": str,
+        "tax_behavior": ("exclusive", "inclusive", "unspecified"),
+    }
+)
 RECURRING = {"interval!": ("day", "week", "month", "year"), "interval_count": int}
 PRODUCT = {
     "active": bool,
@@ -66,6 +76,8 @@ def update_product(world: World, params: Object, product: str) -> Object:
         "product": str,
         "product_data": {"name!": str, "id": str, "metadata": METADATA},
         "unit_amount": int,
+        "unit_amount_decimal": str,
+        "currency_options": EACH_CURRENCY,
         "recurring": RECURRING,
         "lookup_key": str,
         "transfer_lookup_key": bool,
@@ -76,10 +88,12 @@ def update_product(world: World, params: Object, product: str) -> Object:
     },
 )
 def create_price(world: World, params: Object) -> Object:
-    if "unit_amount" not in params:
-        raise refused("Missing required param: unit_amount.", "unit_amount", "parameter_missing")
-    if params["unit_amount"] < 0:
-        raise refused("Invalid non-negative integer", "unit_amount", "parameter_invalid_integer")
+    currency = params["currency"].lower()
+    amount = _amount(world, params, currency)
+    options = {
+        name: _amount(world, option, name, f"currency_options[{name}]")
+        for name, option in params.get("currency_options", {}).items()
+    }
     if ("product" in params) is ("product_data" in params):
         raise refused("You must specify either `product` or `product_data`.", "product")
     if "product_data" in params:
@@ -93,8 +107,8 @@ def create_price(world: World, params: Object) -> Object:
     made = build_price(
         id=new_id("price"),
         product=product,
-        currency=params["currency"].lower(),
-        unit_amount=params["unit_amount"],
+        currency=currency,
+        unit_amount=amount["unit_amount"] or 0,
         created=world.now(),
         interval=recurring.get("interval"),
         interval_count=recurring.get("interval_count", 1),
@@ -103,7 +117,31 @@ def create_price(world: World, params: Object) -> Object:
         metadata=params.get("metadata"),
         nickname=params.get("nickname"),
     )
-    return world.store.put(made)
+    kept = {"_currency_options": options} if options and world.on("currency_options") else {}
+    return world.store.put({**made, **amount, **kept})
+
+
+def _amount(world: World, given: Object, currency: str, where: str = "") -> Object:
+    """The amount in whole units and in parts of one; whole units are null where there are parts."""
+    names = [name for name in ("unit_amount", "unit_amount_decimal") if name in given]
+    param = f"{where}[unit_amount]" if where else "unit_amount"
+    if not names:
+        raise refused(f"Missing required param: {param}.", param, "parameter_missing")
+    if len(names) > 1:
+        raise refused(
+            "You may only specify one of these parameters: unit_amount, unit_amount_decimal.", param
+        )
+    text = str(given[names[0]])
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,12})?", text):
+        raise refused("Invalid non-negative integer", param, "parameter_invalid_integer")
+    exact = Decimal(text)
+    if world.on("most_amount"):
+        amounts.must_fit(amounts.rounded(exact), currency, param)
+    is_whole = exact == exact.to_integral_value()
+    if not is_whole and not world.on("unit_amount_null"):
+        exact, is_whole = Decimal(amounts.rounded(exact)), True
+    text = str(int(exact)) if is_whole else text.rstrip("0")
+    return {"unit_amount": int(exact) if is_whole else None, "unit_amount_decimal": text}
 
 
 def _free_lookup_key(world: World, key: str | None, *, transfer: bool, but: str = "") -> None:

@@ -12,7 +12,9 @@ from simulator import (
     api_catalog,
     api_checkout,
     api_customers,
+    api_discounts,
     api_events,
+    api_invoices,
     api_methods,
     api_payments,
     api_portal,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 # Importing them declares their routes.
 API = (
     *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
-    *(api_methods, api_payments, api_portal),
+    *(api_discounts, api_invoices, api_methods, api_payments, api_portal),
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20

@@ -21,8 +21,19 @@ _SURFACE = {
 # Subscriptions, invoices, schedules, discounts.
 _BILLING: dict[str, str] = {
     "cancel_at": "`cancel_at` ends a subscription on its day; until then it renews.",
+    "currency_options": "A price has amounts in further currencies.",
+    "discounts": "Discounts lower what invoices charge, for as long as they last.",
+    "due_dates": "An invoice by mail is overdue after its day, and its subscription past due.",
     "ended_refuses_updates": "An ended subscription takes only metadata and cancellation details.",
+    "last_period_prorated": "The period in which `cancel_at` lies is charged in part.",
+    "most_amount": "Amounts over 99,999,999 are refused.",
     "portal_sets_cancel_at": "Cancelled in the portal, only `cancel_at` is set, and no flag.",
+    "preview_has_no_ending_balance": "A preview's `ending_balance` is null.",
+    "prorations_by_default": "A changed amount is prorated with the next invoice, unless told not.",
+    "sca_refuses_strict_changes": "A bank that asks refuses `error_if_incomplete` with a code.",
+    "trial_invoice": "A trial begins with an invoice over nothing, which is paid.",
+    "unit_amount_null": "A price in parts of a penny has no `unit_amount`.",
+    "void_is_passed_over": "A subscription's status goes by its newest invoice that isn't void.",
 }
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
 _PAYMENTS = {
@@ -45,6 +56,10 @@ _SURFACE_CHOICES: dict[str, tuple[str, ...]] = {
 _BILLING_CHOICES: dict[str, tuple[str, ...]] = {
     # Whether `cancel_at_period_end=false` takes back a `cancel_at` that was set without the flag.
     "cancel_at_taken_back_by_false": ("no", "yes"),
+    # What ends a dunning; unless chosen, `--dunning-end`.
+    "dunning_end": ("cancel", "unpaid", "past_due"),
+    # What a subscription is whose newest invoice was marked uncollectible.
+    "uncollectible_status": ("active", "past_due"),
 }
 _PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {
     "balance_for_refunds": ("enough", "short", "waits"),

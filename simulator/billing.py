@@ -1,16 +1,19 @@
 """Subscriptions and their invoices: starting, renewing, failing, ending."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from simulator import ending
+from simulator import discounts, ending, pending
 from simulator.due import DAY, HOUR, RETRY_DAYS
 from simulator.events import emit, update
+from simulator.lines import Line, free, of_items
 from simulator.objects import build_invoice, build_subscription, new_id
 from simulator.payment_objects import build_invoice_payment
 from simulator.payments import Outcome, confirm, judge, open_intent
 from simulator.periods import next_end
-from simulator.proration import with_balance
-from simulator.shapes import Object
+from simulator.proration import next_period, with_balance
+from simulator.shapes import Object, full
 from simulator.world import World
 
 ENDED = {"canceled", "incomplete_expired"}
@@ -28,6 +31,8 @@ def start(
     metadata: dict[str, str] | None = None,
     trial_end: int | None = None,
     own_method: bool = True,
+    more_items: Sequence[tuple[Object, int]] = (),
+    **more: Any,  # noqa: ANN401 - any of a subscription's fields
 ) -> Object:
     """A new subscription with its first invoice, paid as the outcome says.
 
@@ -47,7 +52,9 @@ def start(
         quantity=quantity,
         payment_method=method["id"] if method and own_method else None,
         metadata=metadata,
+        more_items=more_items,
     )
+    subscription = full(subscription | more)
     if trial_end:
         subscription |= {
             "status": "trialing",
@@ -55,28 +62,69 @@ def start(
             "trial_end": trial_end,
             "billing_cycle_anchor": trial_end,
         }
+    if trial_end and not world.on("trial_invoice"):
         made = world.store.put(subscription)
         emit(world, "customer.subscription.created", made, at)
         return made
-    invoice = world.store.put(
-        build_invoice(
-            id=new_id("invoice"),
-            customer=customer,
-            subscription=subscription,
-            created=at,
-            billing_reason="subscription_create",
-        )
+    invoice = draft(
+        world,
+        subscription,
+        customer,
+        at,
+        reason="subscription_create",
+        lines=free(subscription) if trial_end else None,
     )
-    begun = outcome.status in {"succeeded", "processing"} or invoice["amount_due"] == 0
-    subscription |= {
-        "latest_invoice": invoice["id"],
-        "status": "active" if begun else "incomplete",
-    }
-    made = world.store.put(subscription)
+    return _begun(world, subscription, invoice, (method, outcome), at)
+
+
+def _begun(
+    world: World,
+    subscription: Object,
+    invoice: Object,
+    payment: tuple[Object | None, Outcome],
+    at: int,
+) -> Object:
+    """Tell of a new subscription and its first invoice, and collect that."""
+    method, outcome = payment
+    waits = subscription["collection_method"] == "send_invoice"
+    begun = outcome.status in {"succeeded", "processing"} or invoice["amount_due"] == 0 or waits
+    if subscription["status"] == "incomplete" and begun:
+        subscription["status"] = "active"
+    made = world.store.put({**subscription, "latest_invoice": invoice["id"]})
     emit(world, "invoice.created", invoice, at)
     emit(world, "customer.subscription.created", made, at)
-    pay(world, finalize(world, invoice, at), method, outcome, at)
+    if waits and invoice["amount_due"] > 0:
+        world.store.put({**invoice, "automatically_finalizes_at": at + HOUR})
+    else:
+        pay(world, finalize(world, invoice, at), method, outcome, at)
     return world.store.one(made["id"])
+
+
+def draft(
+    world: World,
+    subscription: Object,
+    customer: Object,
+    at: int,
+    *,
+    reason: str = "subscription_cycle",
+    lines: list[Line] | None = None,
+    **more: Any,  # noqa: ANN401 - any of an invoice's fields
+) -> Object:
+    """A draft over these lines, or the current period, and all that waits for the next invoice."""
+    waiting = pending.waiting(world, subscription)
+    told = of_items(subscription) if lines is None else lines
+    made = build_invoice(
+        id=new_id("invoice"),
+        customer=customer,
+        subscription=subscription,
+        created=at,
+        billing_reason=reason,
+        lines=[*map(pending.line_of, waiting), *told],
+        discounts=discounts.in_force(world, subscription, at),
+        **more,
+    )
+    pending.attach(world, waiting, made["id"])
+    return world.store.put(made)
 
 
 def finalize(world: World, invoice: Object, at: int) -> Object:
@@ -85,7 +133,12 @@ def finalize(world: World, invoice: Object, at: int) -> Object:
     customer = world.store.get(invoice["customer"])
     if customer:
         invoice = with_balance(invoice, customer)
-        update(world, "customer.updated", customer, at, balance=invoice["ending_balance"])
+        left = invoice["total"] + invoice["starting_balance"] - invoice["amount_due"]
+        invoice["ending_balance"] = left
+        update(world, "customer.updated", customer, at, balance=left)
+    if invoice["collection_method"] == "send_invoice" and invoice["due_date"] is None:
+        days = subscription_of(world, invoice)["days_until_due"] or 0
+        invoice = {**invoice, "due_date": at + days * DAY}
     opened = world.store.put(
         {
             **invoice,
@@ -99,6 +152,15 @@ def finalize(world: World, invoice: Object, at: int) -> Object:
     )
     emit(world, "invoice.finalized", opened, at)
     return opened
+
+
+def advance(world: World, invoice: Object, at: int) -> None:
+    """Finalise a draft whose hour is over, and charge it or send it."""
+    opened = finalize(world, invoice, at)
+    if opened["collection_method"] == "charge_automatically" or opened["amount_due"] == 0:
+        collect(world, opened, at)
+    else:
+        emit(world, "invoice.sent", opened, at)
 
 
 def pay(world: World, invoice: Object, method: Object | None, outcome: Outcome, at: int) -> Object:
@@ -160,11 +222,54 @@ def collected(world: World, invoice: Object, link: Object | None, at: int) -> Ob
         }
     )
     emit(world, "invoice.paid", paid, at)
-    subscription = subscription_of(world, paid)
-    newest = subscription["latest_invoice"] == paid["id"]
-    if newest and subscription["status"] in {"incomplete", "past_due", "unpaid"}:
+    subscription = discounts.use_once(world, subscription_of(world, paid), paid, at)
+    if subscription["status"] == "incomplete" and subscription["latest_invoice"] == paid["id"]:
         update(world, "customer.subscription.updated", subscription, at, status="active")
+    else:
+        follow(world, subscription, at)
     return paid
+
+
+def follow(world: World, subscription: Object, at: int) -> Object:
+    """The subscription with the status that its newest invoice gives it, void ones aside."""
+    if subscription["status"] not in {"active", "past_due", "unpaid"}:
+        return subscription
+    clauses: list[tuple[str, Any]] = [("status NOT IN (?, ?)", ("draft", "void"))]
+    if not world.on("void_is_passed_over"):
+        clauses = [("status != ?", "draft")]
+    where = {"parent": subscription["id"]}
+    newest = world.store.find("invoice", where=where, clauses=clauses, limit=1)
+    status = _status_by(world, newest[0], subscription["status"], at) if newest else None
+    if status is None:
+        return subscription
+    return update(world, "customer.subscription.updated", subscription, at, status=status)
+
+
+def _status_by(world: World, invoice: Object, now: str, at: int) -> str | None:
+    if invoice["status"] == "paid":
+        return "active"
+    if invoice["status"] == "uncollectible":
+        return world.choice("uncollectible_status")
+    if now == "unpaid" or invoice["status"] != "open":
+        return None
+    if invoice["collection_method"] == "send_invoice":
+        return "past_due" if (invoice["due_date"] or at) <= at else "active"
+    return "past_due" if invoice.get("_failing_since") else None
+
+
+def paid_elsewhere(world: World, invoice: Object, at: int) -> Object:
+    """The invoice was paid outside Stripe, in cash or by a transfer: no charge says so."""
+    paid = collected(world, {**invoice, "amount_paid_off_stripe": invoice["amount_due"]}, None, at)
+    return world.store.put({**paid, "attempted": invoice["attempted"]})
+
+
+def overdue(world: World, invoice: Object, at: int) -> None:
+    """The day by which an e-mailed invoice was to be paid is over."""
+    late = world.store.put({**invoice, "_overdue": True})
+    if not world.on("due_dates"):
+        return
+    emit(world, "invoice.overdue", late, at)
+    follow(world, subscription_of(world, late), at)
 
 
 def failed(world: World, invoice: Object, outcome: Outcome, at: int) -> Object:
@@ -195,10 +300,9 @@ def failed(world: World, invoice: Object, outcome: Outcome, at: int) -> Object:
     if not over:
         if subscription["status"] == "active":
             update(world, "customer.subscription.updated", subscription, at, status="past_due")
-    elif world.dunning_end == "cancel":
+    elif (end := world.choice("dunning_end", world.dunning_end)) == "cancel":
         cancel(world, subscription, at, "payment_failed")
     else:
-        end = world.dunning_end
         update(world, "customer.subscription.updated", subscription, at, status=end)
     return unpaid
 
@@ -225,31 +329,20 @@ def collect(world: World, invoice: Object, at: int) -> Object:
 def renew(world: World, subscription: Object, at: int) -> None:
     """Begin the next period, with a draft invoice that is collected an hour later."""
     item = subscription["items"]["data"][0]
-    recurring = item["price"]["recurring"]
-    begin = item["current_period_end"]
-    end = next_end(
-        subscription["billing_cycle_anchor"],
-        begin,
-        recurring["interval"],
-        recurring["interval_count"],
-    )
-    rolled = {
-        **subscription,
-        "items": with_item(subscription, current_period_start=begin, current_period_end=end),
-    }
-    customer = world.store.one(subscription["customer"])
-    draft = build_invoice(
-        id=new_id("invoice"),
-        customer=customer,
-        subscription=rolled,
-        created=at,
+    rolled = next_period(subscription)
+    invoice = draft(
+        world,
+        rolled,
+        world.store.one(subscription["customer"]),
+        at,
+        lines=_of_last_period(world, rolled),
+        period_start=item["current_period_start"],
         automatically_finalizes_at=at + HOUR,
     )
-    draft["period_start"] = item["current_period_start"]
     paused = subscription["pause_collection"]
     if subscription["status"] == "unpaid" or (paused and paused["behavior"] == "keep_as_draft"):
-        draft |= {"auto_advance": False, "automatically_finalizes_at": None}
-    invoice = world.store.put(draft)
+        kept = {"auto_advance": False, "automatically_finalizes_at": None}
+        invoice = world.store.put({**invoice, **kept})
     emit(world, "invoice.created", invoice, at)
     status = "active" if subscription["status"] == "trialing" else subscription["status"]
     update(
@@ -263,6 +356,24 @@ def renew(world: World, subscription: Object, at: int) -> None:
     )
     if paused and paused["behavior"] != "keep_as_draft":
         close_unpaid(world, finalize(world, invoice, at), paused["behavior"], at)
+
+
+def _of_last_period(world: World, subscription: Object) -> list[Line]:
+    """The period's lines; where the subscription ends within it, for the days until then."""
+    lines = of_items(subscription)
+    ends = subscription["cancel_at"]
+    if ends is None or not world.on("last_period_prorated"):
+        return lines
+    return [
+        replace(
+            line,
+            amount=line.amount * (ends - line.start) // (line.end - line.start),
+            end=ends,
+        )
+        if line.start < ends < line.end
+        else line
+        for line in lines
+    ]
 
 
 def close_unpaid(world: World, invoice: Object, behavior: str, at: int) -> None:
@@ -298,6 +409,11 @@ def announce(world: World, subscription: Object, at: int) -> None:
         subscription=subscription,
         created=end,
         billing_reason="upcoming",
+        lines=[
+            *map(pending.line_of, pending.waiting(world, subscription)),
+            *of_items(subscription),
+        ],
+        discounts=discounts.in_force(world, subscription, end),
         next_payment_attempt=end + HOUR,
     )
     emit(world, "invoice.upcoming", upcoming, at)

@@ -7,6 +7,7 @@ from simulator.shapes import Object
 HOUR = 3600
 DAY = 24 * HOUR
 UPCOMING_BEFORE = 7 * DAY
+TRIAL_TOLD_BEFORE = 3 * DAY
 INCOMPLETE_FOR = 23 * HOUR
 CHECKOUT_OPEN_FOR = DAY
 EVENTS_KEPT_FOR = 30 * DAY
@@ -33,17 +34,23 @@ def _subscription(subscription: Object) -> int | None:
     end = int(subscription["items"]["data"][0]["current_period_end"])
     ends = subscription.get("cancel_at")
     resumes = (subscription.get("pause_collection") or {}).get("resumes_at")
-    moments = [end, *(int(one) for one in (ends, resumes) if one is not None)]
+    further = (ends, resumes, subscription.get("_discount_ends"))
+    moments = [end, *(int(one) for one in further if one is not None)]
     stops = subscription.get("cancel_at_period_end") or (ends is not None and int(ends) <= end)
     if status == "active" and not stops and subscription.get("_announced") != end:
         moments.append(end - UPCOMING_BEFORE)
+    if status == "trialing" and not stops and not subscription.get("_trial_told"):
+        moments.append(end - TRIAL_TOLD_BEFORE)
     return min(moments)
 
 
 def _invoice(invoice: Object) -> int | None:
     if invoice.get("status", "draft") == "draft":
         return invoice.get("automatically_finalizes_at")
-    return invoice.get("next_payment_attempt") if invoice["status"] == "open" else None
+    if invoice["status"] != "open":
+        return None
+    sent = invoice.get("collection_method") == "send_invoice" and not invoice.get("_overdue")
+    return invoice.get("next_payment_attempt") or (invoice.get("due_date") if sent else None)
 
 
 def _session(session: Object) -> int | None:

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from simulator import balance, billing, cards, disputes, payments, refunds
+from simulator import balance, billing, cards, discounts, disputes, payments, refunds, trials
 from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
 from simulator.checkout import debit_settled, expire
 from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
@@ -49,11 +49,8 @@ def step(world: World, whole: Object, at: int) -> None:
     match whole["object"]:
         case "subscription":
             _subscription(world, whole, at)
-        case "invoice" if whole["status"] == "draft":
-            opened = billing.finalize(world, whole, at)
-            billing.collect(world, opened, at)
         case "invoice":
-            billing.collect(world, whole, at)
+            _invoice(world, whole, at)
         case "checkout.session":
             expire(world, whole, at)
         case "payment_intent":
@@ -72,8 +69,18 @@ def step(world: World, whole: Object, at: int) -> None:
             raise LookupError(f"Nothing is due for a {other}.")
 
 
+def _invoice(world: World, invoice: Object, at: int) -> None:
+    if invoice["status"] == "draft":
+        billing.advance(world, invoice, at)
+    elif invoice["next_payment_attempt"] is None:
+        billing.overdue(world, invoice, at)
+    else:
+        billing.collect(world, invoice, at)
+
+
 def _subscription(world: World, subscription: Object, at: int) -> None:
     end = subscription["items"]["data"][0]["current_period_end"]
+    discount_ends = subscription.get("_discount_ends")
     resumes = (subscription["pause_collection"] or {}).get("resumes_at")
     if resumes is not None and resumes <= at:
         update(world, "customer.subscription.updated", subscription, at, pause_collection=None)
@@ -88,6 +95,10 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
         )
     elif (subscription["cancel_at"] or end) <= at and _ends(subscription):
         billing.cancel(world, subscription, at)
+    elif discount_ends is not None and discount_ends <= at:
+        discounts.drop_ended(world, subscription, at)
+    elif at < end and trials.is_trial(subscription):
+        trials.tell(world, subscription, at)
     elif at < end:
         billing.announce(world, subscription, at)
     else:

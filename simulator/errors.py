@@ -16,6 +16,7 @@ class StripeError(Exception):
         param: str | None = None,
         decline_code: str | None = None,
         limit: str | None = None,
+        undo: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -26,6 +27,8 @@ class StripeError(Exception):
         self.decline_code = decline_code
         # Which rate limit was met: told in a header, not in the body.
         self.limit = limit
+        # A bank's refusal of which nothing is kept.
+        self.undo = undo
 
     def body(self) -> dict[str, Any]:
         parts = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from simulator.balance import shown
 from simulator.errors import refused
 from simulator.shapes import Object, public
-from simulator.world import World, kind_of
+from simulator.world import World
 
 DEEPEST = 4
 
@@ -35,11 +35,28 @@ def _line_items(world: World, session: Object) -> Object:
     return listing(items, f"/v1/checkout/sessions/{session['id']}/line_items")
 
 
+def _currencies(world: World, price: Object) -> Object:
+    whole = world.store.get(price["id"]) or price
+    blank = {"custom_unit_amount": None, "tax_behavior": "unspecified"}
+    own = {name: whole[name] for name in ("unit_amount", "unit_amount_decimal")}
+    others = whole.get("_currency_options", {})
+    return {
+        currency: {**blank, **amount}
+        for currency, amount in {whole["currency"]: own, **others}.items()
+    }
+
+
+def _applies_to(world: World, coupon: Object) -> Object:
+    return {"products": world.store.one(coupon["id"]).get("_products", [])}
+
+
 INCLUDABLE: dict[tuple[str, str], Callable[[World, Object], Object]] = {
     ("invoice", "payments"): _payments,
     ("charge", "refunds"): _refunds,
     ("customer", "subscriptions"): _subscriptions,
     ("checkout.session", "line_items"): _line_items,
+    ("price", "currency_options"): _currencies,
+    ("coupon", "applies_to"): _applies_to,
 }
 
 
@@ -74,7 +91,7 @@ def _expand(world: World, shown: Object, steps: list[str], path: str) -> Object:
     if isinstance(value, list):
         inner: object = [
             _expand(world, one, rest, path) if rest and isinstance(one, dict) else one
-            for one in value
+            for one in (_known(world, each) for each in value)
         ]
     else:
         inner = _resolved(world, value, rest, path, last=name != "data")
@@ -91,10 +108,16 @@ def _resolved(world: World, value: object, rest: list[str], path: str, *, last: 
     return value
 
 
+def _known(world: World, one: object) -> object:
+    """What an id in a list names; one that names nothing stays as it is."""
+    found = world.store.get(one) if isinstance(one, str) else None
+    return one if found is None else public(found)
+
+
 def _named(world: World, identity: str, path: str) -> Object:
     if world.store.setting(f"deleted {identity}", ""):
         return {"id": identity, "object": "customer", "deleted": True}
-    found = world.store.get(identity) if kind_of(identity) else None
+    found = world.store.get(identity)
     if found is None:
         raise refused(f"This property cannot be expanded ({path}).", param="expand")
     return shown(world, found) if found["object"] == "balance_transaction" else public(found)

@@ -8,9 +8,11 @@ an invoice was paid is made by `simulator.payment_objects.build_payment`.
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from simulator.cards import card_details, debit_details
+from simulator.lines import Line, of_items, shown as shown_line, summed
 from simulator.periods import Interval
 from simulator.shapes import ADDRESS, BILLING_DETAILS, PREFIXES, Object, public
 
@@ -160,6 +162,33 @@ def build_debit(
     }
 
 
+def build_item(
+    subscription: str,
+    place: int,
+    price: Object,
+    quantity: int,
+    *,
+    created: int,
+    period: tuple[int, int],
+) -> Object:
+    """One of a subscription's items; the first one's id ends as the subscription's."""
+    ending = subscription.removeprefix(PREFIXES["subscription"])
+    return {
+        "id": f"{PREFIXES['subscription_item']}{ending}{place or ''}",
+        "object": "subscription_item",
+        "billing_thresholds": None,
+        "created": created,
+        "current_period_end": period[1],
+        "current_period_start": period[0],
+        "discounts": [],
+        "metadata": {},
+        "price": public(price),
+        "quantity": quantity,
+        "subscription": subscription,
+        "tax_rates": [],
+    }
+
+
 def build_subscription(
     *,
     id: str,  # noqa: A002 - Stripe's own name
@@ -176,22 +205,14 @@ def build_subscription(
     cancel_at_period_end: bool = False,
     canceled_at: int | None = None,
     ended_at: int | None = None,
+    more_items: Sequence[tuple[Object, int]] = (),
 ) -> Object:
-    """A subscription of one item; `price` is the price object itself."""
-    item: Object = {
-        "id": f"{PREFIXES['subscription_item']}{id.removeprefix(PREFIXES['subscription'])}",
-        "object": "subscription_item",
-        "billing_thresholds": None,
-        "created": created,
-        "current_period_end": period_end,
-        "current_period_start": period_start,
-        "discounts": [],
-        "metadata": {},
-        "price": public(price),
-        "quantity": quantity,
-        "subscription": id,
-        "tax_rates": [],
-    }
+    """A subscription; `price` is the price itself, `more_items` are prices with quantities."""
+    period = (period_start, period_end)
+    items = [
+        build_item(id, place, one, number, created=created, period=period)
+        for place, (one, number) in enumerate([(price, quantity), *more_items])
+    ]
     subscription: Object = {
         "id": id,
         "object": "subscription",
@@ -202,7 +223,7 @@ def build_subscription(
         "customer": customer,
         "items": {
             "object": "list",
-            "data": [item],
+            "data": items,
             "has_more": False,
             "url": f"/v1/subscription_items?subscription={id}",
         },
@@ -228,13 +249,20 @@ def build_invoice(
     billing_reason: str = "subscription_cycle",
     status: str = "draft",
     base_url: str | None = None,
+    lines: Sequence[Line] | None = None,
+    discounts: Sequence[tuple[Object, Object]] = (),
     **more: Any,  # noqa: ANN401 - any field of an invoice
 ) -> Object:
-    """An invoice over a subscription's current period; `more` are fields of a further state."""
+    """An invoice over a subscription's current period, or over the lines given.
+
+    `discounts` are pairs of a discount and its coupon, `more` are fields of a further state.
+    """
+    currency = subscription["currency"]
     item = subscription["items"]["data"][0]
-    price, quantity = item["price"], item["quantity"]
-    amount = price["unit_amount"] * quantity
-    period = {"start": item["current_period_start"], "end": item["current_period_end"]}
+    told = of_items(subscription) if lines is None else lines
+    shown = [shown_line(line, place, id, subscription, currency) for place, line in enumerate(told)]
+    sums = summed(shown, discounts)
+    amount = max(0, sums["total"])
     parent = {
         "quote_details": None,
         "subscription_details": {
@@ -243,41 +271,8 @@ def build_invoice(
         },
         "type": "subscription_details",
     }
-    line = {
-        "id": f"{PREFIXES['line_item']}{id.removeprefix(PREFIXES['invoice'])}",
-        "object": "line_item",
-        "amount": amount,
-        "currency": price["currency"],
-        "description": f"{quantity} x {price.get('nickname') or 'Membership'}",
-        "discount_amounts": [],
-        "discountable": True,
-        "discounts": [],
-        "invoice": id,
-        "livemode": False,
-        "metadata": subscription.get("metadata", {}),
-        "parent": {
-            "invoice_item_details": None,
-            "subscription_item_details": {
-                "invoice_item": None,
-                "proration": False,
-                "proration_details": {"credited_items": None},
-                "subscription": subscription["id"],
-                "subscription_item": item["id"],
-            },
-            "type": "subscription_item_details",
-        },
-        "period": period,
-        "pretax_credit_amounts": [],
-        "pricing": {
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": str(price["unit_amount"]),
-        },
-        "quantity": quantity,
-        "subtotal": amount,
-        "taxes": [],
-    }
     paid = amount if status == "paid" else 0
+    begins = item["current_period_start"] if billing_reason == "subscription_create" else created
     invoice: Object = {
         "id": id,
         "object": "invoice",
@@ -286,25 +281,23 @@ def build_invoice(
         "customer_email": customer.get("email"),
         "customer_name": customer.get("name"),
         "customer_address": customer.get("address"),
-        "currency": price["currency"],
+        "collection_method": subscription.get("collection_method", "charge_automatically"),
+        "currency": currency,
         "amount_due": amount,
         "amount_paid": paid,
         "amount_remaining": amount - paid,
         "billing_reason": billing_reason,
+        "parent": parent,
+        "period_start": begins,
+        "period_end": created,
+        "status": status,
+        **sums,
         "lines": {
             "object": "list",
-            "data": [line],
+            "data": sums["lines"],
             "has_more": False,
             "url": f"/v1/invoices/{id}/lines",
         },
-        "parent": parent,
-        "period_start": period["start"] if billing_reason == "subscription_create" else created,
-        "period_end": created,
-        "subtotal": amount,
-        "subtotal_excluding_tax": amount,
-        "total": amount,
-        "total_excluding_tax": amount,
-        "status": status,
     }
     if status != "draft":
         finalized = more.pop("finalized_at", created)

@@ -28,6 +28,13 @@ class Either:
     words: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Each:
+    """A hash with keys of the caller's own, such as currencies, and values of one shape."""
+
+    inner: Shape
+
+
 METADATA = object()
 RANGE = object()
 MOST_METADATA = 50
@@ -58,8 +65,8 @@ def check(shape: Shape, given: Any, path: str = "") -> Any:  # noqa: ANN401 - wh
     """The parameters with their types, or Stripe's refusal of them."""
     if isinstance(shape, Clearable):
         return None if given == "" else check(shape.inner, given, path)
-    if isinstance(shape, Either):
-        return given if given in shape.words else check(int, given, path)
+    if isinstance(shape, Each | Either):
+        return _of_mark(shape, given, path)
     if shape is METADATA:
         return _metadata(given, path)
     if shape is RANGE:
@@ -76,6 +83,14 @@ def check(shape: Shape, given: Any, path: str = "") -> Any:  # noqa: ANN401 - wh
     if isinstance(given, dict):
         raise refused(f"Invalid string: {given}", param=path)
     return _scalar(shape, given, path)
+
+
+def _of_mark(shape: Each | Either, given: Any, path: str) -> Any:  # noqa: ANN401 - as `check`
+    if isinstance(shape, Either):
+        return given if given in shape.words else check(int, given, path)
+    if not isinstance(given, dict):
+        raise refused("Invalid object", param=path)
+    return {key: check(shape.inner, one, _under(path, key)) for key, one in given.items()}
 
 
 def _hash(shape: dict[str, Shape], given: Any, path: str) -> dict[str, Any]:  # noqa: ANN401
@@ -116,6 +131,10 @@ def _scalar(shape: Shape, given: str, path: str) -> Any:  # noqa: ANN401 - what 
         if not re.fullmatch(r"-?\d{1,15}", given):
             raise refused(f"Invalid integer: {given}", param=path, code="parameter_invalid_integer")
         return int(given)
+    if shape is float:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", given):
+            raise refused(f"Invalid decimal: {given}", param=path)
+        return float(given)
     if shape is bool:
         if given not in {"true", "false"}:
             raise refused(f"Invalid boolean: {given}", param=path)

@@ -1,95 +1,138 @@
-"""A change in the middle of a period: what is given back, what is taken, and from when.
+"""A change in the middle of a period: what is given back, what is charged, and from when.
 
 As Stripe does it: another amount in the same rhythm changes the rest of the period; another rhythm
 begins a period of its own at once. A sum below zero becomes the customer's credit, which the next
-invoices use up.
+invoices use up. Each line is rounded down by itself, and has the subscription's discounts in it.
 """
 
-from simulator.objects import build_invoice, new_id
-from simulator.periods import next_end
-from simulator.shapes import PREFIXES, Object
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from simulator import amounts
+from simulator.errors import refused
+from simulator.lines import Line, of_items
+from simulator.periods import Interval, next_end
+from simulator.shapes import Object
+
+Discounts = Sequence[tuple[Object, Object]]
 
 
 def changed(
-    subscription: Object, *, price: Object, quantity: int, behavior: str | None, at: int
-) -> tuple[Object, list[tuple[str, int, bool]]]:
-    """The subscription with its item changed, and the lines to be invoiced at once.
+    subscription: Object,
+    items: list[Object],
+    *,
+    behavior: str,
+    at: int,
+    discounts: Discounts = (),
+) -> tuple[Object, list[Line]]:
+    """The subscription with other items, and the lines that come of it.
 
-    A line is a description, an amount (smallest unit) and whether it is a proration.
+    The caller invoices the lines at once where the rhythm changes or `behavior` is
+    ``always_invoice``; else they wait for the next invoice.
     """
-    item = subscription["items"]["data"][0]
-    old, new = item["price"], price
-    start, end = item["current_period_start"], item["current_period_end"]
-    left = max(0.0, (end - at) / (end - start))
-    before, after = old["unit_amount"] * item["quantity"], new["unit_amount"] * quantity
-    begins = _rhythm(old) != _rhythm(new)
-    fields: Object = {"price": new, "quantity": quantity}
-    whole = dict(subscription)
-    lines: list[tuple[str, int, bool]] = []
-    if behavior == "always_invoice" and (begins or before != after):
-        lines.append(("Unused time", -round(before * left), True))
-        if not begins:
-            lines.append(("Remaining time", round(after * left), True))
+    old = subscription["items"]["data"]
+    begins = rhythm(old) != rhythm(items)
+    before = {item["id"]: item for item in old}
+    after = {item["id"]: item for item in items}
+    whole: Object = {**subscription, "items": {**subscription["items"], "data": items}}
+    lines: list[Line] = []
+    if behavior != "none" and subscription["status"] != "trialing":
+        lines += [
+            _partial("Unused time", subscription, item, at, discounts, sign=-1)
+            for item in old
+            if begins or _differs(item, after.get(item["id"]))
+        ]
+        lines += [
+            _partial("Remaining time", subscription, item, at, discounts, sign=1)
+            for item in items
+            if not begins and _differs(item, before.get(item["id"]))
+        ]
     if begins:
-        recurring = new["recurring"]
-        until = next_end(at, at, recurring["interval"], recurring["interval_count"])
-        fields |= {"current_period_start": at, "current_period_end": until}
-        whole["billing_cycle_anchor"] = at
-        lines.append(("Membership", after, False))
-    items = subscription["items"]
-    whole["items"] = {**items, "data": [{**item, **fields}]}
+        whole = restarted(whole, at)
+        lines += of_items(whole)
     return whole, lines
 
 
-def invoice_of(
-    subscription: Object,
-    customer: Object,
-    lines: list[tuple[str, int, bool]],
-    at: int,
-    invoice_id: str | None = None,
-) -> Object:
-    """A draft over these lines."""
-    made = build_invoice(
-        id=invoice_id or new_id("invoice"),
-        customer=customer,
-        subscription=subscription,
-        created=at,
-        billing_reason="subscription_update",
-    )
-    (template,) = made["lines"]["data"]
-    data = []
-    for place, (description, amount, prorated) in enumerate(lines):
-        parent = template["parent"]
-        details = {**parent["subscription_item_details"], "proration": prorated}
-        line = {
-            **template,
-            "id": f"{PREFIXES['line_item']}{made['id'].rpartition('_')[2]}{place}",
-            "amount": amount,
-            "description": description,
-            "parent": {**parent, "subscription_item_details": details},
-            "subtotal": amount,
-        }
-        data.append(line)
-    made["lines"] = {**made["lines"], "data": data}
-    total = sum(amount for _, amount, _ in lines)
-    for name in ("subtotal", "subtotal_excluding_tax", "total", "total_excluding_tax"):
-        made[name] = total
-    return with_balance(made, customer)
+def unused(subscription: Object, at: int, discounts: Discounts = ()) -> list[Line]:
+    """The credit for what is left of the running period."""
+    items = subscription["items"]["data"]
+    return [_partial("Unused time", subscription, one, at, discounts, sign=-1) for one in items]
 
 
-def with_balance(invoice: Object, customer: Object) -> Object:
-    """The invoice with what the customer's credit pays of it; a sum below zero adds to that."""
-    balance = customer.get("balance", 0)
-    due = max(0, invoice["total"] + balance)
+def restarted(subscription: Object, at: int) -> Object:
+    """The subscription with a period of its own from that moment on."""
+    items = subscription["items"]
+    interval, count = rhythm(items["data"])
+    until = next_end(at, at, interval, count)
+    return with_period(subscription, at, until) | {"billing_cycle_anchor": at}
+
+
+def next_period(subscription: Object) -> Object:
+    """The subscription in the period after the running one."""
+    items = subscription["items"]["data"]
+    begin = items[0]["current_period_end"]
+    end = next_end(subscription["billing_cycle_anchor"], begin, *rhythm(items))
+    return with_period(subscription, begin, end)
+
+
+def with_period(subscription: Object, start: int, end: int) -> Object:
+    items = subscription["items"]
+    period = {"current_period_start": start, "current_period_end": end}
     return {
-        **invoice,
-        "amount_due": due,
-        "amount_remaining": due,
-        "starting_balance": balance,
-        "ending_balance": invoice["total"] + balance - due,
+        **subscription,
+        "items": {**items, "data": [{**one, **period} for one in items["data"]]},
     }
 
 
-def _rhythm(price: Object) -> tuple[str, int]:
-    recurring = price["recurring"]
-    return recurring["interval"], recurring["interval_count"]
+def rhythm(items: list[Object]) -> tuple[Interval, int]:
+    """How often all of these items are paid; Stripe also knows mixtures, the simulator does not."""
+    found = {
+        (item["price"]["recurring"]["interval"], item["price"]["recurring"]["interval_count"])
+        for item in items
+    }
+    if len(found) != 1:
+        raise refused(
+            "The simulator's subscriptions have one billing interval for all their items.", "items"
+        )
+    return found.pop()
+
+
+def _differs(item: Object, other: Object | None) -> bool:
+    return other is None or (item["price"], item["quantity"]) != (
+        other["price"],
+        other["quantity"],
+    )
+
+
+def _partial(
+    name: str, subscription: Object, item: Object, at: int, discounts: Discounts, *, sign: int
+) -> Line:
+    start, end = item["current_period_start"], item["current_period_end"]
+    share = Fraction(min(max(end - at, 0), end - start), max(1, end - start))
+    amount = amounts.part(subscription, item["price"], item["quantity"], share)
+    for _, coupon in discounts:
+        if coupon["percent_off"] is not None:
+            amount *= 1 - Fraction(str(coupon["percent_off"])) / 100
+        else:
+            amount = max(Fraction(0), amount - coupon["amount_off"] * share)
+    return Line(
+        description=name,
+        amount=math.floor(sign * amount),
+        start=at,
+        end=end,
+        price=item["price"],
+        quantity=item["quantity"],
+        item=item["id"],
+        prorated=True,
+    )
+
+
+def with_balance(invoice: Object, customer: Object) -> Object:
+    """The invoice with what the customer's credit pays of it; a sum below zero adds to that.
+
+    The balance that is left over is not known before the invoice is finalised.
+    """
+    balance = customer.get("balance", 0)
+    due = max(0, invoice["total"] + balance)
+    return {**invoice, "amount_due": due, "amount_remaining": due, "starting_balance": balance}

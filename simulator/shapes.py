@@ -128,6 +128,38 @@ DEFAULTS: dict[str, Object] = {
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
     },
+    "invoiceitem": {
+        **_null("customer_account description invoice parent pricing test_clock"),
+        "discountable": True,
+        "discounts": [],
+        "metadata": {},
+        "proration": False,
+        "quantity": 1,
+        "quantity_decimal": "1",
+        "tax_rates": [],
+    },
+    "coupon": {
+        **_null("amount_off currency duration_in_months max_redemptions name percent_off"),
+        "redeem_by": None,
+        "metadata": {},
+        "times_redeemed": 0,
+        "valid": True,
+    },
+    "promotion_code": {
+        **_null("customer customer_account expires_at max_redemptions"),
+        "active": True,
+        "metadata": {},
+        "restrictions": {
+            "first_time_transaction": False,
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
+        },
+        "times_redeemed": 0,
+    },
+    "discount": _null(
+        "checkout_session customer customer_account end invoice invoice_item promotion_code"
+        " subscription subscription_item"
+    ),
     "invoice_payment": {
         "amount_paid": None,
         "is_default": True,
@@ -277,6 +309,9 @@ PREFIXES = {
     "subscription_item": "si_",
     "invoice": "in_",
     "line_item": "il_",
+    "invoiceitem": "ii_",
+    "promotion_code": "promo_",
+    "discount": "di_",
     "invoice_payment": "inpay_",
     "payment_intent": "pi_",
     "charge": "ch_",
@@ -294,7 +329,7 @@ PREFIXES = {
     "mandate": "mandate_",
 }
 # Three kinds of object say nothing of the mode they live in.
-WITHOUT_LIVEMODE = {"refund", "balance_transaction"}
+WITHOUT_LIVEMODE = {"discount", "refund", "balance_transaction"}
 
 
 def full(stored: Object) -> Object:

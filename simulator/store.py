@@ -87,12 +87,19 @@ def _field(name: str) -> Callable[[Object], Any]:
     return lambda whole: whole.get(name)
 
 
+def _told(item: Object) -> Object:
+    found: Object = (item.get("parent") or {}).get("subscription_details") or {}
+    return found
+
+
 # What `parent` and `key` hold, by type of object.
 PARENTS: dict[str, Callable[[Object], Any]] = {
     "price": _field("product"),
     "subscription": lambda whole: whole["items"]["data"][0]["price"]["id"],
     "invoice": lambda whole: whole["parent"]["subscription_details"]["subscription"],
     "invoice_payment": _field("invoice"),
+    "invoiceitem": lambda whole: _told(whole).get("subscription"),
+    "promotion_code": lambda whole: whole["promotion"]["coupon"],
     "charge": _field("payment_intent"),
     "refund": _field("charge"),
     "dispute": _field("charge"),
@@ -103,6 +110,8 @@ KEYS: dict[str, Callable[[Object], Any]] = {
     "price": _field("lookup_key"),
     "customer": lambda whole: (whole.get("email") or "").lower() or None,
     "invoice_payment": lambda whole: whole["payment"]["payment_intent"],
+    "invoiceitem": _field("invoice"),
+    "promotion_code": lambda whole: whole["code"].lower(),
     "refund": _field("payment_intent"),
     "dispute": _field("payment_intent"),
     "balance_transaction": _field("_payout"),
@@ -124,7 +133,7 @@ def row(stored: Object) -> tuple[Any, ...]:
     return (
         stored["id"],
         kind,
-        stored["created"],
+        stored["created"] if "created" in stored else stored.get("date") or stored["start"],
         stored.get("customer"),
         PARENTS.get(kind, _nothing)(stored),
         KEYS.get(kind, _nothing)(stored),

@@ -9,7 +9,7 @@ from simulator.clock import Clock
 from simulator.errors import StripeError, missing
 from simulator.faults import Faults
 from simulator.limits import Limiter
-from simulator.shapes import PREFIXES, Object
+from simulator.shapes import Object
 from simulator.store import Store
 
 
@@ -65,14 +65,6 @@ class World:
         """The object that a field names, if it names one that is still there."""
         identity = whole.get(field_name)
         return self.store.get(identity) if identity else None
-
-
-def kind_of(identity: str) -> str | None:
-    """The kind of object that an id's prefix says."""
-    for kind, prefix in PREFIXES.items():
-        if identity.startswith(prefix):
-            return kind
-    return None
 
 
 def changes(before: Object, after: Object) -> dict[str, Any]:

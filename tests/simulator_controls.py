@@ -7,7 +7,7 @@ import pytest
 import requests
 import stripe
 
-from tests.simulator_parts import Simulator
+from tests.simulator_parts import SUCCEEDS, Simulator
 
 Check = Callable[[Simulator], None]
 # How a check fails: by its own words, or where the simulator refuses or does not.
@@ -71,3 +71,52 @@ def cancel_in_the_portal(simulator: Simulator, found: Any, action: str = "cancel
     page = f"{simulator.portal(found)}/subscriptions/{found.id}"
     assert requests.post(page, data={"action": action}, timeout=10).ok
     return again(simulator, found)
+
+
+def price_of(simulator: Simulator, **params: Any) -> Any:
+    """A monthly price of a product of its own."""
+    product = simulator.client.v1.products.create(params={"name": "Reader"})
+    usual = {"currency": "eur", "product": product.id, "recurring": {"interval": "month"}}
+    whole: Any = {**usual, **params}
+    return simulator.client.v1.prices.create(params=whole)
+
+
+def with_card(simulator: Simulator, card: str = SUCCEEDS) -> str:
+    """A customer with a card, who bought something else before."""
+    session = simulator.subscribe(card)
+    found = simulator.subscription(session)
+    method = found.default_payment_method
+    settings: Any = {"invoice_settings": {"default_payment_method": method}}
+    simulator.client.v1.customers.update(found.customer, settings)
+    simulator.client.v1.subscriptions.cancel(found.id)
+    return str(found.customer)
+
+
+def subscribe(simulator: Simulator, customer: str, **params: Any) -> Any:
+    items = params.pop("items", None) or [{"price": simulator.price()}]
+    whole: Any = {"customer": customer, "items": items, **params}
+    return simulator.client.v1.subscriptions.create(whole)
+
+
+def coupon(simulator: Simulator, **params: Any) -> str:
+    whole: Any = params
+    return str(simulator.client.v1.coupons.create(whole).id)
+
+
+def preview(simulator: Simulator, found: Any, **details: Any) -> Any:
+    params: Any = {"subscription": found.id}
+    if details:
+        params["subscription_details"] = details
+    return simulator.client.v1.invoices.create_preview(params)
+
+
+def other_amount(found: Any, amount: int) -> Any:
+    """Items with another amount for the first item."""
+    item = found["items"].data[0]
+    data = {
+        "currency": found.currency,
+        "product": item.price.product,
+        "recurring": {"interval": "month"},
+        "unit_amount": amount,
+    }
+    return [{"id": item.id, "price_data": data}]
