@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fundraiser.db import now
 from fundraiser.members.models import Source, Standing, Status
 from fundraiser.members.rule import Reason, person_counts
-from fundraiser.payments.facts import Charge, CustomerState, Invoice
+from fundraiser.payments.facts import Charge, CustomerState, Invoice, Line
 from fundraiser.payments.standing import payment_facts
 from tests.factories import GRACE, NOON, make_membership
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from fundraiser.payments.standing import PaymentFacts
 
 DAY = timedelta(days=1)
 
@@ -101,8 +105,22 @@ def test_a_renewal_that_is_a_draft_or_a_debit_in_process_counts_on_the_strength_
     assert verdict(standing=facts.standing, paid_at=facts.paid_at) == (True, Reason.PAID)
 
 
-def test_active_with_collection_paused_does_not_count() -> None:
-    assert verdict(collection_paused=True) == (False, Reason.COLLECTION_PAUSED)
+def test_a_pause_takes_effect_at_the_end_of_what_is_paid_for() -> None:
+    paused: dict[str, Any] = {"collection_paused": True, "interval": "year"}
+    assert verdict(**paused, paid_until=NOON + 200 * DAY) == (True, Reason.PAID)
+    assert until(**paused, paid_until=NOON + 200 * DAY) == NOON + 200 * DAY
+    # Stripe's own period goes on while nothing is charged.
+    assert verdict(**paused, paid_until=NOON - DAY, period_end=NOON + 20 * DAY) == (
+        False,
+        Reason.COLLECTION_PAUSED,
+    )
+    assert not verdict(
+        **paused,
+        status=Status.PAST_DUE,
+        standing=Standing.OVERDUE,
+        grace_from=NOON - DAY,
+        paid_until=NOON - DAY,
+    )[0]
 
 
 def test_one_to_be_cancelled_counts_until_that_end() -> None:
@@ -116,6 +134,50 @@ def test_past_due_counts_for_the_grace_period_from_the_first_failed_charge() -> 
     assert verdict(**overdue, grace_from=NOON - 13 * DAY) == (True, Reason.IN_GRACE)
     assert until(**overdue, grace_from=NOON - 13 * DAY) == NOON + DAY
     assert verdict(**overdue, grace_from=NOON - GRACE) == (False, Reason.GRACE_OVER)
+
+
+def test_active_with_an_unpaid_invoice_is_overdue_like_past_due() -> None:
+    overdue: dict[str, Any] = {"status": Status.ACTIVE, "standing": Standing.OVERDUE}
+    assert verdict(**overdue, grace_from=NOON - 13 * DAY) == (True, Reason.IN_GRACE)
+    assert verdict(**overdue, grace_from=NOON - GRACE) == (False, Reason.GRACE_OVER)
+
+
+def test_past_due_without_a_known_failure_does_not_begin_its_grace_anew_at_each_count() -> None:
+    unknown: dict[str, Any] = {"status": Status.PAST_DUE, "paid_until": NOON - 15 * DAY}
+    assert verdict(**unknown) == (False, Reason.GRACE_OVER)
+    assert verdict(**unknown | {"paid_until": NOON - DAY})[0]
+
+
+@pytest.mark.parametrize(
+    "free",
+    [{"status": Status.TRIALING}, {"standing": Standing.FREE, "amount": 0, "price": 1000}],
+)
+def test_a_free_period_counts_until_its_end_for_somebody_who_has_paid_before(
+    free: dict[str, Any],
+) -> None:
+    end = NOON + 20 * DAY
+    assert verdict(**free, has_paid=True, free_until=end) == (True, Reason.FREE_PERIOD)
+    assert until(**free, has_paid=True, free_until=end) == end
+    assert not verdict(**free, has_paid=True, free_until=NOON)[0]
+    assert not verdict(**free, has_paid=False, free_until=end)[0]
+    assert not verdict(**free, has_paid=True, free_until=None)[0], "free without an end"
+
+
+def test_whoever_paid_for_another_membership_has_paid_before() -> None:
+    free = make_membership(
+        status=Status.TRIALING, has_paid=False, paid_at=None, free_until=NOON + DAY
+    )
+    before = make_membership(status=Status.CANCELED, ended_at=NOON - DAY, has_paid=True)
+    imported = make_membership(source=Source.IMPORT, counts_until=NOON - 90 * DAY)
+    given = make_membership(source=Source.GIFT, counts_until=NOON - DAY, has_paid=False)
+    assert not person_counts([free], NOON, GRACE).counts
+    assert person_counts([before, free], NOON, GRACE).counts
+    assert person_counts([imported, free], NOON, GRACE).counts
+    assert not person_counts([given, free], NOON, GRACE).counts
+
+
+def test_one_that_was_moved_to_another_product_does_not_count() -> None:
+    assert verdict(moved_at=NOON - DAY) == (False, Reason.OTHER_PRODUCT)
 
 
 def test_past_due_and_to_be_cancelled_ends_at_whichever_is_first() -> None:
@@ -138,11 +200,11 @@ def test_other_states_do_not_count(status: Status) -> None:
     assert not verdict(status=status)[0]
 
 
-def test_a_refunded_newest_payment_does_not_count() -> None:
+def test_a_refunded_period_does_not_count() -> None:
     assert verdict(refunded_at=NOON - DAY) == (False, Reason.REFUNDED)
 
 
-def test_a_disputed_newest_payment_does_not_count_until_it_is_won() -> None:
+def test_a_disputed_period_does_not_count_until_it_is_won() -> None:
     assert verdict(disputed_at=NOON - DAY) == (False, Reason.DISPUTED)
     assert verdict(disputed_at=None)[0]
 
@@ -179,3 +241,109 @@ def test_a_person_counts_while_one_of_several_memberships_does() -> None:
     found = person_counts([ended, gift], NOON, GRACE)
     assert (found.counts, found.until) == (True, NOON + DAY)
     assert person_counts([gift, make_membership()], NOON, GRACE).until is None
+
+
+# What the rule reads of invoices and charges
+
+
+def facts_of(*invoices: tuple[Invoice, list[str]], **changes: Any) -> PaymentFacts:
+    state = customer_state(*invoices)
+    charges = tuple(
+        replace(charge, **changes.get(charge.id.rpartition("_")[2], {})) for charge in state.charges
+    )
+    return payment_facts(replace(state, charges=charges), "sub")
+
+
+def for_a_period(status: str, at: datetime, **values: Any) -> Invoice:
+    line = Line("si", 1000, at, at + 30 * DAY, is_proration=False)
+    return replace(invoice(status, at), **{"lines": (line,), **values})
+
+
+def difference(at: datetime) -> Invoice:
+    lines = tuple(
+        Line("si", amount, at, at + 10 * DAY, is_proration=True) for amount in (-500, 1400)
+    )
+    return replace(invoice("paid", at), lines=lines)
+
+
+FAILED, PAID = ["failed"], ["succeeded"]
+
+
+def test_grace_runs_from_the_first_failure_of_an_unbroken_row() -> None:
+    first, second, third = NOON - 60 * DAY, NOON - 30 * DAY, NOON
+    row = [(invoice("open", at), FAILED) for at in (third, second, first)]
+    paid = (invoice("paid", first - 30 * DAY), PAID)
+    assert facts_of(*row, paid).grace_from == first
+    # What is paid or forgiven ends a row; what is given up or asks for nothing does not.
+    assert facts_of(row[0], (invoice("paid", second), PAID), row[2], paid).grace_from == third
+    assert facts_of(row[0], (invoice("void", second), FAILED), row[2], paid).grace_from == first
+    given_up = (invoice("uncollectible", second), FAILED)
+    assert facts_of(row[0], given_up, row[2], paid).grace_from == first
+    nothing = (replace(invoice("paid", second), amount=0), [])
+    assert facts_of(row[0], nothing, row[2], paid).grace_from == first
+
+
+def test_an_invoice_by_e_mail_is_overdue_from_its_due_date() -> None:
+    at = now()
+    paid = (invoice("paid", at - 400 * DAY), PAID)
+
+    def sent(due: timedelta) -> PaymentFacts:
+        found = invoice("open", at - 35 * DAY)
+        return facts_of((replace(found, attempted=False, due_at=at + due), []), paid)
+
+    assert (sent(DAY).standing, sent(DAY).grace_from) == (Standing.PAID, None)
+    assert (sent(-DAY).standing, sent(-DAY).grace_from) == (Standing.OVERDUE, at - DAY)
+
+
+def test_a_refund_is_judged_by_the_payment_of_the_period() -> None:
+    year, more = for_a_period("paid", NOON - 30 * DAY), difference(NOON)
+    refunded = {"refunded_at": NOON + DAY}
+    both = [(more, PAID), (year, PAID)]
+    assert facts_of(*both).refunded_at is None
+    assert facts_of(*both, **{f"{NOON:%m%d}": refunded}).refunded_at is None
+    assert facts_of(*both, **{f"{NOON - 30 * DAY:%m%d}": refunded}).refunded_at == NOON + DAY
+    disputed = {"dispute": "needs_response", "disputed_at": NOON}
+    assert facts_of(*both, **{f"{NOON:%m%d}": disputed}).disputed_at is None
+    assert facts_of(*both, **{f"{NOON - 30 * DAY:%m%d}": disputed}).disputed_at == NOON
+    inquiry = {"dispute": "warning_needs_response", "disputed_at": NOON}
+    assert facts_of(*both, **{f"{NOON - 30 * DAY:%m%d}": inquiry}).disputed_at is None
+
+
+def test_an_older_period_that_was_refunded_changes_nothing() -> None:
+    new, old = for_a_period("paid", NOON), for_a_period("paid", NOON - 30 * DAY)
+    refunded = {f"{NOON - 30 * DAY:%m%d}": {"refunded_at": NOON}}
+    assert facts_of((new, PAID), (old, PAID), **refunded).refunded_at is None
+
+
+def test_a_payment_without_an_intent_is_found_by_its_charge() -> None:
+    old = replace(invoice("paid", NOON), intents=frozenset(), charges=frozenset({"ch_old"}))
+    state = customer_state((invoice("paid", NOON), PAID))
+    charge = replace(state.charges[0], id="ch_old", intent_id=None, refunded_at=NOON)
+    facts = payment_facts(replace(state, invoices=(old,), charges=(charge,)), "sub")
+    assert (facts.refunded_at, facts.has_paid) == (NOON, False)
+
+
+def test_only_what_was_kept_was_paid() -> None:
+    month = for_a_period("paid", NOON)
+    assert facts_of((month, PAID)).has_paid
+    assert facts_of((month, [])).has_paid, "in cash, or by credit"
+    assert not facts_of((month, PAID), **{f"{NOON:%m%d}": {"refunded_at": NOON}}).has_paid
+
+
+def test_what_is_paid_for_ends_with_the_newest_paid_period() -> None:
+    paid, unpaid = for_a_period("paid", NOON - 30 * DAY), for_a_period("void", NOON)
+    assert facts_of((unpaid, []), (paid, PAID)).paid_until == NOON
+    assert facts_of((difference(NOON), PAID), (paid, PAID)).paid_until == NOON
+
+
+def test_a_period_is_free_while_its_invoice_asked_for_nothing() -> None:
+    paid = (for_a_period("paid", NOON - 30 * DAY), PAID)
+    free = (for_a_period("paid", NOON, amount=0), [])
+    assert facts_of(free, paid).standing is Standing.FREE
+    draft = (for_a_period("draft", NOON + 30 * DAY), [])
+    assert facts_of(draft, free, paid).standing is Standing.FREE
+    failed = (for_a_period("open", NOON + 30 * DAY), FAILED)
+    assert facts_of(failed, free, paid).standing is Standing.OVERDUE
+    assert facts_of(failed, free).standing is Standing.NOTHING, "nothing was ever paid"
+    by_credit = (replace(difference(NOON), amount=0), [])
+    assert facts_of(by_credit, paid).standing is Standing.PAID
