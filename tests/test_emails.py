@@ -77,9 +77,9 @@ def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
         assert "16,235 of 25,000 members" in text
         assert "8,765 still needed by 31 December 2059" in text
         assert "£10 a month" in text
-        assert "Taken on 22 May 2026" in text
-        assert "To be taken on 21 June 2026" in text
-        assert "You change the amount or the card, pause or stop on a page of your own" in text
+        assert "Last payment: 22 May 2026" in text
+        assert "Next payment: £10, 21 June 2026" in text
+        assert "Change your amount or how you pay, pause or cancel any time" in text
         assert "Cancel your membership" in text
         assert "Go back to the article" in text
     assert "http://127.0.0.1:8001/river?a=1&b=2" in text_of(message).splitlines()

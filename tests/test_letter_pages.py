@@ -51,7 +51,7 @@ def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typ
         member.number = 7
         sweep(session)
     page = manager.get(KIND, headers=PAGE).text
-    assert "Your payment of {amount} did not arrive" in page
+    assert "Your payment of {amount} failed" in page
     new = {"subject": "Oh, {amount}", "heading": "Hello", "text": "First.\r\n\r\nUntil {until}."}
     wrong = press(manager, f"{KIND}/words", **new | {"text": "Dear {first_name}"})
     assert wrong.status_code == 422
@@ -65,7 +65,7 @@ def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typ
     assert message["Subject"] == "Oh, £10"
     assert "First.\n\nUntil " in text_of(message).replace("\r\n", "\n")
     assert press(manager, f"{KIND}/words", original="yes").status_code == 303
-    assert "did not arrive" in manager.get(f"{KIND}/preview?member=7", headers=PAGE).text
+    assert "failed" in manager.get(f"{KIND}/preview?member=7", headers=PAGE).text
 
 
 @pytest.mark.usefixtures("at_noon")
@@ -81,7 +81,7 @@ def test_a_wording_with_a_name_that_a_letter_has_no_value_for_falls_back_to_the_
         sweep(session)
     deliver(database, mail_server)
     subjects = sorted(message["Subject"] for message in postbox.letters)
-    assert subjects == ["Card 4242", "Your payment of £10 did not arrive"]
+    assert subjects == ["Card 4242", "Your payment of £10 failed"]
 
 
 @pytest.mark.parametrize("has_member", [False, True])

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.account import changes, words
+from fundraiser.account import changes, methods, words
 from fundraiser.account.changes import Notice, find_membership
 from fundraiser.account.sessions import (
     count_sessions,
@@ -42,6 +42,7 @@ from fundraiser.texts import LANGUAGES, gettext as _, keep_language, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
 
     from fundraiser.payments.member_gateway import Preview
 
@@ -69,7 +70,7 @@ def overview() -> ResponseReturnValue:
         payments=[words.say_payment(found) for found in payments],
         years=years_of(session, member.id, current_settings().newsroom_timezone),
         gifts=words.say_gifts(session, member),
-        notice=words.notice(Notice(notice)) if notice else None,
+        notice=_said(session, notice) if notice else None,
         token=form_token(),
         sessions=count_sessions(session, member),
         invited=count_invited(session, member),
@@ -209,9 +210,11 @@ def change_price(membership_id: int) -> ResponseReturnValue:
 @blueprint.post("/account/memberships/<int:membership_id>/card")
 @for_members
 def card(membership_id: int) -> ResponseReturnValue:
-    """Lead to Stripe's page for another card; we never see its number."""
+    """Lead to Stripe's page for another payment method; we never see a card's number."""
     membership = _mine(membership_id)
-    back = current_settings().public_url + url_for(".card_changed", membership_id=membership_id)
+    was, overdue = methods.before_the_portal(db.session(), member_gateway(), membership)
+    path = url_for(".card_changed", membership_id=membership_id, was=was, overdue=overdue)
+    back = current_settings().public_url + path
     portal = member_gateway().open_portal(membership.customer_id or "", back)
     return redirect(portal, HTTPStatus.SEE_OTHER)
 
@@ -219,7 +222,7 @@ def card(membership_id: int) -> ResponseReturnValue:
 @blueprint.get("/account/memberships/<int:membership_id>/card")
 @for_members
 def card_changed(membership_id: int) -> ResponseReturnValue:
-    """Back from Stripe's page."""
+    """Back from Stripe's page: the new method is charged from now on, and for what is overdue."""
     membership = _mine(membership_id)
     grace, customer_id = timedelta(days=current_settings().grace_days), membership.customer_id or ""
     try:
@@ -227,7 +230,13 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
     except UnavailableError:
         db.session().add(Look.now(customer_id=customer_id))
         return _note(Notice.UNKNOWN)
-    return _note(Notice.CARD)
+    notice = methods.after_the_portal(
+        db.session(),
+        membership,
+        was=request.args.get("was"),
+        was_overdue=request.args.get("overdue") == "yes",
+    )
+    return _note(notice, membership)
 
 
 @blueprint.route("/account/letter/<key>", methods=["GET", "POST"])
@@ -267,10 +276,16 @@ def _key() -> str:
     return request.form.get("key", "")[:100]
 
 
-def _note(notice: Notice) -> ResponseReturnValue:
+def _note(notice: Notice, membership: Membership | None = None) -> ResponseReturnValue:
     """Back to the overview, which says once what was done."""
-    signed_in().notice = notice
+    signed_in().notice = f"{notice}:{membership.id}" if membership else notice
     return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
+
+
+def _said(session: Session, notice: str) -> str:
+    name, _colon, membership_id = notice.partition(":")
+    about = session.get(Membership, int(membership_id)) if membership_id else None
+    return words.notice(Notice(name), about)
 
 
 def _stop(membership: Membership) -> Notice:

@@ -14,6 +14,8 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import ENDED, Interval, Source, Status
+from fundraiser.members.payment_methods import method_of, pays_by_card
+from fundraiser.members.prices import per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
@@ -70,16 +72,23 @@ def say(session: Session, membership: Membership) -> Said:
     """A membership in words."""
     m = membership
     tier = session.get(Tier, m.tier) if m.tier else None
-    amount, price = money(m.amount, m.currency), per(m.amount, m.currency, m.interval)
+    # A period that is given away has no sum: what comes after it is the list price.
+    amount, price = (
+        money(m.amount or m.price or 0, m.currency),
+        per(m.amount, m.currency, m.interval, m.interval_count),
+    )
     ours, ended = m.source is Source.STRIPE, m.status in ENDED
     is_ending = m.cancel_at is not None and not ended
     gift = gift_of(session, m)
-    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), price)]
+    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), price_of(m))]
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
     next_at = next_payment_at(m) if ours and not ended else None
     if next_at:
         rows.append((_("Next payment"), f"{amount}, {date(next_at)}"))
+    method = method_of(m) if ours and not ended else None
+    if method:
+        rows.append((_("You pay with"), method))
     if is_ending and m.cancel_at and ours:
         rows.append((_("Ends on"), date(m.cancel_at)))
     return Said(
@@ -141,6 +150,12 @@ def _asked_to_stop(m: Membership) -> str:
 def _what_comes(m: Membership, amount: str) -> str:
     """What is charged next, and what stands in the way of it."""
     if m.collection_paused:
+        if m.paid_until and m.paid_until > now():
+            return _(
+                "It is paused, so you won’t be charged. You are counted as a member until "
+                "%(date)s, for which you have paid.",
+                date=date(m.paid_until),
+            )
         return _("It is paused. You won’t be charged, and you are not counted for that time.")
     if m.needs_confirmation:
         return _("Your bank wants you to confirm the payment of %(amount)s.", amount=amount)
@@ -157,6 +172,13 @@ def _what_comes(m: Membership, amount: str) -> str:
             end=date(m.cancel_at),
             amount=amount,
             date=date(m.period_end),
+        )
+    if m.free_until and m.free_until > now():
+        return _(
+            "It is free until %(date)s. Then you’ll be charged %(amount)s. You can cancel before "
+            "then.",
+            date=date(m.free_until),
+            amount=amount,
         )
     if m.period_end:
         return _(
@@ -310,17 +332,6 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
     return SaidChange(sentences, button)
 
 
-def per(amount: int, currency: str, interval: str | None) -> str:
-    """An amount and how often it is paid."""
-    written = money(amount, currency)
-    match interval:
-        case Interval.YEAR:
-            return _("%(amount)s a year", amount=written)
-        case Interval.MONTH:
-            return _("%(amount)s a month", amount=written)
-    return written
-
-
 def reasons() -> dict[str, str]:
     """Why somebody stops, by Stripe's names."""
     return {
@@ -335,8 +346,10 @@ def reasons() -> dict[str, str]:
     }
 
 
-def notice(what: Notice) -> str:
-    """What was done, or why it was not."""
+def notice(what: Notice, about: Membership | None = None) -> str:
+    """What was done, or why it was not; ``about`` is the membership where the words need it."""
+    if about is not None:
+        return _of_new_method(what, about)
     said = {
         Notice.STOPPED: _("You have cancelled your membership. You won’t be charged again."),
         Notice.STOP_REFUSED: _(
@@ -360,7 +373,6 @@ def notice(what: Notice) -> str:
             "The payment service refused this, so nothing has changed. Write to us, and we’ll do "
             "it for you."
         ),
-        Notice.CARD: _("This is how your membership stands after your visit to the payment page."),
         Notice.SAVED: _("We have saved this."),
         Notice.EMAIL: _("Your e-mail address has been changed."),
         Notice.MEANWHILE: _(
@@ -376,3 +388,36 @@ def notice(what: Notice) -> str:
         Notice.ENDED: _("This membership has ended meanwhile. You won’t be charged for it again."),
     }
     return said[what]
+
+
+def _of_new_method(what: Notice, m: Membership) -> str:
+    """What became of another payment method, and of the payment that was overdue."""
+    amount = money(m.amount, m.currency)
+    saved = (
+        _("Your new card is saved.") if pays_by_card(m) else _("Your new payment method is saved.")
+    )
+    said = {
+        Notice.METHOD: _(
+            "This is how your membership stands after your visit to the payment page."
+        ),
+        Notice.METHOD_KEPT: _("Nothing has changed: you pay as before."),
+        Notice.METHOD_SAVED: _("You’ll be charged on it from now on."),
+        Notice.METHOD_PAID: _("Your %(amount)s payment went through. Thank you.", amount=amount),
+        Notice.METHOD_PROCESSING: _(
+            "Your bank is processing the %(amount)s payment, which can take some days. You don’t "
+            "need to pay again.",
+            amount=amount,
+        ),
+        Notice.METHOD_TO_CONFIRM: _(
+            "Your bank wants you to confirm the %(amount)s payment.", amount=amount
+        ),
+        Notice.METHOD_REFUSED: _(
+            "But your bank refused the %(amount)s payment. Try another card.",
+            amount=amount,
+        )
+        if pays_by_card(m)
+        else _("But the %(amount)s payment failed. Try another way to pay.", amount=amount),
+    }[what]
+    if what in {Notice.METHOD, Notice.METHOD_KEPT}:
+        return said
+    return f"{saved} {said}"

@@ -14,13 +14,14 @@ from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Cause, DriftKind, Source, Standing, Status
+from fundraiser.members.prices import price_of
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, LetterState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
-from fundraiser.texts import date, each_time, gettext as _, language
+from fundraiser.texts import date, gettext as _, language
 
 if TYPE_CHECKING:
     from datetime import date as date_type
@@ -121,10 +122,9 @@ def price(membership: Membership) -> str:
     """What is paid, and how often."""
     if membership.amount == 0:
         return _("Nothing")
-    amount = format_money(Money(membership.amount, membership.currency), language())
     if membership.source is Source.GIFT:
-        return _("%(amount)s, as a gift", amount=amount)
-    return each_time(amount, membership.interval, membership.interval_count)
+        return _("%(amount)s, as a gift", amount=money(membership.amount, membership.currency))
+    return price_of(membership)
 
 
 def state(membership: Membership) -> str:

@@ -45,7 +45,12 @@ def words_of_debit(payment: Payment, recipient: str | None = None) -> Words:
         what = _("One-time contribution")
         link = Link(_("Give again"), f"{home}/join?interval=once")
     return replace(
-        compose(_not_given, values, _("You get this letter because you paid by debit."), *fixed),
+        compose(
+            _not_given,
+            values,
+            _("You’re getting this e-mail because you paid by bank debit."),
+            *fixed,
+        ),
         has_account=False,
         rows=[(what, values["amount"]), (_("Agreed to on"), values["date"])],
         link=link,
@@ -53,16 +58,16 @@ def words_of_debit(payment: Payment, recipient: str | None = None) -> Words:
 
 
 def _not_given(v: Mapping[str, str]) -> Said:
-    subject = _("Your payment of %(amount)s did not arrive", amount=v["amount"])
-    again = _("If you still want to give it, you can do so again, by card or from an account.")
+    subject = _("Your payment of %(amount)s failed", amount=v["amount"])
+    again = _("If you still want to give it, you can do so again and choose how you pay.")
     return Said(subject, subject, [refused(v), again])
 
 
 def refused(v: Mapping[str, str]) -> str:
     """What became of the debit."""
     return _(
-        "Your bank refused the debit of %(amount)s to which you agreed on %(date)s. Nothing was "
-        "taken, and you owe nothing.",
+        "Your bank refused the debit of %(amount)s that you agreed to on %(date)s. You weren’t "
+        "charged, and you owe nothing.",
         amount=v["amount"],
         date=v["date"],
     )

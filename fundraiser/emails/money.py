@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
-from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, each, money
+from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
 from fundraiser.members.letter_links import payment_link
 from fundraiser.members.models import Membership, Source, Status
+from fundraiser.members.prices import per, price_of
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.cases import CaseKind, find_case
 from fundraiser.payments.models import Checkout
@@ -65,10 +66,10 @@ def words_of_second(
 ) -> Words:
     """What is said of a membership that was one too many, and of the money paid for it."""
     amount = money(second["amount"], second["currency"])
-    each_time = each(second["amount"], second["currency"], second["interval"])
+    each_time = per(second["amount"], second["currency"], second["interval"])
     rows = [(_("Second membership, canceled"), each_time)]
     if first:
-        rows.insert(0, (_("Your membership"), each(first.amount, first.currency, first.interval)))
+        rows.insert(0, (_("Your membership"), price_of(first)))
     back = money(money_back.refunded, second["currency"])
     if money_back.refunded:
         rows.append((_("Refunded"), back))
@@ -154,7 +155,7 @@ def words_of_late_payment(amount: int, currency: str, link: str) -> Words:
 
 def words_of_deposits(membership: Membership, link: str) -> Words:
     """What is said while a bank account waits to be confirmed by two small deposits."""
-    each_time = each(membership.amount, membership.currency, membership.interval)
+    each_time = price_of(membership)
     values = {"newsroom": current_settings().newsroom_name, "each": each_time}
 
     def say(v: Mapping[str, str]) -> Said:

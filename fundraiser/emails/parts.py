@@ -12,8 +12,9 @@ from flask_babel import format_decimal, ngettext
 from fundraiser.campaigns.models import Campaign, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.db import now, read_once
+from fundraiser.members.prices import per, price_of
 from fundraiser.money import Money, format_money
-from fundraiser.texts import date, each_time, gettext as _, language
+from fundraiser.texts import date, gettext as _, language
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -146,10 +147,9 @@ def money(amount: int, currency: str) -> str:
 
 
 def what_is_paid(membership: Membership) -> str:
-    """What a membership is charged, and how often."""
-    m = membership
-    return each(m.amount, m.currency, m.interval, m.interval_count)
+    """What a membership is charged, how often, and what after a discount."""
+    return price_of(membership)
 
 
 def each(amount: int, currency: str, interval: str | None, count: int = 1) -> str:
-    return each_time(money(amount, currency), interval, count)
+    return per(amount, currency, interval, count)

@@ -14,6 +14,7 @@ from fundraiser.config import current_settings
 from fundraiser.emails.models import Suppression
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.members.renewals import RENEWS
 from fundraiser.outbox import Letter, LetterChoice, LetterKind, Topic
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment, PaymentStatus
 
@@ -78,7 +79,7 @@ _RUNS = (
     Membership.status == Status.ACTIVE,
     Membership.standing == Standing.PAID,
     Membership.collection_paused.is_(False),
-    Membership.cancel_at.is_(None),
+    RENEWS,
     Membership.amount > 0,
 )
 # Until the next payment that arrives it is one failure, however often it is tried.
@@ -142,6 +143,7 @@ def _canceled(at: datetime) -> Owed:
         _named(Membership.reference, Membership.canceled_at),
         Membership.canceled_at > at - _days(3),
         Membership.cancel_at > at,
+        ~RENEWS,
         Membership.ended_at.is_(None),
         Membership.paid_at.is_not(None),
     )

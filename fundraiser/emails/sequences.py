@@ -21,6 +21,8 @@ from fundraiser.emails.parts import (
 )
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source
+from fundraiser.members.payment_methods import method_of, pays_by_card
+from fundraiser.members.renewals import renews
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Payment
 from fundraiser.texts import date, gettext as _
@@ -64,7 +66,7 @@ def _values(membership: Membership) -> dict[str, str]:
         "amount": money(membership.amount, membership.currency),
         "each": what_is_paid(membership),
     }
-    if membership.card_last4:
+    if pays_by_card(membership) and membership.card_last4:
         known["card"] = membership.card_last4
     if membership.card_expires_at:
         known["month"] = f"{membership.card_expires_at - timedelta(days=1):%m/%y}"
@@ -73,7 +75,7 @@ def _values(membership: Membership) -> dict[str, str]:
         known["until"] = date(membership.grace_from + timedelta(days=settings.grace_days))
     elif membership.ended_at:
         known["date"] = date(membership.ended_at)
-    elif membership.cancel_at:
+    elif membership.cancel_at and not renews(membership):
         known["date"] = date(membership.cancel_at)
     elif membership.period_end:
         known["date"] = date(membership.period_end)
@@ -86,93 +88,117 @@ def _needs(values: Mapping[str, str], *names: str) -> None:
 
 
 def _unpaid() -> str:
-    return _("You get this letter because a payment for your membership did not arrive.")
+    return _("You’re getting this e-mail because a payment for your membership failed.")
 
 
-def _another_card(membership: Membership) -> Link:
-    """The unpaid bill's own page takes any card, without signing in."""
+def _pay_link(membership: Membership) -> Link:
+    """The unpaid invoice's own page takes any payment method, without signing in."""
     link = membership.pay_url or f"{current_settings().public_url}/account"
-    return Link(_("Pay with this or another card"), link)
+    if pays_by_card(membership):
+        return Link(_("Pay with this or another card"), link)
+    return Link(_("Pay now"), link)
 
 
-def _failed(say: Callable[[Mapping[str, str]], Said]) -> Callable[..., Words]:
+def _failed(say: Callable[..., Said]) -> Callable[..., Words]:
     def words(membership: Membership, values: dict[str, str]) -> Words:
         _needs(values, "date", "until")
+        by_card = pays_by_card(membership)
         return replace(
-            compose(say, values, _unpaid()),
-            rows=[(_("You pay"), values["each"]), (_("Not paid since"), values["date"])],
-            link=_another_card(membership),
+            compose(lambda v: say(v, by_card=by_card), values, _unpaid()),
+            rows=[
+                (_("You pay"), values["each"]),
+                *_paid_with(membership),
+                (_("Not paid since"), values["date"]),
+            ],
+            link=_pay_link(membership),
             advice=(
-                _("If you want to stop"),
-                _("Do nothing, or reply to this letter. Nothing more is taken in the end."),
+                _("If you’d rather leave"),
+                _(
+                    "There’s nothing to do: we’ll stop trying, and you won’t be charged. Or reply "
+                    "to this e-mail, and we’ll cancel your membership now."
+                ),
             ),
         )
 
     return words
 
 
-def _failed_at_first(v: Mapping[str, str]) -> Said:
-    subject = _("Your payment of %(amount)s did not arrive", amount=v["amount"])
+def _paid_with(membership: Membership) -> list[tuple[str, str]]:
+    name = method_of(membership)
+    return [(_("You pay with"), name)] if name else []
+
+
+def _failed_at_first(v: Mapping[str, str], *, by_card: bool) -> Said:
+    subject = _("Your payment of %(amount)s failed", amount=v["amount"])
     return Said(
         subject,
         subject,
         [
             _(
-                "Your bank refused it on %(date)s. Nothing was taken, and you are still a member.",
+                "Your bank refused it on %(date)s. You weren’t charged, and you are still a "
+                "member.",
                 date=v["date"],
             ),
             _(
-                "We try again by ourselves in the next days. If the card is lost or has expired, "
-                "pay with another one now."
-            ),
+                "We’ll try again in the next few days. If your card is lost or has expired, pay "
+                "with another one now."
+            )
+            if by_card
+            else _("We’ll try again in the next few days. You can also pay another way now."),
         ],
     )
 
 
-def _failed_again(v: Mapping[str, str]) -> Said:
+def _failed_again(v: Mapping[str, str], *, by_card: bool) -> Said:
     return Said(
-        _("We still could not take %(amount)s", amount=v["amount"]),
+        _("Your payment of %(amount)s failed again", amount=v["amount"]),
         _("We tried again, and your bank refused"),
         [
             _(
-                "The payment of %(amount)s is open since %(date)s. You stay a member until "
+                "Your %(amount)s payment has been due since %(date)s. You stay a member until "
                 "%(until)s while we try.",
                 amount=v["amount"],
                 date=v["date"],
                 until=v["until"],
             ),
-            _("Often the bank wants another card, or has to be told that the payment is yours."),
+            _("Another card often works. Some banks want you to confirm that the payment is yours.")
+            if by_card
+            else _("You can pay another way, or ask your bank why it refused."),
         ],
     )
 
 
-def _failed_for_a_week(v: Mapping[str, str]) -> Said:
+def _failed_for_a_week(v: Mapping[str, str], *, by_card: bool) -> Said:
     return Said(
         _("Your membership is unpaid: %(amount)s", amount=v["amount"]),
-        _("Your membership needs another card"),
+        _("Your membership needs another card") if by_card else _("Your membership is unpaid"),
         [
             _(
-                "For a week your bank has refused %(amount)s. If nothing arrives, you count as a "
-                "member until %(until)s.",
+                "Your bank has refused %(amount)s for a week. If it isn’t paid, you are counted as "
+                "a member until %(until)s.",
                 amount=v["amount"],
                 until=v["until"],
             ),
-            _("It takes a minute to pay with another card, and you need not sign in for it."),
+            _("Paying with another card takes a minute, and you don’t need to sign in.")
+            if by_card
+            else _("Paying another way takes a minute, and you don’t need to sign in."),
         ],
     )
 
 
-def _failed_for_the_last_time(v: Mapping[str, str]) -> Said:
+def _failed_for_the_last_time(v: Mapping[str, str], *, by_card: bool) -> Said:
     return Said(
         _("Your membership ends on %(until)s", until=v["until"]),
-        _("This is our last letter about the payment"),
+        _("This is our last e-mail about the payment"),
         [
             _(
-                "We could not take %(amount)s. On %(until)s you stop being counted as a member.",
+                "Your bank refused %(amount)s. On %(until)s you stop being counted as a member.",
                 amount=v["amount"],
                 until=v["until"],
             ),
-            _("If you want to stay, pay with another card before then."),
+            _("If you want to stay, pay with another card before then.")
+            if by_card
+            else _("If you want to stay, pay before then."),
         ],
     )
 
@@ -198,7 +224,7 @@ def _first_debit_failed(membership: Membership, values: dict[str, str]) -> Words
     return replace(
         compose(say, values, _unpaid()),
         rows=[(_("You pay"), values["each"]), (_("Agreed to on"), values["date"])],
-        link=_join_again() if again else replace(_another_card(membership), text=_("Pay by card")),
+        link=_join_again() if again else replace(_pay_link(membership), text=_("Pay another way")),
         advice=None
         if again
         else (
@@ -221,10 +247,10 @@ def _to_be_confirmed(membership: Membership, values: dict[str, str]) -> Words:
             _("Your bank wants you to confirm %(amount)s", amount=v["amount"]),
             [
                 _(
-                    "It asks so for some payments, to be sure that they are yours. Nothing was "
-                    "taken yet, and you are still a member."
+                    "Banks ask this for some payments, to be sure that they are yours. You haven’t "
+                    "been charged yet, and you are still a member."
                 ),
-                _("Open the bill and confirm the payment by %(until)s.", until=v["until"]),
+                _("Open the invoice and confirm the payment by %(until)s.", until=v["until"]),
             ],
         )
 
@@ -293,12 +319,12 @@ def _renewal(membership: Membership, values: dict[str, str]) -> Words:
 
     def say(v: Mapping[str, str]) -> Said:
         return Said(
-            _("We take %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
+            _("You’ll be charged %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
             _("Your membership goes on for another year"),
             [
                 _(
-                    "On %(date)s we take %(amount)s for the next year, as you agreed when you "
-                    "joined. You need not do anything.",
+                    "On %(date)s you’ll be charged %(amount)s for the next year, as you agreed "
+                    "when you joined. There’s nothing you need to do.",
                     amount=v["amount"],
                     date=v["date"],
                 ),
@@ -306,21 +332,25 @@ def _renewal(membership: Membership, values: dict[str, str]) -> Words:
             ],
         )
 
-    rows = [(_("You pay"), values["each"]), (_("To be taken on"), values["date"])]
-    if "card" in values:
-        rows.append((_("Card"), _("ends in %(card)s", card=values["card"])))
+    rows = [
+        (_("You pay"), values["each"]),
+        (_("Next payment"), f"{values['amount']}, {values['date']}"),
+        *_paid_with(membership),
+    ]
+    if membership.cancel_at:
+        rows.append((_("Ends on"), date(membership.cancel_at)))
     return replace(
-        compose(say, values, _("You get this letter because you pay once a year.")),
+        compose(say, values, _("You’re getting this e-mail because you pay once a year.")),
         rows=rows,
         advice=(
-            _("If you want to stop"),
+            _("If you want to cancel"),
             _(
-                "Stop before %(date)s on your account’s page, or reply to this letter; you need "
-                "not say why. Nothing is taken then.",
+                "Cancel before %(date)s in your account, or reply to this e-mail. You don’t have "
+                "to say why, and you won’t be charged.",
                 date=values["date"],
             ),
         ),
-        link=Link(_("Change or stop my membership"), membership_link(membership)),
+        link=Link(_("Change or cancel my membership"), membership_link(membership)),
     )
 
 
@@ -329,24 +359,28 @@ def _canceled(membership: Membership, values: dict[str, str]) -> Words:
 
     def say(v: Mapping[str, str]) -> Said:
         return Said(
-            _("You have stopped your membership"),
-            _("You have stopped your membership"),
+            _("You have cancelled your membership"),
+            _("You have cancelled your membership"),
             [
                 _(
-                    "You stay a member until %(date)s, for which you have paid. Nothing more is "
-                    "taken.",
+                    "You stay a member until %(date)s, and you won’t be charged again.",
                     date=v["date"],
                 ),
                 _("Thank you for what you gave to %(newsroom)s.", newsroom=v["newsroom"]),
             ],
         )
 
+    if renews(membership):
+        raise NotOwedError("The membership is charged again before it ends.")
+
     return replace(
-        compose(say, values, _("You get this letter because your membership was stopped.")),
+        compose(
+            say, values, _("You’re getting this e-mail because your membership was cancelled.")
+        ),
         rows=[(_("You paid"), values["each"]), (_("A member until"), values["date"])],
         advice=(
             _("If you change your mind"),
-            _("Until then you can keep the membership as it was, on your account’s page."),
+            _("Until then you can keep your membership as it was, in your account."),
         ),
         link=Link(_("Keep my membership"), membership_link(membership)),
     )
@@ -358,9 +392,9 @@ def _ended(membership: Membership, values: dict[str, str]) -> Words:
 
     def say(v: Mapping[str, str]) -> Said:
         why = (
-            _("We could not take %(amount)s, and have stopped trying.", amount=v["amount"])
+            _("Your payment of %(amount)s failed, and we’ve stopped trying.", amount=v["amount"])
             if has_failed
-            else _("Nothing more is taken.")
+            else _("You won’t be charged again.")
         )
         return Said(
             _("Your membership has ended"),
@@ -422,17 +456,16 @@ def words_of_receipt(payment: Payment, membership: Membership) -> Words:
     def say(v: Mapping[str, str]) -> Said:
         return Said(
             _("Receipt: %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
-            _("We took %(amount)s", amount=v["amount"]),
+            _("Your %(amount)s has gone through", amount=v["amount"]),
             [_("Thank you. It is for your membership of %(newsroom)s.", newsroom=v["newsroom"])],
         )
 
     rows = [
-        (_("Taken on"), values["date"]),
+        (_("Paid on"), values["date"]),
         (_("Amount"), values["amount"]),
         (_("Payment"), payment.charge_id),
+        *_paid_with(membership),
     ]
-    if membership.card_last4:
-        rows.append((_("Card"), _("ends in %(card)s", card=membership.card_last4)))
     return replace(
         compose(say, values, _("You get this letter because a payment of yours arrived.")),
         rows=rows,

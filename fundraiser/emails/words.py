@@ -32,6 +32,7 @@ from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
 from fundraiser.members.addresses import mint
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
+from fundraiser.members.renewals import next_payment_at
 from fundraiser.members.rule import membership_counts
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, Tier
@@ -145,11 +146,11 @@ def words_of_welcome(
         )
         if is_gift
         else (
-            _("To change or to stop"),
+            _("To change or cancel"),
             _(
-                "You change the amount or the card, pause or stop on a page of your own; you need "
-                "not say why. When you stop, you stay a member until the end of what you have "
-                "paid for, and nothing more is taken."
+                "Change your amount or how you pay, pause or cancel any time in your account. If "
+                "you cancel, you stay a member until the end of what you have paid for, and you "
+                "won’t be charged again."
             ),
         ),
         manage=None if is_gift else membership_link(membership),
@@ -312,18 +313,13 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
         if membership.counts_until:
             rows.append((_("A gift until"), date(membership.counts_until)))
         return rows
-    rows.append(
-        (
-            _("You pay"),
-            what_is_paid(membership),
-        )
-    )
+    rows.append((_("You pay"), what_is_paid(membership)))
     if membership.paid_at:
-        rows.append((_("Taken on %(date)s", date=date(membership.paid_at)), amount))
+        rows.append((_("Last payment"), date(membership.paid_at)))
+    if next_at := next_payment_at(membership):
+        rows.append((_("Next payment"), f"{amount}, {date(next_at)}"))
     if membership.cancel_at:
         rows.append((_("Ends on"), date(membership.cancel_at)))
-    elif membership.period_end:
-        rows.append((_("To be taken on %(date)s", date=date(membership.period_end)), amount))
     return rows
 
 

@@ -25,6 +25,7 @@ from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
 from fundraiser.members.addresses import digest
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Membership, Source, Standing, Status
+from fundraiser.members.renewals import renews
 from fundraiser.members.rule import membership_counts
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, owe
@@ -271,7 +272,10 @@ def begins_at(memberships: Iterable[Membership], grace: timedelta) -> datetime:
     for found in memberships:
         if not membership_counts(found, at, grace).counts:
             continue
-        end = found.cancel_at if found.source is Source.STRIPE else found.counts_until
+        if found.source is Source.STRIPE:
+            end = None if renews(found) else found.cancel_at
+        else:
+            end = found.counts_until
         if end is None and found.source is Source.STRIPE:
             amount = format_money(Money(found.amount, found.currency), language())
             raise UnprocessableError(

@@ -29,4 +29,5 @@ def next_payment_at(membership: Membership) -> datetime | None:
     """When it is charged next; None where it ends before that, or is paused."""
     if membership.collection_paused or not renews(membership):
         return None
-    return membership.period_end
+    free_until, period_end = membership.free_until, membership.period_end
+    return max(free_until, period_end) if free_until and period_end else period_end

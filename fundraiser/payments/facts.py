@@ -162,7 +162,7 @@ class Invoice:
     """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on.
 
     ``charges`` are those of payments without an intent, as old ones are. ``due_at`` is set where
-    the invoice is sent by e-mail to be paid by then.
+    the invoice is sent by e-mail to be paid by then. ``to_confirm``: the bank waits for the payer.
     """
 
     id: str
@@ -175,6 +175,7 @@ class Invoice:
     intents: frozenset[str]
     pay_url: str | None = None
     due_at: datetime | None = None
+    to_confirm: bool = False
     charges: frozenset[str] = frozenset()
     lines: tuple[Line, ...] = ()
 

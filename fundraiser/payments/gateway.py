@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -19,6 +20,7 @@ from fundraiser.payments.facts import (
     ChargeNews,
     CustomerState,
     Fact,
+    Invoice,
     Knock,
     Page,
     SessionState,
@@ -115,12 +117,30 @@ class Gateway:
                 for found in subscriptions
                 if found["items"]["data"]
             ),
-            invoices=tuple(read_invoice(found) for found in invoices),
+            invoices=self._read_invoices(invoices),
             charges=tuple(read_charge(found, self._dispute(found)) for found in charges),
             method=read_method(
                 (customer.get("invoice_settings") or {}).get("default_payment_method")
             ),
         )
+
+    def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:
+        """The invoices as facts; of each subscription's latest, whether it waits for its payer.
+
+        Only the payment intent says that, and it can't be expanded from a list.
+        """
+        read = [read_invoice(found) for found in newest_first]
+        latest: dict[str | None, Invoice] = {}
+        for invoice in read:
+            if invoice.status == "open" and invoice.attempted:
+                latest.setdefault(invoice.subscription_id, invoice)
+        waiting = {
+            invoice.id
+            for invoice in latest.values()
+            for intent in invoice.intents
+            if self._get(f"/v1/payment_intents/{intent}")["status"] == "requires_action"
+        }
+        return tuple(replace(one, to_confirm=one.id in waiting) for one in read)
 
     def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
         """All pages of a customer's list; of a deleted customer Stripe may refuse to list any."""
@@ -321,6 +341,28 @@ class Gateway:
             except stripe.InvalidRequestError as error:
                 if error.code != "charge_already_refunded":
                     raise
+
+    # Another payment method
+
+    def use_method(self, subscription_id: str, method_id: str) -> None:
+        """Charge a subscription on this payment method from now on."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.update(
+                subscription_id, {"default_payment_method": method_id}
+            )
+
+    def pay_invoice(self, invoice_id: str, method_id: str) -> None:
+        """Try to collect an open invoice with this payment method; asked twice, it is one try.
+
+        Raises:
+            BankRefusedError: the bank refused it, or wants the payer to confirm it.
+        """
+        with self._call("invoices"):
+            self._client.v1.invoices.pay(
+                invoice_id,
+                {"payment_method": method_id},
+                {"idempotency_key": f"pay-{invoice_id}-{method_id}"},
+            )
 
     # What staff and members change; ``key`` makes it one change, however often it is asked for
 

@@ -144,8 +144,15 @@ class MemberGateway(Gateway):
             waiting = {"payment_behavior": "pending_if_incomplete"}
             self._update(subscription_id, change | waiting, f"{key}-confirm")
 
+    def default_method(self, customer_id: str) -> str | None:
+        """The customer's default payment method, by its id."""
+        with self._call("customers"):
+            found = self._prompt.v1.customers.retrieve(customer_id)
+        settings = found.invoice_settings
+        return name_of(settings.default_payment_method) if settings else None
+
     def open_portal(self, customer_id: str, return_url: str) -> str:
-        """The address of Stripe's page for another card; it is a key, and lives for minutes."""
+        """The address of Stripe's page for another payment method: a key that lives for minutes."""
         flow = {
             "type": "payment_method_update",
             "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from fundraiser.members.payment_methods import DEBITS
 from fundraiser.payments.facts import (
     Charge,
     Discount,
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _Found = dict[str, Any]
-
-# Stripe's names for what takes money from a bank account, days after it was agreed to.
-_DEBITS = {
-    "acss_debit",
-    "au_becs_debit",
-    "bacs_debit",
-    "nz_bank_account",
-    "sepa_debit",
-    "us_bank_account",
-}
 
 
 def read_subscription(
@@ -190,7 +181,7 @@ def read_charge(found: _Found, dispute: _Found | None) -> Charge:
         disputed_at=time_of(dispute["created"]) if dispute else None,
         failure=found["failure_code"],
         metadata=found["metadata"] or {},
-        is_debit=(found["payment_method_details"] or {}).get("type") in _DEBITS,
+        is_debit=(found["payment_method_details"] or {}).get("type") in DEBITS,
         refund_failed=latest is not None and latest["status"] == "failed",
     )
 

@@ -172,6 +172,8 @@ def _is_due(invoice: Invoice) -> bool:
 def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
     """Whether the bank wants the payer to confirm: it makes no charge then, or one that says so."""
     tries = charges_of(invoice, charges)
+    if invoice.to_confirm:
+        return True
     return bool(invoice.intents) and (not tries or tries[0].failure == "authentication_required")
 
 

@@ -34,6 +34,7 @@ from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.debits import find_failed_debits, owe_of_failed_debit
 from fundraiser.payments.gateway import SECOND_KEY, checkout_id
 from fundraiser.payments.gifts import write_gifts
+from fundraiser.payments.methods import follow_new_method
 from fundraiser.payments.models import (
     Checkout,
     CheckoutKind,
@@ -88,7 +89,8 @@ def settle(
     if member is None:
         return None
     recipients = write_gifts(session, member, state)
-    if end_second_memberships(session, gateway, member, state):
+    told = end_second_memberships(session, gateway, member, state)
+    if follow_new_method(session, gateway, state, products) or told:
         known = session.get(Customer, customer_id)
         state = _fetch(session, gateway, customer_id)
         _write(session, state, products, known)

@@ -1,0 +1,52 @@
+"""What became of a visit to Stripe's page for another payment method."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from fundraiser.account.changes import UNPAID, Notice
+from fundraiser.payments.models import Customer
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Membership
+    from fundraiser.payments.member_gateway import MemberGateway
+
+
+def before_the_portal(
+    session: Session, gateway: MemberGateway, membership: Membership
+) -> tuple[str, str | None]:
+    """What the address to come back to carries, so that the page then can say what changed.
+
+    A webhook may have done all that is to be done before the member is back.
+    """
+    customer = session.get_one(Customer, membership.customer_id)
+    if customer.method_id is None:
+        customer.method_id = gateway.default_method(customer.id) or ""
+    return _digest(customer.method_id), "yes" if membership.status in UNPAID else None
+
+
+def after_the_portal(
+    session: Session, membership: Membership, *, was: str | None, was_overdue: bool
+) -> Notice:
+    """What to say to somebody who is back, once the customer is settled."""
+    session.expire_all()
+    method = session.get_one(Customer, membership.customer_id).method_id
+    if was is None:
+        return Notice.METHOD
+    if _digest(method or "") == was:
+        return Notice.METHOD_KEPT
+    if not was_overdue:
+        return Notice.METHOD_SAVED
+    if membership.needs_confirmation:
+        return Notice.METHOD_TO_CONFIRM
+    if membership.pay_url:
+        return Notice.METHOD_REFUSED
+    return Notice.METHOD_PROCESSING if membership.status in UNPAID else Notice.METHOD_PAID
+
+
+def _digest(method_id: str) -> str:
+    """A method's name in an address: enough to compare, and no name of Stripe's."""
+    return hashlib.sha256(method_id.encode()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""What people call the way they pay, and what can be said of it; types are Stripe's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.members.models import Membership
+
+# Bank debits: they are agreed to at once, and succeed or fail days later.
+DEBITS = {
+    "acss_debit",
+    "au_becs_debit",
+    "bacs_debit",
+    "nz_bank_account",
+    "sepa_debit",
+    "us_bank_account",
+}
+_BRANDS = {
+    "amazon_pay": "Amazon Pay",
+    "cashapp": "Cash App Pay",
+    "klarna": "Klarna",
+    "link": "Link",
+    "paypal": "PayPal",
+    "revolut_pay": "Revolut Pay",
+}
+
+
+def method_name(kind: str | None, last4: str | None) -> str | None:
+    """A payment method in words; None where none is known."""
+    if is_card(kind, last4):
+        return _("Card ending in %(last4)s", last4=last4) if last4 else _("Card")
+    if kind in DEBITS:
+        return _("Bank debit ending in %(last4)s", last4=last4) if last4 else _("Bank debit")
+    if kind in _BRANDS:
+        return _BRANDS[kind]
+    return None if kind is None else kind.replace("_", " ").capitalize()
+
+
+def method_of(membership: Membership) -> str | None:
+    """How a membership is paid, in words."""
+    return method_name(membership.method, membership.card_last4)
+
+
+def is_card(kind: str | None, last4: str | None = None) -> bool:
+    """Whether it is a card; memberships synced before methods were kept have digits alone."""
+    return kind == "card" or (kind is None and last4 is not None)
+
+
+def pays_by_card(membership: Membership) -> bool:
+    """Whether a membership is paid by card, so that a sentence may speak of one."""
+    return is_card(membership.method, membership.card_last4)
+
+
+def settles_later(kind: str | None) -> bool:
+    """Whether a payment may succeed or fail days after it was made."""
+    return kind in DEBITS
+
+
+def can_be_confirmed(kind: str | None) -> bool:
+    """Whether a bank may want the payer to confirm a payment: of a debit it never does."""
+    return kind is not None and kind not in DEBITS

@@ -1,0 +1,120 @@
+"""Another payment method: what is charged on it, and what the member reads of that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from tests.test_account_membership import OURS, Olena
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from tests.factories import Stripe
+
+WORKS, FAILS, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
+OTHER = "5555555555554444"
+
+
+@pytest.fixture
+def olena(stripe: Stripe, client: FlaskClient) -> Olena:
+    """A member of £10 a month, signed in."""
+    stripe.open_shop()
+    return Olena(stripe, client)
+
+
+def visit_the_portal(olena: Olena, card: str | None, **values: str) -> str:
+    """Press the button, enter a card on Stripe's page or not, come back; what we then say."""
+    path = olena.path("card")
+    portal = olena.send(path, olena.form("/account", path)).headers["Location"]
+    form = {
+        "billingName": "Olena Hrytsenko",
+        "billingCountry": "GB",
+        "method": "card",
+        "cardNumber": card or "",
+        "cardExpiry": "12/60",
+        "cardCvc": "123",
+    }
+    page = requests.get(portal, timeout=10).text
+    if card is None:
+        back = page.partition("/card?")[2].partition('"')[0].replace("&amp;", "&")
+        back = f"{path}?{back}"
+    else:
+        answer = requests.post(
+            f"{portal}/payment-method", data=form | values, allow_redirects=False, timeout=10
+        )
+        assert answer.status_code == 303, answer.text
+        address = urlsplit(answer.headers["Location"])
+        assert set(parse_qs(address.query)) <= {"was", "overdue"}
+        back = f"{address.path}?{address.query}"
+    assert olena.client.get(back, headers=OURS).status_code == 303
+    return olena.overview()
+
+
+def falls_behind(olena: Olena) -> None:
+    """The next renewal fails, and the member knows."""
+    olena.stripe.change_card(olena.customer, FAILS)
+    olena.stripe.settle(olena.customer)
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert olena.membership.status == "past_due"
+
+
+def test_a_card_changed_in_the_portal_is_the_one_that_is_charged(olena: Olena) -> None:
+    said = visit_the_portal(olena, OTHER)
+    assert "Your new card is saved. You’ll be charged on it from now on." in said
+    assert "Card ending in 4444" in said
+    olena.stripe.advance(days=32)
+    charges = olena.stripe.call("GET", "charges", customer=olena.customer)["data"]
+    paid_by = [charge["payment_method_details"]["card"]["last4"] for charge in charges]
+    assert paid_by == ["4444", "4242"]
+
+
+def test_a_card_changed_without_us_is_followed_by_the_next_sync(olena: Olena) -> None:
+    olena.stripe.change_default_card(olena.customer, OTHER)
+    olena.stripe.settle(olena.customer)
+    assert olena.membership.card_last4 == "4444"
+    customer = olena.stripe.call("GET", f"customers/{olena.customer}")
+    default = customer["invoice_settings"]["default_payment_method"]
+    assert olena.at_stripe()["default_payment_method"] == default
+
+
+def test_who_comes_back_without_a_new_card_reads_that_nothing_has_changed(olena: Olena) -> None:
+    assert "Nothing has changed: you pay as before." in visit_the_portal(olena, None)
+    assert "Card ending in 4242" in olena.overview()
+
+
+def test_a_new_card_pays_at_once_what_is_overdue(olena: Olena) -> None:
+    falls_behind(olena)
+    said = visit_the_portal(olena, WORKS)
+    assert "Your new card is saved. Your £10 payment went through. Thank you." in said
+    assert olena.taken()[:2] == [1000, 1000]
+    assert olena.membership.status == "active"
+    assert olena.number() == 1
+
+
+def test_a_new_card_that_is_refused_is_tried_once_and_said_to_be(olena: Olena) -> None:
+    falls_behind(olena)
+    tries = len(olena.taken())
+    said = visit_the_portal(olena, FAILS)
+    assert "Your new card is saved. But your bank refused the £10 payment." in said
+    assert len(olena.taken()) == tries + 1
+    for _ in range(3):
+        olena.stripe.settle(olena.customer)
+    assert len(olena.taken()) == tries + 1
+
+
+def test_a_new_card_whose_bank_asks_leads_to_confirm(olena: Olena) -> None:
+    falls_behind(olena)
+    said = visit_the_portal(olena, ASKS)
+    assert "Your new card is saved. Your bank wants you to confirm the £10 payment." in said
+    link = olena.open("/account").select_one("main a[href*='/invoice/']")
+    assert link
+    assert link.get_text(strip=True) == "Confirm the payment"
+    requests.post(str(link["href"]), timeout=10)
+    olena.stripe.settle(olena.customer)
+    assert olena.membership.status == "active"
+    assert olena.open("/account").select_one("main a[href*='/invoice/']") is None
