@@ -40,6 +40,7 @@ from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Hints
 from fundraiser.newsroom import sign_in, views as newsroom
+from fundraiser.payments.account_gateway import AccountGateway
 from fundraiser.payments.member_gateway import MemberGateway
 from fundraiser.payments.money_gateway import MoneyGateway
 from fundraiser.texts import gettext as _
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.extensions["settings"] = settings
     app.extensions["database"] = app.database
     app.extensions["gateway"] = MemberGateway(settings, app.database)
+    app.extensions["account_gateway"] = AccountGateway(settings, app.database)
     app.extensions["money_gateway"] = MoneyGateway(settings, app.database)
     app.extensions["inbox"] = Inbox(app.database, livemode=settings.livemode)
     security.init_app(app, settings)

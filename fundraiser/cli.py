@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import alembic.command
@@ -31,9 +32,10 @@ from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.outbox import withdraw_queued
 from fundraiser.payments import adopt
+from fundraiser.payments.account_gateway import account_gateway
 from fundraiser.payments.balance import look_soon
 from fundraiser.payments.catalogue import check_catalogue, publish_catalogue
-from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.gateway import StripeKeyError, StripeUnavailableError, current_gateway
 from fundraiser.payments.models import Reconciliation
 from fundraiser.payments.reconcile import (
     begin,
@@ -45,6 +47,7 @@ from fundraiser.payments.reconcile import (
     take_step,
 )
 from fundraiser.payments.sync import customers_without_facts, settle as settle_customer
+from fundraiser.setting_up import plan_set_up
 from fundraiser.webhooks.inbox import backlog, settle_next
 
 if TYPE_CHECKING:
@@ -67,6 +70,8 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(context)
+        except StripeKeyError as error:
+            raise click.ClickException(error.detail) from error
         except (ConfigError, FundraiserError) as error:
             raise click.ClickException(str(error)) from error
         except OperationalError as error:
@@ -107,9 +112,42 @@ def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
             click.echo(f"{staff.email} may sign in at {current_settings().public_url}/staff.")
 
 
+@main.group()
+def stripe() -> None:
+    """The account at Stripe: set it up, and go live."""
+
+
+@stripe.command("set-up")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option(
+    "--write-env",
+    "env_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the secret of a new webhook endpoint is written, readable by you alone.",
+)
+def set_up_stripe(*, yes: bool, env_file: Path | None) -> None:
+    """Make or repair the webhook endpoint, the portal's configuration, products and prices.
+
+    Says first what it will do. Run twice it changes nothing.
+    """
+    with _app() as app, app.database.transaction() as session:
+        steps = plan_set_up(session, account_gateway(), current_settings(), env_file)
+        if not steps:
+            click.echo("All is at Stripe as it should be.")
+            return
+        click.echo("At Stripe this will:")
+        for step in steps:
+            click.echo(f"  {step.plan}")
+        if not yes:
+            click.confirm("Do it?", abort=True)
+        for step in steps:
+            click.echo(step.do())
+
+
 @main.command("set-up-stripe")
-def set_up_stripe() -> None:
-    """Make the products and prices at Stripe that are not there yet."""
+def bring_catalogue() -> None:
+    """Make the products and prices at Stripe: the part of `stripe set-up` that asks nothing."""
     with _app() as app, app.database.transaction() as session:
         check_catalogue(session, current_gateway())
         made = publish_catalogue(session, current_gateway())
@@ -308,6 +346,8 @@ def _patiently(work: Callable[[], T]) -> T:
     for wait in _WAITS:
         try:
             return work()
+        except StripeKeyError:
+            raise
         except StripeUnavailableError:
             time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - guards nothing
     return work()
@@ -430,7 +470,7 @@ def doctor() -> None:
     """Look whether everything that the service needs is there."""
     is_well = True
     with _app() as app:
-        for finding in examine(current_settings(), app.database, current_gateway()):
+        for finding in examine(current_settings(), app.database, account_gateway()):
             click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)

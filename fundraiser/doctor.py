@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from fundraiser.dashboard.figures import SILENT, read_machinery
 from fundraiser.db import now
 from fundraiser.emails.smtp import MailServer, UnreachableError
-from fundraiser.errors import FundraiserError
+from fundraiser.examination import SET_UP, Finding, examine_stripe, tell_refusals
 from fundraiser.payments.catalogue import missing_from_catalogue
+from fundraiser.payments.refused import refused_calls, refused_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,30 +25,17 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.account_gateway import AccountGateway
 
 ALEMBIC = Path(__file__).parent.parent / "alembic.ini"
 _PATIENCE = 3.0  # seconds
-# What the workers read on their own: nobody would see that the key lacks the right.
-_READ_AT_STRIPE = (
-    *("subscriptions", "refunds", "disputes", "events"),
-    *("balance", "balance_transactions", "payouts"),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found of one part; ``sentence`` says what to do where it is not well."""
-
-    is_well: bool
-    sentence: str
-
-
-def examine(settings: Settings, database: Database, gateway: Gateway) -> Iterator[Finding]:
+def examine(settings: Settings, database: Database, gateway: AccountGateway) -> Iterator[Finding]:
     """Look at each part in turn."""
     yield from _examine_database(database)
     yield _examine_redis(settings)
-    yield _examine_stripe(gateway)
+    yield from examine_stripe(gateway, settings)
     yield _examine_mail(settings)
 
 
@@ -76,10 +63,11 @@ def _examine_database(database: Database) -> Iterator[Finding]:
 def _examine_work(session: Session) -> Iterator[Finding]:
     missing = missing_from_catalogue(session)
     yield (
-        Finding(False, f"{missing} products and prices are not at Stripe: run set-up-stripe.")
+        Finding(False, f"{missing} products and prices are not at Stripe: {SET_UP}.")
         if missing
         else Finding(True, "All products and prices are at Stripe.")
     )
+    yield from tell_refusals(refused_webhooks(session), refused_calls(session))
     machinery = read_machinery(session)
     beat = machinery.heartbeats.get("worker")
     if beat is None:
@@ -105,20 +93,6 @@ def _examine_redis(settings: Settings) -> Finding:
     except redis.RedisError:
         return Finding(False, "Redis does not answer: check REDIS_URL.")
     return Finding(True, "Redis answers.")
-
-
-def _examine_stripe(gateway: Gateway) -> Finding:
-    try:
-        gateway.check_key()
-        unreadable = gateway.list_unreadable(*_READ_AT_STRIPE)
-    except FundraiserError as error:
-        return Finding(False, f"{error} Check STRIPE_API_KEY and the network.")
-    if unreadable:
-        lists = ", ".join(unreadable)
-        return Finding(
-            False, f"STRIPE_API_KEY may not read {lists}: give the key these rights at Stripe."
-        )
-    return Finding(True, "Stripe answers, takes the key, and lets it read what is needed.")
 
 
 def _examine_mail(settings: Settings) -> Finding:

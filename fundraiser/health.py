@@ -22,6 +22,8 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift
 from fundraiser.outbox import LetterState
 from fundraiser.payments.reconcile import last_run
+from fundraiser.payments.refused import Refused, read_refusals
+from fundraiser.payments.signatures import WebhookReason
 from fundraiser.security import public
 from fundraiser.webhooks.catch_up import read_found_late
 from fundraiser.widget.progress import IS_KNOWN
@@ -99,6 +101,18 @@ def _read_figures(session: Session) -> CollectorRegistry:
     for kind, count in count_drift(session).items():
         drift.labels(kind.value).set(count)
     gauge("events_found_late", "Events that no webhook brought.").set(read_found_late(session))
+    refused = gauge("webhooks_refused_total", "Webhooks that were refused.", "reason")
+    recent = gauge("webhooks_refused_lately", "The same since one was accepted.", "reason")
+    for reason in WebhookReason:
+        refused.labels(reason.value).set(0)
+        recent.labels(reason.value).set(0)
+    calls = gauge("stripe_calls_forbidden_total", "Calls that our key may not make.", "right")
+    for refusal in read_refusals(session):
+        if refusal.kind is Refused.CALL:
+            calls.labels(refusal.reason).set(refusal.total)
+            continue
+        refused.labels(refusal.reason).set(refusal.total)
+        recent.labels(refusal.reason).set(refusal.recent)
     run = last_run(session)
     gauge("reconciled_seconds", "Since all that Stripe lists was last compared.").set(
         (at - run.started_at).total_seconds() if run else -1

@@ -252,7 +252,7 @@ def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
     assert not inbox.settle_next(database, current_gateway(), GRACE)
     with database.transaction() as session:
         (resting,) = inbox.resting(session)
-        assert "does not answer" in (resting.error or "")
+        assert "isn’t answering" in (resting.error or "")
         inbox.settle_again(session, "cus_1")
     (look,) = looks(database)
     assert (look.attempts, look.due_at is not None) == (0, True)

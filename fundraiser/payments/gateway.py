@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager, suppress
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -14,8 +11,7 @@ from flask import current_app
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
-from fundraiser.payments.budget import Budget
-from fundraiser.payments.connections import Connections
+from fundraiser.payments.calls import API_VERSION, Calls
 from fundraiser.payments.facts import (
     ChargeNews,
     CustomerState,
@@ -29,59 +25,50 @@ from fundraiser.payments.facts import (
     read_event,
 )
 from fundraiser.payments.models import CheckoutKind
+from fundraiser.payments.portal import is_ours, portal_settings
 from fundraiser.payments.reading import read_charge, read_invoice, read_method, read_subscription
 from fundraiser.payments.refusals import (
     BankRefusedError,
     ConfirmationNeededError,
     Doing,
-    ForgedWebhookError,
+    StripeKeyError,
     StripeRefusedError,
     StripeUnavailableError,
     UnusablePriceError,
 )
-from fundraiser.texts import gettext as _
+from fundraiser.payments.signatures import ForgedWebhookError, read_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
     from fundraiser.payments.models import Checkout, Price, Tier
 
-__all__ = [
+__all__ = [  # what others know of here
+    "API_VERSION",
     "BankRefusedError",
     "ConfirmationNeededError",
     "ForgedWebhookError",
     "Gateway",
+    "StripeKeyError",
     "StripeRefusedError",
     "StripeUnavailableError",
     "UnusablePriceError",
 ]
 
-API_VERSION = "2026-08-26.dahlia"
 CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
-_READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
-_PAGE = 100
-# Also of what has ended Stripe says so: nothing can be changed of it.
-_GONE = {"resource_missing", "invalid_canceled_subscription_fields"}
-_TO_CONFIRM = {
-    "authentication_required",
-    "invoice_payment_intent_requires_action",
-    "subscription_payment_intent_requires_action",
-}
 
 
-class Gateway:
+class Gateway(Calls):
     """Stripe, as this service needs it."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
+        super().__init__(settings, database)
         self._secrets = settings.stripe_webhook_secrets
-        self._budget = Budget(database.engine, settings.stripe_calls_per_second)
-        self._client = _client(settings, retries=2, read=_READ)
-        # A reader waits for these: better told to try again than kept for a minute.
-        self._prompt = _client(settings, retries=0, read=_READ_PROMPTLY)
+        self._public_url = settings.public_url
+        self._portal: str | None = None
 
     # What a settlement looks at
 
@@ -387,12 +374,35 @@ class Gateway:
         with self._call("customers"):
             self._prompt.v1.customers.update(customer_id, {"email": email})
 
+    # Stripe's customer portal
+
+    def portal_configuration(self) -> str:
+        """The id of our own configuration of the portal, made if there is none yet."""
+        if self._portal is None:
+            found = self.find_portal()
+            self._portal = found["id"] if found else self._make_portal()
+        return self._portal
+
+    def find_portal(self) -> dict[str, Any] | None:
+        """Our configuration as Stripe has it."""
+        listed = self._each("/v1/billing_portal/configurations")
+        return next((one for one in listed if is_ours(one, self._public_url)), None)
+
+    def forget_portal(self) -> None:
+        """Look for our configuration anew: somebody may have switched it off at Stripe."""
+        self._portal = None
+
+    def _make_portal(self) -> str:
+        params: Any = portal_settings(self._public_url)
+        with self._call("portal", Doing.LOOK):
+            return self._prompt.v1.billing_portal.configurations.create(params).id
+
     # Products and prices
 
     def make_product(self, tier: Tier) -> str:
         """Make a tier's product; returns its id. Asked twice, it is made once."""
         name = f"fundraiser_{tier.slug}"
-        with self._catalogue("products"):
+        with self._call("products"):
             try:
                 return self._prompt.v1.products.create(
                     {
@@ -408,7 +418,7 @@ class Gateway:
 
     def update_product(self, tier: Tier, product_id: str) -> None:
         """Give a product its tier's name, and sell it only while the tier is on offer."""
-        with self._catalogue("products"):
+        with self._call("products"):
             self._prompt.v1.products.update(
                 product_id, {"name": tier.names["en"], "active": tier.retired_at is None}
             )
@@ -420,7 +430,7 @@ class Gateway:
         """
         lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
         key = f"price-{lookup}-{amount}-{price.id}-{price.stripe_id}"
-        with self._catalogue("prices"):
+        with self._call("prices"):
             return self._prompt.v1.prices.create(
                 {
                     "product": product_id,
@@ -447,32 +457,8 @@ class Gateway:
 
     def archive_price(self, stripe_id: str) -> None:
         """Let no new subscription begin by this price; those that run go on."""
-        with self._catalogue("prices"):
+        with self._call("prices"):
             self._prompt.v1.prices.update(stripe_id, {"active": False})
-
-    def check_key(self) -> None:
-        """Ask Stripe for something small.
-
-        Raises:
-            StripeUnavailableError: Stripe does not answer, or refuses the key; it says which.
-        """
-        with self._catalogue("products"):
-            self._client.v1.products.list({"limit": 1})
-
-    def list_unreadable(self, *lists: str) -> list[str]:
-        """Which of these the key may not read: a restricted key has a right for each.
-
-        Raises:
-            StripeUnavailableError: Stripe does not answer.
-        """
-        return [name for name in lists if not self._may_read(name)]
-
-    def _may_read(self, name: str) -> bool:
-        try:
-            self._get(f"/v1/{name}")
-        except stripe.PermissionError:
-            return False
-        return True
 
     # Webhooks
 
@@ -480,94 +466,10 @@ class Gateway:
         """Verify a webhook's raw bytes with each of our secrets, and read who it speaks of.
 
         Raises:
-            ForgedWebhookError: no secret fits, it was signed over 5 minutes ago, or is no event.
+            ForgedWebhookError: no secret fits, the clocks differ by over 5 minutes, or it is no
+                event.
         """
-        for secret in self._secrets:
-            with suppress(stripe.SignatureVerificationError, UnicodeDecodeError):
-                stripe.WebhookSignature.verify_header(
-                    body.decode(), signature, secret, stripe.Webhook.DEFAULT_TOLERANCE
-                )
-                return _read_knock(body)
-        raise ForgedWebhookError("The signature does not fit this body, or it is too old.")
-
-    def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
-        """Fetch something as plain JSON: to make the SDK's objects of it takes most of the time."""
-        given = {name: value for name, value in params.items() if value is not None}
-        with self._call(path.split("/")[2], Doing.LOOK):
-            found: dict[str, Any] = self._client.raw_request("get", path, **given).data
-        return found
-
-    def _list(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-        """Fetch a page of 100, newest first."""
-        return self._get(path, limit=_PAGE, **params)
-
-    def _each(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - as above
-        """All that a list has, page after page."""
-        after: str | None = None
-        while True:
-            page = self._list(path, starting_after=after, **params)
-            yield from page["data"]
-            if not page["has_more"]:
-                return
-            after = page["data"][-1]["id"]
-
-    @contextmanager
-    def _catalogue(self, endpoint: str) -> Iterator[None]:
-        """A call that staff or the operator wait for: they are told of a key that is refused."""
-        try:
-            with self._call(endpoint):
-                yield
-        except (stripe.AuthenticationError, stripe.PermissionError) as error:
-            raise StripeUnavailableError(_("Stripe refuses STRIPE_API_KEY.")) from error
-
-    @contextmanager
-    def _call(self, endpoint: str, doing: Doing = Doing.CHANGE) -> Iterator[None]:
-        """Wait for the budget, and translate Stripe's errors into ours."""
-        self._budget.wait(endpoint)
-        try:
-            yield
-        except stripe.InvalidRequestError as error:
-            if _is_about_a_price(error):
-                raise UnusablePriceError(
-                    _("Stripe refuses this: %(reason)s", reason=error.user_message)
-                ) from error
-            # A list's cursor that is gone is a 400 with the same code as what is not known.
-            if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
-                raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
-            raise StripeRefusedError(
-                _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
-            ) from error
-        except stripe.CardError as error:
-            if error.code in _TO_CONFIRM:
-                raise ConfirmationNeededError(
-                    _("Your bank wants you to confirm this payment.")
-                ) from error
-            raise BankRefusedError(
-                _("Your bank declined the payment, so it wasn’t charged. Try another way to pay.")
-            ) from error
-        except stripe.IdempotencyError as error:
-            raise StripeRefusedError(
-                _("This form was sent before with other values. Open the page again.")
-            ) from error
-        except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
-            raise StripeUnavailableError(doing.without_answer) from error
-
-
-def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
-    """Whether what is refused is a price or product to sell by: archived, or no longer there."""
-    named, said = error.param or "", (error.user_message or "").lower()
-    is_gone = error.code == "resource_missing" or "inactive" in said or "not active" in said
-    return is_gone and "items" in named and ("price" in named or "product" in said)
-
-
-def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeClient:
-    return stripe.StripeClient(
-        settings.stripe_api_key,
-        stripe_version=API_VERSION,
-        max_network_retries=retries,
-        http_client=Connections(settings.stripe_api_base or stripe.DEFAULT_API_BASE, read),
-        base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
-    )
+        return read_webhook(self._secrets, body, signature)
 
 
 def current_gateway() -> Gateway:
@@ -581,13 +483,6 @@ def checkout_id(metadata: dict[str, str]) -> UUID | None:
         return UUID(hex=metadata[CHECKOUT_KEY])
     except (KeyError, ValueError):
         return None
-
-
-def _read_knock(body: bytes) -> Knock:
-    try:
-        return read_event(json.loads(body))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ForgedWebhookError("The body is signed, but it is not an event.") from error
 
 
 def _page(found: dict[str, Any], facts: list[Fact]) -> Page[Fact]:

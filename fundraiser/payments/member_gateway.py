@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.payments.facts import name_of, time_of
 from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.refusals import (
@@ -158,8 +158,17 @@ class MemberGateway(Gateway):
             "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
         }
         params: Any = {"customer": customer_id, "return_url": return_url, "flow_data": flow}
+        try:
+            return self._open_portal(params)
+        except (StripeRefusedError, NotFoundError):
+            # Somebody may have switched our configuration off at Stripe since we found it.
+            self.forget_portal()
+            return self._open_portal(params)
+
+    def _open_portal(self, params: dict[str, Any]) -> str:
+        whole: Any = {**params, "configuration": self.portal_configuration()}
         with self._call("portal", Doing.LOOK):
-            return self._prompt.v1.billing_portal.sessions.create(params).url
+            return self._prompt.v1.billing_portal.sessions.create(whole).url
 
     def change_customer(self, customer_id: str, *, name: str, language: str) -> None:
         """Give a customer another name, and the language of Stripe's own letters."""

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fundraiser.errors import BadRequestError, UnavailableError, UnprocessableError
+from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.texts import gettext as _
 
 
 class StripeUnavailableError(UnavailableError):
     """Stripe does not answer, or asks us to come back later."""
+
+
+class StripeKeyError(StripeUnavailableError):
+    """Stripe refuses our key, or it lacks the right ``right``; ``detail`` is for the operator."""
+
+    def __init__(self, message: str, right: str | None, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.right = right
+        self.detail = detail or (
+            f"STRIPE_API_KEY lacks the right {right}: give it to the key at Stripe."
+            if right
+            else "Stripe refuses STRIPE_API_KEY: it was rolled, or it is of another account."
+        )
 
 
 class StripeRefusedError(UnprocessableError):
@@ -30,10 +43,6 @@ class ConfirmationNeededError(BankRefusedError):
 
 class UnusablePriceError(StripeRefusedError):
     """A price, or its product, was archived or deleted at Stripe."""
-
-
-class ForgedWebhookError(BadRequestError):
-    """The body was not signed with one of our secrets, or too long ago."""
 
 
 class Doing(StrEnum):
@@ -66,3 +75,13 @@ class Doing(StrEnum):
                     "Stripe, our payment service, isn’t answering, so we don’t know yet whether "
                     "this went through. Check again in a minute before you repeat it."
                 )
+
+    @property
+    def with_a_wrong_key(self) -> str:
+        """The sentence for whoever asked while Stripe refuses our key: nothing was done."""
+        if self is Doing.BEGIN:
+            return _(
+                "Payments aren’t set up correctly on our side. You haven’t been charged. "
+                "We’ve been told."
+            )
+        return _("Payments aren’t set up correctly on our side. We’ve been told.")

@@ -15,11 +15,12 @@ from flask import current_app
 from sqlalchemy import bindparam, func, or_, select, text, update
 
 from fundraiser.db import now, try_lock
-from fundraiser.errors import BadRequestError
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
 from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.refused import note_accepted
+from fundraiser.payments.signatures import ForgedWebhookError, WebhookReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MOST_ATTEMPTS = 12
-# The types of events that say something of a customer's payments.
+# The types of events that say something of a customer's payments. Those about discounts and
+# schedules change what the next payment comes to, a finalised invoice has its due date, and a
+# dispute that escalates is told by its own events. Left out: what always comes with one of these
+# (invoice.payment_succeeded, charge.succeeded, a pending update that was applied), drafts and other
+# changes of an invoice (invoice.created, invoice.updated), and what names no customer.
 HANDLED = frozenset(
     {
         *("checkout.session.completed", "checkout.session.expired"),
@@ -41,12 +46,16 @@ HANDLED = frozenset(
         *("customer.subscription.created", "customer.subscription.updated"),
         *("customer.subscription.deleted", "customer.subscription.paused"),
         *("customer.subscription.resumed", "customer.subscription.trial_will_end"),
+        *("subscription_schedule.created", "subscription_schedule.updated"),
+        *("subscription_schedule.released", "subscription_schedule.canceled"),
+        *("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
-        *("invoice.finalization_failed", "invoice.upcoming", "invoice.voided"),
-        *("invoice.marked_uncollectible", "charge.pending", "charge.refunded"),
+        *("invoice.finalized", "invoice.finalization_failed", "invoice.upcoming"),
+        *("invoice.voided", "invoice.marked_uncollectible", "invoice.overpaid"),
+        *("payment_intent.processing", "charge.pending", "charge.refunded"),
         *("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
         *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
-        *("refund.updated", "refund.failed"),
+        *("charge.refund.updated", "refund.created", "refund.updated", "refund.failed"),
         "payment_method.automatically_updated",
         *("customer.updated", "customer.deleted"),
     }
@@ -95,7 +104,7 @@ _MOMENT, _BUSY = 2.0, timedelta(seconds=2)
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
 
 
-class OtherModeError(BadRequestError):
+class OtherModeError(ForgedWebhookError):
     """The event belongs to the other of Stripe's two worlds: test or live."""
 
 
@@ -120,7 +129,8 @@ class Inbox:
         """
         if knock.livemode != self._livemode:
             raise OtherModeError(
-                "This event is of the other mode: check which endpoint it is sent to."
+                WebhookReason.OTHER_MODE,
+                "This event is of the other mode: check which endpoint it is sent to.",
             )
         mine = _Delivery(knock)
         self.waiting.append(mine)
@@ -136,6 +146,7 @@ class Inbox:
         try:
             with self._database.transaction() as session:
                 receive(session, [delivery.knock for delivery in together])
+                note_accepted(session)
         except BaseException as failure:  # noqa: BLE001 - each of them raises it
             error = failure
         for delivery in together:

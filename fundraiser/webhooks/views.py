@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+import structlog
+from flask import Blueprint, current_app, request
 
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.gateway import ForgedWebhookError, current_gateway
+from fundraiser.payments.refused import Refused, note_refusal
 from fundraiser.security import cookieless
 from fundraiser.webhooks.inbox import current_inbox
 
 blueprint = Blueprint("webhooks", __name__)
+log = structlog.get_logger()
 
 
 @blueprint.post("/webhooks/stripe")
 @cookieless
 def stripe() -> tuple[str, int]:
     """Store a signed event and answer; the work is done later, by a worker."""
-    knock = current_gateway().read_webhook(
-        request.get_data(cache=False), request.headers.get("Stripe-Signature", "")
-    )
-    current_inbox().take(knock)
+    try:
+        knock = current_gateway().read_webhook(
+            request.get_data(cache=False), request.headers.get("Stripe-Signature", "")
+        )
+        current_inbox().take(knock)
+    except ForgedWebhookError as error:
+        log.warning("webhook_refused", reason=error.reason.value)
+        engine = current_app.extensions["database"].engine
+        note_refusal(engine, Refused.WEBHOOK, error.reason.value)
+        raise
     return "", 204

@@ -1,0 +1,90 @@
+"""The account at Stripe that the database belongs to: its mode, its id, where its pages are.
+
+Test members must never enter the number, and a live key over a database of the sandbox would look
+for customers that the live account has not. So the mode is remembered, and another is refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import CheckConstraint, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fundraiser.db import Base
+from fundraiser.errors import FundraiserError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+
+class StripeAccount(Base):
+    """The account that all Stripe IDs in this database are of: one row."""
+
+    __tablename__ = "stripe_account"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    livemode: Mapped[bool]
+    account_id: Mapped[str | None]
+
+
+class HostedOrigin(Base):
+    """A host of Stripe's hosted pages that its answers named: an account may have its own."""
+
+    __tablename__ = "hosted_origin"
+
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]
+
+
+class OtherAccountError(FundraiserError):
+    """The key is of another mode or account than the people in the database."""
+
+
+_CLAIM = text("""
+    INSERT INTO stripe_account (id, livemode) VALUES (1, :livemode)
+    ON CONFLICT (id) DO NOTHING
+""")
+_MODE = text("SELECT livemode FROM stripe_account WHERE id = 1")
+_HOLDS_ANYTHING = text("""
+    SELECT EXISTS (SELECT FROM member) OR EXISTS (SELECT FROM customer)
+        OR EXISTS (SELECT FROM checkout WHERE session_id IS NOT NULL)
+        OR EXISTS (SELECT FROM event) OR EXISTS (SELECT FROM tier WHERE product_id IS NOT NULL)
+""")
+_CHANGE = text("UPDATE stripe_account SET livemode = :livemode, account_id = NULL WHERE id = 1")
+
+
+def claim_mode(connection: Connection, *, livemode: bool) -> None:
+    """Remember the mode of the first key; refuse a key of the other one once there is anything.
+
+    Raises:
+        OtherAccountError: the database holds what belongs to the other mode.
+    """
+    known = connection.scalar(_MODE)
+    if known is None:
+        connection.execute(_CLAIM, {"livemode": livemode})
+        known = connection.scalar(_MODE)
+    if known == livemode:
+        return
+    if connection.scalar(_HOLDS_ANYTHING):
+        raise OtherAccountError(
+            "STRIPE_API_KEY is a live key, and this database holds a sandbox's members: "
+            "run fundraiser stripe go-live, which starts clean, or use another database."
+            if livemode
+            else "STRIPE_API_KEY is a test key, and this database holds live members: "
+            "use another database for tests."
+        )
+    connection.execute(_CHANGE, {"livemode": livemode})
+
+
+def check_account(session: Session, account_id: str) -> bool:
+    """Whether the key is of the account that we belong to; the first one is remembered."""
+    known = session.scalars(select(StripeAccount).with_for_update()).first()
+    if known is None:
+        return True
+    if known.account_id is None:
+        known.account_id = account_id
+    return known.account_id == account_id

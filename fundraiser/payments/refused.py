@@ -1,0 +1,90 @@
+"""What was refused between Stripe and us, counted by its reason: calls of ours, webhooks of theirs.
+
+A row for each kind and reason, so that the table stays small whatever is thrown at the service.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import BigInteger, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fundraiser.db import Base, now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+
+class Refused(StrEnum):
+    """What was refused: a webhook by us, or a call of ours by Stripe for want of a right."""
+
+    WEBHOOK = "webhook"
+    CALL = "call"
+
+
+class Refusal(Base):
+    """How often something was refused for one reason; ``recent`` since the last one accepted."""
+
+    __tablename__ = "stripe_refusal"
+
+    kind: Mapped[Refused] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    total: Mapped[int] = mapped_column(BigInteger)
+    recent: Mapped[int] = mapped_column(BigInteger)
+    last_at: Mapped[datetime]
+
+
+_LONGEST = 64
+_RECENTLY = timedelta(days=1)
+_NOTE = text("""
+    INSERT INTO stripe_refusal AS known (kind, reason, total, recent, last_at)
+    VALUES (:kind, :reason, 1, 1, :at)
+    ON CONFLICT (kind, reason) DO UPDATE
+    SET total = known.total + 1, recent = known.recent + 1, last_at = excluded.last_at
+""")
+_ACCEPTED = text("UPDATE stripe_refusal SET recent = 0 WHERE kind = 'webhook' AND recent > 0")
+
+
+def note_refusal(engine: Engine, kind: Refused, reason: str) -> None:
+    """Count a refusal, in a transaction of its own: the request's is rolled back."""
+    values = {"kind": kind.value, "reason": reason[:_LONGEST], "at": now()}
+    # Where the database is away there are louder alarms.
+    with suppress(SQLAlchemyError), engine.begin() as connection:
+        connection.execute(_NOTE, values)
+
+
+def note_accepted(session: Session) -> None:
+    """A webhook was accepted: what was refused before it is history."""
+    session.execute(_ACCEPTED)
+
+
+def read_refusals(session: Session) -> Sequence[Refusal]:
+    """All that was ever refused, by kind and reason."""
+    return session.scalars(select(Refusal).order_by(Refusal.kind, Refusal.reason)).all()
+
+
+def refused_webhooks(session: Session) -> dict[str, int]:
+    """How many webhooks were refused since the last accepted one, by reason."""
+    return {
+        found.reason: found.recent
+        for found in read_refusals(session)
+        if found.kind is Refused.WEBHOOK and found.recent
+    }
+
+
+def refused_calls(session: Session) -> list[str]:
+    """The rights that Stripe missed in our key during the last day."""
+    since = now() - _RECENTLY
+    return [
+        found.reason
+        for found in read_refusals(session)
+        if found.kind is Refused.CALL and found.last_at > since
+    ]
