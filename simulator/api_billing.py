@@ -12,6 +12,7 @@ from simulator import (
     methods,
     payments,
     pending,
+    schedules,
     trials,
 )
 from simulator.api import LIST, page, route
@@ -239,6 +240,7 @@ def retrieve_subscription(world: World, params: Object, subscription: str) -> Ob
 )
 def update_subscription(world: World, params: Object, subscription: str) -> Object:
     found, at = _changeable(world, subscription, params), world.now()
+    schedules.must_not_manage(world, found, params)
     params.pop("off_session", None)
     prorated = {name: params.pop(f"proration_{name}", None) for name in ("behavior", "date")}
     behavior = params.pop("payment_behavior", "allow_incomplete")

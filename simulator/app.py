@@ -18,6 +18,7 @@ from simulator import (
     api_methods,
     api_payments,
     api_portal,
+    api_schedules,
     pages_checkout,
     pages_control,
     pages_portal,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # Importing them declares their routes.
 API = (
     *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
-    *(api_discounts, api_invoices, api_methods, api_payments, api_portal),
+    *(api_discounts, api_invoices, api_methods, api_payments, api_portal, api_schedules),
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20

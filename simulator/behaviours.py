@@ -31,6 +31,8 @@ _BILLING: dict[str, str] = {
     "preview_has_no_ending_balance": "A preview's `ending_balance` is null.",
     "prorations_by_default": "A changed amount is prorated with the next invoice, unless told not.",
     "sca_refuses_strict_changes": "A bank that asks refuses `error_if_incomplete` with a code.",
+    "schedules_apply": "A schedule's next phase takes effect on its day.",
+    "schedules_manage": "A subscription with a schedule refuses changes of its end.",
     "trial_invoice": "A trial begins with an invoice over nothing, which is paid.",
     "unit_amount_null": "A price in parts of a penny has no `unit_amount`.",
     "void_is_passed_over": "A subscription's status goes by its newest invoice that isn't void.",
@@ -58,6 +60,8 @@ _BILLING_CHOICES: dict[str, tuple[str, ...]] = {
     "cancel_at_taken_back_by_false": ("no", "yes"),
     # What ends a dunning; unless chosen, `--dunning-end`.
     "dunning_end": ("cancel", "unpaid", "past_due"),
+    # Whether a subscription with a schedule takes an update of its items.
+    "schedule_items": ("taken", "refused"),
     # What a subscription is whose newest invoice was marked uncollectible.
     "uncollectible_status": ("active", "past_due"),
 }

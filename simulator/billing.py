@@ -448,6 +448,7 @@ def cancel(
         }
     )
     emit(world, "customer.subscription.deleted", ended, at)
+    ending.end_schedule(world, ended, at)
     return ended
 
 

@@ -70,8 +70,16 @@ def _payout(payout: Object) -> int | None:
     return int(payout["arrival_date"]) if status == "in_transit" else None
 
 
+def _schedule(schedule: Object) -> int | None:
+    phase = schedule.get("current_phase")
+    return (
+        int(phase["end_date"]) if phase and schedule.get("status", "active") == "active" else None
+    )
+
+
 RULES: dict[str, Callable[[Object], int | None]] = {
     "subscription": _subscription,
+    "subscription_schedule": _schedule,
     "invoice": _invoice,
     "checkout.session": _session,
     "payment_intent": lambda intent: intent.get("_settles_at"),

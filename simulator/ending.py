@@ -3,6 +3,7 @@
 from typing import Any
 
 from simulator.errors import refused
+from simulator.events import emit
 from simulator.shapes import Object
 from simulator.world import World
 
@@ -68,3 +69,16 @@ def goes_on(subscription: Object) -> Object:
 
 def _details(subscription: Object, reason: str | None) -> dict[str, Any]:
     return {**subscription["cancellation_details"], "reason": reason}
+
+
+def end_schedule(world: World, subscription: Object, at: int) -> None:
+    """What has ended is managed by no schedule any more."""
+    schedule = world.named(subscription, "schedule")
+    if schedule is None or schedule["status"] != "active":
+        return
+    planned_end = schedule["end_behavior"] == "cancel" and schedule["phases"][-1]["end_date"] <= at
+    status = "completed" if planned_end else "canceled"
+    ended = world.store.put(
+        {**schedule, "status": status, f"{status}_at": at, "current_phase": None}
+    )
+    emit(world, f"subscription_schedule.{status}", ended, at)

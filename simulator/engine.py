@@ -3,7 +3,17 @@
 import threading
 import time
 
-from simulator import balance, billing, cards, discounts, disputes, payments, refunds, trials
+from simulator import (
+    balance,
+    billing,
+    cards,
+    discounts,
+    disputes,
+    payments,
+    refunds,
+    schedules,
+    trials,
+)
 from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
 from simulator.checkout import debit_settled, expire
 from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
@@ -49,6 +59,8 @@ def step(world: World, whole: Object, at: int) -> None:
     match whole["object"]:
         case "subscription":
             _subscription(world, whole, at)
+        case "subscription_schedule":
+            schedules.advance(world, whole, at)
         case "invoice":
             _invoice(world, whole, at)
         case "checkout.session":
@@ -79,6 +91,8 @@ def _invoice(world: World, invoice: Object, at: int) -> None:
 
 
 def _subscription(world: World, subscription: Object, at: int) -> None:
+    if schedules.come_due(world, subscription, at):
+        return  # what is due of the subscription then comes next
     end = subscription["items"]["data"][0]["current_period_end"]
     discount_ends = subscription.get("_discount_ends")
     resumes = (subscription["pause_collection"] or {}).get("resumes_at")

@@ -138,6 +138,24 @@ DEFAULTS: dict[str, Object] = {
         "quantity_decimal": "1",
         "tax_rates": [],
     },
+    "subscription_schedule": {
+        **_null("application canceled_at completed_at current_phase customer_account"),
+        **_null("released_at released_subscription subscription test_clock"),
+        "billing_mode": {"type": "flexible"},
+        "default_settings": {
+            **_null("application_fee_percent billing_thresholds collection_method"),
+            **_null("default_payment_method description on_behalf_of transfer_data"),
+            "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+            "billing_cycle_anchor": "automatic",
+            "invoice_settings": {
+                **_null("account_tax_ids custom_fields days_until_due description footer"),
+                "issuer": SELF,
+            },
+        },
+        "end_behavior": "release",
+        "metadata": {},
+        "status": "active",
+    },
     "coupon": {
         **_null("amount_off currency duration_in_months max_redemptions name percent_off"),
         "redeem_by": None,
@@ -309,6 +327,7 @@ PREFIXES = {
     "subscription_item": "si_",
     "invoice": "in_",
     "line_item": "il_",
+    "subscription_schedule": "sub_sched_",
     "invoiceitem": "ii_",
     "promotion_code": "promo_",
     "discount": "di_",

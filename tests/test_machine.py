@@ -65,7 +65,7 @@ from simulator.due import DAY, EVENTS_KEPT_FOR, HOUR
 from simulator.events import HANDLED
 from simulator.faults import Faults
 from simulator.objects import build_card, build_customer, new_id
-from simulator.serving import Handler
+from simulator.serving import handler_by
 from simulator.store import Store
 from simulator.webhooks import signature
 from simulator.world import World
@@ -179,7 +179,9 @@ def house(settings: Settings, stripe_description: Path | None) -> Iterator[House
         if stripe_description:
             recorder = Recorder(stripe_description, Path(os.environ["SIMULATOR_REPORT"]))
         simulator = create_simulator(world, recorder)
-        server = make_server("127.0.0.1", 0, simulator, threaded=True, request_handler=Handler)
+        server = make_server(
+            "127.0.0.1", 0, simulator, threaded=True, request_handler=handler_by(world.now)
+        )
         world.base_url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         app = create_app(replace(deaf, stripe_api_base=world.base_url))
