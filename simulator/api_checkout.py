@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from simulator.accounts import EVERYWHERE, OFFERED, REDIRECTS
 from simulator.api import LIST, page, route
 from simulator.api_catalog import RECURRING, create_price
 from simulator.checkout import expire
@@ -100,7 +101,7 @@ def create_session(world: World, params: Object) -> Object:
         "amount_subtotal": total if items else None,
         "amount_total": total if items else None,
         "currency": currency,
-        "payment_method_types": ["card", "sepa_debit"] if currency == "eur" else ["card"],
+        "payment_method_types": _offered(world, currency, mode),
         "url": f"{world.hosted_url}/pay/{identity}",
         "_items": items,
         **{name: params[name] for name in KEPT if name in params},
@@ -113,6 +114,14 @@ def create_session(world: World, params: Object) -> Object:
     if "customer" in params:
         session["customer_creation"] = None
     return world.store.put(session)
+
+
+def _offered(world: World, currency: str, mode: str) -> list[str]:
+    """The methods that Checkout offers: in setup, those that can be saved without a payment."""
+    offered = OFFERED.get(currency, ["card"])
+    if mode == "setup":
+        offered = [name for name in offered if name not in REDIRECTS]
+    return [*offered, *(EVERYWHERE if world.on("methods_without_card") else ())]
 
 
 KEPT = (

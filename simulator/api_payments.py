@@ -1,6 +1,6 @@
 """Payment intents, charges, refunds and disputes."""
 
-from simulator import refunds
+from simulator import microdeposits, refunds
 from simulator.api import LIST, page, route
 from simulator.errors import refused
 from simulator.params import METADATA, merged
@@ -25,6 +25,18 @@ def update_intent(world: World, params: Object, intent: str) -> Object:
     found = world.must("payment_intent", intent)
     metadata = merged(found["metadata"], params.pop("metadata", None))
     return world.store.put({**found, **params, "metadata": metadata})
+
+
+@route(
+    "POST",
+    "/v1/payment_intents/<intent>/verify_microdeposits",
+    amounts=[int],
+    descriptor_code=str,
+)
+def verify_microdeposits(world: World, params: Object, intent: str) -> Object:
+    found, code = world.must("payment_intent", intent), params.get("descriptor_code")
+    amounts = params.get("amounts")
+    return microdeposits.verify_by(world, found, code=code, amounts=amounts, at=world.now())
 
 
 @route("GET", "/v1/charges/<charge>")

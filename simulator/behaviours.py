@@ -39,12 +39,16 @@ _BILLING: dict[str, str] = {
 }
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
 _PAYMENTS = {
-    "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
+    "bank_redirects": "A payment by iDEAL or Bancontact leaves a SEPA debit for renewals.",
     "inquiries": "A bank may only ask: no money moves, and the charge can be refunded.",
+    "methods_without_card": "Link and PayPal are methods of their own, without a card.",
+    "microdeposits": "A US bank account may wait for micro-deposits; Checkout is complete.",
+    "payment_intent_processing": "A debit that begins is told by `payment_intent.processing`.",
+    "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
     "refund_closes_inquiry": "A refund in full closes the inquiry over it.",
     "refunds_in_process": "The refund of a bank debit is pending for days.",
-    "won_dispute_refundable": "A charge whose dispute was won can be refunded.",
     "two_methods": "The portal sets the customer's method; a subscription's own goes on winning.",
+    "won_dispute_refundable": "A charge whose dispute was won can be refunded.",
 }
 BEHAVIOURS: dict[str, str] = {**_SURFACE, **_BILLING, **_PAYMENTS}
 
@@ -69,6 +73,8 @@ _PAYMENTS_CHOICES: dict[str, tuple[str, ...]] = {
     "balance_for_refunds": ("enough", "short", "waits"),
     # How lists by a deleted customer answer; `known`: 400 for payment methods, else `as before`.
     "deleted_customer_lists": ("known", "400", "empty", "as before"),
+    # How long a subscription is incomplete while its payer's bank account is verified.
+    "microdeposits_wait": ("10 days", "23 hours"),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     **_SURFACE_CHOICES,

@@ -174,6 +174,9 @@ def pay(world: World, invoice: Object, method: Object | None, outcome: Outcome, 
         return collected(world, tried, link, at)
     if outcome.status == "processing":
         return world.store.put({**tried, "next_payment_attempt": None})
+    if outcome.status == "verifying":
+        emit(world, "invoice.payment_action_required", invoice, at)
+        return invoice
     return failed(world, tried, outcome, at)
 
 

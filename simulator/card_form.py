@@ -1,15 +1,19 @@
 """The fields of a payment method, as Checkout and the portal take them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from simulator.accounts import ACCOUNTS, EVERYWHERE, REDIRECTS
 from simulator.api_checkout import EMAIL
 from simulator.cards import IBANS
 from simulator.checkout import Payer
 from simulator.periods import at
 from simulator.show import countries
 
-FIELDS = ("email", "cardNumber", "cardExpiry", "cardCvc", "billingName", "billingCountry", "iban")
+FIELDS = (
+    *("email", "cardNumber", "cardExpiry", "cardCvc", "billingName", "billingCountry", "iban"),
+    *("account", "verification"),
+)
 SHORTEST_NUMBER = 12
 
 
@@ -21,8 +25,13 @@ class Mistakes(Exception):  # noqa: N818 - the payer's, told beside each field
         self.fields = fields
 
 
-def read(form: Mapping[str, str], now: int, *, debit_allowed: bool) -> Payer:
-    """What the payer typed; raises `Mistakes`."""
+def read(
+    form: Mapping[str, str], now: int, *, allowed: Collection[str], only_saves: bool = False
+) -> Payer:
+    """What the payer typed; raises `Mistakes`.
+
+    `allowed` are types of payment methods; `only_saves`: nothing is paid now.
+    """
     mistakes: dict[str, str] = {}
     email, name = form.get("email", "").strip(), form.get("billingName", "").strip()
     country = form.get("billingCountry", "")
@@ -32,12 +41,25 @@ def read(form: Mapping[str, str], now: int, *, debit_allowed: bool) -> Payer:
         mistakes["billingName"] = "Enter the name of the account's holder."
     if country not in countries():
         mistakes["billingCountry"] = "Choose a country."
-    if form.get("method") == "sepa_debit" and debit_allowed:
+    method = form.get("method", "card")
+    if method not in allowed:
+        mistakes["method"] = "Choose another payment method."
+    if method in {"us_bank_account", *REDIRECTS, *EVERYWHERE}:
+        number, how = _account(form, method, mistakes, only_saves=only_saves)
+        _refuse(mistakes)
+        return Payer(email, name, country, method, number, verification=how)
+    if method == "sepa_debit":
         iban = re.sub(r"\s", "", form.get("iban", "")).upper()
         if iban not in IBANS:
             mistakes["iban"] = f"Use one of the test IBANs: {' or '.join(IBANS)}."
         _refuse(mistakes)
         return Payer(email, name, country, "sepa_debit", iban)
+    number, month, year = _card(form, now, mistakes)
+    _refuse(mistakes)
+    return Payer(email, name, country, "card", number, month, year)
+
+
+def _card(form: Mapping[str, str], now: int, mistakes: dict[str, str]) -> tuple[str, int, int]:
     number = re.sub(r"\D", "", form.get("cardNumber", ""))
     if len(number) < SHORTEST_NUMBER:
         mistakes["cardNumber"] = "Your card number is incomplete."
@@ -46,8 +68,20 @@ def read(form: Mapping[str, str], now: int, *, debit_allowed: bool) -> Payer:
     month, year = _expiry(form.get("cardExpiry", ""), now, mistakes)
     if not re.fullmatch(r"\d{3,4}", form.get("cardCvc", "").strip()):
         mistakes["cardCvc"] = "Your card's security code is incomplete."
-    _refuse(mistakes)
-    return Payer(email, name, country, "card", number, month, year)
+    return number, month, year
+
+
+def _account(
+    form: Mapping[str, str], method: str, mistakes: dict[str, str], *, only_saves: bool
+) -> tuple[str, str]:
+    """The test account, and how it is verified."""
+    number, how = form.get("account", "").strip() or method, form.get("verification", "instant")
+    known = [one.number for one in ACCOUNTS.values() if one.type == method]
+    if number not in known:
+        mistakes["account"] = f"Use one of the test accounts: {', '.join(known)}."
+    if only_saves and how == "microdeposits":
+        mistakes["verification"] = "The simulator verifies no account that is only saved."
+    return number, how
 
 
 def _refuse(mistakes: dict[str, str]) -> None:

@@ -61,6 +61,7 @@ class TestCard:
     later: Literal["nothing", "dispute", "inquiry", "refund fails", "refund pending"] = "nothing"
 
 
+CHARGES_FAIL = "4000000000000341"
 CARDS = {
     card.number: card
     for card in (
@@ -110,7 +111,7 @@ CARDS = {
                 "processing_error",
             ),
         ),
-        TestCard("4000000000000341", "Attaches, then every charge fails", charges_fail=True),
+        TestCard(CHARGES_FAIL, "Attaches, then every charge fails", charges_fail=True),
         TestCard("4000000000000259", "Succeeds, then is disputed", later="dispute"),
         TestCard("4000000000001976", "Succeeds; then its bank asks (an inquiry)", later="inquiry"),
         TestCard("4000000000007726", "Succeeds; its refund is pending", later="refund pending"),

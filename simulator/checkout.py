@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulator import billing, methods, payments
-from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD, NOT_AUTHENTICATED, Decline
-from simulator.events import emit
-from simulator.objects import build_card, build_customer, build_debit, new_id
+from simulator.accounts import ACCOUNTS, REDIRECTS, build_account, debit_of
+from simulator.cards import CARDS, CHARGES_FAIL, IBANS, NOT_A_TEST_CARD, NOT_AUTHENTICATED, Decline
+from simulator.due import DEPOSITS_WAIT_FOR
+from simulator.events import emit, update
+from simulator.objects import build_card, build_customer, new_id
 from simulator.shapes import ADDRESS, Object
 from simulator.world import World
 
@@ -22,6 +24,7 @@ class Payer:
     number: str
     exp_month: int = 12
     exp_year: int = 2034
+    verification: str = "instant"
 
 
 class Declined(Exception):  # noqa: N818 - it is the bank's word, not an error of ours
@@ -39,13 +42,14 @@ class AsksTheBank(Exception):  # noqa: N818 - a turn on the way, not an error
 def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False) -> Object:
     """Complete an open session; raises `Declined` or `AsksTheBank`, and then nothing is bought."""
     at = world.now()
-    known = payer.number in (CARDS if payer.method == "card" else IBANS)
-    if not known:
+    if payer.number not in (CARDS if payer.method == "card" else ACCOUNTS):
         raise Declined(NOT_A_TEST_CARD)
     customer = world.named(session, "customer")
     draft = method_of(payer, customer["id"] if customer else None, at)
+    if payer.verification == "microdeposits" and world.on("microdeposits"):
+        draft["_unverified"] = True
     outcome = payments.judge(draft, confirmed=confirmed)
-    if session["mode"] == "setup" and CARDS[payer.number].charges_fail:
+    if session["mode"] == "setup" and payer.number == CHARGES_FAIL:
         outcome = payments.Outcome("succeeded")
     if outcome.status == "requires_action":
         world.store.put({**session, "_pending": asdict(payer)})
@@ -67,17 +71,20 @@ def confirm_at_bank(world: World, session: Object, *, confirms: bool) -> Object:
 
 def method_of(payer: Payer, customer: str | None, at: int) -> Object:
     common: dict[str, Any] = {
-        "id": new_id("payment_method"),
         "customer": customer,
         "created": at,
         "email": payer.email,
         "name": payer.name,
         "country": payer.country,
     }
-    if payer.method == "sepa_debit":
-        return build_debit(iban=payer.number, **common)
+    if payer.method != "card":
+        return build_account(number=payer.number, **common)
     return build_card(
-        number=payer.number, exp_month=payer.exp_month, exp_year=payer.exp_year, **common
+        id=new_id("payment_method"),
+        number=payer.number,
+        exp_month=payer.exp_month,
+        exp_year=payer.exp_year,
+        **common,
     )
 
 
@@ -91,7 +98,8 @@ def _complete(
     at: int,
 ) -> Object:
     customer = _customer(world, session, payer, at)
-    method = methods.save(world, draft, customer["id"] if customer else None, at)
+    once = draft["type"] in REDIRECTS
+    method = methods.save(world, draft, customer["id"] if customer and not once else None, at)
     done: Object = {"status": "complete", "_pending": None, "url": None}
     if customer:
         done["customer"] = customer["id"]
@@ -159,7 +167,28 @@ def _subscribe(
         at=at,
         metadata=session["_subscription_data"].get("metadata"),
     )
+    if outcome.status == "verifying" and world.choice("microdeposits_wait") == "10 days":
+        world.store.put({**subscription, "_incomplete_until": at + DEPOSITS_WAIT_FOR})
+    if method["type"] in REDIRECTS and world.on("bank_redirects"):
+        _leave_a_debit(world, subscription, method, at)
     return {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
+
+
+def _leave_a_debit(world: World, subscription: Object, redirect: Object, at: int) -> None:
+    """A payment at the payer's bank leaves a SEPA debit, on which renewals are charged."""
+    charges = world.store.find("charge", where={"customer": subscription["customer"]}, limit=1)
+    if not charges:
+        return
+    charge, kind = charges[0], redirect["type"]
+    debit = debit_of(redirect, charge, subscription["customer"], at)
+    methods.save(world, debit, debit["customer"], at)
+    paid_with = charge["payment_method_details"]
+    told = {"generated_sepa_debit": debit["id"], "iban_last4": debit["sepa_debit"]["last4"]}
+    world.store.put(
+        {**charge, "payment_method_details": {**paid_with, kind: {**paid_with[kind], **told}}}
+    )
+    changed = "customer.subscription.updated"
+    update(world, changed, subscription, at, default_payment_method=debit["id"])
 
 
 def _pay_once(
@@ -226,6 +255,8 @@ def expire(world: World, session: Object, at: int) -> Object:
 def filled(typed: dict[str, str]) -> dict[str, str]:
     """What was typed, with a test card or test account put in."""
     number = typed.pop("fill")
+    if number in ACCOUNTS and number not in IBANS:
+        return {**typed, "method": ACCOUNTS[number].type, "account": number}
     if number in IBANS:
         return {**typed, "method": "sepa_debit", "iban": number}
     return {

@@ -12,6 +12,8 @@ INCOMPLETE_FOR = 23 * HOUR
 CHECKOUT_OPEN_FOR = DAY
 EVENTS_KEPT_FOR = 30 * DAY
 DEBIT_SETTLES_AFTER = 3 * DAY
+DEPOSITS_ARRIVE_AFTER = 2 * DAY
+DEPOSITS_WAIT_FOR = 10 * DAY
 REFUND_FAILS_AFTER = HOUR
 REFUND_SETTLES_AFTER = 3 * DAY
 # Stripe's default: eight further tries within two weeks of the first failure.
@@ -28,7 +30,8 @@ def due(whole: Object) -> int | None:
 def _subscription(subscription: Object) -> int | None:
     status = subscription["status"]
     if status == "incomplete":
-        return int(subscription["created"]) + INCOMPLETE_FOR
+        until = subscription.get("_incomplete_until")
+        return int(until or subscription["created"] + INCOMPLETE_FOR)
     if status not in RENEWING:
         return None
     end = int(subscription["items"]["data"][0]["current_period_end"])

@@ -6,7 +6,6 @@ import time
 from simulator import (
     balance,
     billing,
-    cards,
     discounts,
     disputes,
     payments,
@@ -14,9 +13,9 @@ from simulator import (
     schedules,
     trials,
 )
-from simulator.cards import DEBIT_REFUSED, IBAN_FAILS
+from simulator.accounts import ACCOUNTS, later_of
 from simulator.checkout import debit_settled, expire
-from simulator.due import DAY, EVENTS_KEPT_FOR, INCOMPLETE_FOR
+from simulator.due import DAY, EVENTS_KEPT_FOR
 from simulator.events import update
 from simulator.shapes import Object
 from simulator.world import World
@@ -67,10 +66,10 @@ def step(world: World, whole: Object, at: int) -> None:
             expire(world, whole, at)
         case "payment_intent":
             method = world.store.one(whole["payment_method"])
-            settle_debit(world, whole, succeeds=method["_number"] != IBAN_FAILS, at=at)
+            settle_debit(world, whole, succeeds=not ACCOUNTS[method["_number"]].decline, at=at)
         case "charge":
-            card = cards.CARDS[world.store.one(whole["payment_method"])["_number"]]
-            disputes.open_dispute(world, whole, at, inquiry=card.later == "inquiry")
+            later = later_of(world.store.one(whole["payment_method"])["_number"])
+            disputes.open_dispute(world, whole, at, inquiry=later == "inquiry")
         case "refund":
             refunds.come_due(world, whole, at)
         case "balance_transaction":
@@ -103,7 +102,7 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
             world,
             "customer.subscription.updated",
             subscription,
-            subscription["created"] + INCOMPLETE_FOR,
+            at,
             status="incomplete_expired",
             ended_at=at,
         )
@@ -133,7 +132,8 @@ def settle_debit(world: World, intent: Object, *, succeeds: bool, at: int) -> No
         if succeeds:
             billing.collected(world, invoice, links[0], at)
         else:
-            outcome = payments.Outcome("failed", DEBIT_REFUSED)
+            refusal = payments.refused_with(world.store.one(intent["payment_method"]))
+            outcome = payments.Outcome("failed", refusal)
             billing.failed(world, invoice, outcome, at)
     debit_settled(world, settled, invoice, succeeds=succeeds, at=at)
 

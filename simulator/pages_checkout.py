@@ -5,9 +5,11 @@ from typing import Any
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from simulator import checkout, show
+from simulator import checkout, microdeposits, show
+from simulator.accounts import ACCOUNTS, LABELS
 from simulator.card_form import FIELDS, Mistakes, read
-from simulator.cards import CARDS, IBANS
+from simulator.cards import CARDS
+from simulator.errors import StripeError
 from simulator.shapes import Object
 from simulator.world import World
 
@@ -44,8 +46,10 @@ def pay(session_id: str) -> Response:
         if "fill" in typed:
             return _form(session, checkout.filled(typed))
         try:
-            debit_allowed = "sepa_debit" in session["payment_method_types"]
-            payer = read(_known(session, typed), account.now(), debit_allowed=debit_allowed)
+            allowed = session["payment_method_types"]
+            saves = session["mode"] == "setup"
+            known = _known(session, typed)
+            payer = read(known, account.now(), allowed=allowed, only_saves=saves)
             done = checkout.pay(account, session, payer)
         except Mistakes as mistakes:
             return _form(session, typed, mistakes=mistakes.fields, status=WRONG)
@@ -84,6 +88,33 @@ def confirm(session_id: str) -> Response:
     return redirect(success(done), SEE_OTHER)
 
 
+@pages.get("/verify/<intent_id>")
+def verification(intent_id: str) -> Response:
+    """The page on which the payer tells which code arrived at the bank."""
+    return _verification(intent_id)
+
+
+@pages.post("/verify/<intent_id>")
+def verify(intent_id: str) -> Response:
+    account, code = world(), request.form.get("code", "").strip().upper()
+    with account.store.transaction():
+        found = account.store.get(intent_id)
+        if found is None or found["object"] != "payment_intent":
+            return closed("unknown", NOT_FOUND)
+        try:
+            microdeposits.verify_by(account, found, code=code, amounts=None, at=account.now())
+        except StripeError as refusal:
+            return _verification(intent_id, refusal.message, WRONG)
+    return _verification(intent_id)
+
+
+def _verification(intent_id: str, refusal: str | None = None, status: int = 200) -> Response:
+    found = world().store.get(intent_id)
+    if found is None or found["object"] != "payment_intent":
+        return closed("unknown", NOT_FOUND)
+    return _page("verify.html", status, intent=found, refusal=refusal, code=microdeposits.CODE)
+
+
 def success(session: Object) -> str:
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
@@ -101,6 +132,7 @@ def _typed(payer: Object) -> dict[str, str]:
         "billingName": payer["name"],
         "billingCountry": payer["country"],
         "method": payer["method"],
+        "account": payer["number"] if payer["method"] in ACCOUNTS else "",
     }
 
 
@@ -146,7 +178,8 @@ def _form(
         refusal=refusal,
         countries=show.countries(),
         cards=list(CARDS.values()),
-        ibans=IBANS,
+        accounts=[one for one in ACCOUNTS.values() if one.type in session["payment_method_types"]],
+        labels=LABELS,
     )
 
 

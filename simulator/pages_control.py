@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from simulator import api_account, balance, billing, disputes, engine, keys, refunds, show
+from simulator import (
+    api_account,
+    balance,
+    billing,
+    disputes,
+    engine,
+    keys,
+    microdeposits,
+    refunds,
+    show,
+)
 from simulator.api_portal import create_portal_session, forget_settings, save_settings
 from simulator.due import HOUR
 from simulator.errors import StripeError, refused
@@ -370,6 +380,17 @@ def debit() -> Response:
             raise refused(f"{intent['id']} is {intent['status']}, not processing.")
         engine.settle_debit(account, intent, succeeds=_succeeds(given), at=account.now())
     return _done(public(account.store.one(intent["id"])), "The direct debit is settled.")
+
+
+@pages.post("/_simulator/microdeposits")
+def verify_microdeposits() -> Response:
+    """The payer of a `payment_intent` verifies the account, or its `outcome` is that it fails."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        intent = account.must("payment_intent", str(given.get("payment_intent", "")))
+        succeeds = _succeeds(given)
+        made = microdeposits.verify(account, intent, succeeds=succeeds, at=account.now())
+    return _done(public(made), f"The payment is {made['status']}.")
 
 
 @pages.post("/_simulator/renewals")

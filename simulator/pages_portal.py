@@ -6,13 +6,16 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from simulator import billing, checkout, methods, payments, show
+from simulator.accounts import ACCOUNTS, LABELS
 from simulator.card_form import FIELDS, Mistakes, read
-from simulator.cards import CARDS, IBANS, NOT_A_TEST_CARD
+from simulator.cards import CARDS, NOT_A_TEST_CARD
 from simulator.pages_checkout import NOT_FOUND, PAYMENT_REQUIRED, SEE_OTHER, WRONG, closed, world
 from simulator.shapes import Object
 
 pages = Blueprint("portal", __name__)
 LIVES_FOR = 3600
+# Of the other methods the simulator's portal knows nothing.
+PORTAL_METHODS = ("card", "sepa_debit")
 
 
 def _session(session_id: str) -> Object | None:
@@ -45,6 +48,7 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
         one["id"]: account.store.one(one["items"]["data"][0]["price"]["product"])["name"]
         for one in subscriptions
     }
+    debits = any(one["currency"] == "eur" for one in subscriptions)
     page = render_template(
         "portal.html",
         session=session,
@@ -59,8 +63,9 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
         show=show,
         countries=show.countries(),
         cards=list(CARDS.values()),
-        ibans=IBANS,
-        debit_allowed=any(one["currency"] == "eur" for one in subscriptions),
+        accounts=[one for one in ACCOUNTS.values() if one.type == "sepa_debit"],
+        allowed=PORTAL_METHODS if debits else PORTAL_METHODS[:1],
+        labels=LABELS,
         **{"mistakes": {}, "typed": dict.fromkeys((*FIELDS, "method"), ""), **said},
     )
     return Response(page, status=status, mimetype="text/html")
@@ -102,7 +107,7 @@ def change_method(session_id: str) -> Response:
         if typed["fill"]:
             return _portal(session, typed=checkout.filled(typed), editing=True)
         try:
-            payer = read(typed, account.now(), debit_allowed=True)
+            payer = read(typed, account.now(), allowed=PORTAL_METHODS)
         except Mistakes as wrong:
             return _portal(session, typed=typed, mistakes=wrong.fields, editing=True, status=WRONG)
         decline = _attaches(payer)

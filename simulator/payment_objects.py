@@ -101,6 +101,20 @@ CHARGED_WITH = {
         *("last4", "regulated_status", "wallet"),
     },
     "sepa_debit": {"bank_code", "branch_code", "country", "fingerprint", "last4"},
+    "us_bank_account": {
+        *("account_holder_type", "account_type", "bank_name", "fingerprint", "last4"),
+        "routing_number",
+    },
+    "ideal": {"bank", "bic"},
+    "bancontact": set(),
+    "link": set(),
+    "paypal": {"country", "payer_email", "payer_id"},
+}
+FROM_A_BANK = {
+    "generated_sepa_debit": None,
+    "generated_sepa_debit_mandate": None,
+    "iban_last4": None,
+    "verified_name": None,
 }
 CHARGED_EXTRA: dict[str, Object] = {
     "card": {
@@ -110,6 +124,14 @@ CHARGED_EXTRA: dict[str, Object] = {
         "three_d_secure": None,
     },
     "sepa_debit": {"mandate": None},
+    "us_bank_account": {"payment_reference": None},
+    "ideal": {**FROM_A_BANK, "transaction_id": None},
+    "bancontact": {
+        **FROM_A_BANK,
+        **dict.fromkeys(("bank_code", "bank_name", "bic", "preferred_language")),
+    },
+    "link": {"country": None},
+    "paypal": {**dict.fromkeys(("payer_name", "seller_protection", "transaction_id"))},
 }
 # What is debited from a bank account, days after the payer agreed.
 DEBITS = {"sepa_debit", "us_bank_account"}
@@ -118,6 +140,11 @@ DEBITS = {"sepa_debit", "us_bank_account"}
 def is_debit(charge: Object) -> bool:
     """Whether the charge is a bank debit."""
     return charge["payment_method_details"]["type"] in DEBITS
+
+
+def is_card(charge: Object) -> bool:
+    """Whether a card was charged: the balance calls the rest a payment."""
+    return bool(charge["payment_method_details"]["type"] == "card")
 
 
 DECLINED = {

@@ -6,13 +6,13 @@ Refunds and disputes are in modules of their own, and can be asked for here too.
 from dataclasses import dataclass
 from typing import Literal
 
-from simulator import cards
+from simulator import accounts, cards
 from simulator.balance import enter
 from simulator.disputes import close_dispute, open_dispute
-from simulator.due import DEBIT_SETTLES_AFTER
+from simulator.due import DEPOSITS_ARRIVE_AFTER
 from simulator.events import emit
 from simulator.objects import new_id
-from simulator.payment_objects import build_charge, build_payment_intent, is_debit
+from simulator.payment_objects import DEBITS, build_charge, build_payment_intent, is_card
 from simulator.refunds import fail_refund, refund
 from simulator.shapes import Object, full, public
 from simulator.world import World
@@ -24,7 +24,7 @@ __all__ = ["close_dispute", "fail_refund", "open_dispute", "refund"]
 class Outcome:
     """What the bank answers to one try."""
 
-    status: Literal["succeeded", "processing", "failed", "requires_action"]
+    status: Literal["succeeded", "processing", "failed", "requires_action", "verifying"]
     decline: cards.Decline | None = None
 
 
@@ -32,8 +32,9 @@ def judge(method: Object | None, *, confirmed: bool = False, off_session: bool =
     """What a charge on this payment method comes to; `confirmed`: 3-D Secure was passed."""
     if method is None:
         return Outcome("failed", cards.NO_METHOD)
-    if method["type"] == "sepa_debit":
-        return Outcome("processing")
+    account = accounts.ACCOUNTS.get(method["_number"])
+    if account:
+        return _judge_account(method, account, confirmed=confirmed, off_session=off_session)
     card = cards.CARDS.get(method["_number"])
     if card is None:
         return Outcome("failed", cards.NOT_A_TEST_CARD)
@@ -42,6 +43,20 @@ def judge(method: Object | None, *, confirmed: bool = False, off_session: bool =
         return Outcome("requires_action", cards.AUTHENTICATION_REQUIRED)
     if card.decline or card.charges_fail:
         return Outcome("failed", card.decline or cards.GENERIC)
+    return Outcome("succeeded")
+
+
+def _judge_account(
+    method: Object, account: accounts.Account, *, confirmed: bool, off_session: bool
+) -> Outcome:
+    """As `judge`, for what is no card."""
+    if account.type in DEBITS:
+        return Outcome("verifying" if method.get("_unverified") else "processing")
+    if account.type in accounts.REDIRECTS and off_session:
+        return Outcome("failed", accounts.NOT_REUSABLE)
+    asks = account.asks == "always" or (account.asks == "once" and not off_session)
+    if asks and not confirmed:
+        return Outcome("requires_action", cards.AUTHENTICATION_REQUIRED)
     return Outcome("succeeded")
 
 
@@ -75,17 +90,8 @@ def confirm(
     if method is None:
         return world.store.put(intent)
     intent = {**intent, "payment_method": method["id"], "payment_method_types": [method["type"]]}
-    if outcome.status == "requires_action":
-        return world.store.put(
-            {
-                **intent,
-                "status": "requires_action",
-                "next_action": {
-                    "type": "redirect_to_url",
-                    "redirect_to_url": {"return_url": None, "url": f"{world.base_url}/"},
-                },
-            }
-        )
+    if outcome.status in {"requires_action", "verifying"}:
+        return _asked(world, intent, outcome, at)
     made = {"succeeded": "succeeded", "processing": "pending"}.get(outcome.status, "failed")
     charge = build_charge(
         id=new_id("charge"), intent=intent, method=method, created=at, status=made
@@ -94,11 +100,10 @@ def confirm(
     if outcome.status == "succeeded":
         charge = book(world, charge, at)
         intent |= _succeeded(intent)
-        if cards.CARDS[method["_number"]].later in {"dispute", "inquiry"}:
-            charge["_disputed_at"] = at + 1
+        charge |= _disputed_later(method, at)
     elif outcome.status == "processing":
-        intent |= {"status": "processing", "_settles_at": at + DEBIT_SETTLES_AFTER}
-        intent["processing"] = {"type": "card"} if method["type"] == "card" else None
+        settles_at = at + accounts.ACCOUNTS[method["_number"]].settles_after
+        intent |= {"status": "processing", "_settles_at": settles_at}
     else:
         decline = outcome.decline or cards.GENERIC
         charge |= _failed(decline)
@@ -109,23 +114,58 @@ def confirm(
     world.store.put(charge)
     if outcome.status in {"succeeded", "processing"}:
         emit(world, f"charge.{made}", charge, at)
+    if outcome.status == "processing" and world.on("payment_intent_processing"):
+        emit(world, "payment_intent.processing", intent, at)
     return world.store.put(intent)
+
+
+def _asked(world: World, intent: Object, outcome: Outcome, at: int) -> Object:
+    """The intent waits for the payer: to confirm at the bank, or to tell what was deposited."""
+    if outcome.status == "verifying":
+        action: Object = {
+            "type": "verify_with_microdeposits",
+            "verify_with_microdeposits": {
+                "arrival_date": at + DEPOSITS_ARRIVE_AFTER,
+                "hosted_verification_url": f"{world.base_url}/verify/{intent['id']}",
+                "microdeposit_type": "descriptor_code",
+            },
+        }
+    else:
+        action = {
+            "type": "redirect_to_url",
+            "redirect_to_url": {"return_url": None, "url": f"{world.base_url}/"},
+        }
+    waiting = world.store.put({**intent, "status": "requires_action", "next_action": action})
+    emit(world, "payment_intent.requires_action", waiting, at)
+    return waiting
+
+
+def _disputed_later(method: Object, at: int) -> Object:
+    later = accounts.later_of(method["_number"]) in {"dispute", "inquiry"}
+    return {"_disputed_at": at + 1} if later else {}
 
 
 def settle(world: World, intent: Object, *, succeeds: bool, at: int) -> Object:
     """A direct debit in process comes to its end; returns the payment intent."""
     charge = world.store.one(intent["latest_charge"])
+    method = world.store.one(intent["payment_method"])
     intent = {**intent, "processing": None, "_settles_at": None}
     if succeeds:
-        charge = world.store.put({**book(world, charge, at), "status": "succeeded", "paid": True})
-        emit(world, "charge.succeeded", charge, at)
+        later = _disputed_later(method, at)
+        charge = {**book(world, charge, at), "status": "succeeded", "paid": True, **later}
+        emit(world, "charge.succeeded", world.store.put(charge), at)
         return world.store.put({**intent, **_succeeded(intent)})
-    method = world.store.one(intent["payment_method"])
-    world.store.put({**charge, **_failed(cards.DEBIT_REFUSED), "status": "failed"})
-    error = last_error(cards.DEBIT_REFUSED, method, charge["id"])
+    refusal = refused_with(method)
+    world.store.put({**charge, **_failed(refusal), "status": "failed"})
+    error = last_error(refusal, method, charge["id"])
     return world.store.put(
         {**intent, "status": "requires_payment_method", "last_payment_error": error}
     )
+
+
+def refused_with(method: Object) -> cards.Decline:
+    """Why the bank refuses a debit of this account."""
+    return accounts.ACCOUNTS[method["_number"]].decline or cards.DEBIT_REFUSED
 
 
 def last_error(decline: cards.Decline, method: Object, charge: str | None = None) -> Object:
@@ -143,7 +183,7 @@ def book(world: World, charge: Object, at: int) -> Object:
     """Write the charge into the balance; returns the charge, not yet stored."""
     entry = enter(
         world,
-        "payment" if is_debit(charge) else "charge",
+        "charge" if is_card(charge) else "payment",
         source=charge["id"],
         amount=charge["amount"],
         currency=charge["currency"],

@@ -6,7 +6,7 @@ from simulator.due import REFUND_FAILS_AFTER, REFUND_SETTLES_AFTER
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
 from simulator.objects import new_id
-from simulator.payment_objects import is_debit
+from simulator.payment_objects import is_card, is_debit
 from simulator.shapes import Object
 from simulator.show import money
 from simulator.world import World
@@ -110,7 +110,7 @@ def _destination(charge: Object) -> Object:
 def _out_of_balance(world: World, charge: Object, made: Object, at: int) -> str:
     entry = enter(
         world,
-        "payment_refund" if is_debit(charge) else "refund",
+        "refund" if is_card(charge) else "payment_refund",
         source=made["id"],
         amount=-made["amount"],
         currency=made["currency"],

@@ -5,6 +5,7 @@ from functools import cache
 from babel import Locale
 from babel.numbers import format_currency
 
+from simulator.accounts import LABELS
 from simulator.periods import at
 from simulator.shapes import Object
 
@@ -49,7 +50,9 @@ def method_words(method: Object | None) -> str:
     """'Visa ending in 4242', 'SEPA direct debit ending in 3000'."""
     if method is None:
         return "no payment method"
-    if method["type"] == "sepa_debit":
-        return f"SEPA direct debit ending in {method['sepa_debit']['last4']}"
+    kind = method["type"]
+    if kind != "card":
+        last4 = method[kind].get("last4")
+        return f"{LABELS[kind]} ending in {last4}" if last4 else LABELS[kind]
     card = method["card"]
     return f"{card['brand'].title()} ending in {card['last4']}"
