@@ -18,6 +18,7 @@ from fundraiser.dashboard import figures, income, people, words
 from fundraiser.dashboard.chart import day_chart
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.money import read_agreement
+from fundraiser.dashboard.stripe_troubles import stripe_troubles
 from fundraiser.db import now
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
@@ -93,7 +94,11 @@ def read_overview(
         "balance": balance,
         "flows": dict(zip(("today", "week", "month"), flows, strict=True)),
         "machinery": machinery,
-        "troubles": [*troubles(machinery), *_money_troubles(session)],
+        "troubles": [
+            *troubles(machinery),
+            *stripe_troubles(session),
+            *_money_troubles(session),
+        ],
         "resting": inbox.resting(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
         "drift_count": sum(count_drift(session).values()),
