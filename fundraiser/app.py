@@ -171,6 +171,9 @@ def _answer(status: HTTPStatus, sentence: str) -> tuple[Response | str, int]:
 
 
 def _heading(status: HTTPStatus) -> str:
+    # Whoever comes here may have just paid.
+    if request.path.endswith("/thanks"):
+        return _("We can’t look up your payment")
     match status:
         case HTTPStatus.NOT_FOUND:
             return _("There is no page at this address")
@@ -179,8 +182,8 @@ def _heading(status: HTTPStatus) -> str:
         case HTTPStatus.TOO_MANY_REQUESTS:
             return _("That was too often")
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _("We could not do this")
-    return _("This can’t be done so")
+            return _("Something went wrong on our side")
+    return _("That didn’t work")
 
 
 def _sentence(status: HTTPStatus) -> str:
@@ -192,9 +195,14 @@ def _sentence(status: HTTPStatus) -> str:
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return _("Open the page and use its buttons.")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return _("What was sent is too large. Nothing has changed.")
+            return _("This is too large for us. Shorten it and send it again.")
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return _("Nothing was taken. Try again in a few minutes.")
+            return _("Wait a few minutes and try again.")
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR and request.method == "POST":
+            return _(
+                "Something went wrong on our side, so we can’t say whether this was done. Check in "
+                "a few minutes before you repeat it."
+            )
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _("Nothing has changed. Try again in a few minutes.")
-    return _("Nothing has changed. Go back, check what was entered and send it again.")
+            return _("Something went wrong on our side. Try again in a few minutes.")
+    return _("Go back, check what you entered and send it again.")

@@ -52,8 +52,11 @@ class Places:
 
 
 def _refuse(start_response: StartResponse) -> tuple[bytes]:
-    sentence = "Too many wait here at the moment. Nothing was taken. Try again in a minute."
-    body = json.dumps({"error": sentence}).encode()
+    sentence = (
+        "We’re very busy at the moment. Try again in a minute. If you’ve just paid, don’t pay "
+        "again: your payment isn’t lost."
+    )
+    body = json.dumps({"error": sentence}, ensure_ascii=False).encode()
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),

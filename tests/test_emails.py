@@ -219,20 +219,27 @@ def test_a_contribution_that_was_paid_back_is_not_thanked_for(
     [
         (
             [(PaymentStatus.SUCCEEDED, 2500)],
-            ("You are a member already: we paid back £25", "We have paid back £25."),
+            ("You’re already a member: we refunded £25", "We’ve refunded £25."),
         ),
         (
             [(PaymentStatus.PENDING, 0)],
             (
-                "You are a member already: we ended the second membership",
-                "We pay it back as soon as it arrives.",
+                "You’re already a member: we canceled the second membership",
+                "We’ll refund it as soon as it arrives.",
+            ),
+        ),
+        (
+            [(PaymentStatus.SUCCEEDED, 0)],
+            (
+                "You’re already a member: we canceled the second membership",
+                "Your £25 refund couldn’t be sent yet.",
             ),
         ),
         (
             [],
             (
-                "You are a member already: we ended the second membership",
-                "Nothing was taken for it.",
+                "You’re already a member: we canceled the second membership",
+                "You haven’t been charged for it.",
             ),
         ),
     ],
@@ -251,9 +258,9 @@ def test_a_second_membership_is_explained_by_what_became_of_the_money(
     (message,) = postbox.letters
     assert message["Subject"] == subject
     assert sentence in text_of(message)
-    assert "Your membership, as before: £10 a month" in text_of(message)
-    assert "The second membership, which we ended: £25 a month" in text_of(message)
-    assert "on the page of your membership you choose how much you pay" in text_of(message)
+    assert "Your membership: £10 a month" in text_of(message)
+    assert "Second membership, canceled: £25 a month" in text_of(message)
+    assert "you can change how much you pay in your account" in text_of(message)
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_the_debit_of_a_gift_that_fails_makes_none_and_is_written_of(shop: Shop)
     account = {"method": "sepa_debit", "iban": "DE62370400440532013001"}
     thanks = urlsplit(shop.stripe.pay(page, GIVER, **account).headers["Location"])
     where = f"{thanks.path}?{thanks.query}"
-    assert "we will write to you if the payment fails" in said(
+    assert "we’ll e-mail you if the payment fails" in said(
         shop.app.test_client().get(where, headers=OURS)
     )
     shop.stripe.advance(days=4)
@@ -256,7 +256,7 @@ def test_the_debit_of_a_gift_that_fails_makes_none_and_is_written_of(shop: Shop)
     letter = " ".join(text_of(shop.postbox.letters[-1]).split())
     assert "The gift for Petro is not paid, so nobody was told of it." in letter
     assert "/gift " in letter
-    assert "Nothing was taken." in said(shop.app.test_client().get(where, headers=OURS))
+    assert "You haven’t been charged." in said(shop.app.test_client().get(where, headers=OURS))
     assert shop.number() == 0
 
 

@@ -324,7 +324,7 @@ def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     answer = client.get(thanks_of(page))
     back = read(answer).select_one(".actions a")
     assert "You are member 1 " in said(answer)
-    assert "Thank you. We took £10 today, and you are in the number." in said(answer)
+    assert "Thank you. Your £10 has gone through, and you’re counted as a member." in said(answer)
     assert "1 of 25,000 members" in said(answer)
     assert back is not None
     assert back["href"] == "http://127.0.0.1:8001/2026/crane?page=2#joined=25000"
@@ -360,7 +360,7 @@ def test_a_debit_in_process_counts_and_says_so(client: FlaskClient, stripe: Stri
     stripe.pay(page, "iban@example.org", method="sepa_debit", iban="DE89370400440532013000")
     words = said(client.get(thanks_of(page)))
     assert "You are member 1 " in words
-    assert "Your bank has the order for €10." in words
+    assert "Your bank is processing the payment of €10." in words
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -369,7 +369,7 @@ def test_a_contribution_is_thanked_for_and_not_counted(client: FlaskClient, stri
     stripe.pay(page, "once@example.org")
     words = said(client.get(thanks_of(page)))
     assert "Thank you for £20" in words
-    assert "it is not in the number" in words
+    assert "so you aren’t counted as one" in words
     assert "0 of 25,000 members" in words
 
 
@@ -393,7 +393,7 @@ def test_a_payment_that_was_not_made_can_be_tried_again(client: FlaskClient) -> 
     page = send(client, fill_in(client, tier="reader"), amount="7.50").headers["Location"]
     answer = client.get(thanks_of(page))
     again = read(answer).select_one(".actions a.button-pay")
-    assert "The payment was not completed Nothing was taken." in said(answer)
+    assert "The payment wasn’t completed You haven’t been charged." in said(answer)
     assert again is not None
     form = read(client.get(str(again["href"])))
     amount = form.select_one("#amount")
@@ -426,7 +426,7 @@ def test_where_nobody_knows_yet_the_page_looks_again_by_itself(
     answer = client.get(thanks_of(page))
     refresh = read(answer).select_one("meta[http-equiv=refresh]")
     assert answer.status_code == 200
-    assert "Do not pay again." in said(answer)
+    assert "Don’t pay again." in said(answer)
     assert refresh is not None
     assert str(refresh["content"]).startswith("3; url=/join/thanks?session_id=cs_")
 
@@ -438,7 +438,10 @@ def test_where_nobody_knows_yet_the_page_looks_again_by_itself(
 def test_a_payment_that_is_not_ours_is_not_found(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
-    assert "There is no payment of ours at this address." in said(answer)
+    assert (
+        "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost"
+        in said(answer)
+    )
     assert client.get(f"/join?canceled={uuid4().hex}").status_code == 404
 
 

@@ -67,7 +67,7 @@ def test_a_silent_part_holds_up_only_its_share_of_the_threads(wsgi: ModuleType) 
         assert inside.acquire(timeout=10)
     refused = Client(places).get("/")
     assert refused.status_code == 503
-    assert "Nothing was taken" in refused.get_json()["error"]
+    assert "don’t pay again" in refused.get_json()["error"]
     go_on.set()
     for hand in hands:
         hand.join()

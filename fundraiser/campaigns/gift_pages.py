@@ -21,6 +21,7 @@ from fundraiser.campaigns.gifts import (
 )
 from fundraiser.campaigns.offers import Switch, currency_switches, gift_offers
 from fundraiser.campaigns.progress import current_campaign, find_campaign
+from fundraiser.campaigns.thanks import came_back_unpaid, say_came_back
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
@@ -50,11 +51,11 @@ def choose() -> ResponseReturnValue:
     session = db.session()
     if name := request.args.get("canceled"):
         checkout = views.checkout_named(name)
-        if checkout.reference:
+        unpaid = came_back_unpaid(current_gateway(), checkout)
+        if unpaid is False:
             return redirect(url_for(".thanks", session_id=checkout.session_id))
         found = find_campaign(session, checkout.campaign)
-        notice = _("You came back without paying. Nothing was taken.")
-        return _page(found, gift_wish_of(checkout), notice=notice)
+        return _page(found, gift_wish_of(checkout), notice=say_came_back(unpaid))
     slug = request.args.get("campaign")
     asked = find_campaign(session, slug) if slug else current_campaign(session)
     if asked is None:

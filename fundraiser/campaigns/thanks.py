@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import structlog
 from flask_babel import format_decimal
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser.campaigns.offers import money
 from fundraiser.db import now
-from fundraiser.errors import UnavailableError
+from fundraiser.errors import FundraiserError
 from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
-from fundraiser.members.models import Interval, Member, Membership, Source, Standing
+from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.members.rule import membership_counts
 from fundraiser.payments import sync
 from fundraiser.payments.cases import CaseKind, is_open
-from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from fundraiser.payments.models import CheckoutKind, Look, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
 from fundraiser.texts import date, gettext as _
 
@@ -43,6 +44,8 @@ class Outcome(StrEnum):
     GIFT = "gift"
     GIFT_IN_PROCESS = "gift_in_process"
     SECOND = "second"
+    CONFIRM = "confirm"
+    INACTIVE = "inactive"
     ENDED = "ended"
     WAITING = "waiting"
     NOT_PAID = "not_paid"
@@ -71,22 +74,69 @@ class Thanks:
 def find_outcome(
     session: Session, gateway: Gateway, grace: timedelta, checkout: Checkout
 ) -> Outcome:
-    """What became of the checkout; settles the customer where no worker has done so yet."""
+    """What became of the checkout; settles the customer where no worker has done so yet.
+
+    Nobody who has paid is shown an error: where anything fails, the outcome is ``WAITING``, and a
+    worker looks at the customer.
+    """
     if checkout.reference is None:
+        customer_id = None
         try:
             found = gateway.fetch_session(checkout.session_id or "")
             if found.status != "complete":
                 return Outcome.NOT_PAID
-            if found.customer_id:
-                sync.settle(
-                    session, gateway, grace, found.customer_id, cause_ref=checkout.session_id
-                )
-        except UnavailableError as error:
-            # The worker will find it all the same; the page looks again by itself.
-            log.warning("thanks_without_stripe", error=str(error))
+            customer_id = found.customer_id
+            if customer_id:
+                with session.begin_nested():
+                    sync.settle(session, gateway, grace, customer_id, cause_ref=checkout.session_id)
+        except (OperationalError, NoConnectionError):
+            raise
+        except Exception as error:
+            unforeseen = not isinstance(error, FundraiserError)
+            log.warning("thanks_not_settled", error=type(error).__name__, exc_info=unforeseen)
+            session.refresh(checkout)
+            if customer_id:
+                session.add(Look.now(customer_id=customer_id))
+            return Outcome.WAITING
     if checkout.kind is not CheckoutKind.MEMBERSHIP:
         return _outcome_of_one_payment(session, checkout)
     return _outcome_of_membership(session, checkout, grace)
+
+
+def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> str | None:
+    """Stripe's page on which the payer confirms a bank account, where that is what we wait for."""
+    membership = find_membership(session, checkout)
+    try:
+        customer_id = (
+            membership.customer_id
+            if membership
+            else gateway.fetch_session(checkout.session_id or "").customer_id
+        )
+        return gateway.find_confirmation(customer_id) if customer_id else None
+    except Exception as error:  # noqa: BLE001 - the page does without the link
+        log.warning("confirmation_not_found", error=type(error).__name__)
+        return None
+
+
+def came_back_unpaid(gateway: Gateway, checkout: Checkout) -> bool | None:
+    """Whether a reader who returns from the payment page hasn't paid; None where nobody knows."""
+    if checkout.reference:
+        return False
+    try:
+        return gateway.fetch_session(checkout.session_id or "").status != "complete"
+    except Exception as error:  # noqa: BLE001 - that it is not known is an answer
+        log.warning("return_not_looked_up", error=type(error).__name__)
+        return None
+
+
+def say_came_back(unpaid: bool | None) -> str:  # noqa: FBT001 - three answers
+    """The notice for a reader who returns from the payment page without having finished there."""
+    if unpaid:
+        return _("You came back without paying, so you haven’t been charged.")
+    return _(
+        "You’re back from the payment page. If you finished paying there, don’t pay again: we’ll "
+        "e-mail you."
+    )
 
 
 def _outcome_of_one_payment(session: Session, checkout: Checkout) -> Outcome:
@@ -112,7 +162,22 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
     if membership_counts(membership, now(), grace).counts:
         in_process = membership.standing is Standing.IN_PROCESS
         return Outcome.IN_PROCESS if in_process else Outcome.JOINED
-    return Outcome.ENDED if membership.paid_at else Outcome.NOT_PAID
+    if membership.paid_at:
+        return Outcome.ENDED if membership.ended_at else Outcome.INACTIVE
+    if membership.status is Status.INCOMPLETE_EXPIRED or _has_failed(session, membership):
+        return Outcome.NOT_PAID
+    return Outcome.ENDED if membership.ended_at else Outcome.WAITING
+
+
+def _has_failed(session: Session, membership: Membership) -> bool:
+    """Whether the latest try to pay is known to have failed."""
+    latest = (
+        select(Payment.status)
+        .where(Payment.subscription_id == membership.reference)
+        .order_by(Payment.paid_at.desc(), Payment.id.desc())
+        .limit(1)
+    )
+    return session.scalar(latest) is PaymentStatus.FAILED
 
 
 def find_membership(session: Session, checkout: Checkout) -> Membership | None:
@@ -133,40 +198,65 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
         case Outcome.CONTRIBUTED:
             heading = _("Thank you for %(amount)s", amount=amount)
             sentences = [
-                _("We took %(amount)s, once, and nothing more will be taken.", amount=amount),
-                _("A contribution does not make you a member, so it is not in the number."),
+                _("Your payment has gone through. It’s a single payment."),
+                _("A contribution doesn’t make you a member, so you aren’t counted as one."),
             ]
         case Outcome.CONTRIBUTION_IN_PROCESS:
             heading = _("Thank you for %(amount)s", amount=amount)
-            sentences = [
-                _("Your bank has the order. It can take some days until the money arrives."),
-                _("Do not pay again; we will write to you if the payment fails."),
-            ]
+            sentences = [_bank_is_processing(), _dont_pay_again()]
         case Outcome.GIFT:
             return _gift(session, checkout, amount)
         case Outcome.GIFT_IN_PROCESS:
             heading = _("Thank you for the gift")
             sentences = [
-                _("Your bank has the order for %(amount)s.", amount=amount),
-                _("It can take some days until the money arrives. Then we send you the code."),
-                _("Do not pay again; we will write to you if the payment fails."),
+                _bank_is_processing(),
+                _("We’ll e-mail you the code when the money arrives."),
+                _dont_pay_again(),
             ]
         case Outcome.SECOND:
             heading = _("You were a member already")
             sentences = _second(session, checkout, amount)
+        case _:
+            heading, sentences = _say_not_joined(outcome)
+    return Thanks(outcome, heading, sentences)
+
+
+def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
+    """What is said where there is nothing to thank for yet, or any more."""
+    match outcome:
+        case Outcome.CONFIRM:
+            return _("Confirm your bank account"), [
+                _(
+                    "Stripe, our payment service, sends a small deposit to your bank account "
+                    "within one or two business days. When you see it, confirm it on Stripe’s page."
+                ),
+                _("Don’t pay again: you can come back to this page for the link."),
+            ]
+        case Outcome.INACTIVE:
+            return _("Your membership isn’t active"), [
+                _("A payment for it was refunded, is disputed or is overdue."),
+                _("Sign in to your account to see where it stands, or write to us."),
+            ]
         case Outcome.ENDED:
-            heading = _("This membership is over")
-            sentences = [_("Nothing more will be taken for it. You can join again at any time.")]
-        case Outcome.WAITING:
-            heading = _("We are waiting for the payment service")
-            sentences = [
-                _("It has not told us yet what became of your payment. Do not pay again."),
-                _("This page looks again by itself. We will also write to you by e-mail."),
+            return _("This membership has ended"), [
+                _("You won’t be charged for it again. You can rejoin at any time.")
             ]
         case Outcome.NOT_PAID:
-            heading = _("The payment was not completed")
-            sentences = [_("Nothing was taken. You can try again with the same or another card.")]
-    return Thanks(outcome, heading, sentences)
+            return _("The payment wasn’t completed"), [
+                _("You haven’t been charged. You can choose again and pay another way.")
+            ]
+    return _("We’re waiting for the payment service"), [
+        _("It hasn’t told us yet what became of your payment. Don’t pay again."),
+        _("This page checks again automatically, and we’ll e-mail you."),
+    ]
+
+
+def _bank_is_processing() -> str:
+    return _("Your bank is processing the payment. That can take some days.")
+
+
+def _dont_pay_again() -> str:
+    return _("Don’t pay again; we’ll e-mail you if the payment fails.")
 
 
 def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
@@ -191,27 +281,27 @@ def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:
     if gift.is_void:
         return Thanks(
             Outcome.GIFT,
-            _("This gift was paid back"),
-            [_("Its code is good no longer, and nothing more is taken.")],
+            _("This gift is no longer valid"),
+            [_("It was refunded, or its payment is disputed, so its code can’t be used.")],
         )
     name = recipient_of(gift)
     if gift.tell_at is None:
-        told = Step(_("To give it"), _("Print the card, or write the code into one of your own."))
+        told = Step(_("To give it"), _("Print the card, or pass the code on yourself."))
     elif gift.tell_at <= now():
-        told = Step(_("Today"), _("We write to %(name)s and send the code.", name=name))
+        told = Step(_("Today"), _("We’ll e-mail %(name)s the code.", name=name))
     else:
-        told = Step(date(gift.tell_at), _("We write to %(name)s and send the code.", name=name))
+        told = Step(date(gift.tell_at), _("We’ll e-mail %(name)s the code.", name=name))
     steps = [
         told,
         Step(
             _("When it is accepted"),
-            _("The membership begins on that day, and we tell you. The code has no end."),
+            _("The membership starts on that day, and we’ll tell you. The code doesn’t expire."),
         ),
         Step(
             _("When it runs out"),
             _(
-                "It ends by itself, and nothing is taken from anybody. Two weeks before, we ask "
-                "whether to go on."
+                "It ends automatically and nobody is charged. Two weeks before, we’ll ask whether "
+                "to continue."
             ),
         ),
     ]
@@ -220,10 +310,10 @@ def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:
         _("Your gift for %(name)s is paid", name=name),
         [
             _(
-                "Thank you. We took %(amount)s, once, and nothing more will be taken.",
+                "Thank you. Your %(amount)s has gone through. It’s a single payment.",
                 amount=amount,
             ),
-            _("%(name)s is in the number as soon as the gift is accepted.", name=name),
+            _("%(name)s is counted as a member as soon as the gift is accepted.", name=name),
         ],
         steps,
         code=code_of(gift),
@@ -236,31 +326,36 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
     number = format_decimal(member.number or 0)
     if outcome is Outcome.IN_PROCESS:
         sentences = [
-            _("Thank you. Your bank has the order for %(amount)s.", amount=amount),
-            _("It can take some days until the money arrives. You are in the number from today."),
+            _("Thank you. Your bank is processing the payment of %(amount)s.", amount=amount),
+            _("That can take some days. You’re counted as a member from today."),
         ]
     else:
         sentences = [
-            _("Thank you. We took %(amount)s today, and you are in the number.", amount=amount),
-            _("A letter is on its way to you by e-mail."),
+            _(
+                "Thank you. Your %(amount)s has gone through, and you’re counted as a member.",
+                amount=amount,
+            ),
+            _("We’ve e-mailed you."),
         ]
     sentences.append(_("Your number is yours for good: it counts everybody who ever joined."))
     membership = find_membership(session, checkout)
     steps = []
     if membership and membership.period_end and not membership.cancel_at:
+        following = money(membership.amount, membership.currency)
         after = (
-            _("We take the next %(amount)s, and so on every year until you stop.", amount=amount)
+            _("You’ll be charged %(amount)s, and each year after that.", amount=following)
             if checkout.interval is Interval.YEAR
-            else _(
-                "We take the next %(amount)s, and so on every month until you stop.", amount=amount
-            )
+            else _("You’ll be charged %(amount)s, and each month after that.", amount=following)
         )
         steps = [
             Step(date(membership.period_end), after),
-            Step(_("If it fails"), _("We write to you and try again. Nothing ends at once.")),
             Step(
-                _("If you stop"),
-                _("You stay a member until the end of what you paid for. Nothing more is taken."),
+                _("If a payment fails"),
+                _("We’ll e-mail you and try again. Your membership doesn’t end at once."),
+            ),
+            Step(
+                _("If you cancel"),
+                _("You stay a member until the end of what you’ve paid for."),
             ),
         ]
     return Thanks(outcome, _("You are member %(number)s", number=number), sentences, steps)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+import structlog
 from flask import (
     Blueprint,
     after_this_request,
@@ -51,7 +52,14 @@ from fundraiser.campaigns.progress import (
     read_progress,
 )
 from fundraiser.campaigns.reminders import remember_join
-from fundraiser.campaigns.thanks import Outcome, find_outcome, say_thanks
+from fundraiser.campaigns.thanks import (
+    Outcome,
+    came_back_unpaid,
+    find_confirmation,
+    find_outcome,
+    say_came_back,
+    say_thanks,
+)
 from fundraiser.campaigns.words import rule_in_words
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
@@ -85,6 +93,7 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.typing import ResponseReturnValue
 
+log = structlog.get_logger()
 blueprint = Blueprint("campaigns", __name__)
 blueprint.add_app_template_filter(keep_short_words)
 blueprint.url_defaults(keep_language)
@@ -157,11 +166,12 @@ def join() -> ResponseReturnValue:
     session = db.session()
     if name := request.args.get("canceled"):
         checkout = checkout_named(name)
-        if checkout.reference:
+        unpaid = came_back_unpaid(current_gateway(), checkout)
+        if unpaid is False:
             return redirect(url_for(".thanks", session_id=checkout.session_id))
         found = find_campaign(session, checkout.campaign)
         wish = wish_of(checkout, offered_tiers(session, found.tiers))
-        return _join_page(found, wish, notice=_("You came back without paying. Nothing was taken."))
+        return _join_page(found, wish, notice=say_came_back(unpaid))
     slug = request.args.get("campaign")
     asked = find_campaign(session, slug) if slug else current_campaign(session)
     if asked is None:
@@ -208,16 +218,23 @@ def start_payment() -> ResponseReturnValue:
 @blueprint.get("/join/thanks")
 @public
 def thanks() -> ResponseReturnValue:
-    """What became of the payment; where nobody knows yet, the page looks again by itself."""
+    """What became of the payment; where nobody knows yet, the page looks again by itself.
+
+    Everybody who comes here may have just paid. So no error says that nothing happened, or asks
+    them to pay again.
+    """
     try:
         return _thanks_page()
-    except (OperationalError, NoConnectionError) as error:
-        # Who has just paid must not read that nothing has changed.
+    except NotFoundError as error:
+        raise NotFoundError(_unknown_payment()) from error
+    except Exception as error:
+        if not isinstance(error, (OperationalError, NoConnectionError)):
+            log.exception("thanks_failed")
         after_this_request(_look_again)
         raise UnavailableError(
             _(
-                "We can’t look up your payment at the moment. Do not pay again: what you paid is "
-                "not lost, and we will write to you. This page looks again by itself."
+                "We can’t look up your payment at the moment. Don’t pay again: if you’ve paid, "
+                "your payment isn’t lost, and we’ll e-mail you. This page checks again by itself."
             )
         ) from error
 
@@ -232,6 +249,10 @@ def _thanks_page() -> str:
     checkout = find_checkout(session, request.args.get("session_id", ""))
     grace = timedelta(days=current_settings().grace_days)
     outcome = find_outcome(session, current_gateway(), grace, checkout)
+    confirm_url = None
+    if outcome is Outcome.WAITING:
+        confirm_url = find_confirmation(session, current_gateway(), checkout)
+        outcome = Outcome.CONFIRM if confirm_url else outcome
     looks = request.args.get("looks", 0, type=int)
     again = outcome in {Outcome.NOT_PAID, Outcome.ENDED}
     found = find_campaign(session, checkout.campaign)
@@ -240,6 +261,7 @@ def _thanks_page() -> str:
         return render_template(
             "campaigns/thanks.html",
             thanks=say_thanks(session, checkout, outcome),
+            confirm_url=confirm_url,
             again_url=_again(found, checkout) if again else None,
             back_url=return_address(
                 checkout, joined=outcome in {Outcome.JOINED, Outcome.IN_PROCESS}
@@ -288,8 +310,15 @@ def checkout_named(name: str) -> Checkout:
     except ValueError:
         found = None
     if found is None:
-        raise NotFoundError(_("There is no payment of ours at this address."))
+        raise NotFoundError(_unknown_payment())
     return found
+
+
+def _unknown_payment() -> str:
+    return _(
+        "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost, and "
+        "we’ll e-mail you. Don’t pay again; write to us if no e-mail arrives."
+    )
 
 
 def _campaign_page(found: Campaign) -> str:

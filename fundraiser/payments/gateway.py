@@ -59,6 +59,7 @@ __all__ = [  # what others know of here
 
 CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
+_DEPOSITS = "verify_with_microdeposits"
 
 
 class Gateway(Calls):
@@ -298,6 +299,15 @@ class Gateway(Calls):
         with self._call("checkout", Doing.LOOK):
             found = self._prompt.v1.checkout.sessions.retrieve(session_id)
         return SessionState(found.id, found.status or "open", name_of(found.customer))
+
+    def find_confirmation(self, customer_id: str) -> str | None:
+        """Stripe's page on which this customer confirms a bank account by a small deposit."""
+        for found in self._list("/v1/payment_intents", customer=customer_id)["data"]:
+            wanted = found.get("next_action") or {}
+            if found["status"] == "requires_action" and _DEPOSITS in wanted:
+                address: str | None = wanted[_DEPOSITS].get("hosted_verification_url")
+                return address
+        return None
 
     # A second membership of one person
 

@@ -62,7 +62,7 @@ def test_from_the_article_to_being_counted_thanked_and_known_to_staff(
     expect(page.locator(".total")).to_have_text("€250.00 per year")
     pay(page, email)
     number = expect_member(page)
-    expect(page.locator(".standfirst")).to_contain_text("We took €250 today")
+    expect(page.locator(".standfirst")).to_contain_text("Your €250 has gone through")
     expect(page.locator(".tally-figure")).to_have_text(str(before + 1))
 
     page.get_by_role("link", name="Go back to the article").click()
@@ -151,7 +151,7 @@ def test_cancel_leads_back_with_the_choice_kept(window: Callable[..., Page], liv
     page.get_by_role("link", name="Cancel and go back").click()
 
     expect(page.get_by_role("status")).to_have_text(
-        "You came back without paying. Nothing was taken."
+        "You came back without paying, so you haven’t been charged."
     )
     expect(page.get_by_label("Or another amount each month")).to_have_value("17.50")
     expect(page.get_by_label("Cover the card fee as well")).to_be_checked()
@@ -198,7 +198,7 @@ def test_without_javascript_everything_works(window: Callable[..., Page], live: 
     expect(page.locator(".total")).to_have_text("US$64.68 per year")
     pay(page, email)
     number = expect_member(page)
-    expect(page.locator(".standfirst")).to_contain_text("We took $64.68 today")
+    expect(page.locator(".standfirst")).to_contain_text("Your $64.68 has gone through")
     page.get_by_role("link", name="Go back to the article").click()
     expect(page).to_have_url(f"{live.article}#joined=25000")
     reader = window()
@@ -220,7 +220,7 @@ def test_an_own_amount_with_the_fee_is_what_is_asked_taken_and_said(
     expect(page.locator(".total")).to_have_text(f"{paid} per {interval}")
     pay(page, new_address())
     expect_member(page)
-    expect(page.locator(".standfirst")).to_contain_text(f"We took {paid} today")
+    expect(page.locator(".standfirst")).to_contain_text(f"Your {paid} has gone through")
     expect(page.get_by_text(f"We take the next {paid}")).to_be_visible()
 
 

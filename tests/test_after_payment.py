@@ -1,0 +1,245 @@
+"""After paying, no error reads as "nothing happened, try again": whatever has gone wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import stripe as sdk
+from bs4 import BeautifulSoup
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from fundraiser.campaigns import views
+from fundraiser.errors import NotFoundError
+from fundraiser.outbox import LetterKind
+from fundraiser.payments import sync
+from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
+from fundraiser.payments.models import Checkout, Look
+from fundraiser.payments.refusals import Doing
+from tests.gifts import FORM, OURS
+from tests.test_join import fill_in
+from tests.test_settlement import letters, number_of_members, shop  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+
+# What nobody may read who may have paid, in any case.
+FORBIDDEN = re.compile(
+    r"nothing|try again|choose again|n’t been charged|not charged|n’t completed|failed|"
+    r"went wrong|(?<!don’t )pay again",
+    re.IGNORECASE,
+)
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def stripe_url(empty_stripe_url: str) -> str:
+    return empty_stripe_url
+
+
+def main(answer: TestResponse) -> str:
+    page = BeautifulSoup(answer.text, "html.parser")
+    return re.sub(r"\s+", " ", " ".join(part.get_text(" ") for part in page.select("h1, h2, p, a")))
+
+
+def paid(stripe: Stripe, client: FlaskClient, kind: str, email: str = "olena@example.org") -> str:
+    """Somebody joins, gives once or pays for a gift; returns where Stripe leads them back."""
+    if kind == "gift":
+        hidden = {"nonce": fill_in(client)["nonce"]}
+        page = client.post("/gift", data=FORM | hidden, headers=OURS).headers["Location"]
+    elif kind == "contribution":
+        page = stripe.checkout(tier=None, interval=None, amount=2000)
+    else:
+        page = stripe.checkout()
+    answer = stripe.pay(page, email)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"].removeprefix("http://127.0.0.1:8000")
+
+
+def silence(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise StripeUnavailableError(Doing.LOOK.without_answer)
+
+    patch.setattr(Gateway, "fetch_session", silent)
+
+
+def half_silence(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    """Stripe answers the first call and no other."""
+
+    def silent(*_: object, **__: object) -> None:
+        raise StripeUnavailableError(Doing.LOOK.without_answer)
+
+    patch.setattr(Gateway, "fetch_customer", silent)
+
+
+def refusal(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StripeRefusedError("Stripe refuses this: Received unknown parameter.")
+
+    patch.setattr(Gateway, "fetch_customer", refuse)
+
+
+def unknown(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    def forget(*_: object, **__: object) -> None:
+        raise NotFoundError("Stripe does not know it: No such checkout.session.")
+
+    patch.setattr(Gateway, "fetch_session", forget)
+
+
+def wrong_key(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sdk.AuthenticationError("Invalid API Key provided")
+
+    patch.setattr(Gateway, "fetch_session", refuse)
+
+
+def fault_of_ours(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise KeyError("items")
+
+    patch.setattr(sync, "end_second_memberships", break_down)
+
+
+def overload(patch: pytest.MonkeyPatch, stripe: Stripe) -> None:
+    _set_fault(patch, stripe, "api_500")
+
+
+def rate_limit(patch: pytest.MonkeyPatch, stripe: Stripe) -> None:
+    _set_fault(patch, stripe, "api_429")
+
+
+def _set_fault(patch: pytest.MonkeyPatch, stripe: Stripe, name: str) -> None:
+    requests.post(f"{stripe.url}/_simulator/faults", json={name: 1.0}, timeout=10)
+    patch.setattr("time.sleep", lambda _seconds: None)
+
+
+TROUBLES = (
+    *(silence, half_silence, refusal, unknown, wrong_key, fault_of_ours),
+    *(overload, rate_limit),
+)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda found: found.__name__)
+@pytest.mark.parametrize("kind", ["membership", "contribution", "gift"])
+def test_who_has_paid_is_told_to_wait_and_is_thanked_afterwards(  # noqa: PLR0917 - fixtures
+    stripe: Stripe,
+    database: Database,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    trouble: Any,
+) -> None:
+    back = paid(stripe, client, kind)
+    try:
+        with monkeypatch.context() as patch:
+            trouble(patch, stripe)
+            for _ in range(3):
+                answer = client.get(back, headers=HTML)
+                said = main(answer)
+                assert answer.status_code == 200, said
+                if "Thank you" in said:
+                    break  # this trouble does not touch this kind
+                assert "Don’t pay again" in said
+                assert not FORBIDDEN.search(said), said
+                assert 'http-equiv="refresh"' in answer.text
+    finally:
+        for name in ("api_500", "api_429"):
+            requests.post(f"{stripe.url}/_simulator/faults", json={name: 0.0}, timeout=10)
+    stripe.settle_all()
+    said = main(client.get(back, headers=HTML))
+    assert "paid" in said or "You are member 1" in said or "Thank you for £20" in said
+    assert number_of_members(database) == (1 if kind == "membership" else 0)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_worker_looks_at_who_could_not_be_settled_on_the_page(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = paid(stripe, client, "membership")
+    with monkeypatch.context() as patch:
+        fault_of_ours(patch, stripe)
+        client.get(back, headers=HTML)
+    with database.transaction() as session:
+        assert session.scalars(select(Look)).all()
+    stripe.settle_all()
+    assert letters(database) == [LetterKind.WELCOME]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("path", ["/join/thanks", "/gift/thanks"])
+def test_no_error_page_after_a_payment_says_that_nothing_happened(
+    client: FlaskClient, stripe: Stripe, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    back = paid(stripe, client, "membership").replace("/join/thanks", path)
+
+    def away(*_: object) -> None:
+        raise OperationalError("SELECT", {}, OSError("gone"))
+
+    def broken(*_: object) -> None:
+        raise KeyError("checkout")
+
+    answers = [client.get(f"{path}?session_id=cs_unknown", headers=HTML)]
+    for fault in (away, broken):
+        with monkeypatch.context() as patch:
+            patch.setattr(views, "find_checkout", fault)
+            answers.append(client.get(back, headers=HTML))
+            assert answers[-1].headers["Refresh"]
+    assert [answer.status_code for answer in answers] == [404, 503, 503]
+    for answer in answers:
+        assert "Don’t pay again" in main(answer)
+        assert not FORBIDDEN.search(main(answer)), main(answer)
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_thanks_page_looked_at_a_hundred_times_says_the_same(
+    client: FlaskClient, stripe: Stripe, database: Database
+) -> None:
+    back = paid(stripe, client, "membership")
+    said = {main(client.get(back, headers=HTML)) for _ in range(100)}
+    assert len(said) == 1
+    assert number_of_members(database) == 1
+    assert letters(database) == [LetterKind.WELCOME]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("page", ["/join", "/gift"])
+def test_back_from_the_payment_page_it_is_said_only_when_known_that_nobody_paid(
+    client: FlaskClient,
+    stripe: Stripe,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+) -> None:
+    kind = "gift" if page == "/gift" else "membership"
+
+    def back() -> TestResponse:
+        with database.transaction() as session:
+            checkout = session.scalars(
+                select(Checkout).order_by(Checkout.created_at.desc())
+            ).first()
+        assert checkout
+        return client.get(page, query_string={"canceled": checkout.id.hex}, headers=HTML)
+
+    if kind == "gift":
+        hidden = {"nonce": fill_in(client)["nonce"]}
+        client.post("/gift", data=FORM | hidden, headers=OURS)
+    else:
+        stripe.checkout()
+    assert "You came back without paying, so you haven’t been charged." in back().text
+    stripe.advance(seconds=2)
+    paid(stripe, client, kind)
+    answer = back()
+    assert answer.status_code == 302
+    assert "/thanks?session_id=" in answer.headers["Location"]
+    silence(monkeypatch, stripe)
+    answer = back()
+    assert answer.status_code == 200
+    assert "If you finished paying there, don’t pay again" in answer.text
