@@ -12,6 +12,7 @@ from simulator import (
     methods,
     payments,
     pending,
+    pending_updates,
     schedules,
     trials,
 )
@@ -244,6 +245,8 @@ def update_subscription(world: World, params: Object, subscription: str) -> Obje
     params.pop("off_session", None)
     prorated = {name: params.pop(f"proration_{name}", None) for name in ("behavior", "date")}
     behavior = params.pop("payment_behavior", "allow_incomplete")
+    if behavior == "pending_if_incomplete":
+        pending_updates.check(params)
     new: Object = {"metadata": merged(found["metadata"], params.pop("metadata", None))}
     new |= _collection(params, found)
     if params.get("default_payment_method"):
@@ -276,11 +279,10 @@ def _apply(world: World, change: changes.Change, at: int, behavior: str) -> Obje
     if not change.at_once:
         pending.add(world, after, change.lines, at)
         return new
-    if behavior == "pending_if_incomplete":
-        raise refused(
-            "The simulator has no pending updates: use allow_incomplete or error_if_incomplete.",
-            "payment_behavior",
-        )
+    if behavior == "pending_if_incomplete" and world.on("pending_updates"):
+        waits = pending_updates.begin(world, change, at)
+        if waits:
+            return waits
     return {**new, **_invoice_change(world, change, at, strict=behavior == "error_if_incomplete")}
 
 

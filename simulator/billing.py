@@ -225,6 +225,10 @@ def collected(world: World, invoice: Object, link: Object | None, at: int) -> Ob
         }
     )
     emit(world, "invoice.paid", paid, at)
+    waited = paid.get("_pending_update")
+    if waited:
+        kind = "customer.subscription.pending_update_applied"
+        update(world, kind, subscription_of(world, paid), at, **waited, pending_update=None)
     subscription = discounts.use_once(world, subscription_of(world, paid), paid, at)
     if subscription["status"] == "incomplete" and subscription["latest_invoice"] == paid["id"]:
         update(world, "customer.subscription.updated", subscription, at, status="active")
@@ -240,6 +244,7 @@ def follow(world: World, subscription: Object, at: int) -> Object:
     clauses: list[tuple[str, Any]] = [("status NOT IN (?, ?)", ("draft", "void"))]
     if not world.on("void_is_passed_over"):
         clauses = [("status != ?", "draft")]
+    clauses.append(("json_extract(data, '$._pending_update') IS NULL", ()))
     where = {"parent": subscription["id"]}
     newest = world.store.find("invoice", where=where, clauses=clauses, limit=1)
     status = _status_by(world, newest[0], subscription["status"], at) if newest else None
@@ -277,6 +282,9 @@ def overdue(world: World, invoice: Object, at: int) -> None:
 
 def failed(world: World, invoice: Object, outcome: Outcome, at: int) -> Object:
     """A try failed: plan the next, or end as the account's settings say."""
+    if invoice.get("_pending_update"):
+        emit(world, "invoice.payment_failed", invoice, at)
+        return world.store.put(invoice)
     subscription = subscription_of(world, invoice)
     first = invoice["billing_reason"] == "subscription_create" and (
         subscription["status"] == "incomplete"

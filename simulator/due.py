@@ -37,7 +37,8 @@ def _subscription(subscription: Object) -> int | None:
     end = int(subscription["items"]["data"][0]["current_period_end"])
     ends = subscription.get("cancel_at")
     resumes = (subscription.get("pause_collection") or {}).get("resumes_at")
-    further = (ends, resumes, subscription.get("_discount_ends"))
+    unpaid = (subscription.get("pending_update") or {}).get("expires_at")
+    further = (ends, resumes, unpaid, subscription.get("_discount_ends"))
     moments = [end, *(int(one) for one in further if one is not None)]
     stops = subscription.get("cancel_at_period_end") or (ends is not None and int(ends) <= end)
     if status == "active" and not stops and subscription.get("_announced") != end:

@@ -9,6 +9,7 @@ from simulator import (
     discounts,
     disputes,
     payments,
+    pending_updates,
     refunds,
     schedules,
     trials,
@@ -95,7 +96,10 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
     end = subscription["items"]["data"][0]["current_period_end"]
     discount_ends = subscription.get("_discount_ends")
     resumes = (subscription["pause_collection"] or {}).get("resumes_at")
-    if resumes is not None and resumes <= at:
+    waits = subscription["pending_update"]
+    if waits and waits["expires_at"] <= at:
+        pending_updates.expire(world, subscription, at)
+    elif resumes is not None and resumes <= at:
         update(world, "customer.subscription.updated", subscription, at, pause_collection=None)
     elif subscription["status"] == "incomplete":
         update(

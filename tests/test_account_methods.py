@@ -118,3 +118,39 @@ def test_a_new_card_whose_bank_asks_leads_to_confirm(olena: Olena) -> None:
     olena.stripe.settle(olena.customer)
     assert olena.membership.status == "active"
     assert olena.open("/account").select_one("main a[href*='/invoice/']") is None
+
+
+def asks_for_more(olena: Olena) -> str:
+    """Upgrade to £25 with a card whose bank asks at each payment; what we then say."""
+    olena.stripe.change_default_card(olena.customer, ASKS)
+    olena.stripe.settle(olena.customer)
+    olena.stripe.advance(days=3)
+    path = olena.path("price")
+    answer = olena.send(path, olena.form(path, path, tier="patron", interval="month"))
+    assert answer.status_code == 303, answer.text
+    return olena.overview()
+
+
+def test_an_upgrade_that_the_bank_wants_confirmed_leads_there_and_then_holds(olena: Olena) -> None:
+    said = asks_for_more(olena)
+    assert "Your bank wants you to confirm the payment. Until you do, you pay what you" in said
+    assert "You have changed what you pay." not in said
+    assert "You pay £10 a month" in said
+    assert (olena.membership.amount, olena.number()) == (1000, 1)
+    link = olena.open("/account").select_one("main a[href*='/invoice/']")
+    assert link
+    requests.post(str(link["href"]), timeout=10)
+    olena.stripe.settle(olena.customer)
+    assert "You pay £25 a month" in olena.overview()
+    assert olena.open("/account").select_one("main a[href*='/invoice/']") is None
+
+
+def test_an_upgrade_that_nobody_confirms_changes_nothing(olena: Olena) -> None:
+    asks_for_more(olena)
+    olena.stripe.advance(days=2)
+    olena.stripe.settle(olena.customer)
+    said = olena.overview()
+    assert "You pay £10 a month" in said
+    assert "confirm" not in said
+    assert olena.number() == 1
+    assert olena.taken() == [1000]

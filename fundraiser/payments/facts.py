@@ -62,6 +62,7 @@ class Subscription:
     """``cancel_at`` is set wherever it will end, be it by date or at the period's end.
 
     ``method`` is its own payment method, where it has one; it goes before the customer's.
+    ``waiting_invoice_id`` is the invoice whose payment a change waits for, for 23 hours.
     ``schedule_id`` is set while a subscription schedule manages it. ``other_price`` is the price of
     the items that are not ours, once ``only`` has left them out. ``cancel_reason`` and
     ``cancel_feedback`` are Stripe's words for why it ends.
@@ -84,6 +85,7 @@ class Subscription:
     discounts: tuple[Discount, ...] = ()
     trial_end: datetime | None = None
     schedule_id: str | None = None
+    waiting_invoice_id: str | None = None
     collection_method: str = "charge_automatically"
     days_until_due: int | None = None
     cancel_reason: str | None = None

@@ -58,6 +58,9 @@ def read_subscription(
         method=read_method(found["default_payment_method"]),
         discounts=tuple(_discount(one, found["currency"]) for one in discounts),
         trial_end=_maybe(found.get("trial_end")),
+        waiting_invoice_id=name_of(found.get("latest_invoice"))
+        if found.get("pending_update")
+        else None,
         schedule_id=name_of(found.get("schedule")),
         collection_method=found.get("collection_method") or "charge_automatically",
         days_until_due=found.get("days_until_due"),

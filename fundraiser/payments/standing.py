@@ -39,8 +39,14 @@ class PaymentFacts:
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     """Read the facts of one subscription out of its customer's state."""
+    waiting_id = next(
+        (s.waiting_invoice_id for s in state.subscriptions if s.id == subscription_id), None
+    )
+    of_it = [found for found in state.invoices if found.subscription_id == subscription_id]
+    # A change that waits for its payment leaves everything as it was until then.
+    waiting = next((found for found in of_it if found.id == waiting_id), None)
     invoices = sorted(
-        (found for found in state.invoices if found.subscription_id == subscription_id),
+        (found for found in of_it if found is not waiting),
         key=lambda invoice: invoice.created_at,
         reverse=True,
     )
@@ -50,7 +56,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     unpaid = _unbroken_failures(invoices, state.charges)
     free = _is_free_now(invoices, state.charges)
     payments = _succeeded(period, state.charges) if period and not free else []
-    latest = unpaid[0] if unpaid else None
+    latest = unpaid[0] if unpaid else waiting
     return PaymentFacts(
         standing=_standing(
             invoices, state.charges, paid=bool(paid), unpaid=bool(unpaid), free=free
