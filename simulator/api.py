@@ -153,7 +153,7 @@ def _run(world: World, found: Route, params: Object, ids: dict[str, str]) -> tup
 
 
 # What the store does not keep as an object, or not at all.
-_BARE = {None, "account", "balance", "event", "list"}
+_BARE = {None, "account", "balance", "event", "list", "subscription_item"}
 
 
 def public_answer(whole: Object) -> Object:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from simulator import checkout_sums
 from simulator.accounts import EVERYWHERE, OFFERED, REDIRECTS
 from simulator.api import LIST, page, route
 from simulator.api_catalog import RECURRING, create_price
@@ -12,7 +13,8 @@ from simulator.errors import refused
 from simulator.expand import listing
 from simulator.objects import new_id
 from simulator.params import METADATA
-from simulator.shapes import Object
+from simulator.proration import rhythm
+from simulator.shapes import Object, full
 from simulator.world import World
 
 PRICE_DATA = {
@@ -21,6 +23,7 @@ PRICE_DATA = {
     "product_data": {"name!": str, "description": str, "metadata": METADATA},
     "recurring": RECURRING,
     "unit_amount": int,
+    "unit_amount_decimal": str,
     "tax_behavior": ("exclusive", "inclusive", "unspecified"),
 }
 SESSION = {
@@ -31,7 +34,12 @@ SESSION = {
     "customer_creation": ("always", "if_required"),
     "client_reference_id": str,
     "metadata": METADATA,
-    "subscription_data": {"metadata": METADATA, "description": str, "trial_period_days": int},
+    "subscription_data": {
+        "metadata": METADATA,
+        "description": str,
+        "trial_end": int,
+        "trial_period_days": int,
+    },
     "payment_intent_data": {
         "metadata": METADATA,
         "description": str,
@@ -51,6 +59,7 @@ SESSION = {
     "submit_type": ("auto", "book", "donate", "pay", "subscribe"),
     "billing_address_collection": ("auto", "required"),
     "allow_promotion_codes": bool,
+    "discounts": [{"coupon": str, "promotion_code": str}],
     "expires_at": int,
     "ui_mode": ("hosted_page",),
     "custom_text": {
@@ -74,17 +83,16 @@ def create_session(world: World, params: Object) -> Object:
     _fits_mode(params, mode)
     if "customer" in params:
         world.must("customer", params["customer"], "customer")
-    items = [_item(world, one, mode, place) for place, one in enumerate(params["line_items"])]
+    codes = checkout_sums.given_codes(params, mode)
+    wanted = params.get("currency")
+    items = [
+        _item(world, one, mode, place, wanted) for place, one in enumerate(params["line_items"])
+    ]
     currency = items[0]["currency"] if items else params.get("currency", "eur")
     if any(item["currency"] != currency for item in items):
         raise refused("All line items must be in the same currency.", "line_items")
-    total = sum(item["amount_total"] for item in items)
-    if items and 0 < total < LEAST.get(currency, 50):
-        raise refused(
-            "The Checkout Session's total amount due must add up to at least"
-            f" {LEAST.get(currency, 50)} of the smallest unit of {currency}.",
-            code="amount_too_small",
-        )
+    if mode == "subscription":
+        rhythm(items)
     expires = params.get("expires_at", now + CHECKOUT_OPEN_FOR)
     if not SHORTEST <= expires - now <= LONGEST:
         raise refused(
@@ -98,12 +106,11 @@ def create_session(world: World, params: Object) -> Object:
         "created": now,
         "expires_at": expires,
         "mode": mode,
-        "amount_subtotal": total if items else None,
-        "amount_total": total if items else None,
         "currency": currency,
         "payment_method_types": _offered(world, currency, mode),
         "url": f"{world.hosted_url}/pay/{identity}",
         "_items": items,
+        "_codes": codes,
         **{name: params[name] for name in KEPT if name in params},
         **{f"_{name}": params.get(name, {}) for name in PASSED_ON},
     }
@@ -113,6 +120,14 @@ def create_session(world: World, params: Object) -> Object:
         session["customer_creation"] = params.get("customer_creation", "if_required")
     if "customer" in params:
         session["customer_creation"] = None
+    session = checkout_sums.priced(world, full(session), now)
+    total = session["amount_total"] or 0
+    if 0 < total < LEAST.get(currency, 50):
+        raise refused(
+            "The Checkout Session's total amount due must add up to at least"
+            f" {LEAST.get(currency, 50)} of the smallest unit of {currency}.",
+            code="amount_too_small",
+        )
     return world.store.put(session)
 
 
@@ -166,11 +181,9 @@ def _fits_mode(params: Object, mode: str) -> None:
         params["line_items"] = []
     elif not params.get("line_items"):
         raise refused("Missing required param: line_items.", "line_items", "parameter_missing")
-    if mode == "subscription" and len(params["line_items"]) > 1:
-        raise refused("The simulator's subscriptions have one item.", "line_items")
 
 
-def _item(world: World, given: Object, mode: str, place: int) -> Object:
+def _item(world: World, given: Object, mode: str, place: int, currency: str | None) -> Object:
     where = f"line_items[{place}]"
     if ("price" in given) is ("price_data" in given):
         raise refused("You must specify either `price` or `price_data`.", where)
@@ -192,7 +205,8 @@ def _item(world: World, given: Object, mode: str, place: int) -> Object:
     quantity = given.get("quantity", 1)
     if quantity < 1:
         raise refused("Invalid positive integer", f"{where}[quantity]")
-    amount = price["unit_amount"] * quantity
+    currency = (currency or price["currency"]).lower()
+    amount = checkout_sums.amount_of(price, quantity, currency, where)
     product = world.store.one(price["product"])
     return {
         "id": new_id("item"),
@@ -202,7 +216,7 @@ def _item(world: World, given: Object, mode: str, place: int) -> Object:
         "amount_subtotal": amount,
         "amount_tax": 0,
         "amount_total": amount,
-        "currency": price["currency"],
+        "currency": currency,
         "description": product["name"],
         "metadata": {},
         "price": price,

@@ -15,6 +15,7 @@ from simulator import (
     api_discounts,
     api_events,
     api_invoices,
+    api_items,
     api_methods,
     api_payments,
     api_portal,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # Importing them declares their routes.
 API = (
     *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
-    *(api_discounts, api_invoices, api_methods, api_payments, api_portal, api_schedules),
+    *(api_discounts, api_invoices, api_items, api_methods, api_payments, api_portal, api_schedules),
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simulator import billing, methods, payments
+from simulator import billing, checkout_sums, methods, payments
 from simulator.accounts import ACCOUNTS, REDIRECTS, build_account, debit_of
 from simulator.cards import CARDS, CHARGES_FAIL, IBANS, NOT_A_TEST_CARD, NOT_AUTHENTICATED, Decline
 from simulator.due import DEPOSITS_WAIT_FOR
@@ -49,7 +49,7 @@ def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False)
     if payer.verification == "microdeposits" and world.on("microdeposits"):
         draft["_unverified"] = True
     outcome = payments.judge(draft, confirmed=confirmed)
-    if session["mode"] == "setup" and payer.number == CHARGES_FAIL:
+    if not session["amount_total"] and payer.number == CHARGES_FAIL:
         outcome = payments.Outcome("succeeded")
     if outcome.status == "requires_action":
         world.store.put({**session, "_pending": asdict(payer)})
@@ -121,7 +121,7 @@ def _complete(
         "tax_ids": [],
     }
     if outcome.status == "succeeded":
-        paid = "no_payment_required" if session["mode"] == "setup" else "paid"
+        paid = "paid" if session["amount_total"] else "no_payment_required"
         done["payment_status"] = paid
     completed = world.store.put({**session, **done})
     emit(world, "checkout.session.completed", completed, at)
@@ -156,16 +156,13 @@ def _subscribe(
     outcome: payments.Outcome,
     at: int,
 ) -> Object:
-    item = session["_items"][0]
     subscription = billing.start(
         world,
         customer=customer,
-        price=item["price"],
-        quantity=item["quantity"],
         method=method,
         outcome=outcome,
         at=at,
-        metadata=session["_subscription_data"].get("metadata"),
+        **checkout_sums.start_fields(world, session, customer["id"], at),
     )
     if outcome.status == "verifying" and world.choice("microdeposits_wait") == "10 days":
         world.store.put({**subscription, "_incomplete_until": at + DEPOSITS_WAIT_FOR})

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from simulator import checkout, microdeposits, show
+from simulator import checkout, checkout_sums, microdeposits, show
 from simulator.accounts import ACCOUNTS, LABELS
 from simulator.card_form import FIELDS, Mistakes, read
 from simulator.cards import CARDS
@@ -14,6 +14,7 @@ from simulator.shapes import Object
 from simulator.world import World
 
 pages = Blueprint("checkout", __name__)
+LONGEST_CODE = 100
 GONE, NOT_FOUND, WRONG, PAYMENT_REQUIRED, SEE_OTHER = 410, 404, 422, 402, 303
 
 
@@ -58,6 +59,27 @@ def pay(session_id: str) -> Response:
         except checkout.AsksTheBank:
             return redirect(f"/pay/{session_id}/bank", SEE_OTHER)
     return redirect(success(done), SEE_OTHER)
+
+
+@pages.post("/pay/<session_id>/code")
+def apply_code(session_id: str) -> Response:
+    """Take a promotion code off what is to be paid."""
+    account = world()
+    with account.store.transaction():
+        session = _open(session_id)
+        if isinstance(session, Response):
+            return session
+        typed = {"promotionCode": request.form.get("promotionCode", "")}
+        code = typed["promotionCode"][:LONGEST_CODE]
+        try:
+            found = checkout_sums.apply_code(account, session, code, account.now())
+        except StripeError:
+            found = None
+        if found is None:
+            wrong = {"promotionCode": "This code is invalid."}
+            return _form(session, typed, mistakes=wrong, status=WRONG)
+        account.store.put(found)
+    return redirect(f"/pay/{session_id}", SEE_OTHER)
 
 
 @pages.get("/pay/<session_id>/bank")
@@ -173,7 +195,7 @@ def _form(
         interval=show.interval(items[0]["price"]) if items else "",
         interval_of=show.interval,
         known_email=session["customer_email"] or (customer["email"] if customer else None),
-        typed={name: typed.get(name, "") for name in (*FIELDS, "method")},
+        typed={name: typed.get(name, "") for name in (*FIELDS, "method", "promotionCode")},
         mistakes=mistakes or {},
         refusal=refusal,
         countries=show.countries(),

@@ -11,6 +11,7 @@ from simulator import (
     api_account,
     balance,
     billing,
+    discounts,
     disputes,
     engine,
     keys,
@@ -404,6 +405,17 @@ def renew() -> Response:
     steps = engine.run_due(account)
     body = {**_clock(), "steps": steps}
     return _done(body, f"The clock is at the end of that period; {steps} things happened.")
+
+
+@pages.post("/_simulator/discounts")
+def discount() -> Response:
+    """Give a `customer` the discount of a `coupon`, as Stripe's dashboard can."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        customer = account.must("customer", str(given.get("customer", "")))
+        coupon = account.must("coupon", str(given.get("coupon", "")))
+        made = discounts.give(account, customer, coupon["id"], account.now())
+    return _done(public(made), "The customer has the discount.")
 
 
 @pages.post("/_simulator/cancellations")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 import stripe
 
 from tests.simulator_controls import (
@@ -92,6 +93,85 @@ def test_a_discount_lasts_once_or_for_ever(simulator: Simulator) -> None:
     listed["expand"] = ["data.discounts.source.coupon.applies_to"]
     with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
         simulator.client.v1.subscriptions.list(listed)
+
+
+def test_checkout_takes_a_coupon_or_a_code_that_is_typed(simulator: Simulator) -> None:
+    half = coupon(simulator, percent_off=50, duration="forever")
+    items: Any = [{"price": simulator.price()}]
+    session = simulator.checkout(
+        mode="subscription", line_items=items, discounts=[{"coupon": half}]
+    )
+    assert (session.amount_subtotal, session.amount_total) == (500, 250)
+    assert "€2.50" in requests.get(session.url, timeout=10).text
+    simulator.pay(session.url)
+    done = simulator.client.v1.checkout.sessions.retrieve(session.id)
+    found = simulator.subscription(done)
+    assert (paid(simulator, found), len(found.discounts)) == ([250], 1)
+    promotion: Any = {"promotion": {"type": "coupon", "coupon": half}, "code": f"H{half}"}
+    simulator.client.v1.promotion_codes.create(promotion)
+    other = simulator.checkout(mode="subscription", line_items=items, allow_promotion_codes=True)
+    code = f"{other.url}/code"
+    wrong = requests.post(code, data={"promotionCode": "nothing"}, timeout=10)
+    assert (wrong.status_code, "This code is invalid." in wrong.text) == (422, True)
+    assert "€2.50" in requests.post(code, data={"promotionCode": f"h{half}"}, timeout=10).text
+    simulator.pay(other.url)
+    done = simulator.client.v1.checkout.sessions.retrieve(other.id)
+    assert paid(simulator, simulator.subscription(done)) == [250]
+    both: Any = {"discounts": [{"coupon": half}], "allow_promotion_codes": True}
+    with pytest.raises(stripe.InvalidRequestError, match="only specify one"):
+        simulator.checkout(mode="subscription", line_items=items, **both)
+
+
+def test_checkout_sells_a_trial_several_items_and_another_currency(simulator: Simulator) -> None:
+    two = price_of(simulator, unit_amount=1000, currency_options={"usd": {"unit_amount": 1200}})
+    one = price_of(simulator, unit_amount=100, currency_options={"usd": {"unit_amount": 110}})
+    items: Any = [{"price": one.id, "quantity": 2}, {"price": two.id}]
+    session = simulator.checkout(mode="subscription", line_items=items, currency="usd")
+    assert (session.currency, session.amount_total) == ("usd", 1420)
+    simulator.pay(session.url)
+    done = simulator.client.v1.checkout.sessions.retrieve(session.id)
+    assert paid(simulator, simulator.subscription(done)) == [1420]
+    trial = simulator.checkout(
+        mode="subscription",
+        line_items=[{"price": two.id}],
+        subscription_data={"trial_period_days": 7},
+    )
+    assert trial.amount_total == 0
+    simulator.pay(trial.url)
+    done = simulator.client.v1.checkout.sessions.retrieve(trial.id)
+    found = simulator.subscription(done)
+    assert (done.payment_status, found.status) == ("no_payment_required", "trialing")
+    simulator.advance(8)
+    assert paid(simulator, found) == [1000]
+
+
+@controls.needs("discounts")
+def test_a_customers_discount_holds_for_subscriptions_without_their_own(
+    simulator: Simulator,
+) -> None:
+    found = member(simulator)
+    fifth = coupon(simulator, percent_off=20, duration="forever")
+    simulator.control("discounts", customer=found.customer, coupon=fifth)
+    assert preview(simulator, found).total == 400
+    simulator.advance(32)
+    assert paid(simulator, found) == [500, 400]
+    simulator.client.v1.customers.delete_discount(found.customer)
+    assert preview(simulator, found).total == 500
+
+
+def test_items_are_listed_added_and_deleted_by_themselves(simulator: Simulator) -> None:
+    found = member(simulator)
+    price = price_of(simulator, unit_amount=70)
+    service = simulator.client.v1.subscription_items
+    added: Any = {"subscription": found.id, "price": price.id, "proration_behavior": "none"}
+    made = service.create(added)
+    params: Any = {"subscription": found.id}
+    assert [item.price.unit_amount for item in service.list(params).data] == [500, 70]
+    change: Any = {"quantity": 2, "proration_behavior": "none"}
+    assert service.update(made.id, change).quantity == 2
+    assert service.retrieve(made.id).quantity == 2
+    assert service.delete(made.id).deleted
+    assert len(service.list(params).data) == 1
 
 
 # Prorations and previews
