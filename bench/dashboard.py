@@ -83,10 +83,11 @@ PAGES = {
 
 FILL = (
     """
-    INSERT INTO member (id, email, name, country, language, number, counting, turns,
+    INSERT INTO member (id, email, address, name, country, language, number, counting, turns,
                         first_counted_at, created_at, roster_since)
     OVERRIDING SYSTEM VALUE
     SELECT n, 'reader.' || n || '@example.' || (ARRAY['org', 'com', 'net'])[1 + n % 3],
+           'reader.' || n || '@example.' || (ARRAY['org', 'com', 'net'])[1 + n % 3],
            (ARRAY['Anna', 'Olena', 'James', 'Marie', 'Taras', 'Aoife', 'Nina', 'Zora'])
                [CASE WHEN n % 20011 = 0 THEN 8 ELSE 1 + floor(7 * power(r.a, 2))::int END]
            || ' ' || (ARRAY['Melnyk', 'Smith', 'Dubois', 'Byrne', 'Koval'])[1 + n % 5] || n % 977,

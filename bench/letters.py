@@ -42,9 +42,10 @@ MEMBERS = int(os.environ.get("LETTERS_MEMBERS", "1000000"))
 WANTED, WITHIN = 200, 5.0  # letters a second on two cores; seconds for the sweep
 
 _PEOPLE = """
-INSERT INTO member (email, language, counting, turns, created_at)
-SELECT 'reader-' || n || '@letters.example', 'en', true, 1, now()
-FROM generate_series(%s::int, %s::int) n
+INSERT INTO member (email, address, language, counting, turns, created_at)
+SELECT email, email, 'en', true, 1, now() FROM (
+    SELECT 'reader-' || n || '@letters.example' AS email FROM generate_series(%s::int, %s::int) n
+)
 """
 _MEMBERSHIPS = """
 INSERT INTO membership (member_id, source, reference, amount, currency, interval, status, standing,

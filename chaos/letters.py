@@ -86,9 +86,10 @@ owe()
 """
 PEOPLE = """
 WITH people AS (
-    INSERT INTO member (email, language, counting, turns, created_at)
-    SELECT 'reader-' || n || '@letters.example', 'en', false, 0, %(at)s
-    FROM generate_series(1, %(count)s) n RETURNING id
+    INSERT INTO member (email, address, language, counting, turns, created_at)
+    SELECT email, email, 'en', false, 0, %(at)s FROM (
+        SELECT 'reader-' || n || '@letters.example' AS email FROM generate_series(1, %(count)s) n
+    ) RETURNING id
 ), split AS (
     SELECT id, row_number() OVER (ORDER BY id) %% 2 = 0 AS overdue FROM people
 ), memberships AS (

@@ -1,11 +1,12 @@
 """What should be: read from the simulator's own table, by a second writing of the count rule.
 
-It imports nothing of the service. "paying-members/1", in the words of the public page: a membership
-counts while it is active and its newest finished invoice is paid, or its first debit is in process;
-while it is past due, for the grace period from the first failed charge; not while its collection is
-paused, nor once its newest payment is refunded whole, or disputed and not won; not when nothing is
-paid for it; and only until the end that is set for it. A gift counts until its end, and what was
-imported until the grace period after its paid-through date.
+It imports nothing of the service. "paying-members/2", in the words of the public page: a membership
+counts while it is active and its current period is paid, or its first debit is being processed;
+while it is overdue, for the grace period from the first failure in an unbroken row; while it is
+paused, until the end of what is paid for; in a free period that ends, if the person has ever paid;
+not once the payment for its period is refunded whole, or disputed and not won; not when it costs
+nothing or is for another product; and only until the end that is set for it. A gift counts until
+its end, and what was imported until the grace period after its paid-through date.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+_TERMS = ("product", "coupon", "discount")
 _NOT_TAKEN_AWAY = {
     *("won", "prevented"),
     *("warning_needs_response", "warning_under_review", "warning_closed"),
@@ -32,14 +34,19 @@ _NOT_TAKEN_AWAY = {
 
 @dataclass(frozen=True)
 class Expected:
-    """One subscription; ``address`` is the person's, in lower case, None of a deleted customer."""
+    """One subscription; ``address`` is the person's, folded, None of a deleted customer.
+
+    ``is_ours``: it has an item of a product of ours; what is not has no amount and no interval.
+    """
 
     status: str
-    amount: int
+    amount: int | None
     currency: str
-    interval: str
+    interval: str | None
     period_end: datetime
     address: str | None
+    is_ours: bool
+    has_paid: bool
     counts: bool
 
 
@@ -61,12 +68,17 @@ class Elsewhere:
         return self.amount > 0 and at < ends.get(self.source, 0)
 
 
-def expected(stripe: sqlite3.Connection, at: int, grace_seconds: int) -> dict[str, Expected]:
+def expected(
+    stripe: sqlite3.Connection, at: int, grace_seconds: int, elsewhere: Iterable[Elsewhere] = ()
+) -> dict[str, Expected]:
     """Each subscription by its id, as of this second of Stripe's clock."""
-    books = _Books(stripe)
+    books = _Books(stripe, at, grace_seconds)
+    rows = {found["id"]: books.row(found, has_paid=False) for found in books.subscriptions}
+    paid = {one.address for one in elsewhere if one.source == "import" and one.amount > 0}
+    paid |= {row.address for row in rows.values() if row.address and row.has_paid}
     return {
-        subscription["id"]: books.row(subscription, at, grace_seconds)
-        for subscription in books.subscriptions
+        found["id"]: books.row(found, has_paid=rows[found["id"]].address in paid)
+        for found in books.subscriptions
     }
 
 
@@ -74,7 +86,7 @@ def people(rows: Iterable[Expected]) -> dict[str, bool]:
     """Whether each person counts, by address: while one of the memberships does."""
     found: dict[str, bool] = {}
     for row in rows:
-        if row.address:
+        if row.address and row.is_ours:
             found[row.address] = found.get(row.address, False) or row.counts
     return found
 
@@ -82,90 +94,172 @@ def people(rows: Iterable[Expected]) -> dict[str, bool]:
 class _Books:
     """Everything at Stripe, found by what it belongs to; each list newest first."""
 
-    def __init__(self, stripe: sqlite3.Connection) -> None:
+    def __init__(self, stripe: sqlite3.Connection, at: int, grace_seconds: int) -> None:
+        self.at, self.grace = at, grace_seconds
         kinds = ("customer", "subscription", "invoice", "invoice_payment", "charge", "dispute")
-        objects: dict[str, list[Object]] = {kind: [] for kind in kinds}
+        objects: dict[str, list[Object]] = {kind: [] for kind in (*kinds, *_TERMS)}
         for kind, data in stripe.execute(
             "SELECT object, data FROM objects ORDER BY created DESC, seq DESC"
         ):
             if kind in objects:
                 objects[kind].append(full(json.loads(data)))
         self.subscriptions = objects["subscription"]
-        self.addresses = {one["id"]: one["email"].lower() for one in objects["customer"]}
+        self.ours = {
+            one["id"] for one in objects["product"] if "fundraiser_tier" in one["metadata"]
+        }
+        self.coupons = {one["id"]: one for one in objects["coupon"]}
+        self.discounts = {one["id"]: one for one in objects["discount"]}
+        self.addresses = {one["id"]: one["email"].casefold() for one in objects["customer"]}
         self.invoices = _by(
             objects["invoice"], lambda one: one["parent"]["subscription_details"]["subscription"]
         )
         self.links = _by(objects["invoice_payment"], lambda one: one["invoice"])
-        self.charges = _by(objects["charge"], lambda one: one["payment_intent"])
+        self.charges = {one["id"]: one for one in objects["charge"]}
+        self.of_intent = _by(objects["charge"], lambda one: one["payment_intent"] or "")
         self.disputes = _by(objects["dispute"], lambda one: one["charge"])
 
-    def row(self, subscription: Object, at: int, grace_seconds: int) -> Expected:
-        item = subscription["items"]["data"][0]
+    def row(self, subscription: Object, *, has_paid: bool) -> Expected:
+        items = self._items(subscription)
+        first = (items or subscription["items"]["data"])[0]
+        whole = sum(one["price"]["unit_amount"] * one["quantity"] for one in items)
+        discount = self._discount(subscription, first["current_period_end"])
+        amount = whole - (_taken_off(whole, discount["coupon"]) if discount else 0)
+        counts = bool(whole) and self._counts(
+            subscription, first, amount, discount, has_paid=has_paid
+        )
         return Expected(
             status=subscription["status"],
-            amount=item["price"]["unit_amount"] * item["quantity"],
+            amount=amount if items else None,
             currency=subscription["currency"].upper(),
-            interval=item["price"]["recurring"]["interval"],
-            period_end=datetime.fromtimestamp(item["current_period_end"], UTC),
+            interval=first["price"]["recurring"]["interval"] if items else None,
+            period_end=datetime.fromtimestamp(first["current_period_end"], UTC),
             address=self.addresses.get(subscription["customer"]),
-            counts=self._may_count(subscription, at)
-            and self._is_paid(subscription, at, grace_seconds),
+            is_ours=bool(items),
+            has_paid=any(
+                one["status"] == "paid" and one["total"] > 0 and not self._is_gone(one)
+                for one in self.invoices[subscription["id"]]
+            ),
+            counts=counts,
         )
 
-    def _may_count(self, subscription: Object, at: int) -> bool:
-        """What the subscription itself says."""
-        item = subscription["items"]["data"][0]
-        ends = subscription["cancel_at"]
-        return (
-            item["price"]["unit_amount"] * item["quantity"] > 0
-            and subscription["status"] in {"active", "past_due"}
-            and not subscription["pause_collection"]
-            and not (ends and at >= ends)
-        )
+    def _items(self, subscription: Object) -> list[Object]:
+        return [
+            one for one in subscription["items"]["data"] if one["price"]["product"] in self.ours
+        ]
 
-    def _is_paid(self, subscription: Object, at: int, grace_seconds: int) -> bool:
-        """What its invoices say."""
-        active = subscription["status"] == "active"
-        newer, paid = self._until_paid(subscription["id"])
-        failed = next((invoice for invoice in newer if self._has_failed(invoice)), None)
-        if paid is None:
-            return active and failed is None and any(map(self._is_pending, newer))
-        if self._is_taken_back(paid):
+    def _discount(self, subscription: Object, period_end: int) -> Object | None:
+        """The discount that the next invoice has, if any, with its coupon."""
+        for name in subscription["discounts"]:
+            found = self.discounts[name]
+            if found["end"] is None or found["end"] > period_end:
+                return {**found, "coupon": self.coupons[found["source"]["coupon"]]}
+        return None
+
+    def _counts(
+        self,
+        subscription: Object,
+        item: Object,
+        amount: int,
+        discount: Object | None,
+        *,
+        has_paid: bool,
+    ) -> bool:
+        status, ends = subscription["status"], subscription["cancel_at"]
+        if status not in {"active", "past_due", "trialing"} or (ends and self.at >= ends):
             return False
-        if failed is None:
-            return True
-        tries = [one["created"] for one in self._tries(failed) if one["status"] == "failed"]
-        return not active and at < min(tries, default=failed["created"]) + grace_seconds
+        invoices = self.invoices[subscription["id"]]
+        failures = self._failures(invoices)
+        free = not failures and self._is_free(invoices)
+        if status == "trialing" or (status == "active" and free):
+            end = item["current_period_end"] if amount else (discount or {}).get("end")
+            end = subscription["trial_end"] if status == "trialing" else end
+            return has_paid and end is not None and self.at < end
+        paid = [one for one in invoices if one["status"] == "paid" and one["total"] > 0]
+        if not paid:
+            pending = any(one["status"] == "open" and self._is_pending(one) for one in invoices)
+            return status == "active" and not failures and pending
+        period = next((one for one in paid if _period_end(one)), None)
+        if period and not free and self._is_gone(period):
+            return False
+        if subscription["pause_collection"]:
+            return period is not None and self.at < (_period_end(period) or 0)
+        if failures:
+            return self.at < min(map(self._failed_at, failures)) + self.grace
+        if status == "past_due":
+            return period is not None and self.at < (_period_end(period) or 0) + self.grace
+        return True
 
-    def _until_paid(self, subscription: str) -> tuple[list[Object], Object | None]:
-        """The newest paid invoice, and those that are newer."""
-        newer: list[Object] = []
-        for invoice in self.invoices[subscription]:
-            if invoice["status"] == "paid" and invoice["total"]:
-                return newer, invoice
-            newer.append(invoice)
-        return newer, None
+    def _failures(self, newest_first: list[Object]) -> list[Object]:
+        """What should be paid by now and is not, back to the newest that was."""
+        found: list[Object] = []
+        for one in newest_first:
+            if one["total"] <= 0 or one["status"] in {"draft", "void"}:
+                continue
+            if one["status"] == "paid":
+                break
+            late = one["due_date"] is not None and one["due_date"] <= self.at
+            tried = one["attempted"] or one["status"] == "uncollectible" or late
+            if tried and not self._is_pending(one):
+                found.append(one)
+        return found
+
+    def _is_free(self, newest_first: list[Object]) -> bool:
+        for one in newest_first:
+            if one["status"] in {"draft", "void"} or not _period_end(one):
+                continue
+            if one["status"] == "open" and self._is_pending(one):
+                continue
+            return bool(
+                one["status"] == "paid"
+                and one["total"] == 0
+                and not any(_is_proration(line) for line in one["lines"]["data"])
+            )
+        return False
 
     def _tries(self, invoice: Object) -> list[Object]:
         """The charges of an invoice, newest first."""
-        intents = [link["payment"]["payment_intent"] for link in self.links[invoice["id"]]]
-        found = [charge for intent in intents for charge in self.charges[intent]]
+        found: list[Object] = []
+        for link in self.links[invoice["id"]]:
+            payment = link["payment"]
+            if payment["type"] == "charge":
+                found.append(self.charges[payment["charge"]])
+            else:
+                found += self.of_intent[payment["payment_intent"]]
         return sorted(found, key=lambda one: -int(one["created"]))
 
     def _is_pending(self, invoice: Object) -> bool:
         return any(charge["status"] == "pending" for charge in self._tries(invoice))
 
-    def _has_failed(self, invoice: Object) -> bool:
-        tried = invoice["status"] == "open" and invoice["attempted"]
-        return bool(
-            (tried and not self._is_pending(invoice)) or invoice["status"] == "uncollectible"
-        )
+    def _failed_at(self, invoice: Object) -> int:
+        tries = [one["created"] for one in self._tries(invoice) if one["status"] == "failed"]
+        return int(invoice["due_date"] or min(tries, default=invoice["created"]))
 
-    def _is_taken_back(self, invoice: Object) -> bool:
-        """Whether its payment was refunded whole, or is disputed."""
-        charge = next(one for one in self._tries(invoice) if one["status"] == "succeeded")
-        disputes = self.disputes[charge["id"]]
-        return charge["refunded"] or any(one["status"] not in _NOT_TAKEN_AWAY for one in disputes)
+    def _is_gone(self, invoice: Object) -> bool:
+        """Whether all that paid it was refunded whole, or all of it is disputed."""
+        paid = [one for one in self._tries(invoice) if one["status"] == "succeeded"]
+        if not paid:
+            return False
+        lost = [
+            any(found["status"] not in _NOT_TAKEN_AWAY for found in self.disputes[one["id"]][:1])
+            for one in paid
+        ]
+        return all(one["refunded"] for one in paid) or all(lost)
+
+
+def _taken_off(price: int, coupon: Object) -> int:
+    percent = coupon["percent_off"]
+    return round(price * percent / 100) if percent else min(price, int(coupon["amount_off"]))
+
+
+def _is_proration(line: Object) -> bool:
+    details = line["parent"]["subscription_item_details"] or line["parent"]["invoice_item_details"]
+    return bool(details["proration"])
+
+
+def _period_end(invoice: Object) -> int | None:
+    """The end of the period that it asks for; None where it asks for a difference only."""
+    ends = [one["period"]["end"] for one in invoice["lines"]["data"] if not _is_proration(one)]
+    return max(ends, default=None)
 
 
 def _by(objects: list[Object], key: Callable[[Object], str]) -> defaultdict[str, list[Object]]:

@@ -11,7 +11,7 @@ from chaos.load import checkout_of
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import load_settings
 from fundraiser.db import Database, now
-from fundraiser.members.models import Interval
+from fundraiser.members.models import SOLD
 from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
@@ -45,7 +45,7 @@ def open_shop(service: Service, *, people: int, seed: int) -> None:
             names = {"en": slug, "uk": slug}
             prices = [
                 Price(interval=interval, currency=currency, amount=amount)
-                for interval, amount in zip(Interval, amounts, strict=True)
+                for interval, amount in zip(SOLD, amounts, strict=True)
                 for currency in _CURRENCIES
             ]
             session.add(

@@ -1,5 +1,6 @@
 """The simulator's HTTP server: werkzeug's, but a connection stays open for the next request."""
 
+import time
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -14,7 +15,7 @@ class Handler(WSGIRequestHandler):
     of the requests that go well.
     """
 
-    seconds: Callable[[], int]  # what Stripe's clock shows
+    seconds: Callable[[], float] = staticmethod(time.time)  # what Stripe's clock shows
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -51,6 +52,6 @@ class Handler(WSGIRequestHandler):
             super().log_request(code, size)
 
 
-def handler_by(seconds: Callable[[], int]) -> type[Handler]:
+def handler_by(seconds: Callable[[], float]) -> type[Handler]:
     """The handler of a server whose clock shows this."""
     return type("HandlerByClock", (Handler,), {"seconds": staticmethod(seconds)})

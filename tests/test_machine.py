@@ -92,6 +92,7 @@ SPANS = (1, HOUR, DAY, 4 * DAY, 8 * DAY, 15 * DAY, 28 * DAY)
 
 LIVES = (
     "settle_debit pause_or_resume pause_or_resume",
+    "settle_debit pause_or_resume",
     "settle_debit refund",
     "settle_debit dispute dispute",
     "settle_debit fail_to_renew recover",

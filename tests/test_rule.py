@@ -269,6 +269,9 @@ def difference(at: datetime) -> Invoice:
 FAILED, PAID = ["failed"], ["succeeded"]
 
 
+Tried = tuple[Invoice, list[str]]
+
+
 def test_grace_runs_from_the_first_failure_of_an_unbroken_row() -> None:
     first, second, third = NOON - 60 * DAY, NOON - 30 * DAY, NOON
     row = [(invoice("open", at), FAILED) for at in (third, second, first)]
@@ -279,7 +282,7 @@ def test_grace_runs_from_the_first_failure_of_an_unbroken_row() -> None:
     assert facts_of(row[0], (invoice("void", second), FAILED), row[2], paid).grace_from == first
     given_up = (invoice("uncollectible", second), FAILED)
     assert facts_of(row[0], given_up, row[2], paid).grace_from == first
-    nothing = (replace(invoice("paid", second), amount=0), [])
+    nothing: Tried = (replace(invoice("paid", second), amount=0), [])
     assert facts_of(row[0], nothing, row[2], paid).grace_from == first
 
 
@@ -338,12 +341,12 @@ def test_what_is_paid_for_ends_with_the_newest_paid_period() -> None:
 
 def test_a_period_is_free_while_its_invoice_asked_for_nothing() -> None:
     paid = (for_a_period("paid", NOON - 30 * DAY), PAID)
-    free = (for_a_period("paid", NOON, amount=0), [])
+    free: Tried = (for_a_period("paid", NOON, amount=0), [])
     assert facts_of(free, paid).standing is Standing.FREE
-    draft = (for_a_period("draft", NOON + 30 * DAY), [])
+    draft: Tried = (for_a_period("draft", NOON + 30 * DAY), [])
     assert facts_of(draft, free, paid).standing is Standing.FREE
     failed = (for_a_period("open", NOON + 30 * DAY), FAILED)
     assert facts_of(failed, free, paid).standing is Standing.OVERDUE
     assert facts_of(failed, free).standing is Standing.NOTHING, "nothing was ever paid"
-    by_credit = (replace(difference(NOON), amount=0), [])
+    by_credit: Tried = (replace(difference(NOON), amount=0), [])
     assert facts_of(by_credit, paid).standing is Standing.PAID

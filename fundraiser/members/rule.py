@@ -55,7 +55,7 @@ def person_counts(memberships: Iterable[Membership], at: datetime, grace: timede
     """A person counts while at least one membership does."""
     whole = list(memberships)
     has_paid = any(map(was_paid_for, whole))
-    verdicts = [membership_counts(one, at, grace, has_paid=has_paid) for one in whole]
+    verdicts = [membership_counts(one, at, grace, has_paid) for one in whole]
     counting = [verdict for verdict in verdicts if verdict.counts]
     if counting:
         since = min((v.since for v in counting if v.since), default=None)
@@ -77,7 +77,10 @@ def was_paid_for(membership: Membership) -> bool:
 
 
 def membership_counts(
-    membership: Membership, at: datetime, grace: timedelta, *, has_paid: bool | None = None
+    membership: Membership,
+    at: datetime,
+    grace: timedelta,
+    has_paid: bool | None = None,  # noqa: FBT001 - whoever wraps this hands on what it was given
 ) -> Verdict:
     """Whether this membership counts at this time, row by row of the published table.
 
