@@ -52,6 +52,11 @@ def pay_invoice(world: World, params: Object, invoice: str) -> Object:
         raise refused("You can only pay an open invoice. This invoice isn't open.")
     if params.get("paid_out_of_band"):
         return billing.paid_elsewhere(world, found, at)
+    if (billing.intent_for(world, found) or {}).get("status") == "processing":
+        raise refused(
+            "This invoice's PaymentIntent is processing, so the invoice can't be paid again.",
+            code="payment_intent_unexpected_state",
+        )
     method = world.named(params, "payment_method")
     method = method or billing.method_for(world, billing.subscription_of(world, found))
     outcome = payments.judge(method, off_session=params.get("off_session", True))

@@ -41,6 +41,7 @@ _BILLING: dict[str, str] = {
 # Payments, methods, refunds, disputes, customers, Checkout, the portal.
 _PAYMENTS = {
     "bank_redirects": "A payment by iDEAL or Bancontact leaves a SEPA debit for renewals.",
+    "charges_without_intent": "Old invoices were paid by a charge that has no payment intent.",
     "inquiries": "A bank may only ask: no money moves, and the charge can be refunded.",
     "methods_without_card": "Link and PayPal are methods of their own, without a card.",
     "microdeposits": "A US bank account may wait for micro-deposits; Checkout is complete.",
@@ -48,6 +49,7 @@ _PAYMENTS = {
     "portal_needs_configuration": "Portal sessions are refused until somebody configured it.",
     "refund_closes_inquiry": "A refund in full closes the inquiry over it.",
     "refunds_in_process": "The refund of a bank debit is pending for days.",
+    "sca_off_session": "A renewal may need the payer's bank to be asked, when nobody is there.",
     "two_methods": "The portal sets the customer's method; a subscription's own goes on winning.",
     "won_dispute_refundable": "A charge whose dispute was won can be refunded.",
 }

@@ -334,7 +334,14 @@ def method_for(world: World, subscription: Object) -> Object | None:
 def collect(world: World, invoice: Object, at: int) -> Object:
     """Try an open invoice once more, without the payer being there."""
     method = method_for(world, subscription_of(world, invoice))
-    return pay(world, invoice, method, judge(method, off_session=True), at)
+    asks = world.on("sca_off_session")
+    return pay(world, invoice, method, judge(method, confirmed=not asks, off_session=True), at)
+
+
+def intent_for(world: World, invoice: Object) -> Object | None:
+    """The payment intent that pays the invoice, if there is one already."""
+    links = world.store.find("invoice_payment", where={"parent": invoice["id"]}, limit=1)
+    return world.named(links[0]["payment"], "payment_intent") if links else None
 
 
 def renew(world: World, subscription: Object, at: int) -> None:

@@ -15,6 +15,7 @@ from simulator import (
     disputes,
     engine,
     keys,
+    legacy,
     microdeposits,
     refunds,
     show,
@@ -381,6 +382,16 @@ def debit() -> Response:
             raise refused(f"{intent['id']} is {intent['status']}, not processing.")
         engine.settle_debit(account, intent, succeeds=_succeeds(given), at=account.now())
     return _done(public(account.store.one(intent["id"])), "The direct debit is settled.")
+
+
+@pages.post("/_simulator/old-charges")
+def forget_intent() -> Response:
+    """Make a paid `invoice` look as before payment intents: a bare charge has paid it."""
+    given, account = _given(), world()
+    with account.store.transaction():
+        invoice = account.must("invoice", str(given.get("invoice", "")))
+        charge = legacy.forget_intent(account, invoice)
+    return _done(public(charge), "The charge has no payment intent any more.")
 
 
 @pages.post("/_simulator/microdeposits")

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from simulator import billing, checkout, methods, payments, show
 from simulator.accounts import ACCOUNTS, LABELS
 from simulator.card_form import FIELDS, Mistakes, read
-from simulator.cards import CARDS, NOT_A_TEST_CARD
+from simulator.cards import CARDS, NOT_A_TEST_CARD, NOT_AUTHENTICATED
 from simulator.pages_checkout import NOT_FOUND, PAYMENT_REQUIRED, SEE_OTHER, WRONG, closed, world
 from simulator.shapes import Object
 
@@ -144,6 +144,7 @@ def _invoice(found: Object | None, refusal: str | None = None) -> Response:
     page = render_template(
         "invoice.html",
         invoice=found,
+        intent=billing.intent_for(account, found) or {},
         method=show.method_words(method),
         show=show,
         refusal=refusal,
@@ -153,13 +154,17 @@ def _invoice(found: Object | None, refusal: str | None = None) -> Response:
 
 @pages.post("/invoice/<invoice_id>")
 def pay_invoice(invoice_id: str) -> Response:
-    """The payer is there and passes 3-D Secure, if the bank asks."""
+    """The payer is there, and passes 3-D Secure if the bank asks, unless the `answer` is refuse."""
     account = world()
     with account.store.transaction():
         found = account.store.get(invoice_id)
         if found is None or found["object"] != "invoice" or found["status"] != "open":
             return _invoice(found)
         method = billing.method_for(account, billing.subscription_of(account, found))
+        if (billing.intent_for(account, found) or {}).get("status") == "processing":
+            return _invoice(found)
         outcome = payments.judge(method, confirmed=True)
+        if request.form.get("answer") == "refuse":
+            outcome = payments.Outcome("failed", NOT_AUTHENTICATED)
         paid = billing.pay(account, found, method, outcome, account.now())
         return _invoice(paid, outcome.decline.message if outcome.decline else None)

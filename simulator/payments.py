@@ -131,9 +131,11 @@ def _asked(world: World, intent: Object, outcome: Outcome, at: int) -> Object:
             },
         }
     else:
+        links = world.store.find("invoice_payment", where={"key": intent["id"]}, limit=1)
+        page = f"{world.base_url}/" + (f"invoice/{links[0]['invoice']}" if links else "")
         action = {
             "type": "redirect_to_url",
-            "redirect_to_url": {"return_url": None, "url": f"{world.base_url}/"},
+            "redirect_to_url": {"return_url": None, "url": page},
         }
     waiting = world.store.put({**intent, "status": "requires_action", "next_action": action})
     emit(world, "payment_intent.requires_action", waiting, at)

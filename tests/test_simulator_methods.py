@@ -9,10 +9,11 @@ import pytest
 import requests
 import stripe
 
-from tests.simulator_parts import IBAN_SUCCEEDS, Simulator
+from tests.simulator_parts import IBAN_SUCCEEDS, SUCCEEDS, Simulator, wait_until
 
 US_SUCCEEDS, US_FAILS, US_UNVERIFIABLE = "000123456789", "000222222227", "000666666661"
 US_DISPUTED = "000555555559"
+ALWAYS_ASKS = "4000002760003184"
 
 
 def _dollars(simulator: Simulator, **typed: str) -> Any:
@@ -35,10 +36,10 @@ def _intent(simulator: Simulator, session: Any) -> Any:
     return invoice.payments.data[0].payment.payment_intent
 
 
-def _asked(simulator: Simulator, **typed: str) -> Any:
+def _asked(simulator: Simulator, card: str = SUCCEEDS, **typed: str) -> Any:
     """A subscription in euros whose payer is sent to confirm, and does; returns the session."""
     session = simulator.checkout(mode="subscription", line_items=[{"price": simulator.price()}])
-    asked = simulator.pay(session.url, **typed)
+    asked = simulator.pay(session.url, card, **typed)
     assert asked.headers["Location"] == f"/pay/{session.id}/bank"
     bank, confirms = f"{session.url}/bank", {"answer": "confirm"}
     done = requests.post(bank, data=confirms, allow_redirects=False, timeout=10)
@@ -173,3 +174,55 @@ def test_a_session_offers_only_what_its_currency_knows(simulator: Simulator) -> 
     assert (refused.status_code, "Choose another payment method" in refused.text) == (422, True)
     unknown = simulator.pay(session.url, method="paypal", account="nobody")
     assert "Use one of the test accounts: paypal" in unknown.text
+
+
+def test_a_renewal_that_the_bank_asks_about_waits_for_the_payer(simulator: Simulator) -> None:
+    session = _asked(simulator, ALWAYS_ASKS)
+    simulator.control("renewals", subscription=session.subscription)
+    renewed = simulator.subscription(session)
+    assert renewed.status == "past_due"
+    invoice = str(renewed.latest_invoice)
+    told = "invoice.payment_action_required"
+    wait_until(lambda: simulator.receiver.events(told, invoice))
+    open_invoice: Any = simulator.client.v1.invoices.retrieve(
+        invoice, params={"expand": ["payments.data.payment.payment_intent"]}
+    )
+    intent = open_invoice.payments.data[0].payment.payment_intent
+    assert intent.status == "requires_action"
+    page = intent.next_action.redirect_to_url.url
+    assert page == open_invoice.hosted_invoice_url
+    refused = requests.post(page, data={"answer": "refuse"}, timeout=10)
+    assert "unable to authenticate" in refused.text
+    assert simulator.client.v1.invoices.retrieve(invoice).status == "open"
+    assert "Thank you" in requests.post(page, timeout=10).text
+    assert simulator.subscription(session).status == "active"
+
+
+def test_an_invoice_whose_debit_is_in_process_is_not_paid_twice(simulator: Simulator) -> None:
+    session = simulator.subscribe(method="sepa_debit", iban=IBAN_SUCCEEDS)
+    page = f"{simulator.url}/invoice/{session.invoice}"
+    assert "is processing" in requests.post(page, timeout=10).text
+    with pytest.raises(stripe.InvalidRequestError, match="is processing"):
+        simulator.client.v1.invoices.pay(session.invoice)
+    assert len(simulator.charges(session)) == 1
+
+
+def test_an_old_charge_has_no_payment_intent(simulator: Simulator) -> None:
+    session = simulator.subscribe()
+    simulator.control("old-charges", invoice=session.invoice)
+    expand: Any = {"expand": ["payments.data.payment.charge"]}
+    invoice: Any = simulator.client.v1.invoices.retrieve(session.invoice, expand)
+    payment = invoice.payments.data[0].payment
+    assert (payment.type, payment.charge.payment_intent) == ("charge", None)
+    params: Any = {"charge": payment.charge.id}
+    made = simulator.client.v1.refunds.create(params)
+    assert (made.charge, made.payment_intent) == (payment.charge.id, None)
+    (charge,) = simulator.charges(session)
+    assert (charge.refunded, charge.refunds.data[0].id) == (True, made.id)
+    renewed = simulator.subscribe()
+    simulator.control("old-charges", invoice=renewed.invoice)
+    simulator.control("renewals", subscription=renewed.subscription)
+    new, old = simulator.charges(renewed)
+    assert (bool(new.payment_intent), old.payment_intent) == (True, None)
+    dispute = simulator.control("disputes", charge=old.id)
+    assert simulator.client.v1.disputes.retrieve(dispute["id"]).payment_intent is None
