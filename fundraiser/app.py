@@ -16,6 +16,7 @@ from fundraiser import db, health, security, texts
 from fundraiser.account import (
     gift_acceptance,
     invitation as account_invitation,
+    late as account_late,
     person as account_person,
     sign_in as account_sign_in,
     views as account,
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(account_person.blueprint)
     app.register_blueprint(gift_acceptance.blueprint)
     app.register_blueprint(account_invitation.blueprint)
+    app.register_blueprint(account_late.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)
     app.register_blueprint(member_list.blueprint)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.emails.letters import write
+from fundraiser.members.letter_links import payment_link
 from fundraiser.members.models import Status
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
-from fundraiser.payments.gateway import Gateway, StripeRefusedError
+from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.refusals import Doing
+from tests.gifts import OURS
 from tests.staff import hire, sign_in
 from tests.test_settlement import letters, memberships, number_of_members, shop  # noqa: F401 - a fixture
 
@@ -166,3 +169,137 @@ def test_the_e_mail_about_a_second_membership_says_what_became_of_the_money(
         ).one()
         source = write(session, letter).source.decode()
     assert "refund couldn" in source.replace("=\n", "")
+
+
+def pay_after_the_end(stripe: Stripe, database: Database) -> str:
+    """A membership ends unpaid, and its invoice is paid all the same; returns the customer's id."""
+    customer = stripe.join("olena@example.org")
+    stripe.settle(customer)
+    stripe.change_card(customer, "4000000000000341")
+    for days in (32, 20):
+        stripe.advance(days=days)
+        stripe.settle(customer)
+    assert memberships(database)[0].status is Status.CANCELED
+    assert memberships(database)[0].pay_url is None
+    stripe.change_card(customer, "4242424242424242")
+    person = stripe.call("GET", f"customers/{customer}")
+    card = person["invoice_settings"]["default_payment_method"]
+    invoice = stripe.call("GET", "invoices", customer=customer, status="open")["data"][0]["id"]
+    stripe.call("POST", f"invoices/{invoice}/pay", payment_method=card)
+    for _ in range(2):
+        stripe.settle(customer)
+    return customer
+
+
+def link_of_the_e_mail(database: Database) -> str:
+    (case,) = cases(database)
+    return payment_link(case.id).removeprefix("http://127.0.0.1:8000")
+
+
+def test_a_payment_after_the_end_is_written_of_and_shown_until_it_is_resolved(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    """node-red-contrib-smartnora#337, bitwarden/server#7589: the money was taken, and no word."""
+    pay_after_the_end(stripe, database)
+    assert letters(database).count(LetterKind.PAID_AFTER_END) == 1
+    assert number_of_members(database) == 0
+    with database.transaction() as session:
+        letter = session.scalars(
+            select(Letter).where(Letter.kind == LetterKind.PAID_AFTER_END)
+        ).one()
+        source = write(session, letter).source.decode()
+    assert "/account/payment/" in source
+    link = link_of_the_e_mail(database)
+    for _ in range(2):
+        page = text(client.get(link, headers=HTML))
+        assert "You paid £10 after your membership ended" in page
+        assert "Restart my membership" in page
+        assert "Refund £10" in page
+    assert cases(database)[0].closed_at is None
+    sign_in(client, hire(database))
+    assert "£10 was paid after the membership had ended" in text(client.get("/staff"))
+
+
+def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    customer = pay_after_the_end(stripe, database)
+    link = link_of_the_e_mail(database)
+    for _ in range(2):
+        answer = client.post(link, data={"what": "restart"}, headers=OURS)
+        assert "Your membership has restarted" in text(answer)
+    assert number_of_members(database) == 1
+    assert cases(database)[0].closed_at is not None
+    running = [found for found in memberships(database) if found.ended_at is None]
+    assert [found.status for found in running] == [Status.TRIALING]
+    assert running[0].campaign == "25000"
+    assert letters(database).count(LetterKind.WELCOME) == 2
+    taken = len(stripe.call("GET", "charges", customer=customer, limit=100)["data"])
+    stripe.advance(days=27)
+    stripe.settle(customer)
+    assert len(stripe.call("GET", "charges", customer=customer, limit=100)["data"]) == taken
+    stripe.advance(days=6)
+    stripe.settle(customer)
+    assert len(stripe.call("GET", "charges", customer=customer, limit=100)["data"]) == taken + 1
+    assert number_of_members(database) == 1
+    sign_in(client, hire(database))
+    assert "was paid after the membership had ended" not in text(client.get("/staff"))
+
+
+def test_a_restart_whose_answer_was_lost_is_one_restart(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = pay_after_the_end(stripe, database)
+    link = link_of_the_e_mail(database)
+    restart = Gateway.restart
+
+    def lost(gateway: Gateway, *given: Any) -> None:
+        restart(gateway, *given)
+        raise StripeUnavailableError(Doing.CHANGE.without_answer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gateway, "restart", lost)
+        answer = client.post(link, data={"what": "restart"}, headers=OURS)
+        assert "we don’t know yet whether this went through" in text(answer)
+    assert "Your membership has restarted" in text(
+        client.post(link, data={"what": "restart"}, headers=OURS)
+    )
+    stripe.settle_all()
+    listed = stripe.call("GET", "subscriptions", customer=customer)["data"]
+    assert len(listed) == 1
+    assert number_of_members(database) == 1
+
+
+def test_a_late_payment_is_refunded_even_where_stripe_refuses_at_first(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay_after_the_end(stripe, database)
+    link = link_of_the_e_mail(database)
+    with monkeypatch.context() as refusing:
+        refuse(refusing, "refund")
+        for _ in range(2):
+            answer = client.post(link, data={"what": "refund"}, headers=OURS)
+            assert answer.status_code == 200
+            assert "Your £10 refund couldn’t be sent yet" in text(answer)
+    stripe.advance(minutes=40)
+    look_again(stripe, database)
+    assert "We’ve refunded £10" in text(client.get(link, headers=HTML))
+    assert letters(database).count(LetterKind.REFUNDED) == 1
+    assert number_of_members(database) == 0
+
+
+def test_who_has_joined_again_is_only_offered_the_refund_of_a_late_payment(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    pay_after_the_end(stripe, database)
+    stripe.settle(stripe.join("olena@example.org"))
+    link = link_of_the_e_mail(database)
+    assert "Restart my membership" not in text(client.get(link, headers=HTML))
+    client.post(link, data={"what": "restart"}, headers=OURS)
+    assert len([found for found in memberships(database) if found.ended_at is None]) == 1
+
+
+def test_a_forged_link_of_a_late_payment_opens_nothing(client: FlaskClient) -> None:
+    answer = client.get("/account/payment/forged", headers=HTML)
+    assert answer.status_code == 404
+    assert "Reply to our e-mail" in text(answer)

@@ -297,6 +297,12 @@ def case(found: MoneyCase) -> str:
                 "A second membership (%(amount)s) could not be canceled. We’ll try again.",
                 amount=amount,
             )
+        case CaseKind.PAID_AFTER_END if found.wish:
+            return _(
+                "%(amount)s was paid after the membership had ended, and the member wants a "
+                "refund. We’ll try again.",
+                amount=amount,
+            )
         case CaseKind.PAID_AFTER_END:
             return _(
                 "%(amount)s was paid after the membership had ended. We asked the member whether "

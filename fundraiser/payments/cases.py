@@ -50,7 +50,7 @@ class MoneyCase(Base):
     """Something about one person's money that is not resolved at Stripe, or was so once.
 
     ``due_at`` is when the workers ask Stripe again; null where only a person can resolve it.
-    ``error`` is Stripe's latest answer, a sentence for staff.
+    ``error`` is Stripe's latest answer, a sentence for staff; ``wish`` what the member chose.
     """
 
     __tablename__ = "money_case"
@@ -71,6 +71,7 @@ class MoneyCase(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    wish: Mapped[str | None]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
 

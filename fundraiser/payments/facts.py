@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Fact = TypeVar("Fact")
+# In a subscription's metadata: the charge that paid for its first period before it was made.
+PAID_BY_KEY = "fundraiser_paid_by"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.payments.calls import API_VERSION, Calls
 from fundraiser.payments.facts import (
+    PAID_BY_KEY,
     ChargeNews,
     CustomerState,
     Fact,
@@ -361,6 +362,35 @@ class Gateway(Calls):
                 {"idempotency_key": f"pay-{invoice_id}-{method_id}"},
             )
 
+    def restart(self, subscription_id: str, charge_id: str, until: datetime) -> None:
+        """Begin a subscription like one that has ended, paid until then by this charge; once.
+
+        Stripe charges nothing before ``until``.
+
+        Raises:
+            StripeRefusedError: it can't be begun; nobody was charged.
+        """
+        with self._call("subscriptions", Doing.LOOK):
+            old = self._prompt.v1.subscriptions.retrieve(subscription_id)
+        with self._call("charges", Doing.LOOK):
+            charge = self._prompt.v1.charges.retrieve(
+                charge_id, cast("Any", {"expand": ["payment_intent.payment_method"]})
+            )
+        params: dict[str, Any] = {
+            "customer": name_of(old.customer),
+            "items": [_like(item) for item in old["items"].data],
+            "trial_end": int(until.timestamp()),
+            "metadata": {PAID_BY_KEY: charge_id},
+        }
+        method = getattr(charge.payment_intent, "payment_method", None)
+        # One that was not kept for the customer can't be charged again.
+        if method is not None and name_of(method.customer) == params["customer"]:
+            params["default_payment_method"] = method.id
+        with self._call("subscriptions"):
+            self._prompt.v1.subscriptions.create(
+                cast("Any", params), {"idempotency_key": f"restart-{charge_id}"}
+            )
+
     # What staff and members change; ``key`` makes it one change, however often it is asked for
 
     def pay_back(self, charge_id: str, amount: int, key: str) -> None:
@@ -480,6 +510,28 @@ class Gateway(Calls):
                 event.
         """
         return read_webhook(self._secrets, body, signature)
+
+
+def _like(item: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
+    """An item with the same price, which may be archived: so the price is written out."""
+    price = item.price
+    amount = (
+        {"unit_amount": price.unit_amount}
+        if price.unit_amount is not None
+        else {"unit_amount_decimal": str(price.unit_amount_decimal)}
+    )
+    return {
+        "quantity": item.quantity,
+        "price_data": {
+            "currency": price.currency,
+            "product": name_of(price.product),
+            "recurring": {
+                "interval": price.recurring.interval,
+                "interval_count": price.recurring.interval_count,
+            },
+            **amount,
+        },
+    }
 
 
 def current_gateway() -> Gateway:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from fundraiser.members.models import Membership, Source, Standing, Status
 from fundraiser.outbox import LetterKind, owe
@@ -32,8 +32,14 @@ if TYPE_CHECKING:
     from fundraiser.payments.gateway import Gateway
 
 _IS_PAYING = (
-    Membership.status == Status.ACTIVE,
-    Membership.standing.in_((Standing.PAID, Standing.IN_PROCESS)),
+    or_(
+        and_(
+            Membership.status == Status.ACTIVE,
+            Membership.standing.in_((Standing.PAID, Standing.IN_PROCESS)),
+        ),
+        # Restarted with a late payment: its first period is paid for.
+        Membership.status == Status.TRIALING,
+    ),
     Membership.collection_paused.is_(False),
     Membership.cancel_at.is_(None),
     Membership.refunded_at.is_(None),

@@ -34,6 +34,7 @@ from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.debits import find_failed_debits, owe_of_failed_debit
 from fundraiser.payments.gateway import SECOND_KEY, checkout_id
 from fundraiser.payments.gifts import write_gifts
+from fundraiser.payments.late import note_late_payments
 from fundraiser.payments.methods import follow_new_method
 from fundraiser.payments.models import (
     Checkout,
@@ -90,10 +91,12 @@ def settle(
         return None
     recipients = write_gifts(session, member, state)
     told = end_second_memberships(session, gateway, member, state)
+    told = note_late_payments(session, gateway, member, state) or told
     if follow_new_method(session, gateway, state, products) or told:
         known = session.get(Customer, customer_id)
         state = _fetch(session, gateway, customer_id)
         _write(session, state, products, known)
+        note_late_payments(session, gateway, member, state)
     note_refunds(session, member, state)
     if not count:
         return member
@@ -388,7 +391,8 @@ def _write_membership(
         "card_expires_at": _end_of_month(method) if method else None,
         "schedule_id": found.schedule_id,
         "collection_method": found.collection_method,
-        "pay_url": facts.pay_url,
+        # Nobody is led to pay for what has ended, though the invoice may stay open.
+        "pay_url": None if found.ended_at else facts.pay_url,
         # Without a method there is nothing to confirm: a new one is needed.
         "needs_confirmation": facts.needs_confirmation and method is not None,
         "cancel_reason": found.cancel_reason,

@@ -1,0 +1,78 @@
+"""The page behind an e-mail's link: use a late payment for a restart, or get it refunded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template, request, url_for
+
+from fundraiser import db
+from fundraiser.campaigns.offers import money
+from fundraiser.config import current_settings
+from fundraiser.errors import NotFoundError, UnavailableError
+from fundraiser.members.letter_links import read_payment_link
+from fundraiser.members.prices import per
+from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.late import LatePayment, Wish, choose, read_late_payment
+from fundraiser.payments.models import Look
+from fundraiser.payments.refusals import StripeRefusedError
+from fundraiser.payments.sync import settle
+from fundraiser.security import check_origin, cookieless
+from fundraiser.texts import gettext as _, keep_language
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("late_payments", __name__)
+blueprint.url_defaults(keep_language)
+
+
+@blueprint.route("/account/payment/<key>", methods=["GET", "POST"])
+@cookieless
+def late_payment(key: str) -> ResponseReturnValue:
+    """What can become of the payment; opening the page does nothing, its buttons do it once."""
+    late = _read(key)
+    if request.method == "GET":
+        return _page(key, late)
+    check_origin()
+    wish = Wish.RESTART if request.form.get("what") == Wish.RESTART else Wish.REFUND
+    session, customer_id = db.session(), late.case.customer_id
+    grace = timedelta(days=current_settings().grace_days)
+    try:
+        choose(session, current_gateway(), late, wish)
+        settle(session, current_gateway(), grace, customer_id, cause_ref="e-mail link")
+    except StripeRefusedError:
+        notice = _("We couldn’t restart your membership. You can join again, or get a refund.")
+        return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
+    except UnavailableError:
+        # Stripe may have done it before its answer was lost: a worker looks.
+        session.add(Look.now(customer_id=customer_id))
+        notice = _(
+            "Stripe, our payment service, isn’t answering, so we don’t know yet whether this went "
+            "through. Open this page again in a few minutes."
+        )
+        return _page(key, _read(key), notice=notice)
+    session.expire_all()
+    return _page(key, _read(key))
+
+
+def _read(key: str) -> LatePayment:
+    late = read_late_payment(db.session(), read_payment_link(key))
+    if late is None:
+        raise NotFoundError(_("This link is incomplete. Open it from our e-mail again."))
+    return late
+
+
+def _page(key: str, late: LatePayment, *, notice: str | None = None) -> str:
+    membership = late.membership
+    price = membership.price or membership.amount
+    return render_template(
+        "account/late.html",
+        late=late,
+        notice=notice,
+        amount=money(late.case.amount, late.case.currency),
+        price=per(price, membership.currency, membership.interval, membership.interval_count or 1),
+        action=url_for(".late_payment", key=key),
+    )

@@ -1,0 +1,223 @@
+"""Payments that arrive after a membership's end: the member restarts it with them, or is refunded.
+
+An open invoice outlives its subscription at Stripe, and its page takes money for as long as it is
+open; it is not voided, since the newsroom may still want what it is owed.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import or_, select
+
+from fundraiser.db import lock, now
+from fundraiser.members.models import Interval, Membership, Source, Status
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.cases import (
+    CaseKind,
+    MoneyCase,
+    ask_stripe,
+    close_case,
+    find_case,
+    open_case,
+)
+from fundraiser.payments.disputes import holds_money
+from fundraiser.payments.facts import PAID_BY_KEY
+from fundraiser.payments.models import Payment
+from fundraiser.payments.standing import charges_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Member
+    from fundraiser.payments.facts import Charge, CustomerState
+    from fundraiser.payments.gateway import Gateway
+
+_SOON = timedelta(days=1)  # a restart lasts longer than this before anything is charged
+_ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+
+
+class Wish(StrEnum):
+    """What a member chose to become of a late payment."""
+
+    RESTART = "restart"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class LatePayment:
+    """A late payment with what can become of it; ``until`` is what it pays for in a restart.
+
+    ``restarted`` and ``refunded`` say what became of it.
+    """
+
+    case: MoneyCase
+    membership: Membership
+    until: datetime
+    may_restart: bool
+    restarted: bool
+    refunded: bool
+
+
+def note_late_payments(
+    session: Session, gateway: Gateway, member: Member, state: CustomerState
+) -> bool:
+    """Open a case for each payment after a membership's end, and close those that are resolved.
+
+    Returns whether Stripe was told to refund one.
+    """
+    told = False
+    ours = session.scalars(
+        select(Membership).where(
+            Membership.customer_id == state.id,
+            Membership.ended_at.is_not(None),
+            Membership.second_to.is_(None),
+        )
+    ).all()
+    used = {found.metadata[PAID_BY_KEY] for found in state.subscriptions if _is_restart(found)}
+    for membership in ours:
+        for charge in _paid_after_the_end(membership, state):
+            if charge.id in used or charge.refunded >= charge.amount or holds_money(charge.dispute):
+                _close(session, member, charge)
+            else:
+                told = _keep_open(session, gateway, membership, charge) or told
+    _remember_the_campaign(session, state)
+    return told
+
+
+def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
+    """A late payment and what can become of it; None if there is no such case."""
+    case = session.get(MoneyCase, case_id)
+    if case is None or case.kind is not CaseKind.PAID_AFTER_END:
+        return None
+    membership = session.scalars(
+        select(Membership).where(
+            Membership.source == Source.STRIPE, Membership.reference == case.subscription_id
+        )
+    ).one()
+    payment = session.scalars(select(Payment).where(Payment.charge_id == case.reference)).one()
+    runs = select(Membership.id).where(
+        Membership.member_id == case.member_id,
+        Membership.source == Source.STRIPE,
+        Membership.status.not_in(_ENDED),
+    )
+    until = _one_later(payment.paid_at, membership.interval, membership.interval_count or 1)
+    refunded = payment.refunded >= payment.amount
+    return LatePayment(
+        case=case,
+        membership=membership,
+        until=until,
+        may_restart=until > now() + _SOON and session.scalar(runs.limit(1)) is None,
+        restarted=case.closed_at is not None and not refunded and not holds_money(payment.dispute),
+        refunded=refunded,
+    )
+
+
+def choose(session: Session, gateway: Gateway, late: LatePayment, wish: Wish) -> None:
+    """Ask Stripe for what the member chose; the settlement after it writes what became of it.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer; asking again does it once.
+        StripeRefusedError: Stripe does not restart it. A refused refund is tried again instead.
+    """
+    case = late.case
+    lock(session, "customer", case.customer_id)
+    session.refresh(case)
+    if case.closed_at is not None:
+        return
+    if wish is Wish.RESTART and late.may_restart:
+        gateway.restart(case.subscription_id, case.reference, late.until)
+    elif wish is Wish.REFUND:
+        case.wish, case.due_at = wish, now()
+        session.flush()
+
+
+def _paid_after_the_end(membership: Membership, state: CustomerState) -> list[Charge]:
+    end = membership.ended_at
+    return [
+        charge
+        for invoice in state.invoices
+        if invoice.subscription_id == membership.reference
+        and end
+        and invoice.paid_at
+        and invoice.paid_at > end
+        for charge in charges_of(invoice, state.charges)
+        if charge.status == "succeeded"
+    ]
+
+
+def _keep_open(session: Session, gateway: Gateway, membership: Membership, charge: Charge) -> bool:
+    case = find_case(session, CaseKind.PAID_AFTER_END, charge.id)
+    if case and case.closed_at is None and case.wish == Wish.REFUND:
+        return ask_stripe(session, case, lambda: gateway.refund(charge.id))
+    open_case(
+        session,
+        MoneyCase(
+            kind=CaseKind.PAID_AFTER_END,
+            reference=charge.id,
+            subscription_id=membership.reference,
+            customer_id=membership.customer_id,
+            member_id=membership.member_id,
+            amount=charge.amount,
+            currency=charge.currency,
+        ),
+    )
+    owe(
+        session,
+        LetterKind.PAID_AFTER_END,
+        member_id=membership.member_id,
+        cycle=charge.id,
+        context={},
+    )
+    return False
+
+
+def _close(session: Session, member: Member, charge: Charge) -> None:
+    case = close_case(session, CaseKind.PAID_AFTER_END, charge.id)
+    if case and charge.refunded >= charge.amount:
+        owe(
+            session,
+            LetterKind.REFUNDED,
+            member_id=member.id,
+            cycle=charge.id,
+            context={"amount": case.amount, "currency": case.currency},
+        )
+
+
+def _is_restart(found: object) -> bool:
+    return PAID_BY_KEY in getattr(found, "metadata", {})
+
+
+def _remember_the_campaign(session: Session, state: CustomerState) -> None:
+    """A restarted membership came from where the first one did."""
+    for found in state.subscriptions:
+        charge_id = found.metadata.get(PAID_BY_KEY)
+        case = charge_id and find_case(session, CaseKind.PAID_AFTER_END, charge_id)
+        if not case:
+            continue
+        rows = session.scalars(
+            select(Membership).where(
+                Membership.source == Source.STRIPE,
+                or_(Membership.reference == case.subscription_id, Membership.reference == found.id),
+            )
+        ).all()
+        by_name = {row.reference: row for row in rows}
+        first, restarted = by_name.get(case.subscription_id), by_name.get(found.id)
+        if first and restarted and restarted.campaign is None:
+            restarted.campaign, restarted.ref = first.campaign, first.ref
+            restarted.utm = first.utm
+
+
+def _one_later(at: datetime, interval: Interval | None, count: int) -> datetime:
+    """The end of the period that a payment at this time pays for."""
+    if interval in {Interval.DAY, Interval.WEEK}:
+        return at + timedelta(days=count * (7 if interval is Interval.WEEK else 1))
+    months = at.month - 1 + count * (12 if interval is Interval.YEAR else 1)
+    year, month = at.year + months // 12, months % 12 + 1
+    return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
