@@ -331,7 +331,19 @@ def preview_invoice(world: World, params: Object) -> Object:
         behavior=details.get("proration_behavior"),
         date=details.get("proration_date"),
     )
+    ends = not change.at_once and _ends_with_the_period(found)
+    if ends and world.on("nothing_upcoming_after_the_end"):
+        raise StripeError(
+            f"No upcoming invoices for customer: {found['customer']}",
+            status=404,
+            code="invoice_upcoming_none",
+        )
     return full(changes.preview(world, change, at))
+
+
+def _ends_with_the_period(subscription: Object) -> bool:
+    ends = subscription["cancel_at"]
+    return ends is not None and ends <= ending.period_end(subscription)
 
 
 @route(
@@ -343,6 +355,9 @@ def preview_invoice(world: World, params: Object) -> Object:
 )
 def cancel_subscription(world: World, params: Object, subscription: str) -> Object:
     found = _running(world, subscription)
+    for name in ("invoice_now", "prorate"):
+        if params.get(name):
+            raise refused("The simulator cancels without a last invoice.", name)
     details = params.get("cancellation_details")
     return billing.cancel(world, found, world.now(), details=details)
 

@@ -28,6 +28,7 @@ _BILLING: dict[str, str] = {
     "last_period_prorated": "The period in which `cancel_at` lies is charged in part.",
     "most_amount": "Amounts over 99,999,999 are refused.",
     "pending_updates": "A change with `pending_if_incomplete` waits for its payment, for 23 hours.",
+    "nothing_upcoming_after_the_end": "No preview of what follows a planned end: 404.",
     "portal_sets_cancel_at": "Cancelled in the portal, only `cancel_at` is set, and no flag.",
     "preview_has_no_ending_balance": "A preview's `ending_balance` is null.",
     "prorations_by_default": "A changed amount is prorated with the next invoice, unless told not.",

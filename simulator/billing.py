@@ -91,6 +91,7 @@ def _begun(
     if subscription["status"] == "incomplete" and begun:
         subscription["status"] = "active"
     made = world.store.put({**subscription, "latest_invoice": invoice["id"]})
+    discounts.belong(world, made["discounts"], made["id"])
     emit(world, "invoice.created", invoice, at)
     emit(world, "customer.subscription.created", made, at)
     if waits and invoice["amount_due"] > 0:

@@ -139,6 +139,12 @@ def fields(world: World, discounts: list[str]) -> Object:
     return {"discounts": discounts, "_discount_ends": min(moments, default=None)}
 
 
+def belong(world: World, discounts: list[str], subscription: str) -> None:
+    """Write the subscription that they were redeemed for into its discounts."""
+    for identity in discounts:
+        world.store.put({**world.store.one(identity), "subscription": subscription})
+
+
 def drop_ended(world: World, subscription: Object, at: int) -> Object:
     """The subscription without the discounts whose time is over."""
     kept = []
@@ -158,6 +164,9 @@ def use_once(world: World, subscription: Object, invoice: Object, at: int) -> Ob
         for identity in invoice["discounts"]
         if (found := world.store.get(identity)) and _is_once(world, found)
     }
+    customer = world.store.get(invoice["customer"])
+    if customer and customer["discount"] and customer["discount"]["id"] in used:
+        update(world, "customer.updated", customer, at, discount=None)
     kept = [one for one in subscription["discounts"] if one not in used]
     if kept == subscription["discounts"]:
         return subscription

@@ -1,5 +1,7 @@
 """A subscription's items as calls name them: several, in any order, by price or by their ids."""
 
+from collections.abc import Sequence
+
 from simulator import amounts
 from simulator.api_catalog import RECURRING, create_price
 from simulator.errors import refused
@@ -22,11 +24,17 @@ CHANGED = {**ITEM, "id": str, "deleted": bool}
 MOST = 20
 
 
-def begun(world: World, given: list[Object], currency: str | None) -> list[tuple[Object, int]]:
-    """The prices and quantities of a new subscription, all in one currency and rhythm."""
+def begun(
+    world: World, given: list[Object], currency: str | None, running: Sequence[Object] = ()
+) -> list[tuple[Object, int]]:
+    """The prices and quantities of a new subscription or phase, in one currency and rhythm.
+
+    An archived price is taken only where it is among the `running` items.
+    """
+    known = {one["price"]["id"] for one in running}
     if not 1 <= len(given) <= MOST:
         raise refused(f"A subscription has between 1 and {MOST} items.", "items")
-    found = [_price(world, one, f"items[{place}]") for place, one in enumerate(given)]
+    found = [_price(world, one, f"items[{place}]", known) for place, one in enumerate(given)]
     wanted = currency or found[0]["currency"]
     for place, price in enumerate(found):
         amounts.in_currency(price, wanted, f"items[{place}][price]")
@@ -95,7 +103,7 @@ def _changed(
     """The item as the update wants it, or a new one in the running period."""
     old = next((item for item in items if item["id"] == given.get("id")), None)
     if old is None or "price" in given or "price_data" in given:
-        price = _price(world, given, where)
+        price = _price(world, given, where, {one["price"]["id"] for one in items})
     else:
         price = world.store.get(old["price"]["id"]) or old["price"]
     amounts.in_currency(price, subscription["currency"], f"{where}[price]")
@@ -129,7 +137,7 @@ def _changed(
     }
 
 
-def _price(world: World, given: Object, where: str) -> Object:
+def _price(world: World, given: Object, where: str, running: set[str]) -> Object:
     if ("price" in given) is ("price_data" in given):
         raise refused("You must specify either `price` or `price_data`.", where)
     if "price_data" in given:
@@ -137,6 +145,11 @@ def _price(world: World, given: Object, where: str) -> Object:
     price = world.must("price", given["price"], f"{where}[price]")
     if price["recurring"] is None:
         raise refused("The price specified is not recurring.", f"{where}[price]")
+    if not price["active"] and price["id"] not in running:
+        raise refused(
+            "The price specified is inactive. This field only accepts active prices.",
+            f"{where}[price]",
+        )
     return price
 
 

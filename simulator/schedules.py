@@ -172,7 +172,7 @@ def _made(
     world: World, subscription: Object, given: Object, *, start: int, at: int, where: str
 ) -> Object:
     currency = subscription["currency"]
-    found = items.begun(world, given["items"], currency)
+    found = items.begun(world, given["items"], currency, subscription["items"]["data"])
     end = given.get("end_date")
     if end is None:
         length: Object = given.get("duration") or found[0][0]["recurring"]

@@ -107,6 +107,9 @@ def test_checkout_takes_a_coupon_or_a_code_that_is_typed(simulator: Simulator) -
     done = simulator.client.v1.checkout.sessions.retrieve(session.id)
     found = simulator.subscription(done)
     assert (paid(simulator, found), len(found.discounts)) == ([250], 1)
+    params: Any = {"expand": ["discounts"]}
+    whole: Any = simulator.client.v1.subscriptions.retrieve(found.id, params)
+    assert (whole.discounts[0].subscription, whole.discounts[0].end) == (found.id, None)
     promotion: Any = {"promotion": {"type": "coupon", "coupon": half}, "code": f"H{half}"}
     simulator.client.v1.promotion_codes.create(promotion)
     other = simulator.checkout(mode="subscription", line_items=items, allow_promotion_codes=True)
@@ -204,6 +207,15 @@ def test_a_preview_has_no_ending_balance(simulator: Simulator) -> None:
     seen = preview(simulator, found, items=other_amount(found, 900))
     assert (seen.ending_balance, seen.starting_balance) == (None, 0)
     assert invoices(simulator, found)[0].ending_balance == 0
+
+
+@controls.needs("nothing_upcoming_after_the_end")
+def test_there_is_no_preview_of_what_follows_the_end(simulator: Simulator) -> None:
+    found = member(simulator)
+    update(simulator, found, cancel_at_period_end=True)
+    with pytest.raises(stripe.InvalidRequestError) as refusal:
+        preview(simulator, found)
+    assert (refusal.value.code, refusal.value.http_status) == ("invoice_upcoming_none", 404)
 
 
 # Amounts

@@ -176,6 +176,19 @@ def test_several_items_are_added_changed_and_removed(simulator: Simulator) -> No
         update(simulator, found, items=left)
 
 
+def test_an_archived_price_is_refused_where_it_is_new(simulator: Simulator) -> None:
+    price = price_of(simulator, unit_amount=700)
+    simulator.client.v1.prices.update(price.id, {"active": False})
+    with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+        subscribe(simulator, with_card(simulator), items=[{"price": price.id}])
+    found = member(simulator)
+    simulator.client.v1.prices.update(simulator.price(), {"active": False})
+    item = found["items"].data[0]
+    change: Any = [{"id": item.id, "price": item.price.id, "quantity": 2}]
+    assert update(simulator, found, items=change)["items"].data[0].quantity == 2
+    simulator.client.v1.prices.update(simulator.price(), {"active": True})
+
+
 def test_a_discount_of_everything_charges_nothing(simulator: Simulator) -> None:
     free = coupon(simulator, percent_off=100, duration="repeating", duration_in_months=1)
     found = subscribe(simulator, with_card(simulator), discounts=[{"coupon": free}])
