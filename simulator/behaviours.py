@@ -43,6 +43,7 @@ _BILLING: dict[str, str] = {
 _PAYMENTS = {
     "bank_redirects": "A payment by iDEAL or Bancontact leaves a SEPA debit for renewals.",
     "charges_without_intent": "Old invoices were paid by a charge that has no payment intent.",
+    "expired_is_voided": "The invoice of a subscription that was never paid for is voided.",
     "inquiries": "A bank may only ask: no money moves, and the charge can be refunded.",
     "methods_without_card": "Link and PayPal are methods of their own, without a card.",
     "microdeposits": "A US bank account may wait for micro-deposits; Checkout is complete.",

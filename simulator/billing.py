@@ -10,7 +10,7 @@ from simulator.events import emit, update
 from simulator.lines import Line, free, of_items
 from simulator.objects import build_invoice, build_subscription, new_id
 from simulator.payment_objects import build_invoice_payment
-from simulator.payments import Outcome, confirm, judge, open_intent
+from simulator.payments import Outcome, cancel_intent, confirm, judge, open_intent
 from simulator.periods import next_end
 from simulator.proration import next_period, with_balance
 from simulator.shapes import Object, full
@@ -408,6 +408,9 @@ def close_unpaid(world: World, invoice: Object, behavior: str, at: int) -> None:
             "status_transitions": {**invoice["status_transitions"], moment: at},
         }
     )
+    intent = intent_for(world, invoice)
+    if void and intent:
+        cancel_intent(world, intent, at)
     emit(world, "invoice.voided" if void else "invoice.marked_uncollectible", closed, at)
 
 

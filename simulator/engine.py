@@ -102,14 +102,7 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
     elif resumes is not None and resumes <= at:
         update(world, "customer.subscription.updated", subscription, at, pause_collection=None)
     elif subscription["status"] == "incomplete":
-        update(
-            world,
-            "customer.subscription.updated",
-            subscription,
-            at,
-            status="incomplete_expired",
-            ended_at=at,
-        )
+        _expire(world, subscription, at)
     elif (subscription["cancel_at"] or end) <= at and _ends(subscription):
         billing.cancel(world, subscription, at)
     elif discount_ends is not None and discount_ends <= at:
@@ -120,6 +113,15 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
         billing.announce(world, subscription, at)
     else:
         billing.renew(world, subscription, at)
+
+
+def _expire(world: World, subscription: Object, at: int) -> None:
+    """The first payment never came: the subscription is over, and its invoice is void."""
+    over = {"status": "incomplete_expired", "ended_at": at}
+    update(world, "customer.subscription.updated", subscription, at, **over)
+    invoice = world.named(subscription, "latest_invoice")
+    if invoice and invoice["status"] == "open" and world.on("expired_is_voided"):
+        billing.close_unpaid(world, invoice, "void", at)
 
 
 def _ends(subscription: Object) -> bool:

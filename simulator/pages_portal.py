@@ -14,8 +14,6 @@ from simulator.shapes import Object
 
 pages = Blueprint("portal", __name__)
 LIVES_FOR = 3600
-# Of the other methods the simulator's portal knows nothing.
-PORTAL_METHODS = ("card", "sepa_debit")
 
 
 def _session(session_id: str) -> Object | None:
@@ -30,6 +28,16 @@ def _allows(session: Object, feature: str) -> bool:
     """Whether the session's configuration lets its customer do this."""
     configuration = world().store.one(session["configuration"])
     return bool(configuration["features"][feature]["enabled"])
+
+
+def _allowed(customer: Object) -> list[str]:
+    """The methods that go with a currency of the customer's; Link and PayPal are for Checkout."""
+    found = world().store.find("subscription", where={"customer": customer["id"]})
+    currencies = {one["currency"] for one in found}
+    return [
+        *("card", *(["sepa_debit"] if "eur" in currencies else [])),
+        *(["us_bank_account"] if "usd" in currencies else []),
+    ]
 
 
 @pages.get("/portal/<session_id>")
@@ -48,7 +56,7 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
         one["id"]: account.store.one(one["items"]["data"][0]["price"]["product"])["name"]
         for one in subscriptions
     }
-    debits = any(one["currency"] == "eur" for one in subscriptions)
+    allowed = _allowed(customer)
     page = render_template(
         "portal.html",
         session=session,
@@ -63,8 +71,8 @@ def _portal(session: Object, *, status: int = 200, **said: Any) -> Response:  # 
         show=show,
         countries=show.countries(),
         cards=list(CARDS.values()),
-        accounts=[one for one in ACCOUNTS.values() if one.type == "sepa_debit"],
-        allowed=PORTAL_METHODS if debits else PORTAL_METHODS[:1],
+        accounts=[one for one in ACCOUNTS.values() if one.type in allowed],
+        allowed=allowed,
         labels=LABELS,
         **{"mistakes": {}, "typed": dict.fromkeys((*FIELDS, "method"), ""), **said},
     )
@@ -107,7 +115,8 @@ def change_method(session_id: str) -> Response:
         if typed["fill"]:
             return _portal(session, typed=checkout.filled(typed), editing=True)
         try:
-            payer = read(typed, account.now(), allowed=PORTAL_METHODS)
+            allowed = _allowed(customer)
+            payer = read(typed, account.now(), allowed=allowed, only_saves=True)
         except Mistakes as wrong:
             return _portal(session, typed=typed, mistakes=wrong.fields, editing=True, status=WRONG)
         decline = _attaches(payer)
@@ -122,7 +131,7 @@ def change_method(session_id: str) -> Response:
 
 def _attaches(payer: checkout.Payer) -> str | None:
     """Why the bank does not let this card be saved, if it does not."""
-    if payer.method == "sepa_debit":
+    if payer.method != "card":
         return None
     card = CARDS.get(payer.number)
     if card is None:

@@ -147,6 +147,23 @@ def _disputed_later(method: Object, at: int) -> Object:
     return {"_disputed_at": at + 1} if later else {}
 
 
+def cancel_intent(world: World, intent: Object, at: int) -> Object:
+    """The invoice is void, so its intent takes no payment any more; one in process goes on."""
+    if intent["status"] in {"succeeded", "processing", "canceled"}:
+        return intent
+    canceled = world.store.put(
+        {
+            **intent,
+            "status": "canceled",
+            "canceled_at": at,
+            "cancellation_reason": "void_invoice",
+            "next_action": None,
+        }
+    )
+    emit(world, "payment_intent.canceled", canceled, at)
+    return canceled
+
+
 def settle(world: World, intent: Object, *, succeeds: bool, at: int) -> Object:
     """A direct debit in process comes to its end; returns the payment intent."""
     charge = world.store.one(intent["latest_charge"])

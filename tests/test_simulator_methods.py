@@ -120,6 +120,16 @@ def test_micro_deposits_that_fail_end_in_nothing(simulator: Simulator) -> None:
     assert simulator.subscription(session).status == "incomplete_expired"
 
 
+def test_what_was_never_verified_can_not_be_paid_any_more(simulator: Simulator) -> None:
+    session = _dollars(simulator, verification="microdeposits")
+    simulator.advance(11)
+    assert simulator.client.v1.invoices.retrieve(session.invoice).status == "void"
+    intent = _intent(simulator, session)
+    assert (intent.status, intent.cancellation_reason) == ("canceled", "void_invoice")
+    with pytest.raises(stripe.InvalidRequestError, match="that is canceled"):
+        simulator.client.v1.payment_intents.verify_microdeposits(intent.id, {"amounts": [32, 45]})
+
+
 @pytest.mark.parametrize(
     ("wait", "status"), [("23 hours", "incomplete_expired"), (None, "incomplete")]
 )
