@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, TypeVar
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf import CSRFProtect
@@ -16,7 +16,7 @@ from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fundraiser.config import Settings
 
@@ -126,7 +126,9 @@ def set_headers(response: Response) -> Response:
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if response.mimetype not in _NEVER_A_PAGE:
-        headers.setdefault("Content-Security-Policy", content_policy(settings, framing))
+        headers.setdefault(
+            "Content-Security-Policy", content_policy(settings, framing, g.get("form_origins", ()))
+        )
         headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers["Permissions-Policy"] = _NO_DEVICES
@@ -139,8 +141,14 @@ def set_headers(response: Response) -> Response:
     return response
 
 
-def content_policy(settings: Settings, framing: str) -> str:
+def allow_forms_to(origins: Iterable[str]) -> None:
+    """Let the forms of the page that is being answered lead to these origins as well."""
+    g.form_origins = tuple(origins)
+
+
+def content_policy(settings: Settings, framing: str, more: Iterable[str] = ()) -> str:
     """Our pages load only what is ours; forms may lead to us and, by redirect, to Checkout."""
+    forms = ("'self'", settings.checkout_origin, settings.portal_origin, *more)
     return "; ".join(
         (
             "default-src 'none'",
@@ -150,7 +158,7 @@ def content_policy(settings: Settings, framing: str) -> str:
             "font-src 'self'",
             "connect-src 'self'",
             "manifest-src 'self'",
-            f"form-action 'self' {settings.checkout_origin} {settings.portal_origin}",
+            f"form-action {' '.join(dict.fromkeys(forms))}",
             f"frame-ancestors {framing}",
             "base-uri 'none'",
         )

@@ -33,6 +33,7 @@ from fundraiser.members.models import SOLD, Interval, Membership
 from fundraiser.money import Money, parse_amount, write_amount
 from fundraiser.outbox import Topic, wants
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
+from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Look, Payment
 from fundraiser.payments.statement import read_statement, years_of
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("account", __name__)
 blueprint.url_defaults(keep_language)
+
+
+@blueprint.before_request
+def _lead_to_the_portal() -> None:
+    """Any of these pages may have the form for another payment method."""
+    allow_hosted_pages(db.session())
+
 
 _PAUSES = (1, 2, 3)
 _PREVIEW_HOLDS = timedelta(hours=1)
@@ -216,7 +224,7 @@ def card(membership_id: int) -> ResponseReturnValue:
     path = url_for(".card_changed", membership_id=membership_id, was=was, overdue=overdue)
     back = current_settings().public_url + path
     portal = member_gateway().open_portal(membership.customer_id or "", back)
-    return redirect(portal, HTTPStatus.SEE_OTHER)
+    return lead_to(db.session(), portal)
 
 
 @blueprint.get("/account/memberships/<int:membership_id>/card")

@@ -28,6 +28,7 @@ from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipi
 from fundraiser.members.models import Interval
 from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
 from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.models import Tier
 from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
 from fundraiser.texts import LANGUAGES, by_language, gettext as _, keep_language
@@ -82,7 +83,7 @@ def start_payment() -> ResponseReturnValue:
         public_url = current_settings().public_url
         try:
             address = begin_gift(session, current_gateway(), choice, nonce, public_url)
-            return redirect(address, HTTPStatus.SEE_OTHER)
+            return lead_to(session, address)
         except UnprocessableError as error:
             wish.errors[error.field or "tier"] = str(error)
         except UnavailableError as error:
@@ -133,6 +134,7 @@ def picture(key: str) -> ResponseReturnValue:
 def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:
     tiers = offered_tiers(db.session(), found.tiers)
     first, last = days_to_choose()
+    allow_hosted_pages(db.session())
 
     def here(**changed: str) -> str:
         query: dict[str, Any] = wish.as_query() | changed

@@ -78,6 +78,7 @@ from fundraiser.payments.checkout import (
     offered_tiers,
 )
 from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
 from fundraiser.texts import (
@@ -207,7 +208,7 @@ def start_payment() -> ResponseReturnValue:
             address = begin_checkout(session, current_gateway(), choice, nonce, public_url)
             if wish.write_to_me and wish.interval:
                 remember_join(session, begun_checkout(session, choice, nonce), wish.email)
-            return redirect(address, HTTPStatus.SEE_OTHER)
+            return lead_to(session, address)
         except UnprocessableError as error:
             wish.errors[error.field or "amount"] = str(error)
         except UnavailableError as error:
@@ -362,6 +363,7 @@ def _campaign_page(found: Campaign) -> str:
 def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str:
     interval = wish.interval or Interval.MONTH
     tiers = offered_tiers(db.session(), found.tiers)
+    allow_hosted_pages(db.session())
     offered = offers(tiers, interval, wish.currency, wish.tier)
     hidden = {name: value for name, value in wish.as_query().items() if name != "tier"}
     least = LEAST[wish.interval]
