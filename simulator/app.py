@@ -22,6 +22,7 @@ from simulator import (
     api_schedules,
     pages_checkout,
     pages_control,
+    pages_money,
     pages_portal,
 )
 from simulator.api import ROUTES, Route, answer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 API = (
     *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
     *(api_discounts, api_invoices, api_items, api_methods, api_payments, api_portal, api_schedules),
+    pages_money,
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20

@@ -9,15 +9,10 @@ from werkzeug.wrappers import Response
 
 from simulator import (
     api_account,
-    balance,
     billing,
     discounts,
-    disputes,
     engine,
     keys,
-    legacy,
-    microdeposits,
-    refunds,
     show,
 )
 from simulator.api_portal import create_portal_session, forget_settings, save_settings
@@ -56,7 +51,8 @@ def _json(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON
     return Response(json.dumps(body), status=status, mimetype="application/json")
 
 
-def _given() -> dict[str, Any]:
+def read_given() -> dict[str, Any]:
+    """What a form or a JSON object says."""
     if not request.is_json:
         return {name: value for name, value in request.form.items() if value != ""}
     return _object()
@@ -70,7 +66,8 @@ def _object() -> dict[str, Any]:
     return body
 
 
-def _done(body: Object, said: str) -> Response:
+def done(body: Object, said: str) -> Response:
+    """The body for a program; for a person, the page with a sentence."""
     if _is_program():
         return _json(body)
     asked = request.form.get("q") or None
@@ -156,17 +153,17 @@ def _clock() -> Object:
 @pages.post("/_simulator/clock")
 def advance() -> Response:
     """Move time on, and do all that it brings before answering."""
-    given, account = _given(), world()
+    given, account = read_given(), world()
     if "advance_to" in given:
         seconds = _moment(str(given["advance_to"])) - account.now()
     else:
-        seconds = _whole(given.get("advance_seconds"), "advance_seconds")
+        seconds = whole_number(given.get("advance_seconds"), "advance_seconds")
     if not 0 <= seconds <= LONGEST:
         raise refused("The clock only goes forward, by five years at the most.")
     account.clock.advance(seconds)
     steps = engine.run_due(account)
     engine.forget(account)
-    return _done({**_clock(), "steps": steps}, f"The clock was advanced; {steps} things happened.")
+    return done({**_clock(), "steps": steps}, f"The clock was advanced; {steps} things happened.")
 
 
 def _moment(text: str) -> int:
@@ -177,7 +174,7 @@ def _moment(text: str) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
-def _whole(value: object, name: str) -> int:
+def whole_number(value: object, name: str) -> int:
     try:
         return int(str(value))
     except ValueError as error:
@@ -191,7 +188,7 @@ def faults() -> Response:
 
 @pages.post("/_simulator/faults")
 def set_faults() -> Response:
-    given, account = _given(), world()
+    given, account = read_given(), world()
     if not request.is_json:
         given.pop("q", None)
         delivers = given.pop("deliver", None) is not None
@@ -202,7 +199,7 @@ def set_faults() -> Response:
     except ValueError as error:
         raise refused(str(error)) from error
     account.deliver_soon.set()
-    return _done(vars(account.faults.settings), "The faults are set.")
+    return done(vars(account.faults.settings), "The faults are set.")
 
 
 @pages.get("/_simulator/behaviours")
@@ -289,7 +286,7 @@ def deliveries() -> Response:
 @pages.post("/_simulator/deliveries")
 def deliver_again() -> Response:
     """Deliver an event once more to whom it was delivered."""
-    given, account = _given(), world()
+    given, account = read_given(), world()
     event = str(given.get("event", ""))
     with account.store.transaction():
         rows = account.store.execute(
@@ -299,145 +296,42 @@ def deliver_again() -> Response:
             raise refused(f"No delivery of an event '{event}' is known.")
         for found in rows:
             deliver(account, event, found["endpoint"])
-    return _done({"event": event}, "It is delivered again.")
-
-
-@pages.post("/_simulator/refunds")
-def refund() -> Response:
-    """Refund a `charge`, or bring a pending `refund` to its `outcome`: succeeds or fails."""
-    given, account = _given(), world()
-    amount = _whole(given["amount"], "amount") if "amount" in given else None
-    with account.store.transaction():
-        if "refund" in given:
-            found, succeeds = account.must("refund", str(given["refund"])), _succeeds(given)
-            made = refunds.settle_refund(account, found, succeeds=succeeds, at=account.now())
-            return _done(public(made), f"The refund has {made['status']}.")
-        charge = account.must("charge", str(given.get("charge", "")))
-        made = refunds.refund(account, charge, at=account.now(), amount=amount)
-    return _done(public(made), "The payment is refunded.")
-
-
-def _succeeds(given: dict[str, Any]) -> bool:
-    return given.get("outcome") != "fails"
-
-
-@pages.post("/_simulator/disputes")
-def dispute() -> Response:
-    """Open a dispute over a `charge` (`inquiry`: the bank only asks), or move a `dispute` on.
-
-    `escalate` turns an inquiry into a dispute; `outcome` is won, lost or warning_closed.
-    """
-    given, account = _given(), world()
-    with account.store.transaction():
-        if "charge" in given:
-            charge = account.must("charge", str(given["charge"]))
-            asks = bool(given.get("inquiry"))
-            made = disputes.open_dispute(account, charge, account.now(), inquiry=asks)
-            return _done(public(made), "The payment is disputed.")
-        found = account.must("dispute", str(given.get("dispute", "")))
-        outcome = given.get("outcome")
-        if given.get("escalate"):
-            made = disputes.escalate(account, found, account.now())
-        elif outcome == "warning_closed":
-            made = disputes.end(account, found, "warning_closed", account.now())
-        else:
-            made = disputes.close_dispute(account, found, won=outcome == "won", at=account.now())
-    return _done(public(made), f"The dispute is {made['status']}.")
-
-
-@pages.post("/_simulator/payouts")
-def payout() -> Response:
-    """Have the bank send a `payout` back."""
-    given, account = _given(), world()
-    with account.store.transaction():
-        found = account.must("payout", str(given.get("payout", "")))
-        made = balance.fail_payout(account, found, account.now())
-    return _done(public(made), "The payout has failed.")
-
-
-@pages.post("/_simulator/fees")
-def take_fee() -> Response:
-    """Let Stripe take a fee that belongs to no payment: `amount`, `currency`, `description`."""
-    given, account = _given(), world()
-    with account.store.transaction():
-        made = balance.enter(
-            account,
-            "stripe_fee",
-            source=None,
-            amount=-_whole(given.get("amount"), "amount"),
-            currency=str(given.get("currency", "eur")),
-            at=account.now(),
-            description=str(given.get("description", "Billing: usage fee")),
-        )
-    return _done(balance.shown(account, made), "The fee is taken.")
-
-
-@pages.post("/_simulator/debits")
-def debit() -> Response:
-    """Bring a direct debit in process to its end: `payment_intent`, `outcome` succeeds or fails."""
-    given, account = _given(), world()
-    with account.store.transaction():
-        intent = account.must("payment_intent", str(given.get("payment_intent", "")))
-        if intent["status"] != "processing":
-            raise refused(f"{intent['id']} is {intent['status']}, not processing.")
-        engine.settle_debit(account, intent, succeeds=_succeeds(given), at=account.now())
-    return _done(public(account.store.one(intent["id"])), "The direct debit is settled.")
-
-
-@pages.post("/_simulator/old-charges")
-def forget_intent() -> Response:
-    """Make a paid `invoice` look as before payment intents: a bare charge has paid it."""
-    given, account = _given(), world()
-    with account.store.transaction():
-        invoice = account.must("invoice", str(given.get("invoice", "")))
-        charge = legacy.forget_intent(account, invoice)
-    return _done(public(charge), "The charge has no payment intent any more.")
-
-
-@pages.post("/_simulator/microdeposits")
-def verify_microdeposits() -> Response:
-    """The payer of a `payment_intent` verifies the account, or its `outcome` is that it fails."""
-    given, account = _given(), world()
-    with account.store.transaction():
-        intent = account.must("payment_intent", str(given.get("payment_intent", "")))
-        succeeds = _succeeds(given)
-        made = microdeposits.verify(account, intent, succeeds=succeeds, at=account.now())
-    return _done(public(made), f"The payment is {made['status']}.")
+    return done({"event": event}, "It is delivered again.")
 
 
 @pages.post("/_simulator/renewals")
 def renew() -> Response:
     """Renew a `subscription`: the clock goes on to an hour after its period's end."""
-    given, account = _given(), world()
+    given, account = read_given(), world()
     found = account.must("subscription", str(given.get("subscription", "")))
     end = found["items"]["data"][0]["current_period_end"]
     past = 0 if given.get("only_to_the_end") else HOUR
     account.clock.advance(max(0, end + past - account.now()))
     steps = engine.run_due(account)
     body = {**_clock(), "steps": steps}
-    return _done(body, f"The clock is at the end of that period; {steps} things happened.")
+    return done(body, f"The clock is at the end of that period; {steps} things happened.")
 
 
 @pages.post("/_simulator/discounts")
 def discount() -> Response:
     """Give a `customer` the discount of a `coupon`, as Stripe's dashboard can."""
-    given, account = _given(), world()
+    given, account = read_given(), world()
     with account.store.transaction():
         customer = account.must("customer", str(given.get("customer", "")))
         coupon = account.must("coupon", str(given.get("coupon", "")))
         made = discounts.give(account, customer, coupon["id"], account.now())
-    return _done(public(made), "The customer has the discount.")
+    return done(public(made), "The customer has the discount.")
 
 
 @pages.post("/_simulator/cancellations")
 def cancel() -> Response:
-    given, account = _given(), world()
+    given, account = read_given(), world()
     with account.store.transaction():
         found = account.must("subscription", str(given.get("subscription", "")))
         if found["status"] in billing.ENDED:
             raise refused(f"{found['id']} has ended already.")
         ended = billing.cancel(account, found, account.now())
-    return _done(public(ended), "The subscription is canceled.")
+    return done(public(ended), "The subscription is canceled.")
 
 
 @pages.post("/_simulator/portal-settings")
@@ -446,18 +340,18 @@ def save_portal_settings() -> Response:
 
     With `forget` they are as on a new account: never saved.
     """
-    given, account = _given(), world()
+    given, account = read_given(), world()
     with account.store.transaction():
         if given.get("forget"):
             forget_settings(account.store)
-            return _done({}, "The portal's settings are forgotten.")
+            return done({}, "The portal's settings are forgotten.")
         saved = save_settings(account.store, account.now())
-    return _done(public(saved), "The portal's settings are saved.")
+    return done(public(saved), "The portal's settings are saved.")
 
 
 @pages.post("/_simulator/portals")
 def portal() -> Response:
-    given, account = _given(), world()
+    given, account = read_given(), world()
     params = {"customer": str(given.get("customer", "")), "return_url": account.base_url}
     with account.store.transaction():
         made = create_portal_session(account, params)

@@ -236,3 +236,14 @@ def test_an_old_charge_has_no_payment_intent(simulator: Simulator) -> None:
     assert (bool(new.payment_intent), old.payment_intent) == (True, None)
     dispute = simulator.control("disputes", charge=old.id)
     assert simulator.client.v1.disputes.retrieve(dispute["id"]).payment_intent is None
+
+
+def test_a_bank_gives_a_card_another_expiry(simulator: Simulator) -> None:
+    session = simulator.subscribe()
+    method = simulator.subscription(session).default_payment_method
+    simulator.control("card-updates", payment_method=method, exp_year=2071, last4="1111")
+    card = simulator.client.v1.payment_methods.retrieve(str(method)).card
+    assert card
+    assert (card.exp_year, card.last4) == (2071, "1111")
+    told = "payment_method.automatically_updated"
+    wait_until(lambda: simulator.receiver.events(told, str(method)))
