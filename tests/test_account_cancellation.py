@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from bs4 import BeautifulSoup
 
 from fundraiser.dashboard.figures import read_to_cancel
 from fundraiser.members.letter_links import membership_link
+from fundraiser.members.models import Cause, Membership
+from fundraiser.payments.changes import Change, end_membership
 from fundraiser.payments.gateway import StripeRefusedError
-from fundraiser.payments.member_gateway import MemberGateway
-from simulator.store import Store
+from fundraiser.payments.member_gateway import MemberGateway, member_gateway
+from tests.factories import GRACE
 from tests.test_account_membership import OURS, Olena
 
 if TYPE_CHECKING:
@@ -36,16 +36,11 @@ def olena(stripe: Stripe, client: FlaskClient) -> Olena:
     return Olena(stripe, client)
 
 
-def patch(identity: str, **fields: Any) -> None:
-    """Write an object at Stripe as only its own dashboard can."""
-    store = Store(Path(os.environ["SIMULATOR_CLOCK"]).with_name("store.sqlite"))
-    store.put({**store.one(identity), **fields})
-    store.close()
-
-
 def ends_in_months(olena: Olena, months: int) -> None:
+    """A pledge: it is to end on a day, as staff set it in Stripe's dashboard."""
     made = olena.at_stripe()
-    patch(made["id"], cancel_at=made["created"] + months * MONTH, canceled_at=made["created"])
+    end = made["created"] + months * MONTH
+    olena.stripe.call("POST", f"subscriptions/{made['id']}", cancel_at=end)
     olena.stripe.settle(olena.customer)
 
 
@@ -114,3 +109,67 @@ def test_a_change_that_stripe_refuses_is_no_sentence_for_developers(
     assert "The payment service refused this, so nothing has changed." in olena.overview()
     assert "The payment service refused this" in olena.act("pause", months="1")
     assert olena.membership.amount == 1000
+
+
+def put_on_a_schedule(olena: Olena) -> str:
+    """As staff do in Stripe's dashboard, to raise the price from the next period on."""
+    name = olena.membership.reference
+    made = olena.stripe.call("POST", "subscription_schedules", from_subscription=name)["id"]
+    olena.stripe.settle(olena.customer)
+    assert olena.membership.schedule_id == made
+    return str(made)
+
+
+@pytest.mark.parametrize("what", ["cancellation", "pause", "price"])
+def test_a_membership_that_a_schedule_manages_can_be_changed_like_any_other(
+    olena: Olena, what: str
+) -> None:
+    schedule = put_on_a_schedule(olena)
+    if what == "price":
+        path = olena.path(what)
+        olena.send(path, olena.form(path, path, tier="patron", interval="month"))
+        assert "You have changed what you pay." in olena.overview()
+        assert olena.membership.amount == 2500
+    elif what == "pause":
+        assert "Your membership is paused." in olena.act(what, months="1")
+    else:
+        assert "You have cancelled your membership." in olena.act(what)
+        assert olena.at_stripe()["cancel_at_period_end"] is True
+        assert "Your membership goes on." in olena.resume()
+    assert olena.stripe.call("GET", f"subscription_schedules/{schedule}")["status"] == "released"
+
+
+def test_staff_end_a_membership_that_a_schedule_manages(olena: Olena, app: FundraiserApp) -> None:
+    put_on_a_schedule(olena)
+    with app.app_context(), olena.database.transaction() as session:
+        change = Change(member_gateway(), GRACE, "key", Cause.STAFF)
+        membership = session.get_one(Membership, olena.membership.id)
+        end_membership(session, change, membership, at_period_end=True)
+    assert olena.membership.cancel_at == olena.membership.period_end
+
+
+@pytest.mark.parametrize("cleared_by_false", ["yes", "no"])
+def test_a_cancellation_by_date_is_taken_back_whichever_way_stripe_clears_it(
+    olena: Olena, cleared_by_false: str
+) -> None:
+    olena.stripe.control("choices", cancel_at_taken_back_by_false=cleared_by_false)
+    made = olena.at_stripe()
+    end = made["items"]["data"][0]["current_period_end"]
+    olena.stripe.call("POST", f"subscriptions/{made['id']}", cancel_at=end)
+    olena.stripe.settle(olena.customer)
+    assert "You have cancelled it." in olena.overview()
+    said = olena.resume()
+    assert "Your membership goes on." in said
+    assert "The next £10 will be charged on" in said
+    assert olena.at_stripe()["cancel_at"] is None
+
+
+def test_a_cancellation_that_stripe_does_not_take_back_is_not_said_to_be(
+    olena: Olena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    olena.act("cancellation")
+    monkeypatch.setattr(MemberGateway, "_update", lambda *_given: None)
+    said = olena.resume()
+    assert "Your membership goes on" not in said
+    assert "your membership still ends" in said
+    assert "You have cancelled it." in said

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from tests.test_account_membership import OURS, Olena
+from fundraiser.db import now
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about
+from fundraiser.outbox import LetterKind
+from tests.test_account_membership import OURS, Olena, sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
+    from fundraiser.app import FundraiserApp
     from tests.factories import Stripe
 
 WORKS, FAILS, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
 OTHER = "5555555555554444"
+OF_CARDS = {LetterKind.CARD_EXPIRING_30_DAYS, LetterKind.CARD_EXPIRING_7_DAYS}
 
 
 @pytest.fixture
@@ -154,3 +160,59 @@ def test_an_upgrade_that_nobody_confirms_changes_nothing(olena: Olena) -> None:
     assert "confirm" not in said
     assert olena.number() == 1
     assert olena.taken() == [1000]
+
+
+def joins_with(stripe: Stripe, client: FlaskClient, **how: str) -> Olena:
+    """A member who pays in euros by something that is no card, and is signed in."""
+    page = stripe.checkout(currency="EUR")
+    answer = stripe.pay(page, "petro@example.org", **how)
+    assert answer.status_code == 303, answer.text
+    if answer.headers["Location"].endswith("/bank"):
+        confirms = {"answer": "confirm"}
+        requests.post(f"{page}/bank", data=confirms, allow_redirects=False, timeout=10)
+    customer = stripe.customer_of(page)
+    member = stripe.settle(customer)
+    assert member
+    petro = Olena.__new__(Olena)
+    petro.stripe, petro.client, petro.database = stripe, client, stripe.app.database
+    petro.email, petro.customer, petro.member_id = "petro@example.org", customer, member.id
+    sign_in(client, stripe.app.database, member.id)
+    return petro
+
+
+NO_CARDS = [
+    ({"method": "sepa_debit", "iban": "DE89370400440532013000"}, "Bank debit ending in 3000"),
+    ({"method": "paypal", "account": "paypal"}, "PayPal"),
+    ({"method": "link", "account": "link"}, "Link"),
+]
+
+
+@pytest.mark.parametrize(("how", "name"), NO_CARDS)
+def test_people_who_pay_without_a_card_read_of_none(
+    stripe: Stripe, client: FlaskClient, app: FundraiserApp, how: dict[str, str], name: str
+) -> None:
+    stripe.open_shop()
+    petro = joins_with(stripe, client, **how)
+    pages = [
+        petro.overview(),
+        *(
+            petro.open(petro.path(page)).get_text(" ", strip=True)
+            for page in ("cancellation", "pause", "price")
+        ),
+        petro.open(petro.path("price"), tier="patron", interval="month").get_text(" "),
+    ]
+    assert f"You pay with {name}" in pages[0]
+    assert "Change how you pay" in pages[0]
+    at = now()
+    with app.test_request_context():
+        membership = petro.membership
+        membership.grace_from = membership.cancel_at = at
+        for kind in ABOUT_MEMBERSHIP:
+            if kind in {LetterKind.RECEIPT, *OF_CARDS}:
+                continue
+            words = words_about(kind, membership)
+            told = [*words.paragraphs, *(f"{a} {b}" for a, b in words.rows or ()), words.subject]
+            pages.append(" ".join([*told, words.heading, *(words.advice or ())]))
+            pages.append(words.link.text if words.link else "")
+    for page in pages:
+        assert not re.search(r"\bcards?\b", page, re.IGNORECASE), page

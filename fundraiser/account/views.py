@@ -30,12 +30,15 @@ from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableErro
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.letter_links import read_membership
 from fundraiser.members.models import SOLD, Interval, Membership
-from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.members.payment_methods import pays_by_card
+from fundraiser.money import parse_amount
 from fundraiser.outbox import Topic, wants
+from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
 from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.refusals import BankRefusedError
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
@@ -208,6 +211,8 @@ def change_price(membership_id: int) -> ResponseReturnValue:
         )
     except UnprocessableError as error:
         db.session().rollback()
+        if isinstance(error, BankRefusedError) and not pays_by_card(membership):
+            error = UnprocessableError(words.refused())
         return _price_page(membership, wish, error=error), error.status
     if notice is Notice.CHANGED and not _is_paid_already(membership, terms, wish):
         # The payment waits for the bank, and the change for the payment.
@@ -380,13 +385,20 @@ def _terms(membership: Membership, wish: Wish) -> Terms:
         currency=membership.currency,
         interval=wish.interval,
         # Less is paid from the next payment on: nothing is taken for it, and nothing is lost.
-        at_once=wish.interval != membership.interval or amount > membership.amount,
+        at_once=wish.interval != membership.interval or amount > _listed(membership),
+        ours=frozenset(our_products(db.session())),
+        discounted=_listed(membership) != membership.amount,
     )
+
+
+def _listed(membership: Membership) -> int:
+    """The price before discounts."""
+    return membership.amount if membership.price is None else membership.price
 
 
 def _is_paid_already(membership: Membership, terms: Terms, wish: Wish) -> bool:
     return (terms.amount, terms.interval, wish.tier) == (
-        membership.amount,
+        _listed(membership),
         membership.interval,
         membership.tier,
     )
@@ -417,7 +429,6 @@ def _price_page(
         offers=offers(tiers, wish.interval, membership.currency, wish.tier),
         symbol=symbol(membership.currency),
         least=money(LEAST[wish.interval], membership.currency),
-        current=write_amount(Money(membership.amount, membership.currency)),
         change=words.say_change(membership, terms, preview) if terms and preview else None,
         at=int(at.timestamp()) if at else None,
         membership_id=membership.id,

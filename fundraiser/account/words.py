@@ -303,8 +303,8 @@ class SaidChange:
 def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidChange:
     """What a change comes to, in Stripe's own sums."""
     currency = terms.currency
-    after = per(terms.amount, currency, terms.interval)
-    amount = money(terms.amount, currency)
+    after = per(preview.next_amount, currency, terms.interval)
+    amount = money(preview.next_amount, currency)
     due = money(preview.due, currency)
     sentences = []
     if preview.credited:
@@ -327,6 +327,14 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
             )
         )
     sentences.append(_renews(amount, terms.interval, preview.next_at))
+    if membership.discount_until and preview.next_amount != terms.amount:
+        sentences.append(
+            _(
+                "Your discount ends on %(date)s. From then on you pay %(price)s.",
+                date=date(membership.discount_until),
+                price=per(terms.amount, currency, terms.interval),
+            )
+        )
     if membership.cancel_at:
         sentences.append(_("Your membership goes on: it won’t end on the day it was to end."))
     button = (
@@ -335,6 +343,11 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
         else _("Pay %(price)s from now on", price=after)
     )
     return SaidChange(sentences, button)
+
+
+def refused() -> str:
+    """A payment was refused that would not have been by card."""
+    return _("Your bank refused the payment. Nothing has changed. Try another way to pay.")
 
 
 def reasons() -> dict[str, str]:

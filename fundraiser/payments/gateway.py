@@ -127,9 +127,16 @@ class Gateway(Calls):
             invoice.id
             for invoice in latest.values()
             for intent in invoice.intents
-            if self._get(f"/v1/payment_intents/{intent}")["status"] == "requires_action"
+            if self._waits(intent)
         }
         return tuple(replace(one, to_confirm=one.id in waiting) for one in read)
+
+    def _waits(self, intent_id: str) -> bool:
+        try:
+            intent = self._get(f"/v1/payment_intents/{intent_id}")
+        except (NotFoundError, StripeKeyError):
+            return False  # a restricted key without this right settles all the same
+        return bool(intent["status"] == "requires_action")
 
     def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
         """All pages of a customer's list; of a deleted customer Stripe may refuse to list any."""

@@ -31,6 +31,7 @@ class Terms:
 
     ``at_once``: the change holds from now on and is invoiced, else from the next payment on.
     ``ours`` are the products that are memberships: the item on one of them is changed.
+    ``discounted``: what is charged is less than ``amount``, and Stripe is to be asked how much.
     """
 
     product_id: str
@@ -40,20 +41,23 @@ class Terms:
     interval: Interval
     at_once: bool
     ours: frozenset[str] = frozenset()
+    discounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """Stripe's own sums (smallest unit) for a change; nothing of it has happened.
 
-    ``credited`` is what was paid for and is not used; ``due`` is taken at once; ``credit`` is what
-    is left over and pays the next invoices. ``next_at`` is when the new amount is next taken.
+    ``credited`` is what was paid for and is not used; ``due`` is charged at once; ``credit`` is
+    what is left over and pays the next invoices. ``next_amount`` is what a period costs from
+    ``next_at`` on, after discounts.
     """
 
     credited: int
     due: int
     credit: int
     next_at: datetime
+    next_amount: int
 
 
 class MemberGateway(Gateway):
@@ -111,12 +115,18 @@ class MemberGateway(Gateway):
         if terms.interval != item["price"]["recurring"]["interval"]:
             period_end = max(line.period.end for line in lines)
         # Stripe tells the balance at the end only of an invoice that is finalised.
-        left_over = -(invoice.total + invoice.starting_balance)
+        left_over = -invoice.starting_balance - (invoice.total if terms.at_once else 0)
+        renewal = invoice
+        if terms.at_once and terms.discounted:
+            params["subscription_details"] = {"items": [change], "proration_behavior": "none"}
+            with self._call("invoices", Doing.LOOK):
+                renewal = self._prompt.v1.invoices.create_preview(params)
         return Preview(
             credited=-sum(line.amount for line in lines if line.amount < 0),
             due=invoice.amount_due if terms.at_once else 0,
             credit=max(0, left_over),
             next_at=time_of(period_end),
+            next_amount=_next_amount(renewal, terms) if terms.discounted else terms.amount,
         )
 
     def change(self, subscription_id: str, terms: Terms, at: datetime, key: str) -> None:
@@ -265,6 +275,15 @@ def _change(item_id: str, terms: Terms) -> dict[str, Any]:
         "unit_amount": terms.amount,
     }
     return {"id": item_id, "price_data": data}
+
+
+def _next_amount(invoice: Any, terms: Terms) -> int:  # noqa: ANN401 - Stripe's own
+    """What a previewed invoice asks for the period itself, after discounts."""
+    lines = [line for line in invoice.lines.data if line.amount == terms.amount]
+    if not lines:
+        return terms.amount
+    line = lines[-1]
+    return int(line.amount) - sum(int(one.amount) for one in line.discount_amounts or ())
 
 
 def _proration(terms: Terms, at: datetime) -> dict[str, Any]:

@@ -64,9 +64,21 @@ def _use(gateway: Gateway, subscription_id: str, method: PaymentMethod) -> bool:
 
 
 def _overdue(state: CustomerState, found: Subscription) -> Invoice | None:
-    """The latest invoice of a subscription, if a try to collect it has failed."""
-    of_it = [one for one in state.invoices if one.subscription_id == found.id]
-    latest = max(of_it, key=lambda one: one.created_at, default=None)
+    """The latest invoice of a subscription, if a try to collect it has failed.
+
+    A change that waits for its payment is the member's to pay: until then nothing is owed for it.
+    """
+    latest = max(
+        (
+            one
+            for one in state.invoices
+            if one.subscription_id == found.id
+            and one.status not in {"draft", "void"}
+            and one.id != found.waiting_invoice_id
+        ),
+        key=lambda one: one.created_at,
+        default=None,
+    )
     if latest is None or latest.status != "open" or not latest.attempted:
         return None
     if found.collection_method == "send_invoice":

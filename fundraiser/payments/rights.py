@@ -54,6 +54,11 @@ RIGHTS = (
     _read("invoices", "what was paid and what is due"),
     _write("invoices", "previews; paying with a new card", f"invoices/in_{_NOBODY}/pay"),
     _read("invoice_payments", "which charge paid which invoice"),
+    _read(
+        "payment_intents",
+        "whether a bank waits for its payer",
+        f"/v1/payment_intents/pi_{_NOBODY}",
+    ),
     _read("charges", "payments, receipts"),
     _read("refunds", "what was refunded"),
     _write("refunds", "refunds by staff; a second membership", "refunds", charge=f"ch_{_NOBODY}"),

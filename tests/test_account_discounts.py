@@ -1,0 +1,83 @@
+"""Sums with a discount: what is charged is what is said, on every page and in every e-mail."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fundraiser.emails.sequences import words_about
+from fundraiser.members.models import Interval
+from fundraiser.outbox import LetterKind
+from tests.test_account_membership import Olena
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from fundraiser.app import FundraiserApp
+    from tests.factories import Stripe
+
+
+@pytest.fixture
+def olena(stripe: Stripe, client: FlaskClient) -> Olena:
+    """A member of £10 a month, signed in."""
+    stripe.open_shop()
+    return Olena(stripe, client)
+
+
+def discount(olena: Olena, **coupon: object) -> None:
+    made = olena.stripe.call("POST", "coupons", **coupon)["id"]
+    path = f"subscriptions/{olena.membership.reference}"
+    olena.stripe.call("POST", path, **{"discounts[0][coupon]": made})
+    olena.stripe.settle(olena.customer)
+
+
+def test_half_the_price_is_said_and_charged(olena: Olena) -> None:
+    discount(olena, percent_off=50, duration="forever")
+    said = olena.overview()
+    assert "You pay £5 a month" in said
+    assert "The next £5 will be charged on" in said
+    assert "£10 a month" not in said
+    olena.stripe.advance(days=32)
+    assert olena.taken()[0] == 500
+
+
+def test_half_the_price_until_a_day_tells_what_comes_then(olena: Olena) -> None:
+    discount(olena, percent_off=50, duration="repeating", duration_in_months=6)
+    assert re.search(r"You pay £5 a month until \d+ \w+ \d{4}, then £10 a month", olena.overview())
+
+
+def test_a_preview_says_what_will_be_charged_after_the_discount(olena: Olena) -> None:
+    discount(olena, percent_off=50, duration="repeating", duration_in_months=6)
+    page = olena.open(olena.path("price"), tier="patron", interval="month")
+    said = page.get_text(" ", strip=True)
+    assert re.search(r"You’ll be charged £12\.50 on \d+ \w+ \d{4}, and every month", said)
+    assert re.search(r"Your discount ends on \d+ \w+ \d{4}. From then on you pay £25 a", said)
+    path = olena.path("price")
+    olena.send(path, olena.form(path, path, tier="patron", interval="month"))
+    assert olena.membership.amount == 1250
+    olena.stripe.advance(days=32)
+    assert olena.taken()[0] == 1250
+
+
+def test_a_smaller_amount_than_the_list_price_is_smaller_whatever_the_discount(
+    olena: Olena,
+) -> None:
+    discount(olena, percent_off=50, duration="forever")
+    path = olena.path("price")
+    said = olena.open(path, tier="member", interval="month", amount="8").get_text(" ", strip=True)
+    assert "You won’t be charged now." in said
+    assert "You’ll be charged £4 on" in said
+    said = olena.open(path, tier="member", interval="month", amount="10").get_text(" ", strip=True)
+    assert "This is what you pay already." in said
+
+
+def test_e_mails_name_what_is_charged(olena: Olena, app: FundraiserApp) -> None:
+    discount(olena, percent_off=50, duration="forever")
+    with app.test_request_context():
+        membership = olena.membership
+        membership.interval = Interval.YEAR
+        words = words_about(LetterKind.RENEWAL_COMING, membership)
+    assert words.subject.startswith("You’ll be charged £5 on")
+    assert "£10" not in " ".join(value for _label, value in words.rows)
