@@ -17,7 +17,8 @@ STEPS = {"isk": 100, "ugx": 100, "bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tn
 def unit(subscription: Object, price: Object) -> Decimal:
     """A price's amount in the subscription's currency, exact to parts of the smallest unit."""
     other = subscription.get("_units", {}).get(price["id"])
-    return Decimal(other or price.get("unit_amount_decimal") or price["unit_amount"])
+    whole = price["unit_amount"]
+    return Decimal(other or (price["unit_amount_decimal"] if whole is None else whole))
 
 
 def rounded(amount: Decimal) -> int:

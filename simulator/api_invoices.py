@@ -4,7 +4,7 @@ from simulator import billing, payments
 from simulator.api import LIST, page, route
 from simulator.api_billing import declined
 from simulator.errors import StripeError, refused
-from simulator.events import emit
+from simulator.events import emit, update
 from simulator.params import METADATA, merged
 from simulator.shapes import Object
 from simulator.world import World
@@ -94,7 +94,11 @@ def mark_uncollectible(world: World, params: Object, invoice: str) -> Object:
 def _closed(world: World, invoice: Object, behavior: str) -> Object:
     at = world.now()
     billing.close_unpaid(world, invoice, behavior, at)
-    billing.follow(world, billing.subscription_of(world, invoice), at)
+    subscription = billing.subscription_of(world, invoice)
+    if subscription["status"] == "incomplete" and subscription["latest_invoice"] == invoice["id"]:
+        fields = {"status": "incomplete_expired", "ended_at": at}
+        update(world, "customer.subscription.updated", subscription, at, **fields)
+    billing.follow(world, subscription, at)
     return world.store.one(invoice["id"])
 
 

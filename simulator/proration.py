@@ -70,9 +70,10 @@ def restarted(subscription: Object, at: int) -> Object:
 
 def next_period(subscription: Object) -> Object:
     """The subscription in the period after the running one."""
-    items = subscription["items"]["data"]
-    begin = items[0]["current_period_end"]
-    end = next_end(subscription["billing_cycle_anchor"], begin, *rhythm(items))
+    first = subscription["items"]["data"][0]
+    recurring, begin = first["price"]["recurring"], first["current_period_end"]
+    anchor = subscription["billing_cycle_anchor"]
+    end = next_end(anchor, begin, recurring["interval"], recurring["interval_count"])
     return with_period(subscription, begin, end)
 
 

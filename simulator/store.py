@@ -96,7 +96,7 @@ def _told(item: Object) -> Object:
 PARENTS: dict[str, Callable[[Object], Any]] = {
     "price": _field("product"),
     "subscription": lambda whole: whole["items"]["data"][0]["price"]["id"],
-    "invoice": lambda whole: whole["parent"]["subscription_details"]["subscription"],
+    "invoice": lambda whole: _told(whole).get("subscription"),
     "invoice_payment": _field("invoice"),
     "invoiceitem": lambda whole: _told(whole).get("subscription"),
     "promotion_code": lambda whole: whole["promotion"]["coupon"],

@@ -176,6 +176,14 @@ def test_several_items_are_added_changed_and_removed(simulator: Simulator) -> No
         update(simulator, found, items=left)
 
 
+def test_a_first_invoice_that_is_voided_expires_its_subscription(simulator: Simulator) -> None:
+    customer = with_card(simulator)
+    found = subscribe(simulator, customer, payment_behavior="default_incomplete")
+    assert found.status == "incomplete"
+    simulator.client.v1.invoices.void_invoice(found.latest_invoice)
+    assert again(simulator, found).status == "incomplete_expired"
+
+
 def test_an_archived_price_is_refused_where_it_is_new(simulator: Simulator) -> None:
     price = price_of(simulator, unit_amount=700)
     simulator.client.v1.prices.update(price.id, {"active": False})
