@@ -10,14 +10,13 @@ from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import alembic.command
 import click
 from sqlalchemy.exc import OperationalError
 
-from fundraiser.app import FundraiserApp, create_app
+from fundraiser.command import open_app as _app
 from fundraiser.config import ConfigError, current_settings
 from fundraiser.db import now
 from fundraiser.doctor import alembic_config, examine
@@ -47,11 +46,13 @@ from fundraiser.payments.reconcile import (
     take_step,
 )
 from fundraiser.payments.sync import customers_without_facts, settle as settle_customer
-from fundraiser.setting_up import plan_set_up
+from fundraiser.stripe_commands import stripe
 from fundraiser.webhooks.inbox import backlog, settle_next
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from fundraiser.app import FundraiserApp
 
 T = TypeVar("T")
 
@@ -112,37 +113,7 @@ def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
             click.echo(f"{staff.email} may sign in at {current_settings().public_url}/staff.")
 
 
-@main.group()
-def stripe() -> None:
-    """The account at Stripe: set it up, and go live."""
-
-
-@stripe.command("set-up")
-@click.option("--yes", is_flag=True, help="Do it without asking.")
-@click.option(
-    "--write-env",
-    "env_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where the secret of a new webhook endpoint is written, readable by you alone.",
-)
-def set_up_stripe(*, yes: bool, env_file: Path | None) -> None:
-    """Make or repair the webhook endpoint, the portal's configuration, products and prices.
-
-    Says first what it will do. Run twice it changes nothing.
-    """
-    with _app() as app, app.database.transaction() as session:
-        steps = plan_set_up(session, account_gateway(), current_settings(), env_file)
-        if not steps:
-            click.echo("All is at Stripe as it should be.")
-            return
-        click.echo("At Stripe this will:")
-        for step in steps:
-            click.echo(f"  {step.plan}")
-        if not yes:
-            click.confirm("Do it?", abort=True)
-        for step in steps:
-            click.echo(step.do())
+main.add_command(stripe)
 
 
 @main.command("set-up-stripe")
@@ -474,17 +445,6 @@ def doctor() -> None:
             click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)
-
-
-@contextmanager
-def _app() -> Iterator[FundraiserApp]:
-    """The service, as a command needs it."""
-    app = create_app()
-    try:
-        with app.app_context():
-            yield app
-    finally:
-        app.database.engine.dispose()
 
 
 def _grace() -> timedelta:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.payments.account import refuse_other_mode
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 
@@ -70,6 +71,7 @@ def _refuse(start_response: StartResponse) -> tuple[bytes]:
 
 _settings = load_settings()
 _app = create_app(_settings)
+refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
 _with_webhooks = WebhookLayer(_app, _app.extensions["gateway"], _app.extensions["inbox"])
 application = ProgressLayer(Places(_with_webhooks, _settings.web_threads), _app.database)
 application.remember()

@@ -9,10 +9,13 @@ from kombu import Exchange, Queue
 from fundraiser.app import configure_logging, create_app
 from fundraiser.config import load_settings
 from fundraiser.jobs import Job
+from fundraiser.payments.account import refuse_other_mode
 from workers.timetable import TIMETABLE
 
 settings = load_settings()
 flask_app = create_app(settings)
+refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
+flask_app.database.engine.dispose()  # no connection may be shared with the processes to come
 
 _VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
 

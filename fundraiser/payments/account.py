@@ -6,17 +6,19 @@ for customers that the live account has not. So the mode is remembered, and anot
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base
 from fundraiser.errors import FundraiserError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
 
@@ -58,10 +60,12 @@ _CHANGE = text("UPDATE stripe_account SET livemode = :livemode, account_id = NUL
 
 
 def claim_mode(connection: Connection, *, livemode: bool) -> None:
-    """Remember the mode of the first key; refuse a key of the other one once there is anything.
+    """Remember the mode of the first key, and refuse a key of the other one.
+
+    A sandbox's database that holds nothing yet becomes the live account's.
 
     Raises:
-        OtherAccountError: the database holds what belongs to the other mode.
+        OtherAccountError: the database belongs to the other mode.
     """
     known = connection.scalar(_MODE)
     if known is None:
@@ -69,15 +73,30 @@ def claim_mode(connection: Connection, *, livemode: bool) -> None:
         known = connection.scalar(_MODE)
     if known == livemode:
         return
+    if not livemode:
+        # Also of an empty one: a sandbox's worker that still runs would fill it.
+        raise OtherAccountError(
+            "STRIPE_API_KEY is a test key, and this database is the live account's: "
+            "use another database for tests."
+        )
     if connection.scalar(_HOLDS_ANYTHING):
         raise OtherAccountError(
             "STRIPE_API_KEY is a live key, and this database holds a sandbox's members: "
             "run fundraiser stripe go-live, which starts clean, or use another database."
-            if livemode
-            else "STRIPE_API_KEY is a test key, and this database holds live members: "
-            "use another database for tests."
         )
     connection.execute(_CHANGE, {"livemode": livemode})
+
+
+def refuse_other_mode(engine: Engine, *, livemode: bool) -> None:
+    """Stop the start of a process whose key is of the other mode than the database's people.
+
+    Where the database is away or has old tables, each call to Stripe looks again.
+
+    Raises:
+        OtherAccountError: the database holds what belongs to the other mode.
+    """
+    with suppress(SQLAlchemyError), engine.begin() as connection:
+        claim_mode(connection, livemode=livemode)
 
 
 def check_account(session: Session, account_id: str) -> bool:

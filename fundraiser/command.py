@@ -1,0 +1,24 @@
+"""The service as a command needs it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fundraiser.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.app import FundraiserApp
+
+
+@contextmanager
+def open_app() -> Iterator[FundraiserApp]:
+    """The app with its context, until the command is over."""
+    app = create_app()
+    try:
+        with app.app_context():
+            yield app
+    finally:
+        app.database.engine.dispose()
