@@ -13,8 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from fundraiser.campaigns import views
+from fundraiser.emails.letters import write
 from fundraiser.errors import NotFoundError
-from fundraiser.outbox import LetterKind
+from fundraiser.members.models import Membership
+from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
 from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Checkout, Look
@@ -37,6 +39,7 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 HTML = {"Accept": "text/html"}
+US_UNVERIFIABLE = "000666666661"
 
 
 @pytest.fixture
@@ -243,3 +246,61 @@ def test_back_from_the_payment_page_it_is_said_only_when_known_that_nobody_paid(
     answer = back()
     assert answer.status_code == 200
     assert "If you finished paying there, don’t pay again" in answer.text
+
+
+def pay_by_bank(stripe: Stripe, client: FlaskClient, kind: str, account: str) -> str:
+    """Pay from a US bank account that is to be confirmed; returns where Stripe leads back."""
+    if kind == "gift":
+        hidden = {"nonce": fill_in(client)["nonce"], "currency": "USD"}
+        page = client.post("/gift", data=FORM | hidden, headers=OURS).headers["Location"]
+    elif kind == "contribution":
+        page = stripe.checkout(tier=None, interval=None, amount=2000, currency="USD")
+    else:
+        page = stripe.checkout(currency="USD")
+    bank = {"method": "us_bank_account", "account": account, "verification": "microdeposits"}
+    answer = stripe.pay(page, "olena@example.org", **bank)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"].removeprefix("http://127.0.0.1:8000")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("kind", ["membership", "contribution", "gift"])
+def test_a_bank_account_that_is_to_be_confirmed_is_no_failure(
+    stripe: Stripe, database: Database, client: FlaskClient, kind: str
+) -> None:
+    """codecov-api#1116, gazebo#3693: complete at Checkout, incomplete until it is confirmed."""
+    back = pay_by_bank(stripe, client, kind, "000123456789")
+    for _ in range(2):
+        answer = client.get(back, headers=HTML)
+        assert "Confirm your bank account" in main(answer)
+        assert not FORBIDDEN.search(main(answer)), main(answer)
+    link = BeautifulSoup(answer.text, "html.parser").select_one("a.button-pay")
+    assert link
+    assert requests.get(str(link["href"]), timeout=10).ok
+    assert number_of_members(database) == 0
+    if kind == "membership":
+        assert letters(database) == [LetterKind.BANK_TO_CONFIRM]
+        with database.transaction() as session:
+            source = write(session, session.scalars(select(Letter)).one()).source.decode()
+        assert "/join/thanks?session_id" in source.replace("=\n", "")
+    requests.post(str(link["href"]), data={"code": "SM11AA"}, timeout=10)
+    if kind == "membership":
+        with database.transaction() as session:
+            customer = session.scalars(select(Membership.customer_id)).one()
+        stripe.settle(str(customer))
+        assert number_of_members(database) == 1
+    assert "Thank you" in main(client.get(back, headers=HTML))
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_bank_account_that_can_not_be_confirmed_is_a_failure_once_that_is_known(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    back = pay_by_bank(stripe, client, "membership", US_UNVERIFIABLE)
+    link = BeautifulSoup(client.get(back, headers=HTML).text, "html.parser").select_one(
+        "a.button-pay"
+    )
+    assert link
+    requests.post(str(link["href"]), data={"code": "SM11AA"}, timeout=10)
+    assert "You haven’t been charged" in main(client.get(back, headers=HTML))
+    assert number_of_members(database) == 0

@@ -19,6 +19,7 @@ from fundraiser.members.models import Interval, Member, Membership, Source, Stan
 from fundraiser.members.rule import membership_counts
 from fundraiser.payments import sync
 from fundraiser.payments.cases import CaseKind, is_open
+from fundraiser.payments.facts import Confirmation
 from fundraiser.payments.models import CheckoutKind, Look, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
 from fundraiser.texts import date, gettext as _
@@ -103,8 +104,8 @@ def find_outcome(
     return _outcome_of_membership(session, checkout, grace)
 
 
-def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> str | None:
-    """Stripe's page on which the payer confirms a bank account, where that is what we wait for."""
+def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:
+    """Whether what we wait for is a bank account that the payer has to confirm."""
     membership = find_membership(session, checkout)
     try:
         customer_id = (
@@ -112,10 +113,10 @@ def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) ->
             if membership
             else gateway.fetch_session(checkout.session_id or "").customer_id
         )
-        return gateway.find_confirmation(customer_id) if customer_id else None
+        return gateway.find_confirmation(customer_id) if customer_id else Confirmation()
     except Exception as error:  # noqa: BLE001 - the page does without the link
         log.warning("confirmation_not_found", error=type(error).__name__)
-        return None
+        return Confirmation()
 
 
 def came_back_unpaid(gateway: Gateway, checkout: Checkout) -> bool | None:

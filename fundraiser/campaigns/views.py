@@ -252,8 +252,12 @@ def _thanks_page() -> str:
     outcome = find_outcome(session, current_gateway(), grace, checkout)
     confirm_url = None
     if outcome is Outcome.WAITING:
-        confirm_url = find_confirmation(session, current_gateway(), checkout)
-        outcome = Outcome.CONFIRM if confirm_url else outcome
+        found_out = find_confirmation(session, current_gateway(), checkout)
+        confirm_url = found_out.address
+        if confirm_url:
+            outcome = Outcome.CONFIRM
+        elif found_out.has_failed:
+            outcome = Outcome.NOT_PAID
     looks = request.args.get("looks", 0, type=int)
     again = outcome in {Outcome.NOT_PAID, Outcome.ENDED}
     found = find_campaign(session, checkout.campaign)

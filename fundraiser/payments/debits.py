@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from fundraiser.members.models import Standing
+from fundraiser.members.models import Membership, Standing, Status
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.gateway import SECOND_KEY
 from fundraiser.payments.models import Payment, PaymentStatus
-from fundraiser.payments.standing import payment_facts
+from fundraiser.payments.standing import charges_of, payment_facts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fundraiser.members.models import Member
     from fundraiser.payments.facts import Charge, CustomerState, Subscription
+    from fundraiser.payments.gateway import Gateway
 
 
 def find_failed_debits(
@@ -80,3 +81,33 @@ def owe_of_failed_debit(
             cycle=subscription.id,
             context={"membership": subscription.id},
         )
+
+
+def note_accounts_to_confirm(
+    session: Session, gateway: Gateway, member: Member, state: CustomerState
+) -> None:
+    """Owe the e-mail that leads back to Stripe's page, while a bank account is to be confirmed.
+
+    Such a membership is incomplete, though Checkout is complete and nothing has failed.
+    """
+    tried = {
+        invoice.subscription_id
+        for invoice in state.invoices
+        if invoice.status == "paid" or charges_of(invoice, state.charges)
+    }
+    waiting = session.scalars(
+        select(Membership.reference).where(
+            Membership.customer_id == state.id,
+            Membership.status == Status.INCOMPLETE,
+            Membership.reference.not_in(tried - {None}),
+        )
+    ).all()
+    if waiting and gateway.find_confirmation(state.id).address:
+        for name in waiting:
+            owe(
+                session,
+                LetterKind.BANK_TO_CONFIRM,
+                member_id=member.id,
+                cycle=name,
+                context={"membership": name},
+            )

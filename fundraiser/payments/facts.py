@@ -243,6 +243,17 @@ class CustomerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A payment from a bank account that the payer confirms by a small deposit that arrives there.
+
+    ``address`` is Stripe's page for that, while it is waited for; ``has_failed`` once it is over.
+    """
+
+    address: str | None = None
+    has_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SessionState:
     """What became of a Checkout session; ``status`` is open, complete or expired."""
 

@@ -15,6 +15,7 @@ from fundraiser.payments.calls import API_VERSION, Calls
 from fundraiser.payments.facts import (
     PAID_BY_KEY,
     ChargeNews,
+    Confirmation,
     CustomerState,
     Fact,
     Invoice,
@@ -308,14 +309,16 @@ class Gateway(Calls):
             found = self._prompt.v1.checkout.sessions.retrieve(session_id)
         return SessionState(found.id, found.status or "open", name_of(found.customer))
 
-    def find_confirmation(self, customer_id: str) -> str | None:
-        """Stripe's page on which this customer confirms a bank account by a small deposit."""
-        for found in self._list("/v1/payment_intents", customer=customer_id)["data"]:
-            wanted = found.get("next_action") or {}
-            if found["status"] == "requires_action" and _DEPOSITS in wanted:
-                address: str | None = wanted[_DEPOSITS].get("hosted_verification_url")
-                return address
-        return None
+    def find_confirmation(self, customer_id: str) -> Confirmation:
+        """Whether this customer's latest payment waits for a bank account to be confirmed."""
+        intents = self._get("/v1/payment_intents", customer=customer_id, limit=1)["data"]
+        if not intents:
+            return Confirmation()
+        wanted = intents[0].get("next_action") or {}
+        if intents[0]["status"] == "requires_action" and _DEPOSITS in wanted:
+            return Confirmation(address=wanted[_DEPOSITS].get("hosted_verification_url"))
+        is_over = intents[0]["status"] in {"requires_payment_method", "canceled"}
+        return Confirmation(has_failed=is_over and bool(intents[0]["last_payment_error"]))
 
     # A second membership of one person
 

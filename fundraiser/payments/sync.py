@@ -31,7 +31,11 @@ from fundraiser.members.models import (
 )
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
-from fundraiser.payments.debits import find_failed_debits, owe_of_failed_debit
+from fundraiser.payments.debits import (
+    find_failed_debits,
+    note_accounts_to_confirm,
+    owe_of_failed_debit,
+)
 from fundraiser.payments.gateway import SECOND_KEY, checkout_id
 from fundraiser.payments.gifts import write_gifts
 from fundraiser.payments.late import note_late_payments
@@ -98,6 +102,7 @@ def settle(
         _write(session, state, products, known)
         note_late_payments(session, gateway, member, state)
     note_refunds(session, member, state)
+    note_accounts_to_confirm(session, gateway, member, state)
     if not count:
         return member
     # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
