@@ -31,6 +31,7 @@ from fundraiser.payments import changes
 from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Payment
+from fundraiser.payments.refusals import StripeRefusedError
 from fundraiser.security import new_nonce
 from fundraiser.texts import gettext as _
 
@@ -190,7 +191,10 @@ def _carry_out(
 
 
 def _show(page: ActPage, error: UnprocessableError | None = None) -> str:
-    is_new = request.method == "GET" or isinstance(error, ChangedMeanwhileError)
+    # Stripe replays a refusal to the same key for a day.
+    is_new = request.method == "GET" or isinstance(
+        error, (ChangedMeanwhileError, StripeRefusedError)
+    )
     return render_template(
         "dashboard/member_act.html",
         staff=signed_in_staff(),
