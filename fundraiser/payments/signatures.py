@@ -83,7 +83,7 @@ def _is_signed(secrets: Sequence[str], body: bytes, signature: str) -> bool:
 def _read_knock(body: bytes) -> Knock:
     try:
         event = json.loads(body)
-        if event["object"] == "v2.core.event":
+        if event.get("object") == "v2.core.event":
             raise ForgedWebhookError(
                 WebhookReason.THIN,
                 "This is a thin payload, which does not say what changed: "
