@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from tests.simulator_parts import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -267,6 +267,13 @@ def test_the_doctor_names_each_right_that_a_key_lacks(fundraiser: Command, strip
         "STRIPE_API_KEY may not read charges and may not write refunds, checkout_sessions"
         in result.output
     )
+
+
+def test_each_right_stands_in_the_docs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "going-live.md").read_text()
+    for name in {right.name for right in RIGHTS}:
+        level = "write" if any(one.writes for one in RIGHTS if one.name == name) else "read"
+        assert f"| `{name}` | {level} |" in page
 
 
 def test_to_try_the_rights_changes_nothing(fundraiser: Command, stripe: Stripe) -> None:
