@@ -62,6 +62,18 @@ def test_a_membership_that_ends_in_a_year_is_charged_until_then_and_can_be_cance
     assert olena.number() == 0
 
 
+def test_a_membership_that_ends_in_a_year_is_not_paid_for_twice(olena: Olena) -> None:
+    ends_in_months(olena, 11)
+    olena.stripe.advance(seconds=5)
+    again = olena.stripe.join("olena@example.org", tier="patron")
+    olena.stripe.settle(again)
+    statuses = [
+        found["status"]
+        for found in olena.stripe.call("GET", f"subscriptions?customer={again}&status=all")["data"]
+    ]
+    assert statuses == ["canceled"]
+
+
 def test_the_e_mails_link_cancels_a_membership_that_ends_in_a_year(
     olena: Olena, app: FundraiserApp
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,7 +122,7 @@ def sign_in(client: FlaskClient, database: Database, member_id: int) -> None:
                 member_id=member_id,
                 token_hash=digest(token),
                 created_at=at,
-                ends_at=at.replace(year=at.year + 9),
+                ends_at=at + timedelta(days=9 * 365),
             )
         )
     client.set_cookie("member", token)

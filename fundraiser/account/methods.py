@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundraiser.account.changes import UNPAID, Notice
 from fundraiser.payments.models import Customer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Membership
@@ -28,17 +31,32 @@ def before_the_portal(
     return _digest(customer.method_id), "yes" if membership.status in UNPAID else None
 
 
-def after_the_portal(
-    session: Session, membership: Membership, *, was: str | None, was_overdue: bool
-) -> Notice:
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A visit to the portal: the default method before it, and whether a payment was overdue."""
+
+    was: str
+    is_told: bool
+    was_overdue: bool
+
+    @classmethod
+    def began(cls, session: Session, membership: Membership, told: Mapping[str, str]) -> Visit:
+        """What the address says of how it began, or else what we know before we look again."""
+        customer = session.get_one(Customer, membership.customer_id)
+        return cls(
+            was=told.get("was") or _digest(customer.method_id or ""),
+            is_told="was" in told,
+            was_overdue=told.get("overdue") == "yes" or membership.status in UNPAID,
+        )
+
+
+def after_the_portal(session: Session, membership: Membership, visit: Visit) -> Notice:
     """What to say to somebody who is back, once the customer is settled."""
     session.expire_all()
     method = session.get_one(Customer, membership.customer_id).method_id
-    if was is None:
-        return Notice.METHOD
-    if _digest(method or "") == was:
-        return Notice.METHOD_KEPT
-    if not was_overdue:
+    if _digest(method or "") == visit.was:
+        return Notice.METHOD_KEPT if visit.is_told else Notice.METHOD
+    if not visit.was_overdue:
         return Notice.METHOD_SAVED
     if membership.needs_confirmation:
         return Notice.METHOD_TO_CONFIRM

@@ -237,19 +237,14 @@ def card(membership_id: int) -> ResponseReturnValue:
 def card_changed(membership_id: int) -> ResponseReturnValue:
     """Back from Stripe's page: the new method is charged from now on, and for what is overdue."""
     membership = _mine(membership_id)
+    visit = methods.Visit.began(db.session(), membership, request.args)
     grace, customer_id = timedelta(days=current_settings().grace_days), membership.customer_id or ""
     try:
         settle(db.session(), member_gateway(), grace, customer_id, cause_ref="account")
     except UnavailableError:
         db.session().add(Look.now(customer_id=customer_id))
         return _note(Notice.UNKNOWN)
-    notice = methods.after_the_portal(
-        db.session(),
-        membership,
-        was=request.args.get("was"),
-        was_overdue=request.args.get("overdue") == "yes",
-    )
-    return _note(notice, membership)
+    return _note(methods.after_the_portal(db.session(), membership, visit), membership)
 
 
 @blueprint.route("/account/letter/<key>", methods=["GET", "POST"])

@@ -14,6 +14,7 @@ from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Cause, DriftKind, Source, Standing, Status
+from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
 from fundraiser.members.rule import Reason
 from fundraiser.money import Money, format_money
@@ -125,6 +126,11 @@ def price(membership: Membership) -> str:
     if membership.source is Source.GIFT:
         return _("%(amount)s, as a gift", amount=money(membership.amount, membership.currency))
     return price_of(membership)
+
+
+def method(membership: Membership) -> str:
+    """How a membership is paid at Stripe; empty where that is not known."""
+    return method_of(membership) or ""
 
 
 def state(membership: Membership) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, bindparam, or_, select
 
 from fundraiser.members.models import Membership, Source, Standing, Status
+from fundraiser.members.renewals import RENEWS
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.cases import (
     CaseKind,
@@ -41,7 +42,7 @@ _IS_PAYING = (
         Membership.status == Status.TRIALING,
     ),
     Membership.collection_paused.is_(False),
-    Membership.cancel_at.is_(None),
+    RENEWS,
     Membership.refunded_at.is_(None),
     Membership.disputed_at.is_(None),
     Membership.second_to.is_(None),
