@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bs4 import BeautifulSoup
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from fundraiser.emails.letters import write
+from fundraiser.errors import NotFoundError
 from fundraiser.members.letter_links import payment_link
 from fundraiser.members.models import Status
 from fundraiser.outbox import Letter, LetterKind
@@ -303,3 +304,45 @@ def test_a_forged_link_of_a_late_payment_opens_nothing(client: FlaskClient) -> N
     answer = client.get("/account/payment/forged", headers=HTML)
     assert answer.status_code == 404
     assert "Reply to our e-mail" in text(answer)
+
+
+def test_a_case_of_a_customer_whom_stripe_does_not_know_is_no_endless_work(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = pay_twice(stripe)
+    with monkeypatch.context() as refusing:
+        refuse(refusing, "refund")
+        client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+    stripe.advance(minutes=16)
+
+    def forget(_gateway: Gateway, _customer: str) -> None:
+        raise NotFoundError("Stripe does not know it: No such customer.")
+
+    monkeypatch.setattr(Gateway, "fetch_customer", forget)
+    assert [look_again(stripe, database) for _ in range(3)] == [1, 0, 0]
+
+
+def test_nobody_is_written_to_of_what_they_paid_after_the_end_long_ago(
+    stripe: Stripe, database: Database
+) -> None:
+    """The first settlement of all customers after an update would write to them all."""
+    customer = pay_after_the_end(stripe, database)
+    with database.transaction() as session:
+        session.execute(delete(Letter))
+        session.execute(delete(MoneyCase))
+    stripe.advance(days=61)
+    stripe.settle(customer)
+    assert cases(database) == []
+    assert LetterKind.PAID_AFTER_END not in letters(database)
+
+
+def test_a_person_who_restarted_and_joins_again_pays_once(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    pay_after_the_end(stripe, database)
+    client.post(link_of_the_e_mail(database), data={"what": "restart"}, headers=OURS)
+    stripe.advance(seconds=5)
+    other = stripe.join("olena@example.org")
+    stripe.settle(other)
+    assert stripe.call("GET", "charges", customer=other)["data"][0]["refunded"]
+    assert number_of_members(database) == 1

@@ -155,7 +155,7 @@ def _unfinished(v: Mapping[str, str]) -> Said:
         _("You began to become a member of %(newsroom)s", newsroom=v["newsroom"]),
         _("Your membership was not finished"),
         [
-            _("Nothing was taken. If something did not work, reply to this letter and tell us."),
+            _("If something didn’t work, or you have paid, reply to this e-mail and tell us."),
             _("If you want to join, it takes a minute. We will not write about it again."),
         ],
     )

@@ -12,7 +12,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, select
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Currency, Identifier, now
@@ -141,6 +149,23 @@ def look_at_due_cases(session: Session) -> None:
     )
     for customer_id in session.scalars(due.distinct().limit(_MANY)):
         session.add(Look.now(customer_id=customer_id))
+
+
+def postpone_due_cases(session: Session, customer_id: str) -> None:
+    """Wait for a day with what a settlement did not come to: Stripe may know the customer no more.
+
+    Otherwise the customer would be settled again and again.
+    """
+    session.flush()
+    session.execute(
+        update(MoneyCase)
+        .where(
+            MoneyCase.customer_id == customer_id,
+            MoneyCase.closed_at.is_(None),
+            MoneyCase.due_at <= now(),
+        )
+        .values(due_at=now() + _LONGEST_WAIT)
+    )
 
 
 def list_open_cases(session: Session, most: int) -> Sequence[Row[MoneyCase, Member]]:

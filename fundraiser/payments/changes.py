@@ -127,7 +127,8 @@ def change_email(session: Session, change: Change, member: Member, email: str) -
     try:
         for customer in customers:
             changed.append(customer.id)
-            change.gateway.change_email(customer.id, email)
+            with suppress(NotFoundError):  # one that was deleted at Stripe needs no address
+                change.gateway.change_email(customer.id, email)
     except (StripeUnavailableError, StripeRefusedError):
         _change_back(change.gateway, changed, before)
         raise
@@ -161,7 +162,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
 def _change_back(gateway: MemberGateway, customers: list[str], email: str | None) -> None:
     """All of a person's customers get the new address, or none."""
     for name in customers if email else ():
-        with suppress(StripeUnavailableError, StripeRefusedError):
+        with suppress(StripeUnavailableError, StripeRefusedError, NotFoundError):
             gateway.change_email(name, email or "")
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from fundraiser.db import lock, now
 from fundraiser.members.models import Interval, Membership, Source, Status
@@ -27,7 +27,7 @@ from fundraiser.payments.cases import (
 )
 from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.facts import PAID_BY_KEY
-from fundraiser.payments.models import Payment
+from fundraiser.payments.models import AdoptedProduct, Payment
 from fundraiser.payments.standing import charges_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.facts import Charge, CustomerState
     from fundraiser.payments.gateway import Gateway
 
+_RECENT = timedelta(days=60)  # for as long as the e-mail's link works
 _SOON = timedelta(days=1)  # a restart lasts longer than this before anything is charged
 _ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
@@ -73,6 +74,9 @@ def note_late_payments(
     Returns whether Stripe was told to refund one.
     """
     told = False
+    # Nobody is e-mailed about what they paid long ago, or before we adopted their subscriptions.
+    adopted_at = session.scalar(select(func.max(AdoptedProduct.adopted_at)))
+    since = max(at for at in (adopted_at, now() - _RECENT) if at)
     ours = session.scalars(
         select(Membership).where(
             Membership.customer_id == state.id,
@@ -85,7 +89,9 @@ def note_late_payments(
         for charge in _paid_after_the_end(membership, state):
             if charge.id in used or charge.refunded >= charge.amount or holds_money(charge.dispute):
                 _close(session, member, charge)
-            else:
+            elif charge.created_at >= since or find_case(
+                session, CaseKind.PAID_AFTER_END, charge.id
+            ):
                 told = _keep_open(session, gateway, membership, charge) or told
     _remember_the_campaign(session, state)
     return told

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy.orm import aliased
 
 from fundraiser.members.models import Membership, Source, Standing, Status
 from fundraiser.members.renewals import RENEWS
@@ -32,14 +33,21 @@ if TYPE_CHECKING:
     from fundraiser.payments.facts import CustomerState
     from fundraiser.payments.gateway import Gateway
 
+_EARLIER = aliased(Membership)
+_HAS_PAID = (
+    select(_EARLIER.id)
+    .where(_EARLIER.member_id == Membership.member_id, _EARLIER.has_paid.is_(True))
+    .correlate(Membership)
+    .exists()
+)
 _IS_PAYING = (
     or_(
         and_(
             Membership.status == Status.ACTIVE,
             Membership.standing.in_((Standing.PAID, Standing.IN_PROCESS)),
         ),
-        # Restarted with a late payment: its first period is paid for.
-        Membership.status == Status.TRIALING,
+        # Restarted with a late payment, or given a free period: somebody who has paid before.
+        and_(Membership.status == Status.TRIALING, _HAS_PAID),
     ),
     Membership.collection_paused.is_(False),
     RENEWS,

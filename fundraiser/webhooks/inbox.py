@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, or_, select, text, update
 from fundraiser.db import now, try_lock
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
+from fundraiser.payments.cases import postpone_due_cases
 from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
 from fundraiser.payments.refused import note_accepted
@@ -229,6 +230,7 @@ def _settle(
         taken[:] = [found.id for found in looks]
         event_id = next((found.event_id for found in looks if found.event_id), None)
         sync.settle(session, gateway, grace, customer_id, cause_ref=event_id)
+        postpone_due_cases(session, customer_id)
     events = [found.event_id for found in looks if found.event_id]
     if events:
         session.execute(_SETTLED, {"ids": events, "at": now(), "customer": customer_id})
