@@ -17,7 +17,7 @@ from simulator import (
     trials,
 )
 from simulator.api import LIST, page, route
-from simulator.due import HOUR
+from simulator.due import HOUR, period_end
 from simulator.errors import StripeError, refused
 from simulator.events import emit, update
 from simulator.params import METADATA, Clearable, Either, merged
@@ -343,7 +343,7 @@ def preview_invoice(world: World, params: Object) -> Object:
 
 def _ends_with_the_period(subscription: Object) -> bool:
     ends = subscription["cancel_at"]
-    return ends is not None and ends <= ending.period_end(subscription)
+    return ends is not None and ends <= period_end(subscription)
 
 
 @route(

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from simulator import discounts, ending, pending
-from simulator.due import DAY, HOUR, RETRY_DAYS
+from simulator.due import DAY, HOUR, RETRY_DAYS, period_end
 from simulator.events import emit, update
 from simulator.lines import Line, free, of_items
 from simulator.objects import build_invoice, build_subscription, new_id
 from simulator.payment_objects import build_invoice_payment
 from simulator.payments import Outcome, cancel_intent, confirm, judge, open_intent
 from simulator.periods import next_end
-from simulator.proration import next_period, with_balance
+from simulator.proration import each_by_its_own, next_period, with_balance
 from simulator.shapes import Object, full
 from simulator.world import World
 
@@ -54,6 +54,8 @@ def start(
         metadata=metadata,
         more_items=more_items,
     )
+    if more_items and not trial_end:
+        subscription["items"] = each_by_its_own(subscription["items"], at)
     subscription = full(subscription | more)
     if trial_end:
         subscription |= {
@@ -348,13 +350,13 @@ def intent_for(world: World, invoice: Object) -> Object | None:
 def renew(world: World, subscription: Object, at: int) -> None:
     """Begin the next period, with a draft invoice that is collected an hour later."""
     item = subscription["items"]["data"][0]
-    rolled = next_period(subscription)
+    rolled, lines = next_period(subscription)
     invoice = draft(
         world,
         rolled,
         world.store.one(subscription["customer"]),
         at,
-        lines=_of_last_period(world, rolled),
+        lines=_of_last_period(world, rolled, lines),
         period_start=item["current_period_start"],
         automatically_finalizes_at=at + HOUR,
     )
@@ -377,9 +379,8 @@ def renew(world: World, subscription: Object, at: int) -> None:
         close_unpaid(world, finalize(world, invoice, at), paused["behavior"], at)
 
 
-def _of_last_period(world: World, subscription: Object) -> list[Line]:
+def _of_last_period(world: World, subscription: Object, lines: list[Line]) -> list[Line]:
     """The period's lines; where the subscription ends within it, for the days until then."""
-    lines = of_items(subscription)
     ends = subscription["cancel_at"]
     if ends is None or not world.on("last_period_prorated"):
         return lines
@@ -422,8 +423,7 @@ def with_item(subscription: Object, **new: Any) -> Object:  # noqa: ANN401 - any
 
 def announce(world: World, subscription: Object, at: int) -> None:
     """Tell of the invoice to come, once for each period."""
-    item = subscription["items"]["data"][0]
-    end = item["current_period_end"]
+    end = period_end(subscription)
     world.store.put({**subscription, "_announced": end})
     upcoming = build_invoice(
         id="upcoming",
@@ -433,7 +433,7 @@ def announce(world: World, subscription: Object, at: int) -> None:
         billing_reason="upcoming",
         lines=[
             *map(pending.line_of, pending.waiting(world, subscription)),
-            *of_items(subscription),
+            *next_period(subscription)[1],
         ],
         discounts=discounts.in_force(world, subscription, end),
         next_payment_attempt=end + HOUR,
@@ -481,7 +481,7 @@ def schedule_end(world: World, subscription: Object, *, stops: bool, at: int) ->
     """
     flag = not world.on("portal_sets_cancel_at")
     fields = (
-        ending.ends(subscription, ending.period_end(subscription), at, flag=flag)
+        ending.ends(subscription, period_end(subscription), at, flag=flag)
         if stops
         else ending.goes_on(subscription)
     )

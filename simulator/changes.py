@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from simulator import discounts, items, pending, proration
-from simulator.lines import Line, of_items
+from simulator.due import period_end
+from simulator.lines import Line
 from simulator.objects import build_invoice
 from simulator.shapes import Object
 from simulator.world import World
@@ -53,8 +54,8 @@ def preview(world: World, change: Change, at: int) -> Object:
     lines = [*waiting, *change.lines]
     reason = "subscription_update"
     if not change.at_once:
-        at = after["items"]["data"][0]["current_period_end"]
-        lines += of_items(proration.next_period(after))
+        at = period_end(after)
+        lines += proration.next_period(after)[1]
         reason = "upcoming"
     made = build_invoice(
         id=f"upcoming_in_{after['id'].removeprefix('sub_')}",

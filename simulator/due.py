@@ -27,6 +27,11 @@ def due(whole: Object) -> int | None:
     return rule(whole) if rule else None
 
 
+def period_end(subscription: Object) -> int:
+    """When the next period begins: of items with several rhythms, the first that is over."""
+    return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
+
+
 def _subscription(subscription: Object) -> int | None:
     status = subscription["status"]
     if status == "incomplete":
@@ -34,7 +39,7 @@ def _subscription(subscription: Object) -> int | None:
         return int(until or subscription["created"] + INCOMPLETE_FOR)
     if status not in RENEWING:
         return None
-    end = int(subscription["items"]["data"][0]["current_period_end"])
+    end = period_end(subscription)
     ends = subscription.get("cancel_at")
     resumes = (subscription.get("pause_collection") or {}).get("resumes_at")
     unpaid = (subscription.get("pending_update") or {}).get("expires_at")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from simulator.due import period_end
 from simulator.errors import refused
 from simulator.events import emit
 from simulator.shapes import Object
@@ -41,10 +42,6 @@ def _moment(subscription: Object, given: str | int, at: int) -> int:
     if moment <= at:
         raise refused("The `cancel_at` timestamp must be in the future.", "cancel_at")
     return moment
-
-
-def period_end(subscription: Object) -> int:
-    return int(subscription["items"]["data"][0]["current_period_end"])
 
 
 def ends(subscription: Object, moment: int, at: int, *, flag: bool) -> Object:

@@ -16,7 +16,7 @@ from simulator import (
 )
 from simulator.accounts import ACCOUNTS, later_of
 from simulator.checkout import debit_settled, expire
-from simulator.due import DAY, EVENTS_KEPT_FOR
+from simulator.due import DAY, EVENTS_KEPT_FOR, period_end
 from simulator.events import update
 from simulator.shapes import Object
 from simulator.world import World
@@ -93,7 +93,7 @@ def _invoice(world: World, invoice: Object, at: int) -> None:
 def _subscription(world: World, subscription: Object, at: int) -> None:
     if schedules.come_due(world, subscription, at):
         return  # what is due of the subscription then comes next
-    end = subscription["items"]["data"][0]["current_period_end"]
+    end = period_end(subscription)
     discount_ends = subscription.get("_discount_ends")
     resumes = (subscription["pause_collection"] or {}).get("resumes_at")
     waits = subscription["pending_update"]

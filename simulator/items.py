@@ -7,7 +7,6 @@ from simulator.api_catalog import RECURRING, create_price
 from simulator.errors import refused
 from simulator.objects import build_item, new_id
 from simulator.params import METADATA
-from simulator.proration import rhythm
 from simulator.shapes import PREFIXES, Object, public
 from simulator.world import World
 
@@ -27,7 +26,7 @@ MOST = 20
 def begun(
     world: World, given: list[Object], currency: str | None, running: Sequence[Object] = ()
 ) -> list[tuple[Object, int]]:
-    """The prices and quantities of a new subscription or phase, in one currency and rhythm.
+    """The prices and quantities of a new subscription or phase, all in one currency.
 
     An archived price is taken only where it is among the `running` items.
     """
@@ -43,7 +42,6 @@ def begun(
         raise refused(
             "Subscription Items of one subscription can't use the same Price twice.", "plan"
         )
-    rhythm([{"price": price} for price in found])
     quantities = [_quantity(one, f"items[{place}]") for place, one in enumerate(given)]
     for place, (price, number) in enumerate(zip(found, quantities, strict=True)):
         _must_fit(price, number, wanted, f"items[{place}]")

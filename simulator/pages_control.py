@@ -16,7 +16,7 @@ from simulator import (
     show,
 )
 from simulator.api_portal import create_portal_session, forget_settings, save_settings
-from simulator.due import HOUR
+from simulator.due import HOUR, period_end
 from simulator.errors import StripeError, refused
 from simulator.events import deliver
 from simulator.expand import listing
@@ -304,7 +304,7 @@ def renew() -> Response:
     """Renew a `subscription`: the clock goes on to an hour after its period's end."""
     given, account = read_given(), world()
     found = account.must("subscription", str(given.get("subscription", "")))
-    end = found["items"]["data"][0]["current_period_end"]
+    end = period_end(found)
     past = 0 if given.get("only_to_the_end") else HOUR
     account.clock.advance(max(0, end + past - account.now()))
     steps = engine.run_due(account)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from simulator import amounts
+from simulator.due import period_end
 from simulator.errors import refused
 from simulator.lines import Line, of_items
 from simulator.periods import Interval, next_end
@@ -32,7 +33,7 @@ def changed(
     ``always_invoice``; else they wait for the next invoice.
     """
     old = subscription["items"]["data"]
-    begins = rhythm(old) != rhythm(items)
+    begins = _begins(old, items)
     before = {item["id"]: item for item in old}
     after = {item["id"]: item for item in items}
     whole: Object = {**subscription, "items": {**subscription["items"], "data": items}}
@@ -68,13 +69,38 @@ def restarted(subscription: Object, at: int) -> Object:
     return with_period(subscription, at, until) | {"billing_cycle_anchor": at}
 
 
-def next_period(subscription: Object) -> Object:
-    """The subscription in the period after the running one."""
-    first = subscription["items"]["data"][0]
-    recurring, begin = first["price"]["recurring"], first["current_period_end"]
-    anchor = subscription["billing_cycle_anchor"]
+def next_period(subscription: Object) -> tuple[Object, list[Line]]:
+    """The subscription with what is over renewed, and the lines of that.
+
+    Items of several rhythms renew each by its own.
+    """
+    begin, anchor = period_end(subscription), subscription["billing_cycle_anchor"]
+    items = subscription["items"]
+    data = [
+        _renewed(item, anchor) if item["current_period_end"] == begin else item
+        for item in items["data"]
+    ]
+    whole = {**subscription, "items": {**items, "data": data}}
+    return whole, [line for line in of_items(whole) if line.start == begin]
+
+
+def each_by_its_own(items: Object, at: int) -> Object:
+    """The items of a subscription that starts, each with a first period of its own rhythm."""
+    begun = [_renewed({**item, "current_period_end": at}, at) for item in items["data"]]
+    return {**items, "data": begun}
+
+
+def _renewed(item: Object, anchor: int) -> Object:
+    recurring, begin = item["price"]["recurring"], item["current_period_end"]
     end = next_end(anchor, begin, recurring["interval"], recurring["interval_count"])
-    return with_period(subscription, begin, end)
+    return {**item, "current_period_start": begin, "current_period_end": end}
+
+
+def _begins(old: list[Object], items: list[Object]) -> bool:
+    """Whether a period of its own begins with these items: all have another rhythm than before."""
+    before = {one["id"]: _rhythm(one) for one in old}
+    kept = all(before.get(one["id"]) == _rhythm(one) for one in items)
+    return not kept and rhythm(old) != rhythm(items)
 
 
 def with_period(subscription: Object, start: int, end: int) -> Object:
@@ -87,16 +113,18 @@ def with_period(subscription: Object, start: int, end: int) -> Object:
 
 
 def rhythm(items: list[Object]) -> tuple[Interval, int]:
-    """How often all of these items are paid; Stripe also knows mixtures, the simulator does not."""
-    found = {
-        (item["price"]["recurring"]["interval"], item["price"]["recurring"]["interval_count"])
-        for item in items
-    }
+    """How often all of these items are paid; refuses a mixture where the simulator knows none."""
+    found = {_rhythm(item) for item in items}
     if len(found) != 1:
         raise refused(
-            "The simulator's subscriptions have one billing interval for all their items.", "items"
+            "The simulator changes items of one billing interval only, and starts others.", "items"
         )
     return found.pop()
+
+
+def _rhythm(item: Object) -> tuple[Interval, int]:
+    recurring = item["price"]["recurring"]
+    return recurring["interval"], recurring["interval_count"]
 
 
 def _differs(item: Object, other: Object | None) -> bool:

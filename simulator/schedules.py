@@ -3,7 +3,7 @@
 from typing import Any
 
 from simulator import amounts, billing, discounts, ending, items, pending, proration
-from simulator.due import HOUR
+from simulator.due import HOUR, period_end
 from simulator.errors import refused
 from simulator.events import emit, update
 from simulator.objects import build_item, new_id
@@ -231,7 +231,7 @@ def _apply(world: World, subscription: Object, phase: Object, at: int) -> None:
     if new == subscription["items"]["data"]:
         return
     known = {**subscription, "_units": items.units(prices, subscription["currency"])}
-    at_end = at >= ending.period_end(subscription)
+    at_end = at >= period_end(subscription)
     behavior = "none" if at_end else phase["proration_behavior"]
     after, lines = proration.changed(
         known,

@@ -110,13 +110,13 @@ def preview(simulator: Simulator, found: Any, **details: Any) -> Any:
     return simulator.client.v1.invoices.create_preview(params)
 
 
-def other_amount(found: Any, amount: int) -> Any:
+def other_amount(found: Any, amount: int, interval: str = "month") -> Any:
     """Items with another amount for the first item."""
     item = found["items"].data[0]
     data = {
         "currency": found.currency,
         "product": item.price.product,
-        "recurring": {"interval": "month"},
+        "recurring": {"interval": interval},
         "unit_amount": amount,
     }
     return [{"id": item.id, "price_data": data}]

@@ -197,6 +197,21 @@ def test_an_archived_price_is_refused_where_it_is_new(simulator: Simulator) -> N
     simulator.client.v1.prices.update(simulator.price(), {"active": True})
 
 
+def test_items_of_two_rhythms_renew_each_by_its_own(simulator: Simulator) -> None:
+    month = price_of(simulator, unit_amount=700)
+    week = price_of(simulator, unit_amount=40, recurring={"interval": "week"})
+    items: Any = [{"price": month.id}, {"price": week.id}]
+    found = subscribe(simulator, with_card(simulator), items=items)
+    simulator.advance(15)
+    assert paid(simulator, found) == [500, 740, 40, 40]
+    simulator.advance(16.5)
+    assert sorted(paid(simulator, found)) == [40, 40, 40, 40, 500, 700, 740]
+    quantity: Any = [{"id": found["items"].data[1].id, "quantity": 2}]
+    update(simulator, found, items=quantity, proration_behavior="none")
+    with pytest.raises(stripe.InvalidRequestError, match="one billing interval"):
+        update(simulator, found, items=other_amount(found, 9, interval="year"))
+
+
 def test_a_discount_of_everything_charges_nothing(simulator: Simulator) -> None:
     free = coupon(simulator, percent_off=100, duration="repeating", duration_in_months=1)
     found = subscribe(simulator, with_card(simulator), discounts=[{"coupon": free}])
