@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from fundraiser import jobs
+from fundraiser.app import create_app
 from fundraiser.cli import main
+from fundraiser.config import load_settings
 from fundraiser.payments.gateway import API_VERSION, current_gateway
 from fundraiser.payments.rights import RIGHTS
 from fundraiser.webhooks.inbox import HANDLED
@@ -296,3 +298,34 @@ def test_where_a_right_can_not_be_told_the_doctor_says_so(
 def test_a_key_that_was_rolled_is_named(fundraiser: Command) -> None:
     told = " ".join(wrong(fundraiser("doctor", STRIPE_API_KEY="sk_test_rolled")))
     assert "Stripe refuses STRIPE_API_KEY: it was rolled" in told
+
+
+# Limits
+
+
+def test_a_sandboxs_limit_of_all_calls_is_kept(
+    stripe: Stripe, environment: dict[str, str], database_url: str
+) -> None:
+    stripe.open_shop()
+    customer = stripe.join("limits@example.org")
+    app = create_app(
+        load_settings(
+            environment
+            | {
+                "DATABASE_URL": database_url,
+                "STRIPE_API_BASE": stripe.url,
+                "STRIPE_CALLS_PER_SECOND": "24",
+            }
+        )
+    )
+    gateway: Any = app.extensions["gateway"]
+    stripe.control("choices", rate_limits="sandbox")
+    try:
+        with app.app_context(), pytest.MonkeyPatch.context() as patch:
+            # The library's own retries would hide that a limit was met.
+            patch.setattr(gateway, "_client", gateway._prompt)  # noqa: SLF001 - it has none
+            for _ in range(12):  # four endpoints each
+                gateway.fetch_customer(customer)
+    finally:
+        stripe.control("choices", rate_limits=None)
+        app.database.engine.dispose()
