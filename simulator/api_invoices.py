@@ -50,7 +50,10 @@ def pay_invoice(world: World, params: Object, invoice: str) -> Object:
         found = billing.finalize(world, found, at)
     if found["status"] not in {"open", "uncollectible"}:
         raise refused("You can only pay an open invoice. This invoice isn't open.")
-    if params.get("paid_out_of_band"):
+    ended = billing.subscription_of(world, found)["status"] in billing.ENDED
+    if ended and not world.on("open_after_the_end"):
+        raise refused("Its subscription has ended.")
+    if params.get("paid_out_of_band") and world.on("out_of_band"):
         return billing.paid_elsewhere(world, found, at)
     if (billing.intent_for(world, found) or {}).get("status") == "processing":
         raise refused(

@@ -84,7 +84,8 @@ def given_codes(params: Object, mode: str) -> list[Object]:
 
 def apply_code(world: World, session: Object, typed: str, at: int) -> Object | None:
     """The session with the promotion code that the reader typed; None where there is no such."""
-    code = discounts.code_named(world, typed.strip()) if session["allow_promotion_codes"] else None
+    allowed = session["allow_promotion_codes"] and world.on("promotion_codes")
+    code = discounts.code_named(world, typed.strip()) if allowed else None
     if code is None:
         return None
     return priced(world, {**session, "_codes": [{"promotion_code": code["id"]}]}, at)

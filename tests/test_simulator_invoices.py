@@ -95,6 +95,7 @@ def test_a_discount_lasts_once_or_for_ever(simulator: Simulator) -> None:
         simulator.client.v1.subscriptions.list(listed)
 
 
+@controls.needs("promotion_codes")
 def test_checkout_takes_a_coupon_or_a_code_that_is_typed(simulator: Simulator) -> None:
     half = coupon(simulator, percent_off=50, duration="forever")
     items: Any = [{"price": simulator.price()}]
