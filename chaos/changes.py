@@ -9,7 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator import api_customers, billing, engine, methods, payments
+from simulator import (
+    api_billing,
+    api_catalog,
+    api_customers,
+    api_discounts,
+    api_invoices,
+    billing,
+    disputes,
+    engine,
+    methods,
+    payments,
+    refunds,
+    schedules,
+)
+from simulator.due import DAY
+from simulator.errors import StripeError
 from simulator.events import update
 from simulator.objects import build_card, new_id
 
@@ -85,8 +100,7 @@ def refund(turn: Turn) -> bool:
         if left and not charge["disputed"]:
             whole = turn.random.random() < _WON
             amount = left if whole else max(1, left // 2)
-            payments.refund(turn.world, charge, at=turn.at, amount=amount)
-            return True
+            return _do(refunds.refund, turn.world, charge, at=turn.at, amount=amount)
     return False
 
 
@@ -94,12 +108,12 @@ def dispute(turn: Turn) -> bool:
     """Open one over the newest payment, or close the one that is open."""
     for charge in turn.charges()[:1]:
         found = turn.world.store.find("dispute", where={"parent": charge["id"]}, limit=1)
-        if found and found[0]["status"] not in {"won", "lost"}:
+        if found and found[0]["status"] == "needs_response":
             won = turn.random.random() < _WON
-            payments.close_dispute(turn.world, found[0], won=won, at=turn.at)
+            disputes.close_dispute(turn.world, found[0], won=won, at=turn.at)
             return True
         if not found:
-            payments.open_dispute(turn.world, charge, turn.at)
+            disputes.open_dispute(turn.world, charge, turn.at)
             return True
     return False
 
@@ -180,6 +194,108 @@ def delete_customer(turn: Turn) -> bool:
     return True
 
 
+def replace_card(turn: Turn) -> bool:
+    """Another card in Stripe's portal, which leaves the subscription's own card as it is."""
+    number = turn.random.choice((GOOD_CARD, GOOD_CARD, FAILING_CARD))
+    methods.change(turn.world, turn.customer, _new_card(turn, number), turn.at)
+    return True
+
+
+def move_product(turn: Turn) -> bool:
+    """To a product that is no membership, or back to one that is."""
+    item = turn.subscription["items"]["data"][0]
+    ours = {price["product"] for price in turn.prices}
+    if item["price"]["product"] in ours:
+        price = _price_elsewhere(turn, item["price"])
+    else:
+        currency = turn.subscription["currency"]
+        price = next(one for one in turn.prices if one["currency"] == currency)
+    items = [{"id": item["id"], "price": price["id"]}]
+    return _ask(turn, items=items, proration_behavior="none")
+
+
+def inquire(turn: Turn) -> bool:
+    """The bank asks about the newest payment, takes the money after all, or lets it be."""
+    for charge in turn.charges()[:1]:
+        found = turn.world.store.find("dispute", where={"parent": charge["id"]}, limit=1)
+        if not found:
+            return _do(disputes.open_dispute, turn.world, charge, turn.at, inquiry=True)
+        if found[0]["status"] == "warning_needs_response":
+            if turn.random.random() < _WON:
+                return _do(disputes.end, turn.world, found[0], "warning_closed", turn.at)
+            return _do(disputes.escalate, turn.world, found[0], turn.at)
+    return False
+
+
+def refund_earlier(turn: Turn) -> bool:
+    """A payment before the newest: it is not what the current period was paid with."""
+    earlier = turn.charges()[1:]
+    return any(_do(refunds.refund, turn.world, charge, at=turn.at) for charge in earlier)
+
+
+def run_out_of_money(turn: Turn) -> bool:
+    """From now on Stripe refuses to refund more than the balance holds; or no longer does."""
+    behaviours = turn.world.behaviours
+    short = turn.world.choice("balance_for_refunds") == "short"
+    behaviours.choose({"balance_for_refunds": "enough" if short else "short"})
+    return True
+
+
+def schedule_or_release(turn: Turn) -> bool:
+    """A subscription schedule takes the subscription over, or lets it go."""
+    name = turn.subscription["schedule"]
+    if name is None:
+        return turn.runs and _do(schedules.make, turn.world, turn.subscription, turn.at)
+    return _do(schedules.release, turn.world, turn.world.store.one(name), turn.at)
+
+
+def discount(turn: Turn) -> bool:
+    """Half off for ever, a sum off once, or a free month; or nothing off any more."""
+    if turn.subscription["discounts"]:
+        return _ask(turn, discounts=[])
+    currency = turn.subscription["currency"]
+    terms = turn.random.choice(
+        [
+            {"percent_off": 50, "duration": "forever"},
+            {"amount_off": 300, "currency": currency, "duration": "once"},
+            {"percent_off": 100, "duration": "repeating", "duration_in_months": 1},
+        ]
+    )
+    coupon = api_discounts.create_coupon(turn.world, dict(terms))["id"]
+    return _ask(turn, discounts=[{"coupon": coupon}])
+
+
+def give_free_time(turn: Turn) -> bool:
+    """Three weeks for nothing, as a trial."""
+    return turn.subscription["status"] == "active" and _ask(
+        turn, trial_end=turn.at + 21 * DAY, proration_behavior="none"
+    )
+
+
+def invoice_by_mail(turn: Turn) -> bool:
+    """Renewals are sent as an invoice to be paid within a week; or are charged again."""
+    if turn.subscription["collection_method"] == "send_invoice":
+        return _ask(turn, collection_method="charge_automatically")
+    return _ask(turn, collection_method="send_invoice", days_until_due=7)
+
+
+def forgive(turn: Turn) -> bool:
+    """Staff void an open invoice, give it up, or mark it as paid in cash."""
+    for invoice in turn.world.store.find("invoice", where={"parent": turn.subscription["id"]}):
+        if invoice["status"] == "open":
+            how = turn.random.choice(
+                [
+                    api_invoices.void_invoice,
+                    api_invoices.mark_uncollectible,
+                    lambda world, _params, name: billing.paid_elsewhere(
+                        world, world.store.one(name), turn.at
+                    ),
+                ]
+            )
+            return _do(how, turn.world, {}, invoice["id"])
+    return False
+
+
 # How often each is tried first.
 CHANGES: dict[Callable[[Turn], bool], int] = {
     change_price: 20,
@@ -194,6 +310,16 @@ CHANGES: dict[Callable[[Turn], bool], int] = {
     renew: 6,
     recover: 25,
     settle_debit: 25,
+    replace_card: 8,
+    move_product: 4,
+    inquire: 8,
+    refund_earlier: 4,
+    run_out_of_money: 1,
+    schedule_or_release: 6,
+    discount: 8,
+    give_free_time: 4,
+    invoice_by_mail: 6,
+    forgive: 6,
     delete_customer: 1,
 }
 
@@ -206,6 +332,39 @@ def change(turn: Turn) -> str:
         if chosen(turn):
             return chosen.__name__
         del left[chosen]
+
+
+def _ask(turn: Turn, **params: object) -> bool:
+    """An update by Stripe's own API, if it can be made; what it refuses changes nothing."""
+    if not turn.runs:
+        return False
+    name = turn.subscription["id"]
+    return _do(api_billing.update_subscription, turn.world, params, subscription=name)
+
+
+def _do(change: Callable[..., object], *what: object, **more: object) -> bool:
+    try:
+        change(*what, **more)
+    except StripeError:
+        return False
+    return True
+
+
+def _price_elsewhere(turn: Turn, like: Object) -> Object:
+    """A price of a product that is no membership, in the same currency and rhythm."""
+    product = turn.world.store.get("prod_print_edition") or api_catalog.create_product(
+        turn.world, {"id": "prod_print_edition", "name": "Print edition"}
+    )
+    rhythm = {name: like["recurring"][name] for name in ("interval", "interval_count")}
+    return api_catalog.create_price(
+        turn.world,
+        {
+            "product": product["id"],
+            "currency": like["currency"],
+            "unit_amount": like["unit_amount"],
+            "recurring": rhythm,
+        },
+    )
 
 
 def _new_card(turn: Turn, number: str) -> Object:
@@ -224,4 +383,4 @@ def _renew(turn: Turn) -> None:
     renewed = world.store.one(turn.subscription["id"])
     invoice = world.store.one(renewed["latest_invoice"])
     if invoice["status"] == "draft" and invoice["auto_advance"]:
-        billing.collect(world, billing.finalize(world, invoice, at), at)
+        billing.advance(world, invoice, at)

@@ -94,6 +94,15 @@ LIVES = (
     "settle_debit pause_or_resume pause_or_resume",
     "settle_debit pause_or_resume",
     "settle_debit refund",
+    "settle_debit replace_card renew replace_card",
+    "settle_debit move_product renew move_product",
+    "settle_debit cancel come_back inquire inquire",
+    "settle_debit renew settle_debit refund_earlier",
+    "settle_debit run_out_of_money run_out_of_money",
+    "settle_debit schedule_or_release renew schedule_or_release",
+    "settle_debit discount renew discount discount renew",
+    "settle_debit give_free_time",
+    "settle_debit invoice_by_mail renew forgive",
     "settle_debit dispute dispute",
     "settle_debit fail_to_renew recover",
     "settle_debit leave_or_stay renew change_price",
@@ -212,6 +221,7 @@ class Machine(RuleBasedStateMachine):
     def open(self, dunning_end: Any) -> None:
         self.house.clear()
         self.world.dunning_end = dunning_end
+        self.world.behaviours.choose({"balance_for_refunds": None})
         self.looked_at = self.world.now()
 
     # People, their banks and Stripe

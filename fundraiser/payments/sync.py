@@ -200,7 +200,7 @@ def _write(
     member = _person(session, state, known, ours, next(iter(checkouts.values()), None))
     if member is None:
         return None
-    _write_lost(session, state, {found.id for found in ours})
+    _write_lost(session, member, state, {found.id for found in ours})
     for found in ours:
         checkout = checkouts.get(found.id)
         _write_membership(
@@ -222,7 +222,9 @@ def _only(subscriptions: Iterable[Subscription], products: Collection[str]) -> l
     return [ours for found in subscriptions if (ours := found.only(products))]
 
 
-def _write_lost(session: Session, state: CustomerState, ours: set[str]) -> None:
+def _write_lost(
+    session: Session, member: Member, state: CustomerState, ours: set[str]
+) -> None:
     """Memberships in our books that Stripe has under no product of ours, or not at all."""
     rows = session.scalars(
         select(Membership)
@@ -235,6 +237,7 @@ def _write_lost(session: Session, state: CustomerState, ours: set[str]) -> None:
     ).all()
     at_stripe = {found.id: found for found in state.subscriptions}
     for row in rows:
+        row.member_id = member.id
         found = at_stripe.get(row.reference)
         if found is None:
             row.status, row.ended_at = Status.CANCELED, row.ended_at or now()
