@@ -302,13 +302,12 @@ class Machine(RuleBasedStateMachine):
         until = now() + timedelta(days=days)
         with self.house.app.database.transaction() as session:
             member = find_or_add_person(session, address, language="en")
-            session.add(
-                make_membership(
-                    member, source=source, amount=amount, counts_until=until, started_at=now()
-                )
+            given = make_membership(
+                member, source=source, amount=amount, counts_until=until, started_at=now()
             )
+            session.add(given)
             recount(session, member, GRACE, cause=Cause.IMPORT)
-        self.given.append((member.id, source.value, amount, until))
+        self.given.append((given.id, source.value, amount, until))
 
     @rule(seconds=st.sampled_from(SPANS))
     def time_passes(self, seconds: int) -> None:
@@ -370,8 +369,8 @@ class Machine(RuleBasedStateMachine):
         self.become_quiet()
         verdict = Verdict()
         elsewhere = [
-            Elsewhere(self.address_of(member), source, amount, until)
-            for member, source, amount, until in self.given
+            Elsewhere(self.address_of(membership), source, amount, until)
+            for membership, source, amount, until in self.given
         ]
         store = self.world.store
         compare(verdict, store.connection, self.house.books, self.world.now(), elsewhere)
@@ -401,8 +400,13 @@ class Machine(RuleBasedStateMachine):
         self.house.look_through_events()
         self.looked_at = self.world.now()
 
-    def address_of(self, member: int) -> str:
-        found = self.house.books.execute("SELECT lower(email) FROM member WHERE id = %s", [member])
+    def address_of(self, membership: int) -> str:
+        """Whose it is now: two people may have become one."""
+        found = self.house.books.execute(
+            "SELECT address FROM member JOIN membership ON member_id = member.id"
+            " WHERE membership.id = %s",
+            [membership],
+        )
         return str((found.fetchone() or ("",))[0])
 
     def teardown(self) -> None:
