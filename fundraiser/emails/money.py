@@ -14,6 +14,7 @@ from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.prices import per, price_of
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.cases import CaseKind, find_case
+from fundraiser.payments.late import read_late_payment
 from fundraiser.payments.models import Checkout
 from fundraiser.payments.money_back import MoneyBack, read_money_back, say_money_back
 from fundraiser.texts import gettext as _
@@ -52,7 +53,13 @@ def words_about_money(session: Session, letter: Letter) -> Words:
                 raise NotOwedError(
                     "The payment was refunded or used before the e-mail could leave."
                 )
-            return words_of_late_payment(case.amount, case.currency, payment_link(case.id))
+            late = read_late_payment(session, case.id)
+            return words_of_late_payment(
+                case.amount,
+                case.currency,
+                payment_link(case.id),
+                may_restart=late is not None and late.may_restart,
+            )
     membership = membership_of(session, letter.cycle)
     checkout = session.scalars(select(Checkout).where(Checkout.reference == letter.cycle)).first()
     if membership is None or membership.status is not Status.INCOMPLETE or checkout is None:
@@ -124,7 +131,9 @@ def words_of_refund(amount: int, currency: str) -> Words:
     )
 
 
-def words_of_late_payment(amount: int, currency: str, link: str) -> Words:
+def words_of_late_payment(
+    amount: int, currency: str, link: str, *, may_restart: bool = True
+) -> Words:
     """What is said of a payment that arrived after the membership had ended."""
     values = {"newsroom": current_settings().newsroom_name, "amount": money(amount, currency)}
 
@@ -133,11 +142,10 @@ def words_of_late_payment(amount: int, currency: str, link: str) -> Words:
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             [
-                _(
-                    "Thank you. Your payment went through, but your membership had ended before. "
-                    "You can restart it with this payment, or have the payment refunded."
-                ),
-                _("Until you choose, we keep the payment and you won’t be charged again."),
+                _("Thank you. Your payment went through, but your membership had ended before."),
+                _("You can restart it with this payment, or have the payment refunded.")
+                if may_restart
+                else _("You can have the payment refunded."),
             ],
         )
 
@@ -148,7 +156,7 @@ def words_of_late_payment(amount: int, currency: str, link: str) -> Words:
             _("You get this e-mail because you paid for a membership that had ended."),
         ),
         rows=[(_("You paid"), values["amount"])],
-        link=Link(_("Restart or get a refund"), link),
+        link=Link(_("Restart or get a refund") if may_restart else _("Get a refund"), link),
         has_account=False,
     )
 
