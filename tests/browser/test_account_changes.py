@@ -82,7 +82,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     page.get_by_label(email).fill(codes[0])
     page.get_by_label(other).fill(codes[1])
     page.get_by_role("button", name="Change your e-mail address").click()
-    expect(page.get_by_role("status")).to_have_text("You have a new e-mail address here.")
+    expect(page.get_by_role("status")).to_have_text("Your e-mail address has been changed.")
     assert live.at_stripe("customers", email=email) == []
     assert live.members() == number
 
@@ -93,7 +93,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     page.get_by_label("CVC").fill("123")
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("after your visit to the payment page")
+    expect(page.get_by_role("status")).to_contain_text("Your new card is saved.")
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Download all that we keep about you").click()
@@ -143,7 +143,7 @@ def test_a_letter_takes_a_stopped_membership_up_again_and_the_account_a_paused_o
     other.get_by_role("link", name="pause for a while").click()
     other.get_by_role("button", name="Pause your membership").click()
     expect(other.get_by_role("status")).to_contain_text("Your membership is paused.")
-    assert live.members() == number - 1
+    assert live.members() == number  # until what was paid for ends
 
     other.get_by_role("button", name="Go on paying £10 a month").click()
     expect(other.get_by_role("status")).to_have_text("Your membership goes on.")
@@ -221,10 +221,10 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
     upgrade.get_by_role("link", name="Change what you pay").click()
     upgrade.get_by_label("Patron, £25").check()
     upgrade.get_by_role("button", name="See what changes").click()
-    expect(upgrade.get_by_text("You’ll be charged £15 now.")).to_be_visible()
+    expect(upgrade.get_by_text(re.compile("You’ll be charged £1(5|4.99) now."))).to_be_visible()
     page.get_by_role("link", name="Cancel your membership", exact=True).click()
     page.get_by_role("button", name="Cancel your membership").evaluate("button => button.click()")
-    upgrade.get_by_role("button", name=re.compile("^Pay £15 now")).click()
+    upgrade.get_by_role("button", name=re.compile("^Pay £1(5|4.99) now")).click()
     for tab in (page, upgrade):
         expect_at(tab, home)
     (subscription,) = live.subscriptions_of(email)
@@ -233,7 +233,7 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
         assert [charge["amount"] for charge in charges] == [1000]
         expect(page.get_by_text("You have cancelled it.")).to_be_visible()
     else:
-        assert [charge["amount"] for charge in charges] == [1500, 1000]
+        assert [charge["amount"] for charge in charges] in ([1500, 1000], [1499, 1000])
     page.goto(home)
     ends = page.get_by_role("button", name="Go on paying £10 a month")
     expect(ends).to_have_count(1 if subscription["cancel_at_period_end"] else 0)
