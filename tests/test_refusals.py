@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from fundraiser.app import create_app
 from fundraiser.cli import main
@@ -17,7 +18,7 @@ from fundraiser.webhooks.inbox import HANDLED
 from fundraiser.webhooks.layer import WebhookLayer
 from simulator.events import HANDLED as TOLD
 from tests.factories import Stripe, make_campaign
-from tests.staff import hire, sign_in
+from tests.staff import csrf_token, hire, sign_in
 from tests.test_webhooks import deliver, event
 
 if TYPE_CHECKING:
@@ -219,3 +220,16 @@ def test_staff_are_told_which_right_is_missing(
     assert "lacks rights, so some payments fail: rak_checkout_session_write" in (
         client.get("/staff").text
     )
+
+
+def test_staff_who_put_a_membership_on_offer_are_told_of_the_key(
+    restricted: Callable[..., FlaskClient], database: Database
+) -> None:
+    client = restricted("rk_test_reads_only", "products:read", "prices:read")
+    with database.transaction() as session:
+        session.execute(text("UPDATE tier SET stale_at_stripe = true WHERE slug = 'member'"))
+    sign_in(client, hire(database))
+    form = {"csrf_token": csrf_token(client, "/staff/tiers/member")}
+    answer = client.post("/staff/tiers/member/publication", data=form, follow_redirects=True)
+    assert "Stripe refuses our key (rak_product_write)" in answer.text
+    assert "does not answer" not in answer.text

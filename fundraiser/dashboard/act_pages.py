@@ -28,7 +28,7 @@ from fundraiser.newsroom.models import AuditEntry
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments import changes
-from fundraiser.payments.gateway import StripeUnavailableError
+from fundraiser.payments.gateway import StripeKeyError, StripeUnavailableError
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Payment
 from fundraiser.payments.refusals import StripeRefusedError
@@ -120,6 +120,8 @@ def serve(
         return _done(member_id, done)
     except UnprocessableError as found:
         status, error = found.status, found
+    except StripeKeyError as refused:  # known for sure: it was not done
+        status, error = refused.status, UnprocessableError(str(refused))
     except StripeUnavailableError:
         status = HTTPStatus.SERVICE_UNAVAILABLE
         error = UnprocessableError(

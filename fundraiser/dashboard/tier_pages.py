@@ -23,7 +23,7 @@ from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.catalogue import is_at_stripe, publish_catalogue
 from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES, LEAST, MOST
-from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
+from fundraiser.payments.gateway import StripeKeyError, StripeUnavailableError, current_gateway
 from fundraiser.payments.models import OldPrice
 from fundraiser.texts import LANGUAGES, by_language, gettext as _
 
@@ -173,6 +173,14 @@ def _bring_to_stripe(well: str) -> None:
     hint(db.session(), Job.PUBLISH)  # also what can only follow once this is committed
     try:
         publish_catalogue(db.session(), current_gateway())
+    except StripeKeyError as error:
+        flash(
+            _(
+                "Your changes are kept, but Stripe refuses our key (%(detail)s). Tell whoever runs "
+                "this service. Until then readers pay the prices that Stripe has.",
+                detail=error.right or "STRIPE_API_KEY",
+            )
+        )
     except StripeUnavailableError:
         flash(
             _(
