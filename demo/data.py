@@ -49,7 +49,6 @@ from fundraiser.payments.models import (
     Price,
     Tier,
 )
-from simulator.api_portal import save_settings
 from simulator.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
@@ -119,7 +118,6 @@ def fill(
             for price in session.scalars(select(Price))
         }
     store = Store(store_path)
-    save_settings(store, int(at.timestamp()))
     prices = {key: store.one(name) for key, name in price_ids.items() if name}
     lives = Lives(prices, at, timedelta(days=settings.grace_days))
     total = members + members * 3 // 8

@@ -132,12 +132,11 @@ class Stripe:
         raise RuntimeError("The simulator does not answer.")
 
     def open_shop(self) -> None:
-        """Tiers made at Stripe, a campaign, and the portal's settings saved in the dashboard."""
+        """Tiers made at Stripe, and a campaign; nobody has saved the portal's settings."""
         with self.app.database.transaction() as session:
             make_tiers(session)
             publish_catalogue(session, current_gateway())
             make_campaign(session)
-        self.control("portal-settings")
 
     def checkout(self, **values: Any) -> str:
         """A reader presses the join page's button; returns the hosted page's address."""
