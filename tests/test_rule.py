@@ -169,7 +169,7 @@ def test_whoever_paid_for_another_membership_has_paid_before() -> None:
     )
     before = make_membership(status=Status.CANCELED, ended_at=NOON - DAY, has_paid=True)
     imported = make_membership(source=Source.IMPORT, counts_until=NOON - 90 * DAY)
-    given = make_membership(source=Source.GIFT, counts_until=NOON - DAY, has_paid=False)
+    given = make_membership(source=Source.GIFT, counts_until=NOON - DAY, has_paid=True)
     assert not person_counts([free], NOON, GRACE).counts
     assert person_counts([before, free], NOON, GRACE).counts
     assert person_counts([imported, free], NOON, GRACE).counts

@@ -502,3 +502,114 @@ def test_a_pause_takes_effect_when_what_is_paid_for_is_over(
     time_passes(stripe, database, customer, days=10)
     assert number(database) == 0
     assert changes(database)[-1] == (-1, "collection_paused")
+
+
+def live_through(stripe: Stripe, database: Database, customer: str, days: int) -> list[int]:
+    """The number, every third day."""
+    seen = []
+    for _ in range(days // 3):
+        time_passes(stripe, database, customer, days=3)
+        seen.append(number(database))
+    return seen
+
+
+def coupon(stripe: Stripe, **terms: Any) -> dict[str, str]:
+    """What gives a subscription a new coupon with these terms."""
+    return {"discounts[0][coupon]": stripe.call("POST", "coupons", **terms)["id"]}
+
+
+def test_a_renewal_invoiced_by_e_mail_counts_until_grace_after_its_due_date(
+    stripe: Stripe, database: Database
+) -> None:
+    customer, name = join(stripe)
+    by_mail = {"collection_method": "send_invoice", "days_until_due": 10}
+    stripe.call("POST", f"subscriptions/{name}", **by_mail)
+    # A month that is paid, ten days until it is due, two weeks of grace.
+    assert live_through(stripe, database, customer, 52) == [1] * 17
+    assert live_through(stripe, database, customer, 9)[-1] == 0
+    invoice = stripe.call("GET", "invoices", customer=customer)["data"][0]["id"]
+    stripe.call("POST", f"invoices/{invoice}/pay", paid_out_of_band="true")
+    stripe.settle(customer)
+    assert number(database) == 1
+    assert changes(database) == [(1, "paid"), (-1, "grace_over"), (1, "paid")]
+    assert welcomes(database) == 2
+
+
+def test_a_trial_given_to_a_member_and_the_renewal_after_it_change_nothing(
+    stripe: Stripe, database: Database
+) -> None:
+    customer, name = join(stripe)
+    item = stripe.call("GET", f"subscriptions/{name}")["items"]["data"][0]
+    end = item["current_period_end"] + 30 * DAY
+    stripe.call("POST", f"subscriptions/{name}", trial_end=end, proration_behavior="none")
+    stripe.settle(customer)
+    assert memberships(database)[0].status is Status.TRIALING
+    assert set(live_through(stripe, database, customer, 75)) == {1}
+    assert memberships(database)[0].status is Status.ACTIVE
+    assert changes(database) == [(1, "paid")]
+
+
+@pytest.mark.parametrize(("has_paid", "during"), [(True, 1), (False, 0)])
+def test_a_new_trial_counts_for_whoever_has_paid_before(
+    stripe: Stripe, database: Database, *, has_paid: bool, during: int
+) -> None:
+    customer, name = join(stripe)
+    before = stripe.call("GET", f"subscriptions/{name}")
+    if not has_paid:
+        charge = stripe.call("GET", "charges", customer=customer)["data"][0]["id"]
+        stripe.call("POST", "refunds", charge=charge)
+    stripe.call("DELETE", f"subscriptions/{name}")
+    stripe.settle(customer)
+    assert number(database) == 0
+    price = before["items"]["data"][0]["price"]["id"]
+    method = before["default_payment_method"]
+    trial = {"trial_period_days": 10, "default_payment_method": method}
+    stripe.call("POST", "subscriptions", customer=customer, **{"items[0][price]": price}, **trial)
+    stripe.settle(customer)
+    assert [number(database), *live_through(stripe, database, customer, 9)] == [during] * 4
+    assert live_through(stripe, database, customer, 6)[-1] == 1, "the first payment after it"
+
+
+def test_free_months_with_an_end_change_nothing(stripe: Stripe, database: Database) -> None:
+    customer, name = join(stripe)
+    two_months = coupon(stripe, percent_off=100, duration="repeating", duration_in_months=2)
+    stripe.call("POST", f"subscriptions/{name}", **two_months)
+    assert set(live_through(stripe, database, customer, 120)) == {1}
+    assert memberships(database)[0].amount == 1000
+    assert changes(database) == [(1, "paid")]
+
+
+def test_a_membership_made_free_for_ever_counts_as_long_as_it_is_paid_for(
+    stripe: Stripe, database: Database
+) -> None:
+    customer, name = join(stripe)
+    for_ever = coupon(stripe, percent_off=100, duration="forever")
+    stripe.call("POST", f"subscriptions/{name}", **for_ever)
+    seen = live_through(stripe, database, customer, 36)
+    assert (seen[0], seen[-1]) == (1, 0)
+    assert (memberships(database)[0].amount, memberships(database)[0].price) == (0, 1000)
+    assert changes(database) == [(1, "paid"), (-1, "nothing_to_pay")]
+
+
+@pytest.mark.parametrize(
+    ("terms", "amount"),
+    [
+        ({"percent_off": 50, "duration": "forever"}, 500),
+        ({"amount_off": 300, "currency": "gbp", "duration": "forever"}, 700),
+        ({"percent_off": 25, "duration": "repeating", "duration_in_months": 6}, 750),
+    ],
+)
+def test_a_discount_is_taken_off_what_is_charged_next(
+    stripe: Stripe, database: Database, terms: dict[str, Any], amount: int
+) -> None:
+    customer, name = join(stripe)
+    stripe.call("POST", f"subscriptions/{name}", **coupon(stripe, **terms))
+    stripe.settle(customer)
+    found = memberships(database)[0]
+    assert (found.amount, found.price) == (amount, 1000)
+    assert (found.discount_until is None) is (terms["duration"] == "forever")
+    stripe.advance(days=32)
+    assert stripe.call("GET", "charges", customer=customer)["data"][0]["amount"] == amount
+    with database.transaction() as session:
+        stripe.settle(customer)
+        assert still_differs(session, current_gateway(), customer) == []

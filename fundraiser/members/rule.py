@@ -70,8 +70,8 @@ def person_counts(memberships: Iterable[Membership], at: datetime, grace: timede
 
 def was_paid_for(membership: Membership) -> bool:
     """Whether the member ever paid for it, here or where it was imported from."""
-    if membership.source is Source.IMPORT:
-        return membership.amount > 0
+    if membership.source is not Source.STRIPE:
+        return membership.source is Source.IMPORT and membership.amount > 0
     paid = membership.has_paid
     return membership.paid_at is not None if paid is None else paid
 
@@ -171,7 +171,11 @@ def counts_at(at: datetime, grace: timedelta) -> ColumnElement[bool]:
         select(other.id)
         .where(
             other.member_id == m.member_id,
-            case((other.source == Source.IMPORT, other.amount > 0), else_=other.has_paid),
+            case(
+                (other.source == Source.STRIPE, other.has_paid),
+                (other.source == Source.IMPORT, other.amount > 0),
+                else_=literal(value=False),
+            ),
         )
         .exists()
     )

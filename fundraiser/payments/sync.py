@@ -222,9 +222,7 @@ def _only(subscriptions: Iterable[Subscription], products: Collection[str]) -> l
     return [ours for found in subscriptions if (ours := found.only(products))]
 
 
-def _write_lost(
-    session: Session, member: Member, state: CustomerState, ours: set[str]
-) -> None:
+def _write_lost(session: Session, member: Member, state: CustomerState, ours: set[str]) -> None:
     """Memberships in our books that Stripe has under no product of ours, or not at all."""
     rows = session.scalars(
         select(Membership)
