@@ -60,7 +60,7 @@ def test_who_has_paid_is_told_not_to_pay_again_while_the_database_is_away(
 ) -> None:
     answer = lonely.get("/join/thanks?session_id=cs_paid", headers={"Accept": "text/html"})
     assert answer.status_code == 503
-    assert "Do not pay again" in answer.text
+    assert "Don’t pay again" in answer.text
     assert "Nothing has changed" not in answer.text
     assert answer.headers["Refresh"] == "15"
 
