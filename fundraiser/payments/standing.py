@@ -55,7 +55,10 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     period = next((invoice for invoice in paid if not invoice.is_difference), None)
     unpaid = _unbroken_failures(invoices, state.charges)
     free = _is_free_now(invoices, state.charges)
-    payments = _succeeded(period, state.charges) if period and not free else []
+    # A trial gives the period away, whatever was paid for the one before.
+    on_trial = any(s.id == subscription_id and s.status == "trialing" for s in state.subscriptions)
+    is_paid_for = period is not None and not free and not on_trial
+    payments = _succeeded(period, state.charges) if period and is_paid_for else []
     latest = unpaid[0] if unpaid else waiting
     return PaymentFacts(
         standing=_standing(
