@@ -49,6 +49,7 @@ from fundraiser.payments.models import (
     Price,
     Tier,
 )
+from fundraiser.payments.sync import FACTS
 from simulator.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
@@ -194,6 +195,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
             "email": person.email,
             "deleted": False,
             "settled_at": story.joined,
+            "facts": FACTS,
         }
     )
     rows[Payment] += [{"member_id": number, **payment} for payment in story.payments]

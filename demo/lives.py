@@ -9,6 +9,7 @@ from demo.people import Person, make_person
 from fundraiser.members.models import Interval, Source, Standing, Status
 from fundraiser.members.rule import Reason
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
+from simulator.billing import with_item
 from simulator.objects import build_card, build_customer, build_invoice, build_subscription
 from simulator.payment_objects import (
     build_charge,
@@ -182,6 +183,7 @@ class Lives:
                 "customer_id": f"cus_{ending}",
                 "tier": price["lookup_key"].split("_")[1],
                 "amount": price["unit_amount"],
+                "price": price["unit_amount"],
                 "currency": person.currency,
                 "interval": term.interval,
                 "status": Status.ACTIVE,
@@ -189,6 +191,10 @@ class Lives:
                 "collection_paused": False,
                 "started_at": term.joined,
                 "paid_at": term.start(term.count - 2) if failing else term.begun,
+                "paid_until": term.begun if failing else term.end,
+                "has_paid": True,
+                "method": "card",
+                "collection_method": "charge_automatically",
                 "period_end": term.end,
                 "cancel_at": None,
                 "canceled_at": None,
@@ -242,7 +248,13 @@ class Lives:
         story.payments += [
             self._older(story, number, term.start(number - 1)) for number in range(1, paid)
         ]
-        self._write_paid(story, row["paid_at"], paid, card, **parties)
+        of_paid = with_item(
+            subscription,
+            current_period_start=int(row["paid_at"].timestamp()),
+            current_period_end=int(row["paid_until"].timestamp()),
+        )
+        paid_for = {**parties, "subscription": {**subscription, "items": of_paid}}
+        self._write_paid(story, row["paid_at"], paid, card, **paid_for)
         if failing:
             self._write_failed(story, term.begun, term.count, card, **parties)
 

@@ -92,6 +92,7 @@ def facts(row: Membership) -> dict[str, object]:
     names = (
         *("status", "standing", "amount", "currency", "interval", "tier", "started_at"),
         *("paid_at", "period_end", "cancel_at", "canceled_at", "ended_at", "grace_from"),
-        *("refunded_at", "disputed_at"),
+        *("refunded_at", "disputed_at", "price", "paid_until", "has_paid", "method"),
+        "collection_method",
     )
     return {name: getattr(row, name) for name in names}
