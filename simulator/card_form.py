@@ -41,7 +41,7 @@ def read(
         mistakes["billingName"] = "Enter the name of the account's holder."
     if country not in countries():
         mistakes["billingCountry"] = "Choose a country."
-    method = form.get("method", "card")
+    method = form.get("method") or "card"  # a page with one method alone asks for none
     if method not in allowed:
         mistakes["method"] = "Choose another payment method."
     if method in {"us_bank_account", *REDIRECTS, *EVERYWHERE}:

@@ -201,14 +201,14 @@ def test_while_stripe_is_away_nothing_is_half_done_and_of_two_tabs_the_first_win
     at_simulator(live, "faults", api_500=1.0)
     try:
         page.get_by_role("button", name="Change how you pay").click()
-        expect(page.get_by_text("The payment service does not answer.")).to_be_visible()
+        expect(page.get_by_text("Stripe, our payment service, isn’t answering")).to_be_visible()
         page.goto(home)
         stop(page)
-        expect(page.get_by_role("status")).to_contain_text("we do not know yet whether it was done")
+        expect(page.get_by_role("status")).to_contain_text("we don’t know yet whether it was done")
         page.get_by_role("link", name="Erase your account").click()
         page.get_by_label("I want my account to be erased for good.").check()
         page.get_by_role("button", name="Erase your account").click()
-        expect(page.get_by_text("The payment service does not answer.")).to_be_visible()
+        expect(page.get_by_text("Stripe, our payment service, isn’t answering")).to_be_visible()
     finally:
         at_simulator(live, "faults", api_500=0.0)
     (subscription,) = live.subscriptions_of(email)
