@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from babel.dates import format_date, format_datetime, format_time
 from flask import request
-from flask_babel import Babel, format_decimal, get_locale, gettext as translate
+from flask_babel import Babel, format_decimal, get_locale, gettext as translate, ngettext
 from markupsafe import Markup, escape
 
 from fundraiser.config import current_settings
@@ -131,11 +131,39 @@ def each_time(amount: str, interval: str | None, count: int = 1) -> str:
         case "day", 1:
             return gettext("%(amount)s a day", amount=amount)
         case "month", _:
-            return gettext("%(amount)s every %(count)s months", amount=amount, count=count)
+            return str(
+                ngettext(
+                    "%(amount)s every %(num)s month",
+                    "%(amount)s every %(num)s months",
+                    count,
+                    amount=amount,
+                )
+            )
         case "year", _:
-            return gettext("%(amount)s every %(count)s years", amount=amount, count=count)
+            return str(
+                ngettext(
+                    "%(amount)s every %(num)s year",
+                    "%(amount)s every %(num)s years",
+                    count,
+                    amount=amount,
+                )
+            )
         case "week", _:
-            return gettext("%(amount)s every %(count)s weeks", amount=amount, count=count)
+            return str(
+                ngettext(
+                    "%(amount)s every %(num)s week",
+                    "%(amount)s every %(num)s weeks",
+                    count,
+                    amount=amount,
+                )
+            )
         case "day", _:
-            return gettext("%(amount)s every %(count)s days", amount=amount, count=count)
+            return str(
+                ngettext(
+                    "%(amount)s every %(num)s day",
+                    "%(amount)s every %(num)s days",
+                    count,
+                    amount=amount,
+                )
+            )
     return amount
