@@ -77,8 +77,9 @@ def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
         assert "16,235 of 25,000 members" in text
         assert "8,765 still needed by 31 December 2059" in text
         assert "£10 a month" in text
-        assert "Last payment: 22 May 2026" in text
-        assert "Next payment: £10, 21 June 2026" in text
+        rows = text.replace(":", "")  # the plain e-mail has one after each label
+        assert "Last payment 22 May 2026" in rows
+        assert "Next payment £10, 21 June 2026" in rows
         assert "Change your amount or how you pay, pause or cancel any time" in text
         assert "Cancel your membership" in text
         assert "Go back to the article" in text

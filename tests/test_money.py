@@ -171,7 +171,7 @@ def test_a_look_that_is_interrupted_goes_on_and_one_that_is_repeated_changes_not
     stripe: Stripe, database: Database, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(stripe)
-    monkeypatch.setattr("fundraiser.payments.gateway._PAGE", 3)
+    monkeypatch.setattr("fundraiser.payments.calls._PAGE", 3)
     for _ in range(3):
         with database.transaction() as session:
             assert balance.look_on(session, money_gateway(), ZONE, every=timedelta())

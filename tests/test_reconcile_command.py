@@ -170,7 +170,7 @@ def test_a_stripe_that_is_away_is_a_sentence(fundraiser: Command) -> None:
     result = fundraiser("reconcile", "--check", STRIPE_API_BASE="http://127.0.0.1:9")
     assert result.exit_code == 1
     assert "By the rule 0 people count now." in result.output
-    assert "does not answer" in result.output
+    assert "isn’t answering" in result.output
 
 
 # Adoption
