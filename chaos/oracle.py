@@ -21,7 +21,7 @@ from simulator.shapes import full
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 Object = dict[str, Any]
 
@@ -37,6 +37,8 @@ class Expected:
     """One subscription; ``address`` is the person's, folded, None of a deleted customer.
 
     ``is_ours``: it has an item of a product of ours; what is not has no amount and no interval.
+    ``runs``: its customer has a running subscription of ours, so that the address is whose it is;
+    one who only has a history stays with a person whose address may have changed.
     """
 
     status: str
@@ -46,6 +48,7 @@ class Expected:
     period_end: datetime
     address: str | None
     is_ours: bool
+    runs: bool
     has_paid: bool
     counts: bool
 
@@ -69,15 +72,28 @@ class Elsewhere:
 
 
 def expected(
-    stripe: sqlite3.Connection, at: int, grace_seconds: int, elsewhere: Iterable[Elsewhere] = ()
+    stripe: sqlite3.Connection,
+    at: int,
+    grace_seconds: int,
+    elsewhere: Iterable[Elsewhere] = (),
+    histories: Mapping[str, str] | None = None,
 ) -> dict[str, Expected]:
-    """Each subscription by its id, as of this second of Stripe's clock."""
+    """Each subscription by its id, as of this second of Stripe's clock.
+
+    ``histories`` is whose history each customer is, by address, as the service has it: Stripe does
+    not say that a person moved to another address with another customer.
+    """
     books = _Books(stripe, at, grace_seconds)
+    known = histories or {}
     rows = {found["id"]: books.row(found, has_paid=False) for found in books.subscriptions}
+    whose = {
+        found["id"]: known.get(found["customer"], rows[found["id"]].address)
+        for found in books.subscriptions
+    }
     paid = {one.address for one in elsewhere if one.source == "import" and one.amount > 0}
-    paid |= {row.address for row in rows.values() if row.address and row.has_paid}
+    paid |= {address for name, address in whose.items() if address and rows[name].has_paid}
     return {
-        found["id"]: books.row(found, has_paid=rows[found["id"]].address in paid)
+        found["id"]: books.row(found, has_paid=whose[found["id"]] in paid)
         for found in books.subscriptions
     }
 
@@ -86,7 +102,7 @@ def people(rows: Iterable[Expected]) -> dict[str, bool]:
     """Whether each person counts, by address: while one of the memberships does."""
     found: dict[str, bool] = {}
     for row in rows:
-        if row.address and row.is_ours:
+        if row.address and row.is_ours and row.runs:
             found[row.address] = found.get(row.address, False) or row.counts
     return found
 
@@ -106,6 +122,11 @@ class _Books:
         self.subscriptions = objects["subscription"]
         self.ours = {
             one["id"] for one in objects["product"] if "fundraiser_tier" in one["metadata"]
+        }
+        self.running = {
+            one["customer"]
+            for one in self.subscriptions
+            if one["status"] not in {"canceled", "incomplete_expired"} and self._items(one)
         }
         self.coupons = {one["id"]: one for one in objects["coupon"]}
         self.discounts = {one["id"]: one for one in objects["discount"]}
@@ -135,6 +156,7 @@ class _Books:
             period_end=datetime.fromtimestamp(first["current_period_end"], UTC),
             address=self.addresses.get(subscription["customer"]),
             is_ours=bool(items),
+            runs=subscription["customer"] in self.running,
             has_paid=any(
                 one["status"] == "paid" and one["total"] > 0 and not self._is_gone(one)
                 for one in self.invoices[subscription["id"]]

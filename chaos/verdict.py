@@ -146,7 +146,13 @@ def compare(
     elsewhere: Sequence[Elsewhere] = (),
 ) -> None:
     """Compare our rows with Stripe's and with what is from elsewhere, once all is still."""
-    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere)
+    histories: dict[str, str] = dict(
+        database.execute(
+            "SELECT customer.id, address FROM customer JOIN member ON member.id = member_id"
+            " WHERE address IS NOT NULL"
+        ).fetchall()
+    )
+    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere, histories)
     theirs = people(rows.values())
     for one in elsewhere:
         theirs[one.address] = theirs.get(one.address, False) or one.counts(at, _GRACE_SECONDS)
@@ -188,7 +194,7 @@ def _compare_memberships(
         theirs = [row.status, row.amount, row.currency, row.interval, row.period_end]
         if not row.is_ours:  # what it was before it was moved stays in our books
             facts, theirs = facts[:1], theirs[:1]
-        if facts != theirs or (row.address is not None and row.address != address):
+        if facts != theirs or (row.runs and row.address is not None and row.address != address):
             differing.append(f"{reference}: we have {_words(*facts, address)}; {row}")
     verdict.say(len(differing), "memberships differ from Stripe's.", differing)
 

@@ -287,13 +287,9 @@ def _person(
         member = find_or_add_person(
             session, email, language=checkout.language if checkout else "en"
         )
-    elif fold_address(email) == fold_address(known.email):
-        member = session.get_one(
-            Member, known.member_id, with_for_update=True, populate_existing=True
-        )
     else:
         runs = any(found.status not in ENDED for found in ours)
-        member = _person_with_new_address(session, known, email, runs=runs)
+        member = _known_person(session, known, email, runs=runs)
     member.name = state.name or member.name
     member.country = state.country or member.country
     row = {
@@ -308,6 +304,18 @@ def _person(
     if known is not None:
         session.expire(known)
     return member
+
+
+def _known_person(session: Session, known: Customer, email: str, *, runs: bool) -> Member:
+    """Who a customer is that we know already; locked.
+
+    A customer who only has a history stays with the person, whose address may be another by now.
+    """
+    member = session.get_one(Member, known.member_id, with_for_update=True, populate_existing=True)
+    is_the_same = fold_address(email) == fold_address(known.email)
+    if fold_address(email) == member.address or (is_the_same and not runs):
+        return member
+    return _person_with_new_address(session, known, email, runs=runs)
 
 
 def _person_with_new_address(
