@@ -224,8 +224,8 @@ def test_a_debit_that_fails_is_written_of_once_and_a_card_that_is_declined_is_no
     letters = {str(letter["To"]).split("@")[0]: letter for letter in postbox.letters}
     assert str(letters["gives"]["Subject"]).split()[:4] == ["Ваш", "платіж", "на", "25"]
     unseen, joins = (" ".join(text_of(letters[name]).split()) for name in ("unseen", "joins"))
-    assert "Your bank refused the debit of €25 to which you agreed on" in unseen
-    assert "Nothing was taken, and you owe nothing." in unseen
+    assert "Your bank refused the debit of €25 that you agreed to on" in unseen
+    assert "You weren’t charged, and you owe nothing." in unseen
     assert "/join?interval=once" in unseen
     assert "So your membership is not in the number now." in joins
     assert "/account/letter/" in joins
