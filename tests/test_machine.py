@@ -510,9 +510,9 @@ def test_a_guard_that_is_gone_is_seen(
 
 
 @pytest.mark.timeout(600)
-def test_the_machine_finds_by_itself_that_pauses_are_ignored(
+def test_the_machine_finds_by_itself_that_refunds_are_passed_over(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_pauses(monkeypatch)
+    without_refunds(monkeypatch)
     with pytest.raises(AssertionError):
         run(house, max_examples=300, phases=[Phase.generate], report_multiple_bugs=False)
