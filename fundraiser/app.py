@@ -173,8 +173,8 @@ def _answer(status: HTTPStatus, sentence: str) -> tuple[Response | str, int]:
 
 
 def _heading(status: HTTPStatus) -> str:
-    # Whoever comes here may have just paid.
-    if request.path.endswith("/thanks"):
+    # Whoever comes here, or back from Stripe's page, may have just paid.
+    if request.path.endswith("/thanks") or "canceled" in request.args:
         return _("We can’t look up your payment")
     match status:
         case HTTPStatus.NOT_FOUND:

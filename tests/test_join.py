@@ -442,6 +442,9 @@ def test_a_payment_that_is_not_ours_is_not_found(client: FlaskClient, path: str)
         "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost"
         in said(answer)
     )
+    heading = read(answer).select_one("h1")
+    assert heading is not None
+    assert heading.get_text() == "We can’t look up your payment"
     assert client.get(f"/join?canceled={uuid4().hex}").status_code == 404
 
 
