@@ -221,7 +221,9 @@ def test_an_own_amount_with_the_fee_is_what_is_asked_taken_and_said(
     pay(page, new_address())
     expect_member(page)
     expect(page.locator(".standfirst")).to_contain_text(f"Your {paid} has gone through")
-    expect(page.get_by_text(f"We take the next {paid}")).to_be_visible()
+    expect(
+        page.get_by_text(f"You’ll be charged {paid}, and each {interval} after that.")
+    ).to_be_visible()
 
 
 def test_a_contribution_is_thanked_for_and_shown_to_staff_and_counts_nobody(
@@ -235,7 +237,7 @@ def test_a_contribution_is_thanked_for_and_shown_to_staff_and_counts_nobody(
     to_checkout(page, live)
     pay(page, email, name="Bohdan Once")
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you for £30")
-    expect(page.locator(".standfirst")).to_contain_text("does not make you a member")
+    expect(page.locator(".standfirst")).to_contain_text("doesn’t make you a member")
     read_letter(page, live, email, "Thank you for £30")
     sign_in(page, live)
     page.get_by_role("link", name="Contributions", exact=True).click()
@@ -253,7 +255,9 @@ def test_a_debit_in_process_counts_and_says_that_it_is_on_its_way(
     to_checkout(page, live)
     pay(page, email, DEBIT)
     expect_member(page)
-    expect(page.locator(".standfirst")).to_contain_text("Your bank has the order for €10.")
+    expect(page.locator(".standfirst")).to_contain_text(
+        "Your bank is processing the payment of €10."
+    )
     assert live.members() == before + 1
     sign_in(page, live)
     find_member(page, live, email)

@@ -44,9 +44,11 @@ def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_af
     sign_in(desk, live)
 
     stripe.goto(live.simulator)
+    stripe.get_by_role("button", name="Save the portal’s settings").click()
+    expect(stripe.get_by_role("status")).to_have_text("The portal's settings are saved.")
     stripe.get_by_role("searchbox").fill(email)
     stripe.get_by_role("button", name="Search").click()
-    stripe.get_by_role("button", name="Portal").click()
+    stripe.get_by_role("button", name="Portal", exact=True).click()
     stripe.get_by_role("button", name="Cancel at the end of the period").click()
     expect(stripe.get_by_role("button", name="Don’t cancel")).to_be_visible()
     find_member(desk, live, email)
