@@ -16,9 +16,9 @@ from chaos.changes import (
     FAILING_CARD,
     GOOD_CARD,
     Turn,
+    cancel,
     change,
     change_price,
-    pause_or_resume,
 )
 from fundraiser.payments.gateway import CHECKOUT_KEY
 from simulator import billing, payments
@@ -116,8 +116,8 @@ class Load:
         """Changes after which nobody hears of these people again; begin when all is still.
 
         So many change three times in a row, each time while the change before is being looked at:
-        only the customer's lock keeps an older look from overwriting a newer. As many pause, and
-        no event says so: only a look through Stripe's own list can find them.
+        only the customer's lock keeps an older look from overwriting a newer. As many are ended,
+        and no event says so: only a look through Stripe's own list can find them.
         """
         self._begin(lambda: self._change_last(most))
 
@@ -265,7 +265,7 @@ class Load:
             self._change(customer, change_price)
         self.post.only = [None]
         for customer in unheard:
-            self._change(customer, pause_or_resume)
+            self._change(customer, cancel)
         self.post.only = []
 
     def _paying(self) -> list[str]:

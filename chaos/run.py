@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def change_last(self) -> int:
-        """Who change in a row at the very end, and as many who then pause unheard."""
+        """Who change in a row at the very end, and as many who then end unheard."""
         return max(5, min(40, self.people // 4))
 
 
