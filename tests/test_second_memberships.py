@@ -80,6 +80,29 @@ def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_
     assert number_of_members(database) == 1
 
 
+def test_one_whose_membership_was_moved_to_another_product_may_join_anew(
+    stripe: Stripe, database: Database
+) -> None:
+    """What was a membership is the print edition now, and no reason to refund a membership."""
+    first = stripe.join("olena@example.org")
+    stripe.settle(first)
+    product = stripe.call("POST", "products", name="Print edition")["id"]
+    monthly = {"currency": "gbp", "unit_amount": 3000, "recurring[interval]": "month"}
+    price = stripe.call("POST", "prices", product=product, **monthly)["id"]
+    name = memberships(database)[0].reference
+    item = stripe.call("GET", f"subscriptions/{name}")["items"]["data"][0]["id"]
+    moved = {"items[0][id]": item, "items[0][price]": price}
+    stripe.call("POST", f"subscriptions/{name}", **moved)
+    stripe.settle(first)
+    assert number_of_members(database) == 0
+    stripe.advance(seconds=5)
+    second = stripe.join("olena@example.org")
+    stripe.settle(second)
+    stripe.settle(second)
+    assert not stripe.call("GET", "charges", customer=second)["data"][0]["refunded"]
+    assert number_of_members(database) == 1
+
+
 def test_one_who_stopped_may_join_anew(stripe: Stripe, database: Database) -> None:
     first = stripe.join("olena@example.org")
     stripe.settle(first)

@@ -54,6 +54,7 @@ _IS_PAYING = (
     Membership.refunded_at.is_(None),
     Membership.disputed_at.is_(None),
     Membership.second_to.is_(None),
+    Membership.moved_at.is_(None),
 )
 _PAYING = (
     select(Membership)
