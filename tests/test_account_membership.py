@@ -237,7 +237,10 @@ def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) ->
     assert olena.taken()[0] in range(8990, 9002)
     said = olena.open(path, tier="member", interval="month").get_text(" ")
     assert "is left over as credit." in said
+    told = re.search(r"charged £10 on (\d+ \w+ \d+), and every month", said)
+    assert told
     olena.send(path, olena.form(path, path, tier="member", interval="month"))
+    assert f"Next payment £10, {told[1]}" in " ".join(olena.overview().split()), "in a month"
     before = len(olena.taken())
     olena.stripe.advance(days=33)
     olena.stripe.settle(olena.customer)

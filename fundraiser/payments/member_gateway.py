@@ -113,7 +113,8 @@ class MemberGateway(Gateway):
         lines = invoice.lines.data
         period_end = item["current_period_end"]
         if terms.interval != item["price"]["recurring"]["interval"]:
-            period_end = max(line.period.end for line in lines)
+            # What is credited ran until the end of the old period: only what is paid for counts.
+            period_end = max(line.period.end for line in lines if line.amount >= 0)
         # Stripe tells the balance at the end only of an invoice that is finalised.
         left_over = -invoice.starting_balance - (invoice.total if terms.at_once else 0)
         renewal = invoice
