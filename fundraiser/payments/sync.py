@@ -29,6 +29,7 @@ from fundraiser.members.models import (
     Status,
     fold_address,
 )
+from fundraiser.members.rule import Reason
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.debits import (
@@ -133,19 +134,25 @@ def customers_without_facts(session: Session) -> Sequence[str]:
 def _has_joined(session: Session, entry: LedgerEntry) -> bool:
     """Whether somebody who counts (again) has paid for it since they last stopped.
 
-    A dispute that we won, or a refund that failed, brings back who did not choose to come back.
+    A dispute that we won, or a refund that failed, brings back who did not choose to come back. Nor
+    did whoever lost a dispute, or was refunded, and is charged by the same membership again.
     """
-    left_at = session.scalar(
-        select(LedgerEntry.happened_at).where(
+    left = session.execute(
+        select(LedgerEntry.happened_at, LedgerEntry.reason).where(
             LedgerEntry.member_id == entry.member_id, LedgerEntry.turn == entry.turn - 1
         )
-    )
-    paid_at = session.scalar(
-        select(func.max(func.coalesce(Membership.paid_at, Membership.started_at))).where(
+    ).first()
+    if left is None:
+        return True
+    newest = func.max(func.coalesce(Membership.paid_at, Membership.started_at))
+    if left.reason in {Reason.REFUNDED, Reason.DISPUTED}:
+        newest = func.max(Membership.started_at)
+    joined_at = session.scalar(
+        select(newest).where(
             Membership.member_id == entry.member_id, Membership.source == Source.STRIPE
         )
     )
-    return left_at is None or (paid_at is not None and paid_at > left_at)
+    return joined_at is not None and joined_at > left.happened_at
 
 
 def _fetch(session: Session, gateway: Gateway, customer_id: str) -> CustomerState:
