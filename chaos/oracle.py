@@ -280,7 +280,11 @@ def _is_proration(line: Object) -> bool:
 
 def _period_end(invoice: Object) -> int | None:
     """The end of the period that it asks for; None where it asks for a difference only."""
-    ends = [one["period"]["end"] for one in invoice["lines"]["data"] if not _is_proration(one)]
+    ends = [
+        one["period"]["end"]
+        for one in invoice["lines"]["data"]
+        if not _is_proration(one) and one["period"]["end"] > one["period"]["start"]
+    ]
     return max(ends, default=None)
 
 

@@ -247,6 +247,22 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     assert "was paid after the membership had ended" not in text(client.get("/staff"))
 
 
+@pytest.mark.parametrize("how", ["refund", "dispute"])
+def test_a_restart_counts_no_more_once_the_payment_for_it_is_taken_back(
+    stripe: Stripe, database: Database, client: FlaskClient, how: str
+) -> None:
+    customer = pay_after_the_end(stripe, database)
+    client.post(link_of_the_e_mail(database), data={"what": "restart"}, headers=OURS)
+    assert number_of_members(database) == 1
+    reference = cases(database)[0].reference
+    if how == "refund":
+        stripe.call("POST", "refunds", charge=reference)
+    else:
+        stripe.control("disputes", charge=reference)
+    stripe.settle(customer)
+    assert number_of_members(database) == 0
+
+
 def test_a_restart_whose_answer_was_lost_is_one_restart(
     stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

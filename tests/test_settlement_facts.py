@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from fundraiser.db import now
 from fundraiser.members.models import LedgerEntry, Member, Status
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Customer, Payment
@@ -259,3 +260,65 @@ def test_nobody_is_welcomed_back_by_a_dispute_that_we_won_or_a_refund_that_faile
                 .order_by(LedgerEntry.version)
             ).all()
             assert moments == sorted(moments), "nobody comes back before they left"
+
+
+@pytest.mark.parametrize("how", ["lost", "refunded"])
+def test_nobody_is_welcomed_back_by_a_renewal_after_a_lost_dispute_or_a_refund(
+    stripe: Stripe, database: Database, how: str
+) -> None:
+    """The same membership charges them again: nobody has joined."""
+    customer, _ = join(stripe)
+    charge = stripe.call("GET", "charges", customer=customer)["data"][0]["id"]
+    if how == "lost":
+        dispute = stripe.control("disputes", charge=charge)["id"]
+        stripe.settle(customer)
+        stripe.control("disputes", dispute=dispute, outcome="lost")
+    else:
+        stripe.call("POST", "refunds", charge=charge)
+    stripe.settle(customer)
+    assert number(database) == 0
+    time_passes(stripe, database, customer, days=33)
+    assert (number(database), welcomes(database)) == (1, 1)
+    stripe.call("DELETE", f"subscriptions/{memberships(database)[0].reference}")
+    stripe.settle(customer)
+    stripe.advance(days=1)
+    join(stripe)
+    assert (number(database), welcomes(database)) == (1, 2), "this time she has joined"
+
+
+@pytest.mark.parametrize("how", ["kept", "refunded", "disputed"])
+def test_what_staff_add_to_a_membership_once_is_no_payment_for_its_period(
+    stripe: Stripe, database: Database, how: str
+) -> None:
+    """A one-off invoice item, say for a book: Stripe's line for it has no length."""
+    customer, name = join(stripe, interval="year")
+    stripe.advance(days=10)
+    invoice = stripe.call("GET", "invoices", customer=customer)["data"][0]["id"]
+    charge = stripe.call("GET", "charges", customer=customer)["data"][0]["id"]
+    at = int(now().timestamp())
+    added = {"invoice_item": "ii_book", "proration": False, "proration_details": None}
+    parent = {
+        "type": "invoice_item_details",
+        "subscription_item_details": None,
+        "invoice_item_details": {**added, "subscription": name},
+    }
+    with store_at_stripe() as store:
+        whole = store.one(invoice)
+        line = {**whole["lines"]["data"][0], "id": "il_book", "amount": 700, "parent": parent}
+        lines = {**whole["lines"], "data": [{**line, "period": {"start": at, "end": at}}]}
+        book = {"id": "in_book", "created": at, "billing_reason": "manual", "lines": lines}
+        moments = {**whole["status_transitions"], "paid_at": at}
+        store.put({**whole, **book, "total": 700, "status_transitions": moments})
+        link = store.find("invoice_payment", where={"parent": invoice})[0]
+        payment = {**link["payment"], "payment_intent": "pi_book"}
+        more = {"id": "inpay_book", "invoice": "in_book", "created": at, "payment": payment}
+        store.put({**link, **more})
+        paid = {"id": "ch_book", "created": at, "amount": 700, "payment_intent": "pi_book"}
+        if how == "refunded":
+            paid |= {"refunded": True, "amount_refunded": 700}
+        store.put({**store.one(charge), **paid})
+    if how == "disputed":
+        stripe.control("disputes", charge="ch_book")
+    stripe.settle(customer)
+    found = memberships(database)[0]
+    assert (number(database), found.paid_until) == (1, found.period_end)

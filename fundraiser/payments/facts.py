@@ -103,6 +103,10 @@ class Subscription:
         return replace(self, items=ours, other_price=others)
 
     @property
+    def is_on_trial(self) -> bool:
+        return self.status == "trialing"
+
+    @property
     def product_id(self) -> str:
         return self.items[0].product_id
 
@@ -152,13 +156,21 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an invoice: what it asks for a time; ``is_proration``: for a change in between."""
+    """A line of an invoice: what it asks for a time; ``is_proration``: for a change in between.
+
+    What staff add once, as an invoice item, is for no time: it starts and ends at one moment.
+    """
 
     item_id: str | None
     amount: int
     starts_at: datetime
     ends_at: datetime
     is_proration: bool
+
+    @property
+    def is_of_period(self) -> bool:
+        """Whether it pays for a period."""
+        return not self.is_proration and self.ends_at > self.starts_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +197,8 @@ class Invoice:
 
     @property
     def is_difference(self) -> bool:
-        """Whether it asks only for the difference of a change, and for no period of its own."""
-        return bool(self.lines) and all(line.is_proration for line in self.lines)
+        """Whether it asks only for a difference, or for what staff added, and for no period."""
+        return bool(self.lines) and not any(line.is_of_period for line in self.lines)
 
     @property
     def is_free(self) -> bool:
@@ -196,7 +208,7 @@ class Invoice:
     @property
     def until(self) -> datetime | None:
         """The end of the period that it asks for."""
-        return max((line.ends_at for line in self.lines if not line.is_proration), default=None)
+        return max((line.ends_at for line in self.lines if line.is_of_period), default=None)
 
 
 @dataclass(frozen=True, slots=True)

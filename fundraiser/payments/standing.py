@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fundraiser.db import now
 from fundraiser.members.models import Standing
 from fundraiser.payments.disputes import holds_money
+from fundraiser.payments.facts import PAID_BY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,9 +40,8 @@ class PaymentFacts:
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     """Read the facts of one subscription out of its customer's state."""
-    waiting_id = next(
-        (s.waiting_invoice_id for s in state.subscriptions if s.id == subscription_id), None
-    )
+    it = next((found for found in state.subscriptions if found.id == subscription_id), None)
+    waiting_id = it.waiting_invoice_id if it else None
     of_it = [found for found in state.invoices if found.subscription_id == subscription_id]
     # A change that waits for its payment leaves everything as it was until then.
     waiting = next((found for found in of_it if found.id == waiting_id), None)
@@ -55,10 +55,13 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     period = next((invoice for invoice in paid if not invoice.is_difference), None)
     unpaid = _unbroken_failures(invoices, state.charges)
     free = _is_free_now(invoices, state.charges)
-    # A trial gives the period away, whatever was paid for the one before.
-    on_trial = any(s.id == subscription_id and s.status == "trialing" for s in state.subscriptions)
-    is_paid_for = period is not None and not free and not on_trial
-    payments = _succeeded(period, state.charges) if period and is_paid_for else []
+    if it and it.is_on_trial:
+        # A trial gives the period away, whatever was paid for the one before; but that of a
+        # membership that a late payment has restarted was paid for by it.
+        paid_by = it.metadata.get(PAID_BY_KEY)
+        payments = [charge for charge in state.charges if charge.id == paid_by]
+    else:
+        payments = _succeeded(period, state.charges) if period and not free else []
     latest = unpaid[0] if unpaid else waiting
     return PaymentFacts(
         standing=_standing(
