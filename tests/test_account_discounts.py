@@ -48,6 +48,22 @@ def test_half_the_price_until_a_day_tells_what_comes_then(olena: Olena) -> None:
     assert re.search(r"You pay £5 a month until \d+ \w+ \d{4}, then £10 a month", olena.overview())
 
 
+def test_nobody_is_told_of_a_payment_while_a_discount_takes_all_of_it_off(olena: Olena) -> None:
+    discount(olena, percent_off=100, duration="repeating", duration_in_months=3)
+    until = re.search(r"You pay £0 a month until (\d+ \w+ \d{4}), then", olena.overview())
+    assert until
+    for _ in range(2):
+        said = olena.overview()
+        assert f"It is free until {until[1]}. Then you’ll be charged £10." in said
+        assert "The next £" not in said
+        olena.stripe.advance(days=32)
+        olena.stripe.settle(olena.customer)
+    assert olena.taken() == [1000]
+    discount(olena, percent_off=100, duration="forever")
+    assert "charged £10" not in olena.overview()
+    assert "The next £" not in olena.overview()
+
+
 def test_a_preview_says_what_will_be_charged_after_the_discount(olena: Olena) -> None:
     discount(olena, percent_off=50, duration="repeating", duration_in_months=6)
     page = olena.open(olena.path("price"), tier="patron", interval="month")

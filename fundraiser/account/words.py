@@ -178,14 +178,16 @@ def _what_comes(m: Membership, amount: str) -> str:
             amount=amount,
             date=date(m.period_end),
         )
-    if m.free_until and m.free_until > now():
+    next_at = next_payment_at(m)
+    is_free = m.amount == 0 or (m.free_until is not None and m.free_until > now())
+    if is_free and next_at:
         return _(
             "It is free until %(date)s. Then you’ll be charged %(amount)s. You can cancel before "
             "then.",
-            date=date(m.free_until),
+            date=date(next_at),
             amount=amount,
         )
-    if m.period_end:
+    if m.period_end and not is_free:
         return _(
             "The next %(amount)s will be charged on %(date)s. You can cancel before then.",
             amount=amount,

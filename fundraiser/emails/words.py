@@ -317,7 +317,9 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
     if membership.paid_at:
         rows.append((_("Last payment"), date(membership.paid_at)))
     if next_at := next_payment_at(membership):
-        rows.append((_("Next payment"), f"{amount}, {date(next_at)}"))
+        # While a discount takes all of it off, the next payment is of the list price.
+        due = amount if membership.amount else money(membership.price or 0, membership.currency)
+        rows.append((_("Next payment"), f"{due}, {date(next_at)}"))
     if membership.cancel_at:
         rows.append((_("Ends on"), date(membership.cancel_at)))
     return rows

@@ -26,8 +26,13 @@ def renews(membership: Membership) -> bool:
 
 
 def next_payment_at(membership: Membership) -> datetime | None:
-    """When it is charged next; None where it ends before that, or is paused."""
+    """When it is charged next; None where it ends before that, is paused, or is free for good."""
     if membership.collection_paused or not renews(membership):
         return None
     free_until, period_end = membership.free_until, membership.period_end
+    if membership.amount == 0:
+        # A discount takes off all of what the next invoices ask for, until it ends.
+        free_until = membership.discount_until
+        if free_until is None:
+            return None
     return max(free_until, period_end) if free_until and period_end else period_end
