@@ -176,6 +176,7 @@ def test_an_address_of_another_member_makes_two_one(stripe: Stripe, database: Da
     [
         ("Олена@приклад.укр", "Олена@приклад.укр".upper()),
         ("straße@example.org", "STRASSE@example.org"),
+        ("olena@приклад.укр", "Olena@xn--80aikifvh.xn--j1amh"),
         ("ΟΔΥΣΣΕΥΣ@example.gr", "οδυσσευς@example.gr"),
         ("Zoe\u0308@example.org", "ZO\u00cb@example.org"),
     ],

@@ -61,6 +61,7 @@ def _lead_to_the_portal() -> None:
 
 
 _PAUSES = (1, 2, 3)
+_AFTER_THE_INVOICE = timedelta(hours=2)  # Stripe charges a renewal an hour after its period begins
 _PREVIEW_HOLDS = timedelta(hours=1)
 _LONGEST_COMMENT = 500
 
@@ -152,11 +153,12 @@ def pause(membership_id: int) -> ResponseReturnValue:
     """Take nothing for some months."""
     membership = _mine(membership_id)
     if request.method == "GET":
-        return _page("pause.html", membership, months=_pauses())
+        months_until = [(count, _pause_until(membership, count)) for count in _PAUSES]
+        return _page("pause.html", membership, months=months_until)
     months = request.form.get("months", 0, type=int)
     if months not in _PAUSES:
         raise UnprocessableError(_("Choose how long to pause: one, two or three months."))
-    until = _months_from(now(), months)
+    until = _pause_until(membership, months)
     notice = changes.change(
         db.session(),
         member_gateway(),
@@ -332,8 +334,12 @@ def _months_from(day: datetime, months: int) -> datetime:
     return day.replace(year=day.year + years, month=month + 1, day=min(day.day, last))
 
 
-def _pauses() -> list[tuple[int, datetime]]:
-    return [(months, _months_from(now(), months)) for months in _PAUSES]
+def _pause_until(membership: Membership, months: int) -> datetime:
+    """The end of a pause that begins today; of a monthly membership it skips a payment at least."""
+    until, next_at = _months_from(now(), months), membership.period_end
+    if membership.interval is Interval.MONTH and next_at and until <= next_at + _AFTER_THE_INVOICE:
+        return _months_from(next_at, months) - timedelta(days=1)
+    return until
 
 
 def _wish(membership: Membership) -> Wish:

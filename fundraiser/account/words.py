@@ -179,7 +179,9 @@ def _what_comes(m: Membership, amount: str) -> str:
             date=date(m.period_end),
         )
     next_at = next_payment_at(m)
-    is_free = m.amount == 0 or (m.free_until is not None and m.free_until > now())
+    # One that a late payment has restarted is on trial at Stripe, and paid for all the same.
+    is_given = m.free_until is not None and m.free_until > now() and m.paid_until != m.free_until
+    is_free = m.amount == 0 or is_given
     if is_free and next_at:
         return _(
             "It is free until %(date)s. Then you’ll be charged %(amount)s. You can cancel before "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,16 @@ PER_YEAR = {Interval.MONTH: 12, Interval.YEAR: 1, Interval.WEEK: 52, Interval.DA
 
 
 def fold_address(email: str) -> str:
-    """An e-mail address in a form that is the same in any case, of any alphabet."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
+    """An e-mail address in a form that is the same in any case, of any alphabet.
+
+    A domain in Punycode (xn--…) is the same as in its own letters.
+    """
+    local, at, domain = email.rpartition("@")
+    if "xn--" in domain.lower():
+        with suppress(UnicodeError):
+            domain = domain.encode().decode("idna")
+    folded = unicodedata.normalize("NFC", f"{local}{at}{domain}").casefold()
+    return unicodedata.normalize("NFC", folded)
 
 
 def _row(context: DefaultExecutionContext) -> dict[str, Any]:

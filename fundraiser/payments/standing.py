@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from fundraiser.payments.facts import Charge, CustomerState, Invoice
+    from fundraiser.payments.facts import Charge, CustomerState, Invoice, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,15 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     period = next((invoice for invoice in paid if not invoice.is_difference), None)
     unpaid = _unbroken_failures(invoices, state.charges)
     free = _is_free_now(invoices, state.charges)
+    paid_at = period.paid_at if period else None
+    paid_until = _paid_until(period, it)
     if it and it.is_on_trial:
         # A trial gives the period away, whatever was paid for the one before; but that of a
         # membership that a late payment has restarted was paid for by it.
         paid_by = it.metadata.get(PAID_BY_KEY)
         payments = [charge for charge in state.charges if charge.id == paid_by]
+        if payments:
+            paid_at, paid_until = payments[0].created_at, it.trial_end
     else:
         payments = _succeeded(period, state.charges) if period and not free else []
     latest = unpaid[0] if unpaid else waiting
@@ -67,16 +71,16 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         standing=_standing(
             invoices, state.charges, paid=bool(paid), unpaid=bool(unpaid), free=free
         ),
-        paid_at=period.paid_at if period else None,
+        paid_at=paid_at,
         grace_from=min((_failed_at(invoice, state.charges) for invoice in unpaid), default=None),
         refunded_at=_all_gone([charge.refunded_at for charge in payments]),
         disputed_at=_all_gone([taken_back_at(charge) for charge in payments]),
         pay_url=latest.pay_url if latest else None,
         needs_confirmation=latest is not None and _waits_for_the_payer(latest, state.charges),
-        paid_until=_paid_until(period, state, subscription_id),
+        paid_until=paid_until,
         has_paid=any(_is_kept(invoice, state.charges) for invoice in paid),
         invoiced=period.amount if period else None,
-        listed=sum(line.amount for line in period.lines) if period and period.lines else None,
+        listed=_listed(period) if period else None,
     )
 
 
@@ -141,13 +145,17 @@ def _is_kept(invoice: Invoice, charges: Iterable[Charge]) -> bool:
     )
 
 
-def _paid_until(
-    period: Invoice | None, state: CustomerState, subscription_id: str
-) -> datetime | None:
+def _paid_until(period: Invoice | None, it: Subscription | None) -> datetime | None:
     """The end of the newest period that is paid for."""
-    if period is None or period.until:
-        return period.until if period else None
-    return next((s.period_end for s in state.subscriptions if s.id == subscription_id), None)
+    if period is None:
+        return None
+    return period.until or (it.period_end if it else None)
+
+
+def _listed(period: Invoice) -> int | None:
+    """What an invoice asks for its period before discounts; None if it has no such line."""
+    amounts = [line.amount for line in period.lines if line.is_of_period]
+    return sum(amounts) if amounts else None
 
 
 def _is_free_now(newest_first: list[Invoice], charges: Sequence[Charge]) -> bool:

@@ -7,6 +7,7 @@ says the same of them as before, but for those whom it was mended for.
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 
 import sqlalchemy as sa
 from alembic import op
@@ -81,13 +82,19 @@ def _fold() -> None:
     """
     connection = op.get_bind()
     beyond = connection.execute(
-        sa.text("SELECT id, email FROM member WHERE email ~ '[^[:ascii:]]' ORDER BY id")
+        sa.text(
+            "SELECT id, email FROM member "
+            "WHERE email ~ '[^[:ascii:]]' OR email ILIKE '%@%xn--%' ORDER BY id"
+        )
     ).all()
     taken = sa.text(
         "UPDATE member SET address = :address WHERE id = :id AND NOT EXISTS "
         "(SELECT FROM member AS other WHERE other.address = :address AND other.id != :id)"
     )
     for member_id, email in beyond:
-        folded = unicodedata.normalize("NFC", email)
-        folded = unicodedata.normalize("NFC", folded.casefold())
+        local, at, domain = email.rpartition("@")
+        with suppress(UnicodeError):
+            domain = domain.encode().decode("idna") if "xn--" in domain.lower() else domain
+        folded = unicodedata.normalize("NFC", f"{local}{at}{domain}").casefold()
+        folded = unicodedata.normalize("NFC", folded)
         connection.execute(taken, {"id": member_id, "address": folded})
