@@ -21,7 +21,7 @@ from simulator.shapes import full
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 Object = dict[str, Any]
 
@@ -77,21 +77,28 @@ def expected(
     grace_seconds: int,
     elsewhere: Iterable[Elsewhere] = (),
     histories: Mapping[str, str] | None = None,
+    known: Collection[str] = (),
 ) -> dict[str, Expected]:
     """Each subscription by its id, as of this second of Stripe's clock.
 
     ``histories`` is whose history each customer is, by address, as the service has it: Stripe does
-    not say that a person moved to another address with another customer.
+    not say that a person moved to another address with another customer. ``known`` are the
+    subscriptions that the service saw while they were memberships: what was paid for others, which
+    were moved to another product before anybody looked, was paid for that product.
     """
     books = _Books(stripe, at, grace_seconds)
-    known = histories or {}
+    whose_history = histories or {}
     rows = {found["id"]: books.row(found, has_paid=False) for found in books.subscriptions}
     whose = {
-        found["id"]: known.get(found["customer"], rows[found["id"]].address)
+        found["id"]: whose_history.get(found["customer"], rows[found["id"]].address)
         for found in books.subscriptions
     }
     paid = {one.address for one in elsewhere if one.source == "import" and one.amount > 0}
-    paid |= {address for name, address in whose.items() if address and rows[name].has_paid}
+    paid |= {
+        address
+        for name, address in whose.items()
+        if address and rows[name].has_paid and (rows[name].is_ours or name in known)
+    }
     return {
         found["id"]: books.row(found, has_paid=whose[found["id"]] in paid)
         for found in books.subscriptions

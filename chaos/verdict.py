@@ -152,11 +152,13 @@ def compare(
             " WHERE address IS NOT NULL"
         ).fetchall()
     )
-    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere, histories)
+    ours = database.execute(_MEMBERSHIPS).fetchall()
+    known = {str(reference) for reference, *_ in ours}
+    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere, histories, known)
     theirs = people(rows.values())
     for one in elsewhere:
         theirs[one.address] = theirs.get(one.address, False) or one.counts(at, _GRACE_SECONDS)
-    _compare_memberships(verdict, rows, database.execute(_MEMBERSHIPS).fetchall())
+    _compare_memberships(verdict, rows, ours)
     counting: dict[str, bool] = dict(
         database.execute("SELECT address, counting FROM member WHERE email IS NOT NULL").fetchall()
     )

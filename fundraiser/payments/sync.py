@@ -248,6 +248,7 @@ def _write_lost(session: Session, member: Member, state: CustomerState, ours: se
             row.status, row.ended_at = Status.CANCELED, row.ended_at or now()
             continue
         row.status, row.moved_at = Status(found.status), row.moved_at or now()
+        row.has_paid = payment_facts(state, found.id).has_paid
         row.cancel_at, row.canceled_at = found.cancel_at, found.canceled_at
         row.ended_at, row.period_end = found.ended_at, found.period_end
         row.collection_paused = found.collection_paused
