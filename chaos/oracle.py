@@ -76,6 +76,7 @@ def expected(
     at: int,
     grace_seconds: int,
     elsewhere: Iterable[Elsewhere] = (),
+    *,
     histories: Mapping[str, str] | None = None,
     known: Collection[str] = (),
 ) -> dict[str, Expected]:

@@ -154,7 +154,7 @@ def compare(
     )
     ours = database.execute(_MEMBERSHIPS).fetchall()
     known = {str(reference) for reference, *_ in ours}
-    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere, histories, known)
+    rows = expected(stripe, at, _GRACE_SECONDS, elsewhere, histories=histories, known=known)
     theirs = people(rows.values())
     for one in elsewhere:
         theirs[one.address] = theirs.get(one.address, False) or one.counts(at, _GRACE_SECONDS)
