@@ -220,7 +220,7 @@ class _Books:
         return True
 
     def _failures(self, newest_first: list[Object]) -> list[Object]:
-        """What should be paid by now and is not, back to the newest that was."""
+        """Invoices that are due and unpaid, newest first, back to the latest paid one."""
         found: list[Object] = []
         for one in newest_first:
             if one["total"] <= 0 or one["status"] in {"draft", "void"}:

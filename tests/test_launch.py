@@ -315,7 +315,7 @@ def test_a_sandboxs_limit_of_all_calls_is_kept(
             | {
                 "DATABASE_URL": database_url,
                 "STRIPE_API_BASE": stripe.url,
-                "STRIPE_CALLS_PER_SECOND": "15",
+                "STRIPE_CALLS_PER_SECOND": "24",
             }
         )
     )

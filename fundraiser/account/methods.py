@@ -51,7 +51,7 @@ class Visit:
 
 
 def after_the_portal(session: Session, membership: Membership, visit: Visit) -> Notice:
-    """What to say to somebody who is back, once the customer is settled."""
+    """The notice for a member who returns from Stripe, once the customer is synced."""
     session.expire_all()
     method = session.get_one(Customer, membership.customer_id).method_id
     if _digest(method or "") == visit.was:

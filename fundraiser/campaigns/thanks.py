@@ -223,7 +223,7 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
 
 
 def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
-    """What is said where there is nothing to thank for yet, or any more."""
+    """The words for a payment that is not finished, or that was undone."""
     match outcome:
         case Outcome.CONFIRM:
             return _("Confirm your bank account"), [

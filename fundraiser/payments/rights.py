@@ -15,7 +15,7 @@ _NOBODY = "fundraiser_doctor"
 
 
 class May(StrEnum):
-    """What trying a right has shown."""
+    """The result of trying one of the key’s rights."""
 
     YES = "yes"
     NO = "no"
