@@ -71,6 +71,7 @@ def _happens_live(file: str) -> bool:
     return "live: Live" in (ROOT / file).read_text()
 
 
+@pytest.hookimpl(optionalhook=True)  # so that pytest also runs with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneDemonstration | None:
     return OneDemonstration(config, log) if config.getoption("dist") == "loadfile" else None
 

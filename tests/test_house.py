@@ -8,18 +8,24 @@ import re
 import shutil
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from flask import request
 
 from fundraiser import security
 from fundraiser.jobs import Job
+from fundraiser.newsroom.sign_in import require_staff
+from tests.staff import PAGE, csrf_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask.testing import FlaskClient
+    from flask.typing import BeforeRequestCallable, ResponseReturnValue
 
     from fundraiser.app import FundraiserApp
 
@@ -95,26 +101,56 @@ def test_each_job_has_a_task_and_each_tick_a_job(
     assert set(ticks) == {job.value for job in Job}
 
 
-def test_each_route_is_public_by_declaration_or_guarded(
-    app: FundraiserApp, client: FlaskClient
-) -> None:
+def staff_pages_open_to_anybody(app: FundraiserApp) -> list[str]:
+    """Routes not declared public that don't send an anonymous browser to the sign-in page.
+
+    Forms carry a valid CSRF token: without it they are refused before the guard is asked.
+    """
+    client = app.test_client()
+    token = csrf_token(client)
+    found = []
     for rule in app.url_map.iter_rules():
         if security.is_public(rule.endpoint):
             continue
         path = re.sub(r"<[^>]+>", "1", rule.rule)
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            answer = client.open(path, method=method, headers={"Accept": "text/html"})
-            # A form without its token is refused before the question who sent it.
-            assert answer.status_code in {302, 303, 400, 401}, (method, path, answer.status_code)
-            if answer.status_code in {302, 303}:
-                assert "/staff/sign-in" in answer.headers["Location"]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            form = None if method == "GET" else {"csrf_token": token}
+            answer = client.open(path, method=method, headers=PAGE, data=form)
+            there = urlsplit(answer.headers.get("Location", "")).path
+            if (answer.status_code, there) != (HTTPStatus.SEE_OTHER, "/staff/sign-in"):
+                found.append(f"{method} {path}")
+    return found
 
 
-@pytest.mark.usefixtures("app")
-def test_the_guard_of_routes_can_fail() -> None:
-    """The negative control: a view that nobody declared is not public."""
-    assert security.is_public("campaigns.home")
-    assert not security.is_public("dashboard.overview")
+def test_each_route_is_public_by_declaration_or_guarded(app: FundraiserApp) -> None:
+    assert staff_pages_open_to_anybody(app) == []
+
+
+def without_guard() -> None:
+    """Let everybody past."""
+
+
+def guard_that_ignores_post() -> ResponseReturnValue | None:
+    return None if request.method == "POST" else require_staff()
+
+
+@pytest.mark.parametrize(
+    ("guard", "methods"), [(without_guard, {"GET", "POST"}), (guard_that_ignores_post, {"POST"})]
+)
+def test_the_test_of_routes_notices_a_missing_guard(
+    app: FundraiserApp, guard: BeforeRequestCallable, methods: set[str]
+) -> None:
+    """The negative control: with the guard replaced, every guarded method is found open."""
+    guards = app.before_request_funcs[None]
+    guards[guards.index(require_staff)] = guard
+    guarded = {
+        f"{method} {re.sub('<[^>]+>', '1', rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        if not security.is_public(rule.endpoint)
+        for method in methods & (rule.methods or set())
+    }
+    assert len(guarded) > len(methods)
+    assert set(staff_pages_open_to_anybody(app)) == guarded
 
 
 def test_every_answer_carries_the_headers(client: FlaskClient) -> None:
@@ -166,3 +202,11 @@ def test_the_house_notices_when_it_is_broken(
     )
     assert answer.returncode == 1, answer.stdout
     assert re.search(rf"^{contract}[^.]*? BROKEN", answer.stdout, re.MULTILINE), answer.stdout
+
+
+def test_pytest_also_runs_without_xdist() -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--collect-only", "-q"]
+    answer = subprocess.run(
+        [*command, "tests/test_rule.py"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
