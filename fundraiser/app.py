@@ -44,6 +44,7 @@ from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments.account_gateway import AccountGateway
 from fundraiser.payments.member_gateway import MemberGateway
 from fundraiser.payments.money_gateway import MoneyGateway
+from fundraiser.redaction import redact, redact_all
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
 from fundraiser.webhooks.inbox import Inbox
@@ -51,6 +52,7 @@ from fundraiser.widget import views as widget
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+    from structlog.typing import EventDict
 
 
 class FundraiserApp(Flask):
@@ -113,8 +115,13 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
 
 
 def configure_logging(settings: Settings) -> None:
-    """One line of JSON an event, on standard error; never a body, a header or an address."""
-    logging.basicConfig(level=settings.log_level, format="%(message)s")
+    """One line of JSON an event, on standard error; never a body, a header or an address.
+
+    What libraries log is no JSON, but redacted all the same.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_RedactingFormatter("%(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
     logging.getLogger("stripe").setLevel(logging.WARNING)  # it would name every customer it fetches
     structlog.configure(
         processors=[
@@ -122,6 +129,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _redact_event,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -129,6 +137,15 @@ def configure_logging(settings: Settings) -> None:
         ),
         cache_logger_on_first_use=True,
     )
+
+
+class _RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {name: redact_all(value) for name, value in event.items()}
 
 
 def _say_errors(app: Flask) -> None:
@@ -155,7 +172,9 @@ def _say_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> ResponseReturnValue:
-        structlog.get_logger().error("unforeseen", path=request.path, exc_info=error)
+        # The rule, not the path: that may hold a key of somebody's e-mail.
+        route = request.url_rule.rule if request.url_rule else None
+        structlog.get_logger().error("unforeseen", route=route, exc_info=error)
         return _answer(
             HTTPStatus.INTERNAL_SERVER_ERROR, _sentence(HTTPStatus.INTERNAL_SERVER_ERROR)
         )

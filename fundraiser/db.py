@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
+import psycopg
 from sqlalchemy import (
     BigInteger,
     DateTime,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     create_engine,
+    event,
     func,
     select,
 )
@@ -29,6 +31,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sqlalchemy.engine import ExceptionContext
 
     from fundraiser.config import Settings
 
@@ -130,9 +134,10 @@ class Database:
 
 
 def make_engine(url: str) -> Engine:
-    """An engine whose connections and statements give up in seconds, not minutes."""
-    return create_engine(
+    """An engine whose statements give up in seconds, and whose errors carry no personal data."""
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
+        hide_parameters=True,
         pool_size=8,
         max_overflow=8,
         pool_timeout=5,
@@ -151,6 +156,19 @@ def make_engine(url: str) -> Engine:
             "tcp_user_timeout": 30_000,
         },
     )
+    event.listen(engine, "handle_error", _forget_values)
+    return engine
+
+
+def _forget_values(context: ExceptionContext) -> None:
+    """Keep an error's first line alone: PostgreSQL's DETAIL and CONTEXT quote whole rows."""
+    error = context.original_exception
+    if not isinstance(error, psycopg.Error) or not error.diag.message_primary:
+        return
+    before, error.args = str(error), (error.diag.message_primary,)
+    if context.sqlalchemy_exception is not None:
+        text = str(context.sqlalchemy_exception.args[0])
+        context.sqlalchemy_exception.args = (text.replace(before, str(error)),)
 
 
 def read_once(session: Session, name: object, read: Callable[[], Read]) -> Read:

@@ -15,6 +15,7 @@ from fundraiser.emails.models import Ground, Suppression
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import fold_address
 from fundraiser.outbox import Letter, LetterState
+from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +46,7 @@ def take_in(session: Session, report: Report) -> None:
 
     A complaint weighs more than a bounce, and stays.
     """
-    detail = " ".join((report.detail or "").split())[:_LONGEST_DETAIL] or None
+    detail = redact(" ".join((report.detail or "").split()))[:_LONGEST_DETAIL] or None
     if report.ground:
         statement = insert(Suppression).values(
             address=fold_address(report.address.strip()),

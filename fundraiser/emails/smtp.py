@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from fundraiser.config import LOOPBACK
+from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
     from fundraiser.config import Settings
@@ -180,4 +181,4 @@ def _refusal(what: str, code: int, reply: bytes | str) -> Outcome:
 
 def _sentence(what: str, code: int, reply: bytes | str) -> str:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
-    return f"The mail server {what}: {code} {' '.join(text.split())}"[:_LONGEST_REPLY]
+    return redact(f"The mail server {what}: {code} {' '.join(text.split())}")[:_LONGEST_REPLY]

@@ -27,6 +27,7 @@ from fundraiser.db import Base, Currency, Identifier, now
 from fundraiser.members.models import Member
 from fundraiser.payments.gateway import StripeRefusedError
 from fundraiser.payments.models import Look
+from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,7 +134,7 @@ def ask_stripe(session: Session, case: MoneyCase, ask: Callable[[], None]) -> bo
     except StripeRefusedError as error:
         found = open_case(session, case)
         found.attempts += 1
-        found.error = str(error)[:500]
+        found.error = redact(str(error))[:500]
         found.due_at = now() + min(_FIRST_WAIT * 2 ** min(found.attempts - 1, 20), _LONGEST_WAIT)
         log.warning("money_case", kind=case.kind, reference=case.reference, tries=found.attempts)
         return False

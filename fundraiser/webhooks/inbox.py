@@ -22,6 +22,7 @@ from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
 from fundraiser.payments.refused import note_accepted
 from fundraiser.payments.signatures import ForgedWebhookError, WebhookReason
+from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,7 +260,7 @@ def _count_failure(session: Session, ids: list[int], error: Exception) -> None:
     looks = session.scalars(select(Look).where(Look.id.in_(ids)).with_for_update()).all()
     for look in looks:
         look.attempts += 1
-        look.error = f"{type(error).__name__}: {error}"[:500]
+        look.error = redact(f"{type(error).__name__}: {error}")[:500]
         wait = min(_FIRST_WAIT * 2 ** (look.attempts - 1), _LONGEST_WAIT)
         # Spread out, so that what failed together does not come back together.
         wait *= random.uniform(0.5, 1)  # noqa: S311 - guards nothing
