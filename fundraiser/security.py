@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_wtf import CSRFProtect
+from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fundraiser.config import current_settings
@@ -80,6 +84,33 @@ def is_public(endpoint: str | None) -> bool:
     if endpoint is None or endpoint == "static":
         return True
     return getattr(current_app.view_functions[endpoint], "is_public", False)
+
+
+def forget_try() -> None:
+    """Let this request count towards none of its route's limits: it was no wrong guess.
+
+    Tries are counted before they are looked at, so that no more are looked at than are allowed,
+    however many come at once. A limit that can't be reached now keeps its count.
+    """
+    with suppress(RedisError):
+        for found in limiter.current_limits:
+            limiter.limiter.hit(found.limit, *found.request_args, cost=-1)
+
+
+def new_secret() -> str:
+    """256 random bits as text, for a link or a cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """The hash that is stored in place of a secret of 256 bits (SHA-256, hexadecimal)."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def keyed_digest(kind: str, value: str) -> str:
+    """A hash of something guessable, like an address, that says nothing without our key."""
+    key = current_settings().secret_key.encode()
+    return hmac.new(key, f"{kind}:{value}".encode(), "sha256").hexdigest()
 
 
 def new_nonce() -> str:

@@ -14,13 +14,14 @@ from sqlalchemy import select
 from fundraiser.account.models import MemberSession
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import now
-from fundraiser.members.addresses import digest, owe_letters
+from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Consent, Interval, LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
 from fundraiser.payments.models import Customer, Payment
+from fundraiser.security import digest
 from tests.factories import GRACE, make_member, make_membership
 from tests.mail import deliver, text_of
 

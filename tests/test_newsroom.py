@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -10,7 +14,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from sqlalchemy import select
 
 from fundraiser.db import now
-from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
@@ -206,6 +210,120 @@ def test_after_ten_wrong_passwords_even_the_right_one_has_to_wait(
     assert {sign_in(client, email, "wrong").status_code for _ in range(10)} == {422}
     assert sign_in(client, email.upper()).status_code == 429
     assert sign_in(client, hire(database)).status_code == 303
+
+
+def from_network(app: FundraiserApp, number: int) -> FlaskClient:
+    """A browser in another network."""
+    client = app.test_client()
+    client.environ_base["REMOTE_ADDR"] = f"198.51.{number}.7"
+    return client
+
+
+def test_strangers_who_try_passwords_do_not_keep_the_owner_out(
+    app: FundraiserApp, database: Database
+) -> None:
+    email = hire(database)
+    stranger = from_network(app, 5)
+    assert {sign_in(stranger, email, "wrong").status_code for _ in range(10)} == {422}
+    assert sign_in(stranger, email).status_code == 429
+    assert sign_in(from_network(app, 6), email).status_code == 303
+
+
+def test_of_many_guesses_at_once_no_more_are_looked_at_than_are_allowed(
+    app: FundraiserApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email, looked_at = hire(database), []
+
+    def is_right(_hash: str | None, password: str) -> bool:
+        looked_at.append(password)
+        time.sleep(0.2)  # all the others have come meanwhile
+        return False
+
+    monkeypatch.setattr(passwords, "is_right", is_right)
+
+    def guess(number: int) -> int:
+        return sign_in(from_network(app, 2), email, f"guess {number}").status_code
+
+    with ThreadPoolExecutor(32) as pool:
+        answers = Counter(pool.map(guess, range(32)))
+    assert (answers, len(looked_at)) == ({422: 10, 429: 22}, 10)
+
+
+def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once, most, lock = 0, 0, Lock()
+
+    class Slow(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+            nonlocal at_once, most
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            time.sleep(0.1)
+            with lock:
+                at_once -= 1
+            return super().verify(hash, password)
+
+    known = passwords.hash_password(PASSWORD)
+    monkeypatch.setattr(passwords, "_hasher", Slow(time_cost=1, memory_cost=1024, parallelism=1))
+
+    def check(_: int) -> str:
+        try:
+            return str(passwords.is_right(known, PASSWORD))
+        except UnavailableError as error:
+            return str(error)
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(64) as pool:
+        answers = Counter(pool.map(check, range(64)))
+    assert time.monotonic() - begun < 3
+    assert most == passwords.AT_ONCE
+    assert answers["True"] >= passwords.AT_ONCE + 8
+    assert set(answers) == {
+        "True",
+        "Many people are signing in at this moment. Wait a few seconds and try again.",
+    }
+
+
+def test_whoever_waits_for_the_check_holds_no_connection_to_the_database(
+    app: FundraiserApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    def is_right(*_: object) -> bool:
+        held.append(database.engine.pool.status())
+        return False
+
+    monkeypatch.setattr(passwords, "is_right", is_right)
+    sign_in(from_network(app, 3), hire(database), "wrong")
+    assert "Current Checked out connections: 0" in held[0]
+
+
+def test_who_is_turned_away_keeps_what_was_typed(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email, taken = hire(database), BoundedSemaphore(1)
+    taken.acquire()
+    monkeypatch.setattr(passwords, "_queue", taken)
+    answer = sign_in(client, email, next="/staff/members")
+    assert answer.status_code == 503
+    assert "Wait a few seconds and try again." in answer.text
+    assert email in answer.text
+    assert "/staff/members" in answer.text
+    taken.release()
+    assert sign_in(client, email).status_code == 303
+
+
+def test_a_limit_that_is_met_leaves_no_address_in_the_log(
+    app: FundraiserApp, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    email, client = hire(database).lower(), from_network(app, 4)
+    with caplog.at_level("INFO"):
+        while sign_in(client, email, "wrong").status_code != 429:
+            pass
+    assert "exceeded" in caplog.text
+    assert email not in caplog.text
 
 
 def test_the_right_password_does_not_count_towards_the_limit(

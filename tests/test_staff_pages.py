@@ -197,6 +197,7 @@ def test_a_role_is_changed_and_holds_at_once(
     sign_in(other, email)
     staff = staff_of(database, email)
     assert post(admin, f"/staff/team/{staff.id}/role", role="finance").status_code == 303
+    sign_in(other, email)
     form = {"csrf_token": csrf_token(other, "/staff/account")}
     assert other.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
     with database.transaction() as session:

@@ -34,7 +34,6 @@ from fundraiser.members.addresses import (
     ask,
     is_code,
     is_over,
-    new_secret,
     newest_check,
     take_try,
     use,
@@ -56,7 +55,7 @@ from fundraiser.members.gifts import (
 from fundraiser.members.models import Membership
 from fundraiser.newsroom.sign_in import limit_by_network
 from fundraiser.payments.models import Tier
-from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.security import check_origin, cookieless, limiter, new_secret, public
 from fundraiser.texts import by_language, gettext as _, keep_language, language
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from fundraiser.account.models import MemberSession
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import ForbiddenError
-from fundraiser.members.addresses import digest, new_secret
 from fundraiser.members.models import Member
-from fundraiser.security import check_origin, cookieless
+from fundraiser.security import check_origin, cookieless, digest, new_secret
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:

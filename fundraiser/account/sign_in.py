@@ -29,18 +29,16 @@ from fundraiser.members.addresses import (
     AddressCheck,
     Purpose,
     ask,
-    digest,
     find_check,
     is_code,
     is_over,
-    new_secret,
     newest_check,
     take_try,
     use,
 )
 from fundraiser.members.models import Member
 from fundraiser.newsroom.sign_in import limit_by_network
-from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.security import check_origin, cookieless, digest, limiter, new_secret, public
 from fundraiser.texts import gettext as _, keep_language
 
 if TYPE_CHECKING:

@@ -11,10 +11,16 @@ from sqlalchemy import select
 from fundraiser import db
 from fundraiser.dashboard import staff_words as words
 from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
-from fundraiser.newsroom import second_factor, staff as people
+from fundraiser.newsroom import second_factor, sessions, staff as people
+from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.roles import Permission, may, require
-from fundraiser.newsroom.sign_in import begin_session, end_session, signed_in_staff
+from fundraiser.newsroom.sign_in import (
+    begin_session,
+    current_session,
+    end_session,
+    signed_in_staff,
+)
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -137,6 +143,20 @@ def choose_letters() -> ResponseReturnValue:
     return redirect(url_for("staff_pages.account", _anchor="milestones"), HTTPStatus.SEE_OTHER)
 
 
+@blueprint.post("/staff/account/sessions/<int:session_id>/end")
+def end_one_session(session_id: int) -> ResponseReturnValue:
+    """Sign out in one browser."""
+    session, staff = db.session(), signed_in_staff()
+    is_this_one = session_id == current_session().id
+    if sessions.end(session, staff, min(session_id, _LARGEST_KEY)):
+        record(session, Act.ENDED_SESSION, f"staff {staff.id}", staff=staff)
+    if is_this_one:
+        end_session()
+        return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+    flash(_("You’re signed out there."))
+    return redirect(url_for("staff_pages.account", _anchor="sessions"), HTTPStatus.SEE_OTHER)
+
+
 @blueprint.post("/staff/account/sign-out")
 def sign_out_everywhere() -> ResponseReturnValue:
     """Sign out in every browser, this one among them."""
@@ -233,6 +253,8 @@ def _account_page(error: UnprocessableError | None = None) -> str:
         words=words,
         secret=second_factor.secret_of(staff) if staff.second_factor else None,
         may_manage=may(staff, Permission.MANAGE_STAFF),
+        sessions=sessions.sessions_of(db.session(), staff),
+        here=current_session().id,
         error=error,
     )
 

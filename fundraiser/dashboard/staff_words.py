@@ -63,6 +63,7 @@ def act(name: str) -> str:
         Act.CHANGED_STAFF: _("Changed somebody’s account"),
         Act.CLOSED_STAFF: _("Closed an account"),
         Act.OPENED_STAFF: _("Opened an account again"),
+        Act.ENDED_SESSION: _("Signed out in another browser"),
         Act.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
         Act.ASKED_FOR_PASSWORD: _("Asked for another password"),
         Act.CHANGED_PASSWORD: _("Chose another password"),

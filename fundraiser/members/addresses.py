@@ -7,7 +7,6 @@ sent, kept as hashes, and good once and for ten minutes.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Member, fold_address
 from fundraiser.outbox import LetterKind, owe
+from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
 LIVES = timedelta(minutes=10)
@@ -87,16 +87,6 @@ class Minted:
     email: str
     token: str
     code: str
-
-
-def new_secret() -> str:
-    """256 bits, for a link or a cookie."""
-    return secrets.token_urlsafe(32)
-
-
-def digest(secret: str) -> str:
-    """What is kept of a secret of 256 bits."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def ask(

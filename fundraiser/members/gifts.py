@@ -22,13 +22,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Currency, Identifier, lock, now
 from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
-from fundraiser.members.addresses import digest
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Membership, Source, Standing, Status
 from fundraiser.members.renewals import renews
 from fundraiser.members.rule import membership_counts
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, owe
+from fundraiser.security import digest
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ class Act(StrEnum):
     CHANGED_STAFF = "changed_staff"
     CLOSED_STAFF = "closed_staff"
     OPENED_STAFF = "opened_staff"
+    ENDED_SESSION = "ended_session"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     ASKED_FOR_PASSWORD = "asked_for_password"  # noqa: S105 - the name of an act
     CHANGED_PASSWORD = "changed_password"  # noqa: S105 - the name of an act

@@ -6,8 +6,6 @@ up: a program that opens a letter's links on its reader's behalf changes nothing
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import KeyKind, StaffKey
 from fundraiser.outbox import owe_staff
+from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def find_key(session: Session, token: str) -> StaffKey:
         UnprocessableError: it is unknown, used or late.
     """
     key = session.scalars(
-        select(StaffKey).where(StaffKey.token_hash == _digest(token.strip())).with_for_update()
+        select(StaffKey).where(StaffKey.token_hash == digest(token.strip())).with_for_update()
     ).first()
     if key is None:
         raise UnprocessableError(
@@ -115,7 +114,7 @@ def was_sent_just_now(session: Session, staff: Staff) -> bool:
 
 def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
     """A key, with which those before it end, and the page that takes it."""
-    at, token = now(), secrets.token_urlsafe(32)
+    at, token = now(), new_secret()
     session.execute(
         update(StaffKey)
         .where(StaffKey.staff_id == staff.id, StaffKey.used_at.is_(None), StaffKey.ends_at > at)
@@ -125,7 +124,7 @@ def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
         StaffKey(
             staff_id=staff.id,
             kind=kind,
-            token_hash=_digest(token),
+            token_hash=digest(token),
             created_at=at,
             ends_at=at + LIVES[kind],
         )
@@ -139,7 +138,3 @@ def _by_hand(page: str, token: str) -> list[str]:
         _("If the button does not work, open %(page)s and enter this key:", page=page),
         token,
     ]
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

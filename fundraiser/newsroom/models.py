@@ -24,7 +24,6 @@ class Role(StrEnum):
 class Staff(Base):
     """A person of the newsroom who signs in to the dashboard.
 
-    ``session_key`` is part of the signed session: a new one signs the person out everywhere.
     ``password_hash`` is null until an invitation is taken up. ``second_factor`` is what the secret
     of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
     is the newest step whose code was used, so that none is used twice. ``language`` is the one in
@@ -39,7 +38,6 @@ class Staff(Base):
     name: Mapped[str]
     password_hash: Mapped[str | None]
     role: Mapped[Role]
-    session_key: Mapped[str]
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
     deactivated_at: Mapped[datetime | None]
@@ -48,6 +46,27 @@ class Staff(Base):
     second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     language: Mapped[str] = mapped_column(default="en", server_default="en")
     wants_milestones: Mapped[bool] = mapped_column(default=True, server_default=true())
+
+
+class StaffSession(Base):
+    """One browser in which somebody of the staff is signed in; ``token_hash`` is of its cookie.
+
+    It ends at ``ends_at``, or earlier an hour after ``seen_at``, when its person last opened a
+    page. ``browser`` names browser and system ("Firefox, Windows"). ``confirmed_at`` is when the
+    person last gave the password and, where it is asked for, the second step; null until the first
+    time, and such a session opens nothing.
+    """
+
+    __tablename__ = "staff_session"
+
+    id: Mapped[Identifier]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    browser: Mapped[str]
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
 
 
 class KeyKind(StrEnum):

@@ -1,30 +1,56 @@
-"""Passwords: kept as argon2 hashes, and checked in the same time whoever asks."""
+"""Passwords: kept as argon2 hashes, and checked in the same time whoever asks.
+
+A hash takes 64 MiB of memory and all of a core, so that only a few are made at once. The others
+wait for a moment, without a connection to the database, and are turned away after it.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
+from contextlib import contextmanager
 from functools import cache
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from fundraiser.errors import UnavailableError
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _hasher = PasswordHasher()
+AT_ONCE = min(os.cpu_count() or 1, 4)
+_WAITING, _PATIENCE = 8, 3.0  # requests, and seconds that each of them waits
+_places, _queue = BoundedSemaphore(AT_ONCE), BoundedSemaphore(AT_ONCE + _WAITING)
 
 
 def hash_password(password: str) -> str:
-    """The hash to keep, with its parameters and salt in it."""
-    return _hasher.hash(password)
+    """The hash to keep, with its parameters and salt in it.
+
+    Raises:
+        UnavailableError: too many passwords are hashed or checked at this moment.
+    """
+    with _place():
+        return _hasher.hash(password)
 
 
 def is_right(password_hash: str | None, password: str) -> bool:
     """Whether the password is the one that was hashed.
 
     None, the hash of nobody's password, takes as long to answer and is never right.
+
+    Raises:
+        UnavailableError: too many passwords are hashed or checked at this moment.
     """
-    try:
-        _hasher.verify(password_hash or _nobodys_hash(), password)
-    except (VerificationError, InvalidHashError):
-        return False
+    with _place():
+        try:
+            _hasher.verify(password_hash or _nobodys_hash(), password)
+        except (VerificationError, InvalidHashError):
+            return False
     return password_hash is not None
 
 
@@ -40,4 +66,30 @@ def prepare() -> None:
 
 @cache
 def _nobodys_hash() -> str:
-    return hash_password(secrets.token_urlsafe(32))
+    return _hasher.hash(secrets.token_urlsafe(32))
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Wait for one of the places, if few enough others do.
+
+    Raises:
+        UnavailableError: there was none.
+    """
+    if not _queue.acquire(blocking=False):
+        raise _busy()
+    try:
+        if not _places.acquire(timeout=_PATIENCE):
+            raise _busy()
+        try:
+            yield
+        finally:
+            _places.release()
+    finally:
+        _queue.release()
+
+
+def _busy() -> UnavailableError:
+    return UnavailableError(
+        _("Many people are signing in at this moment. Wait a few seconds and try again.")
+    )

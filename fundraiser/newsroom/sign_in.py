@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-import flask_login
-from flask import Flask, jsonify, redirect, request, session as cookie, url_for
+from flask import Flask, current_app, g, jsonify, redirect, request, session as cookie, url_for
 from flask_limiter.util import get_remote_address
-from sqlalchemy import select
 
 from fundraiser import db, security
-from fundraiser.db import now
-from fundraiser.newsroom import passwords
-from fundraiser.newsroom.models import Staff
+from fundraiser.errors import ForbiddenError
+from fundraiser.newsroom import passwords, sessions
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from flask import Response
     from flask.typing import ResponseReturnValue
-    from sqlalchemy.orm import Session
 
-_A_WORKING_DAY = timedelta(hours=12)
-_FOR_A_CODE = timedelta(minutes=10)
+    from fundraiser.db import Database
+    from fundraiser.newsroom.models import Staff, StaffSession
 
-
-class SignedIn:
-    """What flask-login wants to know of a person; the model stays free of it."""
-
-    is_authenticated = is_active = True
-    is_anonymous = False
-
-    def __init__(self, staff: Staff) -> None:
-        self.staff = staff
-
-    def get_id(self) -> str:
-        """What the signed cookie holds: a new key makes all older cookies worthless."""
-        return self.staff.session_key
+_TOKEN = "session"  # noqa: S105 - the cookie’s entry
 
 
 def init_app(app: Flask) -> None:
     """Let nobody past who is not signed in, but for what is declared public."""
-    manager = flask_login.LoginManager()
-    manager.session_protection = None  # a telephone changes its network all day
-    manager.user_loader(_load)
-    # Not manager.init_app: it would look into the cookie after each request, and so mark every
-    # public answer as one that differs by cookie.
-    app.login_manager = manager  # type: ignore[attr-defined]  # where flask-login looks for it
     # Without refreshing, so that no public answer ever carries a cookie.
-    app.config.update(PERMANENT_SESSION_LIFETIME=_A_WORKING_DAY, SESSION_REFRESH_EACH_REQUEST=False)
+    app.config.update(PERMANENT_SESSION_LIFETIME=sessions.LIVES, SESSION_REFRESH_EACH_REQUEST=False)
     app.before_request(require_staff)
     passwords.prepare()
 
 
 def require_staff() -> ResponseReturnValue | None:
     """Send whoever is not signed in to the sign-in page; programs get a 401."""
-    if security.is_public(request.endpoint) or current_staff() is not None:
+    if security.is_public(request.endpoint):
+        return None
+    if current_staff() is not None:
+        _note_activity()
         return None
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html":
         there = request.full_path.rstrip("?") if request.method == "GET" else None
@@ -68,48 +47,44 @@ def require_staff() -> ResponseReturnValue | None:
 
 def current_staff() -> Staff | None:
     """Who is signed in, if anybody."""
-    user = flask_login.current_user
-    return cast("Staff", user.staff) if user.is_authenticated else None
+    found = _found()
+    return found[1] if found and found[0].confirmed_at else None
 
 
 def signed_in_staff() -> Staff:
     """Who is signed in, in a view that the guard protects."""
-    return cast("Staff", flask_login.current_user.staff)
+    return _signed_in()[1]
+
+
+def current_session() -> StaffSession:
+    """The session of this browser, in a view that the guard protects."""
+    return _signed_in()[0]
 
 
 def begin_session(staff: Staff) -> None:
     """Sign in, in a cookie with nothing of what was in it before."""
-    cookie.clear()
-    cookie.permanent = True
-    flask_login.login_user(SignedIn(staff))
+    _keep(staff, is_confirmed=True)
 
 
 def await_code(staff: Staff, next_path: str | None) -> None:
-    """Remember in the cookie whose password was right; that alone opens nothing."""
-    cookie.clear()
-    cookie["awaited"] = [staff.id, int(now().timestamp()), next_path]
+    """Remember whose password was right, and where to go after the second step."""
+    _keep(staff, is_confirmed=False)
+    cookie["next"] = next_path
 
 
-def awaited(session: Session) -> tuple[Staff, str | None] | None:
-    """Who has still to enter a code, and where to go then."""
-    staff_id, since, next_path = cookie.get("awaited") or (0, 0, None)
-    if now().timestamp() - since > _FOR_A_CODE.total_seconds():
+def awaited() -> tuple[Staff, str | None] | None:
+    """Who has still to do the second step, and where to go then."""
+    found = _found()
+    if found is None or found[0].confirmed_at or found[1].second_factor_at is None:
         return None
-    staff = session.get(Staff, staff_id)
-    if staff is None or staff.deactivated_at or staff.second_factor_at is None:
-        return None
-    return staff, next_path
-
-
-def limit_by_awaited() -> str:
-    """Codes are counted for the person whose password was right."""
-    found = awaited(db.session())
-    return f"code {found[0].email.lower()}" if found else "code"
+    return found[1], cookie.get("next")
 
 
 def end_session() -> None:
     """Sign out, here."""
-    flask_login.logout_user()
+    if found := _found():
+        sessions.end(db.session(), found[1], found[0].id)
+    g.pop("staff_session", None)
     cookie.clear()
 
 
@@ -123,9 +98,18 @@ def own_path(wish: str | None) -> str:
     return wish if is_ours and not wish.startswith("//") else overview
 
 
-def limit_by_address() -> str:
-    """Tries are counted for the e-mail address that is tried."""
-    return request.form.get("email", "").strip().lower()
+def limit_by_account() -> str:
+    """Passwords are counted for a network and the address that it tries.
+
+    For the address alone, strangers could keep its owner out.
+    """
+    return _limit_key(request.form.get("email", "").strip())
+
+
+def limit_by_person() -> str:
+    """Second steps and confirmations are counted for a network and the person they are for."""
+    found = _found()
+    return _limit_key(found[1].email if found else "")
 
 
 def limit_by_network() -> str:
@@ -134,17 +118,44 @@ def limit_by_network() -> str:
     return str(ip_network((address, 24 if address.version == 4 else 56), strict=False))  # noqa: PLR2004 - IP's own number
 
 
-def has_failed(response: Response) -> bool:
-    """Whether this try counts towards the limits."""
-    return response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+def _limit_key(email: str) -> str:
+    """Without the address itself, which a limit that is met writes into the log."""
+    return f"{limit_by_network()} {security.keyed_digest('limit', email.lower())}"
 
 
-def _load(session_key: str) -> SignedIn | None:
-    staff = (
-        db.session()
-        .scalars(
-            select(Staff).where(Staff.session_key == session_key, Staff.deactivated_at.is_(None))
-        )
-        .first()
-    )
-    return SignedIn(staff) if staff else None
+def _found() -> tuple[StaffSession, Staff] | None:
+    """The session of this browser's cookie, also one whose second step is missing."""
+    if "staff_session" not in g:
+        token = cookie.get(_TOKEN)
+        g.staff_session = sessions.find(db.session(), token) if token else None
+    return cast("tuple[StaffSession, Staff] | None", g.staff_session)
+
+
+def _signed_in() -> tuple[StaffSession, Staff]:
+    found = _found()
+    if found is None or found[0].confirmed_at is None:
+        raise ForbiddenError(_("Sign in first."))
+    return found
+
+
+def _keep(staff: Staff, *, is_confirmed: bool) -> None:
+    session, agent = db.session(), request.headers.get("User-Agent", "")
+    if before := _found():
+        sessions.end(session, before[1], before[0].id)
+    begun, token = sessions.begin(session, staff, agent, is_confirmed=is_confirmed)
+    cookie.clear()
+    cookie.permanent = True
+    cookie[_TOKEN] = token
+    g.staff_session = (begun, staff)
+
+
+def _note_activity() -> None:
+    """Only pages that a person opens: a figure that renews itself keeps nobody signed in.
+
+    In a transaction of its own, since a longer one would hold up the person's other pages.
+    """
+    is_page = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    if is_page and sessions.has_to_be_seen(current_session()):
+        database = cast("Database", current_app.extensions["database"])
+        with database.transaction() as own:
+            sessions.note_seen(own, current_session().id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from sqlalchemy import func, select
 
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.newsroom import passwords
+from fundraiser.newsroom import passwords, sessions
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.keys import (
     find_key,
@@ -56,7 +55,6 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
         name=name.strip() or email,
         password_hash=_hash(password),
         role=role,
-        session_key=_new_key(),
         created_at=now(),
     )
     session.add(staff)
@@ -76,17 +74,26 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
     if staff is None:
         raise NotFoundError(_("%(email)s is not on the staff.", email=email))
     staff.password_hash = _hash(password)
-    staff.session_key = _new_key()
+    sessions.end_all(session, staff)
     staff.second_factor = staff.second_factor_at = None
     record(session, Act.RESET_PASSWORD, f"staff {staff.id}", staff=None)
     return staff
 
 
 def let_in(session: Session, email: str, password: str) -> Staff | None:
-    """The person who may sign in with these; None, after the same time, for anybody else."""
-    staff = find_staff(session, email)
-    is_right = passwords.is_right(staff.password_hash if staff else None, password)
-    if staff is None or not is_right or staff.deactivated_at:
+    """The person who may sign in with these; None, after the same time, for anybody else.
+
+    The transaction is given up for the check, so that nobody waits for it with a connection.
+
+    Raises:
+        UnavailableError: too many passwords are checked at this moment.
+    """
+    staff = find_staff(session, email[:_LONGEST_ADDRESS])
+    staff_id, password_hash = (staff.id, staff.password_hash) if staff else (None, None)
+    session.rollback()
+    is_right = passwords.is_right(password_hash, password[:_LONGEST_PASSWORD])
+    staff = session.get(Staff, staff_id) if staff_id and is_right else None
+    if staff is None or staff.deactivated_at or staff.password_hash != password_hash:
         return None
     if staff.password_hash and passwords.is_outdated(staff.password_hash):
         staff.password_hash = passwords.hash_password(password)
@@ -118,7 +125,6 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
         email=email,
         name=name.strip()[:_LONGEST_NAME] or email,
         role=role,
-        session_key=_new_key(),
         created_at=now(),
     )
     session.add(staff)
@@ -154,7 +160,7 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     if staff.deactivated_at:
         raise UnprocessableError(_("This account is closed. Ask an administrator."))
     staff.password_hash = _hash(password)
-    staff.session_key = _new_key()
+    sessions.end_all(session, staff)
     key.used_at = now()
     is_invitation = key.kind is KeyKind.INVITATION
     act = Act.TOOK_INVITATION if is_invitation else Act.CHANGED_PASSWORD
@@ -182,7 +188,7 @@ def change_password(session: Session, staff: Staff, old: str, new: str) -> None:
     """
     check_password(staff, old, field="old")
     staff.password_hash = _hash(new, field="new")
-    staff.session_key = _new_key()
+    sessions.end_all(session, staff)
     record(session, Act.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
 
 
@@ -197,7 +203,7 @@ def check_password(staff: Staff, password: str, *, field: str) -> None:
 
 
 def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
-    """Give somebody else another role; says whether it is one.
+    """Give somebody else another role, which signs them out everywhere; says whether it is one.
 
     Raises:
         UnprocessableError: it is one's own role, or nobody would be left to manage the staff.
@@ -210,6 +216,7 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
     if staff.role is role:
         return False
     staff.role = role
+    sessions.end_all(session, staff)
     record(session, Act.CHANGED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
     return True
 
@@ -223,7 +230,7 @@ def close_account(session: Session, by: Staff, staff: Staff) -> None:
     _keep_an_admin(session, by, staff, stays=False)
     if staff.deactivated_at is None:
         staff.deactivated_at = now()
-        staff.session_key = _new_key()
+        sessions.end_all(session, staff)
         record(session, Act.CLOSED_STAFF, f"staff {staff.id}", staff=by)
 
 
@@ -233,14 +240,14 @@ def open_account(session: Session, by: Staff, staff: Staff) -> None:
         return
     staff.deactivated_at = staff.password_hash = None
     staff.second_factor = staff.second_factor_at = None
-    staff.session_key = _new_key()
+    sessions.end_all(session, staff)
     send_invitation(session, staff)
     record(session, Act.OPENED_STAFF, f"staff {staff.id}", staff=by)
 
 
 def sign_out_everywhere(session: Session, by: Staff, staff: Staff) -> None:
     """End the person's sessions in all browsers."""
-    staff.session_key = _new_key()
+    sessions.end_all(session, staff)
     record(session, Act.SIGNED_OUT_EVERYWHERE, f"staff {staff.id}", staff=by)
 
 
@@ -310,7 +317,3 @@ def _hash(password: str, *, field: str = "password") -> str:
             field=field,
         )
     return passwords.hash_password(password)
-
-
-def _new_key() -> str:
-    return secrets.token_urlsafe(32)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.newsroom import second_factor, sign_in as staff_session
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.staff import choose_password, forget_password, let_in, note_sign_in
-from fundraiser.security import limiter, public
+from fundraiser.security import forget_try, limiter, public
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("newsroom", __name__)
 
-_FOR_AN_ADDRESS, _FOR_A_NETWORK = "10 per 15 minutes", "50 per 15 minutes"
+_FOR_AN_ACCOUNT, _FOR_A_NETWORK = "10 per 15 minutes", "50 per 15 minutes"
 
 
 @blueprint.get("/staff/sign-in")
@@ -35,22 +35,23 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.post("/staff/sign-in")
 @public
-@limiter.limit(
-    _FOR_AN_ADDRESS, key_func=staff_session.limit_by_address, deduct_when=staff_session.has_failed
-)
-@limiter.limit(
-    _FOR_A_NETWORK, key_func=staff_session.limit_by_network, deduct_when=staff_session.has_failed
-)
+@limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_account)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
 def try_to_sign_in() -> ResponseReturnValue:
     """Let in whoever knows the password; everybody else gets the same answer."""
     email, next_path = request.form.get("email", ""), request.form.get("next")
-    staff = let_in(db.session(), email, request.form.get("password", ""))
+    error, status = None, HTTPStatus.UNPROCESSABLE_ENTITY
+    try:
+        staff = let_in(db.session(), email, request.form.get("password", ""))
+    except UnavailableError as busy:
+        staff, error, status = None, str(busy), busy.status
     if staff is None:
-        error = _("The e-mail address and the password do not belong together. Check both.")
+        error = error or _("The e-mail address and password don’t match. Check both.")
         page = render_template(
             "newsroom/sign_in.html", email=email, next_path=next_path, error=error
         )
-        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+        return page, status
+    forget_try()
     if staff.second_factor_at is not None:
         staff_session.await_code(staff, next_path)
         return redirect(url_for("newsroom.enter_code"), HTTPStatus.SEE_OTHER)
@@ -63,23 +64,19 @@ def try_to_sign_in() -> ResponseReturnValue:
 @public
 def enter_code() -> ResponseReturnValue:
     """The form for the second factor, once the password was right."""
-    if staff_session.awaited(db.session()) is None:
+    if staff_session.awaited() is None:
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
     return render_template("newsroom/code.html", error=None)
 
 
 @blueprint.post("/staff/sign-in/code")
 @public
-@limiter.limit(
-    _FOR_AN_ADDRESS, key_func=staff_session.limit_by_awaited, deduct_when=staff_session.has_failed
-)
-@limiter.limit(
-    _FOR_A_NETWORK, key_func=staff_session.limit_by_network, deduct_when=staff_session.has_failed
-)
+@limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_person)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
 def try_code() -> ResponseReturnValue:
     """Let in whoever has the second factor as well."""
     session = db.session()
-    found = staff_session.awaited(session)
+    found = staff_session.awaited()
     if found is None:
         flash(_("That took longer than ten minutes. Sign in again."))
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
@@ -89,6 +86,7 @@ def try_code() -> ResponseReturnValue:
     except UnprocessableError as error:
         page = render_template("newsroom/code.html", error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    forget_try()
     note_sign_in(session, staff)
     staff_session.begin_session(staff)
     return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
@@ -103,7 +101,7 @@ def forgotten() -> ResponseReturnValue:
 
 @blueprint.post("/staff/forgotten")
 @public
-@limiter.limit("5 per hour", key_func=staff_session.limit_by_address)
+@limiter.limit("5 per hour", key_func=staff_session.limit_by_account)
 @limiter.limit("20 per hour", key_func=staff_session.limit_by_network)
 def ask_for_password() -> ResponseReturnValue:
     """Send a letter to who is on the staff; everybody gets the same answer."""
@@ -121,9 +119,7 @@ def new_password() -> ResponseReturnValue:
 
 @blueprint.post("/staff/new-password")
 @public
-@limiter.limit(
-    _FOR_A_NETWORK, key_func=staff_session.limit_by_network, deduct_when=staff_session.has_failed
-)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
 def keep_new_password() -> ResponseReturnValue:
     """Keep the password that was chosen with a letter's key."""
     token, password = request.form.get("token", ""), request.form.get("password", "")
@@ -132,6 +128,7 @@ def keep_new_password() -> ResponseReturnValue:
     except UnprocessableError as error:
         page = render_template("newsroom/new_password.html", token=token, error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
+    forget_try()
     staff_session.end_session()
     flash(_("Your password is kept. Sign in with it."))
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
