@@ -32,6 +32,7 @@ OPEN_TO = {
         GET  /staff/account/second-factor.svg
         POST /staff/account/second-factor/off
         POST /staff/account/second-factor/on
+        POST /staff/account/sessions/<int:session_id>/end
         POST /staff/account/sign-out
         GET  /staff/campaigns
         GET  /staff/campaigns/<slug>

@@ -197,9 +197,6 @@ def test_a_role_is_changed_and_holds_at_once(
     sign_in(other, email)
     staff = staff_of(database, email)
     assert post(admin, f"/staff/team/{staff.id}/role", role="finance").status_code == 303
-    sign_in(other, email)
-    form = {"csrf_token": csrf_token(other, "/staff/account")}
-    assert other.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
     with database.transaction() as session:
         entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
         assert entry
@@ -208,6 +205,9 @@ def test_a_role_is_changed_and_holds_at_once(
             f"staff {staff.id}",
             ["role"],
         )
+    sign_in(other, email)
+    form = {"csrf_token": csrf_token(other, "/staff/account")}
+    assert other.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
 
 
 def test_nobody_changes_their_own_role(admin: FlaskClient, database: Database) -> None:
