@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, select, update
 
 from fundraiser import jobs
 from fundraiser.dashboard.daily import refresh, refresh_if_due
@@ -25,7 +23,6 @@ from fundraiser.members.models import (
     Standing,
     Status,
 )
-from fundraiser.members.rule import counts_at, person_counts
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import Look
 from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers
@@ -54,58 +51,6 @@ def kept(session: Session, topic: Topic) -> dict[Any, tuple[int, int, int]]:
         (row.key, row.currency) if row.currency else row.key: (row.people, row.recent, row.amount)
         for row in rows
     }
-
-
-def odd_memberships(how_many: int) -> list[dict[str, Any]]:
-    """Memberships of every kind, also of kinds that hardly exist."""
-    random = Random(1)  # noqa: S311 - a sample
-    times = [None, *(NOON + timedelta(days=days) for days in (-30, -14, -3, 0, 3))]
-    numbers = itertools.count()
-    return [
-        {
-            "source": random.choice([*Source, Source.STRIPE, Source.STRIPE]),
-            "reference": f"odd_{next(numbers)}",
-            "amount": random.choice((0, 1000, 1000, 1000)),
-            "currency": "GBP",
-            "status": random.choice([*Status, Status.ACTIVE, Status.PAST_DUE]),
-            "standing": random.choice([*Standing, Standing.PAID]),
-            "collection_paused": random.random() < 0.1,
-            "started_at": NOON - timedelta(days=40),
-            "cancel_at": random.choice([None, None, *times]),
-            "grace_from": random.choice(times),
-            "price": random.choice((None, 0, 1000, 1000)),
-            "paid_at": random.choice(times),
-            "paid_until": random.choice(times),
-            "has_paid": random.random() < 0.5,
-            "free_until": random.choice(times),
-            "moved_at": random.choice([None] * 9 + [NOON]),
-            "refunded_at": random.choice([None] * 9 + [NOON]),
-            "disputed_at": random.choice([None] * 9 + [NOON]),
-            "counts_until": random.choice(times),
-        }
-        for _ in range(how_many)
-    ]
-
-
-def differing(session: Session, grace: timedelta) -> list[Membership]:
-    """Where the query and the rule, the rule with its own grace, do not agree."""
-    by_query = set(session.scalars(select(Membership.id).where(counts_at(NOON, grace))))
-    return [
-        found
-        for found in session.scalars(select(Membership))
-        if person_counts([found], NOON, GRACE).counts != (found.id in by_query)
-    ]
-
-
-def test_the_query_of_who_counts_says_what_the_rule_says(session: Session) -> None:
-    odd = odd_memberships(3000)
-    for row in odd:
-        row["member_id"] = make_member(session).id
-    session.execute(insert(Membership), odd)
-    by_rule = [person_counts([m], NOON, GRACE).counts for m in session.scalars(select(Membership))]
-    assert sum(by_rule) > 200
-    assert differing(session, GRACE) == []
-    assert differing(session, GRACE + timedelta(days=5)), "the negative control"
 
 
 def test_people_are_cut_by_the_first_membership_that_counts(session: Session) -> None:

@@ -1,4 +1,9 @@
-"""The rule "paying-members/2": who counts, and until when if nothing but time happens."""
+"""The rule "paying-members/2": who counts, and until when if nothing but time happens.
+
+It stands here twice: ``membership_counts`` for one membership in Python, which also says why, and
+``counted_until`` for all of them in SQL. tests/test_rule_in_sql.py holds the two equal. Whoever
+wants to know whether a person or a membership counts asks one of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, DateTime, and_, case, func, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
 from fundraiser.members.models import Membership, Source, Standing, Status
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 RULE = "paying-members/2"
+_NEVER = literal_column("'-infinity'::timestamptz", DateTime(timezone=True))
+_FOREVER = literal_column("'infinity'::timestamptz", DateTime(timezone=True))
 
 
 class Reason(StrEnum):
@@ -53,9 +60,7 @@ class Verdict:
 
 def person_counts(memberships: Iterable[Membership], at: datetime, grace: timedelta) -> Verdict:
     """A person counts while at least one membership does."""
-    whole = list(memberships)
-    has_paid = any(map(was_paid_for, whole))
-    verdicts = [membership_counts(one, at, grace, has_paid) for one in whole]
+    verdicts = verdicts_of(memberships, at, grace)
     counting = [verdict for verdict in verdicts if verdict.counts]
     if counting:
         since = min((v.since for v in counting if v.since), default=None)
@@ -66,6 +71,13 @@ def person_counts(memberships: Iterable[Membership], at: datetime, grace: timede
     if not verdicts:
         return Verdict(False, Reason.NO_MEMBERSHIP)
     return max(verdicts, key=lambda v: v.since.timestamp() if v.since else 0.0)
+
+
+def verdicts_of(memberships: Iterable[Membership], at: datetime, grace: timedelta) -> list[Verdict]:
+    """What the rule says of each of one person's memberships, in their order; takes them all."""
+    whole = list(memberships)
+    has_paid = any(map(was_paid_for, whole))
+    return [membership_counts(one, at, grace, has_paid) for one in whole]
 
 
 def was_paid_for(membership: Membership) -> bool:
@@ -163,64 +175,59 @@ def _until(
     return Verdict(True, reason, m.paid_at or m.started_at, end)
 
 
-def counts_at(at: datetime, grace: timedelta) -> ColumnElement[bool]:
-    """The rule as SQL, for all memberships at once; a test holds the two together."""
-    m = Membership
-    other = aliased(Membership)
-    has_paid = (
-        select(other.id)
-        .where(
-            other.member_id == m.member_id,
-            case(
-                (other.source == Source.STRIPE, other.has_paid),
-                (other.source == Source.IMPORT, other.amount > 0),
-                else_=literal(value=False),
-            ),
-        )
-        .exists()
-    )
-    goes_on = or_(m.cancel_at.is_(None), m.cancel_at > at)
-    runs = m.status.in_((Status.ACTIVE, Status.PAST_DUE))
-    was_paid = m.standing.in_((Standing.PAID, Standing.OVERDUE))
+def counted_until(grace: timedelta, of: type[Membership] = Membership) -> ColumnElement[datetime]:
+    """The rule as SQL: when a membership stops being counted if nothing but time happens.
+
+    ``infinity`` where that has no end, ``-infinity`` where it isn't counted at all. ``of`` is the
+    table, or an alias of it. The cases stand in the order of ``membership_counts``.
+    """
+    m = of
     is_free = or_(
         m.status == Status.TRIALING, and_(m.status == Status.ACTIVE, m.standing == Standing.FREE)
     )
-    by_payments = case(
-        (is_free, and_(has_paid, goes_on, m.free_until > at)),
+    runs = m.status.in_((Status.ACTIVE, Status.PAST_DUE))
+    was_paid = m.standing.in_((Standing.PAID, Standing.OVERDUE))
+    is_paid = m.standing.in_((Standing.PAID, Standing.IN_PROCESS))
+    return case(
+        (m.source == Source.COMPLIMENTARY, _NEVER),
+        (func.coalesce(func.nullif(m.price, 0), m.amount) == 0, _NEVER),
+        (m.status == Status.CANCELED, _NEVER),
+        (m.source == Source.IMPORT, func.coalesce(m.counts_until + grace, _FOREVER)),
+        (or_(m.refunded_at.is_not(None), m.disputed_at.is_not(None)), _NEVER),
+        (m.source == Source.GIFT, func.coalesce(m.counts_until, _FOREVER)),
+        (m.moved_at.is_not(None), _NEVER),
+        (and_(is_free, m.free_until.is_(None)), _NEVER),
+        (
+            is_free,
+            case((_person_has_paid(m), func.least(m.cancel_at, m.free_until)), else_=_NEVER),
+        ),
         (
             and_(runs, was_paid, m.collection_paused),
-            and_(goes_on, func.coalesce(m.paid_until, m.paid_at, m.started_at) > at),
+            func.least(m.cancel_at, func.coalesce(m.paid_until, m.paid_at, m.started_at)),
         ),
-        (
-            and_(m.status == Status.ACTIVE, m.standing.in_((Standing.PAID, Standing.IN_PROCESS))),
-            goes_on,
-        ),
+        (and_(m.status == Status.ACTIVE, is_paid), func.coalesce(m.cancel_at, _FOREVER)),
         (
             and_(runs, was_paid),
-            and_(
-                goes_on,
-                func.coalesce(m.grace_from, m.paid_until, m.started_at) + grace > at,
+            func.least(
+                m.cancel_at, func.coalesce(m.grace_from, m.paid_until, m.started_at) + grace
             ),
         ),
-        else_=literal(value=False),
+        else_=_NEVER,
     )
-    kept = and_(m.refunded_at.is_(None), m.disputed_at.is_(None))
-    return and_(
-        func.coalesce(func.nullif(m.price, 0), m.amount) > 0,
-        m.status != Status.CANCELED,
-        func.coalesce(
-            case(
-                (m.source == Source.COMPLIMENTARY, literal(value=False)),
-                (
-                    m.source == Source.GIFT,
-                    and_(kept, func.coalesce(m.counts_until > at, literal(value=True))),
-                ),
-                (
-                    m.source == Source.IMPORT,
-                    func.coalesce(m.counts_until + grace > at, literal(value=True)),
-                ),
-                else_=and_(kept, m.moved_at.is_(None), by_payments),
-            ),
-            literal(value=False),
-        ),
+
+
+def counts_at(
+    at: datetime, grace: timedelta, of: type[Membership] = Membership
+) -> ColumnElement[bool]:
+    """Whether a membership counts at this time, in SQL."""
+    return counted_until(grace, of) > at
+
+
+def _person_has_paid(of: type[Membership]) -> ColumnElement[bool]:
+    """``was_paid_for``, for any membership of the same person."""
+    other = aliased(Membership)
+    paid_for = case(
+        (other.source == Source.STRIPE, other.has_paid),
+        else_=and_(other.source == Source.IMPORT, other.amount > 0),
     )
+    return select(other.id).where(other.member_id == of.member_id, paid_for).exists()
