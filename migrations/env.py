@@ -1,4 +1,4 @@
-"""Migrations run on the models of all rooms, and never wait long for a lock."""
+"""Migrations run on the models of all rooms; none waits longer than 4 s for a lock."""
 
 from alembic import context
 from sqlalchemy import text
@@ -34,14 +34,19 @@ ROOMS = (
 )
 
 engine = make_engine(load_settings().database_url)
-with engine.connect() as connection:
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        compare_type=True,
-        transaction_per_migration=True,
-    )
-    with context.begin_transaction():
-        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
-        context.run_migrations()
-engine.dispose()
+try:
+    with engine.connect() as connection:
+        # For the connection, not LOCAL: each migration is a transaction of its own.
+        connection.execute(text("SET lock_timeout = '4s'"))
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            compare_type=True,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+finally:
+    engine.dispose()

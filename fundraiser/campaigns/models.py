@@ -89,7 +89,7 @@ class Goal(Base):
     campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), index=True)
     members: Mapped[int] = mapped_column(BigInteger)
     set_at: Mapped[datetime]
-    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey(Staff.id))
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey(Staff.id), index=True)
 
     campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")
 

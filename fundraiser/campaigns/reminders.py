@@ -60,7 +60,7 @@ class Reminder(Base):
     kind: Mapped[ReminderKind]
     email: Mapped[str]
     language: Mapped[str]
-    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"))
+    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), index=True)
     checkout_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("checkout.id"), unique=True)
     due_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]

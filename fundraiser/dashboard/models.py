@@ -86,4 +86,4 @@ class ExchangeRate(Base):
     day: Mapped[date]
     rate: Mapped[Decimal] = mapped_column(Numeric(18, 8))
     entered_at: Mapped[datetime]
-    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)

@@ -49,7 +49,7 @@ class LetterWording(Base):
     heading: Mapped[str]
     text: Mapped[str]
     changed_at: Mapped[datetime]
-    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
 
 
 class Mailing(Base):

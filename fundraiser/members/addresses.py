@@ -69,8 +69,8 @@ class AddressCheck(Base):
     purpose: Mapped[Purpose]
     email: Mapped[str]
     browser_hash: Mapped[str]
-    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
-    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"), index=True)
     created_at: Mapped[datetime]
     owed_at: Mapped[datetime | None]
     token_hash: Mapped[str | None] = mapped_column(unique=True)

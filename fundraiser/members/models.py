@@ -218,7 +218,7 @@ class Membership(Base):
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
     source: Mapped[Source]
     reference: Mapped[str]
-    customer_id: Mapped[str | None]
+    customer_id: Mapped[str | None] = mapped_column(index=True)
     tier: Mapped[str | None]
     amount: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[Currency]
@@ -294,7 +294,7 @@ class Note(Base):
 
     id: Mapped[Identifier]
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
-    act: Mapped[int] = mapped_column(BigInteger, ForeignKey("audit_entry.id"))
+    act: Mapped[int] = mapped_column(BigInteger, ForeignKey("audit_entry.id"), index=True)
     text: Mapped[str]
 
 
@@ -392,7 +392,7 @@ class Drift(Base):
 
     id: Mapped[Identifier]
     kind: Mapped[DriftKind]
-    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
     customer_id: Mapped[str | None]
     detail: Mapped[str]
     since: Mapped[datetime]

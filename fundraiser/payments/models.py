@@ -50,7 +50,7 @@ class AdoptedProduct(Base):
     __tablename__ = "adopted_product"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"))
+    tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"), index=True)
     adopted_at: Mapped[datetime]
 
 
@@ -148,8 +148,8 @@ class Checkout(Base):
     return_url: Mapped[str | None]
     gift: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime]
-    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
-    reference: Mapped[str | None]
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    reference: Mapped[str | None] = mapped_column(index=True)
 
 
 class Customer(Base):

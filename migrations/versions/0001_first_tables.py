@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql
 
 revision = "0001"
@@ -506,3 +507,19 @@ def upgrade() -> None:
         CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     """)
+
+
+def downgrade() -> None:
+    if op.get_bind().scalar(
+        sa.text("SELECT EXISTS (SELECT FROM member) OR EXISTS (SELECT FROM staff)")
+    ):
+        raise CommandError(
+            "Downgrading past 0001 would delete all members and staff. Restore a backup instead."
+        )
+    for table in (
+        *("price", "payment", "membership", "letter", "ledger", "goal", "customer", "checkout"),
+        *("audit_entry", "tier", "staff", "member", "look", "ledger_head", "heartbeat", "event"),
+        *("campaign", "call_budget"),
+    ):
+        op.drop_table(table)
+    op.execute("DROP FUNCTION refuse_change()")

@@ -21,3 +21,18 @@ def upgrade() -> None:
         ["due_at"],
         postgresql_where=sa.text("state IN ('queued', 'sending')"),
     )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_letter_due", table_name="letter")
+    op.create_index(
+        "ix_letter_due",
+        "letter",
+        ["due_at"],
+        postgresql_where="state = 'queued'",
+    )
+    op.execute("UPDATE letter SET state = 'failed' WHERE state = 'withdrawn'")
+    states = ("queued", "sending", "sent", "failed", "unknown")
+    op.drop_constraint("ck_letter_letterstate", "letter")
+    op.create_check_constraint("letterstate", "letter", sa.column("state").in_(states))
+    op.drop_column("letter", "unknown_at")

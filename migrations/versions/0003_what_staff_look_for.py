@@ -29,3 +29,10 @@ def upgrade() -> None:
         ["state", "id"],
         postgresql_where="state NOT IN ('sent', 'withdrawn')",
     )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_letter_open", "letter")
+    op.drop_index("ix_payment_contribution", "payment")
+    op.drop_index("ix_member_words", "member")
+    op.drop_index("ix_member_not_counting", "member")

@@ -100,3 +100,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "subscription_id", name=op.f("pk_listed_subscription")),
     )
+
+
+def downgrade() -> None:
+    for table in (
+        *("listed_subscription", "drift", "adopted_product", "reconciliation", "event_watermark"),
+    ):
+        op.drop_table(table)

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0006"
 down_revision = "0005"
@@ -88,6 +89,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM consent)")):
+        raise CommandError(
+            "Downgrading past 0006 would delete members' consents. Restore a backup instead."
+        )
     op.execute("DELETE FROM letter WHERE kind IN ('sign_in', 'change_of_address')")
     _allow_letters()
     op.drop_table("consent")

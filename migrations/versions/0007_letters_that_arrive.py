@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0007"
 down_revision = "0006"
@@ -9,6 +10,10 @@ branch_labels = None
 depends_on = None
 
 AT = sa.DateTime(timezone=True)
+_KINDS_BEFORE = (
+    *("welcome", "contribution", "second_membership"),
+    *("sign_in", "change_of_address"),
+)
 
 
 def upgrade() -> None:
@@ -131,3 +136,50 @@ def _membership() -> None:
         "ix_membership_renewal", "membership", ["period_end"], postgresql_where="interval = 'year'"
     )
     op.create_index("ix_payment_paid_at", "payment", ["paid_at"])
+
+
+def downgrade() -> None:
+    letter = sa.table("letter", sa.column("member_id"), sa.column("kind"))
+    others = letter.c.member_id.is_(None) | letter.c.kind.not_in(_KINDS_BEFORE)
+    if op.get_bind().scalar(sa.select(sa.exists().where(others))) or op.get_bind().scalar(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM suppression) OR EXISTS (SELECT FROM reminder) "
+            "OR EXISTS (SELECT FROM letter_choice)"
+        )
+    ):
+        raise CommandError(
+            "Downgrading past 0007 would delete e-mails, reminders, what members chose about "
+            "e-mails, and addresses that bounced. Restore a backup instead."
+        )
+    _membership_before()
+    _letter_before()
+    for table in (
+        *("mailing", "letter_wording", "letter_switch", "letter_choice", "reminder", "suppression"),
+    ):
+        op.drop_table(table)
+
+
+def _letter_before() -> None:
+    op.drop_index("ix_letter_due", table_name="letter")
+    op.create_index(
+        "ix_letter_due", "letter", ["due_at"], postgresql_where="state IN ('queued', 'sending')"
+    )
+    for name in ("urgent", "reminder_id", "staff_id"):
+        op.drop_column("letter", name)
+    op.alter_column("letter", "member_id", nullable=False)
+    op.execute("UPDATE letter SET state = 'failed' WHERE state = 'bounced'")
+    states = ("queued", "sending", "sent", "failed", "unknown", "withdrawn")
+    op.drop_constraint("ck_letter_letterstate", "letter")
+    op.create_check_constraint("letterstate", "letter", sa.column("state").in_(states))
+    op.create_check_constraint("letterkind", "letter", sa.column("kind").in_(_KINDS_BEFORE))
+
+
+def _membership_before() -> None:
+    op.drop_index("ix_payment_paid_at", "payment")
+    op.drop_index("ix_membership_renewal", "membership")
+    for name in ("needs_confirmation", "card_expires_at"):
+        op.drop_column("membership", name)
+    for name in ("cancel_feedback", "cancel_reason", "pay_url", "card_last4"):
+        op.drop_column("membership", name)
+    for name in ("grace_from", "canceled_at", "ended_at"):
+        op.drop_index(f"ix_membership_{name}", "membership")

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql
 
 revision = "0009"
@@ -68,6 +69,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM member_note)")):
+        raise CommandError(
+            "Downgrading past 0009 would delete staff's notes about members. "
+            "Restore a backup instead."
+        )
     op.drop_table("member_note")
     op.drop_index("ix_audit_entry_subject", "audit_entry")
     for name in ("key", "details", "fields"):

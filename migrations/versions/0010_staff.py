@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0010"
 down_revision = "0009"
@@ -46,10 +47,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(
+        sa.text("SELECT EXISTS (SELECT FROM staff WHERE password_hash IS NULL)")
+    ):
+        raise CommandError(
+            "Downgrading past 0010 would delete staff who are still invited. "
+            "Restore a backup instead."
+        )
     op.drop_table("staff_key")
     op.drop_index("ix_audit_entry_staff_id", "audit_entry")
     op.drop_column("staff", "second_factor_step")
     op.drop_column("staff", "second_factor_at")
     op.drop_column("staff", "second_factor")
-    op.execute("DELETE FROM staff WHERE password_hash IS NULL")
     op.alter_column("staff", "password_hash", nullable=False)

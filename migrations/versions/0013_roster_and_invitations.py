@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0013"
 down_revision = "0012"
@@ -44,7 +45,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM consent WHERE kind = 'inviter'")
+    if op.get_bind().scalar(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM consent WHERE kind = 'inviter') "
+            "OR EXISTS (SELECT FROM member WHERE invited_by IS NOT NULL)"
+        )
+    ):
+        raise CommandError(
+            "Downgrading past 0013 would delete who invited whom, and consents to that. "
+            "Restore a backup instead."
+        )
     _allow("roster")
     op.drop_index("ix_ledger_reached", "ledger")
     op.drop_index("ix_member_invited_by", "member")

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql
 
 revision = "0015"
@@ -80,6 +81,17 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM gift) "
+            "OR EXISTS (SELECT FROM checkout WHERE kind = 'gift') "
+            "OR EXISTS (SELECT FROM payment WHERE kind = 'gift')"
+        )
+    ):
+        raise CommandError(
+            "Downgrading past 0015 would delete gifts that people paid for. "
+            "Restore a backup instead."
+        )
     op.execute("DELETE FROM letter WHERE gift_id IS NOT NULL OR kind LIKE 'gift_%'")
     op.execute("DELETE FROM address_check WHERE purpose = 'gift'")
     _told_once(f"{TOLD_ONCE})")

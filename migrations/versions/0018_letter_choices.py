@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0018"
 down_revision = "0017"
@@ -17,4 +18,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM letter_choice WHERE text <> '')")):
+        raise CommandError(
+            "Downgrading past 0018 would delete what members read when they chose their e-mails. "
+            "Restore a backup instead."
+        )
     op.drop_column("letter_choice", "text")

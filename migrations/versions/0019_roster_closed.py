@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0019"
 down_revision = "0018"
@@ -21,6 +22,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(
+        sa.text("SELECT EXISTS (SELECT FROM member WHERE roster_closed_at IS NOT NULL)")
+    ):
+        raise CommandError(
+            "Downgrading past 0019 would delete who staff took off the public list of supporters. "
+            "Restore a backup instead."
+        )
     op.drop_index("ix_member_roster", "member")
     op.create_index(
         "ix_member_roster",

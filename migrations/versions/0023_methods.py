@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0023"
 down_revision = "0022"
@@ -21,6 +22,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(
+        sa.text("SELECT EXISTS (SELECT FROM membership WHERE cancel_wanted_at IS NOT NULL)")
+    ):
+        raise CommandError(
+            "Downgrading past 0023 would delete cancellations that Stripe has not confirmed. "
+            "Restore a backup instead."
+        )
     op.drop_column("customer", "method_id")
     op.drop_index("ix_membership_cancel_wanted", "membership")
     op.drop_column("membership", "cancel_wanted_at")

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0025"
 down_revision = "0024"
@@ -10,11 +11,11 @@ depends_on = None
 
 _KINDS = ("second_refund", "second_end", "paid_after_end")
 _TOLD_ONCE = (
-    *("contribution", "second_membership", "gift_given", "gift_reminder", "receipt"),
+    *("contribution", "second_membership", "gift_given", "receipt"),
     *("debit_failed", "payment_failed_first", "payment_failed_day_0", "payment_failed_day_3"),
     *("payment_failed_day_7", "payment_failed_day_12", "payment_confirmation"),
     *("card_expiring_30_days", "card_expiring_7_days", "renewal_coming"),
-    *("canceled", "ended", "win_back"),
+    *("canceled", "ended", "win_back", "gift_reminder"),
 )
 _NEW = ("refunded", "paid_after_end", "bank_to_confirm")
 
@@ -53,6 +54,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM money_case)")):
+        raise CommandError(
+            "Downgrading past 0025 would delete payments that staff have to settle with members. "
+            "Restore a backup instead."
+        )
     _told_once(_TOLD_ONCE)
     op.drop_table("money_case")
 
