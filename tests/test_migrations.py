@@ -215,7 +215,7 @@ def test_every_foreign_key_has_an_index(migrated: psycopg.Connection) -> None:
 
 
 def test_an_index_that_was_interrupted_is_built_anew(migrated: psycopg.Connection) -> None:
-    alembic.command.downgrade(CONFIG, "0028")
+    alembic.command.downgrade(CONFIG, "0029")
     index = "ix_checkout_reference"
     migrated.execute(f"CREATE INDEX {index} ON checkout (reference)")
     interrupt = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass"
