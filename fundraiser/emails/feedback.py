@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import now
 from fundraiser.emails.models import Ground, Suppression
 from fundraiser.errors import UnprocessableError
-from fundraiser.members.models import fold_address
+from fundraiser.members.addresses import hash_address
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.redaction import redact
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"<letter-(\d{1,18})@")
 _LONGEST_DETAIL = 300
-_GROUND = select(Suppression.ground).where(Suppression.address == bindparam("address"))
+_GROUND = select(Suppression.ground).where(Suppression.address_hash == bindparam("hash"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def take_in(session: Session, report: Report) -> None:
     detail = redact(" ".join((report.detail or "").split()))[:_LONGEST_DETAIL] or None
     if report.ground:
         statement = insert(Suppression).values(
-            address=fold_address(report.address.strip()),
+            address_hash=hash_address(report.address),
             ground=report.ground,
             detail=detail,
             at=now(),
@@ -89,12 +89,12 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 def suppressed(session: Session, address: str) -> Ground | None:
     """Why an address gets no letters, if so."""
-    return session.scalar(_GROUND, {"address": fold_address(address.strip())})
+    return session.scalar(_GROUND, {"hash": hash_address(address)})
 
 
 def allow_again(session: Session, address: str) -> bool:
     """Write to an address again, as its owner wishes; False where nothing stood in the way."""
-    row = session.get(Suppression, fold_address(address.strip()))
+    row = session.get(Suppression, hash_address(address))
     if row is None:
         return False
     session.delete(row)

@@ -19,11 +19,14 @@ class Ground(StrEnum):
 
 
 class Suppression(Base):
-    """An address, in lower case, that gets no letters. Every sending asks."""
+    """An address that gets no e-mails, as a keyed hash (``hash_address``). Every sending asks.
+
+    ``detail`` is what the mail provider said, without addresses.
+    """
 
     __tablename__ = "suppression"
 
-    address: Mapped[str] = mapped_column(primary_key=True)
+    address_hash: Mapped[str] = mapped_column(primary_key=True)
     ground: Mapped[Ground]
     detail: Mapped[str | None]
     at: Mapped[datetime]

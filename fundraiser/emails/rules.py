@@ -11,7 +11,6 @@ from sqlalchemy.orm import aliased
 
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.config import current_settings
-from fundraiser.emails.models import Suppression
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.members.renewals import RENEWS
@@ -44,16 +43,9 @@ def _to_members(cycle: ColumnElement[str], *conditions: ColumnElement[bool]) -> 
         .where(
             Membership.source == Source.STRIPE,
             Membership.second_to.is_(None),
-            *can_be_written_to(Member.address),
+            Member.address.is_not(None),
             *conditions,
         )
-    )
-
-
-def can_be_written_to(address: Any) -> tuple[ColumnElement[bool], ...]:  # noqa: ANN401 - a column
-    return (
-        address.is_not(None),
-        ~exists().where(Suppression.address == func.lower(address)),
     )
 
 
@@ -200,7 +192,7 @@ def _receipt(at: datetime) -> Owed:
             Payment.status == PaymentStatus.SUCCEEDED,
             Payment.paid_at > at - _days(3),
             Payment.refunded < Payment.amount,
-            *can_be_written_to(Member.address),
+            Member.address.is_not(None),
         )
     )
 
@@ -218,7 +210,6 @@ def _to_readers(*conditions: ColumnElement[bool]) -> Owed:
         Reminder.stopped_at.is_(None),
         Reminder.confirmed_at.is_not(None),
         ~counts_already,
-        *can_be_written_to(Reminder.email),
         *conditions,
     )
 
@@ -256,7 +247,7 @@ def _gift_told(at: datetime) -> Owed:
         Gift.tell_at <= at,
         Gift.tell_at > at - _days(30),
         *_WAITS,
-        *can_be_written_to(Gift.recipient_email),
+        Gift.recipient_email.is_not(None),
     )
 
 
@@ -275,7 +266,7 @@ def _gift_reminder(at: datetime) -> Owed:
             told_at <= at - _days(30),
             told_at > at - _days(60),
             *_WAITS,
-            *can_be_written_to(Member.address),
+            Member.address.is_not(None),
         )
     )
 
@@ -316,7 +307,7 @@ def _gift_ending(at: datetime) -> Owed:
             Membership.refunded_at.is_(None),
             Membership.disputed_at.is_(None),
             ~stays,
-            *can_be_written_to(Member.address),
+            Member.address.is_not(None),
         )
     )
 

@@ -16,7 +16,7 @@ from fundraiser.campaigns.models import Campaign, CampaignStatus
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.db import now
 from fundraiser.emails.models import LetterSwitch, Mailing
-from fundraiser.emails.rules import RULES, can_be_written_to
+from fundraiser.emails.rules import RULES
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Member
 from fundraiser.outbox import URGENT, Letter, LetterChoice, LetterKind, LetterState, Topic
@@ -175,7 +175,7 @@ def _owe_to_who_asked(
         .join(Member, Member.id == LetterChoice.member_id)
         .where(
             and_(LetterChoice.topic == Topic.CAMPAIGN, LetterChoice.wanted),
-            *can_be_written_to(Member.address),
+            Member.address.is_not(None),
         )
     )
     return _owe_all(session, kind, who, at)

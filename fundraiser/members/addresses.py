@@ -89,6 +89,15 @@ class Minted:
     code: str
 
 
+def hash_address(email: str) -> str:
+    """A keyed hash by which an address is found again, in any case, and can't be read (hex).
+
+    A list of all addresses in the world would be soon tried through: hence our key.
+    """
+    key = current_settings().secret_key.encode()
+    return hmac.new(key, f"address:{fold_address(email.strip())}".encode(), "sha256").hexdigest()
+
+
 def ask(
     session: Session,
     purpose: Purpose,

@@ -18,13 +18,16 @@ log = structlog.get_logger()
 
 
 def absorb(session: Session, kept: Member, other: Member) -> None:
-    """Give ``kept`` all that is known of ``other``, who does not count and loses the address.
+    """Give ``kept`` all that is known of ``other``, who does not count and loses address and name.
 
     The ledger's rows stay where they are: they are never changed. Both rows are locked.
     """
     members = cast("Table", Member.__table__)
-    other.email = None
+    kept.name, kept.country = kept.name or other.name, kept.country or other.country
+    code, other.invite_code = other.invite_code, None
+    other.email = other.name = other.country = other.roster_since = None
     session.flush()
+    kept.invite_code = kept.invite_code or code
     for table in Base.metadata.sorted_tables:
         if table is LedgerEntry.__table__:
             continue

@@ -9,6 +9,7 @@ from flask import current_app
 from fundraiser.errors import NotFoundError
 from fundraiser.payments.facts import Movement, Page, PayoutState, name_of, time_of
 from fundraiser.payments.gateway import Gateway
+from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,7 +83,7 @@ def _movement(found: dict[str, Any]) -> Movement:
         available_at=time_of(found["available_on"]),
         source_id=source,
         charge_id=source if source and source.startswith(_CHARGES) else None,
-        description=found["description"],
+        description=redact(found["description"] or "") or None,
     )
 
 
