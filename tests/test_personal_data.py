@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from demo.servers import Postgres, Valkey
 
 
-_BEFORE = "0029"  # the migration before the one that hashes
+_BEFORE = "0030"  # the migration before the one that hashes
 
 
 def migrate(environment: dict[str, str], *command: str) -> None:

@@ -8,8 +8,8 @@ from alembic import op
 from fundraiser.config import load_settings
 from fundraiser.members.models import fold_address
 
-revision = "0030"
-down_revision = "0029"
+revision = "0031"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
