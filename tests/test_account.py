@@ -231,15 +231,53 @@ def test_what_is_no_address_is_said(client: FlaskClient, email: str) -> None:
     assert "Enter your e-mail address" in said(answer)
 
 
-def test_an_address_gets_no_more_than_five_letters_an_hour_whoever_asks(
+def in_network(app: FundraiserApp, number: int) -> FlaskClient:
+    """A browser in another network."""
+    client = app.test_client()
+    client.environ_base["REMOTE_ADDR"] = f"203.0.{number}.7"
+    return client
+
+
+def test_a_network_asks_for_five_e_mails_an_hour_to_an_address(
     app: FundraiserApp, database: Database
 ) -> None:
     for _browser in range(5):
-        ask(app.test_client())
-    answer = send(app.test_client(), "sign-in", email=EMAIL.upper())
+        ask(in_network(app, 1))
+    answer = send(in_network(app, 1), "sign-in", email=EMAIL.upper())
     assert answer.status_code == 429
-    assert "Too many letters were asked for this address." in said(answer)
+    assert "You’ve asked for too many e-mails." in said(answer)
     assert len(checks(database)) == 5
+
+
+def test_a_stranger_who_used_up_five_e_mails_does_not_keep_the_member_out(
+    app: FundraiserApp, post: Post
+) -> None:
+    for _browser in range(5):
+        ask(in_network(app, 1))
+    member = in_network(app, 2)
+    ask(member)
+    token, _code = post.newest()
+    assert send(member, "sign-in/link", link=token).headers["Location"] == "/account"
+
+
+def test_strangers_in_many_networks_keep_a_member_waiting_ten_minutes_at_most(
+    app: FundraiserApp, database: Database, post: Post
+) -> None:
+    for number in range(10):
+        ask(in_network(app, number))
+    member = in_network(app, 100)
+    answer = send(member, "sign-in", email=EMAIL)
+    assert answer.status_code == 429
+    assert "Open the link in the latest e-mail: it works here too" in said(answer)
+    assert len(checks(database)) == 10
+    token, code = post.newest()
+    assert "code" in said(send(member, "sign-in/link", link=token))
+    assert send(member, "sign-in/code", link=token, code=code).headers["Location"] == "/account"
+    with database.transaction() as session:
+        session.execute(
+            update(AddressCheck).values(created_at=AddressCheck.created_at - timedelta(minutes=10))
+        )
+    ask(member)
 
 
 def test_tokens_and_codes_are_kept_nowhere(

@@ -305,6 +305,34 @@ def test_everybody_signs_themselves_out_everywhere(app: FundraiserApp, database:
         assert browser.get("/staff", headers=PAGE).status_code == 303
 
 
+def test_a_stranger_who_asks_again_ends_nobodys_link_to_a_new_password(
+    app: FundraiserApp, database: Database, mail_server: MailServer, postbox: Postbox
+) -> None:
+    email, forgotten = hire(database), "/staff/forgotten"
+    client, stranger = app.test_client(), app.test_client()
+    post(client, forgotten, forgotten, email=email)
+    deliver(database, mail_server)
+    first = key_in(postbox, email)
+    post(stranger, forgotten, forgotten, email=email)
+    deliver(database, mail_server)
+    second = key_in(postbox, email)
+    assert choose(client, first).status_code == 303
+    answer = choose(stranger, second, PASSWORD)  # once one is used, the others are worthless
+    assert (answer.status_code, "This key has ended." in answer.text) == (422, True)
+    assert sign_in(client, email, NEW_PASSWORD).status_code == 303
+
+
+def test_strangers_requests_do_not_keep_the_owner_from_asking(
+    app: FundraiserApp, database: Database
+) -> None:
+    email, forgotten = hire(database), "/staff/forgotten"
+    stranger, owner = app.test_client(), app.test_client()
+    stranger.environ_base["REMOTE_ADDR"] = "203.0.113.7"
+    answers = [post(stranger, forgotten, forgotten, email=email).status_code for _ in range(6)]
+    assert answers == [200] * 5 + [429]
+    assert post(owner, forgotten, forgotten, email=email).status_code == 200
+
+
 def test_a_forgotten_password_is_chosen_anew_by_letter_and_tells_nobody_who_is_staff(
     client: FlaskClient, database: Database, mail_server: MailServer, postbox: Postbox
 ) -> None:

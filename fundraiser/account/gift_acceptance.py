@@ -53,7 +53,7 @@ from fundraiser.members.gifts import (
     tell_again,
 )
 from fundraiser.members.models import Membership
-from fundraiser.newsroom.sign_in import limit_by_network
+from fundraiser.newsroom.sign_in import limit_by_network, network_hash
 from fundraiser.payments.models import Tier
 from fundraiser.security import check_origin, cookieless, limiter, new_secret, public
 from fundraiser.texts import by_language, gettext as _, keep_language, language
@@ -142,7 +142,7 @@ def ask_for_letter() -> ResponseReturnValue:
         )
         return page, error.status
     browser = asking_browser() or new_secret()
-    ask(db.session(), Purpose.GIFT, email, browser, gift_id=gift.id)
+    ask(db.session(), Purpose.GIFT, email, browser, network=network_hash(), gift_id=gift.id)
     response = make_response(redirect(url_for(".enter_digits"), HTTPStatus.SEE_OTHER))
     remember_browser(response, browser)
     return response

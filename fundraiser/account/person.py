@@ -54,6 +54,7 @@ from fundraiser.members.models import (
     Membership,
     fold_address,
 )
+from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
@@ -119,8 +120,11 @@ def email() -> ResponseReturnValue:
         page = _email_page(member, wanted=wanted, error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
     session, browser = db.session(), signed_in().token_hash
-    ask(session, Purpose.LEAVE_ADDRESS, member.email or "", browser, member_id=member.id)
-    ask(session, Purpose.NEW_ADDRESS, wanted, browser, member_id=member.id)
+    for purpose, address in (
+        (Purpose.LEAVE_ADDRESS, member.email or ""),
+        (Purpose.NEW_ADDRESS, wanted),
+    ):
+        ask(session, purpose, address, browser, network=network_hash(), member_id=member.id)
     return redirect(url_for(".confirm_email"), HTTPStatus.SEE_OTHER)
 
 

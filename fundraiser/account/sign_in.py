@@ -37,7 +37,7 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.models import Member
-from fundraiser.newsroom.sign_in import limit_by_network
+from fundraiser.newsroom.sign_in import limit_by_network, network_hash
 from fundraiser.security import check_origin, cookieless, digest, limiter, new_secret, public
 from fundraiser.texts import gettext as _, keep_language
 
@@ -79,7 +79,7 @@ def ask_for_letter() -> ResponseReturnValue:
         error = _("Enter your e-mail address, like olena@example.org.")
         return _page("sign_in.html", email=email, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     browser = asking_browser() or new_secret()
-    ask(db.session(), Purpose.SIGN_IN, email, browser)
+    ask(db.session(), Purpose.SIGN_IN, email, browser, network=network_hash())
     response = make_response(redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER))
     remember_browser(response, browser)
     return response

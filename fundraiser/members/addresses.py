@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, ForeignKey, Index, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -26,9 +27,14 @@ from fundraiser.outbox import LetterKind, owe
 from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LIVES = timedelta(minutes=10)
 MOST_TRIES = 5
+# From one network, and from all together: one stranger can't use up what others may ask for.
 _MOST_AN_HOUR, _MOST_A_DAY = 5, 10
+_ALL_AN_HOUR, _ALL_A_DAY = 10, 20
 _ONE_CLICK = timedelta(seconds=30)
 _ONE_USE = timedelta(seconds=10)
 _WORTH_SENDING = timedelta(hours=1)
@@ -55,7 +61,8 @@ class AddressCheck(Base):
 
     ``member_id`` is known from the start where somebody signed in asks; ``gift_id`` is the gift
     that is to be accepted, by who may be nobody of ours yet. ``owed_at``: a worker has
-    seen it. ``tries``: how many codes were compared with it, right ones included.
+    seen it. ``network`` is a keyed hash of where the request came from. ``tries``: how many codes
+    were compared with it, right ones included.
     """
 
     __tablename__ = "address_check"
@@ -69,6 +76,7 @@ class AddressCheck(Base):
     purpose: Mapped[Purpose]
     email: Mapped[str]
     browser_hash: Mapped[str]
+    network: Mapped[str | None]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
     gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"), index=True)
     created_at: Mapped[datetime]
@@ -104,13 +112,18 @@ def ask(
     email: str,
     browser: str,
     *,
+    network: str,
     member_id: int | None = None,
     gift_id: int | None = None,
 ) -> AddressCheck:
-    """Ask for a letter to this address; a second click is the same request.
+    """Ask for an e-mail to this address; a second click is the same request.
+
+    Each network may ask for a few, and all together for more. Above that there is one whenever the
+    one before has expired: its link and code work in any browser, so that the address's owner can
+    always sign in, whoever else asks.
 
     Raises:
-        TooOftenError: too many were asked for this address, whoever asked.
+        TooOftenError: too many were asked for.
     """
     email, at = fold_address(email.strip()), now()
     lock(session, "address", email)
@@ -129,15 +142,24 @@ def ask(
         and newest.created_at > at - _ONE_CLICK
     ):
         return newest
-    of_this_hour = [check for check in of_today if check.created_at > at - timedelta(hours=1)]
-    if len(of_this_hour) >= _MOST_AN_HOUR or len(of_today) >= _MOST_A_DAY:
+    if _are_too_many(
+        [check for check in of_today if check.network == network], _MOST_AN_HOUR, _MOST_A_DAY
+    ):
         raise TooOftenError(
-            _("Too many letters were asked for this address. Use the newest, or ask in an hour.")
+            _("You’ve asked for too many e-mails. Use the latest one, or ask again in an hour.")
+        )
+    if _are_too_many(of_today, _ALL_AN_HOUR, _ALL_A_DAY) and of_today[0].created_at > at - LIVES:
+        raise TooOftenError(
+            _(
+                "We’ve just e-mailed this address. Open the link in the latest e-mail: it works "
+                "here too, with the code. Or ask again in ten minutes."
+            )
         )
     check = AddressCheck(
         purpose=purpose,
         email=email,
         browser_hash=digest(browser),
+        network=network,
         member_id=member_id,
         gift_id=gift_id,
         created_at=at,
@@ -146,6 +168,12 @@ def ask(
     session.flush()
     hint(session, Job.DELIVER)
     return check
+
+
+def _are_too_many(checks: Sequence[AddressCheck], most_an_hour: int, most_a_day: int) -> bool:
+    since = now() - timedelta(hours=1)
+    of_this_hour = sum(check.created_at > since for check in checks)
+    return of_this_hour >= most_an_hour or len(checks) >= most_a_day
 
 
 def owe_letters(session: Session) -> None:

@@ -94,6 +94,16 @@ def find_key(session: Session, token: str) -> StaffKey:
     return key
 
 
+def end_keys(session: Session, staff: Staff) -> None:
+    """End all of a person's keys that have not been used."""
+    at = now()
+    session.execute(
+        update(StaffKey)
+        .where(StaffKey.staff_id == staff.id, StaffKey.used_at.is_(None), StaffKey.ends_at > at)
+        .values(ends_at=at)
+    )
+
+
 def too_many_keys(session: Session, staff: Staff) -> bool:
     """Whether so many letters were asked for in an hour that no more are sent."""
     count = session.scalar(
@@ -113,13 +123,14 @@ def was_sent_just_now(session: Session, staff: Staff) -> bool:
 
 
 def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
-    """A key, with which those before it end, and the page that takes it."""
+    """A key, and the page that takes it.
+
+    An invitation ends those before it. A forgotten password leaves them: anybody can ask for one,
+    and could otherwise end each key before its owner has opened the e-mail.
+    """
     at, token = now(), new_secret()
-    session.execute(
-        update(StaffKey)
-        .where(StaffKey.staff_id == staff.id, StaffKey.used_at.is_(None), StaffKey.ends_at > at)
-        .values(ends_at=at)
-    )
+    if kind is KeyKind.INVITATION:
+        end_keys(session, staff)
     session.add(
         StaffKey(
             staff_id=staff.id,

@@ -88,6 +88,11 @@ def end_session() -> None:
     cookie.clear()
 
 
+def network_hash() -> str:
+    """The network that the request comes from, as a keyed hash to compare it by."""
+    return security.keyed_digest("network", limit_by_network())
+
+
 def own_path(wish: str | None) -> str:
     """Where to go next: only to a staff page of our own."""
     overview = url_for("dashboard.overview")

@@ -12,6 +12,7 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passwords, sessions
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.keys import (
+    end_keys,
     find_key,
     send_invitation,
     send_new_password,
@@ -162,6 +163,8 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     staff.password_hash = _hash(password)
     sessions.end_all(session, staff)
     key.used_at = now()
+    session.flush()
+    end_keys(session, staff)
     is_invitation = key.kind is KeyKind.INVITATION
     act = Act.TOOK_INVITATION if is_invitation else Act.CHANGED_PASSWORD
     record(session, act, f"staff {staff.id}", staff=staff, fields=("password",))
@@ -189,6 +192,7 @@ def change_password(session: Session, staff: Staff, old: str, new: str) -> None:
     check_password(staff, old, field="old")
     staff.password_hash = _hash(new, field="new")
     sessions.end_all(session, staff)
+    end_keys(session, staff)
     record(session, Act.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
 
 
