@@ -14,6 +14,7 @@ from simulator.world import World
 ADDRESSED = {name: Clearable(str) for name in ADDRESS}
 CUSTOMER = {
     "address": Clearable(ADDRESSED),
+    "balance": int,
     "description": Clearable(str),
     "email": Clearable(str),
     "invoice_settings": {"default_payment_method": Clearable(str)},

@@ -229,6 +229,10 @@ class Stripe:
                 continue
             self.call("POST", f"subscriptions/{found['id']}", default_payment_method="")
 
+    def set_balance(self, customer_id: str, balance: int) -> None:
+        """What the customer owes at Stripe, smallest unit; less than nothing is credit."""
+        self.call("POST", f"customers/{customer_id}", balance=balance)
+
     def change_default_card(self, customer_id: str, card: str) -> None:
         """The member changes the card in Stripe's portal: the customer's default, and no more."""
         configuration = self.call(

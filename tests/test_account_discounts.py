@@ -97,3 +97,25 @@ def test_e_mails_name_what_is_charged(olena: Olena, app: FundraiserApp) -> None:
         words = words_about(LetterKind.RENEWAL_COMING, membership)
     assert words.subject.startswith("You’ll be charged £5 on")
     assert "£10" not in " ".join(value for _label, value in words.rows or ())
+
+
+@pytest.mark.parametrize(
+    ("credit", "said"),
+    [
+        (0, "You’ll be charged £90 on"),
+        (4000, "You’ll be charged £50 on"),
+        (9000, "Your credit of £90 pays the £90 for the next year on"),
+        (9900, "Your credit of £99 pays the £90 for the next year on"),
+    ],
+)
+def test_the_renewals_email_takes_off_what_the_credit_pays(
+    olena: Olena, app: FundraiserApp, credit: int, said: str
+) -> None:
+    with app.test_request_context():
+        membership = olena.membership
+        membership.interval, membership.amount, membership.credit = Interval.YEAR, 9000, credit
+        words = words_about(LetterKind.RENEWAL_COMING, membership)
+    text = " ".join([words.subject, *words.paragraphs])
+    assert said in text
+    assert ("you won’t be charged" in text) == (credit >= 9000)
+    assert (words.original is None) == (credit >= 9000), "staff's own words name a charge"

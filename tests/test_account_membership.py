@@ -241,13 +241,31 @@ def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) ->
     told = re.search(r"charged £10 on (\d+ \w+ \d+), and every month", said)
     assert told
     olena.send(path, olena.form(path, path, tier="member", interval="month"))
-    assert f"Next payment £10, {told[1]}" in " ".join(olena.overview().split()), "in a month"
+    account = " ".join(olena.overview().split())
+    assert re.search(rf"Next payment £10, {told[1]}, paid from your credit of £[89]\d", account)
+    assert re.search(
+        rf"Your credit of £[89][\d.]+ pays the next £10 on {told[1]}, so you won’t be charged then",
+        account,
+    )
     before = len(olena.taken())
     olena.stripe.advance(days=33)
     olena.stripe.settle(olena.customer)
     assert len(olena.taken()) == before
     assert olena.membership.standing == "paid"
     assert olena.number() == 1
+
+
+def test_credit_that_pays_a_part_leaves_the_rest_to_be_charged(olena: Olena) -> None:
+    olena.stripe.set_balance(olena.customer, -400)
+    olena.stripe.settle(olena.customer)
+    account = " ".join(olena.overview().split())
+    assert re.search(r"Next payment £10, \d+ \w+ \d+, less your credit of £4", account)
+    assert re.search(r"You’ll be charged £6 on .*: your credit of £4 pays the rest of £10", account)
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert olena.taken() == [600, 1000]
+    assert olena.membership.credit == 0
+    assert "credit" not in olena.overview()
 
 
 def test_a_bank_that_refuses_the_upgrade_leaves_all_as_it_was(olena: Olena) -> None:

@@ -15,7 +15,7 @@ from fundraiser.db import now
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import ENDED, Interval, Source, Standing, Status
 from fundraiser.members.payment_methods import method_of, pays_by_card
-from fundraiser.members.prices import per, price_of
+from fundraiser.members.prices import next_payment_of, per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
@@ -84,8 +84,8 @@ def say(session: Session, membership: Membership) -> Said:
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
     next_at = next_payment_at(m) if ours and not ended else None
-    if next_at:
-        rows.append((_("Next payment"), f"{amount}, {date(next_at)}"))
+    if ours and not ended and (following := next_payment_of(m)):
+        rows.append((_("Next payment"), following))
     method = method_of(m) if ours and not ended else None
     if method:
         rows.append((_("You pay with"), method))
@@ -189,13 +189,33 @@ def _what_comes(m: Membership, amount: str) -> str:
             date=date(next_at),
             amount=amount,
         )
-    if m.period_end and not is_free:
+    return "" if is_free or m.period_end is None else _next_charge(m, amount, m.period_end)
+
+
+def _next_charge(m: Membership, amount: str, at: datetime) -> str:
+    if not m.credit:
         return _(
             "The next %(amount)s will be charged on %(date)s. You can cancel before then.",
             amount=amount,
-            date=date(m.period_end),
+            date=date(at),
         )
-    return ""
+    credit = money(m.credit, m.currency)
+    if m.credit < m.amount:
+        return _(
+            "You’ll be charged %(rest)s on %(date)s: your credit of %(credit)s pays the rest of "
+            "%(amount)s. You can cancel before then.",
+            rest=money(m.amount - m.credit, m.currency),
+            date=date(at),
+            credit=credit,
+            amount=amount,
+        )
+    return _(
+        "Your credit of %(credit)s pays the next %(amount)s on %(date)s, so you won’t be charged "
+        "then. You can cancel before then.",
+        credit=credit,
+        amount=amount,
+        date=date(at),
+    )
 
 
 def roster(member: Member) -> str:
@@ -322,6 +342,7 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
         sentences.append(_("You’ll be charged %(amount)s now.", amount=due))
     else:
         sentences.append(_("You won’t be charged now."))
+    sentences.append(_renews(amount, terms.interval, preview.next_at))
     if preview.credit:
         sentences.append(
             _(
@@ -330,7 +351,6 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
                 amount=money(preview.credit, currency),
             )
         )
-    sentences.append(_renews(amount, terms.interval, preview.next_at))
     if membership.discount_until and preview.next_amount != terms.amount:
         sentences.append(
             _(

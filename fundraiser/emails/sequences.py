@@ -22,6 +22,7 @@ from fundraiser.emails.parts import (
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source
 from fundraiser.members.payment_methods import method_of, pays_by_card
+from fundraiser.members.prices import next_payment_of
 from fundraiser.members.renewals import renews
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Payment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from fundraiser.emails.parts import Say
     from fundraiser.outbox import Letter
 
 
@@ -332,15 +334,21 @@ def _renewal(membership: Membership, values: dict[str, str]) -> Words:
             ],
         )
 
+    reason = _("You’re getting this e-mail because you pay once a year.")
+    rest = membership.amount - membership.credit
+    if rest > 0:
+        words = compose(say, {**values, "amount": money(rest, membership.currency)}, reason)
+    else:  # in our own words: staff's say what is charged
+        words = replace(compose(_renewal_from_credit(membership), values, reason), original=None)
     rows = [
         (_("You pay"), values["each"]),
-        (_("Next payment"), f"{values['amount']}, {values['date']}"),
+        (_("Next payment"), next_payment_of(membership) or values["date"]),
         *_paid_with(membership),
     ]
     if membership.cancel_at:
         rows.append((_("Ends on"), date(membership.cancel_at)))
     return replace(
-        compose(say, values, _("You’re getting this e-mail because you pay once a year.")),
+        words,
         rows=rows,
         advice=(
             _("If you want to cancel"),
@@ -352,6 +360,28 @@ def _renewal(membership: Membership, values: dict[str, str]) -> Words:
         ),
         link=Link(_("Change or cancel my membership"), membership_link(membership)),
     )
+
+
+def _renewal_from_credit(membership: Membership) -> Say:
+    credit = money(membership.credit, membership.currency)
+
+    def say(v: Mapping[str, str]) -> Said:
+        return Said(
+            _("Your membership goes on for another year on %(date)s", date=v["date"]),
+            _("Your membership goes on for another year"),
+            [
+                _(
+                    "Your credit of %(credit)s pays the %(amount)s for the next year on %(date)s, "
+                    "so you won’t be charged. There’s nothing you need to do.",
+                    credit=credit,
+                    amount=v["amount"],
+                    date=v["date"],
+                ),
+                _("Thank you for a year of %(newsroom)s.", newsroom=v["newsroom"]),
+            ],
+        )
+
+    return say
 
 
 def _canceled(membership: Membership, values: dict[str, str]) -> Words:

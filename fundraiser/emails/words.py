@@ -32,7 +32,7 @@ from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
 from fundraiser.members.addresses import mint
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
-from fundraiser.members.renewals import next_payment_at
+from fundraiser.members.prices import next_payment_of
 from fundraiser.members.rule import membership_counts
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, Tier
@@ -139,7 +139,7 @@ def words_of_welcome(
         words,
         original=words.original if is_new else None,
         bar=bar_of(session, campaign) if campaign else None,
-        rows=terms(session, membership, amount),
+        rows=terms(session, membership),
         advice=(
             _("It is a gift"),
             _("It ends by itself, and nothing is taken from you. We ask before, once."),
@@ -302,7 +302,7 @@ def _newest_that_counts(session: Session, member: Member) -> Membership | None:
     return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
 
 
-def terms(session: Session, membership: Membership, amount: str) -> list[tuple[str, str]]:
+def terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
     """What they pay, what was taken, what comes next."""
     rows = []
     slug = membership.tier
@@ -316,10 +316,8 @@ def terms(session: Session, membership: Membership, amount: str) -> list[tuple[s
     rows.append((_("You pay"), what_is_paid(membership)))
     if membership.paid_at:
         rows.append((_("Last payment"), date(membership.paid_at)))
-    if next_at := next_payment_at(membership):
-        # While a discount takes all of it off, the next payment is of the list price.
-        due = amount if membership.amount else money(membership.price or 0, membership.currency)
-        rows.append((_("Next payment"), f"{due}, {date(next_at)}"))
+    if following := next_payment_of(membership):
+        rows.append((_("Next payment"), following))
     if membership.cancel_at:
         rows.append((_("Ends on"), date(membership.cancel_at)))
     return rows

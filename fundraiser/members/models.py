@@ -168,6 +168,7 @@ class Membership(Base):
 
     ``amount`` is what is charged each ``interval_count`` intervals, after discounts; ``price`` is
     the list price, null where it is not known, and ``discount_until`` the end of a discount.
+    ``credit`` is what the customer has left over at Stripe in this currency: it pays next invoices.
     ``cancel_at``: it ends then unless somebody changes that. ``paid_until`` is the end of the
     newest period that was paid for, ``free_until`` the end of a period that was given away,
     ``has_paid`` whether anything was ever paid for it and kept. ``grace_from``: the first failure
@@ -234,6 +235,7 @@ class Membership(Base):
     has_paid: Mapped[bool] = mapped_column(default=_paid, server_default=text("false"))
     free_until: Mapped[datetime | None]
     discount_until: Mapped[datetime | None]
+    credit: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     moved_at: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]

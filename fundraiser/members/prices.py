@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundraiser.members.renewals import next_payment_at
 from fundraiser.money import Money, format_money
 from fundraiser.texts import date, each_time, gettext as _, language
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def per(amount: int, currency: str, interval: str | None, count: int = 1) -> str:
     """An amount and how often it is paid: every ``count`` intervals."""
-    return each_time(format_money(Money(amount, currency), language()), interval, count)
+    return each_time(_money(amount, currency), interval, count)
 
 
 def price_of(membership: Membership) -> str:
@@ -28,3 +29,23 @@ def price_of(membership: Membership) -> str:
         date=date(m.discount_until),
         later=per(m.price, m.currency, m.interval, m.interval_count or 1),
     )
+
+
+def next_payment_of(membership: Membership) -> str | None:
+    """The next payment's amount and date, and what of it the member's credit pays; None if none."""
+    m, at = membership, next_payment_at(membership)
+    if at is None:
+        return None
+    # While a discount takes all of it off, the next payment is of the list price.
+    due = m.amount or m.price or 0
+    known = {"amount": _money(due, m.currency), "date": date(at)}
+    if not m.credit:
+        return f"{known['amount']}, {known['date']}"
+    known["credit"] = _money(m.credit, m.currency)
+    if m.credit < due:
+        return _("%(amount)s, %(date)s, less your credit of %(credit)s", **known)
+    return _("%(amount)s, %(date)s, paid from your credit of %(credit)s", **known)
+
+
+def _money(amount: int, currency: str) -> str:
+    return format_money(Money(amount, currency), language())

@@ -240,7 +240,8 @@ class Charge:
 class CustomerState:
     """All that a settlement looks at, newest first; fetched after the customer's lock was taken.
 
-    ``method`` is what pays for subscriptions without a method of their own.
+    ``method`` is what pays for subscriptions without a method of their own. ``credit`` (smallest
+    unit of ``currency``) is what is left over from earlier payments: it pays next invoices first.
     """
 
     id: str
@@ -252,6 +253,8 @@ class CustomerState:
     invoices: tuple[Invoice, ...]
     charges: tuple[Charge, ...]
     method: PaymentMethod | None = None
+    credit: int = 0
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

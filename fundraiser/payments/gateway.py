@@ -112,6 +112,8 @@ class Gateway(Calls):
             method=read_method(
                 (customer.get("invoice_settings") or {}).get("default_payment_method")
             ),
+            credit=max(0, -(customer.get("balance") or 0)),
+            currency=(customer.get("currency") or "").upper(),
         )
 
     def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:

@@ -387,6 +387,7 @@ def _write_membership(
         "tier": tier,
         "amount": amount,
         "price": price,
+        "credit": state.credit if state.currency in {"", found.currency} else 0,
         "currency": found.currency,
         "interval": Interval(found.interval),
         "interval_count": found.interval_count,
