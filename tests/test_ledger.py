@@ -73,6 +73,25 @@ def test_the_database_refuses_to_count_a_person_twice(session: Session) -> None:
     session.rollback()
 
 
+def test_recorded_times_never_go_back(session: Session) -> None:
+    """Not even where the clock does, as between two machines."""
+    ahead = now() + timedelta(minutes=5)
+    session.get_one(LedgerHead, 1).changed_at = ahead
+    assert turn(session, make_member(session)).recorded_at == ahead
+
+
+def test_nothing_happens_later_than_it_is_recorded(session: Session) -> None:
+    entry = append(
+        session,
+        make_member(session),
+        cause=Cause.STRIPE,
+        cause_ref="evt_1",
+        reason="paid",
+        happened_at=now() + timedelta(days=1),
+    )
+    assert entry.happened_at == entry.recorded_at <= now()
+
+
 def test_many_hands_at_once_keep_the_balance_right(database: Database) -> None:
     with database.transaction() as session:
         ids = [make_member(session).id for _ in range(40)]

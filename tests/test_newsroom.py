@@ -18,6 +18,7 @@ from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableErro
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
+from fundraiser.newsroom.sign_in import limit_by_network
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.security import is_public
 from tests.factories import make_campaign, make_tiers
@@ -227,6 +228,30 @@ def test_strangers_who_try_passwords_do_not_keep_the_owner_out(
     assert {sign_in(stranger, email, "wrong").status_code for _ in range(10)} == {422}
     assert sign_in(stranger, email).status_code == 429
     assert sign_in(from_network(app, 6), email).status_code == 303
+
+
+def test_tries_are_counted_for_the_whole_network(app: FundraiserApp, database: Database) -> None:
+    email = hire(database)
+
+    def status(address: str, password: str) -> int:
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = address
+        return sign_in(client, email, password).status_code
+
+    assert {status(f"203.0.113.{number}", "wrong") for number in range(10)} == {422}
+    assert status("203.0.113.200", PASSWORD) == 429
+    assert status("203.0.114.1", PASSWORD) == 303
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.7", "203.0.113.0/24"), ("2001:db8:0:1ff::7", "2001:db8:0:100::/56")],
+)
+def test_a_network_is_a_24_of_ipv4_and_a_56_of_ipv6(
+    app: FundraiserApp, address: str, network: str
+) -> None:
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": address}):
+        assert limit_by_network() == network
 
 
 def test_of_many_guesses_at_once_no_more_are_looked_at_than_are_allowed(

@@ -228,6 +228,19 @@ def test_who_was_there_before_us_is_a_member_from_when_they_began(
         assert {row.tier for row in session.scalars(select(Membership))} == {"member"}
 
 
+def test_later_changes_of_somebody_imported_are_not_booked_as_import(
+    shop: Stripe, product: str, database: Database, fundraiser: Command
+) -> None:
+    customer = subscribe(shop, product, "friend@example.org")
+    shop.advance(days=12)
+    assert fundraiser("reconcile", "--adopt", f"{product}=member").exit_code == 0
+    charge = shop.call("GET", f"charges?customer={customer}")["data"][0]["id"]
+    shop.call("POST", "refunds", charge=charge)
+    shop.settle(customer)
+    found = [(entry.change, entry.cause) for entry in ledger(database)]
+    assert found == [(1, Cause.IMPORT), (-1, Cause.STRIPE)]
+
+
 def test_an_adoption_that_was_killed_goes_on(
     shop: Stripe, product: str, database: Database, fundraiser: Command
 ) -> None:

@@ -243,6 +243,20 @@ def test_a_person_counts_while_one_of_several_memberships_does() -> None:
     assert person_counts([gift, make_membership()], NOON, GRACE).until is None
 
 
+def test_a_person_counts_until_the_last_of_several_memberships_ends() -> None:
+    short = make_membership(source=Source.GIFT, counts_until=NOON + DAY)
+    long = make_membership(source=Source.GIFT, counts_until=NOON + 3 * DAY)
+    assert person_counts([short, long], NOON, GRACE).until == NOON + 3 * DAY
+    assert person_counts([long, short], NOON, GRACE).until == NOON + 3 * DAY
+
+
+def test_the_latest_of_several_memberships_says_why_a_person_does_not_count() -> None:
+    ended = make_membership(status=Status.CANCELED, ended_at=NOON - 9 * DAY)
+    refunded = make_membership(refunded_at=NOON - DAY)
+    assert person_counts([ended, refunded], NOON, GRACE).reason is Reason.REFUNDED
+    assert person_counts([refunded, ended], NOON, GRACE).reason is Reason.REFUNDED
+
+
 # What the rule reads of invoices and charges
 
 

@@ -1,0 +1,68 @@
+"""What a staff page says that an act would do, before it is done."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fundraiser.dashboard.effects import of_ending, of_refund
+from fundraiser.dashboard.people import Person
+from fundraiser.db import now
+from fundraiser.members.models import Member, Membership, Status
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from tests.factories import GRACE, make_membership
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.app import FundraiserApp
+
+
+@pytest.fixture(autouse=True)
+def request_context(app: FundraiserApp) -> Iterator[None]:
+    """Sentences are written in the language of a request."""
+    with app.test_request_context():
+        yield
+
+
+def membership(**values: Any) -> Membership:
+    return make_membership(
+        id=1, reference="sub_1", paid_at=now(), period_end=now() + GRACE, **values
+    )
+
+
+def payment(number: int, paid_at: datetime) -> Payment:
+    return Payment(
+        id=number,
+        charge_id=f"ch_{number}",
+        kind=CheckoutKind.MEMBERSHIP,
+        subscription_id="sub_1",
+        status=PaymentStatus.SUCCEEDED,
+        amount=1000,
+        refunded=0,
+        currency="GBP",
+        paid_at=paid_at,
+    )
+
+
+def person(one: Membership, *payments: Payment) -> Person:
+    member = Member(id=1, email="olena@example.org", language="en", counting=True, turns=1)
+    return Person(member, [], {}, [one], payments, [], [], [], None, 0, [])
+
+
+def test_only_the_latest_payments_refund_takes_the_number_down() -> None:
+    latest, old = payment(2, now()), payment(1, now() - timedelta(days=30))
+    olena = person(membership(), latest, old)
+    whole, part = of_refund(olena, latest, 1000, GRACE)
+    assert whole.number != part.number
+    whole, part = of_refund(olena, old, 1000, GRACE)
+    assert whole.number == part.number
+
+
+def test_ending_an_overdue_membership_later_says_that_stripe_may_still_charge() -> None:
+    paid, _ = of_ending(person(membership()), membership(), GRACE)
+    overdue = membership(status=Status.PAST_DUE)
+    late, _ = of_ending(person(overdue), overdue, GRACE)
+    assert late.money != paid.money
