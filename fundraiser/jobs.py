@@ -44,6 +44,7 @@ class Job(StrEnum):
     FIGURES = "figures"
     MILESTONES = "milestones"
     MONEY = "money"
+    RETAIN = "retain"
     BEAT = "beat"
 
     @property

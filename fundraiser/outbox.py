@@ -178,7 +178,9 @@ class Letter(Base):
     id: Mapped[Identifier]
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
-    reminder_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("reminder.id"))
+    reminder_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("reminder.id", ondelete="CASCADE")
+    )
     gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
     kind: Mapped[LetterKind] = mapped_column(_words(LetterKind))
     cycle: Mapped[str]

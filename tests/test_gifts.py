@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
+from fundraiser.account.retention import enforce_some
 from fundraiser.dashboard.listing import list_members, read_filters, read_options
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership
-from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said
 from tests.mail import text_of
@@ -373,7 +373,8 @@ def test_what_was_written_for_a_gift_that_nobody_pays_for_is_forgotten(shop: Sho
     for days, left in ((29, 1), (2, 0)):
         shop.stripe.advance(days=days)
         with shop.database.transaction() as session:
-            forget_unpaid(session)
+            while enforce_some(session):
+                pass
             assert session.scalar(written) == left
 
 

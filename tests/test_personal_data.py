@@ -5,16 +5,421 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import psycopg
+import pytest
+import time_machine
+from sqlalchemy import Column, MetaData, String, Table, func, select, text
 
+from fundraiser.account.erasure import ERASED, erase
+from fundraiser.account.owners import Person, rows_of
+from fundraiser.account.personal_data import NOT_PERSONAL, PERSONAL, Erasure
+from fundraiser.account.retention import enforce_some, is_due
+from fundraiser.campaigns.reminders import Reminder, ReminderKind
+from fundraiser.db import Base, now
+from fundraiser.emails.feedback import Report, suppressed, take_in
+from fundraiser.emails.models import Ground
+from fundraiser.members.addresses import AddressCheck, Purpose
+from fundraiser.members.gifts import Gift
+from fundraiser.members.merging import absorb
+from fundraiser.members.models import Consent, ConsentKind, Member, Membership, Note
+from fundraiser.newsroom.models import AuditEntry
+from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters
+from fundraiser.payments.cases import CaseKind, MoneyCase
+from fundraiser.payments.member_gateway import member_gateway
+from fundraiser.payments.models import Checkout, CheckoutKind, Look
 from tests.conftest import ROOT
+from tests.factories import make_member
+from tests.test_account_membership import OURS, olena
 
 if TYPE_CHECKING:
-    from demo.servers import Postgres, Valkey
+    from sqlalchemy.orm import Session
 
+    from demo.servers import Postgres, Valkey
+    from fundraiser.db import Database
+    from tests.factories import Stripe
+    from tests.test_account_membership import Olena
+
+__all__ = ["olena"]
+
+ADDRESS, NAME = "olena@example.org", "Olena Koval"
+
+
+# The register
+
+
+def undeclared(metadata: MetaData) -> list[str]:
+    """Columns of tables that the register does not know, and those that it knows in vain."""
+    declared = {
+        f"{name}.{column}" for name in NOT_PERSONAL for column in NOT_PERSONAL[name].split()
+    }
+    personal = {f"{found.table}.{column}" for found in PERSONAL for column in found.columns}
+    real = {f"{table.name}.{column.name}" for table in metadata.sorted_tables for column in table.c}
+    return sorted(((declared | personal) ^ real) | (declared & personal))
+
+
+def test_each_column_is_declared_as_personal_or_not() -> None:
+    assert undeclared(Base.metadata) == []
+
+
+def test_a_new_column_or_table_fails_without_a_row_in_the_register() -> None:
+    metadata = MetaData()
+    for table in Base.metadata.sorted_tables:
+        table.to_metadata(metadata)
+    metadata.tables["member"].append_column(Column("telephone", String))
+    Table("visit", metadata, Column("network", String))
+    assert undeclared(metadata) == ["member.telephone", "visit.network"]
+
+
+def test_each_declaration_says_why_and_how_long_and_whose(session: Session) -> None:
+    for found in PERSONAL:
+        assert found.why
+        assert found.kept
+        if found.exported or found.erasure is not Erasure.KEPT:
+            person = Person(1, "A B", ("a@example.org",))
+            table = Base.metadata.tables[found.table]
+            session.execute(select(table).where(rows_of(found.owner, person)))
+
+
+# Erasure and download
+
+
+def fill(olena: Olena) -> None:
+    """Leave the person's address and name wherever the service may write them."""
+    stripe, at = olena.stripe, now()
+    stripe.call("POST", f"customers/{olena.customer}", name=NAME)
+    stripe.settle(olena.customer)
+    with olena.database.transaction() as session:
+        other = make_member(session, email="petro@example.org")
+        for index, (member_id, words) in enumerate(
+            (
+                (olena.member_id, f"{NAME} called."),
+                (
+                    other.id,
+                    "The sister of olena  KOVAL (OLENA@example.org, not nolena@example.org).",
+                ),
+            )
+        ):
+            act = AuditEntry(at=at, act="wrote_note", subject=f"member {member_id}", key=str(index))
+            session.add(act)
+            session.flush()
+            session.add(Note(member_id=member_id, act=act.id, text=words))
+        session.add(
+            Consent(
+                member_id=olena.member_id, kind=ConsentKind.ROSTER, given=True, text=NAME, at=at
+            )
+        )
+        choose_letters(session, olena.member_id, Topic.CAMPAIGN, wanted=True, text=f"{NAME}: yes")
+        reminder = Reminder(
+            kind=ReminderKind.LATER,
+            email="Olena@Example.org",
+            language="en",
+            campaign_slug="25000",
+            due_at=at,
+            created_at=at,
+        )
+        check = AddressCheck(
+            purpose=Purpose.SIGN_IN, email=ADDRESS, browser_hash="b", created_at=at, owed_at=at
+        )
+        session.add_all([reminder, check])
+        gifts = [make_gift(session, giver=olena.member_id, giver_name=NAME, message=f"Your {NAME}")]
+        gifts.append(
+            make_gift(
+                session,
+                giver=other.id,
+                recipient_name=NAME,
+                recipient_email="OLENA@example.org",
+                message=f"Dear {NAME}",
+            )
+        )
+        session.flush()
+        for whose in (
+            {"member_id": olena.member_id},
+            {"reminder_id": reminder.id},
+            {"gift_id": gifts[1].id},
+        ):
+            session.add(
+                Letter(
+                    **whose,
+                    kind=LetterKind.LAST_DAYS,
+                    cycle="a",
+                    context={"name": NAME},
+                    urgent=False,
+                    state=LetterState.BOUNCED,
+                    error=f"It came back: {NAME} is unknown.",
+                    due_at=at,
+                    created_at=at,
+                )
+            )
+        take_in(session, Report(ADDRESS, Ground.BOUNCE, f"550 <{ADDRESS}> {NAME}: no such user"))
+        session.add(
+            MoneyCase(
+                kind=CaseKind.SECOND_END,
+                reference="sub_2",
+                subscription_id="sub_2",
+                customer_id=olena.customer,
+                member_id=olena.member_id,
+                amount=1,
+                currency="GBP",
+                error=f"Stripe refuses {NAME}.",
+                opened_at=at,
+            )
+        )
+        look = Look.now(customer_id=olena.customer)
+        look.error, look.due_at = f"{NAME}: no", None
+        session.add(look)
+        checkout = session.scalars(select(Checkout).where(Checkout.session_id.is_not(None))).one()
+        checkout.ref = checkout.utm = checkout.return_url = f"https://example.org/?by={ADDRESS}"
+        membership = session.get_one(Membership, olena.membership.id)
+        membership.ref = membership.utm = membership.pay_url = checkout.ref
+
+
+def make_gift(session: Session, *, giver: int, **values: Any) -> Gift:
+    checkout = make_checkout(session, kind=CheckoutKind.GIFT, member_id=giver)
+    name = uuid.uuid4().hex
+    row: dict[str, Any] = {"giver_name": "", "recipient_name": "", "message": ""} | values
+    gift = Gift(
+        checkout_id=checkout.id,
+        charge_id=f"ch_{name}",
+        code_hash=name,
+        giver_id=giver,
+        language="en",
+        tier="member",
+        years=1,
+        amount=1,
+        currency="GBP",
+        paid_at=now(),
+        **row,
+    )
+    session.add(gift)
+    session.flush()
+    return gift
+
+
+def make_checkout(session: Session, **values: Any) -> Checkout:
+    name = uuid.uuid4()
+    row: dict[str, Any] = {"kind": CheckoutKind.MEMBERSHIP, "created_at": now()} | values
+    checkout = Checkout(
+        id=name,
+        key=name.hex,
+        campaign="25000",
+        currency="GBP",
+        amount=1000,
+        language="en",
+        **row,
+    )
+    session.add(checkout)
+    session.flush()
+    return checkout
+
+
+def tables_that_name(session: Session) -> dict[str, list[str]]:
+    """The rows, as text, in which the person's address or name stands, by table."""
+    found = {}
+    for name in Base.metadata.tables:
+        rows = session.scalars(
+            text(f"SELECT t::text FROM {name} t WHERE t::text ~* '(?<!n)(olena|koval)'")  # noqa: S608 - our tables
+        ).all()
+        if rows:
+            found[name] = list(rows)
+    return found
+
+
+def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olena) -> None:
+    fill(olena)
+    with olena.database.transaction() as session:
+        assert set(tables_that_name(session)) == {
+            *("address_check", "checkout", "consent", "customer", "gift", "letter"),
+            *("letter_choice", "look", "member", "member_note", "membership", "money_case"),
+            *("reminder", "suppression"),
+        }
+    form = olena.form("/account/erasure", "/account/erasure")
+    assert olena.send("/account/erasure", form, sure="yes").status_code == 303
+    olena.stripe.settle(olena.customer)
+    with olena.database.transaction() as session:
+        assert tables_that_name(session) == {}
+        assert suppressed(session, ADDRESS) is Ground.BOUNCE
+        assert session.scalars(select(Note.text)).all() == [
+            f"The sister of {ERASED} ({ERASED}, not nolena@example.org)."
+        ]
+        member = session.get_one(Member, olena.member_id)
+        assert (member.address, member.country, member.invite_code) == (None, None, None)
+        membership = session.scalars(select(Membership)).one()
+        assert (membership.pay_url, membership.card_last4) == (None, None)
+
+
+def test_an_erased_person_who_is_erased_again_takes_nobody_along(olena: Olena) -> None:
+    with olena.database.transaction() as session:
+        session.add(
+            Reminder(
+                kind=ReminderKind.LATER,
+                email="",
+                language="en",
+                campaign_slug="25000",
+                due_at=now(),
+                created_at=now(),
+            )
+        )
+        other = make_member(session, email="petro@example.org")
+        act = AuditEntry(at=now(), act="wrote_note", subject=f"member {other.id}")
+        session.add(act)
+        session.flush()
+        session.add(Note(member_id=other.id, act=act.id, text="Will call."))
+    for _ in range(2):
+        with olena.database.transaction() as session:
+            erase(session, member_gateway(), session.get_one(Member, olena.member_id))
+    with olena.database.transaction() as session:
+        assert session.scalars(select(Reminder.stopped_at)).all() == [None]
+        assert session.scalars(select(Note.text)).all() == ["Will call."]
+
+
+def test_the_download_has_what_staff_wrote_and_why_no_email_is_sent(olena: Olena) -> None:
+    fill(olena)
+    answer = olena.client.get("/account/download", headers=OURS)
+    told = answer.json
+    assert told
+    assert [row["text"] for row in told["member_note"]] == [f"{NAME} called."]
+    assert [row["act"] for row in told["audit_entry"]] == ["wrote_note"]
+    assert [row["ground"] for row in told["suppression"]] == ["bounce"]
+    assert len(told["letter"]) >= 3
+    assert len(told["gift"]) == 2
+    assert "_hash" not in answer.text
+    assert "staff_id" not in str(told["audit_entry"])
+    assert "Petro" not in answer.text
+    assert "petro@example.org" not in answer.text
+    exported = {found.table for found in PERSONAL if found.exported}
+    assert set(told) == exported
+
+
+def test_who_is_merged_into_another_person_leaves_no_name_behind(session: Session) -> None:
+    kept = make_member(session, email="olena@example.org")
+    other = make_member(session, email="koval@example.org")
+    kept.name, other.name, other.country, other.invite_code = None, NAME, "UA", "abc"
+    session.flush()
+    absorb(session, kept, other)
+    columns = (Member.email, Member.name, Member.country, Member.invite_code)
+    rows = session.execute(select(*columns).order_by(Member.id)).all()
+    assert rows == [("olena@example.org", NAME, "UA", "abc"), (None, None, None, None)]
+
+
+# Retention
+
+
+def retain(database: Database) -> None:
+    while True:
+        with database.transaction() as session:
+            if not enforce_some(session):
+                return
+
+
+def test_what_nobody_confirmed_or_paid_for_is_deleted_in_time(
+    stripe: Stripe, database: Database
+) -> None:
+    stripe.open_shop()
+    at = now()
+
+    def reminder(name: str, created: int, due: int, *, confirmed: bool) -> Reminder:
+        return Reminder(
+            kind=ReminderKind.LATER,
+            email=f"{name}@example.org",
+            language="en",
+            campaign_slug="25000",
+            due_at=at + timedelta(days=due),
+            created_at=at + timedelta(days=created),
+            confirmed_at=at if confirmed else None,
+        )
+
+    with database.transaction() as session:
+        gone = reminder("unconfirmed", -8, 90, confirmed=False)
+        session.add_all(
+            [
+                gone,
+                reminder("new", -6, 90, confirmed=False),
+                reminder("waits", -300, 3, confirmed=True),
+                reminder("sent", -300, -31, confirmed=True),
+            ]
+        )
+        session.flush()
+        session.add(
+            Letter(
+                reminder_id=gone.id,
+                kind=LetterKind.REMINDER_CONFIRMATION,
+                cycle="once",
+                context={},
+                urgent=True,
+                state=LetterState.SENT,
+                due_at=at,
+                created_at=at,
+            )
+        )
+        member = make_member(session)
+        old = at - timedelta(days=31)
+        unpaid = make_checkout(session, created_at=old)
+        paid = make_checkout(session, created_at=old, member_id=member.id)
+        new = make_checkout(session, created_at=at - timedelta(days=29))
+        reminded = make_checkout(session, created_at=old)
+        session.add(
+            Reminder(
+                kind=ReminderKind.UNFINISHED,
+                email="unfinished@example.org",
+                language="en",
+                campaign_slug="25000",
+                checkout_id=reminded.id,
+                due_at=at,
+                created_at=old,
+                confirmed_at=old,
+            )
+        )
+        take_in(session, Report(ADDRESS, Ground.BOUNCE, "550 no such user"))
+    retain(database)
+    with database.transaction() as session:
+        names = {email.split("@")[0] for email in session.scalars(select(Reminder.email))}
+        assert names == {"new", "waits", "unfinished"}
+        assert session.scalar(select(func.count()).select_from(Letter)) == 0
+        kept = set(session.scalars(select(Checkout.id)))
+        assert {paid.id, new.id, reminded.id} <= kept
+        assert unpaid.id not in kept
+        assert session.scalar(text("SELECT detail FROM suppression")) == "550 no such user"
+    stripe.advance(days=181)
+    retain(database)
+    with database.transaction() as session:
+        assert session.scalars(select(Reminder.email)).all() == []
+        assert session.scalars(select(Checkout.id)).all() == [paid.id]
+        assert session.execute(text("SELECT ground, detail FROM suppression")).one() == (
+            "bounce",
+            None,
+        )
+
+
+def test_each_limit_is_enforced(stripe: Stripe, database: Database) -> None:
+    """Each is SQL that PostgreSQL accepts and that finds a row of ours, or none, without error."""
+    stripe.open_shop()
+    retain(database)
+    limits = [(found.table, limit) for found in PERSONAL for limit in found.limits]
+    assert {"address_check", "member_session", "staff_key", "wrong_code", "drift"} <= {
+        table for table, _ in limits
+    }
+
+
+@pytest.mark.parametrize(
+    ("hour", "slept", "due"), [(3, 20, "due"), (3, 1, ""), (14, 20, ""), (14, 31, "due")]
+)
+def test_it_runs_once_a_night_or_when_a_night_was_missed(
+    database: Database, hour: int, slept: int, due: str
+) -> None:
+    at = datetime(2026, 11, 30, hour, 5, tzinfo=ZoneInfo("UTC"))
+    with time_machine.travel(at - timedelta(hours=slept), tick=False):
+        retain(database)
+    with time_machine.travel(at, tick=False), database.transaction() as session:
+        assert is_due(session, ZoneInfo("UTC")) == bool(due)
+
+
+# The migration
 
 _BEFORE = "0030"  # the migration before the one that hashes
 

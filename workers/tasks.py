@@ -14,6 +14,7 @@ from celery.signals import before_task_publish
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser import jobs
+from fundraiser.account import retention
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.daily import refresh_if_due
@@ -30,7 +31,6 @@ from fundraiser.payments.budget import Budget
 from fundraiser.payments.cases import look_at_due_cases
 from fundraiser.payments.catalogue import check_catalogue, publish_next
 from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
-from fundraiser.payments.gifts import forget_unpaid
 from fundraiser.payments.money_gateway import money_gateway
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.webhooks import catch_up as catching_up
@@ -79,7 +79,6 @@ def owe() -> None:
     """Owe the letters that the passing of time is the reason for."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         sweep(session)
-        forget_unpaid(session)
 
 
 @shared_task(name=Job.RECOUNT)
@@ -154,6 +153,16 @@ def money() -> None:
             log.warning("money_waits", error=str(error))
 
 
+@shared_task(name=Job.RETAIN)
+def retain() -> None:
+    """Delete the personal data that are kept no longer, each night."""
+    with flask_app.app_context():
+        with flask_app.database.transaction() as session:
+            if not retention.is_due(session, current_settings().newsroom_timezone):
+                return
+        _while_there_is_work(_retain_some)
+
+
 @shared_task(name=Job.BEAT)
 def beat() -> None:
     """Note that a worker does real work: one that lives and hears nothing would not get here."""
@@ -222,6 +231,11 @@ def _look_at_the_money() -> bool:
     zone = current_settings().newsroom_timezone
     with flask_app.database.transaction() as session:
         return balance.look_on(session, money_gateway(), zone, every=balance.EVERY)
+
+
+def _retain_some() -> bool:
+    with flask_app.database.transaction() as session:
+        return retention.enforce_some(session)
 
 
 def _compare_some() -> bool:

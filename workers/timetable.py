@@ -18,6 +18,7 @@ _SWEEPS = {
     Job.FIGURES: 20.0,
     Job.MILESTONES: 10.0,
     Job.MONEY: 30.0,
+    Job.RETAIN: 300.0,
     Job.BEAT: 20.0,
 }
 

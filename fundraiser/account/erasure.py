@@ -5,31 +5,31 @@ Stripe is told first. Whoever dies after that has erased nothing here, and does 
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, String, delete, func, select, update
 
-from fundraiser.account.models import MemberSession
+from fundraiser.account.owners import Person, rows_of, table_of
+from fundraiser.account.personal_data import PERSONAL, Erasure, Personal
+from fundraiser.account.retention import empty
 from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
-from fundraiser.members.addresses import AddressCheck
 from fundraiser.members.counting import recount
-from fundraiser.members.gifts import Gift
-from fundraiser.members.models import Cause, Consent, Member, Membership, Note, Source, Status
-from fundraiser.outbox import Letter, LetterChoice
-from fundraiser.payments.models import Checkout, Customer
+from fundraiser.members.models import Cause, Member, Membership, Source, Status
+from fundraiser.payments.models import Customer
 from fundraiser.payments.sync import settle
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.orm import Session
 
     from fundraiser.payments.member_gateway import MemberGateway
+
+ERASED = "[erased]"
 
 
 def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
@@ -56,55 +56,55 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
         .values(status=Status.CANCELED, ended_at=at)
     )
     recount(session, member, grace, cause=Cause.ERASURE)
-    email = member.email or ""
-    of_person = Customer.member_id == member.id
-    session.execute(update(Customer).where(of_person).values(email="", deleted=True))
-    session.execute(
-        update(Checkout)
-        .where(Checkout.member_id == member.id)
-        .values(ref=None, utm=None, return_url=None, invite=None)
-    )
-    session.execute(
-        update(Membership).where(Membership.member_id == member.id).values(ref=None, utm=None)
-    )
-    session.execute(update(Letter).where(Letter.member_id == member.id).values(context={}))
-    session.execute(
-        delete(AddressCheck).where(
-            or_(AddressCheck.member_id == member.id, AddressCheck.email == member.address)
-        )
-    )
-    _erase_from_gifts(session, member, email, at)
+    session.execute(update(Customer).where(Customer.member_id == member.id).values(deleted=True))
+    person = Person.of(member)
     session.execute(
         update(Reminder)
-        .where(func.lower(Reminder.email) == func.lower(email))
-        .values(email="", stopped_at=func.coalesce(Reminder.stopped_at, at))
+        .where(rows_of("reminder", person))
+        .values(stopped_at=func.coalesce(Reminder.stopped_at, at))
     )
-    for table in (MemberSession, Consent, LetterChoice, Note):
-        session.execute(delete(table).where(table.member_id == member.id))
-    member.email = member.name = member.country = None
-    member.roster_since = member.roster_closed_at = member.invite_code = None
-    session.flush()
+    for (table, owner), columns in _by_owner().items():
+        _erase_rows(session, table, rows_of(owner, person), columns)
+    _erase_mentions(session, person)
+    session.expire_all()
 
 
-def _erase_from_gifts(session: Session, member: Member, email: str, at: datetime) -> None:
-    """A gift that was paid for stays good; whose names and words it carries is forgotten.
+def _by_owner() -> dict[tuple[str, str], list[Personal]]:
+    found: dict[tuple[str, str], list[Personal]] = {}
+    for columns in PERSONAL:
+        if columns.erasure is not Erasure.KEPT:
+            found.setdefault((columns.table, columns.owner), []).append(columns)
+    return found
 
-    A letter that its giver wanted sent on a day still leaves, unless its recipient is erased.
+
+def _erase_rows(
+    session: Session, name: str, theirs: ColumnElement[bool], columns: list[Personal]
+) -> None:
+    table = table_of(name)
+    if any(found.erasure is Erasure.DELETED for found in columns):
+        session.execute(delete(table).where(theirs))
+        return
+    emptied = {column: empty(table.c[column]) for found in columns for column in found.columns}
+    session.execute(update(table).where(theirs).values(emptied))
+
+
+def _erase_mentions(session: Session, person: Person) -> None:
+    """Replace the person's address and full name in what was written about others.
+
+    A single word is left: of a note, "Will" or "Rose" may be any word.
     """
-    is_told = or_(Gift.tell_at.is_(None), Gift.tell_at <= at, Gift.redeemed_at.is_not(None))
-    session.execute(
-        update(Gift).where(Gift.giver_id == member.id).values(giver_name="", message="")
-    )
-    session.execute(
-        update(Gift)
-        .where(
-            or_(
-                and_(Gift.giver_id == member.id, is_told),
-                Gift.recipient_id == member.id,
-                func.lower(Gift.recipient_email) == func.lower(email),
-            )
-        )
-        .values(recipient_name="", recipient_email=None, message="")
-    )
-    of_gift = select(Gift.id).where(Gift.recipient_id == member.id)
-    session.execute(update(Letter).where(Letter.gift_id.in_(of_gift)).values(context={}))
+    named = [re.escape(address) for address in person.addresses]
+    words = (person.name or "").split()
+    if len(words) > 1:
+        named.append(r"\s+".join(re.escape(word) for word in words))
+    if not named:
+        return
+    pattern = rf"(?<![[:alnum:]])({'|'.join(named)})(?![[:alnum:]])"
+    for found in PERSONAL:
+        for column in table_of(found.table).c if found.names_others else ():
+            if isinstance(column.type, String) and column.name in found.columns:
+                session.execute(
+                    update(column.table)
+                    .where(column.op("~*")(pattern))
+                    .values({column: func.regexp_replace(column, pattern, ERASED, "gi")})
+                )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from flask import (
     Blueprint,
@@ -17,12 +17,12 @@ from flask import (
     request,
     url_for,
 )
-from sqlalchemy import func, inspect, or_, select
+from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.account.changes import Notice
+from fundraiser.account.download import everything_about
 from fundraiser.account.erasure import erase
-from fundraiser.account.models import MemberSession
 from fundraiser.account.sessions import (
     for_members,
     forget_member,
@@ -31,7 +31,6 @@ from fundraiser.account.sessions import (
     signed_in_member,
 )
 from fundraiser.account.words import roster
-from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.addresses import (
@@ -45,20 +44,16 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.consents import is_given, note_consent
-from fundraiser.members.gifts import Gift
 from fundraiser.members.models import (
     Cause,
-    Consent,
     ConsentKind,
-    LedgerEntry,
-    Membership,
     fold_address,
 )
 from fundraiser.newsroom.sign_in import network_hash
-from fundraiser.outbox import Letter, LetterChoice, Topic, choose_letters, wants
+from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
-from fundraiser.payments.models import Checkout, Customer, Payment
+from fundraiser.payments.models import Customer
 from fundraiser.security import public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language
 
@@ -66,7 +61,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
 
-    from fundraiser.db import Base, Database
+    from fundraiser.db import Database
     from fundraiser.members.models import Member
 
 blueprint = Blueprint("account_person", __name__)
@@ -74,7 +69,6 @@ blueprint.url_defaults(keep_language)
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LONGEST_NAME, _LONGEST_ADDRESS = 100, 254
-_SECRETS = {"token_hash", "code_hash", "browser_hash", "notice"}
 
 
 @blueprint.route("/account/details", methods=["GET", "POST"])
@@ -192,51 +186,6 @@ def erasure() -> ResponseReturnValue:
 def erased() -> ResponseReturnValue:
     """What is left of an erased account."""
     return render_template("account/erased.html")
-
-
-def everything_about(session: Session, member: Member) -> dict[str, Any]:
-    """Each row that is this person's, by its table; hashes of secrets left out."""
-    mine = {
-        model.__tablename__: select(model).where(model.member_id == member.id)
-        for model in (
-            *(Membership, Payment, Customer, Checkout, Letter, LetterChoice, Consent),
-            *(LedgerEntry, MemberSession),
-        )
-    }
-    mine["address_check"] = select(AddressCheck).where(
-        or_(
-            AddressCheck.member_id == member.id,
-            AddressCheck.email == member.address,
-        )
-    )
-    mine["gift"] = select(Gift).where(
-        or_(
-            Gift.giver_id == member.id,
-            Gift.recipient_id == member.id,
-            func.lower(Gift.recipient_email) == func.lower(member.email),
-        )
-    )
-    mine["reminder"] = select(Reminder).where(
-        func.lower(Reminder.email) == func.lower(member.email)
-    )
-    rows = {name: [_row(row) for row in session.scalars(found)] for name, found in mine.items()}
-    return {"member": _row(member), **rows}
-
-
-def _row(row: Base) -> dict[str, Any]:
-    values = {
-        column.key: getattr(row, column.key)
-        for column in inspect(type(row)).columns
-        if column.key not in _SECRETS
-    }
-    return {
-        name: value
-        if value is None or isinstance(value, str | int | dict | list)
-        else value.isoformat()
-        if isinstance(value, datetime)
-        else str(value)
-        for name, value in values.items()
-    }
 
 
 def _customers(session: Session, member: Member) -> list[str]:

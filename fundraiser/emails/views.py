@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, redirect, render_template, request, url_for
-from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.campaigns.progress import find_campaign
@@ -21,13 +20,14 @@ from fundraiser.campaigns.reminders import (
 from fundraiser.config import current_settings
 from fundraiser.emails import amazon, feedback
 from fundraiser.emails.links import read_token
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.security import check_origin, cookieless, limiter, public
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
 
     from fundraiser.emails.links import Reference
 
@@ -57,9 +57,7 @@ def change_letters(token: str) -> ResponseReturnValue:
     reference, session = read_token(token), db.session()
     is_one_click = request.form.get("List-Unsubscribe") == "One-Click"
     if reference.reminder_id is not None:
-        reminder = session.scalars(
-            select(Reminder).where(Reminder.id == reference.reminder_id).with_for_update()
-        ).one()
+        reminder = _reminder(session, reference.reminder_id)
         if request.form.get("answer") == "yes" and not is_one_click:
             confirm_reminder(reminder)
         else:
@@ -81,7 +79,7 @@ def change_letters(token: str) -> ResponseReturnValue:
 def _page(reference: Reference, done: str | None) -> str:
     session = db.session()
     if reference.reminder_id is not None:
-        reminder = session.get_one(Reminder, reference.reminder_id)
+        reminder = _reminder(session, reference.reminder_id)
         return render_template(
             "emails/reminder.html", reminder=reminder, is_later=reminder.kind is ReminderKind.LATER
         )
@@ -94,6 +92,15 @@ def _page(reference: Reference, done: str | None) -> str:
         ],
         done=done,
     )
+
+
+def _reminder(session: Session, reminder_id: int) -> Reminder:
+    reminder = session.get(Reminder, reminder_id, with_for_update=True)
+    if reminder is None:
+        raise NotFoundError(
+            _("We no longer have your address, so we won’t e-mail you about this again.")
+        )
+    return reminder
 
 
 def _topics() -> list[tuple[Topic, str, str]]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, ForeignKey, Index, delete, select, update
+from sqlalchemy import BigInteger, ForeignKey, Index, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from fundraiser.config import current_settings
@@ -38,7 +38,6 @@ _ALL_AN_HOUR, _ALL_A_DAY = 10, 20
 _ONE_CLICK = timedelta(seconds=30)
 _ONE_USE = timedelta(seconds=10)
 _WORTH_SENDING = timedelta(hours=1)
-_KEPT = timedelta(days=1)
 
 
 class TooOftenError(FundraiserError):
@@ -177,9 +176,8 @@ def _are_too_many(checks: Sequence[AddressCheck], most_an_hour: int, most_a_day:
 
 
 def owe_letters(session: Session) -> None:
-    """Owe the letters that were asked for, to those who are somebody; forget what is old."""
+    """Owe the letters that were asked for, to those who are somebody."""
     at = now()
-    session.execute(delete(AddressCheck).where(AddressCheck.created_at < at - _KEPT))
     waiting = session.scalars(
         select(AddressCheck)
         .where(AddressCheck.owed_at.is_(None))

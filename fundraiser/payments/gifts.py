@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fundraiser.payments.facts import Charge, CustomerState
 
 _LOST = "lost"  # Stripe's word for a dispute whose money stays with the payer
-_MAY_STILL_BE_PAID = timedelta(days=30)  # a Checkout session lives a day, a debit takes two weeks
 
 
 def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequence[Member]:
@@ -50,15 +49,6 @@ def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequen
     return session.scalars(
         select(Member).where(Member.id.in_(recipients)).order_by(Member.id).with_for_update()
     ).all()
-
-
-def forget_unpaid(session: Session) -> None:
-    """Forget what was written for gifts that nobody has paid for, and by now nobody will."""
-    session.execute(
-        update(Checkout)
-        .where(Checkout.gift.is_not(None), Checkout.created_at < now() - _MAY_STILL_BE_PAID)
-        .values(gift=None)
-    )
 
 
 def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Charge) -> int | None:

@@ -373,7 +373,8 @@ def _write_membership(
     checkout: Checkout | None,
 ) -> None:
     facts = payment_facts(state, found.id)
-    method = found.method or state.method
+    # A deleted customer is charged no more, and how they paid is forgotten.
+    method = None if state.deleted else found.method or state.method
     price = facts.listed if found.price is None else found.price
     amount = None if price is None else found.charged(price)
     if amount is None:

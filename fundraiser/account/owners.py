@@ -1,0 +1,105 @@
+"""Whose a row is: the condition that finds a person's rows in each table of personal data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
+
+from fundraiser.db import Base, now
+from fundraiser.members.addresses import hash_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundraiser.members.models import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """By what a person's rows are found; ``addresses`` are theirs, in lower case and folded."""
+
+    member_id: int
+    name: str | None
+    addresses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, member: Member) -> Person:
+        """The person of this row, as it stands now."""
+        known = {(member.email or "").lower(), member.address or ""} - {""}
+        return cls(member.id, member.name, tuple(sorted(known)))
+
+
+def table_of(name: str) -> Table:
+    """The table of this name."""
+    return Base.metadata.tables[name]
+
+
+def _has_address(column: ColumnElement[str], person: Person) -> ColumnElement[bool]:
+    return func.lower(column).in_(person.addresses)
+
+
+def _gave(person: Person) -> ColumnElement[bool]:
+    return table_of("gift").c.giver_id == person.member_id
+
+
+def _was_given(person: Person) -> ColumnElement[bool]:
+    gift = table_of("gift").c
+    return or_(gift.recipient_id == person.member_id, _has_address(gift.recipient_email, person))
+
+
+def _is_done_with(person: Person) -> ColumnElement[bool]:
+    """Received, or given and told of: an e-mail that the giver wanted on a day still leaves."""
+    gift = table_of("gift").c
+    is_told = or_(gift.tell_at.is_(None), gift.tell_at <= now(), gift.redeemed_at.is_not(None))
+    return or_(_was_given(person), and_(_gave(person), is_told))
+
+
+def _letters(person: Person) -> ColumnElement[bool]:
+    letter, gift, reminder = table_of("letter").c, table_of("gift").c, table_of("reminder").c
+    return or_(
+        letter.member_id == person.member_id,
+        letter.gift_id.in_(select(gift.id).where(_was_given(person))),
+        letter.reminder_id.in_(select(reminder.id).where(_has_address(reminder.email, person))),
+    )
+
+
+def _of_customer(table: str) -> Callable[[Person], ColumnElement[bool]]:
+    def owned(person: Person) -> ColumnElement[bool]:
+        customer = table_of("customer").c
+        mine = select(customer.id).where(customer.member_id == person.member_id)
+        return table_of(table).c.customer_id.in_(mine)
+
+    return owned
+
+
+OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
+    "member": lambda person: table_of("member").c.id == person.member_id,
+    "letter": _letters,
+    "gift": lambda person: or_(_gave(person), _was_given(person)),
+    "gift given": _gave,
+    "gift told": _is_done_with,
+    "reminder": lambda person: _has_address(table_of("reminder").c.email, person),
+    "address_check": lambda person: or_(
+        table_of("address_check").c.member_id == person.member_id,
+        _has_address(table_of("address_check").c.email, person),
+    ),
+    "suppression": lambda person: table_of("suppression").c.address_hash.in_(
+        [hash_address(address) for address in person.addresses]
+    ),
+    "look": _of_customer("look"),
+    "audit_entry": lambda person: table_of("audit_entry").c.subject == f"member {person.member_id}",
+}
+
+
+def rows_of(owner: str, person: Person) -> ColumnElement[bool]:
+    """The condition for the rows that are this person's.
+
+    Raises:
+        KeyError: nothing says whose the table's rows are.
+    """
+    if owner in OWNERS:
+        return OWNERS[owner](person)
+    column: ColumnElement[int] = table_of(owner).c["member_id"]
+    return column == person.member_id

@@ -1,0 +1,481 @@
+"""Register of personal data: why each column is kept, for how long, and what erasure does to it.
+
+The download, erasure and the nightly retention job read it. A test holds it against all tables: a
+new column belongs into ``PERSONAL`` or ``NOT_PERSONAL``. Tables are named rather than imported,
+because they are those of all rooms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Erasure(StrEnum):
+    """What becomes of a column when the person whom it is about is erased."""
+
+    DELETED = "deleted with its row"
+    EMPTIED = "emptied"
+    KEPT = "kept, because without the rest it doesn't say who it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What retention does ``after`` the time ``since``, where ``when`` holds (both are SQL).
+
+    It deletes the rows, or empties the columns alone.
+    """
+
+    after: timedelta
+    since: str
+    when: str = "true"
+    deletes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Columns of a table that say something about a person.
+
+    ``kept`` is how long, in words; ``limits`` are what retention does about it. ``owner`` names
+    the entry of ``owners.OWNERS`` that finds a person's rows: the table unless told otherwise.
+    ``names_others``: free text in which others may be named; they are replaced when erased.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    why: str
+    kept: str
+    erasure: Erasure
+    exported: bool = True
+    limits: tuple[Limit, ...] = ()
+    owner: str = ""
+    names_others: bool = False
+
+
+_ACCOUNT = "until the account is deleted"
+_BOOKS = "as long as bookkeeping law asks for; without a name once the account is deleted"
+_NUMBER = "for good, without a name once the account is deleted: the ledger proves the number"
+_OF_STAFF = "as long as the staff account; its name stays beside what was changed"
+_DAY, _MONTH, _HALF_A_YEAR = timedelta(days=1), timedelta(days=30), timedelta(days=180)
+
+
+def _personal(
+    table: str,
+    columns: str,
+    why: str,
+    kept: str,
+    erasure: Erasure = Erasure.KEPT,
+    *limits: Limit,
+    exported: bool = True,
+    owner: str = "",
+    names_others: bool = False,
+) -> Personal:
+    return Personal(
+        table,
+        tuple(columns.split()),
+        why,
+        kept,
+        erasure,
+        exported=exported,
+        limits=limits,
+        owner=owner or table,
+        names_others=names_others,
+    )
+
+
+PERSONAL: tuple[Personal, ...] = (
+    # Erasure goes in this order: letters are found by gifts and reminders, so they come first.
+    _personal(
+        "letter",
+        "context error",
+        "Write and deliver the e-mail, and say why one did not arrive",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "letter",
+        "id member_id staff_id reminder_id gift_id kind cycle urgent state due_at attempts"
+        " created_at sent_at unknown_at",
+        "Send each e-mail once",
+        _ACCOUNT,
+    ),
+    _personal(
+        "letter_choice",
+        "member_id topic wanted at text",
+        "Respect which e-mails they want",
+        _ACCOUNT,
+        Erasure.DELETED,
+    ),
+    _personal(
+        "consent",
+        "id member_id kind given text at",
+        "Prove what they agreed to",
+        _ACCOUNT,
+        Erasure.DELETED,
+    ),
+    _personal(
+        "member_session",
+        "id member_id created_at ends_at",
+        "Keep them signed in",
+        "until the session ends",
+        Erasure.DELETED,
+        Limit(timedelta(), "ends_at"),
+    ),
+    _personal(
+        "member_session",
+        "token_hash notice",
+        "Recognise the browser",
+        "until the session ends",
+        Erasure.DELETED,
+        exported=False,
+    ),
+    _personal(
+        "member_note",
+        "id member_id act text",
+        "Remember what staff agreed with a member",
+        _ACCOUNT,
+        Erasure.DELETED,
+        names_others=True,
+    ),
+    _personal(
+        "address_check",
+        "id purpose email member_id gift_id created_at owed_at ends_at tries used_at",
+        "Prove that an address is theirs",
+        "a day",
+        Erasure.DELETED,
+        Limit(_DAY, "created_at"),
+    ),
+    _personal(
+        "address_check",
+        "browser_hash network token_hash code_hash",
+        "Check the code",
+        "a day",
+        Erasure.DELETED,
+        exported=False,
+    ),
+    _personal(
+        "reminder",
+        "email",
+        "Send the reminder that the reader asked for",
+        "30 days after the reminder, or after it was cancelled; 7 days without confirmation",
+        Erasure.EMPTIED,
+        Limit(timedelta(days=7), "created_at", "confirmed_at IS NULL"),
+        Limit(_MONTH, "due_at"),
+        Limit(_MONTH, "stopped_at"),
+    ),
+    _personal(
+        "reminder",
+        "id kind language campaign_slug checkout_id due_at confirmed_at stopped_at created_at",
+        "Send the reminder that the reader asked for",
+        "30 days after the reminder, or after it was cancelled; 7 days without confirmation",
+    ),
+    _personal(
+        "gift",
+        "giver_name",
+        "Tell the recipient who gives",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+        owner="gift given",
+    ),
+    _personal(
+        "gift",
+        "message",
+        "Pass on the giver's words",
+        "until the giver's account is deleted",
+        Erasure.EMPTIED,
+        owner="gift given",
+    ),
+    _personal(
+        "gift",
+        "recipient_name message",
+        "Address the recipient",
+        "until one of the two accounts is deleted",
+        Erasure.EMPTIED,
+        owner="gift told",
+    ),
+    _personal(
+        "gift",
+        "recipient_email",
+        "Tell the recipient of the gift",
+        "30 days after the gift is redeemed or refunded",
+        Erasure.EMPTIED,
+        Limit(_MONTH, "coalesce(redeemed_at, refunded_at)", deletes=False),
+        owner="gift told",
+    ),
+    _personal(
+        "gift",
+        "id checkout_id charge_id giver_id recipient_id language tier years amount currency"
+        " campaign tell_at paid_at redeemed_at refunded_at disputed_at",
+        "Honour a gift that was paid for",
+        _BOOKS,
+    ),
+    _personal("gift", "code_hash", "Recognise the gift's code", _BOOKS, exported=False),
+    _personal(
+        "suppression",
+        "address_hash",
+        "Send no e-mail to an address that bounced or complained, also after its erasure",
+        "until staff or its owner allow e-mails again",
+        exported=False,
+    ),
+    _personal(
+        "suppression",
+        "ground at",
+        "Say why no e-mail is sent",
+        "until staff or its owner allow e-mails again",
+    ),
+    _personal(
+        "suppression",
+        "detail",
+        "Find out why an e-mail bounced",
+        "180 days",
+        Erasure.EMPTIED,
+        Limit(_HALF_A_YEAR, "at", deletes=False),
+    ),
+    _personal(
+        "checkout",
+        "ref utm invite return_url session_url",
+        "Know which article led to a membership, and lead the reader back there",
+        "until the account is deleted; 30 days where nothing was paid",
+        Erasure.EMPTIED,
+        # A session lives a day, and a bank debit takes two weeks.
+        Limit(
+            _MONTH,
+            "created_at",
+            "member_id IS NULL"
+            " AND NOT EXISTS (SELECT FROM reminder WHERE reminder.checkout_id = checkout.id)"
+            " AND NOT EXISTS (SELECT FROM gift WHERE gift.checkout_id = checkout.id)",
+        ),
+    ),
+    _personal(
+        "checkout",
+        "gift",
+        "Make the gift once it is paid for",
+        "30 days, or until it is paid for",
+        Erasure.EMPTIED,
+        Limit(_MONTH, "created_at", deletes=False),
+    ),
+    _personal(
+        "checkout",
+        "id session_id kind campaign tier interval currency amount fee language created_at"
+        " member_id reference",
+        "Connect a payment with what was chosen",
+        _BOOKS,
+    ),
+    _personal("checkout", "key", "Make one payment of a form sent twice", _BOOKS, exported=False),
+    _personal(
+        "look",
+        "error",
+        "Find out why a customer could not be synced",
+        "until the customer is synced",
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "look",
+        "id customer_id charge_id event_id due_at attempts created_at",
+        "Sync a customer with Stripe",
+        "until the customer is synced",
+    ),
+    _personal(
+        "money_case", "error wish", "Resolve a payment that went wrong", _ACCOUNT, Erasure.EMPTIED
+    ),
+    _personal(
+        "money_case",
+        "id kind reference subscription_id customer_id member_id amount currency attempts due_at"
+        " opened_at closed_at",
+        "Resolve a payment that went wrong",
+        _BOOKS,
+    ),
+    _personal(
+        "drift",
+        "id kind member_id customer_id detail since gone_at",
+        "Find out why the number and Stripe differed",
+        "180 days after they agree again",
+        Erasure.KEPT,
+        Limit(_HALF_A_YEAR, "gone_at"),
+    ),
+    _personal("customer", "email method_id", "Recognise who pays", _ACCOUNT, Erasure.EMPTIED),
+    _personal(
+        "customer",
+        "id member_id deleted facts settled_at",
+        "Connect payments with Stripe's records",
+        _BOOKS,
+    ),
+    _personal(
+        "membership",
+        "ref utm",
+        "Learn which articles win members",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "membership",
+        "method card_last4 card_expires_at pay_url",
+        "Tell members which card is charged and how to pay",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "membership",
+        "id member_id source reference customer_id tier amount currency price interval"
+        " interval_count status standing collection_paused started_at paid_at paid_until has_paid"
+        " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
+        " ended_at grace_from refunded_at disputed_at counts_until second_to schedule_id"
+        " collection_method needs_confirmation cancel_reason"
+        " cancel_feedback campaign",
+        "Decide who is counted as a member, and prove it",
+        _BOOKS,
+    ),
+    _personal(
+        "payment",
+        "id charge_id member_id customer_id kind subscription_id campaign status amount refunded"
+        " currency dispute failure paid_at",
+        "Keep the books",
+        _BOOKS,
+    ),
+    _personal(
+        "ledger",
+        "version member_id turn change balance cause cause_ref reason rule happened_at recorded_at",
+        "Prove the number of members",
+        _NUMBER,
+    ),
+    _personal(
+        "member",
+        "email address name",
+        "Recognise members, e-mail them, and name those who agreed to it",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal("member", "country", "Count members by country", _ACCOUNT, Erasure.EMPTIED),
+    _personal(
+        "member",
+        "roster_since roster_closed_at",
+        "Name those who agreed to it",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "member",
+        "invite_code",
+        "Thank members whose invitation is accepted",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal("member", "invited_by", "Thank members whose invitation is accepted", _NUMBER),
+    _personal("member", "language", "Write in the member's language", _NUMBER),
+    _personal(
+        "member",
+        "id number counting turns recount_at first_counted_at created_at",
+        "Count each member once",
+        _NUMBER,
+    ),
+    # What names a person by Stripe's ID alone: Stripe deletes what it stands for.
+    _personal(
+        "event",
+        "customer_id",
+        "Sync a customer when Stripe reports a change",
+        _BOOKS,
+        exported=False,
+    ),
+    _personal(
+        "listed_subscription",
+        "subscription_id customer_id counts",
+        "Compare our books with Stripe's",
+        _BOOKS,
+        exported=False,
+    ),
+    _personal(
+        "balance_transaction",
+        "id source_id charge_id description",
+        "Reconcile payouts",
+        _BOOKS,
+        exported=False,
+    ),
+    # Of a network
+    _personal(
+        "wrong_code",
+        "id network at",
+        "Refuse networks that try gift codes",
+        "a day",
+        Erasure.KEPT,
+        Limit(_DAY, "at"),
+        exported=False,
+    ),
+    # Of staff
+    _personal(
+        "audit_entry",
+        "id at act subject fields details",
+        "Account for what staff did",
+        "for good: it names members by number alone",
+    ),
+    _personal(
+        "audit_entry", "staff_id key", "Account for what staff did", _OF_STAFF, exported=False
+    ),
+    _personal(
+        "staff",
+        "id email name password_hash role created_at last_sign_in_at deactivated_at second_factor"
+        " second_factor_at second_factor_step language wants_milestones",
+        "Let staff in, and nobody else",
+        _OF_STAFF,
+        exported=False,
+    ),
+    _personal(
+        "staff_session",
+        "id staff_id token_hash browser created_at seen_at ends_at confirmed_at",
+        "Let staff in, and nobody else",
+        "30 days after it ends",
+        Erasure.KEPT,
+        Limit(_MONTH, "ends_at"),
+        exported=False,
+    ),
+    _personal(
+        "staff_key",
+        "id staff_id kind token_hash created_at ends_at used_at",
+        "Let staff choose a password",
+        "30 days after it ends",
+        Erasure.KEPT,
+        Limit(_MONTH, "ends_at"),
+        exported=False,
+    ),
+    _personal("goal", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal(
+        "letter_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False
+    ),
+)
+
+# Columns that say nothing about anybody.
+NOT_PERSONAL: dict[str, str] = {
+    "adopted_product": "id tier_slug adopted_at",
+    "balance_transaction": "part category amount fee net currency created_at available_at"
+    " payout_id kind tier",
+    "call_budget": "endpoint free_at",
+    "campaign": "slug headlines messages counts starts_at deadline timezone theme accent tiers"
+    " default_tier default_currency sites revision archived_at created_at most_members hook_url"
+    " hook_salt",
+    "daily_figure": "day topic key currency people recent amount",
+    "event": "id type created_at received_at settled_at",
+    "event_watermark": "id event_id cursor newest_id looked_at found",
+    "exchange_rate": "id currency own day rate entered_at",
+    "goal": "id campaign_slug members set_at",
+    "heartbeat": "name beat_at",
+    "held_at_stripe": "currency amount told_at difference compared_at",
+    "hosted_origin": "origin seen_at",
+    "ledger_head": "id version balance numbers_given changed_at",
+    "letter_switch": "kind is_on",
+    "letter_wording": "kind language subject heading text changed_at",
+    "listed_subscription": "run_id",
+    "mailing": "kind cycle at",
+    "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
+    "money_look": "id stage cursor began_at finished_at since newest months zone",
+    "monthly_sum": "month currency part kind tier count amount fee",
+    "old_price": "stripe_id tier_slug interval currency amount retired_at archived_at",
+    "other_product": "id noted_at",
+    "payout": "id amount currency status listed created_at arrives_at failure cursor contents_at",
+    "price": "id tier_slug interval currency amount next_amount stripe_id",
+    "reconciliation": "id started_at finished_at stage cursor looked_at differing members_listed"
+    " unknown",
+    "stripe_account": "id livemode account_id",
+    "stripe_refusal": "kind reason total recent last_at",
+    "tier": "slug position names descriptions perks product_id retired_at stale_at_stripe",
+}

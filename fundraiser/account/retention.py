@@ -1,0 +1,73 @@
+"""Retention: each night, delete or empty what the register of personal data no longer keeps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import Column, delete, literal_column, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from fundraiser import jobs
+from fundraiser.account.owners import table_of
+from fundraiser.account.personal_data import PERSONAL, Limit, Personal
+from fundraiser.db import now
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+log = structlog.get_logger()
+
+_NIGHT = range(2, 6)  # hours, where the newsroom is
+_ONCE_A_NIGHT = timedelta(hours=12)
+_LONGEST_WAIT = timedelta(hours=30)  # for a worker that was down at night
+_AT_ONCE = 1000  # rows
+
+
+def is_due(session: Session, zone: ZoneInfo) -> bool:
+    """Whether tonight's run is still to be done, or one is overdue."""
+    is_night = now().astimezone(zone).hour in _NIGHT
+    return jobs.is_due(session, "retention", _ONCE_A_NIGHT if is_night else _LONGEST_WAIT)
+
+
+def enforce_some(session: Session) -> bool:
+    """Enforce each limit on up to a thousand rows; False once nothing is left, until tomorrow."""
+    counts = {
+        columns.table: rows
+        for columns in PERSONAL
+        for limit in columns.limits
+        if (rows := _enforce(session, columns, limit))
+    }
+    if counts:
+        log.info("retention", **counts)
+    else:
+        jobs.beat(session, "retention")
+    return bool(counts)
+
+
+def empty(column: Column[Any]) -> Any:  # noqa: ANN401 - of any column
+    """What an emptied column holds: null where it may, else an empty object or text."""
+    if column.nullable:
+        return None
+    return {} if isinstance(column.type, JSONB) else ""
+
+
+def _enforce(session: Session, columns: Personal, limit: Limit) -> int:
+    """Returns how many rows were deleted or emptied."""
+    table = table_of(columns.table)
+    key = tuple_(*table.primary_key.columns)
+    due = (
+        select(*table.primary_key.columns)
+        .where(literal_column(f"({limit.since})") < now() - limit.after, text(limit.when))
+        .limit(_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    if limit.deletes:
+        return session.execute(delete(table).where(key.in_(due))).rowcount  # type: ignore[attr-defined, no-any-return] # a cursor's result
+    emptied = {name: empty(table.c[name]) for name in columns.columns}
+    is_full = or_(*(table.c[name].is_distinct_from(value) for name, value in emptied.items()))
+    statement = update(table).where(key.in_(due.where(is_full))).values(emptied)
+    return session.execute(statement).rowcount  # type: ignore[attr-defined, no-any-return] # a cursor's result
