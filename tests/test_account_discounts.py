@@ -119,3 +119,18 @@ def test_the_renewals_email_takes_off_what_the_credit_pays(
     assert said in text
     assert ("you won’t be charged" in text) == (credit >= 9000)
     assert (words.original is None) == (credit >= 9000), "staff's own words name a charge"
+
+
+def test_a_failed_payment_is_named_by_what_its_invoice_asks_for(
+    olena: Olena, app: FundraiserApp
+) -> None:
+    discount(olena, percent_off=50, duration="forever")
+    olena.stripe.set_balance(olena.customer, -100)
+    olena.stripe.change_card(olena.customer, "4000000000000341")
+    olena.stripe.advance(days=32)
+    olena.stripe.settle(olena.customer)
+    assert (olena.membership.amount, olena.membership.due) == (500, 400)
+    assert "The last payment of £4 failed." in olena.overview()
+    with app.test_request_context():
+        words = words_about(LetterKind.PAYMENT_FAILED_DAY_0, olena.membership)
+    assert words.subject == "Your payment of £4 failed"

@@ -39,6 +39,7 @@ def invoice(status: str, created_at: datetime) -> Invoice:
         subscription_id="sub",
         status=status,
         amount=1000,
+        remaining=0 if status == "paid" else 1000,
         attempted=status != "draft",
         created_at=created_at,
         paid_at=created_at if status == "paid" else None,

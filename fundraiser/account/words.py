@@ -162,13 +162,14 @@ def _what_comes(m: Membership, amount: str) -> str:
             "Your bank wants you to confirm the payment for what you changed. Confirm it within a "
             "day; until then you pay what you paid before."
         )
+    due = money(m.due or m.amount, m.currency)
     if m.needs_confirmation:
-        return _("Your bank wants you to confirm the payment of %(amount)s.", amount=amount)
+        return _("Your bank wants you to confirm the payment of %(amount)s.", amount=due)
     if m.status in UNPAID:
         return _(
             "The last payment of %(amount)s failed. Change how you pay, and we’ll try again at "
             "once.",
-            amount=amount,
+            amount=due,
         )
     if m.cancel_at and m.period_end:
         return _(

@@ -65,7 +65,7 @@ def _values(membership: Membership) -> dict[str, str]:
     settings = current_settings()
     known = {
         "newsroom": settings.newsroom_name,
-        "amount": money(membership.amount, membership.currency),
+        "amount": money(membership.due or membership.amount, membership.currency),
         "each": what_is_paid(membership),
     }
     if pays_by_card(membership) and membership.card_last4:

@@ -178,8 +178,9 @@ class Membership(Base):
     the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
     (Stripe's subscription). ``second_to`` names the membership beside which it was one too many.
     What letters need: the card that is charged (``card_expires_at`` is the first moment at which it
-    is good no longer), ``pay_url`` where the overdue invoice can be paid, ``needs_confirmation``
-    where the bank wants the payer to confirm it, and Stripe's words for why it ended.
+    is good no longer), ``pay_url`` where the overdue invoice can be paid and ``due`` what it still
+    asks for, ``needs_confirmation`` where the bank wants the payer to confirm it, and Stripe's
+    words for why it ended.
     ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff see to it.
     """
 
@@ -253,6 +254,7 @@ class Membership(Base):
     card_last4: Mapped[str | None]
     card_expires_at: Mapped[datetime | None]
     pay_url: Mapped[str | None]
+    due: Mapped[int | None] = mapped_column(BigInteger)
     needs_confirmation: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     cancel_reason: Mapped[str | None]
     cancel_feedback: Mapped[str | None]

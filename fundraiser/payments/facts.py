@@ -178,13 +178,15 @@ class Invoice:
     """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on.
 
     ``charges`` are those of payments without an intent, as old ones are. ``due_at`` is set where
-    the invoice is sent by e-mail to be paid by then. ``to_confirm``: the bank waits for the payer.
+    the invoice is sent by e-mail to be paid by then. ``amount`` is its total after discounts,
+    ``remaining`` what is still to be paid of it. ``to_confirm``: the bank waits for the payer.
     """
 
     id: str
     subscription_id: str | None
     status: str
     amount: int
+    remaining: int
     attempted: bool
     created_at: datetime
     paid_at: datetime | None

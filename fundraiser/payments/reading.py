@@ -139,6 +139,7 @@ def read_invoice(found: _Found) -> Invoice:
         subscription_id=name_of(details.get("subscription")),
         status=found["status"] or "draft",
         amount=found["total"],
+        remaining=found["amount_remaining"],
         attempted=found["attempted"],
         created_at=time_of(found["created"]),
         paid_at=_maybe(found["status_transitions"]["paid_at"]),

@@ -31,6 +31,7 @@ class PaymentFacts:
     refunded_at: datetime | None
     disputed_at: datetime | None
     pay_url: str | None
+    due: int | None
     needs_confirmation: bool
     paid_until: datetime | None = None
     has_paid: bool = False
@@ -76,6 +77,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         refunded_at=_all_gone([charge.refunded_at for charge in payments]),
         disputed_at=_all_gone([taken_back_at(charge) for charge in payments]),
         pay_url=latest.pay_url if latest else None,
+        due=latest.remaining if latest else None,
         needs_confirmation=latest is not None and _waits_for_the_payer(latest, state.charges),
         paid_until=paid_until,
         has_paid=any(_is_kept(invoice, state.charges) for invoice in paid),
