@@ -1,13 +1,14 @@
 """Every benchmark, or those that are named, one after the other: make bench.
 
-``dashboard`` takes ``--members 1000000``, and ``--plans`` to print how its queries are answered.
+``dashboard`` and ``rule`` take ``--members 1000000``; ``dashboard`` also ``--plans``, to print how
+its queries are answered.
 """
 
 from __future__ import annotations
 
 import sys
 
-from bench import dashboard, freshness, letters, page_weight, progress, settlement, webhooks
+from bench import dashboard, freshness, letters, page_weight, progress, rule, settlement, webhooks
 from demo.processes import DemoError
 
 BENCHMARKS = {
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "page_weight": page_weight.main,
     "freshness": freshness.main,
     "dashboard": dashboard.main,
+    "rule": rule.main,
 }
 
 

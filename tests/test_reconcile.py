@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from fundraiser.db import now
-from fundraiser.members.counting import recount_due
+from fundraiser.members.counting import recount, recount_due
 from fundraiser.members.ledger import append, read_balance
 from fundraiser.members.models import (
     Cause,
@@ -20,8 +20,10 @@ from fundraiser.members.models import (
     LedgerHead,
     Member,
     Membership,
+    Status,
 )
 from fundraiser.members.proof import count_drift, prove, write_drift
+from fundraiser.members.rule import Reason, Verdict
 from fundraiser.payments import reconcile
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look, Payment, Reconciliation
@@ -414,6 +416,60 @@ def test_a_row_made_wrong_by_hand_is_drift_that_names_the_person(
     assert all(drift.member_id == member for drift in found if drift.kind != DriftKind.BALANCE)
     metrics = client.get("/metrics").text
     assert all(f'fundraiser_drift{{kind="{kind}"}} 1.0' in metrics for kind in kinds)
+
+
+def test_the_proof_looks_both_ways(database: Database) -> None:
+    """As many are missing as are too many: the sums agree, and both people are named."""
+    with database.transaction() as session:
+        gone = count(session)
+        session.execute(update(Membership).values(status=Status.UNPAID))
+        missing = make_member(session)
+        session.add(make_membership(missing))
+    with database.transaction() as session:
+        proof = prove(session, GRACE)
+    assert proof.balance == proof.ledger_sum == proof.counting == 1
+    assert [(found.kind, found.member_id) for found in proof.findings] == [
+        (DriftKind.RULE, gone.id),
+        (DriftKind.RULE, missing.id),
+    ]
+
+
+def test_where_very_many_differ_some_are_named_and_all_are_counted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fundraiser.members.proof._MOST_NOTED", 2)
+    with database.transaction() as session:
+        members = [count(session).id for _ in range(5)]
+        session.execute(update(Membership).values(status=Status.UNPAID))
+        session.execute(update(Member).values(turns=3))
+    with database.transaction() as session:
+        proof = prove(session, GRACE)
+    for kind in (DriftKind.RULE, DriftKind.LEDGER):
+        named = [found for found in proof.findings if found.kind is kind]
+        assert [found.member_id for found in named] == [*members[:2], None]
+        assert named[-1].detail == "5 people differ; the first 2 of them are named."
+    prove_and_write(database)
+    assert len(drifts(database)) == len(proof.findings)
+
+
+def test_the_proof_says_where_the_rule_in_python_and_in_sql_differ(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was counted by a mistake in the one is found by the other."""
+    wrong = Verdict(counts=True, reason=Reason.PAID)
+    with database.transaction() as session:
+        member = make_member(session)
+        session.add(make_membership(member, status=Status.UNPAID))
+        session.flush()
+        with monkeypatch.context() as patch:
+            patch.setattr("fundraiser.members.rule.membership_counts", lambda *_: wrong)
+            recount(session, member, GRACE, cause=Cause.STRIPE)
+    with monkeypatch.context() as patch:
+        patch.setattr("fundraiser.members.rule.membership_counts", lambda *_: wrong)
+        with database.transaction() as session:
+            found = prove(session, GRACE).findings[0]
+    assert found.member_id == member.id
+    assert found.detail.endswith("In Python the rule says that the person counts.")
 
 
 def test_staff_see_by_person_what_does_not_agree(

@@ -14,7 +14,7 @@ from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fo
 from fundraiser.members.rule import RULE, person_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy.orm import Session
@@ -31,8 +31,9 @@ _PERSON = (
 )
 _MEMBERSHIPS = (
     select(Membership)
-    .where(Membership.member_id == bindparam("member_id"))
-    .order_by(Membership.started_at)
+    .where(Membership.member_id.in_(bindparam("members", expanding=True)))
+    .order_by(Membership.member_id, Membership.started_at)
+    # What was loaded before a settlement wrote to the table says what was true then.
     .execution_options(populate_existing=True)
 )
 
@@ -64,28 +65,55 @@ def recount(
 
     ``began`` is when the person started to count, where the newest payment is not when.
     """
+    entries = recount_many(session, [member], grace, cause=cause, cause_ref=cause_ref, began=began)
+    return entries[0] if entries else None
+
+
+def recount_many(
+    session: Session,
+    members: Sequence[Member],
+    grace: timedelta,
+    *,
+    cause: Cause,
+    cause_ref: str | None = None,
+    began: datetime | None = None,
+) -> list[LedgerEntry]:
+    """Apply the rule to people whose rows are locked; returns the rows of the ledger that were due.
+
+    All are read at once, and the ledger's head is locked once: of thousands, each costs little.
+    """
     session.flush()
-    # What was loaded before a settlement wrote to the table says what was true then.
-    memberships = session.scalars(_MEMBERSHIPS, {"member_id": member.id}).all()
     at = now()
-    verdict = person_counts(memberships, at, grace)
-    member.recount_at = verdict.until
-    if verdict.counts == member.counting:
-        return None
-    happened_at = (began if verdict.counts else None) or verdict.since or at
-    if verdict.counts and member.turns:
-        # What was paid before they left is not when they came back: a dispute was won, or a rule
-        # was changed.
-        left_at = ledger.left_at(session, member)
-        happened_at = happened_at if happened_at > left_at else at
-    return ledger.append(
-        session,
-        member,
-        cause=cause,
-        cause_ref=cause_ref,
-        reason=verdict.reason,
-        happened_at=happened_at,
-    )
+    verdicts = verdicts_of_people(session, [member.id for member in members], at, grace)
+    turning: list[tuple[Member, Verdict]] = []
+    for member in members:
+        verdict = verdicts[member.id]
+        member.recount_at = verdict.until
+        if verdict.counts != member.counting:
+            turning.append((member, verdict))
+    if not turning:
+        return []
+    left_at = ledger.left_at(session, [m for m, verdict in turning if verdict.counts and m.turns])
+    head = ledger.lock_head(session)
+    entries = []
+    for member, verdict in turning:
+        happened_at = (began if verdict.counts else None) or verdict.since or at
+        if member.id in left_at and happened_at <= left_at[member.id]:
+            # What was paid before they left is not when they came back: a dispute was won, or a
+            # rule was changed.
+            happened_at = at
+        entries.append(
+            ledger.append(
+                session,
+                member,
+                cause=cause,
+                cause_ref=cause_ref,
+                reason=verdict.reason,
+                happened_at=happened_at,
+                head=head,
+            )
+        )
+    return entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +144,14 @@ def verdicts_of_all(
         after = members[-1].id
 
 
+def verdicts_of_people(
+    session: Session, ids: Sequence[int], at: datetime, grace: timedelta
+) -> dict[int, Verdict]:
+    """What the rule says of each of these people."""
+    memberships = _by_person(session.scalars(_MEMBERSHIPS, {"members": ids}))
+    return {one: person_counts(memberships.get(one, []), at, grace) for one in ids}
+
+
 def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[Membership]]:
     """The memberships of a range of people, in the order in which the rule reads them."""
     rows = session.scalars(
@@ -123,11 +159,14 @@ def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[M
         .where(Membership.member_id > after, Membership.member_id <= last)
         .order_by(Membership.member_id, Membership.started_at)
     )
-    found = {
-        member_id: list(group) for member_id, group in groupby(rows, lambda row: row.member_id)
-    }
+    found = _by_person(rows)
     session.expunge_all()  # a million people pass through in constant memory
     return found
+
+
+def _by_person(rows: Iterable[Membership]) -> dict[int, list[Membership]]:
+    """Memberships in their order, which is by person first, by the person's id."""
+    return {member_id: list(group) for member_id, group in groupby(rows, lambda row: row.member_id)}
 
 
 def apply_rule(session: Session, grace: timedelta, after: int) -> int | None:
@@ -147,8 +186,7 @@ def apply_rule(session: Session, grace: timedelta, after: int) -> int | None:
     members = session.scalars(
         select(Member).where(Member.id.in_(differing)).order_by(Member.id).with_for_update()
     ).all()
-    for member in members:
-        recount(session, member, grace, cause=Cause.RULE, cause_ref=RULE)
+    recount_many(session, members, grace, cause=Cause.RULE, cause_ref=RULE)
     return people[-1].member_id
 
 
@@ -164,6 +202,5 @@ def recount_due(session: Session, grace: timedelta) -> int:
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     ).all()
-    for member in due:
-        recount(session, member, grace, cause=Cause.CLOCK)
+    recount_many(session, due, grace, cause=Cause.CLOCK)
     return len(due)

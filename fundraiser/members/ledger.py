@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from fundraiser.db import now
 from fundraiser.members.models import Cause, LedgerEntry, LedgerHead
 from fundraiser.members.rule import RULE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -71,13 +72,21 @@ def joined_since(session: Session, at: datetime) -> int:
     )
 
 
-def left_at(session: Session, member: Member) -> datetime:
-    """When a person who has been counted before stopped last."""
-    return session.scalars(
-        select(LedgerEntry.happened_at).where(
-            LedgerEntry.member_id == member.id, LedgerEntry.turn == member.turns
+def left_at(session: Session, members: Iterable[Member]) -> dict[int, datetime]:
+    """When people who were counted before stopped last, by their ids."""
+    turns = [(member.id, member.turns) for member in members]
+    rows = session.execute(
+        select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
+            tuple_(LedgerEntry.member_id, LedgerEntry.turn).in_(turns)
         )
-    ).one()
+    )
+    return dict(rows.all()) if turns else {}
+
+
+def lock_head(session: Session) -> LedgerHead:
+    """Take the lock at which all workers meet: do it last, just before the commit."""
+    session.flush()
+    return session.scalars(_HEAD).one()
 
 
 def append(
@@ -88,14 +97,14 @@ def append(
     cause_ref: str | None,
     reason: str,
     happened_at: datetime,
+    head: LedgerHead | None = None,
 ) -> LedgerEntry:
     """Turn the person from counting to not counting or back.
 
-    The head's lock is the one place where all workers meet: call this as the last thing before the
-    commit. Whoever counts for the first time gets a member's number here.
+    ``head`` is what ``lock_head`` gave, where many follow each other. Whoever counts for the first
+    time gets a member's number here.
     """
-    session.flush()
-    head = session.scalars(_HEAD).one()
+    head = head or lock_head(session)
     recorded_at = max(now(), head.changed_at)
     member.turns += 1
     change = 1 if member.turns % 2 else -1
