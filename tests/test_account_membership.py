@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -310,6 +310,22 @@ def test_a_pause_charges_nothing_and_counts_until_the_end_of_what_is_paid_for(ol
     assert olena.taken() == [1000]
     olena.stripe.advance(days=31)
     assert len(olena.taken()) == 2
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_a_pause_of_a_month_skips_a_payment_and_the_page_says_until_when(
+    olena: Olena, days: int
+) -> None:
+    olena.stripe.advance(days=days)
+    offered = olena.open(olena.path("pause")).get_text(" ", strip=True)
+    told = re.search(r"1 month, until (\d+ \w+ \d+)", offered)
+    assert told
+    olena.act("pause", months="1")
+    resumes = datetime.fromtimestamp(olena.at_stripe()["pause_collection"]["resumes_at"], tz=UTC)
+    assert f"{resumes.day} {resumes:%B %Y}" == told[1]
+    assert olena.membership.period_end
+    assert resumes > olena.membership.period_end + timedelta(hours=2), "the next payment is skipped"
+    assert resumes < olena.membership.period_end + timedelta(days=31), "and no other"
 
 
 def test_another_card_comes_from_the_payment_services_own_page(olena: Olena) -> None:

@@ -9,10 +9,11 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import delete, select
 
+from fundraiser.account.words import say
 from fundraiser.emails.letters import write
 from fundraiser.errors import NotFoundError
 from fundraiser.members.letter_links import payment_link
-from fundraiser.members.models import Status
+from fundraiser.members.models import Membership, Status
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
 from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
@@ -234,6 +235,9 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     running = [found for found in memberships(database) if found.ended_at is None]
     assert [found.status for found in running] == [Status.TRIALING]
     assert running[0].campaign == "25000"
+    with stripe.app.test_request_context(), database.transaction() as session:
+        state = say(session, session.get_one(Membership, running[0].id)).state
+    assert state.startswith("The next £10 will be charged on"), "it is on trial there, not free"
     assert letters(database).count(LetterKind.WELCOME) == 2
     taken = len(stripe.call("GET", "charges", customer=customer, limit=100)["data"])
     stripe.advance(days=27)
