@@ -10,7 +10,7 @@ from fundraiser.config import load_settings
 from fundraiser.dashboard import models as dashboard
 from fundraiser.db import Base, make_engine
 from fundraiser.emails import models as emails
-from fundraiser.members import addresses, gifts, models as members
+from fundraiser.members import addresses, forwarding, gifts, models as members
 from fundraiser.newsroom import models as newsroom
 from fundraiser.payments import budget, cases, models as payments
 from fundraiser.webhooks import models as webhooks
@@ -22,6 +22,7 @@ ROOMS = (
     newsroom,
     members,
     addresses,
+    forwarding,
     gifts,
     payments,
     budget,

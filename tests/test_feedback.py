@@ -22,7 +22,7 @@ from sqlalchemy import select
 from fundraiser import cli
 from fundraiser.emails import amazon
 from fundraiser.emails.models import Ground, Suppression
-from fundraiser.members.addresses import hash_address
+from fundraiser.members.forwarding import hash_address
 from fundraiser.outbox import LetterKind, LetterState, owe
 from tests.mail import deliver, letters_in, owe_welcome
 

@@ -141,14 +141,19 @@ def test_in_a_year_each_story_sends_its_letters_and_no_others(
         for name in ("later", "silent"):
             month = f"{months_to_choose()[2]:%Y-%m}"
             ask_for_reminder(
-                session, campaign, email=f"{name}@example.org", month=month, language="en"
+                session,
+                campaign,
+                email=f"{name}@example.org",
+                month=month,
+                language="en",
+                network="n",
             )
     year.catch_up()
     stripe.checkout()  # and never paid
     with database.transaction() as session:
         confirm_reminder(session.scalars(select(Reminder).order_by(Reminder.id).limit(1)).one())
         begun = session.scalars(select(Checkout).where(Checkout.reference.is_(None))).one()
-        remember_join(session, begun, "unfinished@example.org")
+        remember_join(session, begun, "unfinished@example.org", "n")
     year.use_card(FAILS, "once", "twice", "for-good")
     year.use_card(ASKS, "confirms")
     for name, feedback in (("costly", "too_expensive"), ("unused", "unused"), ("returns", "")):

@@ -39,6 +39,7 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.counting import find_or_add_person
+from fundraiser.members.forwarding import TooOftenError
 from fundraiser.members.gifts import (
     Gift,
     begins_at,
@@ -203,12 +204,13 @@ def tell(gift_id: int) -> ResponseReturnValue:
     if gift is None or gift.giver_id != signed_in().member_id:
         raise NotFoundError(_("There is no gift of yours at this address."))
     email, error = request.form.get("email", "").strip(), None
+    status = HTTPStatus.OK
     if request.method == "POST":
         try:
             tell_again(session, gift, _address(email))
-        except UnprocessableError as refused:
+        except (UnprocessableError, TooOftenError) as refused:
             session.rollback()
-            error = str(refused)
+            error, status = str(refused), refused.status
         else:
             signed_in().notice = Notice.GIFT_TOLD
             return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
@@ -220,7 +222,7 @@ def tell(gift_id: int) -> ResponseReturnValue:
         token=form_token(),
         error=error,
     )
-    return page, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return page, status
 
 
 def _gift_of(code: str) -> Gift:

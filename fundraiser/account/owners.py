@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 
 from fundraiser.db import Base, now
-from fundraiser.members.addresses import hash_address
+from fundraiser.members.forwarding import hash_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -49,6 +49,7 @@ from fundraiser.members.models import (
     ConsentKind,
     fold_address,
 )
+from fundraiser.members.names import is_plain_name, read_name
 from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
@@ -68,7 +69,7 @@ blueprint = Blueprint("account_person", __name__)
 blueprint.url_defaults(keep_language)
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_LONGEST_NAME, _LONGEST_ADDRESS = 100, 254
+_LONGEST_ADDRESS = 254
 
 
 @blueprint.route("/account/details", methods=["GET", "POST"])
@@ -78,10 +79,12 @@ def details() -> ResponseReturnValue:
     if request.method == "GET":
         return _details(signed_in_member())
     session, member = db.session(), signed_in_member()
-    name = " ".join(request.form.get("name", "").split())[:_LONGEST_NAME]
+    name = read_name(request.form.get("name", ""))
     language = request.form.get("language", "")
-    if not name or not name.isprintable():
-        error = _("Enter your name.")
+    if not is_plain_name(name):
+        error = _("Enter your name alone, without a web or e-mail address.")
+        if not name:
+            error = _("Enter your name.")
         return _details(member, name=name, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     if language not in LANGUAGES:
         language = member.language

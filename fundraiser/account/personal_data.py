@@ -393,6 +393,15 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     # Of a network
     _personal(
+        "forwarded_email",
+        "id sender recipient at",
+        "Let nobody e-mail strangers through us; both ends are keyed hashes",
+        "a day",
+        Erasure.KEPT,
+        Limit(_DAY, "at"),
+        exported=False,
+    ),
+    _personal(
         "wrong_code",
         "id network at",
         "Refuse networks that try gift codes",

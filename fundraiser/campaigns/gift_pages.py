@@ -14,7 +14,6 @@ from fundraiser import db
 from fundraiser.campaigns import views
 from fundraiser.campaigns.gifts import (
     LONGEST_MESSAGE,
-    LONGEST_NAME,
     days_to_choose,
     gift_wish_of,
     read_gift,
@@ -26,6 +25,7 @@ from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
 from fundraiser.members.models import Interval
+from fundraiser.members.names import LONGEST_NAME
 from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.hosted import allow_hosted_pages, lead_to

@@ -11,6 +11,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import YEARS, Tell
 from fundraiser.members.models import Interval
+from fundraiser.members.names import has_link, is_plain_name, read_name
 from fundraiser.payments.checkout import CURRENCIES, GiftChoice, price_of
 from fundraiser.texts import LANGUAGES, gettext as _, language
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fundraiser.campaigns.models import Campaign
     from fundraiser.payments.models import Checkout, Tier
 
-LONGEST_NAME, LONGEST_ADDRESS, LONGEST_MESSAGE = 100, 254, 500
+LONGEST_ADDRESS, LONGEST_MESSAGE = 254, 500
 _MORNING = time(9)  # in the newsroom's zone
 _FURTHEST = timedelta(days=366)
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -70,10 +71,15 @@ class GiftWish:
         )
 
     def _check_texts(self) -> None:
+        plain = _("Enter a name alone, without a web or e-mail address.")
         if not self.recipient_name:
             self.errors["recipient_name"] = _("Enter the name of the person that it is for.")
+        elif not is_plain_name(self.recipient_name):
+            self.errors["recipient_name"] = plain
         if not self.giver_name:
             self.errors["giver_name"] = _("Enter your name, as it is to stand on the card.")
+        elif not is_plain_name(self.giver_name):
+            self.errors["giver_name"] = plain
         is_address = _ADDRESS.fullmatch(self.recipient_email) and self.recipient_email.isprintable()
         if self.tell is not Tell.CARD and not is_address:
             self.errors["recipient_email"] = _(
@@ -84,6 +90,8 @@ class GiftWish:
             self.errors["message"] = _(
                 "The message may have %(most)s characters or fewer.", most=LONGEST_MESSAGE
             )
+        elif has_link(self.message):
+            self.errors["message"] = _("Write the message without web or e-mail addresses.")
 
     def _tell_at(self) -> datetime | None:
         if self.tell is not Tell.DAY:
@@ -166,4 +174,4 @@ def gift_wish_of(checkout: Checkout) -> GiftWish:
 
 
 def _line(values: Mapping[str, str], name: str) -> str:
-    return " ".join(values.get(name, "").split())[:LONGEST_NAME]
+    return read_name(values.get(name, ""))

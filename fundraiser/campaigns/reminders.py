@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
+from fundraiser.members.forwarding import MOST_OF_A_NETWORK, TooOftenError, forward
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.texts import gettext as _
 
@@ -81,7 +82,7 @@ def months_to_choose() -> list[datetime]:
 
 
 def ask_for_reminder(
-    session: Session, campaign: Campaign, *, email: str, month: str, language: str
+    session: Session, campaign: Campaign, *, email: str, month: str, language: str, network: str
 ) -> None:
     """Note a wish to be reminded in a month (2027-03), and owe the letter that confirms it.
 
@@ -89,11 +90,20 @@ def ask_for_reminder(
 
     Raises:
         UnprocessableError: the address or the month can't be used.
+        TooOftenError: this network, or this address, has had its e-mails of the day.
     """
     email = read_address(email)
     due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
     if due is None:
         raise UnprocessableError(_("Choose one of the months to come."), field="month")
+    of_this_address = select(Reminder.id).where(
+        Reminder.campaign_slug == campaign.slug,
+        func.lower(Reminder.email) == func.lower(email),
+        Reminder.kind == ReminderKind.LATER,
+        Reminder.stopped_at.is_(None),
+    )
+    if session.scalars(of_this_address).first() is None:
+        forward(session, network, email, most=MOST_OF_A_NETWORK)
     statement = insert(Reminder).values(
         kind=ReminderKind.LATER,
         email=email,
@@ -109,14 +119,7 @@ def ask_for_reminder(
             set_={"due_at": statement.excluded.due_at},
         )
     )
-    reminder_id = session.scalars(
-        select(Reminder.id).where(
-            Reminder.campaign_slug == campaign.slug,
-            func.lower(Reminder.email) == func.lower(email),
-            Reminder.kind == ReminderKind.LATER,
-            Reminder.stopped_at.is_(None),
-        )
-    ).one()
+    reminder_id = session.scalars(of_this_address).one()
     owe(
         session,
         LetterKind.REMINDER_CONFIRMATION,
@@ -141,10 +144,11 @@ def read_address(typed: str) -> str:
     return address
 
 
-def remember_join(session: Session, checkout: Checkout, email: str) -> None:
+def remember_join(session: Session, checkout: Checkout, email: str, network: str) -> None:
     """Note the address of somebody who begins to join and agreed to be written to, once.
 
-    Who begins anew is asked about the newest join; who said no to such a letter gets none.
+    Who begins anew is asked about the newest join; who said no to such a letter gets none, and nor
+    does an address that has had its e-mails of the day.
     """
     last = session.scalars(
         select(Reminder)
@@ -158,6 +162,10 @@ def remember_join(session: Session, checkout: Checkout, email: str) -> None:
     ).first()
     if last is not None:
         last.checkout_id, last.due_at = checkout.id, now() + _AFTER_A_JOIN
+        return
+    try:
+        forward(session, network, email, most=MOST_OF_A_NETWORK)
+    except TooOftenError:
         return
     session.execute(
         insert(Reminder)

@@ -69,6 +69,7 @@ from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.members.rule import RULE
 from fundraiser.money import CARD_FEES, decimals
+from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.payments.checkout import (
     CURRENCIES,
     LEAST,
@@ -207,7 +208,8 @@ def start_payment() -> ResponseReturnValue:
         try:
             address = begin_checkout(session, current_gateway(), choice, nonce, public_url)
             if wish.write_to_me and wish.interval:
-                remember_join(session, begun_checkout(session, choice, nonce), wish.email)
+                begun = begun_checkout(session, choice, nonce)
+                remember_join(session, begun, wish.email, network_hash())
             return lead_to(session, address)
         except UnprocessableError as error:
             wish.errors[error.field or "amount"] = str(error)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import now
 from fundraiser.emails.models import Ground, Suppression
 from fundraiser.errors import UnprocessableError
-from fundraiser.members.addresses import hash_address
+from fundraiser.members.forwarding import hash_address
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.redaction import redact
 

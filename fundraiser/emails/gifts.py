@@ -169,8 +169,10 @@ def _told(session: Session, gift: Gift) -> Words:
         _("You get this letter because somebody gave your address for a gift."),
     )
     # The giver's own words, to the letter; staff can't write them anew.
-    written = [_("%(name)s writes:", name=values["giver"]), *gift.message.splitlines()]
-    fixed = tuple(written) if gift.message else ()
+    # Marked as the giver's: our mark stands on the rest.
+    said = _("%(name)s’s own words, which we pass on unread:", name=values["giver"])
+    lines = (f"> {line}" for line in gift.message.splitlines() if line.strip())
+    fixed = (said, *lines) if gift.message else ()
     link = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
     return replace(
         words,

@@ -21,6 +21,7 @@ from fundraiser.config import current_settings
 from fundraiser.emails import amazon, feedback
 from fundraiser.emails.links import read_token
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.security import check_origin, cookieless, limiter, public
 from fundraiser.texts import gettext as _, language
@@ -139,6 +140,7 @@ def remind(slug: str) -> ResponseReturnValue:
             email=request.form.get("email", ""),
             month=request.form.get("month", ""),
             language=language(),
+            network=network_hash(),
         )
     except UnprocessableError as error:
         return _reminder_form(slug, error), HTTPStatus.UNPROCESSABLE_ENTITY

@@ -12,7 +12,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, ForeignKey, Index, select, update
@@ -20,8 +19,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, lock, now
-from fundraiser.errors import FundraiserError
 from fundraiser.jobs import Job, hint
+from fundraiser.members.forwarding import TooOftenError, forward
 from fundraiser.members.models import Member, fold_address
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.security import digest, new_secret
@@ -40,12 +39,6 @@ _ONE_USE = timedelta(seconds=10)
 _WORTH_SENDING = timedelta(hours=1)
 
 
-class TooOftenError(FundraiserError):
-    """So many letters were asked for that no more are sent for now."""
-
-    status = HTTPStatus.TOO_MANY_REQUESTS
-
-
 class Purpose(StrEnum):
     """What the proof is for: to sign in, to accept a gift, or to change an address at both ends."""
 
@@ -53,6 +46,10 @@ class Purpose(StrEnum):
     LEAVE_ADDRESS = "leave_address"
     NEW_ADDRESS = "new_address"
     GIFT = "gift"
+
+
+# These go to an address that who asks need not own.
+_TO_STRANGERS = {Purpose.NEW_ADDRESS, Purpose.GIFT}
 
 
 class AddressCheck(Base):
@@ -94,15 +91,6 @@ class Minted:
     email: str
     token: str
     code: str
-
-
-def hash_address(email: str) -> str:
-    """A keyed hash by which an address is found again, in any case, and can't be read (hex).
-
-    A list of all addresses in the world would be soon tried through: hence our key.
-    """
-    key = current_settings().secret_key.encode()
-    return hmac.new(key, f"address:{fold_address(email.strip())}".encode(), "sha256").hexdigest()
 
 
 def ask(
@@ -154,6 +142,8 @@ def ask(
                 "here too, with the code. Or ask again in ten minutes."
             )
         )
+    if purpose in _TO_STRANGERS:
+        forward(session, f"member {member_id}" if member_id else f"gift {gift_id}", email)
     check = AddressCheck(
         purpose=purpose,
         email=email,

@@ -23,7 +23,9 @@ from fundraiser.config import current_settings
 from fundraiser.db import Base, Currency, Identifier, lock, now
 from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
 from fundraiser.members.counting import recount
+from fundraiser.members.forwarding import forward
 from fundraiser.members.models import Cause, Membership, Source, Standing, Status
+from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.members.rule import membership_counts
 from fundraiser.money import Money, format_money
@@ -150,12 +152,12 @@ def find_by_code(session: Session, code: str) -> Gift | None:
 
 def giver_of(gift: Gift) -> str:
     """Who gives, as the giver wrote it, until the giver is erased."""
-    return gift.giver_name or _("A reader")
+    return gift.giver_name if is_plain_name(gift.giver_name) else _("A reader")
 
 
 def recipient_of(gift: Gift) -> str:
     """Who the gift is for, as the giver wrote it, until one of the two is erased."""
-    return gift.recipient_name or _("a reader")
+    return gift.recipient_name if is_plain_name(gift.recipient_name) else _("a reader")
 
 
 def telling(tell_at: datetime) -> str:
@@ -168,9 +170,11 @@ def tell_again(session: Session, gift: Gift, email: str) -> None:
 
     Raises:
         UnprocessableError: the gift was accepted or is void.
+        TooOftenError: the giver, or the address, has had its e-mails of the day.
     """
     session.refresh(gift, with_for_update=True)
     check_redeemable(gift)
+    forward(session, f"member {gift.giver_id}", email)
     gift.recipient_email, gift.tell_at = email, now()
     cycle = telling(gift.tell_at)
     owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from fundraiser.members.consents import is_given
 from fundraiser.members.models import ConsentKind, Member
+from fundraiser.members.names import is_plain_name
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -42,7 +43,7 @@ def name_of_inviter(session: Session, inviter: Member) -> str | None:
     """
     may_be_read = inviter.counting and inviter.roster_closed_at is None
     agreed = may_be_read and is_given(session, inviter, ConsentKind.INVITER)
-    return inviter.name if agreed else None
+    return inviter.name if agreed and is_plain_name(inviter.name or "") else None
 
 
 def note_inviter(session: Session, member: Member, code: str | None) -> None:

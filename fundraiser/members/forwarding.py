@@ -1,0 +1,78 @@
+"""Forwarding: e-mails that somebody has us send to an address that may be a stranger's.
+
+A gift's announcement, a code for a new address, a reminder: each is wanted, and each could be used
+to e-mail strangers in the newsroom's name. So each sender may cause a few a day, and each address
+gets a few a day, whoever causes them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from sqlalchemy import Index, or_, select
+from sqlalchemy.orm import Mapped, Session
+
+from fundraiser.db import Base, Identifier, lock, now
+from fundraiser.errors import FundraiserError
+from fundraiser.members.models import fold_address
+from fundraiser.security import keyed_digest
+from fundraiser.texts import gettext as _
+
+A_DAY = timedelta(days=1)
+MOST_OF_A_PERSON = 5
+MOST_OF_A_NETWORK = 50  # readers of one mobile operator share a network
+MOST_TO_AN_ADDRESS = 5
+
+
+class TooOftenError(FundraiserError):
+    """So many e-mails were asked for that no more are sent for now."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class ForwardedEmail(Base):
+    """One e-mail that ``sender`` had us send to ``recipient``; both are keyed hashes."""
+
+    __tablename__ = "forwarded_email"
+    __table_args__ = (
+        Index("ix_forwarded_email_sender", "sender", "at"),
+        Index("ix_forwarded_email_recipient", "recipient", "at"),
+    )
+
+    id: Mapped[Identifier]
+    sender: Mapped[str]
+    recipient: Mapped[str]
+    at: Mapped[datetime]
+
+
+def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_A_PERSON) -> None:
+    """Count an e-mail that ``sender`` ("member 5", a network's hash) causes to this address.
+
+    Raises:
+        TooOftenError: the sender has caused ``most`` within a day, or the address got five.
+    """
+    sender, recipient = keyed_digest("sender", sender), hash_address(address)
+    for name in sorted((sender, recipient)):
+        lock(session, "forward", name)
+    of_today = session.scalars(
+        select(ForwardedEmail).where(
+            or_(ForwardedEmail.sender == sender, ForwardedEmail.recipient == recipient),
+            ForwardedEmail.at > now() - A_DAY,
+        )
+    ).all()
+    if sum(found.sender == sender for found in of_today) >= most:
+        raise TooOftenError(
+            _("You’ve had us send as many e-mails as we send in a day. Try again tomorrow.")
+        )
+    if sum(found.recipient == recipient for found in of_today) >= MOST_TO_AN_ADDRESS:
+        raise TooOftenError(
+            _("We’ve sent enough e-mails to this address today. Try again tomorrow.")
+        )
+    session.add(ForwardedEmail(sender=sender, recipient=recipient, at=now()))
+    session.flush()
+
+
+def hash_address(email: str) -> str:
+    """A keyed hash by which an address is found again, in any case, and can't be read (hex)."""
+    return keyed_digest("address", fold_address(email.strip()))

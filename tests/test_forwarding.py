@@ -1,0 +1,170 @@
+"""Nobody e-mails strangers through us: limits, plain names, words marked as the giver's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text, update
+
+from fundraiser.campaigns.reminders import months_to_choose
+from fundraiser.db import now
+from fundraiser.members.addresses import Purpose, ask
+from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
+from fundraiser.members.gifts import Gift, giver_of
+from fundraiser.members.names import LONGEST_NAME, has_link, is_plain_name, read_name
+from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said
+from tests.mail import text_of
+from tests.test_account_membership import olena
+from tests.test_gifts import sign_in
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+    from sqlalchemy.orm import Session
+
+    from tests.factories import Stripe
+    from tests.gifts import Shop
+    from tests.test_account_membership import Olena
+
+__all__ = ["olena"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Olena Koval", "O'Brien", "J.R.R. Tolkien", "J.Tolkien", "Koval, O.", "Anna/Petro"),
+        *("Олена Ковальчук", "Nguyễn Thị Minh", "علی\u200cرضا", "St. John", "李小龍", "Mr. X"),  # noqa: RUF001 - as it is written
+    ],
+)
+def test_a_persons_name_is_a_name(name: str) -> None:
+    assert is_plain_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "   ", "Win at evil.com", "evil.com", "x.co/win", "https://evil.example", "t.me"),
+        *("WWW.EVIL", "olena@example.org", "Anna\u202egro.live", "a\nb", "a\0b", "<b>Anna</b>"),
+        *("\uff45vil\uff0ecom", "evil。com", "a" * (LONGEST_NAME + 1), "see (evil.com)."),
+    ],
+)
+def test_a_link_an_address_or_what_nobody_sees_is_no_name(name: str) -> None:
+    assert not is_plain_name(name)
+
+
+def test_a_name_is_one_line_of_bounded_length() -> None:
+    assert read_name("  Olena \n\t Koval ") == "Olena Koval"
+    assert len(read_name("x" * 100_000)) == LONGEST_NAME
+    assert has_link("see HTTPS://evil.example")
+    assert not has_link("@ home, at 7: bring cake.")
+
+
+def test_a_sender_and_an_address_have_their_emails_of_the_day(session: Session) -> None:
+    for index in range(MOST_OF_A_PERSON):
+        forward(session, "member 1", f"{index}@example.org")
+    with pytest.raises(TooOftenError, match="as many e-mails as we send in a day"):
+        forward(session, "member 1", "another@example.org")
+    for sender in range(2, 6):
+        forward(session, f"member {sender}", "0@EXAMPLE.org")
+    with pytest.raises(TooOftenError, match="to this address today"):
+        forward(session, "member 9", "0@example.org")
+    kept = session.execute(text("SELECT * FROM forwarded_email")).all()
+    assert "example" not in str(kept)
+    session.execute(text("UPDATE forwarded_email SET at = at - interval '25 hours'"))
+    forward(session, "member 1", "0@example.org")
+
+
+def test_a_paid_gift_sends_a_few_emails_a_day_and_not_thirty(shop: Shop) -> None:
+    shop.buy()
+    shop.work()
+    giver, gift = sign_in(shop, GIVER), shop.gift()
+    path = f"/account/gifts/{gift.id}/letter"
+    token = giver.get(path, headers=OURS).text.split('name="token" value="')[1].split('"')[0]
+    statuses = []
+    for index in range(30):
+        shop.stripe.advance(seconds=2)
+        form = {"token": token, "email": f"stranger-{index}@example.org"}
+        answer = giver.post(path, data=form, headers=OURS)
+        statuses.append(answer.status_code)
+        shop.work()
+    assert statuses.count(303) == MOST_OF_A_PERSON
+    assert set(statuses) == {303, 429}
+    assert "stranger-29@example.org" in answer.text, "nothing typed is lost"
+    strangers = [one for one in shop.postbox.letters if one["To"].startswith("stranger")]
+    assert len(strangers) == MOST_OF_A_PERSON
+
+
+def test_a_member_asks_for_codes_to_a_few_strangers_only(olena: Olena) -> None:
+    form = olena.form("/account/email", "/account/email")
+    statuses = [
+        olena.send("/account/email", form, email=f"stranger-{index}@example.org").status_code
+        for index in range(MOST_OF_A_PERSON + 2)
+    ]
+    assert statuses == [303] * MOST_OF_A_PERSON + [429] * 2
+
+
+def test_a_code_to_accept_a_gift_goes_to_a_few_addresses(shop: Shop) -> None:
+    shop.buy()
+    gift = shop.gift()
+
+    def send(index: int) -> None:
+        with shop.database.transaction() as session:
+            address = f"stranger-{index}@example.org"
+            ask(session, Purpose.GIFT, address, f"b{index}", network=f"n{index}", gift_id=gift.id)
+
+    for index in range(MOST_OF_A_PERSON):
+        send(index)
+    with pytest.raises(TooOftenError):
+        send(MOST_OF_A_PERSON)
+
+
+def test_an_address_gets_few_confirmations_however_many_campaigns_and_networks(
+    stripe: Stripe, client: FlaskClient, session: Session
+) -> None:
+    stripe.open_shop()
+    for sender in range(5):
+        forward(session, f"network {sender}", "olena@example.org")
+    session.commit()
+    form = {"email": "Olena@example.org", "month": f"{months_to_choose()[0]:%Y-%m}"}
+    answer = client.post("/campaigns/25000/reminder", data=form, headers=OURS)
+    assert answer.status_code == 429
+    assert "enough e-mails to this address today" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("giver_name", "Win at evil.com"),
+        ("recipient_name", "petro@example.org"),
+        ("message", "Look at https://evil.example/now"),
+    ],
+)
+def test_a_gift_carries_no_link_to_a_stranger(shop: Shop, field: str, value: str) -> None:
+    answer = shop.send("", nonce="n" * 32, **FORM | {field: value})
+    assert answer.status_code == 422
+    assert "e-mail address" in said(answer)
+    assert value in answer.text, "nothing typed is lost"
+
+
+def test_an_account_takes_no_link_for_a_name(olena: Olena) -> None:
+    form = olena.form("/account/details", "/account/details")
+    answer = olena.send("/account/details", form, name="Win at evil.com")
+    assert answer.status_code == 422
+    assert "Enter your name alone" in answer.text
+
+
+def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Shop) -> None:
+    shop.buy(message="For the long\n\nwinter evenings.")
+    shop.work()
+    told = text_of(shop.postbox.letters[-1]).replace("\r\n", "\n")
+    assert "Olena’s own words, which we pass on unread:" in told
+    assert "\n> For the long\n" in told
+    assert "\n> winter evenings.\n" in told
+    with shop.database.transaction() as session:
+        session.execute(update(Gift).values(giver_name="Win at evil.com", tell_at=now()))
+        assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
+    shop.stripe.advance(seconds=2)
+    shop.work()
+    assert (
+        shop.letters_to(RECIPIENT)[-1] == "A reader gives you a membership of The Northern Ledger"
+    )
