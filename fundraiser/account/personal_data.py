@@ -321,7 +321,7 @@ PERSONAL: tuple[Personal, ...] = (
         " interval_count status standing collection_paused started_at paid_at paid_until has_paid"
         " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
         " ended_at grace_from refunded_at disputed_at counts_until second_to schedule_id"
-        " collection_method needs_confirmation credit cancel_reason"
+        " collection_method needs_confirmation credit due cancel_reason"
         " cancel_feedback campaign",
         "Decide who is counted as a member, and prove it",
         _BOOKS,
