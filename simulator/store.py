@@ -149,6 +149,10 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.lock = threading.RLock()
+        if path != ":memory:":
+            # Names and addresses are in it: its owner reads it, and SQLite's log beside it.
+            Path(path).touch(mode=0o600)
+            Path(path).chmod(0o600)
         self.connection = sqlite3.connect(
             path, check_same_thread=False, isolation_level=None, timeout=BUSY_SECONDS
         )

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import signal
 import smtplib
@@ -17,6 +18,7 @@ from email.message import EmailMessage
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -32,6 +34,7 @@ from demo.newspaper.pages import create_newspaper
 from demo.processes import DemoError
 from demo.servers import Postgres, Valkey, free_port
 from demo.settings import PARTS, read_settings
+from simulator.store import Store as SimulatorStore
 from tests.demonstration import Demonstration, gone, remove_elsewhere, seven_free_ports, wait_for
 
 APP_URL = "http://127.0.0.1:8000"
@@ -168,6 +171,22 @@ def test_letters_outlive_the_mailbox(tmp_path: Path) -> None:
     assert [row["subject"] for row in Store(tmp_path / "mailbox.sqlite").newest()] == ["hi"]
     with closing(sqlite3.connect(tmp_path / "mailbox.sqlite")) as database:
         assert database.execute("SELECT count(*) FROM letters").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("make", [Store, SimulatorStore])
+def test_only_its_owner_reads_a_store(tmp_path: Path, make: type[Any]) -> None:
+    old = os.umask(0o022)
+    try:
+        for name in ("new", "old"):
+            path = tmp_path / f"{name}.sqlite"
+            if name == "old":
+                path.touch(mode=0o644)
+            kept = make(path)
+            for file in tmp_path.glob(f"{name}.sqlite*"):
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+            del kept
+    finally:
+        os.umask(old)
 
 
 # The newspaper

@@ -44,7 +44,7 @@ def test_a_persons_name_is_a_name(name: str) -> None:
     "name",
     [
         *("", "   ", "Win at evil.com", "evil.com", "x.co/win", "https://evil.example", "t.me"),
-        *("WWW.EVIL", "olena@example.org", "Anna\u202egro.live", "a\nb", "a\0b", "<b>Anna</b>"),
+        *("WWW.EVIL", "olena@example.org", "Anna\u202egro.live", "a\nb", "a\0b"),
         *("\uff45vil\uff0ecom", "evil。com", "a" * (LONGEST_NAME + 1), "see (evil.com)."),
     ],
 )

@@ -76,6 +76,16 @@ def test_only_who_agreed_and_counts_is_named_the_newest_first(
     assert "More than 1 members who wished to be named" in client.get(PATH, headers=PAGE).text
 
 
+def test_a_link_or_what_nobody_sees_is_no_name_on_the_public_page(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        for name in ("Win at evil.com", "a@b.example", "http://evil", "x" * 101, "A\u202egro.live"):
+            named(session, name)
+        named(session, "Olena Hrytsenko")
+    assert names(client) == ["Olena Hrytsenko"]
+
+
 def test_a_name_that_is_taken_back_is_gone_with_the_next_look_also_from_a_cache(
     client: FlaskClient, database: Database
 ) -> None:

@@ -25,6 +25,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Other people's e-mails: its owner alone reads it, and SQLite's log beside it.
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         with closing(self._open()) as database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute(SCHEMA)

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from fundraiser.db import now
 from fundraiser.members.models import Consent, ConsentKind, Member
+from fundraiser.members.names import LONGEST_NAME, is_plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MOST_COUNTED = 10_000  # names: each look at the page counts them anew
-_IS_NAMED = (Member.counting, Member.roster_since.is_not(None), Member.name.is_not(None))
+_IS_NAMED = (
+    Member.counting,
+    Member.roster_since.is_not(None),
+    Member.name.is_not(None),
+    # Stripe's page takes anything for a name. What else is none (see names) is left out below.
+    func.length(Member.name) <= LONGEST_NAME,
+    ~Member.name.contains("@"),
+    ~Member.name.contains("://"),
+)
 
 
 def is_given(session: Session, member: Member, kind: ConsentKind) -> bool:
@@ -73,7 +82,7 @@ def read_named(
         named = named.where(Member.roster_since < before)
     rows = session.execute(named.order_by(Member.roster_since.desc()).limit(most + 1)).all()
     more = rows[most - 1].roster_since if len(rows) > most else None
-    return [row.name for row in rows[:most]], more
+    return [row.name for row in rows[:most] if is_plain_name(row.name)], more
 
 
 def count_named(session: Session) -> int:

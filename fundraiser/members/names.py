@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST_NAME = 100
-_NOT_IN_NAMES = frozenset("@<>\\")
 # Persian and the languages of India join and part letters with these.
 _JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 _SHORTEST_LABEL = 2
@@ -22,7 +21,7 @@ def is_plain_name(name: str) -> bool:
         return False
     # Full-width letters and dots are read as plain ones, by people and by mail programs.
     plain = unicodedata.normalize("NFKC", name).replace("。", ".")
-    if _NOT_IN_NAMES & set(plain) or has_link(plain):
+    if "@" in plain or has_link(plain):
         return False
     return not any(_is_domain(word) for word in plain.replace("/", " ").split())
 
