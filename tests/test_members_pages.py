@@ -15,13 +15,13 @@ from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
 from fundraiser.members.proof import read_drift
-from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.newsroom.models import AuditEntry, Role, StaffRules, StaffSession
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
 from fundraiser.payments.gateway import Gateway, StripeUnavailableError
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer, Payment
 from tests.factories import make_member, make_tiers
-from tests.staff import PAGE, count, hire, join, read, sign_in, words
+from tests.staff import PAGE, PASSWORD, count, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -119,6 +119,25 @@ def test_a_refund_in_part_says_what_it_does_and_leaves_the_member_counting(
     assert "£2.50 of it paid back" in after
     assert "was paid back. Kind. Staff: Iryna Bondar" in after
     assert 'value="7.50"' in staff.get(taras.refund, headers=PAGE).text
+
+
+def test_a_refund_above_the_sum_asks_for_the_password_again_and_is_done_once(
+    staff: FlaskClient, taras: Taras
+) -> None:
+    with taras.database.transaction() as session:
+        session.add(StaffRules(id=1, second_step_roles=[], large_refund=2))
+        earlier = StaffSession.confirmed_at - timedelta(minutes=10)
+        session.execute(update(StaffSession).values(confirmed_at=earlier))
+    send(staff, taras.refund, filled(staff, taras.refund, amount="2"))
+    assert taras.refunds() == [200]
+    form = filled(staff, taras.refund, amount="2.50", note="Kind.")
+    asked = send(staff, taras.refund, form)
+    assert "Confirm that it’s you" in asked.text
+    assert "Kind." in asked.text
+    assert taras.refunds() == [200]
+    for typed in ({"password_again": PASSWORD}, {}):  # and once more, from the page before
+        assert send(staff, taras.refund, form | typed).status_code == 303
+        assert taras.refunds() == [250, 200]
 
 
 def test_a_refund_of_the_whole_ends_the_counting_at_once_and_names_who_did_it(

@@ -53,6 +53,14 @@ CHOICE_WITH_TEXT = """
     INSERT INTO letter_choice (member_id, topic, wanted, text, at)
     VALUES (1, 'news', true, 'What was read', now())
 """
+PASSKEY = """
+    INSERT INTO staff_passkey (staff_id, credential_id, public_key, sign_count, name, created_at)
+    SELECT id, 'a', 'b', 0, '', now() FROM staff
+"""
+STAFF = """
+    INSERT INTO staff (email, name, role, created_at)
+    VALUES ('iryna@example.org', 'Iryna', 'admin', now())
+"""
 AUDIT_ENTRY = """
     INSERT INTO audit_entry (id, at, act, subject)
     OVERRIDING SYSTEM VALUE VALUES (1, now(), 'note', 'member 1')
@@ -80,6 +88,7 @@ KEPT = {
     "0023": [MEMBER, MEMBERSHIP, "UPDATE membership SET cancel_wanted_at = now()"],
     "0025": [MEMBER, MONEY_CASE],
     "0028": [MEMBER, MONEY_CASE, "UPDATE money_case SET wish = 'refund'"],
+    "0036": [STAFF, PASSKEY],
 }
 SHAPE = """
     SELECT table_name, column_name, data_type || coalesce(column_default, '') || is_nullable

@@ -381,6 +381,8 @@ def test_the_same_address_in_another_case_is_the_same_person(database: Database)
     ("email", "password", "sentence"),
     [
         ("iryna@example.org", "too short", "12 characters"),
+        ("iryna@example.org", "aaaaaaaaaaaa", "among the first that attackers try"),
+        ("iryna@example.org", "Password1234", "among the first that attackers try"),
         ("iryna", PASSWORD, "Enter an e-mail address"),
     ],
 )

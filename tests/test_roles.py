@@ -27,7 +27,11 @@ OPEN_TO = {
         GET  /staff
         GET  /staff/account
         POST /staff/account/letters
+        POST /staff/account/passkeys
+        POST /staff/account/passkeys/<int:passkey_id>/removal
+        POST /staff/account/passkeys/new
         POST /staff/account/password
+        POST /staff/account/recovery-codes
         POST /staff/account/second-factor
         GET  /staff/account/second-factor.svg
         POST /staff/account/second-factor/off
@@ -112,6 +116,7 @@ OPEN_TO = {
         GET  /staff/team
         POST /staff/team
         POST /staff/team/<int:staff_id>/<what>
+        POST /staff/team/rules
         GET  /staff/trail
     """,
 }

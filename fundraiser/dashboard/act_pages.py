@@ -23,6 +23,7 @@ from fundraiser.dashboard.people import read_person
 from fundraiser.db import lock
 from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.members.models import Cause, Member, Membership, Note
+from fundraiser.newsroom import confirmation
 from fundraiser.newsroom.audit import Act, record_once
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.newsroom.roles import Permission, require
@@ -224,7 +225,9 @@ def _key(staff: Staff) -> str:
     if len(nonce) not in _NONCE_LENGTHS:
         raise BadRequestError(_("This form is damaged. Open the page again."))
     values = sorted(
-        (name, value) for name, value in request.form.items() if name not in {"csrf_token", "seen"}
+        (name, value)
+        for name, value in request.form.items()
+        if name not in {"csrf_token", "seen", *confirmation.FIELDS}
     )
     return hashlib.sha256(repr((staff.id, request.path, values)).encode()).hexdigest()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask import Blueprint
+from flask import Blueprint, request
 from sqlalchemy import select
 
 from fundraiser import db
@@ -19,9 +20,11 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.complimentary import end_given, give_membership
 from fundraiser.members.consents import close_roster, open_roster
 from fundraiser.members.models import Source
-from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.money import Money, decimals, parse_amount, write_amount
 from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.confirmation import ask_again
 from fundraiser.newsroom.roles import Permission, require
+from fundraiser.newsroom.second_step import read_rules
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import owe_again
 from fundraiser.payments import changes
@@ -58,7 +61,9 @@ def end(member_id: int, membership_id: int) -> ResponseReturnValue:
 
 @blueprint.route("/staff/members/<int:member_id>/payments/<int:payment_id>/refund", methods=_BOTH)
 def refund(member_id: int, payment_id: int) -> ResponseReturnValue:
-    """Pay a payment back, in part or whole."""
+    """Pay a payment back, in part or whole; a large sum asks for the password again."""
+    if _is_large_refund(payment_id) and (asked := ask_again()):
+        return asked
     return serve(member_id, Permission.REFUND, partial(_refunding, payment_id))
 
 
@@ -91,6 +96,15 @@ def roster_off(member_id: int) -> ResponseReturnValue:
 def roster_on(member_id: int) -> ResponseReturnValue:
     """Leave it to the person again whether the name stands there."""
     return serve(member_id, Permission.CHANGE_MEMBER, _opening_roster)
+
+
+def _is_large_refund(payment_id: int) -> bool:
+    payment = db.session().get(Payment, payment_id)
+    if payment is None:
+        return False
+    amount = parse_amount(request.form.get("amount", ""), payment.currency) or 0
+    large = Decimal(read_rules(db.session()).large_refund).scaleb(decimals(payment.currency))
+    return amount > large
 
 
 def _giving(person: Person) -> ActPage:

@@ -24,6 +24,7 @@ from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
 from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.models import Tier
@@ -64,6 +65,7 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/members/export")
+@confirmed
 def export() -> ResponseReturnValue:
     """Everybody who fits, as CSV. The trail keeps who took it and by which filters."""
     session, staff = db.session(), signed_in_staff()

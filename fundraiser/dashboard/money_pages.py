@@ -14,6 +14,7 @@ from fundraiser.dashboard import money, words
 from fundraiser.dashboard.export import stream_movements
 from fundraiser.dashboard.money import Month, Sums
 from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.balance import bounds
@@ -71,6 +72,7 @@ def month(month: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/money/<month>/export")
+@confirmed
 def export_month(month: str) -> ResponseReturnValue:
     """Every movement of a month as CSV; the trail keeps who took it."""
     staff = signed_in_staff()
@@ -99,6 +101,7 @@ def payout(payout_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/payouts/<payout_id>/export")
+@confirmed
 def export_payout(payout_id: str) -> ResponseReturnValue:
     """All that is in a payout as CSV; the trail keeps who took it."""
     staff = signed_in_staff()

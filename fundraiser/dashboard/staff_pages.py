@@ -5,20 +5,22 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.dashboard import staff_words as words
-from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
-from fundraiser.newsroom import second_factor, sessions, staff as people
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.newsroom import passkeys, second_factor, second_step, sessions, staff as people
 from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.confirmation import check_ones_password, confirmed
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import (
     begin_session,
     current_session,
     end_session,
+    open_while_overdue,
     signed_in_staff,
 )
 from fundraiser.texts import gettext as _
@@ -36,10 +38,11 @@ _LARGEST_KEY = 2**63 - 1
 def team() -> ResponseReturnValue:
     """Everybody on the staff, and the form to invite somebody."""
     require(signed_in_staff(), Permission.MANAGE_STAFF)
-    return _team_page()
+    return team_page()
 
 
 @blueprint.post("/staff/team")
+@confirmed
 def invite() -> ResponseReturnValue:
     """Invite a person by letter."""
     session, by = db.session(), signed_in_staff()
@@ -48,11 +51,12 @@ def invite() -> ResponseReturnValue:
     try:
         staff = people.invite(session, by, email=email, name=name, role=_role())
     except UnprocessableError as error:
-        return _team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
     return _done(_("A letter with an invitation is on its way to %(email)s.", email=staff.email))
 
 
 @blueprint.post("/staff/team/<int:staff_id>/<what>")
+@confirmed
 def change(staff_id: int, what: str) -> ResponseReturnValue:
     """One act on one person; done twice, it is done once."""
     session, by = db.session(), signed_in_staff()
@@ -62,71 +66,29 @@ def change(staff_id: int, what: str) -> ResponseReturnValue:
         sentence = _act(by, staff, what)
     except UnprocessableError as error:
         # Nothing of it is kept: an answer with an error's status is rolled back.
-        return _team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
     return _done(sentence)
 
 
 @blueprint.get("/staff/account")
+@open_while_overdue
 def account() -> ResponseReturnValue:
     """One's own password, second factor and sessions."""
-    return _account_page()
+    return account_page()
 
 
 @blueprint.post("/staff/account/password")
+@open_while_overdue
 def change_password() -> ResponseReturnValue:
     """Change one's own password."""
     session, staff = db.session(), signed_in_staff()
     try:
-        people.change_password(
-            session, staff, request.form.get("old", ""), request.form.get("new", "")
-        )
+        check_ones_password(request.form.get("old", ""), field="old")
+        people.change_password(session, staff, request.form.get("new", ""))
     except UnprocessableError as error:
-        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+        return account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
     begin_session(staff)
     flash(_("Your password is changed. Everywhere else you are signed out."))
-    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
-
-
-@blueprint.post("/staff/account/second-factor")
-def begin_second_factor() -> ResponseReturnValue:
-    """Show the picture that the telephone's program is to see."""
-    second_factor.begin(signed_in_staff())
-    return redirect(url_for("staff_pages.account", _anchor="second"), HTTPStatus.SEE_OTHER)
-
-
-@blueprint.get("/staff/account/second-factor.svg")
-def second_factor_picture() -> ResponseReturnValue:
-    """The secret as a QR code, while it is not in force."""
-    staff = signed_in_staff()
-    if staff.second_factor is None or staff.second_factor_at is not None:
-        raise NotFoundError(_("There is nothing to set up."))
-    return Response(second_factor.picture(staff), mimetype="image/svg+xml")
-
-
-@blueprint.post("/staff/account/second-factor/on")
-def turn_second_factor_on() -> ResponseReturnValue:
-    """Ask for codes from now on."""
-    session, staff = db.session(), signed_in_staff()
-    if staff.second_factor is None:
-        raise BadRequestError(_("There is nothing to set up."))
-    try:
-        second_factor.turn_on(session, staff, request.form.get("code", ""))
-    except UnprocessableError as error:
-        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    flash(_("From now on you are asked for a code when you sign in."))
-    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
-
-
-@blueprint.post("/staff/account/second-factor/off")
-def turn_second_factor_off() -> ResponseReturnValue:
-    """Ask for codes no more."""
-    session, staff = db.session(), signed_in_staff()
-    try:
-        people.check_password(staff, request.form.get("password", ""), field="password")
-    except UnprocessableError as error:
-        return _account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    second_factor.turn_off(session, staff, staff)
-    flash(_("You are not asked for a code any more."))
     return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
 
 
@@ -144,6 +106,7 @@ def choose_letters() -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/account/sessions/<int:session_id>/end")
+@open_while_overdue
 def end_one_session(session_id: int) -> ResponseReturnValue:
     """Sign out in one browser."""
     session, staff = db.session(), signed_in_staff()
@@ -158,6 +121,7 @@ def end_one_session(session_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/account/sign-out")
+@open_while_overdue
 def sign_out_everywhere() -> ResponseReturnValue:
     """Sign out in every browser, this one among them."""
     staff = signed_in_staff()
@@ -219,8 +183,8 @@ def _act(by: Staff, staff: Staff, what: str) -> str:
             people.sign_out_everywhere(session, by, staff)
             return _("%(name)s is signed out everywhere.", name=staff.name)
         case "second-factor-off":
-            second_factor.turn_off(session, by, staff)
-            return _("%(name)s signs in without a code now.", name=staff.name)
+            second_step.remove_all(session, by, staff)
+            return _("%(name)s signs in without a second step now.", name=staff.name)
     raise NotFoundError(_("There is nothing like this to do. Open the page again."))
 
 
@@ -229,7 +193,8 @@ def _done(sentence: str) -> ResponseReturnValue:
     return redirect(url_for("staff_pages.team"), HTTPStatus.SEE_OTHER)
 
 
-def _team_page(error: UnprocessableError | None = None) -> str:
+def team_page(error: UnprocessableError | None = None) -> str:
+    """The staff, with what went wrong on the page."""
     session = db.session()
     everybody = session.scalars(
         select(Staff).order_by(Staff.deactivated_at.is_not(None), Staff.name, Staff.id)
@@ -240,20 +205,25 @@ def _team_page(error: UnprocessableError | None = None) -> str:
         words=words,
         everybody=everybody,
         roles=list(Role),
+        rules=second_step.read_rules(session),
         typed=request.form,
         error=error,
     )
 
 
-def _account_page(error: UnprocessableError | None = None) -> str:
-    staff = signed_in_staff()
+def account_page(error: UnprocessableError | None = None) -> str:
+    """One's own account, with what went wrong on it."""
+    staff, session = signed_in_staff(), db.session()
     return render_template(
         "dashboard/account.html",
         staff=staff,
         words=words,
         secret=second_factor.secret_of(staff) if staff.second_factor else None,
         may_manage=may(staff, Permission.MANAGE_STAFF),
-        sessions=sessions.sessions_of(db.session(), staff),
+        is_overdue=second_step.is_overdue(staff),
+        passkeys_possible=passkeys.are_possible(),
+        codes_left=second_step.codes_left(session, staff),
+        sessions=sessions.sessions_of(session, staff),
         here=current_session().id,
         error=error,
     )

@@ -49,7 +49,7 @@ def standing(staff: Staff) -> str:
         return _("Closed")
     if staff.password_hash is None:
         return _("Invited")
-    return _("Signs in with a code") if staff.second_factor_at else _("Signs in")
+    return _("Signs in with a second step") if staff.has_second_step else _("Signs in")
 
 
 def act(name: str) -> str:
@@ -68,6 +68,10 @@ def act(name: str) -> str:
         Act.ASKED_FOR_PASSWORD: _("Asked for another password"),
         Act.CHANGED_PASSWORD: _("Chose another password"),
         Act.SECOND_FACTOR_ON: _("Turned the second factor on"),
+        Act.ADDED_PASSKEY: _("Added a passkey"),
+        Act.REMOVED_PASSKEY: _("Removed a passkey"),
+        Act.MADE_RECOVERY_CODES: _("Made recovery codes"),
+        Act.CHANGED_RULES: _("Changed the sign-in rules"),
         Act.SECOND_FACTOR_OFF: _("Turned the second factor off"),
         Act.RESET_PASSWORD: _("Was given another password"),
         Act.SETTLED_AGAIN: _("Settled a customer again"),

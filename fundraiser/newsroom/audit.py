@@ -34,6 +34,10 @@ class Act(StrEnum):
     ASKED_FOR_PASSWORD = "asked_for_password"  # noqa: S105 - the name of an act
     CHANGED_PASSWORD = "changed_password"  # noqa: S105 - the name of an act
     SECOND_FACTOR_ON = "second_factor_on"
+    ADDED_PASSKEY = "added_passkey"
+    REMOVED_PASSKEY = "removed_passkey"
+    MADE_RECOVERY_CODES = "made_recovery_codes"
+    CHANGED_RULES = "changed_rules"
     SECOND_FACTOR_OFF = "second_factor_off"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of an act
     SETTLED_AGAIN = "settled_again"

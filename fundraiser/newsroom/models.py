@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, text, true
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text, true
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Identifier
 
@@ -26,7 +26,8 @@ class Staff(Base):
 
     ``password_hash`` is null until an invitation is taken up. ``second_factor`` is what the secret
     of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
-    is the newest step whose code was used, so that none is used twice. ``language`` is the one in
+    is the newest step whose code was used, so that none is used twice. ``second_step_by`` is when
+    a person without a second step has to have set one up. ``language`` is the one in
     which the person last signed in; ``wants_milestones``: a letter at each of a campaign.
     """
 
@@ -44,8 +45,62 @@ class Staff(Base):
     second_factor: Mapped[str | None]
     second_factor_at: Mapped[datetime | None]
     second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    second_step_by: Mapped[datetime | None]
     language: Mapped[str] = mapped_column(default="en", server_default="en")
     wants_milestones: Mapped[bool] = mapped_column(default=True, server_default=true())
+    passkeys: Mapped[list[Passkey]] = relationship(
+        order_by="Passkey.id", cascade="all, delete-orphan"
+    )
+
+    @property
+    def has_second_step(self) -> bool:
+        """Whether the password alone does not let this person in."""
+        return self.second_factor_at is not None or bool(self.passkeys)
+
+
+class Passkey(Base):
+    """A passkey (WebAuthn credential) of a person of the staff.
+
+    ``name`` is the browser it was made in. ``sign_count`` goes up with each use where the
+    authenticator counts; one that goes down would be a copy.
+    """
+
+    __tablename__ = "staff_passkey"
+
+    id: Mapped[Identifier]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """One of ten codes for a person whose passkey or telephone is lost: good once."""
+
+    __tablename__ = "staff_recovery_code"
+
+    id: Mapped[Identifier]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(unique=True)
+    used_at: Mapped[datetime | None]
+
+
+class StaffRules(Base):
+    """What administrators ask of the staff: the one row, or its defaults while there is none.
+
+    ``second_step_roles``: who has to have a second step. ``large_refund``: a refund above it, in
+    whole units of its currency, asks for the password again.
+    """
+
+    __tablename__ = "staff_rules"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    second_step_roles: Mapped[list[str]]
+    large_refund: Mapped[int]
 
 
 class StaffSession(Base):
@@ -54,7 +109,8 @@ class StaffSession(Base):
     It ends at ``ends_at``, or earlier an hour after ``seen_at``, when its person last opened a
     page. ``browser`` names browser and system ("Firefox, Windows"). ``confirmed_at`` is when the
     person last gave the password and, where it is asked for, the second step; null until the first
-    time, and such a session opens nothing.
+    time, and such a session opens nothing. ``challenge`` is what a passkey is to sign next, in
+    base64url: used once.
     """
 
     __tablename__ = "staff_session"
@@ -67,6 +123,7 @@ class StaffSession(Base):
     seen_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
+    challenge: Mapped[str | None]
 
 
 class KeyKind(StrEnum):

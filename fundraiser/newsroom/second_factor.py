@@ -19,7 +19,6 @@ import segno
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
-from fundraiser.newsroom.audit import Act, record
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -55,23 +54,17 @@ def picture(staff: Staff) -> bytes:
     return image.getvalue()
 
 
-def turn_on(session: Session, staff: Staff, code: str) -> None:
-    """Ask for codes from now on, once the person's program makes the right one.
+def turn_on(session: Session, staff: Staff, code: str) -> bool:
+    """Ask for codes from now on, once the person's program makes the right one; False if before.
 
     Raises:
         UnprocessableError: the code is wrong.
     """
-    if staff.second_factor_at is None:
-        check(session, staff, code)
-        staff.second_factor_at = now()
-        record(session, Act.SECOND_FACTOR_ON, f"staff {staff.id}", staff=staff)
-
-
-def turn_off(session: Session, by: Staff, staff: Staff) -> None:
-    """Ask for no codes any more; the next time begins with another secret."""
     if staff.second_factor_at is not None:
-        staff.second_factor = staff.second_factor_at = None
-        record(session, Act.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=by)
+        return False
+    check(session, staff, code)
+    staff.second_factor_at = now()
+    return True
 
 
 def check(session: Session, staff: Staff, code: str) -> None:

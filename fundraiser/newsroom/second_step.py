@@ -1,0 +1,212 @@
+"""The second step of sign-in: who has to have one, until when, its recovery codes, its end."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, select, update
+
+from fundraiser.config import current_settings
+from fundraiser.db import clock, now
+from fundraiser.errors import UnprocessableError
+from fundraiser.newsroom import passkeys, second_factor, sessions
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.models import RecoveryCode, Role, StaffRules
+from fundraiser.outbox import owe_staff
+from fundraiser.security import digest
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fundraiser.newsroom.models import Staff, StaffSession
+
+TIME_TO_SET_UP = timedelta(days=7)
+CODES = 10
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # 5 bits each, none taken for another
+_LENGTH, _GROUP = 24, 4  # 120 bits, so that a plain hash of it says nothing
+_DEFAULT_ROLES, _DEFAULT_LARGE_REFUND = (Role.ADMIN, Role.FINANCE), 100
+
+
+def read_rules(session: Session) -> StaffRules:
+    """What is asked of the staff; the defaults until an administrator has changed them."""
+    return session.get(StaffRules, 1) or StaffRules(
+        id=1, second_step_roles=list(_DEFAULT_ROLES), large_refund=_DEFAULT_LARGE_REFUND
+    )
+
+
+def change_rules(session: Session, by: Staff, roles: list[Role], large_refund: int) -> None:
+    """Ask these roles for a second step, and for the password again above this refund."""
+    session.merge(
+        StaffRules(
+            id=1, second_step_roles=[role.value for role in roles], large_refund=large_refund
+        )
+    )
+    record(session, Act.CHANGED_RULES, "staff rules", staff=by)
+
+
+def start_deadline(session: Session, staff: Staff) -> None:
+    """Give a person who signs in, and has to have a second step, a week to set one up."""
+    needs_one = staff.role in read_rules(session).second_step_roles and not staff.has_second_step
+    if not needs_one:
+        staff.second_step_by = None
+    elif staff.second_step_by is None:
+        staff.second_step_by = clock.machine() + TIME_TO_SET_UP
+
+
+def is_overdue(staff: Staff) -> bool:
+    """Whether the person sees nothing but the pages on which a second step is set up."""
+    by = staff.second_step_by
+    return by is not None and by <= clock.machine() and not staff.has_second_step
+
+
+def turn_on_authenticator(session: Session, staff: Staff, code: str) -> None:
+    """Ask for an authenticator code from now on, once the person has entered a right one.
+
+    Raises:
+        UnprocessableError: the code is wrong.
+    """
+    if second_factor.turn_on(session, staff, code):
+        _note_added(session, staff, Act.SECOND_FACTOR_ON)
+        tell(session, staff, _("An authenticator app was added to your account."))
+
+
+def turn_off_authenticator(session: Session, staff: Staff) -> None:
+    """Ask for no authenticator code any more; the next one begins with another secret."""
+    if staff.second_factor_at is not None:
+        staff.second_factor = staff.second_factor_at = None
+        record(session, Act.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=staff)
+        tell(session, staff, _("The authenticator app was removed from your account."))
+        _forget_codes_of_nothing(session, staff)
+
+
+def add_passkey(session: Session, staff: Staff, here: StaffSession, answer: str, name: str) -> None:
+    """Keep the passkey that the person's browser has made.
+
+    Raises:
+        UnprocessableError: it can't be checked, or the person has too many.
+    """
+    passkeys.add(session, staff, here, answer, name)
+    _note_added(session, staff, Act.ADDED_PASSKEY)
+    tell(session, staff, _("A passkey was added to your account."))
+
+
+def remove_passkey(session: Session, staff: Staff, passkey_id: int) -> None:
+    """Remove one of a person's own passkeys; removing it twice is removing it once."""
+    found = next((known for known in staff.passkeys if known.id == passkey_id), None)
+    if found is not None:
+        staff.passkeys.remove(found)
+        record(session, Act.REMOVED_PASSKEY, f"staff {staff.id}", staff=staff)
+        tell(session, staff, _("A passkey was removed from your account."))
+        _forget_codes_of_nothing(session, staff)
+
+
+def check_code(session: Session, staff: Staff, typed: str) -> None:
+    """Accept the authenticator's code of this moment, or a recovery code, which is used up.
+
+    Raises:
+        UnprocessableError: it is neither.
+    """
+    code = _normalize(typed)
+    if len(code) == _LENGTH:
+        used = session.scalar(
+            update(RecoveryCode)
+            .where(
+                RecoveryCode.staff_id == staff.id,
+                RecoveryCode.code_hash == digest(code),
+                RecoveryCode.used_at.is_(None),
+            )
+            .values(used_at=now())
+            .returning(RecoveryCode.id)
+        )
+        if used is None:
+            raise UnprocessableError(
+                _("This recovery code isn’t right, or has been used. Try another one."),
+                field="code",
+            )
+        left = codes_left(session, staff)
+        tell(
+            session,
+            staff,
+            _("One of your recovery codes was used to sign in. %(count)s are left.", count=left),
+        )
+        return
+    if staff.second_factor_at is None:
+        raise UnprocessableError(
+            _("Use your passkey, or enter one of your recovery codes."), field="code"
+        )
+    second_factor.check(session, staff, typed)
+
+
+def make_codes(session: Session, staff: Staff) -> list[str]:
+    """Ten new recovery codes, in place of those before; only their hashes are kept."""
+    session.execute(delete(RecoveryCode).where(RecoveryCode.staff_id == staff.id))
+    codes = [
+        "".join(secrets.choice(_ALPHABET) for _each in range(_LENGTH)) for _code in range(CODES)
+    ]
+    session.add_all(RecoveryCode(staff_id=staff.id, code_hash=digest(code)) for code in codes)
+    record(session, Act.MADE_RECOVERY_CODES, f"staff {staff.id}", staff=staff)
+    tell(session, staff, _("Ten new recovery codes were made for your account."))
+    groups = range(0, _LENGTH, _GROUP)
+    return ["-".join(code[start : start + _GROUP] for start in groups) for code in codes]
+
+
+def codes_left(session: Session, staff: Staff) -> int:
+    """How many recovery codes have not been used."""
+    return (
+        session.scalar(
+            select(func.count()).where(
+                RecoveryCode.staff_id == staff.id, RecoveryCode.used_at.is_(None)
+            )
+        )
+        or 0
+    )
+
+
+def remove_all(session: Session, by: Staff, staff: Staff) -> None:
+    """Take all second steps from somebody who has lost them, and sign them out everywhere."""
+    if staff.has_second_step:
+        forget(session, staff)
+        sessions.end_all(session, staff)
+        record(session, Act.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=by)
+        tell(session, staff, _("An administrator turned off the second step of your sign-in."))
+
+
+def forget(session: Session, staff: Staff) -> None:
+    """Delete passkeys, the authenticator's secret and recovery codes."""
+    staff.second_factor = staff.second_factor_at = staff.second_step_by = None
+    staff.passkeys.clear()
+    session.execute(delete(RecoveryCode).where(RecoveryCode.staff_id == staff.id))
+
+
+def tell(session: Session, staff: Staff, sentence: str) -> None:
+    """E-mail somebody of the staff that how they sign in has changed."""
+    owe_staff(
+        session,
+        staff.id,
+        cycle=secrets.token_urlsafe(8),
+        subject=_("Your sign-in has changed"),
+        paragraphs=[
+            sentence,
+            _("If that wasn’t you, change your password and tell an administrator at once."),
+        ],
+        link=(_("Open your account"), f"{current_settings().public_url}/staff/account"),
+    )
+
+
+def _note_added(session: Session, staff: Staff, act: Act) -> None:
+    staff.second_step_by = None
+    record(session, act, f"staff {staff.id}", staff=staff)
+
+
+def _forget_codes_of_nothing(session: Session, staff: Staff) -> None:
+    """Without a second step there is nothing to recover from; and its deadline begins again."""
+    if not staff.has_second_step:
+        forget(session, staff)
+        start_deadline(session, staff)
+
+
+def _normalize(typed: str) -> str:
+    return "".join(letter for letter in typed[:100].upper() if letter.isalnum())
