@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundraiser.asgi import application
 from fundraiser.webhooks.inbox import Inbox
-from fundraiser.wsgi import application
 
 if TYPE_CHECKING:
     from fundraiser.payments.facts import Knock

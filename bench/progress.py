@@ -71,7 +71,7 @@ def main() -> None:
         file = stack.enter_context(nginx(folder, ADDRESS, answer))
         flask_env = environment(*servers, free_port())
         flask = stack.enter_context(
-            procfile_web(flask_env, folder, ADDRESS, "bench.plain_flask:application")
+            procfile_web(flask_env, folder, ADDRESS, "bench.plain_flask:application", is_wsgi=True)
         )
         assert requests.get(file, timeout=5).content == answer.content
         assert requests.get(flask, timeout=5).json() == answer.json()

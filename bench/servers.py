@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 TOOLS = ("nginx", "wrk")
+OURS = "fundraiser.asgi:application"
 
 # Each server has the first core to itself and the generator the second: one worker is one core.
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -87,14 +88,17 @@ def procfile_web(
     env: dict[str, str],
     folder: Path,
     address: str,
-    application: str = "fundraiser.wsgi:application",
+    application: str = OURS,
     *,
+    is_wsgi: bool = False,
     cores: Sequence[str] = tuple(ON_FIRST_CORE),
 ) -> Iterator[str]:
     """The Procfile's web process, with another application where one is named."""
     found = re.search(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
     assert found
-    command = found[1].replace("fundraiser.wsgi:application", application)
+    command = f"{found[1]} {application}"
+    if is_wsgi:
+        command = f"granian --interface wsgi --host {HOST} --port $PORT --http 1 {application}"
     log = folder / f"{application}.log"
     url = f"http://{HOST}:{env['PORT']}{address}"
     with _running([*cores, "/bin/sh", "-c", f"exec {command}"], url, log=log, env=env):

@@ -70,6 +70,28 @@ class Settings:
         return self.stripe_api_base or "https://billing.stripe.com"
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the web server listens, and with how many processes."""
+
+    host: str
+    port: int
+    processes: int
+
+
+def load_listening(environ: Mapping[str, str] = os.environ) -> Listening:
+    """Read what the web server needs to begin; its processes read the rest.
+
+    Raises:
+        ConfigError: a value is not a number.
+    """
+    return Listening(
+        host=environ.get("HOST") or "0.0.0.0",  # noqa: S104 - behind a platform's router
+        port=_count(environ, "PORT", 8000),
+        processes=_count(environ, "WEB_CONCURRENCY", 2),
+    )
+
+
 def current_settings() -> Settings:
     """The settings of the app that handles this request or task."""
     return cast("Settings", current_app.extensions["settings"])

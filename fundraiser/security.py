@@ -15,6 +15,7 @@ from flask_wtf import CSRFProtect
 from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from fundraiser import bodies
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.texts import gettext as _
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
 
-LARGEST_BODY = 1024 * 1024
 _TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
 View = TypeVar("View", bound="Callable[..., object]")
 
@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     is_https = settings.public_url.startswith("https://")
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=bodies.LARGEST,
         SESSION_COOKIE_NAME="__Host-staff" if is_https else "staff",
         SESSION_COOKIE_SECURE=is_https,
         SESSION_COOKIE_HTTPONLY=True,
@@ -53,8 +53,14 @@ def init_app(app: Flask, settings: Settings) -> None:
         )
     csrf.init_app(app)
     limiter.init_app(app)
+    app.before_request(limit_body)
     app.before_request(refuse_nul)
     app.after_request(set_headers)
+
+
+def limit_body() -> None:
+    """Keep to the front's limits where another server than ours serves the app."""
+    request.max_content_length = bodies.largest(request.path)
 
 
 def refuse_nul() -> None:

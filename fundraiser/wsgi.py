@@ -1,4 +1,4 @@
-"""What granian loads: the layers in front of the app, and a limit on who waits in it."""
+"""The layers in front of the app, and a limit on who waits in it; ``asgi`` serves them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Places:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._take_a_place():
-            return _refuse(start_response)
+            return busy(environ, start_response)
         try:
             return self._app(environ, start_response)
         finally:
@@ -52,7 +52,8 @@ class Places:
             self._waiting.release()
 
 
-def _refuse(start_response: StartResponse) -> tuple[bytes]:
+def busy(_environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
+    """A WSGI application that only says that there is no place."""
     sentence = (
         "We’re very busy at the moment. Try again in a minute. If you’ve just paid, don’t pay "
         "again: your payment isn’t lost."
@@ -73,7 +74,8 @@ _settings = load_settings()
 _app = create_app(_settings)
 refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
 _with_webhooks = WebhookLayer(_app, _app.extensions["gateway"], _app.extensions["inbox"])
-application = ProgressLayer(Places(_with_webhooks, _settings.web_threads), _app.database)
+threads = _settings.web_threads
+application = ProgressLayer(Places(_with_webhooks, threads), _app.database)
 application.remember()
 
 # All this stands as long as the process does. Looked through by the garbage collector again and

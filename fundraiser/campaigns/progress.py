@@ -103,6 +103,11 @@ def open_campaigns(session: Session) -> Sequence[str]:
     return session.scalars(select(Campaign.slug).where(Campaign.archived_at.is_(None))).all()
 
 
+def all_campaigns(session: Session) -> Sequence[str]:
+    """The slugs of all of them."""
+    return session.scalars(select(Campaign.slug)).all()
+
+
 def read_progress(session: Session, campaign: Campaign) -> Progress:
     """The figures now; after the deadline the ones of the deadline, for ever.
 

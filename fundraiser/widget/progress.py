@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
+from concurrent.futures import Future, wait as wait_for
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
-from threading import BoundedSemaphore, Event, Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from fundraiser.campaigns.progress import find_campaign, iso, open_campaigns, read_progress
+from fundraiser.campaigns.progress import (
+    all_campaigns,
+    find_campaign,
+    iso,
+    open_campaigns,
+    read_progress,
+)
 from fundraiser.db import now
 from fundraiser.errors import FundraiserError, NotFoundError, UnavailableError
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 IS_KNOWN = "fundraiser.number_is_known"  # in the environ of what is handed on: for /readyz
-_ADDRESS = re.compile(r"/campaigns/([^/]+)/progress")
+_BEFORE, _BEHIND = "/campaigns/", "/progress"
 _KEPT_FOR = 1.0  # seconds
 _REMEMBERED_FOR = 10.0  # seconds without a reader, until the next request of any kind
 _SILENT_AFTER = 5.0  # seconds without an answer from the database
@@ -46,79 +53,138 @@ ANYWHERE = {
 FRESH = "public, max-age=1, stale-while-revalidate=2, stale-if-error=86400"
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a server sends: ``status`` with its phrase, headers in order, the body's bytes."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+
+    @cached_property
+    def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same as an ASGI server wants it; made once, since the number's is sent often."""
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers]
+        return (
+            {"type": "http.response.start", "status": int(self.status[:3]), "headers": headers},
+            {"type": "http.response.body", "body": self.body},
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Finished bytes, what they say, and when that was read (``made_at`` is monotonic seconds)."""
+    """A campaign's figures, when they were read (``made_at``: monotonic seconds), and the replies.
+
+    ``unchanged`` is for a reader who has this ``etag`` already, ``head`` for a HEAD.
+    """
 
     figures: dict[str, Any]
     read_at: datetime
     made_at: float
-    body: bytes
     etag: str
-    headers: list[tuple[str, str]]
+    whole: Reply
+    head: Reply
+    unchanged: Reply
 
 
-class Kept:
-    """The answer of one campaign. Who holds ``reading`` reads it anew, in a thread of its own.
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The answer is being read: wait for ``done``, but no longer than ``until`` (monotonic)."""
 
-    ``begun_at`` (monotonic seconds) and ``done`` are of the newest reading, ``error`` is why it
-    brought nothing where there is no answer yet.
+    done: Future[None]
+    until: float
+
+
+class Reading:
+    """A read from the database in a thread of its own, one at a time: whoever holds ``lock``.
+
+    ``begun_at`` (monotonic seconds) and ``done`` are of the latest.
     """
 
-    __slots__ = ("answer", "begun_at", "done", "error", "reading")
+    __slots__ = ("begun_at", "done", "lock")
 
     def __init__(self) -> None:
-        self.answer: Answer | None = None
-        self.error: Exception | None = None
         self.begun_at = -_FOR_EVER
-        self.done = Event()
-        self.reading = Lock()
+        self.done: Future[None] = Future()
+        self.lock = Lock()
+
+    def begin(self, at: float) -> bool:
+        """Whether the caller is the one who reads; the caller then has to call ``end``."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        self.begun_at, self.done = at, Future()
+        return True
+
+    def end(self) -> None:
+        done = self.done
+        self.lock.release()
+        done.set_result(None)
+
+
+class Kept(Reading):
+    """The answer of one campaign, and the reading that renews it."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+        self.begun_at = answer.made_at
 
 
 class ProgressLayer:
-    """A WSGI application in front of another: it answers progress itself and hands on the rest.
+    """The number of each campaign, from memory; as WSGI it hands all other addresses on.
 
     While one thread reads a number anew, the others go on serving the one before. Where the
-    database does not answer, the last number is served with the time since when.
+    database does not answer, the last number is served with the time since when. Only campaigns
+    that exist are kept; the list of them is read once a second at most, whatever is asked for.
     """
 
     def __init__(self, app: WSGIApplication, database: Database) -> None:
         self._app = app
         self._database = database
         self._campaigns: dict[str, Kept] = {}
+        self._list = Reading()
+        self._is_listed = False  # whether the latest reading of the list brought one
         self._readers = BoundedSemaphore(_MOST_READERS)
-        self._remembered_at = -_FOR_EVER
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        address = _ADDRESS.fullmatch(environ["PATH_INFO"])
-        if address is None:
+        slug = slug_of(environ["PATH_INFO"])
+        if slug is None:
             environ[IS_KNOWN] = self.remember()
             return self._app(environ, start_response)
-        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return _refuse(start_response, HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
-        try:
-            answer = self._answer(address[1])
-        except FundraiserError as error:
-            return _refuse(start_response, error.status, str(error))
-        if answer.etag in environ.get("HTTP_IF_NONE_MATCH", ""):
-            start_response("304 Not Modified", answer.headers[2:])
-            return []
-        start_response("200 OK", answer.headers)
-        # Granian sends a list at once, and anything else piece by piece, at half the speed.
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+        reply = self.reply(
+            slug, environ["REQUEST_METHOD"], environ.get("HTTP_IF_NONE_MATCH", ""), wait=True
+        )
+        assert isinstance(reply, Reply)  # noqa: S101 - it has waited
+        start_response(reply.status, reply.headers)
+        return [reply.body]
 
-    def _answer(self, slug: str) -> Answer:
-        kept = self._campaigns.get(slug) or self._campaigns.setdefault(slug, Kept())
-        at = time.monotonic()
-        answer = kept.answer
-        age = at - answer.made_at if answer else _FOR_EVER
-        if answer and age < _KEPT_FOR:
-            return answer
-        if not self._begin_reading(slug, kept, at) and answer and age < 2 * _KEPT_FOR:
-            return answer
-        # A database that is silent may never answer: nobody waits for it longer than this.
-        kept.done.wait(max(kept.begun_at + (_PATIENCE if answer else _FIRST_PATIENCE) - at, 0))
-        return self._newest(slug, kept)
+    def reply(self, slug: str, method: str, known: str, *, wait: bool) -> Reply | Wait:
+        """The reply for a reader whose If-None-Match is ``known``.
+
+        Where the number has to be read first, it waits for that in this thread, or says for what
+        to wait; after that, ``reply_now`` has the answer.
+        """
+        if method not in {"GET", "HEAD"}:
+            return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
+        try:
+            found = self._find(slug)
+        except FundraiserError as error:
+            return _refuse(error.status, str(error))
+        if isinstance(found, Answer):
+            return _reply(found, method, known)
+        if not wait:
+            return found
+        wait_for([found.done], timeout=max(found.until - time.monotonic(), 0))
+        return self.reply_now(slug, method, known)
+
+    def reply_now(self, slug: str, method: str, known: str) -> Reply:
+        """The same with what there is by now."""
+        try:
+            return _reply(self._newest(slug), method, known)
+        except FundraiserError as error:
+            return _refuse(error.status, str(error))
 
     def remember(self) -> bool:
         """Whether a number is known. Those of open campaigns are read though nobody asks for them.
@@ -127,71 +193,110 @@ class ProgressLayer:
         and not one of hours ago, when the database goes away.
         """
         at = time.monotonic()
-        if at - self._remembered_at > _REMEMBERED_FOR:
-            self._remembered_at = at
-            Thread(target=self._learn, args=(at,), name="progress", daemon=True).start()
-        return any(kept.answer for kept in list(self._campaigns.values()))
+        if at - self._list.begun_at > _REMEMBERED_FOR:
+            self._begin_list(at)
+        return bool(self._campaigns)
 
-    def _learn(self, at: float) -> None:
-        try:
-            with self._database.transaction() as session:
-                slugs = open_campaigns(session)
-        except SQLAlchemyError as error:
-            log.warning("progress_unknown", error=type(error).__name__)
-            return
-        for slug in slugs:
-            kept = self._campaigns.setdefault(slug, Kept())
-            if at - kept.begun_at > _REMEMBERED_FOR and self._begin_reading(slug, kept, at):
-                kept.done.wait(_FIRST_PATIENCE)
+    def _find(self, slug: str) -> Answer | Wait:
+        """The answer, or what to wait for.
 
-    def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
-        """Read in a thread of its own, unless somebody does."""
-        if not kept.reading.acquire(blocking=False):
-            return False
-        kept.begun_at, kept.done = at, Event()
-        # As many at once as may hang in a silent database, whatever slugs are asked for.
-        if self._readers.acquire(blocking=False):
-            Thread(target=self._renew, args=(slug, kept), name="progress", daemon=True).start()
-        else:
-            self._give_up(slug, kept)
-        return True
-
-    def _newest(self, slug: str, kept: Kept) -> Answer:
+        Raises:
+            NotFoundError: there is no such campaign.
+        """
+        at = time.monotonic()
+        kept = self._campaigns.get(slug)
+        if kept is None:
+            if at - self._list.begun_at < _KEPT_FOR and self._list.done.done():
+                return self._newest(slug)
+            self._begin_list(at)
+            return Wait(self._list.done, self._list.begun_at + _FIRST_PATIENCE)
         answer = kept.answer
-        if answer is None:
-            raise kept.error or UnavailableError(_UNKNOWN)
-        if slug not in self._campaigns:
-            raise NotFoundError("There is no campaign at this address.")
+        age = at - answer.made_at
+        if age < _KEPT_FOR:
+            return answer
+        if not self._begin_reading(slug, kept, at) and age < 2 * _KEPT_FOR:
+            return answer
+        # A database that is silent may never answer: nobody waits for it longer than this.
+        return Wait(kept.done, kept.begun_at + _PATIENCE)
+
+    def _newest(self, slug: str) -> Answer:
+        kept = self._campaigns.get(slug)
+        if kept is None:
+            if self._is_listed and self._list.done.done():
+                raise NotFoundError("There is no campaign at this address.")
+            raise UnavailableError(_UNKNOWN)
+        answer = kept.answer
         is_old = answer.made_at < kept.begun_at
         if is_old and time.monotonic() - answer.made_at > _SILENT_AFTER:
             answer = kept.answer = _stale(answer)
         return answer
 
+    def _begin_list(self, at: float) -> None:
+        """Read which campaigns there are, unless that is under way."""
+        if self._list.begin(at):
+            self._is_listed = False
+            Thread(target=self._read_list, args=(at,), name="progress", daemon=True).start()
+
+    def _read_list(self, at: float) -> None:
+        """Add the campaigns that are new, drop those that are gone, renew the open ones."""
+        try:
+            with self._database.transaction() as session:
+                slugs, opened = all_campaigns(session), open_campaigns(session)
+            for slug in slugs:
+                kept = self._campaigns.get(slug)
+                if kept is None:
+                    self._campaigns[slug] = Kept(self._read(slug))
+                elif slug in opened and at - kept.begun_at > _REMEMBERED_FOR:
+                    self._begin_reading(slug, kept, at)
+            for slug in set(self._campaigns).difference(slugs):
+                self._campaigns.pop(slug, None)
+            self._is_listed = True
+        except (SQLAlchemyError, NotFoundError) as error:
+            log.warning("progress_unknown", error=type(error).__name__)
+        finally:
+            self._list.end()
+
+    def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
+        """Read in a thread of its own, unless somebody does."""
+        if not kept.begin(at):
+            return False
+        # As many at once as may hang in a silent database.
+        if self._readers.acquire(blocking=False):
+            Thread(target=self._renew, args=(slug, kept), name="progress", daemon=True).start()
+        else:
+            kept.end()
+        return True
+
     def _renew(self, slug: str, kept: Kept) -> None:
         try:
             kept.answer = self._read(slug)
-        except NotFoundError as error:
-            kept.error = error
+        except NotFoundError:
             self._campaigns.pop(slug, None)
         except SQLAlchemyError as error:
             log.warning("progress_stale", campaign=slug, error=type(error).__name__)
-            if kept.answer:
-                kept.answer = _stale(kept.answer)
+            kept.answer = _stale(kept.answer)
         finally:
             self._readers.release()
-            self._give_up(slug, kept)
-
-    def _give_up(self, slug: str, kept: Kept) -> None:
-        """Let others read, and forget a campaign of which nothing is known."""
-        if kept.answer is None:
-            self._campaigns.pop(slug, None)
-        kept.reading.release()
-        kept.done.set()
+            kept.end()
 
     def _read(self, slug: str) -> Answer:
         with self._database.transaction() as session:
             figures = read_progress(session, find_campaign(session, slug)).as_json()
         return _finish(figures, now())
+
+
+def slug_of(path: str) -> str | None:
+    """The campaign whose progress this address is; None for any other address."""
+    if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
+        return None
+    slug = path[len(_BEFORE) : -len(_BEHIND)]
+    return slug if slug and "/" not in slug else None
+
+
+def _reply(answer: Answer, method: str, known: str) -> Reply:
+    if answer.etag in known:
+        return answer.unchanged
+    return answer.head if method == "HEAD" else answer.whole
 
 
 def _stale(answer: Answer) -> Answer:
@@ -209,20 +314,25 @@ def _finish(figures: dict[str, Any], read_at: datetime) -> Answer:
         ("X-Content-Type-Options", "nosniff"),
         *ANYWHERE.items(),
     ]
-    return Answer(figures, read_at, time.monotonic(), body, etag, headers)
-
-
-def _refuse(start_response: StartResponse, status: HTTPStatus, sentence: str) -> tuple[bytes]:
-    body = json.dumps({"error": sentence}).encode()
-    start_response(
-        f"{status.value} {status.phrase}",
-        [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            *([("Allow", "GET, HEAD")] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
-            ("X-Content-Type-Options", "nosniff"),
-            *ANYWHERE.items(),
-        ],
+    return Answer(
+        figures,
+        read_at,
+        time.monotonic(),
+        etag,
+        whole=Reply("200 OK", headers, body),
+        head=Reply("200 OK", headers),
+        unchanged=Reply("304 Not Modified", headers[2:]),
     )
-    return (body,)
+
+
+def _refuse(status: HTTPStatus, sentence: str) -> Reply:
+    body = json.dumps({"error": sentence}).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *([("Allow", "GET, HEAD")] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
+        ("X-Content-Type-Options", "nosniff"),
+        *ANYWHERE.items(),
+    ]
+    return Reply(f"{status.value} {status.phrase}", headers, body)

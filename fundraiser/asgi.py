@@ -1,0 +1,237 @@
+"""What granian loads: an asynchronous front, so that waiting for a reader costs no thread.
+
+A WSGI server lets the thread of a request read its body, for as long as the sender likes: a hundred
+sockets that send seven bytes and fall silent are a hundred threads. Here the event loop waits, the
+app gets a thread when the body is whole, and the number is served without one. The decision is
+docs/decisions/front.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import structlog
+
+from fundraiser.bodies import Bodies, DisconnectedError, largest
+from fundraiser.errors import FundraiserError
+from fundraiser.widget.progress import Reply, slug_of
+from fundraiser.wsgi import application as wsgi_application, busy, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+    from fundraiser.widget.progress import ProgressLayer
+
+    Scope: TypeAlias = MutableMapping[str, Any]
+    Message: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[Message]]
+    Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+log = structlog.get_logger()
+
+_PIECE = 1 << 16  # bytes of a download that are made at once
+_PIECE_PATIENCE = 600.0  # seconds until the reader has taken them
+_SAME_FOR_ALL = {
+    "SCRIPT_NAME": "",
+    "SERVER_SOFTWARE": "granian",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+
+
+@dataclass(slots=True)
+class Download:
+    """An answer of unknown length: it is made while it is sent."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    pieces: Iterator[bytes]
+    made_by: Iterable[bytes]
+
+    def next_piece(self) -> bytes:
+        """The bytes that come next; none at the end."""
+        piece = bytearray()
+        for part in self.pieces:
+            piece += part
+            if len(piece) >= _PIECE:
+                break
+        return bytes(piece)
+
+    def close(self) -> None:
+        _close(self.made_by)
+
+
+T = TypeVar("T")
+
+
+class Front:
+    """An ASGI application in front of the WSGI one, which runs in so many ``threads``."""
+
+    def __init__(self, application: ProgressLayer, threads: int) -> None:
+        self._application = application
+        self._bodies = Bodies()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._free = threads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        slug = slug_of(scope["path"])
+        if slug is not None:
+            await _send(send, await self._read_number(slug, scope))
+            return
+        environ = make_environ(scope)
+        if environ["CONTENT_LENGTH"] != "0" or "HTTP_TRANSFER_ENCODING" in environ:
+            try:
+                await self._take_in(environ, receive)
+            except DisconnectedError:
+                return
+            except FundraiserError as error:
+                # Not in the app's own words: whoever sends hundreds of these is to cost no thread.
+                await _send(send, _refuse(error))
+                return
+        # More than there are threads would wait for longer than anybody waits for a page.
+        reply = await self._ask(environ) if self._free else _call(busy, environ)
+        if isinstance(reply, Download):
+            await self._send_download(receive, send, reply)
+        else:
+            await _send(send, reply)
+
+    async def _read_number(self, slug: str, scope: Scope) -> Reply:
+        known = ""
+        for name, value in scope["headers"]:
+            if name == b"if-none-match":
+                known = value.decode("latin-1")
+        reply = self._application.reply(slug, scope["method"], known, wait=False)
+        if isinstance(reply, Reply):
+            return reply
+        done = asyncio.wrap_future(reply.done)
+        await asyncio.wait({done}, timeout=max(reply.until - time.monotonic(), 0))
+        return self._application.reply_now(slug, scope["method"], known)
+
+    async def _take_in(self, environ: WSGIEnvironment, receive: Receive) -> None:
+        body = await self._bodies.read(
+            receive, int(environ["CONTENT_LENGTH"]), limit=largest(environ["PATH_INFO"])
+        )
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["wsgi.input"] = BytesIO(body)
+
+    async def _ask(self, environ: WSGIEnvironment) -> Reply | Download:
+        self._free -= 1
+        try:
+            return await self._in_thread(_call, self._application, environ)
+        finally:
+            self._free += 1
+
+    async def _send_download(self, receive: Receive, send: Send, download: Download) -> None:
+        """Each piece is made in a thread; that the reader takes it is waited for without one."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            head, end = Reply(download.status, download.headers).messages
+            await send(head)
+            while not gone.done() and (piece := await self._in_thread(download.next_piece)):
+                async with asyncio.timeout(_PIECE_PATIENCE):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send(end)
+        except TimeoutError:
+            log.info("download_abandoned")
+        finally:
+            gone.cancel()
+            await self._in_thread(download.close)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def make_environ(scope: Scope) -> WSGIEnvironment:
+    """The environ (PEP 3333) of an ASGI request that brings no body."""
+    environ = _SAME_FOR_ALL | {
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": scope["server"][0],
+        "SERVER_PORT": scope["server"][1],
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": scope["client"][0],
+        "CONTENT_LENGTH": "0",
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": BytesIO(),
+    }
+    for name, value in scope["headers"]:
+        if b"_" in name:
+            continue  # X_Forwarded_For would pass for X-Forwarded-For
+        key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
+        if key not in {"CONTENT_LENGTH", "CONTENT_TYPE"}:
+            key = f"HTTP_{key}"
+            if key in environ:
+                text = f"{environ[key]}{';' if key == 'HTTP_COOKIE' else ','}{text}"
+        environ[key] = text
+    return environ
+
+
+def _call(application: WSGIApplication, environ: WSGIEnvironment) -> Reply | Download:
+    """What the application answers, whole if it says how long that is."""
+    status, headers = "", []
+
+    def start_response(
+        said: str, named: list[tuple[str, str]], _error: object = None, /
+    ) -> Callable[[bytes], object]:
+        nonlocal status, headers
+        status, headers = said, named
+        return _refuse_to_write
+
+    made_by = application(environ, start_response)
+    if isinstance(made_by, list | tuple) or any(
+        name.lower() == "content-length" for name, _ in headers
+    ):
+        try:
+            return Reply(status, headers, b"".join(made_by))
+        finally:
+            _close(made_by)
+    return Download(status, headers, iter(made_by), made_by)
+
+
+def _refuse_to_write(_: bytes) -> object:
+    raise NotImplementedError("Return what is to be sent: write() is not served here.")
+
+
+def _close(made_by: object) -> None:
+    if hasattr(made_by, "close"):
+        made_by.close()
+
+
+def _refuse(error: FundraiserError) -> Reply:
+    body = str(error).encode()
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Connection", "close"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Reply(f"{error.status.value} {error.status.phrase}", headers, body)
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    head, body = reply.messages
+    await send(head)
+    await send(body)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+application = Front(wsgi_application, threads)

@@ -1,0 +1,95 @@
+"""Request bodies: how large each may be, and reading them whole, in time, within some memory."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fundraiser.errors import FundraiserError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+LARGEST = 1 << 20  # bytes: what staff and webhooks may send
+LARGEST_OF_ANYBODY = 1 << 14
+PATIENCE = 20.0  # seconds for all of a body
+_MEMORY = 1 << 26  # bytes: bodies of a process that are not whole yet
+_TOO_LARGE = "This is too large for us. Go back, shorten it and send it again."
+_TOO_SLOW = "This didn’t reach us in time. Check your connection, go back and send it again."
+_ROOMY = ("/staff/", "/webhooks/")
+
+
+class TooLargeError(FundraiserError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class TooSlowError(FundraiserError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
+class DisconnectedError(Exception):
+    """The sender has gone: nobody waits for an answer."""
+
+
+def largest(path: str) -> int:
+    """How many bytes a request to this address may bring; its view may want fewer."""
+    return LARGEST if path.startswith(_ROOMY) else LARGEST_OF_ANYBODY
+
+
+class Bodies:
+    """Reads bodies on the event loop, so that slow senders cost a socket and no thread.
+
+    What unfinished bodies take of memory has a ceiling. Above it those go that began first:
+    whoever fills the memory slowly loses it to whoever sends at once.
+    """
+
+    def __init__(self, memory: int = _MEMORY) -> None:
+        self._memory = memory
+        self._sizes: dict[asyncio.Timeout, int] = {}  # in the order of their beginnings
+
+    async def read(
+        self,
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        declared: int,
+        *,
+        limit: int,
+    ) -> bytes:
+        """All of a body, from an ASGI server; ``declared`` is its Content-Length, 0 if it has none.
+
+        Raises:
+            TooLargeError: it is larger than ``limit``.
+            TooSlowError: it did not come in time.
+            DisconnectedError: it broke off.
+        """
+        if declared > limit:
+            raise TooLargeError(_TOO_LARGE)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(PATIENCE) as deadline:
+                try:
+                    while True:
+                        message = await receive()
+                        if message["type"] != "http.request":
+                            raise DisconnectedError
+                        body += message["body"]
+                        if len(body) > limit:
+                            raise TooLargeError(_TOO_LARGE)
+                        if not message["more_body"]:
+                            return bytes(body)
+                        self._sizes[deadline] = len(body)
+                        self._make_room()
+                finally:
+                    self._sizes.pop(deadline, None)
+        except TimeoutError:
+            raise TooSlowError(_TOO_SLOW) from None
+
+    def _make_room(self) -> None:
+        total = sum(self._sizes.values()) if len(self._sizes) * LARGEST > self._memory else 0
+        for deadline, size in list(self._sizes.items()) if total > self._memory else ():
+            if total <= self._memory:
+                return
+            total -= size
+            self._sizes[deadline] = 0
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,231 @@
+"""The asynchronous front over real sockets: slow senders and idle browsers shut nobody out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import requests
+
+from demo.processes import end, spawn, wait_until
+from demo.servers import free_port
+from fundraiser import bodies
+from fundraiser.bodies import Bodies, DisconnectedError, TooSlowError
+from fundraiser.config import load_settings
+from fundraiser.db import Database
+from simulator.webhooks import signature
+from tests.conftest import ROOT, WEBHOOK_SECRET
+from tests.factories import make_campaign, make_tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from demo.servers import Postgres, Valkey
+
+SLOW = 500
+IDLE = 10_000
+PAGES = ("/", "/join", "/healthz", "/readyz", "/campaigns/25000/progress", "/account/sign-in")
+
+
+@pytest.fixture(scope="module")
+def database_of_the_file(servers: tuple[Postgres, Valkey], template: str) -> Iterator[str]:
+    with psycopg.connect(servers[0].url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE front TEMPLATE {template} STRATEGY file_copy")
+        yield servers[0].url_of("front")
+        connection.execute("DROP DATABASE front WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def web(
+    environment: dict[str, str], database_of_the_file: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """The port of the Procfile's web process, with one worker and a running campaign."""
+    port = free_port()
+    env = environment | {"DATABASE_URL": database_of_the_file, "HOST": "127.0.0.1"}
+    env |= {"PORT": str(port), "WEB_CONCURRENCY": "1", "PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    database = Database(load_settings(env))
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+    database.engine.dispose()
+    log = tmp_path_factory.mktemp("front") / "web.log"
+    command = [sys.executable, "-m", "fundraiser.granian"]
+    child = spawn(command, log=log, cwd=ROOT, env=os.environ | env)
+    try:
+        wait_until(lambda: _answers(port), child, name="web", log=log, patience=60)
+        yield port
+    finally:
+        end([child])
+        assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def every_page_answers(port: int) -> None:
+    for page in PAGES:
+        answer = requests.get(f"http://127.0.0.1:{port}{page}", timeout=10)
+        assert answer.status_code == 200, (page, answer.text)
+
+
+def send_head(port: int, path: str, length: int, begin: bytes = b"email=a") -> socket.socket:
+    """A form's head and the first bytes of its body."""
+    sender = socket.create_connection(("127.0.0.1", port), timeout=30)
+    sender.sendall(
+        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\n%s"
+        % (path.encode(), length, begin)
+    )
+    return sender
+
+
+@pytest.mark.timeout(180)
+def test_500_senders_that_fall_silent_shut_nobody_out(web: int, database_of_the_file: str) -> None:
+    with ExitStack() as stack:
+        began = time.monotonic()
+        paths = ("/join", "/account/sign-in", "/webhooks/stripe", "/staff/sign-in")
+        slow = [
+            stack.enter_context(send_head(web, paths[place % len(paths)], 200))
+            for place in range(SLOW)
+        ]
+        every_page_answers(web)
+        assert deliver(web) == 204
+        with psycopg.connect(database_of_the_file) as connection:
+            assert connection.execute("SELECT id FROM event").fetchall() == [("evt_front",)]
+        # Each is told so when its time is over, and that costs nobody a place either.
+        answers = []
+        for sender in slow:
+            sender.settimeout(max(began + bodies.PATIENCE + 40 - time.monotonic(), 1))
+            answers.append(sender.recv(4096))
+        assert {answer[:12] for answer in answers} == {b"HTTP/1.1 408"}
+        every_page_answers(web)
+
+
+def deliver(port: int) -> int:
+    body = json.dumps(
+        {
+            "id": "evt_front",
+            "type": "customer.updated",
+            "created": int(time.time()),
+            "livemode": False,
+            "data": {"object": {"id": "cus_front", "object": "customer"}},
+        }
+    ).encode()
+    header = {"Stripe-Signature": signature(body, WEBHOOK_SECRET, int(time.time()))}
+    url = f"http://127.0.0.1:{port}/webhooks/stripe"
+    return requests.post(url, data=body, headers=header, timeout=10).status_code
+
+
+@pytest.mark.timeout(180)
+def test_10_000_idle_connections_shut_nobody_out(web: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    idle = min(IDLE, hard - 1_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, idle + 500), hard))
+    try:
+        with ExitStack() as stack:
+            for _ in range(idle):
+                stack.enter_context(socket.create_connection(("127.0.0.1", web), timeout=30))
+            every_page_answers(web)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_body_above_its_address_s_limit_is_refused_before_it_is_read(web: int) -> None:
+    for path, length in (("/join", 1 << 15), ("/account/sign-in", 1 << 40), ("/staff/x", 1 << 21)):
+        with send_head(web, path, length) as sender:
+            assert sender.recv(4096).startswith(b"HTTP/1.1 413"), path
+
+
+def test_a_body_in_chunks_is_as_long_as_it_is_and_no_longer_than_others(web: int) -> None:
+    url = f"http://127.0.0.1:{web}/account/sign-in"
+    origin = {"Origin": f"http://127.0.0.1:{web}"}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def post(*pieces: bytes) -> requests.Response:
+        return requests.post(url, data=iter(pieces), headers=origin | form, timeout=10)
+
+    assert post(b"email=", b"nobody").status_code == 422
+    assert post(*[b"email=" + b"a" * 4_000] * 5).status_code == 413
+
+
+def test_a_form_that_breaks_off_is_not_used(web: int) -> None:
+    body = b"email=broken-off@example.org&name="
+    with send_head(web, "/account/sign-in", len(body) + 9, body) as sender:
+        sender.shutdown(socket.SHUT_WR)
+        assert not sender.recv(4096).startswith(b"HTTP/1.1 2")
+
+
+def test_names_with_an_underscore_do_not_pass_for_headers(web: int) -> None:
+    with socket.create_connection(("127.0.0.1", web), timeout=10) as reader:
+        reader.sendall(
+            b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX_Forwarded_For: 10.0.0.1\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        # As X-Forwarded-For it would have hidden what only this machine may see.
+        assert reader.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_the_oldest_unfinished_bodies_make_room_for_those_that_come() -> None:
+    async def fill_the_memory() -> list[object]:
+        shelf = Bodies(memory=3 * bodies.LARGEST)
+
+        async def piece_and_silence() -> dict[str, Any]:
+            if not sent.get(asyncio.current_task()):
+                sent[asyncio.current_task()] = True
+                return piece(b"x" * (bodies.LARGEST - 1), more=True)
+            return await asyncio.Event().wait()  # type: ignore[return-value]  # it never ends
+
+        sent: dict[object, bool] = {}
+        slow = []
+        for _ in range(5):
+            slow.append(asyncio.ensure_future(read(shelf, piece_and_silence)))
+            await asyncio.sleep(0.01)
+        whole = await read(shelf, lambda: done(piece(b"at once", more=False)))
+        for one in slow[2:]:
+            one.cancel()
+        return [whole, *(type(end) for end in await asyncio.gather(*slow, return_exceptions=True))]
+
+    kept = [asyncio.CancelledError] * 3
+    assert asyncio.run(fill_the_memory()) == [b"at once", TooSlowError, TooSlowError, *kept]
+
+
+def test_a_body_is_read_within_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 0.2)
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.05)  # each piece comes in time, the whole does not
+        return piece(b"x", more=True)
+
+    with pytest.raises(TooSlowError):
+        asyncio.run(read(Bodies(), drip))
+
+
+def test_a_body_whose_sender_has_gone_is_not_taken_for_a_whole_one() -> None:
+    messages = iter([piece(b"half", more=True), {"type": "http.disconnect"}])
+    with pytest.raises(DisconnectedError):
+        asyncio.run(read(Bodies(), lambda: done(next(messages))))
+
+
+def piece(body: bytes, *, more: bool) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def done(message: dict[str, Any]) -> dict[str, Any]:
+    return message
+
+
+async def read(shelf: Bodies, receive: Any) -> bytes:
+    return await shelf.read(receive, 0, limit=bodies.LARGEST)
