@@ -423,18 +423,32 @@ PERSONAL: tuple[Personal, ...] = (
     _personal(
         "staff",
         "id email name password_hash role created_at last_sign_in_at deactivated_at second_factor"
-        " second_factor_at second_factor_step language wants_milestones",
+        " second_factor_at second_factor_step second_step_by language wants_milestones",
         "Let staff in, and nobody else",
         _OF_STAFF,
         exported=False,
     ),
     _personal(
         "staff_session",
-        "id staff_id token_hash browser created_at seen_at ends_at confirmed_at",
+        "id staff_id token_hash browser created_at seen_at ends_at confirmed_at challenge",
         "Let staff in, and nobody else",
         "30 days after it ends",
         Erasure.KEPT,
         Limit(_MONTH, "ends_at"),
+        exported=False,
+    ),
+    _personal(
+        "staff_passkey",
+        "id staff_id credential_id public_key sign_count name created_at used_at",
+        "Let staff in, and nobody else",
+        "until its owner removes it",
+        exported=False,
+    ),
+    _personal(
+        "staff_recovery_code",
+        "id staff_id code_hash used_at",
+        "Let staff in who have lost their passkey or phone",
+        "until its owner makes new ones",
         exported=False,
     ),
     _personal(
@@ -484,6 +498,7 @@ NOT_PERSONAL: dict[str, str] = {
     "price": "id tier_slug interval currency amount next_amount stripe_id",
     "reconciliation": "id started_at finished_at stage cursor looked_at differing members_listed"
     " unknown",
+    "staff_rules": "id second_step_roles large_refund",
     "stripe_account": "id livemode account_id",
     "stripe_refusal": "kind reason total recent last_at",
     "tier": "slug position names descriptions perks product_id retired_at stale_at_stripe",
