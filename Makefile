@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench chaos chaos-letters lint setup lock publish-widget
+.PHONY: help run test bench chaos chaos-letters lint setup lock publish-widget audit sbom.json
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,15 @@ lock: setup ## Write the lock files anew from pyproject.toml (needs uv)
 		pyproject.toml -o requirements.lock --quiet
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock --quiet
+
+audit: sbom.json ## Ask whether a package that we use has a known vulnerability, and list them all
+	@# --strict: a package that could not be looked up is a failure, not a success.
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		-r requirements-dev.lock
+
+sbom.json: setup ## Write what the service is made of, in CycloneDX
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --short-PURLs -o $@
 
 publish-widget: setup ## Keep the widget's script of now for the sites that pin it, for ever
 	@$(BIN)/python -m fundraiser.widget.script

@@ -1,0 +1,44 @@
+"""What the service is made of is listed whole, and what can't be audited is no success."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+from tests.conftest import ROOT
+
+
+def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    program = shutil.which(command[0])
+    assert program
+    return subprocess.run(
+        [program, *command[1:]], cwd=ROOT, check=check, capture_output=True, text=True
+    )
+
+
+def test_the_bill_of_materials_lists_each_package_of_the_lock_with_its_hashes() -> None:
+    run("make", "sbom.json")
+    listed = json.loads((ROOT / "sbom.json").read_text())
+    locked = re.findall(
+        r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    assert listed["bomFormat"] == "CycloneDX"
+    assert listed["metadata"]["component"]["name"] == "fundraiser"
+    assert {(found["name"], found["version"]) for found in listed["components"]} == set(locked)
+    for found in listed["components"]:
+        assert found["externalReferences"][0]["hashes"]
+
+
+def test_the_audit_fails_where_a_package_could_not_be_looked_up() -> None:
+    """Without ``--strict`` pip-audit says that it found nothing, and is content."""
+    said = run("make", "-n", "audit").stdout
+    (audit,) = re.findall(r"\S*pip-audit (.*)", said.replace("\\\n", " "))
+    assert {"--strict", "--require-hashes", "requirements-dev.lock"} <= set(audit.split())
+
+
+def test_nothing_that_holds_secrets_or_is_made_is_kept_in_git() -> None:
+    for name in (".env", ".env.production", ".demo/secrets.json", "sbom.json"):
+        run("git", "check-ignore", "-q", name)
+    assert run("git", "check-ignore", "-q", ".env.example", check=False).returncode == 1
