@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select, union_all
 
 from fundraiser.db import Base, now
 from fundraiser.members.forwarding import hash_address
@@ -57,11 +57,16 @@ def _is_done_with(person: Person) -> ColumnElement[bool]:
 
 
 def _letters(person: Person) -> ColumnElement[bool]:
-    letter, gift, reminder = table_of("letter").c, table_of("gift").c, table_of("reminder").c
-    return or_(
-        letter.member_id == person.member_id,
-        letter.gift_id.in_(select(gift.id).where(_was_given(person))),
-        letter.reminder_id.in_(select(reminder.id).where(_has_address(reminder.email, person))),
+    letter, gift, reminder = table_of("letter").c, table_of("gift"), table_of("reminder")
+    # Three look-ups by an index each: joined by OR, PostgreSQL would read through all e-mails.
+    return letter.id.in_(
+        union_all(
+            select(letter.id).where(letter.member_id == person.member_id),
+            select(letter.id).join(gift, gift.c.id == letter.gift_id).where(_was_given(person)),
+            select(letter.id)
+            .join(reminder, reminder.c.id == letter.reminder_id)
+            .where(_has_address(reminder.c.email, person)),
+        )
     )
 
 
