@@ -28,10 +28,6 @@ from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import Settings, load_settings
 from fundraiser.newsroom import passwords
 from tests.factories import Stripe
-from tests.gifts import shop  # noqa: F401 - a fixture
-from tests.mail import mail_server, postbox  # noqa: F401 - fixtures
-from tests.simulator_parts import simulator, simulator_of_the_file  # noqa: F401 - fixtures
-from tests.stripe_description import described, stripe_description  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +38,17 @@ if TYPE_CHECKING:
     from demo.servers import Postgres, Valkey
     from fundraiser.db import Database
 
+# Fixtures that several files share; a module stands behind those that it imports.
+pytest_plugins = (
+    "tests.clock",
+    "tests.mail",
+    "tests.gifts",
+    "tests.staff",
+    "tests.members",
+    "tests.member_pages",
+    "tests.simulator_parts",
+    "tests.stripe_description",
+)
 ROOT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_tests"
 
@@ -265,3 +272,9 @@ def session(database: Database) -> Iterator[Session]:
 def stripe(stripe_url: str, app: FundraiserApp) -> Stripe:
     """Stripe as seen from the other side: readers who pay, and events that arrive."""
     return Stripe(stripe_url, app)
+
+
+@pytest.fixture
+def open_shop(stripe: Stripe) -> None:
+    """The tiers are at Stripe, and the campaign is open."""
+    stripe.open_shop()

@@ -148,3 +148,13 @@ def is_to(letter: EmailMessage, email: str) -> bool:
 @pytest.fixture
 def shop(app: FundraiserApp, stripe: Stripe, mail_server: MailServer, postbox: Postbox) -> Shop:
     return Shop(app, stripe, mail_server, postbox)
+
+
+def sign_in(shop: Shop, email: str) -> FlaskClient:
+    client = shop.app.test_client()
+    client.post("/account/sign-in", data={"email": email}, headers=OURS)
+    shop.work()
+    code = shop.digits_to(email)
+    answer = client.post("/account/sign-in/code", data={"code": code}, headers=OURS)
+    assert answer.headers["Location"] == "/account"
+    return client

@@ -124,14 +124,17 @@ def is_noticed(mutant: Mutant) -> bool:
         shutil.copytree(ROOT, copy, ignore=leave)
         (place,) = mutant.places(copy)
         place.write_text(place.read_text().replace(mutant.was, mutant.now))
-        status = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "pytest", "-n", "0", "-q", "--no-header", mutant.test],
             cwd=copy,
             env=os.environ | {"PYTHONPATH": str(copy)},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             check=False,
-        ).returncode
-    return status == _FAILED
+        )
+    # A fixture that breaks down is an error: it says nothing about the test.
+    summary = result.stdout.strip().rpartition("\n")[2]
+    return result.returncode == _FAILED and " failed" in summary and " error" not in summary
 
 
 def main() -> None:

@@ -14,7 +14,11 @@ from sqlalchemy import select
 from demo.servers import free_port
 from fundraiser.members.counting import recount_due
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import LedgerEntry, Member, Membership
+from fundraiser.members.models import (
+    LedgerEntry,
+    Member,
+    Membership,
+)
 from fundraiser.members.proof import prove
 from fundraiser.outbox import Letter, LetterKind
 from simulator.store import Store
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fundraiser.db import Database
+
 
 ROOT = Path(__file__).parent.parent
 DAY = 86400
@@ -53,11 +58,6 @@ def stripe_url(
     yield url
     process.terminate()
     process.wait(10)
-
-
-@pytest.fixture
-def open_shop(stripe: Stripe) -> None:
-    stripe.open_shop()
 
 
 def rewrite(identity: str, change: Change | Callable[[Any], Any]) -> None:
@@ -147,3 +147,13 @@ def live_through(stripe: Stripe, database: Database, customer: str, days: int) -
 def coupon(stripe: Stripe, **terms: Any) -> dict[str, str]:
     """What gives a subscription a new coupon with these terms."""
     return {"discounts[0][coupon]": stripe.call("POST", "coupons", **terms)["id"]}
+
+
+def number_of_members(database: Database) -> int:
+    with database.transaction() as session:
+        return read_balance(session).members
+
+
+def letters(database: Database) -> list[LetterKind]:
+    with database.transaction() as session:
+        return list(session.scalars(select(Letter.kind).order_by(Letter.id)))

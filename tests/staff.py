@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
+import pytest
 from bs4 import BeautifulSoup
 
 from fundraiser.db import now
 from fundraiser.members.ledger import append
-from fundraiser.members.models import Cause
-from fundraiser.newsroom.models import Role
-from fundraiser.newsroom.staff import add_staff
+from fundraiser.members.models import Cause, Member
+from fundraiser.newsroom.models import Role, Staff
+from fundraiser.newsroom.staff import add_staff, find_staff
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.members.models import Member
 
-PASSWORD = "correct horse battery"
+PASSWORD, NEW_PASSWORD = "correct horse battery", "a battery of new horses"
+LONDON = ZoneInfo("Europe/London")
 PAGE = {"Accept": "text/html"}
 
 
@@ -72,3 +76,43 @@ def join(session: Session, **values: Any) -> Member:
     session.add(make_membership(member))
     count(session, member)
     return member
+
+
+@pytest.fixture
+def admin(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which an administrator is signed in."""
+    sign_in(client, hire(database, Role.ADMIN))
+    return client
+
+
+def post(client: FlaskClient, path: str, page: str = "/staff/team", **form: str) -> TestResponse:
+    token = csrf_token(client, page)
+    return client.post(path, data={"csrf_token": token, **form}, headers=PAGE)
+
+
+def staff_of(database: Database, email: str) -> Staff:
+    with database.transaction() as session:
+        found = find_staff(session, email)
+    assert found
+    return found
+
+
+@pytest.fixture
+def staff(client: FlaskClient, database: Database) -> FlaskClient:
+    """A browser in which somebody of the staff is signed in."""
+    sign_in(client, hire(database))
+    return client
+
+
+def contribute(session: Session, member: Member, charge: str, **values: Any) -> None:
+    fields = {
+        "customer_id": "cus_1",
+        "kind": CheckoutKind.CONTRIBUTION,
+        "status": PaymentStatus.SUCCEEDED,
+        "amount": 2000,
+        "refunded": 0,
+        "currency": "GBP",
+        "paid_at": now(),
+    }
+    session.add(Payment(charge_id=charge, member_id=member.id, **fields | values))
+    session.flush()

@@ -14,26 +14,16 @@ from fundraiser.payments.changes import Change, end_membership
 from fundraiser.payments.gateway import StripeRefusedError
 from fundraiser.payments.member_gateway import MemberGateway, member_gateway
 from tests.factories import GRACE
-from tests.test_account_membership import OURS, Olena
+from tests.members import OURS, Olena
 
 if TYPE_CHECKING:
-    from flask.testing import FlaskClient
-
     from fundraiser.app import FundraiserApp
-    from tests.factories import Stripe
 
 MONTH = 30 * 86400
 MANAGED = (
     "Stripe refuses this: The subscription is managed by the subscription schedule `sub_sched_1`, "
     "and updating any cancelation behavior directly is not allowed."
 )
-
-
-@pytest.fixture
-def olena(stripe: Stripe, client: FlaskClient) -> Olena:
-    """A member of £10 a month, signed in."""
-    stripe.open_shop()
-    return Olena(stripe, client)
 
 
 def ends_in_months(olena: Olena, months: int) -> None:

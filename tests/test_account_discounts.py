@@ -10,20 +10,10 @@ import pytest
 from fundraiser.emails.sequences import words_about
 from fundraiser.members.models import Interval
 from fundraiser.outbox import LetterKind
-from tests.test_account_membership import Olena
 
 if TYPE_CHECKING:
-    from flask.testing import FlaskClient
-
     from fundraiser.app import FundraiserApp
-    from tests.factories import Stripe
-
-
-@pytest.fixture
-def olena(stripe: Stripe, client: FlaskClient) -> Olena:
-    """A member of £10 a month, signed in."""
-    stripe.open_shop()
-    return Olena(stripe, client)
+    from tests.members import Olena
 
 
 def discount(olena: Olena, **coupon: object) -> None:

@@ -12,7 +12,7 @@ import requests
 from fundraiser.db import now
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about
 from fundraiser.outbox import LetterKind
-from tests.test_account_membership import OURS, Olena, sign_in
+from tests.members import OURS, Olena, sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 WORKS, FAILS, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
 OTHER = "5555555555554444"
 OF_CARDS = {LetterKind.CARD_EXPIRING_30_DAYS, LetterKind.CARD_EXPIRING_7_DAYS}
-
-
-@pytest.fixture
-def olena(stripe: Stripe, client: FlaskClient) -> Olena:
-    """A member of £10 a month, signed in."""
-    stripe.open_shop()
-    return Olena(stripe, client)
 
 
 def visit_the_portal(olena: Olena, card: str | None, **values: str) -> str:

@@ -12,9 +12,9 @@ from fundraiser.members.models import Member
 from fundraiser.members.proof import prove
 from fundraiser.payments.models import Payment
 from tests.factories import GRACE
-from tests.test_account_membership import Olena
-from tests.test_join import fill_in, send, thanks_of
-from tests.test_letter_stories import Year
+from tests.joining import fill_in, send, thanks_of
+from tests.letter_stories import Year
+from tests.members import Olena
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp

@@ -22,8 +22,8 @@ from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnava
 from fundraiser.payments.models import Checkout, Look
 from fundraiser.payments.refusals import Doing
 from tests.gifts import FORM, OURS
-from tests.test_join import fill_in
-from tests.test_settlement import letters, number_of_members, shop  # noqa: F401 - a fixture
+from tests.joining import fill_in
+from tests.settlements import letters, number_of_members
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from fundraiser.db import Database
     from tests.factories import Stripe
+
+pytestmark = pytest.mark.usefixtures("open_shop")
 
 # What nobody may read who may have paid, in any case.
 FORBIDDEN = re.compile(
@@ -129,7 +131,6 @@ TROUBLES = (
 )
 
 
-@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda found: found.__name__)
 @pytest.mark.parametrize("kind", ["membership", "contribution", "gift"])
 def test_who_has_paid_is_told_to_wait_and_is_thanked_afterwards(  # noqa: PLR0917 - fixtures
@@ -162,7 +163,6 @@ def test_who_has_paid_is_told_to_wait_and_is_thanked_afterwards(  # noqa: PLR091
     assert number_of_members(database) == (1 if kind == "membership" else 0)
 
 
-@pytest.mark.usefixtures("shop")
 def test_a_worker_looks_at_who_could_not_be_settled_on_the_page(
     stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +176,6 @@ def test_a_worker_looks_at_who_could_not_be_settled_on_the_page(
     assert letters(database) == [LetterKind.WELCOME]
 
 
-@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("path", ["/join/thanks", "/gift/thanks"])
 def test_no_error_page_after_a_payment_says_that_nothing_happened(
     client: FlaskClient, stripe: Stripe, monkeypatch: pytest.MonkeyPatch, path: str
@@ -201,7 +200,6 @@ def test_no_error_page_after_a_payment_says_that_nothing_happened(
         assert not FORBIDDEN.search(main(answer)), main(answer)
 
 
-@pytest.mark.usefixtures("shop")
 def test_the_thanks_page_looked_at_a_hundred_times_says_the_same(
     client: FlaskClient, stripe: Stripe, database: Database
 ) -> None:
@@ -212,7 +210,6 @@ def test_the_thanks_page_looked_at_a_hundred_times_says_the_same(
     assert letters(database) == [LetterKind.WELCOME]
 
 
-@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("page", ["/join", "/gift"])
 def test_back_from_the_payment_page_it_is_said_only_when_known_that_nobody_paid(
     client: FlaskClient,
@@ -263,7 +260,6 @@ def pay_by_bank(stripe: Stripe, client: FlaskClient, kind: str, account: str) ->
     return answer.headers["Location"].removeprefix("http://127.0.0.1:8000")
 
 
-@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("kind", ["membership", "contribution", "gift"])
 def test_a_bank_account_that_is_to_be_confirmed_is_no_failure(
     stripe: Stripe, database: Database, client: FlaskClient, kind: str
@@ -292,7 +288,6 @@ def test_a_bank_account_that_is_to_be_confirmed_is_no_failure(
     assert "Thank you" in main(client.get(back, headers=HTML))
 
 
-@pytest.mark.usefixtures("shop")
 def test_a_bank_account_that_can_not_be_confirmed_is_a_failure_once_that_is_known(
     stripe: Stripe, database: Database, client: FlaskClient
 ) -> None:

@@ -15,11 +15,13 @@ from fundraiser.payments.gateway import Gateway, current_gateway
 from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Checkout, Price, Tier
 from fundraiser.payments.refusals import UnusablePriceError
-from tests.test_settlement import memberships, number_of_members, shop  # noqa: F401 - a fixture
+from tests.settlements import memberships, number_of_members
 
 if TYPE_CHECKING:
     from fundraiser.db import Database
     from tests.factories import Stripe
+
+pytestmark = pytest.mark.usefixtures("open_shop")
 
 
 @pytest.fixture

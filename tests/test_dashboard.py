@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,43 +17,21 @@ from fundraiser.dashboard import people
 from fundraiser.dashboard.daily import refresh
 from fundraiser.db import now
 from fundraiser.members.history import sample_times, start_of_day
-from fundraiser.members.models import Member, Status
+from fundraiser.members.models import Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
-from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment, PaymentStatus
+from fundraiser.payments.models import Customer, Look, PaymentStatus
 from fundraiser.webhooks.models import Event
 from tests.factories import GRACE, make_campaign, make_member, make_membership
-from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
+from tests.staff import PAGE, contribute, count, csrf_token, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
-    from sqlalchemy.orm import Session
     from werkzeug.test import TestResponse
 
     from fundraiser.db import Database
 
 LONDON = ZoneInfo("Europe/London")
-
-
-@pytest.fixture
-def staff(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which somebody of the staff is signed in."""
-    sign_in(client, hire(database))
-    return client
-
-
-def contribute(session: Session, member: Member, charge: str, **values: Any) -> None:
-    fields = {
-        "customer_id": "cus_1",
-        "kind": CheckoutKind.CONTRIBUTION,
-        "status": PaymentStatus.SUCCEEDED,
-        "amount": 2000,
-        "refunded": 0,
-        "currency": "GBP",
-        "paid_at": now(),
-    }
-    session.add(Payment(charge_id=charge, member_id=member.id, **fields | values))
-    session.flush()
 
 
 def test_the_overview_says_how_far_the_campaign_is(staff: FlaskClient, database: Database) -> None:

@@ -49,22 +49,6 @@ ROOT = Path(__file__).parent.parent
 CERTIFICATE = Path(__file__).parent / "localhost.pem"  # for these tests alone, with its key
 
 
-@pytest.fixture
-def pass_time(tmp_path: Path, app: FundraiserApp) -> Callable[[timedelta], None]:
-    """Move the service's clock forward, from where it is."""
-    file, passed = tmp_path / "clock", timedelta()
-    db.clock.follow(file)
-
-    def move(span: timedelta) -> None:
-        nonlocal passed
-        assert app
-        passed += span
-        file.write_text(str(int(passed.total_seconds())))
-        os.utime(file, ns=(0, int(passed.total_seconds())))
-
-    return move
-
-
 def test_many_letters_go_over_one_connection(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:

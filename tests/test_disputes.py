@@ -8,9 +8,9 @@ import pytest
 
 from fundraiser.payments.disputes import Trouble, holds_money, trouble
 from fundraiser.webhooks.inbox import HANDLED
+from tests.member_pages import Taras, filled, send
+from tests.settlements import number_of_members
 from tests.staff import read, words
-from tests.test_members_pages import Taras, filled, send, staff, taras  # noqa: F401 - fixtures
-from tests.test_settlement import number_of_members
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -24,7 +24,7 @@ def stripe_url(empty_stripe_url: str) -> str:
     return empty_stripe_url
 
 
-def ask(taras: Taras, stripe: Stripe, **values: object) -> str:  # noqa: F811 - not the fixture
+def ask(taras: Taras, stripe: Stripe, **values: object) -> str:
     """The payer's bank asks about the payment, or disputes it; returns the dispute's id."""
     made = stripe.control("disputes", charge=taras.payment.charge_id, **values)
     stripe.settle(taras.customer)
@@ -61,8 +61,8 @@ def test_each_of_stripes_words_for_a_dispute_is_known(
 
 
 def test_an_inquiry_leaves_the_member_counting_and_can_be_refunded(
-    staff: FlaskClient,  # noqa: F811 - the fixture
-    taras: Taras,  # noqa: F811 - the fixture
+    staff: FlaskClient,
+    taras: Taras,
     stripe: Stripe,
     database: Database,
 ) -> None:
@@ -85,8 +85,8 @@ def test_an_inquiry_leaves_the_member_counting_and_can_be_refunded(
 
 
 def test_an_inquiry_that_becomes_a_dispute_takes_the_member_out_until_it_is_won(
-    staff: FlaskClient,  # noqa: F811 - the fixture
-    taras: Taras,  # noqa: F811 - the fixture
+    staff: FlaskClient,
+    taras: Taras,
     stripe: Stripe,
     database: Database,
 ) -> None:
@@ -105,8 +105,8 @@ def test_an_inquiry_that_becomes_a_dispute_takes_the_member_out_until_it_is_won(
 
 
 def test_a_lost_dispute_leaves_nothing_to_refund(
-    staff: FlaskClient,  # noqa: F811 - the fixture
-    taras: Taras,  # noqa: F811 - the fixture
+    staff: FlaskClient,
+    taras: Taras,
     stripe: Stripe,
 ) -> None:
     dispute = ask(taras, stripe)
@@ -117,8 +117,8 @@ def test_a_lost_dispute_leaves_nothing_to_refund(
 
 
 def test_a_refund_that_stripe_refuses_for_the_balance_can_be_sent_again(
-    staff: FlaskClient,  # noqa: F811 - the fixture
-    taras: Taras,  # noqa: F811 - the fixture
+    staff: FlaskClient,
+    taras: Taras,
     stripe: Stripe,
 ) -> None:
     """Stripe replays a refusal to the same form for a day: the page that says no has a new one."""

@@ -13,10 +13,8 @@ from fundraiser.members.addresses import Purpose, ask
 from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
 from fundraiser.members.gifts import Gift, giver_of
 from fundraiser.members.names import LONGEST_NAME, has_link, is_plain_name, read_name
-from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said
+from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
 from tests.mail import text_of
-from tests.test_account_membership import olena
-from tests.test_gifts import sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -24,9 +22,7 @@ if TYPE_CHECKING:
 
     from tests.factories import Stripe
     from tests.gifts import Shop
-    from tests.test_account_membership import Olena
-
-__all__ = ["olena"]
+    from tests.members import Olena
 
 
 @pytest.mark.parametrize(

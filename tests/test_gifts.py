@@ -19,7 +19,7 @@ from fundraiser.db import now
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
-from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said
+from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
 from tests.mail import text_of
 from tests.staff import hire, read, sign_in as sign_in_as_staff, words
 
@@ -116,16 +116,6 @@ def test_two_hands_at_once_accept_a_gift_once(shop: Shop) -> None:
     assert sorted(answer == "/account" for answer in answers) == [False, True], answers
     assert any("This gift was accepted already." in answer for answer in answers)
     assert shop.number() == 1
-
-
-def sign_in(shop: Shop, email: str) -> FlaskClient:
-    client = shop.app.test_client()
-    client.post("/account/sign-in", data={"email": email}, headers=OURS)
-    shop.work()
-    code = shop.digits_to(email)
-    answer = client.post("/account/sign-in/code", data={"code": code}, headers=OURS)
-    assert answer.headers["Location"] == "/account"
-    return client
 
 
 def test_wrong_codes_are_counted_by_network_and_then_none_is_looked_at(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from fundraiser.payments.account import HostedOrigin
 from fundraiser.payments.hosted import lead_to
 from tests.gifts import FORM
-from tests.test_account_membership import OURS, Olena, sign_in  # noqa: F401 - a fixture
+from tests.members import OURS, Olena
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -210,3 +210,13 @@ def test_pytest_also_runs_without_xdist() -> None:
         [*command, "tests/test_rule.py"], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_no_test_file_imports_another() -> None:
+    """Each can be moved alone: what several need is in a plugin or a module of its own."""
+    importing = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if re.search(r"^\s*from tests\.(\w+\.)?test_", path.read_text(), re.MULTILINE)
+    ]
+    assert importing == []

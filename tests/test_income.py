@@ -16,8 +16,7 @@ from fundraiser.dashboard.models import DailyFigure, ExchangeRate, Topic
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import AuditEntry, Role
 from tests.factories import GRACE, make_member, make_membership, make_tiers
-from tests.staff import PAGE, count, csrf_token, hire, read, sign_in, words
-from tests.test_overview import LONDON, staff  # noqa: F401 - a fixture
+from tests.staff import LONDON, PAGE, count, csrf_token, hire, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -80,7 +79,7 @@ def enter(client: FlaskClient, **form: str) -> TestResponse:
     return client.post("/staff/rates", data=values, headers=PAGE)
 
 
-def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Database) -> None:  # noqa: F811 - the fixture
+def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         make_tiers(session)
         for currency in ("GBP", "USD", "EUR"):
@@ -118,7 +117,7 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
     ],
 )
 def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(
-    staff: FlaskClient,  # noqa: F811 - the fixture
+    staff: FlaskClient,
     database: Database,
     form: dict[str, str],
     sentence: str,

@@ -14,8 +14,8 @@ from fundraiser.members.consents import note_consent
 from fundraiser.members.invitations import count_invited, drop_link, make_link
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership
 from fundraiser.payments.member_gateway import member_gateway
+from tests.members import sign_in
 from tests.staff import hire, read, sign_in as sign_in_as_staff, words
-from tests.test_account_membership import sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
 from fundraiser.campaigns.join import one_later
@@ -19,6 +17,7 @@ from fundraiser.members.models import Interval, Membership
 from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Checkout
 from tests.factories import make_campaign, make_tiers
+from tests.joining import fill_in, read, send, thanks_of
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from tests.factories import Stripe
 
-OURS = {"Origin": "http://127.0.0.1:8000"}
 ARTICLE = "http://127.0.0.1:8001/2026/crane?page=2#top"
 
 
@@ -46,32 +44,8 @@ def shop(database: Database) -> None:
         make_campaign(session)
 
 
-@pytest.fixture
-def open_shop(stripe: Stripe) -> None:
-    stripe.open_shop()
-
-
-def read(answer: TestResponse) -> BeautifulSoup:
-    return BeautifulSoup(answer.text, "html.parser")
-
-
 def said(answer: TestResponse) -> str:
     return read(answer).get_text(" ", strip=True)
-
-
-def fill_in(client: FlaskClient, **query: str) -> dict[str, str]:
-    """What the join page's form would send as it stands."""
-    page = read(client.get("/join", query_string=query))
-    fields = page.select("form input[type=hidden], form input[checked], form input[name=amount]")
-    return {str(field["name"]): str(field.get("value", "")) for field in fields}
-
-
-def send(client: FlaskClient, form: dict[str, str], **changed: str) -> TestResponse:
-    return client.post("/join", data=form | changed, headers=OURS)
-
-
-def thanks_of(page: str) -> str:
-    return "/join/thanks?" + urlencode({"session_id": page.rsplit("/", 1)[1]})
 
 
 @pytest.mark.usefixtures("shop")

@@ -16,9 +16,8 @@ from fundraiser.newsroom.models import Role
 from fundraiser.outbox import Letter, LetterKind, LetterState
 from tests.factories import make_campaign
 from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
+from tests.sequences import days, failing, join
 from tests.staff import PAGE, csrf_token, hire, sign_in
-from tests.test_delivery import pass_time  # noqa: F401 - a fixture
-from tests.test_sequences import at_noon, days, failing, join  # noqa: F401 - a fixture among them
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -30,12 +30,6 @@ LONDON = ZoneInfo("Europe/London")
 MARCH = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def staff(client: FlaskClient, database: Database) -> FlaskClient:
-    sign_in(client, hire(database))
-    return client
-
-
 def listed(session: Session, **filters: str) -> list[int]:
     page = list_members(session, Filters(**filters), LONDON)
     return [row.member.id for row in page.rows]

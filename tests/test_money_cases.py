@@ -20,8 +20,8 @@ from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnava
 from fundraiser.payments.models import Look, Payment
 from fundraiser.payments.refusals import Doing
 from tests.gifts import OURS
+from tests.settlements import letters, memberships, number_of_members
 from tests.staff import hire, sign_in
-from tests.test_settlement import letters, memberships, number_of_members, shop  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from fundraiser.db import Database
     from tests.factories import Stripe
+
+pytestmark = pytest.mark.usefixtures("open_shop")
 
 HTML = {"Accept": "text/html"}
 

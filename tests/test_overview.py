@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event, select, update
@@ -26,22 +25,24 @@ from fundraiser.members.models import (
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import Look
 from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers
-from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
-from tests.test_dashboard import contribute
+from tests.staff import (
+    LONDON,
+    PAGE,
+    contribute,
+    count,
+    csrf_token,
+    hire,
+    join,
+    read,
+    sign_in,
+    words,
+)
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
-
-LONDON = ZoneInfo("Europe/London")
-
-
-@pytest.fixture
-def staff(client: FlaskClient, database: Database) -> FlaskClient:
-    sign_in(client, hire(database))
-    return client
 
 
 def kept(session: Session, topic: Topic) -> dict[Any, tuple[int, int, int]]:

@@ -35,7 +35,7 @@ from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Look
 from tests.conftest import ROOT
 from tests.factories import make_member
-from tests.test_account_membership import OURS, olena
+from tests.members import OURS
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from demo.servers import Postgres, Valkey
     from fundraiser.db import Database
     from tests.factories import Stripe
-    from tests.test_account_membership import Olena
-
-__all__ = ["olena"]
+    from tests.members import Olena
 
 ADDRESS, NAME = "olena@example.org", "Olena Koval"
 

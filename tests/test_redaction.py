@@ -17,7 +17,7 @@ from fundraiser.members.models import Member
 from fundraiser.payments.models import Look
 from fundraiser.redaction import PLACEHOLDER, redact, redact_all
 from tests.conftest import ROOT
-from tests.test_account_membership import OURS
+from tests.members import OURS
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

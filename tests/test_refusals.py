@@ -19,7 +19,7 @@ from fundraiser.webhooks.layer import WebhookLayer
 from simulator.events import HANDLED as TOLD
 from tests.factories import Stripe, make_campaign
 from tests.staff import csrf_token, hire, sign_in
-from tests.test_webhooks import deliver, event
+from tests.webhooks import deliver, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

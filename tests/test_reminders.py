@@ -16,8 +16,7 @@ from fundraiser.emails.sweep import sweep
 from fundraiser.outbox import Topic, choose_letters
 from tests.factories import make_campaign, make_member
 from tests.mail import deliver, letters_in, text_of
-from tests.test_delivery import pass_time  # noqa: F401 - a fixture
-from tests.test_sequences import at_noon, days, failing, join, kinds  # noqa: F401 - a fixture
+from tests.sequences import days, failing, join, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +79,7 @@ def test_a_reader_is_reminded_once_after_a_yes_by_letter(
     postbox: Postbox,
     mail_server: MailServer,
     client: FlaskClient,
-    at_noon: PassTime,  # noqa: F811 - the fixture
+    at_noon: PassTime,
 ) -> None:
     with database.transaction() as session:
         make_campaign(session)

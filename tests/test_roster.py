@@ -21,8 +21,8 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Consent, ConsentKind, Member
 from fundraiser.newsroom.models import AuditEntry, Role
 from tests.factories import make_campaign, make_tiers
+from tests.members import OURS, sign_in as member_sign_in
 from tests.staff import PAGE, count, hire, join, read, sign_in, words
-from tests.test_account_membership import OURS, sign_in as member_sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

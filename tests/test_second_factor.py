@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyotp
 from sqlalchemy import update
 
-from fundraiser.db import now
 from fundraiser.newsroom import second_factor, staff as people
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.staff import find_staff
-from tests.staff import PAGE, hire, read, sign_in, words
-from tests.test_staff_pages import NEW_PASSWORD, admin, post, staff_of  # noqa: F401 - a fixture
+from tests.second_factor import code_of, turn_on
+from tests.staff import NEW_PASSWORD, PAGE, hire, post, read, sign_in, staff_of, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
 
     from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
-
-
-def code_of(database: Database, email: str) -> str:
-    return pyotp.TOTP(second_factor.secret_of(staff_of(database, email))).at(now())
-
-
-def turn_on(client: FlaskClient, database: Database, email: str) -> TestResponse:
-    post(client, "/staff/account/second-factor", "/staff/account")
-    return post(
-        client, "/staff/account/second-factor/on", "/staff/account", code=code_of(database, email)
-    )
 
 
 def forget_used_codes(database: Database) -> None:
@@ -117,7 +103,7 @@ def test_the_database_alone_does_not_make_codes(app: FundraiserApp, database: Da
 
 
 def test_an_administrator_turns_off_the_second_step_of_somebody_who_lost_it(
-    admin: FlaskClient,  # noqa: F811 - the fixture
+    admin: FlaskClient,
     app: FundraiserApp,
     database: Database,
 ) -> None:

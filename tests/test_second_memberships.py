@@ -16,11 +16,13 @@ from fundraiser.members.models import (
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Customer
-from tests.test_settlement import letters, memberships, number_of_members, shop  # noqa: F401 - a fixture
+from tests.settlements import letters, memberships, number_of_members
 
 if TYPE_CHECKING:
     from fundraiser.db import Database
     from tests.factories import Stripe
+
+pytestmark = pytest.mark.usefixtures("open_shop")
 
 
 def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(

@@ -23,9 +23,19 @@ from fundraiser.newsroom.models import (
 )
 from fundraiser.outbox import Letter
 from tests.passkeys import ORIGIN, Authenticator
-from tests.staff import PAGE, PASSWORD, csrf_token, hire, read, sign_in, words
-from tests.test_second_factor import turn_on
-from tests.test_staff_pages import NEW_PASSWORD, admin, post, staff_of  # noqa: F401 - a fixture
+from tests.second_factor import turn_on
+from tests.staff import (
+    NEW_PASSWORD,
+    PAGE,
+    PASSWORD,
+    csrf_token,
+    hire,
+    post,
+    read,
+    sign_in,
+    staff_of,
+    words,
+)
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -260,7 +270,7 @@ def test_administrators_have_a_week_to_set_up_a_second_step(
 
 
 def test_others_are_not_asked_until_an_administrator_says_so(
-    admin: FlaskClient,  # noqa: F811 - the fixture
+    admin: FlaskClient,
     app: FundraiserApp,
     database: Database,
 ) -> None:
@@ -296,7 +306,7 @@ ASKING = [
 
 @pytest.mark.parametrize(("path", "form"), ASKING)
 def test_ten_minutes_after_signing_in_these_acts_ask_for_the_password_again(
-    admin: FlaskClient,  # noqa: F811 - the fixture
+    admin: FlaskClient,
     database: Database,
     path: str,
     form: dict[str, str],

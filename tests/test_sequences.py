@@ -13,14 +13,13 @@ from sqlalchemy import select, text, update
 from fundraiser import db
 from fundraiser.campaigns.models import Goal
 from fundraiser.campaigns.reminders import Reminder, ReminderKind
-from fundraiser.config import current_settings
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.feedback import Report, take_in
 from fundraiser.emails.models import Ground
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
 from fundraiser.emails.sweep import sweep
 from fundraiser.emails.wording import switch
-from fundraiser.members.models import Interval, LedgerHead, Member, Membership, Standing, Status
+from fundraiser.members.models import Interval, LedgerHead, Membership, Standing, Status
 from fundraiser.outbox import (
     TOLD_ONCE,
     Letter,
@@ -31,10 +30,10 @@ from fundraiser.outbox import (
     owe_staff,
 )
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
-from tests.factories import make_campaign, make_member, make_membership
+from tests.factories import make_campaign, make_member
 from tests.mail import deliver, letters_in, only_letter, owe_welcome, owe_welcomes, text_of
+from tests.sequences import days, failing, join, kinds
 from tests.staff import hire
-from tests.test_delivery import pass_time  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,52 +48,9 @@ if TYPE_CHECKING:
     PassTime = Callable[[timedelta], None]
 
 
-@pytest.fixture
-def at_noon(pass_time: PassTime) -> PassTime:  # noqa: F811 - the fixture
-    """It is noon in the newsroom; the clock can be moved on from there."""
-    here = db.now().astimezone(current_settings().newsroom_timezone)
-    noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
-    pass_time((noon if noon > here else noon + timedelta(days=1)) - here)
-    return pass_time
-
-
-def days(count: float) -> timedelta:
-    return timedelta(days=count)
-
-
-def join(session: Session, **values: Any) -> Member:
-    """A person with a membership that is paid by a card, as of now."""
-    at = db.now()
-    member = make_member(session, counting=values.pop("counting", True), turns=1)
-    paid = {
-        "tier": None,
-        "started_at": at - days(40),
-        "paid_at": at - days(10),
-        "period_end": at + days(20),
-        "card_last4": "4242",
-        "card_expires_at": at + days(900),
-        "pay_url": "https://pay.example.org/bill",
-    }
-    session.add(make_membership(member, **paid | values))
-    session.flush()
-    return member
-
-
-def failing(since: timedelta, **values: Any) -> dict[str, Any]:
-    overdue = {"standing": Standing.OVERDUE, "status": Status.PAST_DUE}
-    return overdue | {"grace_from": db.now() - since} | values
-
-
 def ended(since: timedelta, **values: Any) -> dict[str, Any]:
     over = {"status": Status.CANCELED, "counting": False, "ended_at": db.now() - since}
     return over | {"canceled_at": db.now() - since} | values
-
-
-def kinds(database: Database) -> list[str]:
-    with database.transaction() as session:
-        sweep(session)
-        sweep(session)
-        return sorted(session.scalars(select(Letter.kind)))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import recount_due
-from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     LedgerEntry,
     Member,
@@ -19,7 +18,7 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.members.rule import Reason
-from fundraiser.outbox import Letter, LetterKind
+from fundraiser.outbox import LetterKind
 from fundraiser.payments import sync
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
@@ -28,6 +27,7 @@ from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
+from tests.settlements import letters, memberships, number_of_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,17 +38,9 @@ if TYPE_CHECKING:
     from fundraiser.payments.catalogue import OurProduct
     from tests.factories import Stripe
 
+pytestmark = pytest.mark.usefixtures("open_shop")
+
 SEPA = {"method": "sepa_debit", "iban": "DE89370400440532013000"}
-
-
-@pytest.fixture(autouse=True)
-def shop(stripe: Stripe) -> None:
-    stripe.open_shop()
-
-
-def number_of_members(database: Database) -> int:
-    with database.transaction() as session:
-        return read_balance(session).members
 
 
 def ledger_of(database: Database, member_id: int) -> Sequence[LedgerEntry]:
@@ -58,16 +50,6 @@ def ledger_of(database: Database, member_id: int) -> Sequence[LedgerEntry]:
             .where(LedgerEntry.member_id == member_id)
             .order_by(LedgerEntry.version)
         ).all()
-
-
-def letters(database: Database) -> list[LetterKind]:
-    with database.transaction() as session:
-        return list(session.scalars(select(Letter.kind).order_by(Letter.id)))
-
-
-def memberships(database: Database) -> Sequence[Membership]:
-    with database.transaction() as session:
-        return session.scalars(select(Membership).order_by(Membership.id)).all()
 
 
 def test_a_reader_who_pays_is_counted_once_however_often_we_look(

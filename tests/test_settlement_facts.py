@@ -17,7 +17,6 @@ from tests.settlements import (
     join,
     memberships,
     number,
-    open_shop,  # noqa: F401 - a fixture
     people,
     price_elsewhere,
     rewrite,

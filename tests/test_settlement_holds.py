@@ -18,7 +18,6 @@ from tests.settlements import (
     join,
     memberships,
     number,
-    open_shop,  # noqa: F401 - a fixture
     rewrite,
     stripe_url,  # noqa: F401 - a fixture
 )

@@ -20,7 +20,6 @@ from tests.settlements import (
     live_through,
     memberships,
     number,
-    open_shop,  # noqa: F401 - a fixture
     rewrite,
     store_at_stripe,
     stripe_url,  # noqa: F401 - a fixture

@@ -14,10 +14,20 @@ from fundraiser.db import now
 from fundraiser.errors import ForbiddenError, UnprocessableError
 from fundraiser.newsroom import staff as people
 from fundraiser.newsroom.models import AuditEntry, Role, Staff, StaffKey
-from fundraiser.newsroom.staff import find_staff
 from fundraiser.outbox import Letter, LetterState
 from tests.mail import deliver, letters_in, text_of
-from tests.staff import PAGE, PASSWORD, csrf_token, hire, read, sign_in, words
+from tests.staff import (
+    NEW_PASSWORD,
+    PAGE,
+    PASSWORD,
+    csrf_token,
+    hire,
+    post,
+    read,
+    sign_in,
+    staff_of,
+    words,
+)
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -29,34 +39,13 @@ if TYPE_CHECKING:
     from fundraiser.emails.smtp import MailServer
     from tests.mail import Postbox
 
-NEW_PASSWORD = "a battery of new horses"
-
-
-@pytest.fixture
-def admin(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which an administrator is signed in."""
-    sign_in(client, hire(database, Role.ADMIN))
-    return client
-
 
 def new_address() -> str:
     return f"taras-{uuid4().hex[:8]}@example.org"
 
 
-def post(client: FlaskClient, path: str, page: str = "/staff/team", **form: str) -> TestResponse:
-    token = csrf_token(client, page)
-    return client.post(path, data={"csrf_token": token, **form}, headers=PAGE)
-
-
 def invite(client: FlaskClient, email: str, role: Role = Role.SUPPORT) -> TestResponse:
     return post(client, "/staff/team", email=email, name="Taras Melnyk", role=role.value)
-
-
-def staff_of(database: Database, email: str) -> Staff:
-    with database.transaction() as session:
-        found = find_staff(session, email)
-    assert found
-    return found
 
 
 def key_in(postbox: Postbox, email: str) -> str:

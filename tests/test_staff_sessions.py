@@ -11,8 +11,7 @@ from sqlalchemy import select, update
 from fundraiser.db import clock
 from fundraiser.newsroom.models import Role, StaffSession
 from fundraiser.newsroom.sessions import name_browser
-from tests.staff import PAGE, PASSWORD, hire, read, sign_in
-from tests.test_staff_pages import NEW_PASSWORD, admin, post, staff_of  # noqa: F401 - a fixture
+from tests.staff import NEW_PASSWORD, PAGE, PASSWORD, hire, post, read, sign_in, staff_of
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -125,7 +124,7 @@ def test_ones_own_new_password_ends_all_other_sessions(
 
 
 def test_another_role_ends_the_sessions_of_the_role_before(
-    admin: FlaskClient,  # noqa: F811 - the fixture
+    admin: FlaskClient,
     app: FundraiserApp,
     database: Database,
 ) -> None:

@@ -11,8 +11,8 @@ from fundraiser.config import load_settings
 from fundraiser.newsroom.models import Role
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member
+from tests.members import sign_in as sign_in_member
 from tests.staff import PAGE, hire, read, sign_in, words
-from tests.test_account_membership import sign_in as sign_in_member
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,48 +22,18 @@ from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look
 from fundraiser.webhooks import inbox
 from fundraiser.webhooks.models import Event
-from tests.conftest import WEBHOOK_SECRET
 from tests.factories import GRACE
+from tests.webhooks import deliver, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
     from tests.factories import Stripe
-
-
-def event(**values: Any) -> dict[str, Any]:
-    return {
-        "id": "evt_1",
-        "object": "event",
-        "type": "customer.subscription.updated",
-        "livemode": False,
-        "created": int(time.time()),
-        "api_version": "2026-08-26.dahlia",
-        "pending_webhooks": 1,
-        "request": None,
-        "data": {"object": {"id": "sub_1", "object": "subscription", "customer": "cus_1"}},
-    } | values
-
-
-def deliver(
-    client: FlaskClient,
-    body: dict[str, Any] | bytes,
-    *,
-    secret: str = WEBHOOK_SECRET,
-    age: int = 0,
-) -> TestResponse:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    at = int(time.time()) - age
-    signature = hmac.new(secret.encode(), f"{at}.".encode() + raw, hashlib.sha256).hexdigest()
-    return client.post(
-        "/webhooks/stripe", data=raw, headers={"Stripe-Signature": f"t={at},v1={signature}"}
-    )
 
 
 def at_once(stripe: Stripe, *what: Callable[[], object]) -> None:

@@ -33,13 +33,6 @@ def campaign(database: Database) -> None:
         make_campaign(session)
 
 
-@pytest.fixture
-def staff(client: FlaskClient, database: Database) -> FlaskClient:
-    """A browser in which a manager is signed in."""
-    sign_in(client, hire(database))
-    return client
-
-
 def read(client: FlaskClient, query: str = "") -> BeautifulSoup:
     answer = client.get(ADDRESS + query, headers=PAGE)
     assert answer.status_code == 200, answer.text

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import text
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from demo.servers import free_port
+from demo.servers import Postgres, free_port
+from demo.settings import DemoSettings
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.campaigns.models import Campaign
 from fundraiser.widget.progress import ProgressLayer
-from tests.browser.live import live, window  # noqa: F401 - fixtures
+from tests.browser.live import Live
+from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports
 from tests.factories import make_campaign, make_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from wsgiref.types import WSGIApplication
+
+    from playwright.sync_api import ConsoleMessage
 
     from fundraiser.config import Settings
 
@@ -173,3 +181,61 @@ def served(application: WSGIApplication, url: str) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, stripe_description: Path | None
+) -> Iterator[Live]:
+    """The demonstration, started once for the run; its logs may hold no traceback in the end."""
+    del stripe_description  # in force before the simulator starts
+    home = tmp_path_factory.mktemp("live")
+    demonstration = Demonstration(home, seven_free_ports(), JOIN_LIMIT="1000 per minute")
+    settings = DemoSettings(home, demonstration.port, members=200)
+    try:
+        demonstration.wait_until_ready()
+        password = re.search(r"password (\S+)\)", demonstration.terminal)
+        assert password, demonstration.terminal
+        database = Postgres(
+            home, settings.port_of("PostgreSQL"), settings.secrets["database_password"]
+        ).url
+        with psycopg.connect(database) as books:  # tests advance the clock, past December too
+            books.execute("UPDATE campaign SET deadline = deadline + interval '9 years'")
+        yield Live(
+            article=demonstration.address("newspaper article"),
+            newspaper=demonstration.address("newspaper").rstrip("/"),
+            app=demonstration.address("join page").partition("/join")[0],
+            staff=demonstration.address("staff sign-in"),
+            password=password[1],
+            mailbox=demonstration.address("mailbox").rstrip("/"),
+            simulator=demonstration.address("simulator").rstrip("/"),
+            database=database,
+            store=settings.store,
+            clock=settings.clock_file,
+        )
+    finally:
+        left = demonstration.stop(signal.SIGTERM)
+        remove_elsewhere(home)
+    assert left == []
+    for log in (home / "logs").iterdir():
+        assert "Traceback" not in log.read_text(), log
+
+
+@pytest.fixture
+def window(open_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """Makes windows, each a reader's own; an error in a console fails, a refused policy too."""
+    errors: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # An answer with an error's status is what some tests are about.
+        if message.type == "error" and "the server responded with a status" not in message.text:
+            errors.append(f"{message.page and message.page.url}: {message.text}")
+
+    def window(**options: Any) -> Page:
+        page = open_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+        page.context.set_default_timeout(30_000)
+        page.context.on("console", listen)
+        return page
+
+    yield window
+    assert errors == []

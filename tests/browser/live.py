@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -12,19 +11,18 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-import pytest
 import requests
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from demo.servers import Postgres
-from demo.settings import STAFF_EMAIL, DemoSettings
-from tests.demonstration import Demonstration, remove_elsewhere, seven_free_ports, wait_for
+from demo.settings import STAFF_EMAIL
+from tests.demonstration import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import ConsoleMessage, Locator, Page
+    from playwright.sync_api import Locator, Page
+
 
 SUCCEEDS, DECLINED, ASKS_THE_BANK = "4242424242424242", "4000000000000002", "4000002500003155"
 DEBIT = "DE89370400440532013000"
@@ -108,64 +106,6 @@ class Live:
                 "subscriptions", customer=customer["id"], status="all"
             )
         ]
-
-
-@pytest.fixture(scope="session")
-def live(
-    tmp_path_factory: pytest.TempPathFactory, stripe_description: Path | None
-) -> Iterator[Live]:
-    """The demonstration, started once for the run; its logs may hold no traceback in the end."""
-    del stripe_description  # in force before the simulator starts
-    home = tmp_path_factory.mktemp("live")
-    demonstration = Demonstration(home, seven_free_ports(), JOIN_LIMIT="1000 per minute")
-    settings = DemoSettings(home, demonstration.port, members=200)
-    try:
-        demonstration.wait_until_ready()
-        password = re.search(r"password (\S+)\)", demonstration.terminal)
-        assert password, demonstration.terminal
-        database = Postgres(
-            home, settings.port_of("PostgreSQL"), settings.secrets["database_password"]
-        ).url
-        with psycopg.connect(database) as books:  # tests advance the clock, past December too
-            books.execute("UPDATE campaign SET deadline = deadline + interval '9 years'")
-        yield Live(
-            article=demonstration.address("newspaper article"),
-            newspaper=demonstration.address("newspaper").rstrip("/"),
-            app=demonstration.address("join page").partition("/join")[0],
-            staff=demonstration.address("staff sign-in"),
-            password=password[1],
-            mailbox=demonstration.address("mailbox").rstrip("/"),
-            simulator=demonstration.address("simulator").rstrip("/"),
-            database=database,
-            store=settings.store,
-            clock=settings.clock_file,
-        )
-    finally:
-        left = demonstration.stop(signal.SIGTERM)
-        remove_elsewhere(home)
-    assert left == []
-    for log in (home / "logs").iterdir():
-        assert "Traceback" not in log.read_text(), log
-
-
-@pytest.fixture
-def window(open_page: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
-    """Makes windows, each a reader's own; an error in a console fails, a refused policy too."""
-    errors: list[str] = []
-
-    def listen(message: ConsoleMessage) -> None:
-        # An answer with an error's status is what some tests are about.
-        if message.type == "error" and "the server responded with a status" not in message.text:
-            errors.append(f"{message.page and message.page.url}: {message.text}")
-
-    def window(**options: Any) -> Page:
-        page = open_page(**{"viewport": {"width": 1280, "height": 900}, **options})
-        page.context.set_default_timeout(30_000)
-        page.context.on("console", listen)
-        return page
-
-    yield window
-    assert errors == []
 
 
 def new_address() -> str:
@@ -268,3 +208,10 @@ def find_member(page: Page, live: Live, email: str) -> None:
 def happened(page: Page, words: str | re.Pattern[str]) -> Locator:
     """What the open record of a member tells of it."""
     return page.locator(".timeline li", has_text=words)
+
+
+def axe(page: Page, rules: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """What axe finds wrong: each rule with the places where it is broken."""
+    options = {"rules": rules, "resultTypes": ["violations"]}  # the rest is long, and takes long
+    found = Axe().run(page, options=options).response["violations"]
+    return [(rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found]

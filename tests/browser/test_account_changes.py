@@ -11,15 +11,8 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.browser.live import (
-    expect_at,
-    expect_member,
-    join,
-    new_address,
-    pay,
-    read_letter,
-)
-from tests.browser.test_account import ask, letter_of, sign_in
+from tests.browser.account import ask, letter_of, sign_in
+from tests.browser.live import expect_at, expect_member, join, new_address, pay, read_letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.live import find_member, join, new_address, pay, sign_in, to_checkout
+from tests.browser.live import axe, find_member, join, new_address, pay, sign_in, to_checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,10 +127,3 @@ def test_a_page_is_for_everybody(window: Callable[..., Page], visited: Visited, 
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 1280, "height": 900})
     assert axe(page, rules) == []
-
-
-def axe(page: Page, rules: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """What axe finds wrong: each rule with the places where it is broken."""
-    options = {"rules": rules, "resultTypes": ["violations"]}  # the rest is long, and takes long
-    found = Axe().run(page, options=options).response["violations"]
-    return [(rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found]

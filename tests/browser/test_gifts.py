@@ -14,8 +14,7 @@ from fundraiser import db
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.widget.progress import ProgressLayer
 from tests.browser.conftest import served
-from tests.browser.live import expect_at, fill_in
-from tests.browser.test_every_page import axe
+from tests.browser.live import axe, expect_at, fill_in
 from tests.gifts import CODE, Shop, is_to
 from tests.mail import text_of
 

@@ -11,8 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fundraiser.db import now
-from tests.browser.live import join, new_address, read_letter, sign_in
-from tests.browser.test_every_page import axe
+from tests.browser.live import axe, join, new_address, read_letter, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

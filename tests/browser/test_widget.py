@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.widget import part
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Service, Site
 
 pytestmark = pytest.mark.browser
-
-
-def part(page: Page, name: str) -> Locator:
-    return page.locator(f"membership-progress .{name}")
 
 
 def query(link: Locator) -> dict[str, str]:
@@ -35,8 +33,6 @@ def width(locator: Locator) -> float:
     assert box is not None
     return box["width"]
 
-
-BOTH_SCHEMES = '<meta name="color-scheme" content="light dark">'
 
 HELD_CLOCK = """
   const real = fetch;

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.test_widget import BOTH_SCHEMES, part
+from tests.browser.widget import BOTH_SCHEMES, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
