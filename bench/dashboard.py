@@ -353,7 +353,7 @@ def processor(servers: list[psutil.Process]) -> float:
 
 def _worked(process: psutil.Process) -> float:
     with suppress(psutil.NoSuchProcess):  # one of PostgreSQL's that comes and goes
-        return float(sum(process.cpu_times()[:2]))
+        return float(sum(process.cpu_times()[:4]))  # its own, and its children's that have ended
     return 0.0
 
 
