@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
@@ -219,7 +218,7 @@ def measure(members: int, *, plans: bool) -> None:
         stack.callback(database.engine.dispose)
         took = fill(database, members)
         with database.transaction() as session:
-            refresh(session, settings.newsroom_timezone, timedelta(days=settings.grace_days))
+            refresh(session, settings.newsroom_timezone, settings.grace)
         print(f"{members:,} members, made in {took:.0f} s; each page {ROUNDS} times, one worker")
         places = {"person": 1007, "after": members // 3, "moment": LONG_AGO, **busiest(database)}
         addresses = {name: path.format(**places) for name, path in PAGES.items()}

@@ -120,7 +120,7 @@ def fill(
         }
     store = Store(store_path)
     prices = {key: store.one(name) for key, name in price_ids.items() if name}
-    lives = Lives(prices, at, timedelta(days=settings.grace_days))
+    lives = Lives(prices, at, settings.grace)
     total = members + members * 3 // 8
     stories = [lives.make(number, counts=number <= members) for number in range(1, total + 1)]
     lives.random.shuffle(stories)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -136,7 +135,7 @@ def settle(customers: tuple[str, ...]) -> None:
 
 def _settle(app: FundraiserApp, customer: str) -> str:
     with app.database.transaction() as session:
-        member = settle_customer(session, current_gateway(), _grace(), customer)
+        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
         if member is None:
             return "not one of ours, or not known to Stripe."
         if member.counting:
@@ -222,11 +221,11 @@ def _repair(app: FundraiserApp) -> None:
     with app.database.transaction() as session:
         waiting = backlog(session)
     with click.progressbar(length=waiting, label="Settling", file=sys.stderr) as bar:
-        while settle_next(app.database, current_gateway(), _grace()):
+        while settle_next(app.database, current_gateway(), current_settings().grace):
             bar.update(1)
     _wait_for_the_workers(app)
     with app.database.transaction() as session:
-        write_drift(session, prove(session, _grace()))
+        write_drift(session, prove(session, current_settings().grace))
     after: int | None = 0
     while after is not None:
         after = _patiently(partial(_recheck, app, after))
@@ -247,7 +246,7 @@ def _wait_for_the_workers(app: FundraiserApp) -> None:
 
 def _step(app: FundraiserApp) -> Reconciliation | None:
     with app.database.transaction() as session:
-        return take_step(session, current_gateway(), _grace())
+        return take_step(session, current_gateway(), current_settings().grace)
 
 
 def _again(app: FundraiserApp, run: Reconciliation) -> Reconciliation:
@@ -264,7 +263,7 @@ def _recheck(app: FundraiserApp, after: int) -> int | None:
 
 def _print_proof(app: FundraiserApp) -> bool:
     with app.database.transaction() as session:
-        proof = prove(session, _grace())
+        proof = prove(session, current_settings().grace)
     click.echo(f"The balance is {proof.balance}.")
     click.echo(f"The ledger's rows add up to {proof.ledger_sum}.")
     click.echo(f"By the rule {proof.counting} people count now.")
@@ -277,7 +276,7 @@ def _print_proof(app: FundraiserApp) -> bool:
 
 def _print_differences(app: FundraiserApp) -> bool:
     with _counter("Comparing with Stripe") as seen, app.database.transaction() as session:
-        run, differences = compare_all(session, current_gateway(), _grace(), seen)
+        run, differences = compare_all(session, current_gateway(), current_settings().grace, seen)
     click.echo(f"By Stripe's listing {run.members_listed} people count now.")
     unknown = name_unknown(current_gateway(), run)
     for sentence in unknown:
@@ -342,7 +341,7 @@ def recount(*, yes: bool) -> None:
         after: int | None = 0
         while after is not None:
             with app.database.transaction() as session:
-                after = apply_rule(session, _grace(), after)
+                after = apply_rule(session, current_settings().grace, after)
         with app.database.transaction() as session:
             click.echo(f"The number is {read_balance(session).members} now.")
 
@@ -366,7 +365,7 @@ def _read_missing_facts(app: FundraiserApp) -> None:
 
 def _sync(app: FundraiserApp, customer: str) -> None:
     with app.database.transaction() as session:
-        settle_customer(session, current_gateway(), _grace(), customer, count=False)
+        settle_customer(session, current_gateway(), current_settings().grace, customer, count=False)
 
 
 def _print_recount(app: FundraiserApp) -> bool:
@@ -376,7 +375,7 @@ def _print_recount(app: FundraiserApp) -> bool:
     times = 0
     with app.database.transaction() as session:
         members = read_balance(session).members
-        for people in verdicts_of_all(session, now(), _grace()):
+        for people in verdicts_of_all(session, now(), current_settings().grace):
             for one in people:
                 if one.verdict.counts != one.counting:
                     (starts if one.verdict.counts else stops)[one.verdict.reason] += 1
@@ -414,7 +413,7 @@ def restore_check() -> None:
 
 def _bring_back(app: FundraiserApp, customer: str) -> None:
     with app.database.transaction() as session:
-        member = settle_customer(session, current_gateway(), _grace(), customer)
+        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
         if member is not None:
             withdraw_queued(session, member.id, "It was sent before the backup was restored.")
 
@@ -445,10 +444,6 @@ def doctor() -> None:
             click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)
-
-
-def _grace() -> timedelta:
-    return timedelta(days=current_settings().grace_days)
 
 
 if __name__ == "__main__":

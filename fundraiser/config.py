@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -53,6 +54,11 @@ class Settings:
     web_threads: int
     log_level: str
     metrics_token: str | None = field(repr=False)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long somebody whose payment fails is counted still."""
+        return timedelta(days=self.grace_days)
 
     @property
     def livemode(self) -> bool:

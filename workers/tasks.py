@@ -56,7 +56,9 @@ def settle() -> None:
         with flask_app.database.transaction() as session:
             look_at_due_cases(session)
         _share_the_work()
-        _while_there_is_work(lambda: settle_next(flask_app.database, current_gateway(), _grace()))
+        _while_there_is_work(
+            lambda: settle_next(flask_app.database, current_gateway(), current_settings().grace)
+        )
 
 
 @shared_task(name=Job.DELIVER)
@@ -121,7 +123,7 @@ def prove() -> None:
     """Prove the number, and see whether what differed agrees again."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
-            found = proof.prove(session, _grace())
+            found = proof.prove(session, current_settings().grace)
         with flask_app.database.transaction() as session:
             proof.write_drift(session, found)
         _while_there_is_work(_recheck_each())
@@ -131,7 +133,7 @@ def prove() -> None:
 def figures() -> None:
     """Keep the daily figures of the overview."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
-        refresh_if_due(session, current_settings().newsroom_timezone, _grace())
+        refresh_if_due(session, current_settings().newsroom_timezone, current_settings().grace)
 
 
 @shared_task(name=Job.MILESTONES)
@@ -202,7 +204,7 @@ def _deliver_some(server: MailServer, budget: Budget) -> bool:
 
 def _recount_some() -> bool:
     with flask_app.database.transaction() as session:
-        return recount_due(session, _grace()) > 0
+        return recount_due(session, current_settings().grace) > 0
 
 
 def _catch_up_some() -> bool:
@@ -240,7 +242,7 @@ def _retain_some() -> bool:
 
 def _compare_some() -> bool:
     with flask_app.database.transaction() as session:
-        run = take_step(session, current_gateway(), _grace())
+        run = take_step(session, current_gateway(), current_settings().grace)
         return run is not None and run.finished_at is None
 
 
@@ -271,7 +273,3 @@ def _while_there_is_work(one: Callable[[], bool], busy_for: float = _BUSY_FOR) -
         if time.monotonic() > until:
             return True
     return False
-
-
-def _grace() -> timedelta:
-    return timedelta(days=current_settings().grace_days)

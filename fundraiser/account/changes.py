@@ -7,7 +7,6 @@ finds that what it wants is so, and a page that was overtaken by another window 
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -141,7 +140,7 @@ def change(
             # Stripe's reason is a sentence for developers.
             log.warning("change_refused", membership=membership.id, reason=str(error))
             done = Notice.REFUSED
-        grace = timedelta(days=current_settings().grace_days)
+        grace = current_settings().grace
         settle(session, gateway, grace, customer_id, cause_ref=_BY_ACCOUNT)
     except UnavailableError:
         # It may have been done before the answer was lost: a worker looks, and so may the member.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, String, delete, func, select, update
@@ -38,7 +37,7 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     Raises:
         StripeUnavailableError: Stripe does not answer; nothing is erased here.
     """
-    grace, at = timedelta(days=current_settings().grace_days), now()
+    grace, at = current_settings().grace, now()
     customers = session.scalars(
         select(Customer).where(Customer.member_id == member.id).order_by(Customer.id)
     ).all()

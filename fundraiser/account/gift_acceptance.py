@@ -7,7 +7,6 @@ then its giver may send the letter anew.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -265,7 +264,7 @@ def _accept(gift: Gift, member: Member) -> None:
     session.refresh(gift, with_for_update=True)
     if gift.recipient_id == member.id:
         return
-    redeem(session, gift, member, timedelta(days=current_settings().grace_days))
+    redeem(session, gift, member, current_settings().grace)
     member.name = member.name or gift.recipient_name
 
 
@@ -273,7 +272,7 @@ def _offer_to_member(gift: Gift, code: str) -> ResponseReturnValue:
     session, member = db.session(), signed_in_member()
     check_redeemable(gift, member)
     memberships = session.scalars(select(Membership).where(Membership.member_id == member.id)).all()
-    begins = begins_at(memberships, timedelta(days=current_settings().grace_days))
+    begins = begins_at(memberships, current_settings().grace)
     return _page(
         "gift_offer.html",
         gift=gift,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ def late_payment(key: str) -> ResponseReturnValue:
     check_origin()
     wish = Wish.RESTART if request.form.get("what") == Wish.RESTART else Wish.REFUND
     session, customer_id = db.session(), late.case.customer_id
-    grace = timedelta(days=current_settings().grace_days)
+    grace = current_settings().grace
     try:
         choose(session, current_gateway(), late, wish)
         settle(session, current_gateway(), grace, customer_id, cause_ref="e-mail link")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -141,7 +140,7 @@ def confirm_email() -> ResponseReturnValue:
         settings = current_settings()
         change = Change(
             gateway=member_gateway(),
-            grace=timedelta(days=settings.grace_days),
+            grace=settings.grace,
             key=f"account-{enter.id}",
             cause=Cause.STRIPE,
             cause_ref="account",

@@ -240,7 +240,7 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
     """Back from Stripe's page: the new method is charged from now on, and for what is overdue."""
     membership = _mine(membership_id)
     visit = methods.Visit.began(db.session(), membership, request.args)
-    grace, customer_id = timedelta(days=current_settings().grace_days), membership.customer_id or ""
+    grace, customer_id = current_settings().grace, membership.customer_id or ""
     try:
         settle(db.session(), member_gateway(), grace, customer_id, cause_ref="account")
     except UnavailableError:

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 from fundraiser.campaigns.offers import money
 from fundraiser.db import now
 from fundraiser.errors import FundraiserError
+from fundraiser.members.counting import verdict_of
 from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
-from fundraiser.members.rule import membership_counts
 from fundraiser.payments import sync
 from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.facts import Confirmation
@@ -160,7 +160,7 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
         return Outcome.WAITING
     if membership.second_to or is_open(session, CaseKind.SECOND_END, membership.reference):
         return Outcome.SECOND
-    if membership_counts(membership, now(), grace).counts:
+    if verdict_of(session, membership, grace).counts:
         in_process = membership.standing is Standing.IN_PROCESS
         return Outcome.IN_PROCESS if in_process else Outcome.JOINED
     if membership.paid_at:

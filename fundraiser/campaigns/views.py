@@ -250,7 +250,7 @@ def _look_again(response: Response) -> Response:
 def _thanks_page() -> str:
     session = db.session()
     checkout = find_checkout(session, request.args.get("session_id", ""))
-    grace = timedelta(days=current_settings().grace_days)
+    grace = current_settings().grace
     outcome = find_outcome(session, current_gateway(), grace, checkout)
     confirm_url = None
     if outcome is Outcome.WAITING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
@@ -274,4 +274,4 @@ def _read_note(page: ActPage) -> str:
 
 
 def grace() -> timedelta:
-    return timedelta(days=current_settings().grace_days)
+    return current_settings().grace

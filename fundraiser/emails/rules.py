@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
@@ -14,6 +14,7 @@ from fundraiser.config import current_settings
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.members.renewals import RENEWS
+from fundraiser.members.rule import counted_until, counts_at
 from fundraiser.outbox import Letter, LetterChoice, LetterKind, Topic
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment, PaymentStatus
 
@@ -104,6 +105,8 @@ def _failing(at: datetime, first: float, last: float, *more: ColumnElement[bool]
     """Whose payment failed so many days ago."""
     return _to_members(
         _OF_THIS_FAILURE,
+        # These letters say until when the person is counted.
+        counts_at(at, current_settings().grace),
         Membership.grace_from <= at - _days(first),
         Membership.grace_from > at - _days(last),
         *_OVERDUE,
@@ -273,21 +276,11 @@ def _gift_reminder(at: datetime) -> Owed:
 
 def _gift_ending(at: datetime) -> Owed:
     """Two weeks before its end, unless the person stays a member by something else."""
-    other = aliased(Membership)
+    grace, other = current_settings().grace, aliased(Membership)
     stays = exists().where(
         other.member_id == Membership.member_id,
         other.id != Membership.id,
-        other.refunded_at.is_(None),
-        other.disputed_at.is_(None),
-        or_(
-            and_(other.source == Source.GIFT, other.counts_until > Membership.counts_until),
-            and_(
-                other.source == Source.STRIPE,
-                other.status == Status.ACTIVE,
-                other.cancel_at.is_(None),
-                other.collection_paused.is_(False),
-            ),
-        ),
+        counted_until(grace, other) > Membership.counts_until,
     )
     return (
         select(
@@ -302,10 +295,7 @@ def _gift_ending(at: datetime) -> Owed:
         .where(
             Membership.source == Source.GIFT,
             Membership.counts_until <= at + _days(14),
-            Membership.counts_until > at,
-            Membership.status == Status.ACTIVE,
-            Membership.refunded_at.is_(None),
-            Membership.disputed_at.is_(None),
+            counts_at(at, grace),
             ~stays,
             Member.address.is_not(None),
         )

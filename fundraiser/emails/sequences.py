@@ -74,7 +74,7 @@ def _values(membership: Membership) -> dict[str, str]:
         known["month"] = f"{membership.card_expires_at - timedelta(days=1):%m/%y}"
     if membership.grace_from:
         known["date"] = date(membership.grace_from)
-        known["until"] = date(membership.grace_from + timedelta(days=settings.grace_days))
+        known["until"] = date(membership.grace_from + settings.grace)
     elif membership.ended_at:
         known["date"] = date(membership.ended_at)
     elif membership.cancel_at and not renews(membership):

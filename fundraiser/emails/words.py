@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal
@@ -33,7 +32,7 @@ from fundraiser.members.addresses import mint
 from fundraiser.members.letter_links import membership_link
 from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.prices import next_payment_of
-from fundraiser.members.rule import membership_counts
+from fundraiser.members.rule import counting_of
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, Tier
 from fundraiser.texts import by_language, date, gettext as _
@@ -51,10 +50,7 @@ if TYPE_CHECKING:
 # Made once: thousands of new members may be welcomed within an hour.
 _NEWEST_FIRST = (
     select(Membership)
-    .where(
-        Membership.member_id == bindparam("member"),
-        Membership.source.in_((Source.STRIPE, Source.GIFT)),
-    )
+    .where(Membership.member_id == bindparam("member"))
     .order_by(Membership.started_at.desc())
 )
 _CHECKOUT = select(Checkout).where(Checkout.reference == bindparam("reference"))
@@ -297,9 +293,9 @@ def _minted(session: Session, letter: Letter) -> Minted:
 
 
 def _newest_that_counts(session: Session, member: Member) -> Membership | None:
-    at, grace = now(), timedelta(days=current_settings().grace_days)
     newest_first = session.scalars(_NEWEST_FIRST, {"member": member.id})
-    return next((m for m in newest_first if membership_counts(m, at, grace).counts), None)
+    counting = counting_of(newest_first, now(), current_settings().grace)
+    return next((m for m in counting if m.source in {Source.STRIPE, Source.GIFT}), None)
 
 
 def terms(session: Session, membership: Membership) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from sqlalchemy import String, bindparam, select
 from fundraiser.db import now, put
 from fundraiser.members import ledger
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
-from fundraiser.members.rule import RULE, person_counts
+from fundraiser.members.rule import RULE, person_counts, verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -150,6 +150,13 @@ def verdicts_of_people(
     """What the rule says of each of these people."""
     memberships = _by_person(session.scalars(_MEMBERSHIPS, {"members": ids}))
     return {one: person_counts(memberships.get(one, []), at, grace) for one in ids}
+
+
+def verdict_of(session: Session, membership: Membership, grace: timedelta) -> Verdict:
+    """What the rule says now of one membership, of a person who may have others."""
+    whole = session.scalars(_MEMBERSHIPS, {"members": [membership.member_id]}).all()
+    verdicts = verdicts_of(whole, now(), grace)
+    return next(v for one, v in zip(whole, verdicts, strict=True) if one.id == membership.id)
 
 
 def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[Membership]]:

@@ -27,7 +27,7 @@ from fundraiser.members.forwarding import forward
 from fundraiser.members.models import Cause, Membership, Source, Standing, Status
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
-from fundraiser.members.rule import membership_counts
+from fundraiser.members.rule import counting_of
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.security import digest
@@ -273,9 +273,7 @@ def begins_at(memberships: Iterable[Membership], grace: timedelta) -> datetime:
         UnprocessableError: the person goes on paying, so that the gift would be wasted.
     """
     at = begins = now()
-    for found in memberships:
-        if not membership_counts(found, at, grace).counts:
-            continue
+    for found in counting_of(memberships, at, grace):
         if found.source is Source.STRIPE:
             end = None if renews(found) else found.cancel_at
         else:

@@ -80,6 +80,15 @@ def verdicts_of(memberships: Iterable[Membership], at: datetime, grace: timedelt
     return [membership_counts(one, at, grace, has_paid) for one in whole]
 
 
+def counting_of(
+    memberships: Iterable[Membership], at: datetime, grace: timedelta
+) -> list[Membership]:
+    """Those of one person's memberships that count, in their order; takes them all."""
+    whole = list(memberships)
+    verdicts = verdicts_of(whole, at, grace)
+    return [one for one, verdict in zip(whole, verdicts, strict=True) if verdict.counts]
+
+
 def was_paid_for(membership: Membership) -> bool:
     """Whether the member ever paid for it, here or where it was imported from."""
     if membership.source is not Source.STRIPE:

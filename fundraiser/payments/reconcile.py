@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import lock, now, put, read_once
 from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
-from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Status
+from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Standing, Status
 from fundraiser.members.proof import Finding, note_drift
-from fundraiser.members.rule import membership_counts
+from fundraiser.members.rule import counts_at, membership_counts
 from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.models import (
     Customer,
@@ -242,21 +242,24 @@ def _compare_listed(
     differences: Differences = {}
     listed = []
     at = now()
+    counting = set(
+        session.scalars(
+            select(Membership.reference).where(
+                Membership.source == Source.STRIPE,
+                Membership.reference.in_(rows),
+                counts_at(at, grace),
+            )
+        )
+    )
     for found in ours:
         row = rows.get(found.id)
         detail = _difference(found, products, row)
         if detail:
             _add(differences, {found.customer_id: [detail]})
+        counts = found.id in counting
         if detail or row is None:
-            # As far as a listing alone tells: it names neither refunds nor disputes.
-            counts = (
-                found.only(products) is not None
-                and found.status in {Status.ACTIVE, Status.PAST_DUE}
-                and found.price != 0
-                and not found.collection_paused
-            )
-        else:
-            counts = membership_counts(row, at, grace).counts
+            as_listed = _as_listed(found, at, is_ours=found.only(products) is not None)
+            counts = membership_counts(as_listed, at, grace).counts
         listed.append(
             {
                 "run_id": run.id,
@@ -399,6 +402,23 @@ def _end_stage(session: Session, grace: timedelta, run: Reconciliation) -> None:
         session.execute(delete(ListedSubscription).where(ListedSubscription.run_id == run.id))
 
 
+def _as_listed(found: Subscription, at: datetime, *, is_ours: bool) -> Membership:
+    """A membership as far as a listing alone tells: it names neither refunds nor disputes."""
+    amount = 1 if found.price is None else found.price
+    return Membership(
+        source=Source.STRIPE,
+        status=Status(found.status),
+        standing=Standing.PAID,
+        amount=amount,
+        price=found.price,
+        collection_paused=found.collection_paused,
+        started_at=found.started_at,
+        grace_from=at,
+        cancel_at=found.cancel_at,
+        moved_at=None if is_ours else at,
+    )
+
+
 def _count_listed(session: Session, grace: timedelta, run: Reconciliation) -> int:
     """How many people count by Stripe's listing, or by a membership from elsewhere."""
     people: set[int | str] = set()
@@ -408,11 +428,10 @@ def _count_listed(session: Session, grace: timedelta, run: Reconciliation) -> in
         .where(ListedSubscription.run_id == run.id, ListedSubscription.counts)
     ):
         people.add(member_id or customer_id)
-    at = now()
-    for row in session.scalars(select(Membership).where(Membership.source != Source.STRIPE)):
-        if membership_counts(row, at, grace).counts:
-            people.add(row.member_id)
-    return len(people)
+    elsewhere = select(Membership.member_id).where(
+        Membership.source != Source.STRIPE, counts_at(now(), grace)
+    )
+    return len(people.union(session.scalars(elsewhere)))
 
 
 def _since(session: Session, run: Reconciliation, moves_for: timedelta) -> datetime:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import bindparam, select
 
-from fundraiser.members.models import Membership, Source, Standing, Status
-from fundraiser.members.renewals import RENEWS
+from fundraiser.db import now
+from fundraiser.members.models import Membership
+from fundraiser.members.renewals import renews
+from fundraiser.members.rule import Reason, verdicts_of
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.cases import (
     CaseKind,
@@ -27,48 +28,26 @@ from fundraiser.payments.models import Look
 from fundraiser.payments.standing import charges_of
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
     from fundraiser.payments.facts import CustomerState
     from fundraiser.payments.gateway import Gateway
 
-_EARLIER = aliased(Membership)
-_HAS_PAID = (
-    select(_EARLIER.id)
-    .where(_EARLIER.member_id == Membership.member_id, _EARLIER.has_paid.is_(True))
-    .correlate(Membership)
-    .exists()
-)
-_IS_PAYING = (
-    or_(
-        and_(
-            Membership.status == Status.ACTIVE,
-            Membership.standing.in_((Standing.PAID, Standing.IN_PROCESS)),
-        ),
-        # Restarted with a late payment, or given a free period: somebody who has paid before.
-        and_(Membership.status == Status.TRIALING, _HAS_PAID),
-    ),
-    Membership.collection_paused.is_(False),
-    RENEWS,
-    Membership.refunded_at.is_(None),
-    Membership.disputed_at.is_(None),
-    Membership.second_to.is_(None),
-    Membership.moved_at.is_(None),
-)
-_PAYING = (
+# How a membership counts while it is paid for and goes on: a payment that fails, or a pause, does
+# not stand in the way of a new membership.
+_PAYING = {Reason.PAID, Reason.FIRST_PAYMENT_IN_PROCESS, Reason.FREE_PERIOD}
+_OF_MEMBER = (
     select(Membership)
-    .where(
-        Membership.member_id == bindparam("member_id"),
-        Membership.source == Source.STRIPE,
-        *_IS_PAYING,
-    )
+    .where(Membership.member_id == bindparam("member_id"))
     .order_by(Membership.started_at, Membership.reference)
 )
 
 
 def end_second_memberships(
-    session: Session, gateway: Gateway, member: Member, state: CustomerState
+    session: Session, gateway: Gateway, grace: timedelta, member: Member, state: CustomerState
 ) -> bool:
     """End what this customer pays beside the person's first membership; True if Stripe was told.
 
@@ -77,7 +56,7 @@ def end_second_memberships(
     refuses becomes a case and is tried again; the settlement goes on, so that our books know what
     was paid.
     """
-    paying = session.scalars(_PAYING, {"member_id": member.id}).all()
+    paying = _paying(session, member, grace)
     told = False
     # What did not come through our Checkout (it names a campaign) was no double click: it is left.
     for second in (found for found in paying[1:] if found.campaign):
@@ -117,6 +96,21 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
                 cycle=charge.id,
                 context={"amount": case.amount, "currency": case.currency},
             )
+
+
+def _paying(session: Session, member: Member, grace: timedelta) -> list[Membership]:
+    """What the person pays here and goes on to pay, what began first at the front."""
+    whole = session.scalars(_OF_MEMBER, {"member_id": member.id}).all()
+    verdicts = verdicts_of(whole, now(), grace)
+    return [
+        one
+        for one, verdict in zip(whole, verdicts, strict=True)
+        if verdict.counts
+        and verdict.reason in _PAYING
+        and not one.collection_paused
+        and renews(one)
+        and one.second_to is None
+    ]
 
 
 def _mark(session: Session, gateway: Gateway, second: Membership, first: Membership) -> bool:

@@ -95,7 +95,7 @@ def settle(
     if member is None:
         return None
     recipients = write_gifts(session, member, state)
-    told = end_second_memberships(session, gateway, member, state)
+    told = end_second_memberships(session, gateway, grace, member, state)
     told = note_late_payments(session, gateway, member, state) or told
     if follow_new_method(session, gateway, state, products) or told:
         known = session.get(Customer, customer_id)
