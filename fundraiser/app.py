@@ -31,6 +31,7 @@ from fundraiser.dashboard import (
     member_list,
     milestone_pages,
     money_pages,
+    name_pages,
     second_step_pages,
     staff_pages,
     tier_pages,
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(widget_page.blueprint)
     app.register_blueprint(letter_pages.blueprint)
     app.register_blueprint(desk.blueprint)
+    app.register_blueprint(name_pages.blueprint)
     app.register_blueprint(staff_pages.blueprint)
     app.register_blueprint(second_step_pages.blueprint)
     app.register_blueprint(campaign_pages.blueprint)

@@ -54,6 +54,7 @@ class Settings:
     web_threads: int
     log_level: str
     metrics_token: str | None = field(repr=False)
+    review_names: bool = False
 
     @property
     def grace(self) -> timedelta:
@@ -140,6 +141,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         web_threads=_count(environ, "WEB_THREADS", 64),
         log_level=(environ.get("LOG_LEVEL") or "INFO").upper(),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
+        review_names=_switch(environ, "REVIEW_NAMES"),
     )
     if settings.livemode and settings.stripe_api_base:
         raise ConfigError(
@@ -234,6 +236,13 @@ def _currency(environ: Mapping[str, str]) -> str:
     if not re.fullmatch("[A-Z]{3}", code):
         raise ConfigError(f"NEWSROOM_CURRENCY {code!r} is not a currency, like GBP.")
     return code
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value not in {"", "yes", "no"}:
+        raise ConfigError(f"{name} must be yes or no.")
+    return value == "yes"
 
 
 def _count(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -51,6 +51,7 @@ OPEN_TO = {
         GET  /staff/payouts
         GET  /staff/payouts/<payout_id>
         GET  /staff/rates
+        GET  /staff/names
         GET  /staff/resting
         POST /staff/sign-out
         GET  /staff/tiers
@@ -77,6 +78,7 @@ OPEN_TO = {
         POST /staff/members/<int:member_id>/roster/off
         GET  /staff/members/<int:member_id>/roster/on
         POST /staff/members/<int:member_id>/roster/on
+        POST /staff/names
         POST /staff/resting/look
     """,
     "admin manager finance": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -84,6 +85,38 @@ def test_a_link_or_what_nobody_sees_is_no_name_on_the_public_page(
             named(session, name)
         named(session, "Olena Hrytsenko")
     assert names(client) == ["Olena Hrytsenko"]
+
+
+def test_with_a_review_a_name_is_shown_once_staff_have_looked_at_it(
+    app: FundraiserApp, client: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        olena, petro = named(session, "Olena Hrytsenko"), named(session, "Petro Rude Word")
+    assert len(names(client)) == 2
+    staff = app.test_client()
+    sign_in(staff, hire(database, Role.SUPPORT))
+    read(staff, "/staff/names", status=404)
+    assert "Look at the names" not in words(read(staff, "/staff"))
+    app.extensions["settings"] = replace(app.extensions["settings"], review_names=True)
+    assert names(client) == []
+    assert "Look at the names" in words(read(staff, "/staff"))
+    page = read(staff, "/staff/names")
+    fields = page.select("main form input[type=hidden]")
+    form = {str(field["name"]): str(field["value"]) for field in fields}
+    answer = staff.post("/staff/names", data=form, headers=PAGE, follow_redirects=True)
+    assert "No name was shown." in answer.text
+    with database.transaction() as session:
+        session.get_one(Member, petro.id).name = "Petro Ruder Word"
+    ticked = form | {"member": [str(olena.id), str(petro.id)]}
+    answer = staff.post("/staff/names", data=ticked, headers=PAGE, follow_redirects=True)
+    assert "1 name is shown now." in answer.text
+    assert names(client) == ["Olena Hrytsenko"]
+    assert "1 member who wished to be named" in client.get(PATH, headers=PAGE).text
+    with database.transaction() as session:
+        session.get_one(Member, olena.id).name = "Another Name"
+        acts = session.scalars(select(AuditEntry.subject).where(AuditEntry.act == "showed_name"))
+        assert acts.all() == [f"member {olena.id}"]
+    assert names(client) == []
 
 
 def test_a_name_that_is_taken_back_is_gone_with_the_next_look_also_from_a_cache(

@@ -349,7 +349,7 @@ PERSONAL: tuple[Personal, ...] = (
     _personal("member", "country", "Count members by country", _ACCOUNT, Erasure.EMPTIED),
     _personal(
         "member",
-        "roster_since roster_closed_at",
+        "roster_since roster_closed_at roster_name",
         "Name those who agreed to it",
         _ACCOUNT,
         Erasure.EMPTIED,

@@ -20,6 +20,7 @@ from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.money import read_agreement
 from fundraiser.dashboard.stripe_troubles import stripe_troubles
 from fundraiser.db import now
+from fundraiser.members.consents import names_to_review
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift, read_drift
@@ -99,6 +100,7 @@ def read_overview(
             *stripe_troubles(session),
             *_money_troubles(session),
         ],
+        "names_wait": bool(names_to_review(session, 1)),
         "resting": inbox.resting(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
         "drift_count": sum(count_drift(session).values()),

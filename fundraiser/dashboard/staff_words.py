@@ -87,6 +87,7 @@ def act(name: str) -> str:
         Act.CHANGED_LETTER: _("Changed a letter"),
         Act.ALLOWED_ADDRESS: _("Had an address written to again"),
         Act.CLOSED_ROSTER: _("Took a name off the public page"),
+        Act.SHOWED_NAME: _("Let a name stand on the public page"),
         Act.OPENED_ROSTER: _("Left a name on the public page to its owner again"),
         Act.WROTE_NOTE: _("Wrote a note"),
         Act.CREATED_CAMPAIGN: _("Made a campaign"),

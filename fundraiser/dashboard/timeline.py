@@ -210,6 +210,7 @@ def act_sentence(entry: AuditEntry) -> str:
     known: dict[str, str] = {
         Act.CHANGED_EMAIL: _("The e-mail address was changed."),
         Act.CLOSED_ROSTER: _("The name was taken off the public page."),
+        Act.SHOWED_NAME: _("Staff let the name stand on the public page."),
         Act.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
         Act.WROTE_NOTE: _("A note was written."),
         Act.SETTLED_AGAIN: _("The customer was settled again."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select, update
 
+from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.models import Consent, ConsentKind, Member
 from fundraiser.members.names import LONGEST_NAME, is_plain_name
@@ -70,6 +71,30 @@ def open_roster(member: Member) -> None:
     member.roster_closed_at = None
 
 
+def names_to_review(session: Session, most: int) -> Sequence[Member]:
+    """Members whose name waits for staff to look at it; none where names need no look."""
+    if not current_settings().review_names:
+        return []
+    waiting = session.scalars(
+        select(Member)
+        .where(*_IS_NAMED, Member.roster_name.is_distinct_from(Member.name))
+        .order_by(Member.roster_since, Member.id)
+        .limit(most)
+    )
+    return [member for member in waiting if is_plain_name(member.name or "")]
+
+
+def show_name(session: Session, member_id: int, name: str) -> bool:
+    """Let a name stand on the public page; False where it is another by now, or taken back."""
+    shown = session.scalar(
+        update(Member)
+        .where(Member.id == member_id, Member.name == name, Member.roster_since.is_not(None))
+        .values(roster_name=name)
+        .returning(Member.id)
+    )
+    return shown is not None
+
+
 def read_named(
     session: Session, before: datetime | None, most: int
 ) -> tuple[Sequence[str], datetime | None]:
@@ -77,7 +102,7 @@ def read_named(
 
     With it, where the next ones begin; None after the last.
     """
-    named = select(Member.name, Member.roster_since).where(*_IS_NAMED)
+    named = select(Member.name, Member.roster_since).where(_is_shown())
     if before:
         named = named.where(Member.roster_since < before)
     rows = session.execute(named.order_by(Member.roster_since.desc()).limit(most + 1)).all()
@@ -87,5 +112,11 @@ def read_named(
 
 def count_named(session: Session) -> int:
     """How many people are named on the public page; one more than so many stands for more."""
-    some = select(Member.id).where(*_IS_NAMED).limit(MOST_COUNTED + 1).subquery()
+    some = select(Member.id).where(_is_shown()).limit(MOST_COUNTED + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _is_shown() -> ColumnElement[bool]:
+    if current_settings().review_names:
+        return and_(*_IS_NAMED, Member.roster_name == Member.name)
+    return and_(*_IS_NAMED)

@@ -113,7 +113,8 @@ class Member(Base):
     ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
     alone may change it; ``turns`` is how many rows of the ledger are this person's.
     ``roster_since`` is when the person agreed to be named on the public page, as the newest consent
-    says; ``roster_closed_at`` is since when staff keep the name off it. ``invite_code`` is in the
+    says; ``roster_closed_at`` is since when staff keep the name off it. ``roster_name`` is the name
+    that they have let stand there, where they look at each first. ``invite_code`` is in the
     link that the person invites others by, while there is one; ``invited_by`` is whose link led
     here. It is no foreign key: that would lock the inviter's row.
     """
@@ -149,6 +150,7 @@ class Member(Base):
     first_counted_at: Mapped[datetime | None]
     roster_since: Mapped[datetime | None]
     roster_closed_at: Mapped[datetime | None]
+    roster_name: Mapped[str | None]
     invite_code: Mapped[str | None] = mapped_column(unique=True)
     invited_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]

@@ -55,6 +55,7 @@ class Act(StrEnum):
     ALLOWED_ADDRESS = "allowed_address"
     CLOSED_ROSTER = "closed_roster"
     OPENED_ROSTER = "opened_roster"
+    SHOWED_NAME = "showed_name"
     WROTE_NOTE = "wrote_note"
     CREATED_CAMPAIGN = "created_campaign"
     CHANGED_CAMPAIGN = "changed_campaign"
