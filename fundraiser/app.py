@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from fundraiser import db, health, security, texts
 from fundraiser.account import (
+    address_undo,
     gift_acceptance,
     invitation as account_invitation,
     late as account_late,
@@ -96,6 +97,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(account_sign_in.blueprint)
     app.register_blueprint(account.blueprint)
     app.register_blueprint(account_person.blueprint)
+    app.register_blueprint(address_undo.blueprint)
     app.register_blueprint(gift_acceptance.blueprint)
     app.register_blueprint(account_invitation.blueprint)
     app.register_blueprint(account_late.blueprint)

@@ -35,6 +35,7 @@ class LetterKind(StrEnum):
     BANK_TO_CONFIRM = "bank_to_confirm"
     SIGN_IN = "sign_in"
     CHANGE_OF_ADDRESS = "change_of_address"
+    ADDRESS_CHANGED = "address_changed"
     RECEIPT = "receipt"
     DEBIT_FAILED = "debit_failed"
     PAYMENT_FAILED_FIRST = "payment_failed_first"
@@ -75,6 +76,7 @@ URGENT = {
     LetterKind.BANK_TO_CONFIRM,
     LetterKind.SIGN_IN,
     LetterKind.CHANGE_OF_ADDRESS,
+    LetterKind.ADDRESS_CHANGED,
     LetterKind.RECEIPT,
     LetterKind.DEBIT_FAILED,
     LetterKind.PAYMENT_FAILED_FIRST,

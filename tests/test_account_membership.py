@@ -306,7 +306,11 @@ def test_the_address_changes_when_both_ends_confirm_it(
     old, new = codes["olena@example.org"], codes["new@example.net"]
     swapped = olena.send(path, form, old=new, new=old)
     assert swapped.status_code == 422 or old == new
+    thief = olena.stripe.app.test_client()
+    thief.set_cookie("member", f"token-of-{olena.member_id}")
+    assert thief.get("/account", headers=OURS).status_code == 200
     assert olena.send(path, form, old=old, new=new).status_code == 303
+    assert thief.get("/account", headers=OURS).status_code == 303
     assert "Your e-mail address has been changed." in olena.overview()
     at_stripe = olena.stripe.call("GET", f"customers/{olena.customer}")
     assert at_stripe["email"] == "new@example.net"

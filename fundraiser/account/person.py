@@ -23,6 +23,7 @@ from fundraiser.account.changes import Notice
 from fundraiser.account.download import everything_about
 from fundraiser.account.erasure import erase
 from fundraiser.account.sessions import (
+    begin_session,
     for_members,
     forget_member,
     form_token,
@@ -154,7 +155,10 @@ def confirm_email() -> ResponseReturnValue:
         return _codes_page(member, enter, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     use(session, leave, browser)
     use(session, enter, browser)
-    return _note(Notice.EMAIL)
+    # The change has ended this session as well.
+    response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
+    begin_session(session, member, response).notice = Notice.EMAIL
+    return response
 
 
 @blueprint.get("/account/download")

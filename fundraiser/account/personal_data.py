@@ -155,6 +155,14 @@ PERSONAL: tuple[Personal, ...] = (
         exported=False,
     ),
     _personal(
+        "address_change",
+        "id member_id before after at undo_until",
+        "Undo a change of address that somebody else made",
+        "30 days",
+        Erasure.DELETED,
+        Limit(_MONTH, "at"),
+    ),
+    _personal(
         "reminder",
         "email",
         "Send the reminder that the reader asked for",

@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from flask import g, redirect, request, url_for
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from fundraiser import db
 from fundraiser.account.models import MemberSession
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import ForbiddenError
+from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.models import Member
 from fundraiser.security import check_origin, cookieless, digest, new_secret
 from fundraiser.texts import gettext as _
@@ -75,11 +76,7 @@ def end_session(session: Session, *, everywhere: bool) -> None:
 def count_sessions(session: Session, member: Member) -> int:
     """In how many browsers this person is signed in."""
     return (
-        session.scalar(
-            select(func.count()).where(
-                MemberSession.member_id == member.id, MemberSession.ends_at > now()
-            )
-        )
+        session.scalar(select(func.count()).where(MemberSession.member_id == member.id, _is_good()))
         or 0
     )
 
@@ -91,9 +88,7 @@ def current_session() -> MemberSession | None:
         g.member_session = (
             db.session()
             .scalars(
-                select(MemberSession).where(
-                    MemberSession.token_hash == digest(token), MemberSession.ends_at > now()
-                )
+                select(MemberSession).where(MemberSession.token_hash == digest(token), _is_good())
             )
             .first()
             if token
@@ -120,6 +115,15 @@ def form_token() -> str:
     """What a form of this session carries, so that no other site can send it."""
     key = current_settings().secret_key.encode()
     return hmac.new(key, f"form:{signed_in().token_hash}".encode(), "sha256").hexdigest()
+
+
+def _is_good() -> ColumnElement[bool]:
+    """Within its time, and begun since the member's address was last changed."""
+    changed_since = select(AddressChange.id).where(
+        AddressChange.member_id == MemberSession.member_id,
+        AddressChange.at > MemberSession.created_at,
+    )
+    return (MemberSession.ends_at > now()) & ~changed_since.exists()
 
 
 def asking_browser() -> str | None:

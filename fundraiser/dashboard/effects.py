@@ -119,8 +119,9 @@ def of_new_email(person: Person) -> list[Effects]:
             if running
             else _("None: the person is no customer at Stripe."),
             mail=_(
-                "All letters go to the new address from now on: ours, also those that wait, and "
-                "Stripe’s receipts. The person signs in with it. No letter tells of the change."
+                "All e-mails go to the new address from now on: ours, also those that wait, and "
+                "Stripe’s receipts. The person signs in with it, and is signed out everywhere. We "
+                "e-mail both addresses, with a link that undoes the change for 72 hours."
             ),
         )
     ]

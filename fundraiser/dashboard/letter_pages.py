@@ -49,8 +49,13 @@ blueprint = Blueprint("letter_pages", __name__)
 _PAGE = 50
 # Those to the staff are written by the product, each for its occasion.
 _KINDS = [kind for kind in LetterKind if kind is not LetterKind.TO_STAFF]
-# Without these nobody gets in.
-_ALWAYS_ON = {LetterKind.SIGN_IN, LetterKind.CHANGE_OF_ADDRESS, LetterKind.GIFT_CODE}
+# Without these nobody gets in, or learns that somebody else is about to.
+_ALWAYS_ON = {
+    LetterKind.SIGN_IN,
+    LetterKind.CHANGE_OF_ADDRESS,
+    LetterKind.ADDRESS_CHANGED,
+    LetterKind.GIFT_CODE,
+}
 _SHOWN = (
     LetterState.FAILED,
     LetterState.BOUNCED,

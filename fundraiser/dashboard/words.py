@@ -356,6 +356,7 @@ def letter(kind: LetterKind) -> str:
         LetterKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
         LetterKind.SIGN_IN: _("Sign-in"),
         LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
+        LetterKind.ADDRESS_CHANGED: _("Address changed"),
         LetterKind.RECEIPT: _("Receipt"),
         LetterKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
         LetterKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),

@@ -29,6 +29,7 @@ from fundraiser.emails.money import (
 )
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about, words_of_receipt
 from fundraiser.emails.words import (
+    words_of_changed_address,
     words_of_contribution,
     words_of_welcome,
     words_with_code,
@@ -61,8 +62,8 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         return words_of_gift(session, kind, _gift(session, member))
     membership = _membership(session, kind, member)
     match kind:
-        case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
-            return words_with_code(kind, Minted("", "", "123456"))
+        case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS | LetterKind.ADDRESS_CHANGED:
+            return _about_address(kind)
         case LetterKind.WELCOME:
             number = member.number if member else 1
             return words_of_welcome(session, number, membership, is_new=True)
@@ -80,6 +81,12 @@ def example_of(session: Session, kind: LetterKind, member: Member | None) -> Wor
         case _ if kind in ABOUT_MEMBERSHIP:
             return words_about(kind, membership)
     return None
+
+
+def _about_address(kind: LetterKind) -> Words:
+    if kind is LetterKind.ADDRESS_CHANGED:
+        return words_of_changed_address("olena@example.org", "o…@example.net", 0)
+    return words_with_code(kind, Minted("", "", "123456"))
 
 
 def _about_money(kind: LetterKind, membership: Membership) -> Words:

@@ -26,6 +26,7 @@ from fundraiser.emails.parts import NotOwedError
 from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
 from fundraiser.emails.wording import as_staff_want_it
 from fundraiser.emails.words import words_of, words_to_staff
+from fundraiser.members.address_changes import changed_address
 from fundraiser.members.addresses import address_to_check
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Member
@@ -128,13 +129,23 @@ def _recipient_of(session: Session, letter: Letter) -> _Recipient:
     member = session.get_one(Member, letter.member_id)
     if member.email is None:
         raise NotOwedError("The person's address was erased before the letter could leave.")
-    # A code goes to the address that it is to prove, which is not the member’s yet.
-    check = letter.context.get("check")
-    address = (address_to_check(session, check) if check else None) or member.email
+    address = _address_of(session, letter) or member.email
     language = member.language if member.language in LANGUAGES else "en"
     topic = TOPIC_OF.get(letter.kind)
     stop_address = address_of(Reference(member_id=member.id, topic=topic)) if topic else None
     return _Recipient(address, language, partial(words_of, member=member), stop_address)
+
+
+def _address_of(session: Session, letter: Letter) -> str | None:
+    """Where a letter goes that is not for the member's own address, or not for it alone."""
+    told = letter.context
+    if letter.kind is LetterKind.ADDRESS_CHANGED:
+        address = changed_address(session, told["change"], told["end"])
+        if address is None:
+            raise NotOwedError("The change was forgotten before the letter could leave.")
+        return address
+    # A code goes to the address that it is to prove, which is not the member’s yet.
+    return address_to_check(session, told["check"]) if "check" in told else None
 
 
 def _headers(letter: Letter, recipient: _Recipient, subject: str) -> dict[str, str]:

@@ -28,8 +28,9 @@ from fundraiser.emails.parts import (
     what_is_paid,
 )
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
+from fundraiser.members.address_changes import AddressChange, End, mask
 from fundraiser.members.addresses import mint
-from fundraiser.members.letter_links import membership_link
+from fundraiser.members.letter_links import membership_link, undo_link
 from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.prices import next_payment_of
 from fundraiser.members.rule import counting_of
@@ -73,6 +74,8 @@ def words_of(session: Session, letter: Letter, member: Member) -> Words:
             return words_about_debit(session, letter)
         case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
             return words_with_code(letter.kind, _minted(session, letter))
+        case LetterKind.ADDRESS_CHANGED:
+            return _address_changed(session, letter)
         case LetterKind.MILESTONE | LetterKind.LAST_DAYS:
             return words_about_campaign(session, letter)
         case _ if letter.kind in ABOUT_GIFT:
@@ -253,6 +256,48 @@ def words_with_code(kind: LetterKind, minted: Minted) -> Words:
             _("You get this letter because somebody asked to sign in with your address."),
         ),
         link=Link(_("Sign in"), link),
+    )
+
+
+def _address_changed(session: Session, letter: Letter) -> Words:
+    change = session.get(AddressChange, letter.context["change"])
+    if change is None:
+        raise NotOwedError("The change was forgotten before the letter could leave.")
+    to = End(letter.context["end"])
+    before, after = (change.address(end) if end is to else mask(change.address(end)) for end in End)
+    return words_of_changed_address(before, after, change.id if change.can_be_undone else None)
+
+
+def words_of_changed_address(before: str, after: str, undone_by: int | None) -> Words:
+    """That a member's address was changed; ``undone_by`` is the change that a link undoes."""
+    newsroom = current_settings().newsroom_name
+    return replace(
+        compose(
+            _changed_address,
+            {"newsroom": newsroom, "before": before, "after": after},
+            _("You get this e-mail because it was sent to both the old and the new address."),
+            *(
+                (_("If that wasn’t you, undo it with the button below. It works for 72 hours."),)
+                if undone_by is not None
+                else ()
+            ),
+        ),
+        link=None if undone_by is None else Link(_("Undo the change"), undo_link(undone_by)),
+    )
+
+
+def _changed_address(v: Mapping[str, str]) -> Said:
+    return Said(
+        _("Your e-mail address at %(newsroom)s has been changed", newsroom=v["newsroom"]),
+        _("Your e-mail address has been changed"),
+        [
+            _(
+                "Your membership’s e-mail address was %(before)s and is now %(after)s.",
+                before=v["before"],
+                after=v["after"],
+            ),
+            _("You’ve been signed out in other browsers. Sign in with the new address."),
+        ],
     )
 
 

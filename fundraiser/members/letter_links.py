@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _READ_WITHIN = timedelta(days=60)
-_PAYMENT = "payment-in-an-e-mail"
+_PAYMENT, _UNDO = "payment-in-an-e-mail", "undo-an-address"
 
 
 def membership_link(membership: Membership) -> str:
@@ -69,6 +69,24 @@ def read_payment_link(key: str) -> int:
             )
         ) from error
     return int(case_id)
+
+
+def undo_link(change_id: int) -> str:
+    """The address at which a change of a member's address is undone, without signing in."""
+    key = _signer(_UNDO).dumps(change_id)
+    return f"{current_settings().public_url}/account/email/undo/{key}"
+
+
+def read_undo_link(key: str) -> int:
+    """The id of the change that the link undoes; whether it still can be is for the change to say.
+
+    Raises:
+        NotFoundError: the link is cut or forged.
+    """
+    try:
+        return int(_signer(_UNDO).loads(key))
+    except BadData as error:
+        raise NotFoundError(_("This link is incomplete. Open it from our e-mail again.")) from error
 
 
 def _signer(salt: str = "membership-in-a-letter") -> URLSafeTimedSerializer:

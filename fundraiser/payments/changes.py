@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from fundraiser.db import lock
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.address_changes import note_change
 from fundraiser.members.models import Cause, Member, fold_address
 from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.gateway import StripeRefusedError, StripeUnavailableError
@@ -104,8 +105,12 @@ def refundable(payment: Payment) -> int:
     return payment.amount - payment.refunded
 
 
-def change_email(session: Session, change: Change, member: Member, email: str) -> None:
+def change_email(
+    session: Session, change: Change, member: Member, email: str, *, is_undo: bool = False
+) -> None:
     """Give a person another address, here and with each of their customers at Stripe.
+
+    Both addresses are e-mailed, and all of the person's sessions end.
 
     Raises:
         UnprocessableError: it is no address, the one they have, or somebody else's.
@@ -123,6 +128,7 @@ def change_email(session: Session, change: Change, member: Member, email: str) -
     # First: a customer who is settled with an unknown address would become a person of its own.
     before, member.email = member.email, email
     session.flush()
+    note_change(session, member, before, is_undo=is_undo)
     changed: list[str] = []
     try:
         for customer in customers:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, func, or_, select
 
 from fundraiser.db import lock, now, put
 from fundraiser.errors import NotFoundError
+from fundraiser.members.address_changes import note_change
 from fundraiser.members.counting import find_or_add_person, recount
 from fundraiser.members.invitations import note_inviter
 from fundraiser.members.merging import absorb
@@ -359,7 +360,8 @@ def _person_with_new_address(
         absorb(session, person, other)
     elif another_runs:
         return find_or_add_person(session, email, language=person.language)
-    person.email = email
+    before, person.email = person.email, email
+    note_change(session, person, before)
     return person
 
 

@@ -1,0 +1,64 @@
+"""The page behind an e-mail's link: undo a change of a member's address, within 72 hours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, render_template, request
+
+from fundraiser import db
+from fundraiser.config import current_settings
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.address_changes import find_undoable, mask
+from fundraiser.members.letter_links import read_undo_link
+from fundraiser.members.models import Cause
+from fundraiser.payments.changes import Change, change_email
+from fundraiser.payments.member_gateway import member_gateway
+from fundraiser.security import check_origin, cookieless
+from fundraiser.texts import keep_language
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("address_undo", __name__)
+blueprint.url_defaults(keep_language)
+
+
+@blueprint.route("/account/email/undo/<key>", methods=["GET", "POST"])
+@cookieless
+def undo(key: str) -> ResponseReturnValue:
+    """Say what would be undone; the button does it, and ends every session."""
+    session, change_id = db.session(), read_undo_link(key)
+    try:
+        change, member = find_undoable(session, change_id)
+        if request.method == "GET":
+            return _page(before=mask(change.before), after=mask(member.email or ""))
+        check_origin()
+        settings = current_settings()
+        how = Change(
+            gateway=member_gateway(),
+            grace=timedelta(days=settings.grace_days),
+            key=f"undo-{change.id}",
+            cause=Cause.STRIPE,
+            cause_ref="e-mail link",
+        )
+        before = change.before
+        change_email(session, how, member, before, is_undo=True)
+        before = mask(before)
+    except UnprocessableError as error:
+        return _page(error=str(error)), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _page(before=before, is_done=True)
+
+
+def _page(
+    *,
+    before: str = "",
+    after: str | None = None,
+    is_done: bool = False,
+    error: str | None = None,
+) -> str:
+    return render_template(
+        "account/email_undo.html", before=before, after=after, is_done=is_done, error=error
+    )
