@@ -161,6 +161,7 @@ def _invented(at: datetime) -> dict[str, object]:
         source=Source.STRIPE,
         reference="",
         amount=1000,
+        credit=0,
         currency="EUR",
         interval=Interval.MONTH,
         status=Status.ACTIVE,
