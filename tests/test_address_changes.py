@@ -15,7 +15,7 @@ from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
 from tests.factories import GRACE, make_member
 from tests.mail import deliver, text_of
-from tests.test_account_membership import OURS, olena
+from tests.members import OURS
 
 if TYPE_CHECKING:
     from werkzeug.test import TestResponse
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
     from fundraiser.emails.smtp import MailServer
     from tests.mail import Postbox
-    from tests.test_account_membership import Olena
+    from tests.members import Olena
 
-__all__ = ["olena"]
 
 OLD, NEW = "olena@example.org", "new@example.net"
 
