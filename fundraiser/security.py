@@ -51,16 +51,19 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's own way to wrap it
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
         )
+    app.before_request(limit_body)  # before anybody reads a form
     csrf.init_app(app)
     limiter.init_app(app)
-    app.before_request(limit_body)
     app.before_request(refuse_nul)
     app.after_request(set_headers)
 
 
 def limit_body() -> None:
-    """Keep to the front's limits where another server than ours serves the app."""
-    request.max_content_length = bodies.largest(request.path)
+    """Keep to the front's limits, and on each page that is open to anybody to the small one."""
+    is_roomy = not is_public(request.endpoint) or request.path.startswith("/webhooks/")
+    request.max_content_length = (
+        bodies.largest(request.path) if is_roomy else bodies.LARGEST_OF_ANYBODY
+    )
 
 
 def refuse_nul() -> None:

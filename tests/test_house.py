@@ -10,13 +10,15 @@ import subprocess
 import sys
 from http import HTTPStatus
 from pathlib import Path
+from re._constants import MAXREPEAT  # type: ignore[import-not-found]  # not in typeshed
+from re._parser import SubPattern, parse  # type: ignore[import-not-found]  # not in typeshed
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 from flask import request
 
-from fundraiser import security
+from fundraiser import bodies, security
 from fundraiser.jobs import Job
 from fundraiser.newsroom.sign_in import require_staff
 from tests.staff import PAGE, csrf_token
@@ -68,6 +70,86 @@ def test_nothing_reads_the_machines_clock_but_db() -> None:
         and node.value.id in {"datetime", "date"}
     }
     assert places == {"fundraiser/db.py"}
+
+
+# A pattern that repeats without an end reads a long text again and again: 16 kB of dots stopped the
+# whole service for seconds. These read what we have written ourselves.
+OUR_OWN_TEXTS = {"fundraiser/setting_up.py", "fundraiser/widget/script.py"}
+PATTERNS = {
+    "compile",
+    "search",
+    "match",
+    "fullmatch",
+    "split",
+    "findall",
+    "finditer",
+    "sub",
+    "subn",
+}
+
+
+def test_no_pattern_repeats_without_an_end() -> None:
+    endless = [
+        f"{path.relative_to(ROOT)}:{line} {pattern}"
+        for path, tree in sources()
+        if str(path.relative_to(ROOT)) not in OUR_OWN_TEXTS
+        for line, pattern in patterns(tree)
+        if pattern is None or repeats_without_an_end(pattern)
+    ]
+    assert endless == []
+
+
+@pytest.mark.parametrize("pattern", [r"[^@\s]+@", "(a|b)*", "a{2,}", "(?:x(y*?))", r"(?=\d+)"])
+def test_a_pattern_that_repeats_without_an_end_is_found(pattern: str) -> None:
+    tree = ast.parse(f"import re\nre.compile(r'{pattern}').match(text)")
+    assert [pattern for _, pattern in patterns(tree)] == [pattern]
+    assert repeats_without_an_end(pattern)
+
+
+def patterns(tree: ast.Module) -> Iterator[tuple[int, str | None]]:
+    """Each pattern that is handed to ``re``, and its line; None where it can't be read."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "re"
+            and node.func.attr in PATTERNS
+        ):
+            yield node.lineno, pattern_in(node.args[0])
+
+
+def pattern_in(node: ast.expr) -> str | None:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):  # what is filled in is a number
+            return "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts
+            )
+    return None
+
+
+def repeats_without_an_end(pattern: str) -> bool:
+    def has_one(parsed: object) -> bool:
+        if isinstance(parsed, tuple) and len(parsed) == 2 and "REPEAT" in str(parsed[0]):
+            return parsed[1][1] == MAXREPEAT or has_one(parsed[1][2])
+        if isinstance(parsed, SubPattern | tuple | list):
+            return any(has_one(part) for part in parsed)
+        return False
+
+    return has_one(parse(pattern))
+
+
+def test_addresses_are_read_in_one_place() -> None:
+    """Whoever needs an address asks ``addresses``, which looks at its length first."""
+    users = [
+        str(path.relative_to(ROOT))
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "email_validator"
+    ]
+    assert users == ["fundraiser/addresses.py"]
 
 
 def test_only_config_reads_the_environment() -> None:
@@ -151,6 +233,21 @@ def test_the_test_of_routes_notices_a_missing_guard(
     }
     assert len(guarded) > len(methods)
     assert set(staff_pages_open_to_anybody(app)) == guarded
+
+
+def test_what_anybody_may_send_is_small(app: FundraiserApp, client: FlaskClient) -> None:
+    """However large it says it is: nothing is read, parsed or looked up before."""
+    taken = []
+    for rule in app.url_map.iter_rules():
+        if "POST" not in (rule.methods or set()) or not security.is_public(rule.endpoint):
+            continue
+        path = re.sub("<[^>]+>", "1", rule.rule)
+        largest = bodies.LARGEST if path.startswith("/webhooks/") else bodies.LARGEST_OF_ANYBODY
+        form = {"email": "a@" + "." * largest}
+        answer = client.post(path, data=form, headers={"Origin": "http://127.0.0.1:8000"})
+        if answer.status_code not in {413, 405}:
+            taken.append((path, answer.status_code))
+    assert taken == []
 
 
 def test_every_answer_carries_the_headers(client: FlaskClient) -> None:

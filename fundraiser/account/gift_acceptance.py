@@ -25,6 +25,7 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
+from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.addresses import (
@@ -68,8 +69,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("gift_acceptance", __name__)
 blueprint.url_defaults(keep_language)
 
-_LONGEST_ADDRESS = 254
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DIGITS = re.compile(r"\d{6}")
 
 
@@ -251,11 +250,12 @@ def _address(typed: str) -> str:
     Raises:
         UnprocessableError: it is none.
     """
-    if not _ADDRESS.fullmatch(typed) or len(typed) > _LONGEST_ADDRESS or not typed.isprintable():
+    address = read_address(typed)
+    if address is None:
         raise UnprocessableError(
             _("Enter an e-mail address, like olena@example.org."), field="email"
         )
-    return typed
+    return address
 
 
 def _accept(gift: Gift, member: Member) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -31,6 +30,7 @@ from fundraiser.account.sessions import (
     signed_in_member,
 )
 from fundraiser.account.words import roster
+from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.addresses import (
@@ -68,9 +68,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("account_person", __name__)
 blueprint.url_defaults(keep_language)
 
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_LONGEST_ADDRESS = 254
-
 
 @blueprint.route("/account/details", methods=["GET", "POST"])
 @for_members
@@ -107,14 +104,14 @@ def email() -> ResponseReturnValue:
     member = signed_in_member()
     if request.method == "GET":
         return _email_page(member)
-    wanted = request.form.get("email", "").strip()
-    error = None
-    if not _ADDRESS.fullmatch(wanted) or len(wanted) > _LONGEST_ADDRESS:
+    typed = request.form.get("email", "").strip()
+    wanted, error = read_address(typed), None
+    if wanted is None:
         error = _("Enter your e-mail address, like olena@example.org.")
     elif fold_address(wanted) == member.address:
         error = _("This is the address that we have already.")
-    if error:
-        page = _email_page(member, wanted=wanted, error=error)
+    if wanted is None or error:
+        page = _email_page(member, wanted=typed, error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
     session, browser = db.session(), signed_in().token_hash
     for purpose, address in (

@@ -23,6 +23,7 @@ from fundraiser.account.sessions import (
     forget_member,
     remember_browser,
 )
+from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.members.addresses import (
     MOST_TRIES,
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("account_sign_in", __name__)
 blueprint.url_defaults(keep_language)
 
-_LONGEST_ADDRESS = 254
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _CODE = re.compile(r"\d{6}")
 
 
@@ -74,10 +73,11 @@ def sign_in() -> ResponseReturnValue:
 def ask_for_letter() -> ResponseReturnValue:
     """Owe a letter, if the address is somebody's: the answer does not say."""
     check_origin()
-    email = request.form.get("email", "").strip()
-    if not _ADDRESS.fullmatch(email) or len(email) > _LONGEST_ADDRESS or not email.isprintable():
+    typed = request.form.get("email", "").strip()
+    email = read_address(typed)
+    if email is None:
         error = _("Enter your e-mail address, like olena@example.org.")
-        return _page("sign_in.html", email=email, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+        return _page("sign_in.html", email=typed, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     browser = asking_browser() or new_secret()
     ask(db.session(), Purpose.SIGN_IN, email, browser, network=network_hash())
     response = make_response(redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import date as date_type, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import YEARS, Tell
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from fundraiser.campaigns.models import Campaign
     from fundraiser.payments.models import Checkout, Tier
 
-LONGEST_ADDRESS, LONGEST_MESSAGE = 254, 500
+LONGEST_MESSAGE = 500
 _MORNING = time(9)  # in the newsroom's zone
 _FURTHEST = timedelta(days=366)
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(slots=True)
@@ -80,8 +79,7 @@ class GiftWish:
             self.errors["giver_name"] = _("Enter your name, as it is to stand on the card.")
         elif not is_plain_name(self.giver_name):
             self.errors["giver_name"] = plain
-        is_address = _ADDRESS.fullmatch(self.recipient_email) and self.recipient_email.isprintable()
-        if self.tell is not Tell.CARD and not is_address:
+        if self.tell is not Tell.CARD and read_address(self.recipient_email) is None:
             self.errors["recipient_email"] = _(
                 "Enter the e-mail address that we are to write to, like olena@example.org. Or "
                 "choose the card to print."
@@ -123,7 +121,7 @@ def read_gift(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         currency=campaign.default_currency,
         giver_name=_line(values, "giver_name"),
         recipient_name=_line(values, "recipient_name"),
-        recipient_email=values.get("recipient_email", "").strip()[:LONGEST_ADDRESS],
+        recipient_email=values.get("recipient_email", "").strip()[: 2 * LONGEST_ADDRESS],
         message=values.get("message", "").replace("\r\n", "\n").strip()[: 2 * LONGEST_MESSAGE],
         to_language=language(),
         day=values.get("day", "")[:10],

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MOST_MEMBERS, LONGEST_SLUG = 99_999_999, 40  # the public JSON keeps to its 300 bytes
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_SLUG = re.compile(rf"(?!-)(?:[a-z0-9]|-(?!-|$)){{1,{LONGEST_SLUG}}}")
+_HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,20}")
 _HTTPS = 443
 _OURS = {"new"}  # an address of the staff's pages
 
@@ -81,7 +81,7 @@ def read_slug(text: str) -> str:
         UnprocessableError: it can't stand in an address.
     """
     slug = text.strip().lower()
-    if not _SLUG.fullmatch(slug) or len(slug) > LONGEST_SLUG or slug in _OURS:
+    if not _SLUG.fullmatch(slug) or slug in _OURS:
         raise UnprocessableError(
             _(
                 "Write the address in small Latin letters, figures and single hyphens, like "

@@ -11,6 +11,7 @@ from sqlalchemy import ForeignKey, Index, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from fundraiser import addresses
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _AFTER_A_JOIN = timedelta(hours=3)
 _MORNING = 9  # o'clock in the newsroom's zone
 _MONTHS_AHEAD = 12
-_LONGEST_ADDRESS = 254
 _ONE_JOIN = timedelta(days=30)  # an address that is left again within it gets no second letter
 
 
@@ -135,9 +135,8 @@ def read_address(typed: str) -> str:
     Raises:
         UnprocessableError: it is none.
     """
-    address = typed.strip()
-    name, _at, domain = address.rpartition("@")
-    if not name or "." not in domain or len(address) > _LONGEST_ADDRESS or len(address.split()) > 1:
+    address = addresses.read_address(typed)
+    if address is None:
         raise UnprocessableError(
             _("Enter an e-mail address, like name@example.org."), field="email"
         )

@@ -52,7 +52,7 @@ _NOT_RARE = 15  # of the first who fit, for which it is worth to look further
 _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
 _YEARS = range(1900, 2200)
-_NUMBER = re.compile(r"(?:№|#|no\.?)?\s*(\d[\d\s.,]{0,18})", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:№|#|no\.?)?\s{0,5}(\d[\d\s.,]{0,18})", re.IGNORECASE)
 _LARGEST_ID = 2**63 - 1
 # The short list of one filter is looked up person by person in another's: their rows are in memory
 # more often than not, and PostgreSQL's own cost of a page would have it read all of both instead.

@@ -69,7 +69,7 @@ def create() -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     form = Form.sent(request.form, (*_TEXTS, *_PRICES))
     plan = _read_plan(form)
-    slug = re.sub(r"[^a-z0-9]+", "-", plan.names.get("en", "").lower()).strip("-")
+    slug = "-".join(re.sub(r"[^a-z0-9]", " ", plan.names.get("en", "").lower()).split())
     if not slug and "name_en" not in form.errors:
         form.errors["name_en"] = _("The name in English needs a Latin letter or a figure.")
     if not form.errors:

@@ -27,9 +27,9 @@ from fundraiser.errors import BadRequestError, UnavailableError
 if TYPE_CHECKING:
     from fundraiser.config import Settings
 
-HOST = re.compile(r"https://sns\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
-_CERTIFICATE = re.compile(r"SimpleNotificationService-[A-Za-z0-9_-]+\.pem")
-_CONFIRMATION = re.compile(r"\?Action=ConfirmSubscription&[A-Za-z0-9=&%:._~-]+")
+HOST = re.compile(r"https://sns\.([a-z0-9-]{1,40})\.amazonaws\.com(\.cn)?/")
+_CERTIFICATE = re.compile(r"SimpleNotificationService-[A-Za-z0-9_-]{1,100}\.pem")
+_CONFIRMATION = re.compile(r"\?Action=ConfirmSubscription&[A-Za-z0-9=&%:._~-]{1,2000}")
 _PATIENCE = 5.0  # seconds
 _OLDEST = timedelta(days=1)
 _SIGNED = {

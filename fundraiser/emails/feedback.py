@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from fundraiser.addresses import read_address
 from fundraiser.db import now
 from fundraiser.emails.models import Ground, Suppression
 from fundraiser.errors import UnprocessableError
@@ -79,8 +80,9 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
     if "address" not in (rows.fieldnames or []):
         raise UnprocessableError("The first line must name the columns, one of them address.")
     for row in rows:
-        address, ground = (row["address"] or "").strip(), (row.get("ground") or "bounce").strip()
-        if "@" not in address[1:-1] or ground not in set(Ground):
+        address = read_address(row["address"] or "")
+        ground = (row.get("ground") or "bounce").strip()
+        if address is None or ground not in set(Ground):
             raise UnprocessableError(
                 f"Line {rows.line_num} can't be read: it needs an address, and bounce or complaint."
             )

@@ -16,7 +16,7 @@ from email.utils import formataddr
 # Can't be in a part: there two digits or the end of the line follow "=".
 _BOUNDARY = "=_alternative"
 # Folded or not, each line with fewer than the 998 characters that are allowed.
-_VALUE = re.compile(r"[ -~]{0,900}(\r\n [ -~]{1,900})*")
+_VALUE = re.compile(r"[ -~]{0,900}(\r\n [ -~]{1,900}){0,20}")
 
 
 @dataclass(frozen=True, slots=True)

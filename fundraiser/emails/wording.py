@@ -29,7 +29,7 @@ log = structlog.get_logger()
 LONGEST_LINE, LONGEST_TEXT = 200, 5000
 # What heading or text must name.
 _NEEDED = {LetterKind.SIGN_IN: {"code"}, LetterKind.CHANGE_OF_ADDRESS: {"code"}}
-_NAME = re.compile(r"\{([^{}]*)\}")
+_NAME = re.compile(r"\{([^{}]{0,50})\}")
 
 
 def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
@@ -118,7 +118,8 @@ def split_paragraphs(text: str) -> list[str]:
 
 
 def _paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+    lines = "\n".join(line.strip() for line in text.split("\n"))
+    return [" ".join(part.split()) for part in lines.split("\n\n") if part.strip()]
 
 
 def _check(field: str, value: str, most: int, names: set[str]) -> None:

