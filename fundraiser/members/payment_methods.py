@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Membership
 
 # Bank debits: they are agreed to at once, and succeed or fail days later.
-DEBITS = {
+_DEBITS = {
     "acss_debit",
     "au_becs_debit",
     "bacs_debit",
@@ -32,7 +32,7 @@ def method_name(kind: str | None, last4: str | None) -> str | None:
     """A payment method in words; None where none is known."""
     if is_card(kind, last4):
         return _("Card ending in %(last4)s", last4=last4) if last4 else _("Card")
-    if kind in DEBITS:
+    if kind in _DEBITS:
         return _("Bank debit ending in %(last4)s", last4=last4) if last4 else _("Bank debit")
     if kind in _BRANDS:
         return _BRANDS[kind]
@@ -54,11 +54,16 @@ def pays_by_card(membership: Membership) -> bool:
     return is_card(membership.method, membership.card_last4)
 
 
+def has_expiry(kind: str | None) -> bool:
+    """Whether it carries a month after which it can't be charged."""
+    return kind == "card"
+
+
 def settles_later(kind: str | None) -> bool:
     """Whether a payment may succeed or fail days after it was made."""
-    return kind in DEBITS
+    return kind in _DEBITS
 
 
 def can_be_confirmed(kind: str | None) -> bool:
     """Whether a bank may want the payer to confirm a payment: of a debit it never does."""
-    return kind is not None and kind not in DEBITS
+    return kind is not None and kind not in _DEBITS

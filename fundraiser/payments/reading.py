@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from fundraiser.members.payment_methods import DEBITS
+from fundraiser.members.payment_methods import has_expiry, settles_later
 from fundraiser.payments.facts import (
     Charge,
     Discount,
@@ -120,14 +120,14 @@ def read_method(method: _Found | str | None) -> PaymentMethod | None:
     if not isinstance(method, dict):
         return None
     details = method.get(method["type"]) or {}
-    is_card = method["type"] == "card"
+    expires = has_expiry(method["type"])
     return PaymentMethod(
         id=method["id"],
         type=method["type"],
         created_at=time_of(method["created"]),
         last4=details.get("last4"),
-        month=details["exp_month"] if is_card else None,
-        year=details["exp_year"] if is_card else None,
+        month=details["exp_month"] if expires else None,
+        year=details["exp_year"] if expires else None,
     )
 
 
@@ -185,7 +185,7 @@ def read_charge(found: _Found, dispute: _Found | None) -> Charge:
         disputed_at=time_of(dispute["created"]) if dispute else None,
         failure=found["failure_code"],
         metadata=found["metadata"] or {},
-        is_debit=(found["payment_method_details"] or {}).get("type") in DEBITS,
+        is_debit=settles_later((found["payment_method_details"] or {}).get("type")),
         refund_failed=latest is not None and latest["status"] == "failed",
     )
 
