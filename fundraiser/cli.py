@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import sys
@@ -15,6 +16,7 @@ import alembic.command
 import click
 from sqlalchemy.exc import OperationalError
 
+from fundraiser.account.personal_data import PERSONAL
 from fundraiser.command import open_app as _app
 from fundraiser.config import ConfigError, current_settings
 from fundraiser.db import now
@@ -433,6 +435,17 @@ def import_bounces(file: TextIO) -> None:
             take_in(session, report)
             count += 1
     click.echo(f"{count} addresses get no letters any more.")
+
+
+@main.command("personal-data")
+def list_personal_data() -> None:
+    """Print what is kept about people, why and how long, as CSV: the record for data protection."""
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(("table", "columns", "why", "kept", "in the download", "when erased"))
+    for found in PERSONAL:
+        exported = "yes" if found.exported else "no"
+        columns = " ".join(found.columns)
+        rows.writerow((found.table, columns, found.why, found.kept, exported, found.erasure))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 import time_machine
+from click.testing import CliRunner
 from sqlalchemy import Column, MetaData, String, Table, func, select, text
 
+from fundraiser import cli
 from fundraiser.account.erasure import ERASED, erase
 from fundraiser.account.owners import Person, rows_of
 from fundraiser.account.personal_data import NOT_PERSONAL, PERSONAL, Erasure
@@ -82,6 +85,16 @@ def test_each_declaration_says_why_and_how_long_and_whose(session: Session) -> N
             person = Person(1, "A B", ("a@example.org",))
             table = Base.metadata.tables[found.table]
             session.execute(select(table).where(rows_of(found.owner, person)))
+
+
+def test_the_operator_prints_the_record_of_what_is_kept() -> None:
+    answer = CliRunner().invoke(cli.main, ["personal-data"])
+    rows = list(csv.DictReader(answer.output.splitlines()))
+    assert len(rows) == len(PERSONAL)
+    (address,) = (row for row in rows if row["columns"] == "address_hash")
+    assert address["table"] == "suppression"
+    assert address["in the download"] == "no"
+    assert address["when erased"].startswith("kept")
 
 
 # Erasure and download

@@ -142,7 +142,7 @@ PERSONAL: tuple[Personal, ...] = (
         "address_check",
         "id purpose email member_id gift_id created_at owed_at ends_at tries used_at",
         "Prove that an address is theirs",
-        "a day",
+        "a day, until the next night",
         Erasure.DELETED,
         Limit(_DAY, "created_at"),
     ),
