@@ -96,10 +96,10 @@ def test_with_a_review_a_name_is_shown_once_staff_have_looked_at_it(
     staff = app.test_client()
     sign_in(staff, hire(database, Role.SUPPORT))
     read(staff, "/staff/names", status=404)
-    assert "Look at the names" not in words(read(staff, "/staff"))
+    assert "Review the names" not in words(read(staff, "/staff"))
     app.extensions["settings"] = replace(app.extensions["settings"], review_names=True)
     assert names(client) == []
-    assert "Look at the names" in words(read(staff, "/staff"))
+    assert "Review the names" in words(read(staff, "/staff"))
     page = read(staff, "/staff/names")
     fields = page.select("main form input[type=hidden]")
     form = {str(field["name"]): str(field["value"]) for field in fields}
