@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import idna
+import limits
+import psycopg
 from flask import current_app
+from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SHORTEST_SECRET = 32
+_USUAL_PORTS = {"https": 443, "http": 80}
+# Each of these may be kept in a file instead, which NAME_FILE names.
+_SECRETS = (
+    *("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"),
+    *("SMTP_URL", "SECRET_KEY", "METRICS_TOKEN"),
+)
 
 
 class ConfigError(Exception):
@@ -43,6 +55,7 @@ class Settings:
     newsroom_url: str | None
     newsroom_address: str | None
     mail_from: str
+    mail_name: str
     letters_per_second: int
     ses_topic: str | None
     ses_certificates: Path | None
@@ -110,12 +123,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         ConfigError: a value is missing, empty or unsafe.
     """
+    environ = {**environ, **_from_files(environ)}
     key = _stripe_key(environ)
     public_url = _public_url(environ)
+    newsroom = environ.get("NEWSROOM_NAME") or "The Northern Ledger"
+    mail_name, mail_from = _mail_from(environ, newsroom, public_url)
     settings = Settings(
-        database_url=_url(environ, "DATABASE_URL", "postgresql", "postgres").replace(
-            "postgres://", "postgresql://", 1
-        ),
+        database_url=_database_url(environ),
         redis_url=_url(environ, "REDIS_URL", "redis", "rediss"),
         stripe_api_key=key,
         stripe_webhook_secrets=_webhook_secrets(environ),
@@ -124,22 +138,23 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         public_url=public_url,
         stripe_api_base=_optional_url(environ, "STRIPE_API_BASE"),
         clock_offset_file=Path(path) if (path := environ.get("CLOCK_OFFSET_FILE")) else None,
-        newsroom_name=environ.get("NEWSROOM_NAME") or "The Northern Ledger",
+        newsroom_name=newsroom,
         newsroom_timezone=_zone(environ),
         newsroom_currency=_currency(environ),
         newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
         newsroom_address=environ.get("NEWSROOM_ADDRESS", "").replace("\\n", "\n").strip() or None,
-        mail_from=environ.get("MAIL_FROM") or f"members@{urlsplit(public_url).hostname}",
+        mail_from=mail_from,
+        mail_name=mail_name,
         letters_per_second=_count(environ, "LETTERS_PER_SECOND", 10),
         ses_topic=environ.get("SES_TOPIC_ARN", "").strip() or None,
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
-        join_limit=environ.get("JOIN_LIMIT") or "20 per 10 minutes",
+        join_limit=_join_limit(environ),
         trusted_proxies=_count(environ, "TRUSTED_PROXIES", 0),
         web_threads=_count(environ, "WEB_THREADS", 64),
-        log_level=(environ.get("LOG_LEVEL") or "INFO").upper(),
+        log_level=_log_level(environ),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
         review_names=_switch(environ, "REVIEW_NAMES"),
     )
@@ -156,6 +171,22 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
+def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that are kept in files, as Docker, systemd and Kubernetes hand them over."""
+    found = {}
+    for name in _SECRETS:
+        path = environ.get(f"{name}_FILE")
+        if not path:
+            continue
+        if environ.get(name):
+            raise ConfigError(f"{name} and {name}_FILE are both set: unset one of them.")
+        try:
+            found[name] = Path(path).read_text().strip()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{name}_FILE names a file that can't be read: {path}.") from error
+    return found
+
+
 def _required(environ: Mapping[str, str], name: str) -> str:
     value = environ.get(name, "").strip()
     if not value:
@@ -165,8 +196,12 @@ def _required(environ: Mapping[str, str], name: str) -> str:
 
 def _url(environ: Mapping[str, str], name: str, *schemes: str) -> str:
     value = _required(environ, name)
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise ConfigError(f"{name} must be an address that begins with {schemes[0]}://.")
     return value
 
@@ -175,23 +210,88 @@ def _optional_url(environ: Mapping[str, str], name: str) -> str | None:
     return _url(environ, name, "https", "http").rstrip("/") if environ.get(name) else None
 
 
-def _public_url(environ: Mapping[str, str]) -> str:
-    value = _url(environ, "PUBLIC_URL", "https", "http").rstrip("/")
-    parts = urlsplit(value)
-    if parts.path or parts.query or parts.fragment:
-        raise ConfigError("PUBLIC_URL must be an origin alone, like https://members.example.org.")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ConfigError("PUBLIC_URL must begin with https:// outside this machine.")
+def _database_url(environ: Mapping[str, str]) -> str:
+    """What libpq understands: several hosts, a Unix socket and any password too."""
+    scheme, _, rest = _required(environ, "DATABASE_URL").partition("://")
+    value = f"postgresql://{rest}"
+    is_one = scheme in {"postgresql", "postgres"}
+    try:
+        conninfo_to_dict(value)
+    except psycopg.ProgrammingError:
+        is_one = False
+    if not is_one:  # without libpq's reason, which quotes the password
+        raise ConfigError(
+            "DATABASE_URL must be an address like postgresql://user:password@host:5432/database. "
+            "In the password, write % as %25, @ as %40, / as %2F and : as %3A."
+        )
     return value
 
 
+def _public_url(environ: Mapping[str, str]) -> str:
+    """The origin as browsers write it: they compare it letter by letter."""
+    parts = urlsplit(_url(environ, "PUBLIC_URL", "https", "http"))
+    if parts.path.rstrip("/") or parts.query or parts.fragment or parts.username:
+        raise ConfigError("PUBLIC_URL must be an origin alone, like https://members.example.org.")
+    host = parts.hostname or ""
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise ConfigError("PUBLIC_URL must begin with https:// outside this machine.")
+    if ":" in host:
+        host = f"[{host}]"
+    elif not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode()
+        except idna.IDNAError as error:
+            raise ConfigError(f"PUBLIC_URL has a host that is no name: {host}.") from error
+    port = parts.port
+    if port is None or port == _USUAL_PORTS[parts.scheme]:
+        return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def _mail_from(environ: Mapping[str, str], newsroom: str, public_url: str) -> tuple[str, str]:
+    """The sender's name and address, from "Name <address>" or an address alone."""
+    value = environ.get("MAIL_FROM", "").strip()
+    if not value:
+        return newsroom, f"members@{urlsplit(public_url).hostname}"
+    name, address = parseaddr(value)
+    local, _, domain = address.rpartition("@")
+    if not local or not domain or any(sign.isspace() for sign in address):
+        raise ConfigError(
+            "MAIL_FROM must be an e-mail address, like members@example.org, or a name and an "
+            "address, like The Ledger <members@example.org>."
+        )
+    return name or newsroom, address
+
+
 def _smtp_url(environ: Mapping[str, str]) -> str:
-    value = _url(environ, "SMTP_URL", "smtp", "smtps")
-    parts = urlsplit(value)
-    if parts.password and parts.scheme == "smtp" and parts.port == 25:  # noqa: PLR2004 - SMTP's port
+    """The address with user and password escaped: some providers' have / and # in them."""
+    scheme, _, rest = _required(environ, "SMTP_URL").partition("://")
+    login, at, server = rest.rpartition("@")
+    user, _, password = (quote(unquote(part), safe="") for part in login.partition(":"))
+    value = f"{scheme}://{user}:{password}@{server}" if at else f"{scheme}://{server}"
+    _url({"SMTP_URL": value}, "SMTP_URL", "smtp", "smtps")
+    if password and scheme == "smtp" and urlsplit(value).port == 25:  # noqa: PLR2004 - SMTP's port
         raise ConfigError(
             "SMTP_URL would send a password over port 25: use port 587 or smtps:// on 465."
         )
+    return value
+
+
+def _join_limit(environ: Mapping[str, str]) -> str:
+    value = environ.get("JOIN_LIMIT") or "20 per 10 minutes"
+    try:
+        limits.parse_many(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"JOIN_LIMIT {value!r} can't be read: write it like 20 per 10 minutes."
+        ) from error
+    return value
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    value = (environ.get("LOG_LEVEL") or "INFO").upper()
+    if value not in logging.getLevelNamesMapping():
+        raise ConfigError("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     return value
 
 

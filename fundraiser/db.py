@@ -6,7 +6,7 @@ import enum
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import psycopg
@@ -139,26 +139,29 @@ class Database:
 
 def make_engine(url: str) -> Engine:
     """An engine whose statements give up in seconds, and whose errors carry no personal data."""
+    connect = partial(
+        psycopg.connect,
+        url,  # libpq reads it, so that it may name several hosts or a Unix socket
+        connect_timeout=5,
+        application_name="fundraiser",
+        options="-c timezone=UTC -c statement_timeout=30s -c lock_timeout=15s "
+        "-c idle_in_transaction_session_timeout=60s "
+        # To compile a statement takes PostgreSQL longer than any of ours runs.
+        "-c jit=off",
+        # A server that is gone without a word is noticed within half a minute.
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=30_000,
+    )
     engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        "postgresql+psycopg://",
+        creator=connect,
         hide_parameters=True,
         pool_size=8,
         max_overflow=8,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "fundraiser",
-            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=15s "
-            "-c idle_in_transaction_session_timeout=60s "
-            # To compile a statement takes PostgreSQL longer than any of ours runs.
-            "-c jit=off",
-            # A server that is gone without a word is noticed within half a minute.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,
-        },
     )
     event.listen(engine, "handle_error", _forget_values)
     return engine

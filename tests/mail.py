@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class Postbox:
     """The other end of SMTP: keeps letters, and misbehaves as it is told.
 
-    ``replies`` are taken one by one, by command ("RCPT", "DATA"). Two of them, for DATA, take the
-    letter: "drop" then cuts the line before the answer, "hang" never answers.
+    ``replies`` are taken one by one, by command ("MAIL", "RCPT", "DATA"). Two of them, for DATA,
+    take the letter: "drop" then cuts the line before the answer, "hang" never answers.
     """
 
     def __init__(self) -> None:
@@ -56,6 +56,14 @@ class Postbox:
         session.host_name = host
         self.lines.add(server)
         return answers
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        reply = self._reply("MAIL")
+        if reply.startswith("250"):
+            envelope.mail_from = address
+        return reply
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: list[str]

@@ -7,10 +7,10 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,12 +76,39 @@ def test_a_connection_that_was_idle_for_long_is_made_anew(
     mail_server: MailServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fundraiser.emails.smtp._IDLE", 0.2)
-    for wait in (0.0, 0.5):
-        time.sleep(wait)
+    for moment, lines in ((0.0, 1), (59.0, 1), (120.0, 2)):
+        clock = SimpleNamespace(monotonic=lambda moment=moment: moment)
+        monkeypatch.setattr("fundraiser.emails.smtp.time", clock)
         owe_welcomes(database, 1)
         deliver(database, mail_server)
-    assert len(postbox.letters) == len(postbox.lines) == 2
+        assert len(postbox.lines) == lines
+    assert len(postbox.letters) == 3
+
+
+@pytest.mark.parametrize("reply", ["451 4.4.2 Timeout waiting for data", "421 4.4.2 Idle"])
+def test_a_server_that_tires_of_an_idle_connection_gets_a_new_one_at_once(
+    database: Database, postbox: Postbox, mail_server: MailServer, reply: str
+) -> None:
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    postbox.replies["MAIL"] = [reply]
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    assert [letter.state for letter in letters_in(database)] == ["sent", "sent"]
+    assert [letter.attempts for letter in letters_in(database)] == [1, 1]
+    assert len(postbox.lines) == 2
+
+
+def test_a_server_that_refuses_our_sender_twice_is_asked_again_later(
+    database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    postbox.replies["MAIL"] = ["451 4.3.0 Try later"] * 2
+    owe_welcomes(database, 1)
+    deliver(database, mail_server)
+    assert sorted(letter.state for letter in letters_in(database)) == ["queued", "sent"]
+    assert not postbox.replies["MAIL"], "once more, and not for ever"
 
 
 def test_an_address_that_is_refused_for_good_is_not_tried_again(
