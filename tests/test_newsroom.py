@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -259,7 +259,7 @@ def test_of_many_guesses_at_once_no_more_are_looked_at_than_are_allowed(
 ) -> None:
     email, looked_at = hire(database), []
 
-    def is_right(_hash: str | None, password: str) -> bool:
+    def is_right(_hash: str | None, password: str, _places: object) -> bool:
         looked_at.append(password)
         time.sleep(0.2)  # all the others have come meanwhile
         return False
@@ -295,7 +295,7 @@ def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
 
     def check(_: int) -> str:
         try:
-            return str(passwords.is_right(known, PASSWORD))
+            return str(passwords.is_right(known, PASSWORD, passwords.STRANGERS))
         except UnavailableError as error:
             return str(error)
 
@@ -304,7 +304,7 @@ def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
         answers = Counter(pool.map(check, range(64)))
     assert time.monotonic() - begun < 3
     assert most == passwords.AT_ONCE
-    assert answers["True"] >= passwords.AT_ONCE + 8
+    assert answers["True"] >= passwords.AT_ONCE + 6
     assert set(answers) == {
         "True",
         "Many people are signing in at this moment. Wait a few seconds and try again.",
@@ -328,16 +328,45 @@ def test_whoever_waits_for_the_check_holds_no_connection_to_the_database(
 def test_who_is_turned_away_keeps_what_was_typed(
     client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    email, taken = hire(database), BoundedSemaphore(1)
-    taken.acquire()
-    monkeypatch.setattr(passwords, "_queue", taken)
-    answer = sign_in(client, email, next="/staff/members")
+    email, full = hire(database), passwords.Places(1, 0)
+    monkeypatch.setattr(passwords, "STRANGERS", full)
+    with full.one():
+        answer = sign_in(client, email, next="/staff/members")
     assert answer.status_code == 503
     assert "Wait a few seconds and try again." in answer.text
     assert email in answer.text
     assert "/staff/members" in answer.text
-    taken.release()
     assert sign_in(client, email).status_code == 303
+
+
+def test_strangers_in_the_same_network_and_at_every_place_do_not_keep_a_known_browser_out(
+    app: FundraiserApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = hire(database)
+    owner, stranger = from_network(app, 7), from_network(app, 7)
+    assert sign_in(owner, email).status_code == 303
+    owner.delete_cookie("staff")
+    while sign_in(stranger, email, "wrong").status_code != 429:
+        pass
+    full = passwords.Places(1, 0)
+    monkeypatch.setattr(passwords, "STRANGERS", full)
+    with full.one():
+        assert sign_in(owner, email).status_code == 303
+    owner.delete_cookie("staff")
+    # To another account, and with a cookie that nobody signed, the browser is a stranger.
+    assert {sign_in(owner, hire(database), "wrong").status_code} == {422}
+    stranger.set_cookie("device", "WyJ4IiwieSJd.x.y", path="/staff")
+    assert sign_in(stranger, email).status_code == 429
+
+
+def test_a_known_browser_may_not_try_for_ever_either(
+    app: FundraiserApp, database: Database
+) -> None:
+    email, owner = hire(database), from_network(app, 8)
+    assert sign_in(owner, email).status_code == 303
+    owner.delete_cookie("staff")
+    assert {sign_in(owner, email, "wrong").status_code for _ in range(10)} == {422}
+    assert sign_in(owner, email).status_code == 429
 
 
 def test_a_limit_that_is_met_leaves_no_address_in_the_log(

@@ -19,7 +19,7 @@ from fundraiser.newsroom.models import StaffSession
 from fundraiser.newsroom.sign_in import (
     check_passkey,
     current_session,
-    limit_by_person,
+    limit_by_account,
     own_transaction,
     passkey_options,
     signed_in_staff,
@@ -72,7 +72,7 @@ def ask_again() -> ResponseReturnValue | None:
     return None
 
 
-@limiter.shared_limit("10 per 15 minutes", scope="password again", key_func=limit_by_person)
+@limiter.shared_limit("10 per 15 minutes", scope="password again", key_func=limit_by_account)
 def check_ones_password(password: str, *, field: str) -> None:
     """Make sure that whoever sits there is the person; tries are counted before the check.
 

@@ -1,7 +1,8 @@
 """Passwords: kept as argon2 hashes, and checked in the same time whoever asks.
 
 A hash takes 64 MiB of memory and all of a core, so that only a few are made at once. The others
-wait for a moment, without a connection to the database, and are turned away after it.
+wait for a moment and are turned away after it. Strangers have places of their own: however many
+come, somebody who is known (see ``devices``) gets one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,37 @@ if TYPE_CHECKING:
 
 _hasher = PasswordHasher()
 AT_ONCE = min(os.cpu_count() or 1, 4)
-_WAITING, _PATIENCE = 8, 3.0  # requests, and seconds that each of them waits
-_places, _queue = BoundedSemaphore(AT_ONCE), BoundedSemaphore(AT_ONCE + _WAITING)
+_PATIENCE = 3.0  # seconds
+
+
+class Places:
+    """So many at once, and so many who wait."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._places = BoundedSemaphore(at_once)
+        self._queue = BoundedSemaphore(at_once + waiting)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait for a place, if few enough others do.
+
+        Raises:
+            UnavailableError: there was none.
+        """
+        if not self._queue.acquire(blocking=False):
+            raise _busy()
+        try:
+            if not self._places.acquire(timeout=_PATIENCE):
+                raise _busy()
+            try:
+                yield
+            finally:
+                self._places.release()
+        finally:
+            self._queue.release()
+
+
+STRANGERS, KNOWN = Places(AT_ONCE, 6), Places(1, 4)
 
 
 def hash_password(password: str) -> str:
@@ -34,11 +64,11 @@ def hash_password(password: str) -> str:
     Raises:
         UnavailableError: too many passwords are hashed or checked at this moment.
     """
-    with _place():
+    with KNOWN.one():
         return _hasher.hash(password)
 
 
-def is_right(password_hash: str | None, password: str) -> bool:
+def is_right(password_hash: str | None, password: str, places: Places = KNOWN) -> bool:
     """Whether the password is the one that was hashed.
 
     None, the hash of nobody's password, takes as long to answer and is never right.
@@ -46,7 +76,7 @@ def is_right(password_hash: str | None, password: str) -> bool:
     Raises:
         UnavailableError: too many passwords are hashed or checked at this moment.
     """
-    with _place():
+    with places.one():
         try:
             _hasher.verify(password_hash or _nobodys_hash(), password)
         except (VerificationError, InvalidHashError):
@@ -67,26 +97,6 @@ def prepare() -> None:
 @cache
 def _nobodys_hash() -> str:
     return _hasher.hash(secrets.token_urlsafe(32))
-
-
-@contextmanager
-def _place() -> Iterator[None]:
-    """Wait for one of the places, if few enough others do.
-
-    Raises:
-        UnavailableError: there was none.
-    """
-    if not _queue.acquire(blocking=False):
-        raise _busy()
-    try:
-        if not _places.acquire(timeout=_PATIENCE):
-            raise _busy()
-        try:
-            yield
-        finally:
-            _places.release()
-    finally:
-        _queue.release()
 
 
 def _busy() -> UnavailableError:

@@ -13,6 +13,7 @@ from flask_limiter.util import get_remote_address
 from fundraiser import db, security
 from fundraiser.errors import ForbiddenError
 from fundraiser.newsroom import passkeys, passwords, second_step, sessions
+from fundraiser.newsroom.devices import known_device
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fundraiser.newsroom.models import Staff, StaffSession
     from fundraiser.security import View
 
+_LONGEST_ADDRESS = 254
 _TOKEN = "session"  # noqa: S105 - the cookie’s entry
 
 
@@ -147,17 +149,21 @@ def own_path(wish: str | None) -> str:
 
 
 def limit_by_account() -> str:
-    """Passwords are counted for a network and the address that it tries.
+    """Tries are counted for a network and the account that it tries, or for a known browser.
 
-    For the address alone, strangers could keep its owner out.
+    For the account alone, strangers could keep its owner out. Without the address itself, which a
+    limit that is met writes into the log.
     """
-    return _limit_key(request.form.get("email", "").strip())
+    email = _tried_email()
+    if device := known_device(email):
+        return f"device {device}"
+    return f"{limit_by_network()} {security.keyed_digest('limit', email.lower())}"
 
 
-def limit_by_person() -> str:
-    """Second steps and confirmations are counted for a network and the person they are for."""
-    found = _found()
-    return _limit_key(found[1].email if found else "")
+def limit_by_network_or_device() -> str:
+    """Tries on any account are counted for the network they come from, or for a known browser."""
+    device = known_device(_tried_email())
+    return f"device {device}" if device else limit_by_network()
 
 
 def limit_by_network() -> str:
@@ -166,9 +172,13 @@ def limit_by_network() -> str:
     return str(ip_network((address, 24 if address.version == 4 else 56), strict=False))  # noqa: PLR2004 - IP's own number
 
 
-def _limit_key(email: str) -> str:
-    """Without the address itself, which a limit that is met writes into the log."""
-    return f"{limit_by_network()} {security.keyed_digest('limit', email.lower())}"
+def _tried_email() -> str:
+    """Whose password or second step is tried: the form's, or that of the session's person."""
+    typed = request.form.get("email", "").strip()[:_LONGEST_ADDRESS]
+    if typed:
+        return typed
+    found = _found()
+    return found[1].email if found else ""
 
 
 def _found() -> tuple[StaffSession, Staff] | None:

@@ -81,10 +81,11 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
     return staff
 
 
-def let_in(session: Session, email: str, password: str) -> Staff | None:
+def let_in(session: Session, email: str, password: str, *, is_known: bool = False) -> Staff | None:
     """The person who may sign in with these; None, after the same time, for anybody else.
 
     The transaction is given up for the check, so that nobody waits for it with a connection.
+    ``is_known``: the person has signed in with this browser before.
 
     Raises:
         UnavailableError: too many passwords are checked at this moment.
@@ -92,7 +93,8 @@ def let_in(session: Session, email: str, password: str) -> Staff | None:
     staff = find_staff(session, email[:LONGEST_ADDRESS])
     staff_id, password_hash = (staff.id, staff.password_hash) if staff else (None, None)
     session.rollback()
-    is_right = passwords.is_right(password_hash, password[:_LONGEST_PASSWORD])
+    places = passwords.KNOWN if is_known else passwords.STRANGERS
+    is_right = passwords.is_right(password_hash, password[:_LONGEST_PASSWORD], places)
     staff = session.get(Staff, staff_id) if staff_id and is_right else None
     if staff is None or staff.deactivated_at or staff.password_hash != password_hash:
         return None

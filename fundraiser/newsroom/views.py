@@ -5,12 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.newsroom import second_step, sign_in as staff_session
 from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.devices import known_device, remember_device
 from fundraiser.newsroom.staff import choose_password, forget_password, let_in, note_sign_in
 from fundraiser.security import forget_try, limiter, public
 from fundraiser.texts import gettext as _
@@ -38,13 +39,18 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.post("/staff/sign-in")
 @public
 @limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_account)
-@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def try_to_sign_in() -> ResponseReturnValue:
     """Let in whoever knows the password; everybody else gets the same answer."""
     email, next_path = request.form.get("email", ""), request.form.get("next")
     error, status = None, HTTPStatus.UNPROCESSABLE_ENTITY
     try:
-        staff = let_in(db.session(), email, request.form.get("password", ""))
+        staff = let_in(
+            db.session(),
+            email,
+            request.form.get("password", ""),
+            is_known=known_device(email) is not None,
+        )
     except UnavailableError as busy:
         staff, error, status = None, str(busy), busy.status
     if staff is None:
@@ -57,10 +63,8 @@ def try_to_sign_in() -> ResponseReturnValue:
     if staff.has_second_step:
         staff_session.await_code(staff, next_path)
         return redirect(url_for("newsroom.enter_code"), HTTPStatus.SEE_OTHER)
-    note_sign_in(db.session(), staff)
     second_step.start_deadline(db.session(), staff)
-    staff_session.begin_session(staff)
-    return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
+    return _let_in(staff, next_path)
 
 
 @blueprint.get("/staff/sign-in/code")
@@ -75,8 +79,8 @@ def enter_code() -> ResponseReturnValue:
 
 @blueprint.post("/staff/sign-in/code")
 @public
-@limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_person)
-@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
+@limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_account)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def try_code() -> ResponseReturnValue:
     """Let in whoever has the passkey, the authenticator's code or a recovery code as well."""
     session = db.session()
@@ -94,9 +98,7 @@ def try_code() -> ResponseReturnValue:
         session.rollback()
         return _second_step_page(staff, error), HTTPStatus.UNPROCESSABLE_ENTITY
     forget_try()
-    note_sign_in(session, staff)
-    staff_session.begin_session(staff)
-    return redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER)
+    return _let_in(staff, next_path)
 
 
 @blueprint.get("/staff/forgotten")
@@ -109,7 +111,7 @@ def forgotten() -> ResponseReturnValue:
 @blueprint.post("/staff/forgotten")
 @public
 @limiter.limit("5 per hour", key_func=staff_session.limit_by_account)
-@limiter.limit("20 per hour", key_func=staff_session.limit_by_network)
+@limiter.limit("20 per hour", key_func=staff_session.limit_by_network_or_device)
 def ask_for_password() -> ResponseReturnValue:
     """Send a letter to who is on the staff; everybody gets the same answer."""
     email = request.form.get("email", "")
@@ -126,7 +128,7 @@ def new_password() -> ResponseReturnValue:
 
 @blueprint.post("/staff/new-password")
 @public
-@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network)
+@limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def keep_new_password() -> ResponseReturnValue:
     """Keep the password that was chosen with a letter's key."""
     token, password = request.form.get("token", ""), request.form.get("password", "")
@@ -149,6 +151,14 @@ def sign_out() -> ResponseReturnValue:
     record(db.session(), Act.SIGNED_OUT, f"staff {staff.id}", staff=staff)
     staff_session.end_session()
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+
+
+def _let_in(staff: Staff, next_path: str | None) -> ResponseReturnValue:
+    note_sign_in(db.session(), staff)
+    staff_session.begin_session(staff)
+    response = make_response(redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER))
+    remember_device(response, staff.email)
+    return response
 
 
 def _second_step_page(staff: Staff, error: UnprocessableError | None = None) -> str:

@@ -1,0 +1,63 @@
+"""Known browsers: where somebody of the staff has signed in, strangers' tries don't count.
+
+A signed cookie names the account, as a keyed hash, and the browser. It opens nothing: with it,
+passwords are counted and checked apart from those of strangers, who could otherwise keep the
+account's owner out, from the same network or from thousands (OWASP: "device cookies").
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask import request
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from fundraiser.config import current_settings
+from fundraiser.security import keyed_digest, new_nonce
+
+if TYPE_CHECKING:
+    from flask import Response
+
+_LIVES = timedelta(days=180)
+
+
+def known_device(email: str) -> str | None:
+    """The name of this browser, if the person of this address has signed in with it before."""
+    try:
+        account, device = _signer().loads(
+            request.cookies.get(_name(), ""), max_age=int(_LIVES.total_seconds())
+        )
+    except (BadData, ValueError, TypeError):
+        return None
+    return device if account == _account(email) else None
+
+
+def remember_device(response: Response, email: str) -> None:
+    """Know this browser again when the person next signs in."""
+    device = known_device(email) or new_nonce()
+    response.set_cookie(
+        _name(),
+        _signer().dumps([_account(email), device]),
+        max_age=_LIVES,
+        path="/staff",
+        secure=_is_https(),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _account(email: str) -> str:
+    return keyed_digest("device", email.strip().lower())
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(current_settings().secret_key, salt="known-device")
+
+
+def _name() -> str:
+    return "__Secure-device" if _is_https() else "device"
+
+
+def _is_https() -> bool:
+    return current_settings().public_url.startswith("https://")
