@@ -128,9 +128,11 @@ def ask_for_letter() -> ResponseReturnValue:
         check_redeemable(gift)
     except UnprocessableError as error:
         return _refuse(error, code)
+    browser = asking_browser() or new_secret()
     try:
         _address(email)
-    except UnprocessableError as error:
+        ask(db.session(), Purpose.GIFT, email, browser, network=network_hash(), gift_id=gift.id)
+    except (UnprocessableError, TooOftenError) as error:
         page = _page(
             "gift_address.html",
             gift=gift,
@@ -140,8 +142,6 @@ def ask_for_letter() -> ResponseReturnValue:
             error=str(error),
         )
         return page, error.status
-    browser = asking_browser() or new_secret()
-    ask(db.session(), Purpose.GIFT, email, browser, network=network_hash(), gift_id=gift.id)
     response = make_response(redirect(url_for(".enter_digits"), HTTPStatus.SEE_OTHER))
     remember_browser(response, browser)
     return response

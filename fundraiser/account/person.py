@@ -44,6 +44,7 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.consents import is_given, note_consent
+from fundraiser.members.forwarding import TooOftenError
 from fundraiser.members.models import (
     Cause,
     ConsentKind,
@@ -114,11 +115,15 @@ def email() -> ResponseReturnValue:
         page = _email_page(member, wanted=typed, error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
     session, browser = db.session(), signed_in().token_hash
-    for purpose, address in (
-        (Purpose.LEAVE_ADDRESS, member.email or ""),
-        (Purpose.NEW_ADDRESS, wanted),
-    ):
-        ask(session, purpose, address, browser, network=network_hash(), member_id=member.id)
+    try:
+        for purpose, address in (
+            (Purpose.LEAVE_ADDRESS, member.email or ""),
+            (Purpose.NEW_ADDRESS, wanted),
+        ):
+            ask(session, purpose, address, browser, network=network_hash(), member_id=member.id)
+    except TooOftenError as refused:
+        session.rollback()
+        return _email_page(member, wanted=typed, error=str(refused)), refused.status
     return redirect(url_for(".confirm_email"), HTTPStatus.SEE_OTHER)
 
 

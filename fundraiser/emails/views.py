@@ -21,6 +21,7 @@ from fundraiser.config import current_settings
 from fundraiser.emails import amazon, feedback
 from fundraiser.emails.links import read_token
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.forwarding import TooOftenError
 from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.security import check_origin, cookieless, limiter, public
@@ -142,15 +143,15 @@ def remind(slug: str) -> ResponseReturnValue:
             language=language(),
             network=network_hash(),
         )
-    except UnprocessableError as error:
-        return _reminder_form(slug, error), HTTPStatus.UNPROCESSABLE_ENTITY
+    except (UnprocessableError, TooOftenError) as error:
+        return _reminder_form(slug, error), error.status
     lang = request.args.get("lang")
     return redirect(
         url_for(".reminder_form", slug=slug, done="yes", lang=lang), HTTPStatus.SEE_OTHER
     )
 
 
-def _reminder_form(slug: str, error: UnprocessableError | None = None) -> str:
+def _reminder_form(slug: str, error: UnprocessableError | TooOftenError | None = None) -> str:
     return render_template(
         "emails/reminder_form.html",
         campaign=find_campaign(db.session(), slug),

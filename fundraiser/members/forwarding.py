@@ -26,9 +26,10 @@ MOST_TO_AN_ADDRESS = 5
 
 
 class TooOftenError(FundraiserError):
-    """So many e-mails were asked for that no more are sent for now."""
+    """So many e-mails were asked for that no more are sent for now; ``field`` is the form's."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
+    field = "email"
 
 
 class ForwardedEmail(Base):
