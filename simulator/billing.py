@@ -138,8 +138,8 @@ def finalize(world: World, invoice: Object, at: int) -> Object:
         invoice = with_balance(invoice, customer)
         left = invoice["total"] + invoice["starting_balance"] - invoice["amount_due"]
         invoice["ending_balance"] = left
-        # The first invoice says in which currency the customer is billed from then on.
-        currency = customer["currency"] or invoice["currency"]
+        # Stripe sets the currency with the first subscription; whether it tells of that is unknown.
+        currency = customer["currency"] or (invoice["currency"] if left else None)
         update(world, "customer.updated", customer, at, balance=left, currency=currency)
     if invoice["collection_method"] == "send_invoice" and invoice["due_date"] is None:
         days = subscription_of(world, invoice)["days_until_due"] or 0
