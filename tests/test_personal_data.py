@@ -27,6 +27,7 @@ from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import Base, now
 from fundraiser.emails.feedback import Report, suppressed, take_in
 from fundraiser.emails.models import Ground
+from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.addresses import AddressCheck, Purpose
 from fundraiser.members.gifts import Gift
 from fundraiser.members.merging import absorb
@@ -137,7 +138,14 @@ def fill(olena: Olena) -> None:
         check = AddressCheck(
             purpose=Purpose.SIGN_IN, email=ADDRESS, browser_hash="b", created_at=at, owed_at=at
         )
-        session.add_all([reminder, check])
+        changed = AddressChange(
+            member_id=olena.member_id,
+            before="olena.koval@example.net",
+            after=ADDRESS,
+            at=at - timedelta(hours=1),  # before the session began: it would have ended it
+            undo_until=at,
+        )
+        session.add_all([reminder, check, changed])
         gifts = [make_gift(session, giver=olena.member_id, giver_name=NAME, message=f"Your {NAME}")]
         gifts.append(
             make_gift(
@@ -245,7 +253,8 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
     fill(olena)
     with olena.database.transaction() as session:
         assert set(tables_that_name(session)) == {
-            *("address_check", "checkout", "consent", "customer", "gift", "letter"),
+            *("address_change", "address_check", "checkout", "consent", "customer", "gift"),
+            "letter",
             *("letter_choice", "look", "member", "member_note", "membership", "money_case"),
             *("reminder", "suppression"),
         }
