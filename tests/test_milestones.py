@@ -7,8 +7,10 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -233,7 +235,14 @@ def test_a_site_that_never_answers_is_left_alone_in_the_end(database: Database) 
 PRIVATE = (
     *("127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "224.0.0.1", "0", "[::1]"),
     *("[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[2002:7f00:1::]", "[fe80::1]", "[fd00::1]"),
+    *("[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[fec0::1]", "[2001:0:7f00:1::]", "[ff02::1]"),
+    *("[::ffff:127.0.0.1]", "[100::1]", "[2001:db8::1]", "[::]", "240.0.0.1", "100.64.0.1"),
 )
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34"])
+def test_what_is_the_public_s_is_known_as_such(address: str) -> None:
+    assert hook._is_public(address)  # noqa: SLF001 - nobody public can be told from here
 
 
 def test_nobody_in_a_private_network_is_told(
@@ -255,6 +264,32 @@ def test_nobody_in_a_private_network_is_told(
     campaign.hook_url = site.url
     assert try_hook(campaign) is None
     assert site.told
+
+
+def test_a_site_that_answers_a_byte_now_and_then_holds_nobody(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "PATIENCE", 1.0)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20:
+                if over.wait(0.2):
+                    return
+                connection.sendall(bytes([byte]))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=(listener,))
+        server.start()
+        campaign_with_hook(database, f"http://127.0.0.1:{listener.getsockname()[1]}/hooks")
+        began = time.monotonic()
+        with database.transaction() as session:
+            assert try_hook(session.get_one(Campaign, "25000")) == hook.Fault.SILENT
+        assert time.monotonic() - began < 4
+        over.set()
+        server.join()
 
 
 def test_a_redirect_is_not_followed(database: Database, site: Site) -> None:

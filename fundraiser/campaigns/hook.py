@@ -11,6 +11,8 @@ import ipaddress
 import json
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from enum import StrEnum
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -24,13 +26,11 @@ from fundraiser.texts import gettext as _
 if TYPE_CHECKING:
     from fundraiser.campaigns.models import Campaign
 
-PATIENCE = 5.0  # seconds for each step of asking
+PATIENCE = 10.0  # seconds for all of it: connecting, agreeing on keys, sending, the answer's head
 _LONGEST, _HTTP, _HTTPS = 500, 80, 443
 _GOOD = range(200, 300)
-# Addresses of IPv6 in which one of IPv4, perhaps a private one, is packed.
-_PACKED = tuple(
-    ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
-)
+# All that is public in IPv6 is in here; of the rest, much has an address of IPv4 packed into it.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class Fault(StrEnum):
@@ -113,6 +113,10 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     host, is_secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (_HTTPS if is_secure else _HTTP)
     connection = _Connection(host, _public_address(host, port), is_secure=is_secure)
+    # A time-out of the socket is for one read: a byte now and then would hold us for as long.
+    over = threading.Timer(PATIENCE, connection.give_up)
+    over.daemon = True
+    over.start()
     try:
         # We connect to the address that was looked at; redirects, which lead elsewhere, end here.
         path = urlunsplit(("", "", parts.path, parts.query, ""))
@@ -123,6 +127,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     except (OSError, HTTPException) as error:
         raise HookError(Fault.SILENT) from error
     finally:
+        over.cancel()
         connection.close()
     if status not in _GOOD:
         raise HookError(str(status))
@@ -147,10 +152,11 @@ def _public_address(host: str, port: int) -> tuple[str, int]:
 def _is_public(text: str) -> bool:
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
-        if any(address in net for net in _PACKED):
+        if mapped := address.ipv4_mapped:
+            address = mapped
+        elif address not in _GLOBAL_UNICAST or address.sixtofour or address.teredo:
             return False
-        address = address.ipv4_mapped or address
-    return address.is_global and not address.is_multicast
+    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 class _Connection(HTTPConnection):
@@ -164,4 +170,13 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.create_connection(self._address, PATIENCE)
         if self._context:
-            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+            self.sock = self._context.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.sock.do_handshake()
+
+    def give_up(self) -> None:
+        """End what another thread waits for; it meets the end of the connection."""
+        if self.sock:
+            with suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
