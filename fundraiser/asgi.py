@@ -117,7 +117,7 @@ class Front:
             return reply
         done = asyncio.wrap_future(reply.done)
         await asyncio.wait({done}, timeout=max(reply.until - time.monotonic(), 0))
-        return self._application.reply_now(slug, scope["method"], known)
+        return self._application.reply_after(reply, slug, scope["method"], known)
 
     async def _take_in(self, environ: WSGIEnvironment, receive: Receive) -> None:
         body = await self._bodies.read(

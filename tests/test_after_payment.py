@@ -299,3 +299,30 @@ def test_a_bank_account_that_can_not_be_confirmed_is_a_failure_once_that_is_know
     requests.post(str(link["href"]), data={"code": "SM11AA"}, timeout=10)
     assert "You haven’t been charged" in main(client.get(back, headers=HTML))
     assert number_of_members(database) == 0
+
+
+@pytest.mark.parametrize("kind", ["membership", "gift"])
+def test_who_opens_the_page_of_an_unpaid_checkout_all_day_asks_stripe_now_and_then(
+    stripe: Stripe, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "gift":
+        hidden = {"nonce": fill_in(client)["nonce"]}
+        at_stripe = client.post("/gift", data=FORM | hidden, headers=OURS).headers["Location"]
+    else:
+        at_stripe = stripe.checkout()
+    session_id = at_stripe.rpartition("/")[2].partition("?")[0].partition("#")[0]
+    asked: list[object] = []
+    fetch_session = Gateway.fetch_session
+
+    def count(self: Gateway, session_id: str) -> object:
+        asked.append(session_id)
+        return fetch_session(self, session_id)
+
+    monkeypatch.setattr(Gateway, "fetch_session", count)
+    path = "/gift" if kind == "gift" else "/join"
+    answers = [
+        client.get(f"{path}/thanks?session_id={session_id}", headers=HTML) for _ in range(40)
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+    assert 1 <= len(asked) <= 16, "four every ten seconds, of each of the two questions"
+    assert not FORBIDDEN.search(main(answers[-1])), "while nobody asks, the page only waits"

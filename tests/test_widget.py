@@ -26,7 +26,7 @@ from fundraiser.db import Database
 from fundraiser.widget import progress as layer, script
 from fundraiser.widget.appearance import spoken
 from fundraiser.widget.picture import paint
-from fundraiser.widget.progress import ProgressLayer
+from fundraiser.widget.progress import Answer, ProgressLayer
 from fundraiser.widget.script import (
     FOLDER,
     PUBLISHED,
@@ -240,6 +240,46 @@ def test_an_unknown_campaign_is_a_sentence_that_any_site_can_read(
         session.execute(text("DELETE FROM goal"))
         session.execute(text("DELETE FROM campaign"))
     assert web.get(PROGRESS).status_code == 404
+
+
+def test_asking_for_campaigns_that_do_not_exist_makes_no_number_stale(
+    app: FundraiserApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are asked for, one reading a second looks which campaigns there are."""
+    reader = ProgressLayer(app, database)
+    assert members(Client(reader)) == 16_234
+    read: list[str] = []
+
+    def count(self: ProgressLayer, slug: str) -> Answer:
+        read.append(slug)
+        return layer_read(self, slug)
+
+    layer_read = ProgressLayer._read  # noqa: SLF001 - what a reading costs
+    monkeypatch.setattr(ProgressLayer, "_read", count)
+    over = threading.Event()
+
+    def ask_for_nothing(place: int) -> None:
+        number, web = 0, Client(reader)
+        while not over.is_set():
+            number += 1
+            answer = web.get(f"/campaigns/nothing-{place}-{number}/progress")
+            assert answer.status_code == 404
+
+    hands = [threading.Thread(target=ask_for_nothing, args=(place,)) for place in range(24)]
+    for hand in hands:
+        hand.start()
+    try:
+        for number in range(16_235, 16_239):
+            set_members(database, number)
+            until = time.monotonic() + 5
+            while members(Client(reader)) != number:
+                assert time.monotonic() < until, "the number is stale"
+                time.sleep(0.05)
+    finally:
+        over.set()
+        for hand in hands:
+            hand.join()
+    assert set(read) == {"25000"}
 
 
 def test_the_number_is_for_reading_and_all_else_goes_to_the_app(web: Client) -> None:

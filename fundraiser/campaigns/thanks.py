@@ -11,6 +11,7 @@ from flask_babel import format_decimal
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
+from fundraiser.campaigns.asking import asking
 from fundraiser.campaigns.offers import money
 from fundraiser.db import now
 from fundraiser.errors import FundraiserError
@@ -77,57 +78,78 @@ def find_outcome(
 ) -> Outcome:
     """What became of the checkout; settles the customer where no worker has done so yet.
 
+    Asked too often, it says ``WAITING``.
+
     Nobody who has paid is shown an error: where anything fails, the outcome is ``WAITING``, and a
     worker looks at the customer.
     """
     if checkout.reference is None:
-        customer_id = None
-        try:
-            found = gateway.fetch_session(checkout.session_id or "")
-            if found.status != "complete":
-                return Outcome.NOT_PAID
-            customer_id = found.customer_id
-            if customer_id:
-                with session.begin_nested():
-                    sync.settle(session, gateway, grace, customer_id, cause_ref=checkout.session_id)
-        except (OperationalError, NoConnectionError):
-            raise
-        except Exception as error:
-            unforeseen = not isinstance(error, FundraiserError)
-            log.warning("thanks_not_settled", error=type(error).__name__, exc_info=unforeseen)
-            session.refresh(checkout)
-            if customer_id:
-                session.add(Look.now(customer_id=customer_id))
-            return Outcome.WAITING
+        with asking(checkout, "outcome") as may_ask:
+            if not may_ask:
+                return Outcome.WAITING
+            outcome = _settle(session, gateway, grace, checkout)
+        if outcome:
+            return outcome
     if checkout.kind is not CheckoutKind.MEMBERSHIP:
         return _outcome_of_one_payment(session, checkout)
     return _outcome_of_membership(session, checkout, grace)
 
 
+def _settle(
+    session: Session, gateway: Gateway, grace: timedelta, checkout: Checkout
+) -> Outcome | None:
+    """Ask Stripe what became of the checkout; None where it is written down now."""
+    customer_id = None
+    try:
+        found = gateway.fetch_session(checkout.session_id or "")
+        if found.status != "complete":
+            return Outcome.NOT_PAID
+        customer_id = found.customer_id
+        if customer_id:
+            with session.begin_nested():
+                sync.settle(session, gateway, grace, customer_id, cause_ref=checkout.session_id)
+    except (OperationalError, NoConnectionError):
+        raise
+    except Exception as error:
+        unforeseen = not isinstance(error, FundraiserError)
+        log.warning("thanks_not_settled", error=type(error).__name__, exc_info=unforeseen)
+        session.refresh(checkout)
+        if customer_id:
+            session.add(Look.now(customer_id=customer_id))
+        return Outcome.WAITING
+    return None
+
+
 def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:
     """Whether what we wait for is a bank account that the payer has to confirm."""
     membership = find_membership(session, checkout)
-    try:
-        customer_id = (
-            membership.customer_id
-            if membership
-            else gateway.fetch_session(checkout.session_id or "").customer_id
-        )
-        return gateway.find_confirmation(customer_id) if customer_id else Confirmation()
-    except Exception as error:  # noqa: BLE001 - the page does without the link
-        log.warning("confirmation_not_found", error=type(error).__name__)
-        return Confirmation()
+    with asking(checkout, "confirmation") as may_ask:
+        try:
+            if not may_ask:
+                return Confirmation()
+            customer_id = (
+                membership.customer_id
+                if membership
+                else gateway.fetch_session(checkout.session_id or "").customer_id
+            )
+            return gateway.find_confirmation(customer_id) if customer_id else Confirmation()
+        except Exception as error:  # noqa: BLE001 - the page does without the link
+            log.warning("confirmation_not_found", error=type(error).__name__)
+            return Confirmation()
 
 
 def came_back_unpaid(gateway: Gateway, checkout: Checkout) -> bool | None:
     """Whether a reader who returns from the payment page hasn't paid; None where nobody knows."""
     if checkout.reference:
         return False
-    try:
-        return gateway.fetch_session(checkout.session_id or "").status != "complete"
-    except Exception as error:  # noqa: BLE001 - that it is not known is an answer
-        log.warning("return_not_looked_up", error=type(error).__name__)
-        return None
+    with asking(checkout, "return") as may_ask:
+        try:
+            if not may_ask:
+                return None
+            return gateway.fetch_session(checkout.session_id or "").status != "complete"
+        except Exception as error:  # noqa: BLE001 - that it is not known is an answer
+            log.warning("return_not_looked_up", error=type(error).__name__)
+            return None
 
 
 def say_came_back(unpaid: bool | None) -> str:  # noqa: FBT001 - three answers

@@ -91,21 +91,22 @@ class Answer:
 class Wait:
     """The answer is being read: wait for ``done``, but no longer than ``until`` (monotonic)."""
 
-    done: Future[None]
+    done: Future[bool]
     until: float
 
 
 class Reading:
     """A read from the database in a thread of its own, one at a time: whoever holds ``lock``.
 
-    ``begun_at`` (monotonic seconds) and ``done`` are of the latest.
+    ``begun_at`` (monotonic seconds) and ``done`` are of the latest; ``done`` says whether the
+    database answered.
     """
 
     __slots__ = ("begun_at", "done", "lock")
 
     def __init__(self) -> None:
         self.begun_at = -_FOR_EVER
-        self.done: Future[None] = Future()
+        self.done: Future[bool] = Future()
         self.lock = Lock()
 
     def begin(self, at: float) -> bool:
@@ -115,10 +116,10 @@ class Reading:
         self.begun_at, self.done = at, Future()
         return True
 
-    def end(self) -> None:
+    def end(self, *, answered: bool) -> None:
         done = self.done
         self.lock.release()
-        done.set_result(None)
+        done.set_result(answered)
 
 
 class Kept(Reading):
@@ -145,7 +146,6 @@ class ProgressLayer:
         self._database = database
         self._campaigns: dict[str, Kept] = {}
         self._list = Reading()
-        self._is_listed = False  # whether the latest reading of the list brought one
         self._readers = BoundedSemaphore(_MOST_READERS)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -164,7 +164,7 @@ class ProgressLayer:
         """The reply for a reader whose If-None-Match is ``known``.
 
         Where the number has to be read first, it waits for that in this thread, or says for what
-        to wait; after that, ``reply_now`` has the answer.
+        to wait; after that, ``reply_after`` has the answer.
         """
         if method not in {"GET", "HEAD"}:
             return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
@@ -177,12 +177,12 @@ class ProgressLayer:
         if not wait:
             return found
         wait_for([found.done], timeout=max(found.until - time.monotonic(), 0))
-        return self.reply_now(slug, method, known)
+        return self.reply_after(found, slug, method, known)
 
-    def reply_now(self, slug: str, method: str, known: str) -> Reply:
+    def reply_after(self, waited: Wait, slug: str, method: str, known: str) -> Reply:
         """The same with what there is by now."""
         try:
-            return _reply(self._newest(slug), method, known)
+            return _reply(self._newest(slug, waited.done), method, known)
         except FundraiserError as error:
             return _refuse(error.status, str(error))
 
@@ -206,8 +206,9 @@ class ProgressLayer:
         at = time.monotonic()
         kept = self._campaigns.get(slug)
         if kept is None:
-            if at - self._list.begun_at < _KEPT_FOR and self._list.done.done():
-                return self._newest(slug)
+            begun_at, done = self._list.begun_at, self._list.done
+            if at - begun_at < _KEPT_FOR and done.done():
+                return self._newest(slug, done)
             self._begin_list(at)
             return Wait(self._list.done, self._list.begun_at + _FIRST_PATIENCE)
         answer = kept.answer
@@ -219,10 +220,10 @@ class ProgressLayer:
         # A database that is silent may never answer: nobody waits for it longer than this.
         return Wait(kept.done, kept.begun_at + _PATIENCE)
 
-    def _newest(self, slug: str) -> Answer:
+    def _newest(self, slug: str, reading: Future[bool]) -> Answer:
         kept = self._campaigns.get(slug)
         if kept is None:
-            if self._is_listed and self._list.done.done():
+            if reading.done() and reading.result():
                 raise NotFoundError("There is no campaign at this address.")
             raise UnavailableError(_UNKNOWN)
         answer = kept.answer
@@ -234,11 +235,11 @@ class ProgressLayer:
     def _begin_list(self, at: float) -> None:
         """Read which campaigns there are, unless that is under way."""
         if self._list.begin(at):
-            self._is_listed = False
             Thread(target=self._read_list, args=(at,), name="progress", daemon=True).start()
 
     def _read_list(self, at: float) -> None:
         """Add the campaigns that are new, drop those that are gone, renew the open ones."""
+        answered = False
         try:
             with self._database.transaction() as session:
                 slugs, opened = all_campaigns(session), open_campaigns(session)
@@ -250,11 +251,11 @@ class ProgressLayer:
                     self._begin_reading(slug, kept, at)
             for slug in set(self._campaigns).difference(slugs):
                 self._campaigns.pop(slug, None)
-            self._is_listed = True
+            answered = True
         except (SQLAlchemyError, NotFoundError) as error:
             log.warning("progress_unknown", error=type(error).__name__)
         finally:
-            self._list.end()
+            self._list.end(answered=answered)
 
     def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
         """Read in a thread of its own, unless somebody does."""
@@ -264,20 +265,23 @@ class ProgressLayer:
         if self._readers.acquire(blocking=False):
             Thread(target=self._renew, args=(slug, kept), name="progress", daemon=True).start()
         else:
-            kept.end()
+            kept.end(answered=False)
         return True
 
     def _renew(self, slug: str, kept: Kept) -> None:
+        answered = False
         try:
             kept.answer = self._read(slug)
+            answered = True
         except NotFoundError:
             self._campaigns.pop(slug, None)
+            answered = True
         except SQLAlchemyError as error:
             log.warning("progress_stale", campaign=slug, error=type(error).__name__)
             kept.answer = _stale(kept.answer)
         finally:
             self._readers.release()
-            kept.end()
+            kept.end(answered=answered)
 
     def _read(self, slug: str) -> Answer:
         with self._database.transaction() as session:

@@ -1,0 +1,35 @@
+"""How often pages that anybody can open may ask Stripe: a checkout's owner could open them all day.
+
+What they would tell arrives by webhook within seconds anyway. Each process counts by itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.payments.models import Checkout
+
+_ONE_CHECKOUT, _ALL = parse("4 per 10 seconds"), parse("50 per 10 seconds")
+_AT_ONCE = BoundedSemaphore(4)  # of the places in which people join
+_counted = FixedWindowRateLimiter(MemoryStorage())
+
+
+@contextmanager
+def asking(checkout: Checkout, what: str) -> Iterator[bool]:
+    """Whether Stripe may be asked about this checkout now, while that is done."""
+    key = (what, checkout.session_id or "")
+    may = _counted.hit(_ONE_CHECKOUT, *key) and _AT_ONCE.acquire(blocking=False)
+    try:
+        yield may and _counted.hit(_ALL, "all")
+    finally:
+        if may:
+            _AT_ONCE.release()
