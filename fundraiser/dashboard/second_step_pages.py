@@ -49,7 +49,7 @@ def add_passkey() -> ResponseReturnValue:
     except UnprocessableError as error:
         session.rollback()
         return account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    return _done(_("Your passkey is ready. You’ll be asked for it after your password."))
+    return _added(_("Your passkey is ready. You’ll be asked for it after your password."))
 
 
 @blueprint.post("/staff/account/passkeys/<int:passkey_id>/removal")
@@ -92,7 +92,7 @@ def turn_authenticator_on() -> ResponseReturnValue:
         second_step.turn_on_authenticator(session, staff, request.form.get("code", ""))
     except UnprocessableError as error:
         return account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    return _done(_("From now on you are asked for a code when you sign in."))
+    return _added(_("From now on you’ll be asked for a code when you sign in."))
 
 
 @blueprint.post("/staff/account/second-factor/off")
@@ -130,6 +130,12 @@ def change_rules() -> ResponseReturnValue:
     second_step.change_rules(session, by, roles, int(typed))
     flash(_("The sign-in rules are changed."))
     return redirect(url_for("staff_pages.team", _anchor="rules"), HTTPStatus.SEE_OTHER)
+
+
+def _added(sentence: str) -> ResponseReturnValue:
+    if not second_step.codes_left(db.session(), signed_in_staff()):
+        flash(_("Make recovery codes below, for the day you lose your phone or passkey."))
+    return _done(sentence)
 
 
 def _done(sentence: str) -> ResponseReturnValue:
