@@ -42,6 +42,7 @@ from fundraiser.dashboard import (
 from fundraiser.db import Database
 from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
+from fundraiser.incidents import Incidents
 from fundraiser.jobs import Hints
 from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments.account_gateway import AccountGateway
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app = FundraiserApp("fundraiser", template_folder="../templates", static_folder="static")
     app.database = Database(settings, after_commit=Hints(settings).send)
     app.extensions["settings"] = settings
+    app.extensions["incidents"] = Incidents(app.database.engine)
     app.extensions["database"] = app.database
     app.extensions["gateway"] = MemberGateway(settings, app.database)
     app.extensions["account_gateway"] = AccountGateway(settings, app.database)

@@ -30,6 +30,7 @@ _SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("SMTP_URL", "SECRET_KEY", "METRICS_TOKEN"),
 )
+_SHARED_BY = 10
 
 
 class ConfigError(Exception):
@@ -78,6 +79,15 @@ class Settings:
     def livemode(self) -> bool:
         """Whether the key moves real money."""
         return "_live_" in self.stripe_api_key
+
+    @property
+    def network_limit(self) -> str:
+        """How often one network, of up to 256 addresses, may ask to sign in or try a code.
+
+        Ten times what one address may, so that an office or a mobile operator's readers get in.
+        """
+        one = limits.parse(self.join_limit)
+        return f"{one.amount * _SHARED_BY} per {one.get_expiry()} seconds"
 
     @property
     def checkout_origin(self) -> str:

@@ -15,6 +15,7 @@ from fundraiser.dashboard.figures import SILENT, read_machinery
 from fundraiser.db import now
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.examination import SET_UP, Finding, examine_stripe, tell_refusals
+from fundraiser.incidents import is_proxy_untrusted
 from fundraiser.payments.catalogue import missing_from_catalogue
 from fundraiser.payments.refused import refused_calls, refused_webhooks
 
@@ -66,6 +67,15 @@ def _examine_work(session: Session) -> Iterator[Finding]:
         Finding(False, f"{missing} products and prices are not at Stripe: {SET_UP}.")
         if missing
         else Finding(True, "All products and prices are at Stripe.")
+    )
+    yield (
+        Finding(
+            False,
+            "Requests come through a proxy that isn't trusted, so that limits take all readers for "
+            "one: set TRUSTED_PROXIES to how many proxies stand in front.",
+        )
+        if is_proxy_untrusted(session)
+        else Finding(True, "Limits see each reader's own address.")
     )
     yield from tell_refusals(refused_webhooks(session), refused_calls(session))
     machinery = read_machinery(session)

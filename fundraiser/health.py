@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from datetime import timedelta
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -14,12 +15,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
-from fundraiser.config import current_settings
+from fundraiser.config import LOOPBACK, current_settings
 from fundraiser.dashboard.figures import read_machinery
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
+from fundraiser.incidents import count_all, current_incidents, is_proxy_untrusted
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift
+from fundraiser.networks import is_passed_on, sender
 from fundraiser.outbox import LetterState
 from fundraiser.payments.reconcile import last_run
 from fundraiser.payments.refused import Refused, read_refusals
@@ -65,6 +68,7 @@ def metrics() -> ResponseReturnValue:
     """The figures for Prometheus; to everybody else there is nothing here."""
     if not _asks_for_the_operator():
         raise NotFoundError("There is no page at this address.")
+    current_incidents().write()
     return Response(
         generate_latest(_read_figures(db.session())), content_type=CONTENT_TYPE_PLAIN_0_0_4
     )
@@ -76,8 +80,13 @@ def _asks_for_the_operator() -> bool:
     if token:
         sent = request.headers.get("Authorization", "")
         return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
-    is_passed_on = {"Forwarded", "X-Forwarded-For", "X-Real-Ip"} & set(request.headers.keys())
-    return not is_passed_on and ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - nobody's address
+    return not is_passed_on() and sender().is_loopback and _is_called_here(request.host)
+
+
+def _is_called_here(host: str) -> bool:
+    """Whether the request names this machine, as a proxy that passes on readers' would not."""
+    name = urlsplit(f"//{host}").hostname
+    return name in LOOPBACK
 
 
 def _read_figures(session: Session) -> CollectorRegistry:
@@ -124,4 +133,10 @@ def _read_figures(session: Session) -> CollectorRegistry:
     ages = gauge("heartbeat_age_seconds", "Since this part last did work.", "part")
     for part, beat_at in machinery.heartbeats.items():
         ages.labels(part).set((at - beat_at).total_seconds())
+    events = gauge("security_events", "What was refused in the last hour.", "kind")
+    for what, count in count_all(session, timedelta(hours=1)).items():
+        events.labels(what.value).set(count)
+    gauge("proxy_untrusted", "Whether all readers share one limit: see TRUSTED_PROXIES.").set(
+        is_proxy_untrusted(session)
+    )
     return registry

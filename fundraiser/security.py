@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+import structlog
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_wtf import CSRFProtect
 from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from fundraiser import bodies
+from fundraiser import bodies, incidents
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
+from fundraiser.incidents import Kind
+from fundraiser.networks import PlainAddress, is_passed_on, limit_by_network, sender
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -25,12 +29,24 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
 
+_MINUTE = 60.0  # seconds
+_ADVICE = (
+    "Set TRUSTED_PROXIES to how many proxies stand in front: limits take all their readers for one."
+)
 _TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
+log = structlog.get_logger()
 View = TypeVar("View", bound="Callable[..., object]")
 
 
 csrf = CSRFProtect()
-limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True, headers_enabled=False)
+
+
+def network_hash() -> str:
+    """The network that the request comes from, as a keyed hash to count and compare it by."""
+    return keyed_digest("network", limit_by_network())
+
+
+limiter = Limiter(network_hash, in_memory_fallback_enabled=True, headers_enabled=False)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -47,15 +63,44 @@ def init_app(app: Flask, settings: Settings) -> None:
         RATELIMIT_STORAGE_URI=settings.redis_url,
         RATELIMIT_STORAGE_OPTIONS={"socket_timeout": _TENTH, "socket_connect_timeout": _TENTH},
     )
+    app.wsgi_app = PlainAddress(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap it
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's own way to wrap it
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
         )
+    else:
+        app.before_request(notice_proxy)
     app.before_request(limit_body)  # before anybody reads a form
     csrf.init_app(app)
     limiter.init_app(app)
     app.before_request(refuse_nul)
     app.after_request(set_headers)
+    app.after_request(note_limit)
+
+
+def notice_proxy() -> None:
+    """Note that a proxy passes requests on while none is trusted: all readers share one limit.
+
+    Once a minute is enough from a private address, which is a proxy's; from a public one anybody
+    can send such a header, so that a hundred an hour are needed.
+    """
+    if not is_passed_on():
+        return
+    kind = Kind.FORWARDED if sender().is_global else Kind.PROXY
+    noticed: dict[Kind, float] = current_app.extensions.setdefault("noticed", {})
+    if time.monotonic() - noticed.get(kind, -_MINUTE) >= _MINUTE:
+        noticed[kind] = time.monotonic()
+        log.warning("proxy_untrusted", advice=_ADVICE, is_surely_a_proxy=kind is Kind.PROXY)
+        incidents.note(kind, "TRUSTED_PROXIES=0")
+    elif kind is Kind.FORWARDED:
+        incidents.note(kind, "TRUSTED_PROXIES=0")
+
+
+def note_limit(response: Response) -> Response:
+    """Note each limit that was met, whoever set it."""
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and not incidents.has_noted():
+        incidents.note(Kind.LIMIT)
+    return response
 
 
 def limit_body() -> None:

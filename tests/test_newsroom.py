@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.networks import limit_by_network
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
-from fundraiser.newsroom.sign_in import limit_by_network
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.security import is_public
 from tests.factories import make_campaign, make_tiers

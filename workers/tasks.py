@@ -22,6 +22,7 @@ from fundraiser.db import try_lock
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.emails.sweep import sweep
+from fundraiser.incidents import forget_old
 from fundraiser.jobs import Job
 from fundraiser.members import proof
 from fundraiser.members.addresses import owe_letters
@@ -237,6 +238,7 @@ def _look_at_the_money() -> bool:
 
 def _retain_some() -> bool:
     with flask_app.database.transaction() as session:
+        forget_old(session)
         return retention.enforce_some(session)
 
 

@@ -28,6 +28,7 @@ from fundraiser.account.sessions import (
 from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.incidents import Kind, note
 from fundraiser.members.addresses import (
     MOST_TRIES,
     Purpose,
@@ -54,9 +55,8 @@ from fundraiser.members.gifts import (
     tell_again,
 )
 from fundraiser.members.models import Membership
-from fundraiser.newsroom.sign_in import limit_by_network, network_hash
 from fundraiser.payments.models import Tier
-from fundraiser.security import check_origin, cookieless, limiter, new_secret, public
+from fundraiser.security import check_origin, cookieless, limiter, network_hash, new_secret, public
 from fundraiser.texts import by_language, gettext as _, keep_language, language
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ _DIGITS = re.compile(r"\d{6}")
 
 
 def _limit() -> str:
-    return current_settings().join_limit
+    return current_settings().network_limit
 
 
 @blueprint.get("/gift/redeem")
@@ -85,7 +85,7 @@ def enter_code() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def look_at_gift() -> ResponseReturnValue:
     """Show what the code gives: to who is signed in with the button, to others with a field."""
     check_origin()
@@ -102,7 +102,7 @@ def look_at_gift() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/acceptance")
 @for_members
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def accept() -> ResponseReturnValue:
     """Make it the gift of who is signed in; a second click finds that it is."""
     code = request.form.get("code", "")
@@ -118,7 +118,7 @@ def accept() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/address")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def ask_for_letter() -> ResponseReturnValue:
     """Send six digits to the address that is to be proven."""
     check_origin()
@@ -159,7 +159,7 @@ def enter_digits() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/proof")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def prove() -> ResponseReturnValue:
     """Accept the gift for who knows the digits, and sign in."""
     check_origin()
@@ -172,8 +172,10 @@ def prove() -> ResponseReturnValue:
     if not _DIGITS.fullmatch(digits):
         return _digits_page(check, _("Enter the six digits that stand in the letter."))
     if not _try_is_free(check):
+        note(Kind.LIMIT)
         return _start_again(_("Too many wrong digits. Enter the code of the gift once more."))
     if not is_code(check, digits):
+        note(Kind.MEMBER_CODE)
         return _digits_page(
             check, _("These are not the digits of the newest letter. Check them again.")
         )
@@ -194,7 +196,7 @@ def prove() -> ResponseReturnValue:
 
 @blueprint.route("/account/gifts/<int:gift_id>/letter", methods=["GET", "POST"])
 @for_members
-@limiter.limit(_limit, key_func=limit_by_network, methods=["POST"])
+@limiter.limit(_limit, key_func=network_hash, methods=["POST"])
 def tell(gift_id: int) -> ResponseReturnValue:
     """The giver sends the letter now: again, to another address, or instead of the card."""
     session = db.session()
@@ -230,13 +232,14 @@ def _gift_of(code: str) -> Gift:
         UnprocessableError: it is no gift's.
         TooManyCodesError: this network has tried too many.
     """
-    database, network = cast("Database", current_app.extensions["database"]), limit_by_network()
+    database, network = cast("Database", current_app.extensions["database"]), network_hash()
     with database.transaction() as own:
         check_tries(own, network)
         found = find_by_code(own, code)
         if found is None:
             note_wrong_code(own, network)
     if found is None:
+        note(Kind.GIFT_CODE)
         raise UnprocessableError(
             _("This is not the code of a gift. It has sixteen letters and figures: check them."),
             field="code",

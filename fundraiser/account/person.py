@@ -51,12 +51,11 @@ from fundraiser.members.models import (
     fold_address,
 )
 from fundraiser.members.names import is_plain_name, read_name
-from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer
-from fundraiser.security import public
+from fundraiser.security import network_hash, public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language
 
 if TYPE_CHECKING:

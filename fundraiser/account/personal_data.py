@@ -506,6 +506,7 @@ NOT_PERSONAL: dict[str, str] = {
     "price": "id tier_slug interval currency amount next_amount stripe_id",
     "reconciliation": "id started_at finished_at stage cursor looked_at differing members_listed"
     " unknown",
+    "security_event": "kind place minute count",
     "staff_rules": "id second_step_roles large_refund",
     "stripe_account": "id livemode account_id",
     "stripe_refusal": "kind reason total recent last_at",

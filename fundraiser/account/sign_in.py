@@ -25,6 +25,7 @@ from fundraiser.account.sessions import (
 )
 from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
+from fundraiser.incidents import Kind, note
 from fundraiser.members.addresses import (
     MOST_TRIES,
     AddressCheck,
@@ -38,8 +39,15 @@ from fundraiser.members.addresses import (
     use,
 )
 from fundraiser.members.models import Member
-from fundraiser.newsroom.sign_in import limit_by_network, network_hash
-from fundraiser.security import check_origin, cookieless, digest, limiter, new_secret, public
+from fundraiser.security import (
+    check_origin,
+    cookieless,
+    digest,
+    limiter,
+    network_hash,
+    new_secret,
+    public,
+)
 from fundraiser.texts import gettext as _, keep_language
 
 if TYPE_CHECKING:
@@ -55,7 +63,7 @@ _CODE = re.compile(r"\d{6}")
 
 
 def _limit() -> str:
-    return current_settings().join_limit
+    return current_settings().network_limit
 
 
 @blueprint.get("/account/sign-in")
@@ -69,7 +77,7 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def ask_for_letter() -> ResponseReturnValue:
     """Owe a letter, if the address is somebody's: the answer does not say."""
     check_origin()
@@ -97,7 +105,7 @@ def enter_code() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in/code")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def try_code() -> ResponseReturnValue:
     """Let in by the code: of what this browser asked, or of the link that was opened here."""
     check_origin()
@@ -114,8 +122,10 @@ def try_code() -> ResponseReturnValue:
     if not _CODE.fullmatch(code):
         return _wrong_code(email, token, _("Enter the six digits that stand in the letter."))
     if not _try_is_free(check):
+        note(Kind.LIMIT)
         return _ask_again(_("Too many wrong codes. Ask for another letter."))
     if not is_code(check, code):
+        note(Kind.MEMBER_CODE)
         return _wrong_code(
             email, token, _("This is not the code of the newest letter. Check the six digits.")
         )
@@ -131,13 +141,14 @@ def open_link() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in/link")
 @cookieless
-@limiter.limit(_limit, key_func=limit_by_network)
+@limiter.limit(_limit, key_func=network_hash)
 def use_link() -> ResponseReturnValue:
     """Let in by the link, in the browser that asked; another one has to know the code as well."""
     check_origin()
     token = request.form.get("link", "")
     check = find_check(db.session(), Purpose.SIGN_IN, token)
     if check is None or is_over(check):
+        note(Kind.MEMBER_CODE)
         return _ask_again(
             _("This link is too old, was used, or is not whole. Ask for another letter.")
         )

@@ -69,7 +69,6 @@ from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.members.rule import RULE
 from fundraiser.money import CARD_FEES, decimals
-from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.payments.checkout import (
     CURRENCIES,
     LEAST,
@@ -81,7 +80,7 @@ from fundraiser.payments.checkout import (
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.models import Checkout, CheckoutKind
-from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
+from fundraiser.security import check_origin, cookieless, limiter, network_hash, new_nonce, public
 from fundraiser.texts import (
     LANGUAGES,
     by_language,

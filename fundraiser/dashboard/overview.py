@@ -20,6 +20,7 @@ from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.money import read_agreement
 from fundraiser.dashboard.stripe_troubles import stripe_troubles
 from fundraiser.db import now
+from fundraiser.incidents import is_proxy_untrusted
 from fundraiser.members.consents import names_to_review
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
@@ -99,6 +100,7 @@ def read_overview(
             *troubles(machinery),
             *stripe_troubles(session),
             *_money_troubles(session),
+            *_network_troubles(session),
         ],
         "names_wait": bool(names_to_review(session, 1)),
         "resting": inbox.resting(session, most=_MOST_SHOWN),
@@ -197,6 +199,20 @@ def _money_troubles(session: Session) -> list[str]:
         )
         for found in read_agreement(session).differing
     ]
+
+
+def _network_troubles(session: Session) -> list[str]:
+    return (
+        [
+            _(
+                "Requests come through a proxy that isn’t trusted, so limits take all readers for "
+                "one person and shut them out. TRUSTED_PROXIES has to say how many proxies "
+                "stand in front."
+            )
+        ]
+        if is_proxy_untrusted(session)
+        else []
+    )
 
 
 def _read_daily(session: Session, today: date) -> Daily:

@@ -17,6 +17,7 @@ from fundraiser.dashboard.member_list import show_list
 from fundraiser.dashboard.overview import read_overview
 from fundraiser.dashboard.timeline import read_timeline
 from fundraiser.errors import NotFoundError
+from fundraiser.incidents import current_incidents
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
@@ -34,6 +35,7 @@ blueprint = Blueprint("dashboard", __name__)
 @blueprint.get("/staff", strict_slashes=False)
 def overview() -> ResponseReturnValue:
     """Will we make it, and what needs somebody today?"""
+    current_incidents().write()  # what this request itself has shown is told at once
     values = read_overview(
         db.session(),
         current_settings(),

@@ -21,10 +21,10 @@ from fundraiser.config import current_settings
 from fundraiser.emails import amazon, feedback
 from fundraiser.emails.links import read_token
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.incidents import Kind, note
 from fundraiser.members.forwarding import TooOftenError
-from fundraiser.newsroom.sign_in import network_hash
 from fundraiser.outbox import Topic, choose_letters, wants
-from fundraiser.security import check_origin, cookieless, limiter, public
+from fundraiser.security import check_origin, cookieless, limiter, network_hash, public
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ blueprint = Blueprint("emails", __name__)
 @cookieless
 def webhook() -> tuple[str, int]:
     """Take in what came back. Another provider is another reader of a signed body."""
-    for report in amazon.read(current_settings(), request.get_data(cache=False)):
+    try:
+        reports = amazon.read(current_settings(), request.get_data(cache=False))
+    except amazon.ForgedReportError:
+        note(Kind.EMAIL_WEBHOOK)
+        raise
+    for report in reports:
         feedback.take_in(db.session(), report)
     return "", 204
 

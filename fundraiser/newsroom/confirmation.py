@@ -15,6 +15,7 @@ from sqlalchemy import update
 from fundraiser import db
 from fundraiser.db import clock
 from fundraiser.errors import UnavailableError, UnprocessableError
+from fundraiser.incidents import Kind, note
 from fundraiser.newsroom.models import StaffSession
 from fundraiser.newsroom.sign_in import (
     check_passkey,
@@ -61,6 +62,7 @@ def ask_again() -> ResponseReturnValue | None:
     try:
         _check()
     except (UnprocessableError, UnavailableError) as error:
+        note(Kind.PASSWORD)
         return _page(error), error.status
     with own_transaction() as own:  # it was given, whatever becomes of the act
         own.execute(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, jsonify, redirect, request, session as cookie, url_for
-from flask_limiter.util import get_remote_address
 
 from fundraiser import db, security
 from fundraiser.errors import ForbiddenError
+from fundraiser.networks import limit_by_network
 from fundraiser.newsroom import passkeys, passwords, second_step, sessions
 from fundraiser.newsroom.devices import known_device
 from fundraiser.texts import gettext as _
@@ -133,11 +132,6 @@ def end_session() -> None:
     cookie.clear()
 
 
-def network_hash() -> str:
-    """The network that the request comes from, as a keyed hash to compare it by."""
-    return security.keyed_digest("network", limit_by_network())
-
-
 def own_path(wish: str | None) -> str:
     """Where to go next: only to a staff page of our own."""
     overview = url_for("dashboard.overview")
@@ -157,19 +151,13 @@ def limit_by_account() -> str:
     email = _tried_email()
     if device := known_device(email):
         return f"device {device}"
-    return f"{limit_by_network()} {security.keyed_digest('limit', email.lower())}"
+    return security.keyed_digest("limit", f"{limit_by_network()} {email.lower()}")
 
 
 def limit_by_network_or_device() -> str:
     """Tries on any account are counted for the network they come from, or for a known browser."""
     device = known_device(_tried_email())
-    return f"device {device}" if device else limit_by_network()
-
-
-def limit_by_network() -> str:
-    """Tries are counted for the network they come from: IPv4 /24, IPv6 /56."""
-    address = ip_address(get_remote_address())
-    return str(ip_network((address, 24 if address.version == 4 else 56), strict=False))  # noqa: PLR2004 - IP's own number
+    return f"device {device}" if device else security.network_hash()
 
 
 def _tried_email() -> str:

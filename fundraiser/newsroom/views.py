@@ -9,6 +9,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 
 from fundraiser import db
 from fundraiser.errors import UnavailableError, UnprocessableError
+from fundraiser.incidents import Kind, note
 from fundraiser.newsroom import second_step, sign_in as staff_session
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.devices import known_device, remember_device
@@ -54,6 +55,7 @@ def try_to_sign_in() -> ResponseReturnValue:
     except UnavailableError as busy:
         staff, error, status = None, str(busy), busy.status
     if staff is None:
+        note(Kind.PASSWORD if error is None else Kind.LIMIT)
         error = error or _("The e-mail address and password don’t match. Check both.")
         page = render_template(
             "newsroom/sign_in.html", email=email, next_path=next_path, error=error
@@ -95,6 +97,7 @@ def try_code() -> ResponseReturnValue:
         else:
             second_step.check_code(session, staff, request.form.get("code", ""))
     except UnprocessableError as error:
+        note(Kind.SECOND_STEP)
         session.rollback()
         return _second_step_page(staff, error), HTTPStatus.UNPROCESSABLE_ENTITY
     forget_try()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import Blueprint, current_app, request
 
+from fundraiser.incidents import Kind, note
 from fundraiser.payments.gateway import ForgedWebhookError, current_gateway
 from fundraiser.payments.refused import Refused, note_refusal
 from fundraiser.security import cookieless
@@ -25,6 +26,7 @@ def stripe() -> tuple[str, int]:
         current_inbox().take(knock)
     except ForgedWebhookError as error:
         log.warning("webhook_refused", reason=error.reason.value)
+        note(Kind.STRIPE_WEBHOOK, error.reason.value)
         engine = current_app.extensions["database"].engine
         note_refusal(engine, Refused.WEBHOOK, error.reason.value)
         raise
