@@ -86,8 +86,10 @@ class Settings:
 
         Ten times what one address may, so that an office or a mobile operator's readers get in.
         """
-        one = limits.parse(self.join_limit)
-        return f"{one.amount * _SHARED_BY} per {one.get_expiry()} seconds"
+        return "; ".join(
+            f"{one.amount * _SHARED_BY} per {one.get_expiry()} seconds"
+            for one in limits.parse_many(self.join_limit)
+        )
 
     @property
     def checkout_origin(self) -> str:
