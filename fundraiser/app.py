@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
-from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
+from sqlalchemy.exc import DataError, OperationalError, TimeoutError as NoConnectionError
 from sqlalchemy.orm import configure_mappers
 from werkzeug.exceptions import HTTPException
 
@@ -177,6 +177,12 @@ def _say_errors(app: Flask) -> None:
     def database_is_away(error: Exception) -> ResponseReturnValue:
         structlog.get_logger().warning("database_away", error=type(error).__name__)
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _sentence(HTTPStatus.SERVICE_UNAVAILABLE))
+
+    @app.errorhandler(DataError)
+    def database_cannot_hold_it(error: DataError) -> ResponseReturnValue:
+        # A number or a date beyond its column's: typed by nobody, and no fault of the database.
+        structlog.get_logger().warning("value_out_of_range", error=type(error.orig).__name__)
+        return _answer(HTTPStatus.BAD_REQUEST, _sentence(HTTPStatus.BAD_REQUEST))
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> ResponseReturnValue:

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, request
@@ -16,6 +17,7 @@ from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from fundraiser import bodies, incidents
 from fundraiser.config import current_settings
@@ -26,6 +28,9 @@ from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from werkzeug.routing import Map
 
     from fundraiser.config import Settings
 
@@ -33,9 +38,19 @@ _MINUTE = 60.0  # seconds
 _ADVICE = (
     "Set TRUSTED_PROXIES to how many proxies stand in front: limits take all their readers for one."
 )
+_LARGEST_NUMBER = (1 << 63) - 1
 _TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
 log = structlog.get_logger()
 View = TypeVar("View", bound="Callable[..., object]")
+
+
+class Number(IntegerConverter):
+    """A number in an address: larger ones than the database's lead nowhere (404)."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, map: Map, *, min: int = 0, max: int = _LARGEST_NUMBER) -> None:  # noqa: A002 - as Werkzeug names them
+        super().__init__(map, min=min, max=max)
 
 
 csrf = CSRFProtect()
@@ -52,6 +67,7 @@ limiter = Limiter(network_hash, in_memory_fallback_enabled=True, headers_enabled
 def init_app(app: Flask, settings: Settings) -> None:
     """Cookies, forms, limits, headers, and whose word we take for a reader's address."""
     is_https = settings.public_url.startswith("https://")
+    app.url_map.converters["int"] = Number
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=bodies.LARGEST,
@@ -70,6 +86,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         )
     else:
         app.before_request(notice_proxy)
+    app.wsgi_app = our_own_name(app.wsgi_app, settings)  # type: ignore[assignment, method-assign]  # as above
     app.before_request(limit_body)  # before anybody reads a form
     csrf.init_app(app)
     limiter.init_app(app)
@@ -101,6 +118,21 @@ def note_limit(response: Response) -> Response:
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and not incidents.has_noted():
         incidents.note(Kind.LIMIT)
     return response
+
+
+def our_own_name(application: WSGIApplication, settings: Settings) -> WSGIApplication:
+    """Let no request say what we are called: whatever its Host, ours is PUBLIC_URL's.
+
+    A redirect to "the same host" would lead where the sender of a foreign Host wants, and a cache
+    would keep it. Nobody is refused for it: load balancers look at /readyz by our IP address.
+    """
+    name = urlsplit(settings.public_url).netloc
+
+    def named(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["HTTP_HOST"] = name
+        return application(environ, start_response)
+
+    return named
 
 
 def limit_body() -> None:

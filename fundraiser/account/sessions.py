@@ -41,7 +41,8 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
             return redirect(url_for("account_sign_in.sign_in"), HTTPStatus.SEE_OTHER)
         if request.method == "POST":
             check_origin()
-            if not hmac.compare_digest(request.form.get("token", ""), form_token()):
+            sent = request.form.get("token", "").encode()  # as text, only ASCII can be compared
+            if not hmac.compare_digest(sent, form_token().encode()):
                 raise ForbiddenError(
                     _("This page was opened before you signed in. Open it again and repeat this.")
                 )

@@ -62,6 +62,7 @@ def _lead_to_the_portal() -> None:
 
 _PAUSES = (1, 2, 3)
 _AFTER_THE_INVOICE = timedelta(hours=2)  # Stripe charges a renewal an hour after its period begins
+_LATEST = 1 << 33  # seconds since 1970: the year 2242
 _PREVIEW_HOLDS = timedelta(hours=1)
 _LONGEST_COMMENT = 500
 
@@ -197,7 +198,8 @@ def change_price(membership_id: int) -> ResponseReturnValue:
     """Do what was previewed, with the sums of the preview."""
     membership = _mine(membership_id)
     wish = _wish(membership)
-    at = datetime.fromtimestamp(request.form.get("at", 0, type=int), UTC)
+    seconds = request.form.get("at", 0, type=int)
+    at = datetime.fromtimestamp(seconds if 0 <= seconds < _LATEST else 0, UTC)
     if not now() - _PREVIEW_HOLDS <= at <= now() + timedelta(minutes=1):
         return _preview_page(membership, wish, notice=_("This page is from an hour ago or more."))
     try:

@@ -62,7 +62,7 @@ def read(settings: Settings, body: bytes) -> list[Report]:
         text = "".join(f"{name}\n{value}\n" for name, value in fields)
         algorithm = _HASHES[message["SignatureVersion"]]
         certificate_url = str(message["SigningCertURL"])
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise ForgedReportError("This is no message of Amazon SNS.") from error
     if settings.ses_topic is None or topic != settings.ses_topic:
         raise ForgedReportError("The message is of another topic than SES_TOPIC_ARN.")
@@ -138,7 +138,7 @@ def _reports(text: str) -> list[Report]:
                     Report(one["emailAddress"], Ground.COMPLAINT, detail, message_id)
                     for one in complaint["complainedRecipients"]
                 ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadRequestError(
             "The message is signed, but it is no report of Amazon SES."
         ) from error

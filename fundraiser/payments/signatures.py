@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 300  # seconds, as Stripe's own libraries have it
 _HEADER = re.compile(r"t=(\d{1,12})(?:,v\d=[0-9a-f]{64}){1,8}")
+# Of another form, nested too deeply, or of a time that no clock shows.
+_NO_EVENT = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    ArithmeticError,
+    OSError,
+)
 _LONGEST_HEADER = 1024
 
 
@@ -90,7 +100,7 @@ def _read_knock(body: bytes) -> Knock:
                 "point an endpoint for snapshot payloads here.",
             )
         return read_event(event)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NO_EVENT as error:
         raise ForgedWebhookError(
             WebhookReason.NOT_AN_EVENT, "The body is signed, but it is not an event."
         ) from error
