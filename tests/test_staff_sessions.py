@@ -65,7 +65,7 @@ def test_the_database_keeps_the_hash_of_a_session_not_its_token(
 ) -> None:
     sign_in(client, hire(database))
     with client.session_transaction() as cookie:
-        token = cookie["session"]
+        token = cookie["_user_id"]
     with database.transaction() as session:
         row = session.scalars(select(StaffSession)).one()
     assert token not in repr(vars(row))

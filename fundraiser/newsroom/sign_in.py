@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, jsonify, redirect, request, session as cookie, url_for
+import flask_login
+from flask import Flask, current_app, jsonify, redirect, request, session as cookie, url_for
 
 from fundraiser import db, security
 from fundraiser.errors import ForbiddenError
@@ -26,11 +27,39 @@ if TYPE_CHECKING:
     from fundraiser.security import View
 
 _LONGEST_ADDRESS = 254
-_TOKEN = "session"  # noqa: S105 - the cookie’s entry
+
+
+class SignedIn:
+    """What flask-login asks of a browser's session; the models stay free of it.
+
+    Until its second step is done a session is known and not authenticated.
+    """
+
+    is_active = True
+    is_anonymous = False
+
+    def __init__(self, session: StaffSession, staff: Staff, token: str) -> None:
+        self.session = session
+        self.staff = staff
+        self._token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.session.confirmed_at is not None
+
+    def get_id(self) -> str:
+        """What the signed cookie holds."""
+        return self._token
 
 
 def init_app(app: Flask) -> None:
     """Let nobody past who is not signed in, but for what is declared public."""
+    manager = flask_login.LoginManager()
+    manager.session_protection = None  # a phone changes its network all day
+    manager.user_loader(_load)
+    # Not manager.init_app: it would look into the cookie after each request, and so mark every
+    # public answer as one that differs by cookie.
+    app.login_manager = manager  # type: ignore[attr-defined]  # where flask-login looks for it
     # Without refreshing, so that no public answer ever carries a cookie.
     app.config.update(PERMANENT_SESSION_LIFETIME=sessions.LIVES, SESSION_REFRESH_EACH_REQUEST=False)
     app.before_request(require_staff)
@@ -61,18 +90,18 @@ def open_while_overdue(view: View) -> View:
 
 def current_staff() -> Staff | None:
     """Who is signed in, if anybody."""
-    found = _found()
-    return found[1] if found and found[0].confirmed_at else None
+    user = flask_login.current_user
+    return cast("Staff", user.staff) if user.is_authenticated else None
 
 
 def signed_in_staff() -> Staff:
     """Who is signed in, in a view that the guard protects."""
-    return _signed_in()[1]
+    return _signed_in().staff
 
 
 def current_session() -> StaffSession:
     """The session of this browser, in a view that the guard protects."""
-    return _signed_in()[0]
+    return _signed_in().session
 
 
 def begin_session(staff: Staff) -> None:
@@ -89,9 +118,9 @@ def await_code(staff: Staff, next_path: str | None) -> None:
 def awaited() -> tuple[Staff, str | None] | None:
     """Who has still to do the second step, and where to go then."""
     found = _found()
-    if found is None or found[0].confirmed_at or not found[1].has_second_step:
+    if found is None or found.is_authenticated or not found.staff.has_second_step:
         return None
-    return found[1], cookie.get("next")
+    return found.staff, cookie.get("next")
 
 
 def passkey_options() -> str | None:
@@ -100,10 +129,10 @@ def passkey_options() -> str | None:
     Kept in a transaction of its own, also where the answer is an error.
     """
     found = _found()
-    if found is None or not found[1].passkeys or not passkeys.are_possible():
+    if found is None or not found.staff.passkeys or not passkeys.are_possible():
         return None
     with own_transaction() as own:
-        return passkeys.sign_in_options(own, found[1], found[0])
+        return passkeys.sign_in_options(own, found.staff, found.session)
 
 
 def check_passkey(answer: str) -> None:
@@ -116,7 +145,7 @@ def check_passkey(answer: str) -> None:
     if found is None:
         raise ForbiddenError(_("Sign in first."))
     with own_transaction() as own:
-        passkeys.check(own, found[1], found[0], answer)
+        passkeys.check(own, found.staff, found.session, answer)
 
 
 def own_transaction() -> AbstractContextManager[Session]:
@@ -127,8 +156,8 @@ def own_transaction() -> AbstractContextManager[Session]:
 def end_session() -> None:
     """Sign out, here."""
     if found := _found():
-        sessions.end(db.session(), found[1], found[0].id)
-    g.pop("staff_session", None)
+        sessions.end(db.session(), found.staff, found.session.id)
+    flask_login.logout_user()
     cookie.clear()
 
 
@@ -166,20 +195,23 @@ def _tried_email() -> str:
     if typed:
         return typed
     found = _found()
-    return found[1].email if found else ""
+    return found.staff.email if found else ""
 
 
-def _found() -> tuple[StaffSession, Staff] | None:
+def _load(token: str) -> SignedIn | None:
+    found = sessions.find(db.session(), token)
+    return SignedIn(*found, token) if found else None
+
+
+def _found() -> SignedIn | None:
     """The session of this browser's cookie, also one whose second step is missing."""
-    if "staff_session" not in g:
-        token = cookie.get(_TOKEN)
-        g.staff_session = sessions.find(db.session(), token) if token else None
-    return cast("tuple[StaffSession, Staff] | None", g.staff_session)
+    user = flask_login.current_user
+    return user if isinstance(user, SignedIn) else None
 
 
-def _signed_in() -> tuple[StaffSession, Staff]:
+def _signed_in() -> SignedIn:
     found = _found()
-    if found is None or found[0].confirmed_at is None:
+    if found is None or not found.is_authenticated:
         raise ForbiddenError(_("Sign in first."))
     return found
 
@@ -187,12 +219,11 @@ def _signed_in() -> tuple[StaffSession, Staff]:
 def _keep(staff: Staff, *, is_confirmed: bool) -> None:
     session, agent = db.session(), request.headers.get("User-Agent", "")
     if before := _found():
-        sessions.end(session, before[1], before[0].id)
+        sessions.end(session, before.staff, before.session.id)
     begun, token = sessions.begin(session, staff, agent, is_confirmed=is_confirmed)
     cookie.clear()
     cookie.permanent = True
-    cookie[_TOKEN] = token
-    g.staff_session = (begun, staff)
+    flask_login.login_user(SignedIn(begun, staff, token))
 
 
 def _note_activity() -> None:
