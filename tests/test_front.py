@@ -8,8 +8,10 @@ import os
 import resource
 import socket
 import sys
+import threading
 import time
 from contextlib import ExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,7 +29,9 @@ from tests.conftest import ROOT, WEBHOOK_SECRET
 from tests.factories import make_campaign, make_tiers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from types import ModuleType
+    from wsgiref.types import StartResponse
 
     from demo.servers import Postgres, Valkey
 
@@ -217,6 +221,66 @@ def test_a_body_whose_sender_has_gone_is_not_taken_for_a_whole_one() -> None:
     messages = iter([piece(b"half", more=True), {"type": "http.disconnect"}])
     with pytest.raises(DisconnectedError):
         asyncio.run(read(Bodies(), lambda: done(next(messages))))
+
+
+@pytest.fixture
+def asgi(
+    environment: dict[str, str], database_of_the_file: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    for name, value in (environment | {"DATABASE_URL": database_of_the_file}).items():
+        monkeypatch.setenv(name, value)
+    for name in ("fundraiser.wsgi", "fundraiser.asgi"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = import_module("fundraiser.asgi")
+    yield module
+    for thread in threading.enumerate():
+        if thread.name == "progress":
+            thread.join(10)
+    sys.modules["fundraiser.wsgi"]._app.database.engine.dispose()  # noqa: SLF001 - nobody else needs it
+
+
+class Endless:
+    """A download without an end: so many parts were made, and it was closed."""
+
+    made, closed = 0, False
+
+    def __call__(self, _environ: object, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/csv")])
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.made += 1
+            yield b"x" * 10_000
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_download_is_made_as_it_is_taken_and_ends_with_its_taker(asgi: ModuleType) -> None:
+    download, sent = Endless(), []
+
+    async def take_three_pieces() -> None:
+        gone = asyncio.Event()
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+            if len(sent) == 4:
+                assert download.made <= 4 * 7, "no more than what was taken"
+                gone.set()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        scope = {"type": "http", "method": "GET", "path": "/x", "raw_path": b"/x", "scheme": "http"}
+        scope |= {"query_string": b"", "http_version": "1.1", "headers": []}
+        scope |= {"server": ("127.0.0.1", "80"), "client": ("127.0.0.1", "9")}
+        await asyncio.wait_for(asgi.Front(download, 2)(scope, receive, send), 20)
+
+    asyncio.run(take_three_pieces())
+    assert [len(message.get("body", b"")) for message in sent[:2]] == [0, 70_000]
+    assert download.closed
 
 
 def piece(body: bytes, *, more: bool) -> dict[str, Any]:
