@@ -64,6 +64,7 @@ class Settings:
     stripe_calls_per_second: int
     catch_up_seconds: int
     join_limit: str
+    checkouts_per_minute: int
     trusted_proxies: int
     web_threads: int
     log_level: str
@@ -164,6 +165,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
         join_limit=_join_limit(environ),
+        checkouts_per_minute=_count(environ, "CHECKOUTS_PER_MINUTE", 300),
         trusted_proxies=_count(environ, "TRUSTED_PROXIES", 0),
         web_threads=_count(environ, "WEB_THREADS", 64),
         log_level=_log_level(environ),

@@ -484,6 +484,7 @@ NOT_PERSONAL: dict[str, str] = {
     "campaign": "slug headlines messages counts starts_at deadline timezone theme accent tiers"
     " default_tier default_currency sites revision archived_at created_at most_members hook_url"
     " hook_salt",
+    "card_guard": "id mode on_until on_since cause",
     "daily_figure": "day topic key currency people recent amount",
     "event": "id type created_at received_at settled_at",
     "event_watermark": "id event_id cursor newest_id looked_at found",

@@ -20,6 +20,7 @@ from fundraiser.campaigns.gifts import (
 )
 from fundraiser.campaigns.offers import Switch, currency_switches, gift_offers
 from fundraiser.campaigns.progress import current_campaign, find_campaign
+from fundraiser.campaigns.proof_page import ask_first
 from fundraiser.campaigns.thanks import came_back_unpaid, say_came_back
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
@@ -30,7 +31,7 @@ from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.models import Tier
-from fundraiser.security import check_origin, cookieless, limiter, new_nonce, public
+from fundraiser.security import check_origin, cookieless, new_nonce, public
 from fundraiser.texts import LANGUAGES, by_language, gettext as _, keep_language
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def choose() -> ResponseReturnValue:
 
 @blueprint.post("/gift")
 @cookieless
-@limiter.limit(lambda: current_settings().join_limit)
 def start_payment() -> ResponseReturnValue:
     """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
     check_origin()
@@ -80,6 +80,8 @@ def start_payment() -> ResponseReturnValue:
     wish = read_gift(request.form, found, offered_tiers(session, found.tiers))
     choice = wish.as_choice()
     if not wish.errors:
+        if page := ask_first(session):
+            return page
         public_url = current_settings().public_url
         try:
             address = begin_gift(session, current_gateway(), choice, nonce, public_url)

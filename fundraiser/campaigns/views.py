@@ -51,6 +51,7 @@ from fundraiser.campaigns.progress import (
     find_campaign,
     read_progress,
 )
+from fundraiser.campaigns.proof_page import ask_first
 from fundraiser.campaigns.reminders import remember_join
 from fundraiser.campaigns.thanks import (
     Outcome,
@@ -80,7 +81,7 @@ from fundraiser.payments.checkout import (
 from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.models import Checkout, CheckoutKind
-from fundraiser.security import check_origin, cookieless, limiter, network_hash, new_nonce, public
+from fundraiser.security import check_origin, cookieless, network_hash, new_nonce, public
 from fundraiser.texts import (
     LANGUAGES,
     by_language,
@@ -188,7 +189,6 @@ def join() -> ResponseReturnValue:
 
 @blueprint.post("/join")
 @cookieless
-@limiter.limit(lambda: current_settings().join_limit)
 def start_payment() -> ResponseReturnValue:
     """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
     check_origin()
@@ -203,6 +203,8 @@ def start_payment() -> ResponseReturnValue:
         return _astray(found, wish)
     choice = wish.as_choice()
     if not wish.errors:
+        if page := ask_first(session):
+            return page
         public_url = current_settings().public_url
         try:
             address = begin_checkout(session, current_gateway(), choice, nonce, public_url)

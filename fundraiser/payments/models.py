@@ -128,6 +128,7 @@ class Checkout(Base):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("fee >= 0 AND fee < amount", name="fee"),
         Index("ix_checkout_gift", "created_at", postgresql_where="gift IS NOT NULL"),
+        Index("ix_checkout_created_at", "created_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

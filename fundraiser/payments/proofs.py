@@ -1,0 +1,70 @@
+"""Proofs that a browser took trouble: ALTCHA's proof of work, and without JavaScript a short wait.
+
+A proof is good once and for some minutes. It says nothing about who made it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from hashlib import sha256
+
+from altcha import create_challenge, verify_solution
+from itsdangerous import BadSignature, TimestampSigner
+
+from fundraiser.config import current_settings
+from fundraiser.security import keyed_digest
+
+LIVES = 15 * 60  # seconds
+WAIT = 10  # seconds until a ticket is good
+_ALGORITHM = "PBKDF2/SHA-256"  # every browser has it built in
+_PREFIX = "00"  # one counter in 256 fits
+_COST = 2_000  # iterations a counter: half a second of a laptop's time, two or three of a phone's
+_LONGEST = 4_000  # characters
+
+
+def new_challenge(harder: int = 1) -> str:
+    """A challenge as JSON; to solve it takes so many times as long as usual."""
+    challenge = create_challenge(
+        _ALGORITHM,
+        _COST * harder,
+        key_prefix=_PREFIX,
+        expires_at=int(time.time()) + LIVES,
+        hmac_secret=_secret(),
+    )
+    return json.dumps(challenge.to_dict(), separators=(",", ":"))
+
+
+def name_of_proof(solution: str) -> str | None:
+    """A name for a right solution, to know it again by; None if it is wrong or too old.
+
+    ``solution`` is what ALTCHA's form field holds: base64 of the challenge and its solution.
+    """
+    if len(solution) > _LONGEST or not verify_solution(solution, _secret()).verified:
+        return None
+    signature = json.loads(base64.b64decode(solution))["challenge"]["signature"]
+    return sha256(signature.encode()).hexdigest()
+
+
+def new_ticket() -> str:
+    """A ticket to wait with, for browsers that run no JavaScript."""
+    return _signer().sign(secrets.token_hex(8)).decode()
+
+
+def seconds_to_wait(ticket: str) -> int | None:
+    """How long this ticket has still to wait; None if it isn't ours or is too old."""
+    try:
+        _name, at = _signer().unsign(ticket[:_LONGEST], max_age=LIVES, return_timestamp=True)
+    except BadSignature:
+        return None
+    return max(0, round(WAIT - (time.time() - at.timestamp())))
+
+
+def _signer() -> TimestampSigner:
+    return TimestampSigner(current_settings().secret_key, salt="ticket to wait with")
+
+
+def _secret() -> str:
+    return keyed_digest("altcha", "")
