@@ -34,6 +34,7 @@ from fundraiser.dashboard import (
     money_pages,
     name_pages,
     second_step_pages,
+    security_pages,
     staff_pages,
     tier_pages,
     views as dashboard,
@@ -113,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(name_pages.blueprint)
     app.register_blueprint(staff_pages.blueprint)
+    app.register_blueprint(security_pages.blueprint)
     app.register_blueprint(second_step_pages.blueprint)
     app.register_blueprint(campaign_pages.blueprint)
     app.register_blueprint(milestone_pages.blueprint)

@@ -24,6 +24,7 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift
 from fundraiser.networks import is_passed_on, sender
 from fundraiser.outbox import LetterState
+from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.reconcile import last_run
 from fundraiser.payments.refused import Refused, read_refusals
 from fundraiser.payments.signatures import WebhookReason
@@ -136,6 +137,9 @@ def _read_figures(session: Session) -> CollectorRegistry:
     events = gauge("security_events", "What was refused in the last hour.", "kind")
     for what, count in count_all(session, timedelta(hours=1)).items():
         events.labels(what.value).set(count)
+    gauge("card_guard_on", "Whether each browser is checked before a payment starts.").set(
+        read_guard(session).is_on
+    )
     gauge("proxy_untrusted", "Whether all readers share one limit: see TRUSTED_PROXIES.").set(
         is_proxy_untrusted(session)
     )

@@ -19,9 +19,12 @@ from limits.storage import storage_from_string
 from fundraiser.app import create_app
 from fundraiser.db import now
 from fundraiser.incidents import Kind
-from fundraiser.payments import card_guard, proofs
+from fundraiser.newsroom.models import Role
+from fundraiser.payments import proofs
 from fundraiser.payments.card_guard import Ask, Mode, admit, ceilings, read_guard, set_mode
 from fundraiser.payments.models import Checkout, CheckoutKind
+from fundraiser.security import limiter
+from tests.staff import csrf_token, hire, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from fundraiser.app import FundraiserApp
     from fundraiser.config import Settings
+    from fundraiser.db import Database
     from tests.factories import Stripe
 
 OURS = {"Origin": "http://127.0.0.1:8000"}
@@ -257,7 +261,7 @@ def test_without_redis_the_limits_hold_in_each_process(
     guarded: FundraiserApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody_listens = storage_from_string("redis://127.0.0.1:9", socket_connect_timeout=0.1)
-    monkeypatch.setattr(card_guard.limiter, "_storage", nobody_listens)
+    monkeypatch.setattr(limiter, "_storage", nobody_listens)
     started = [attempt(guarded, somewhere(number)) is None for number in range(40)]
     assert sum(started) == 20
     assert prove(guarded, somewhere(99)) is None
@@ -294,3 +298,33 @@ def test_what_was_typed_goes_on_to_stripe_with_the_proof(
     answer = client.post(leads_to, data=kept | {"altcha": solve(challenge)}, headers=OURS)
     assert answer.status_code == 303
     assert "/pay/" in answer.headers["Location"] or "checkout" in answer.headers["Location"]
+
+
+def test_staff_see_the_guard_and_switch_it(
+    app: FundraiserApp, client: FlaskClient, database: Database
+) -> None:
+    assert "fundraiser_card_guard_on 0.0" in client.get("/metrics").text
+    sign_in(client, hire(database, Role.ADMIN))
+    assert "Browsers aren’t being checked now." in client.get("/staff/security").text
+    token = csrf_token(client, "/staff/security")
+    form = {"csrf_token": token, "mode": "on"}
+    assert client.post("/staff/security/guard", data=form).status_code == 303
+    assert is_on(app)
+    assert "Every browser is checked" in client.get("/staff").text
+    assert "fundraiser_card_guard_on 1.0" in client.get("/metrics").text
+    assert "Set the check against card testing" in client.get("/staff/trail").text
+    wrong = client.post("/staff/security/guard", data=form | {"mode": "perhaps"})
+    assert wrong.status_code == 422
+
+
+def test_staff_see_what_was_refused_and_why_browsers_are_checked(
+    guarded: FundraiserApp,
+) -> None:
+    client = guarded.test_client()
+    for number in range(30):
+        attempt(guarded, somewhere(number))
+    sign_in(client, hire(guarded.database))
+    page = client.get("/staff/security").text
+    assert "because very many payments were started in a minute" in page
+    assert "Payment not started before the browser check" in page
+    assert "Somebody is testing stolen cards" in client.get("/staff").text

@@ -53,6 +53,7 @@ OPEN_TO = {
         GET  /staff/rates
         GET  /staff/names
         GET  /staff/resting
+        GET  /staff/security
         POST /staff/sign-out
         GET  /staff/tiers
         GET  /staff/tiers/<slug>
@@ -91,6 +92,7 @@ OPEN_TO = {
         POST /staff/campaigns/<slug>/archiving
         GET  /staff/campaigns/<slug>/edit
         POST /staff/campaigns/<slug>/edit
+        POST /staff/security/guard
         POST /staff/campaigns/<slug>/end
         POST /staff/campaigns/<slug>/goals
         POST /staff/campaigns/<slug>/milestones/<int:milestone_id>/telling

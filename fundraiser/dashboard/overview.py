@@ -20,12 +20,13 @@ from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.money import read_agreement
 from fundraiser.dashboard.stripe_troubles import stripe_troubles
 from fundraiser.db import now
-from fundraiser.incidents import is_proxy_untrusted
+from fundraiser.incidents import proxy_is_untrusted
 from fundraiser.members.consents import names_to_review
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.proof import count_drift, read_drift
 from fundraiser.outbox import LetterState
+from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, gettext as _
@@ -92,6 +93,7 @@ def read_overview(
     machinery = figures.read_machinery(session)
     disputed, asked = figures.count_open_disputes(session)
     daily = _read_daily(session, at.astimezone(zone).date())
+    guard, is_proxy_untrusted = session.execute(select(CardGuard, proxy_is_untrusted())).one()
     values: dict[str, object] = {
         "balance": balance,
         "flows": dict(zip(("today", "week", "month"), flows, strict=True)),
@@ -100,7 +102,7 @@ def read_overview(
             *troubles(machinery),
             *stripe_troubles(session),
             *_money_troubles(session),
-            *_network_troubles(session),
+            *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
         ],
         "names_wait": bool(names_to_review(session, 1)),
         "resting": inbox.resting(session, most=_MOST_SHOWN),
@@ -121,6 +123,7 @@ def read_overview(
         "milestone_name": milestones.name_of,
         "days": day_chart(figures.read_days(session, zone, here)),
         "newest": people.read_newest_members(session, _NEWEST),
+        "guard": guard,
         "figures_at": machinery.heartbeats.get("figures"),
         "sums": figures.read_contribution_sums(session),
         "campaign": campaign,
@@ -201,7 +204,7 @@ def _money_troubles(session: Session) -> list[str]:
     ]
 
 
-def _network_troubles(session: Session) -> list[str]:
+def _network_troubles(*, is_proxy_untrusted: bool) -> list[str]:
     return (
         [
             _(
@@ -210,7 +213,7 @@ def _network_troubles(session: Session) -> list[str]:
                 "stand in front."
             )
         ]
-        if is_proxy_untrusted(session)
+        if is_proxy_untrusted
         else []
     )
 

@@ -102,6 +102,7 @@ def act(name: str) -> str:
         Act.CHANGED_TIER: _("Changed a membership on offer"),
         Act.MOVED_TIER: _("Moved a membership on offer"),
         Act.RETIRED_TIER: _("Took a membership off the offer"),
+        Act.SWITCHED_GUARD: _("Set the check against card testing"),
         Act.RESTORED_TIER: _("Put a membership on offer again"),
         Act.EXPORTED_MONEY: _("Took movements of money as a file"),
     }

@@ -70,6 +70,7 @@ class Act(StrEnum):
     MOVED_TIER = "moved_tier"
     RETIRED_TIER = "retired_tier"
     RESTORED_TIER = "restored_tier"
+    SWITCHED_GUARD = "switched_guard"
 
 
 def record(
