@@ -88,7 +88,9 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.extensions["gateway"] = MemberGateway(settings, app.database)
     app.extensions["account_gateway"] = AccountGateway(settings, app.database)
     app.extensions["money_gateway"] = MoneyGateway(settings, app.database)
-    app.extensions["inbox"] = Inbox(app.database, livemode=settings.livemode)
+    app.extensions["inbox"] = Inbox(
+        app.database, app.extensions["incidents"], livemode=settings.livemode
+    )
     security.init_app(app, settings)
     texts.init_app(app)
     sign_in.init_app(app)

@@ -56,6 +56,8 @@ def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False)
         raise AsksTheBank
     if outcome.decline:
         world.store.put({**session, "_pending": None})
+        if session["amount_total"]:
+            payments.tell_of_decline(world, session, draft, outcome.decline, at)
         raise Declined(outcome.decline)
     return _complete(world, session, payer, draft=draft, outcome=outcome, at=at)
 

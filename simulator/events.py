@@ -25,7 +25,7 @@ HANDLED = frozenset(
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
         *("invoice.finalized", "invoice.finalization_failed", "invoice.upcoming"),
         *("invoice.voided", "invoice.marked_uncollectible", "invoice.overpaid"),
-        *("payment_intent.processing", "charge.pending", "charge.refunded"),
+        *("payment_intent.processing", "charge.pending", "charge.refunded", "charge.failed"),
         *("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
         *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
         *("charge.refund.updated", "refund.created", "refund.updated", "refund.failed"),

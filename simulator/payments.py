@@ -221,6 +221,22 @@ def _succeeded(intent: Object) -> Object:
     }
 
 
+def tell_of_decline(
+    world: World, session: Object, method: Object, decline: cards.Decline, at: int
+) -> None:
+    """Tell of a charge that failed on the hosted page, of which nothing else remains."""
+    intent = open_intent(
+        customer=session["customer"],
+        amount=session["amount_total"],
+        currency=session["currency"],
+        at=at,
+    )
+    charge = build_charge(
+        id=new_id("charge"), intent=intent, method=method, created=at, status="failed"
+    )
+    emit(world, "charge.failed", charge | _failed(decline), at)
+
+
 def _failed(decline: cards.Decline) -> Object:
     return {
         "captured": False,

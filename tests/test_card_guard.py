@@ -12,18 +12,22 @@ from uuid import uuid4
 
 import altcha
 import pytest
+import requests
 import time_machine
 from bs4 import BeautifulSoup
 from limits.storage import storage_from_string
 
 from fundraiser.app import create_app
 from fundraiser.db import now
-from fundraiser.incidents import Kind
+from fundraiser.incidents import Kind, count
 from fundraiser.newsroom.models import Role
 from fundraiser.payments import proofs
 from fundraiser.payments.card_guard import Ask, Mode, admit, ceilings, read_guard, set_mode
-from fundraiser.payments.models import Checkout, CheckoutKind
+from fundraiser.payments.facts import Knock
+from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Look
 from fundraiser.security import limiter
+from fundraiser.webhooks.inbox import HANDLED
+from tests.factories import make_member
 from tests.staff import csrf_token, hire, sign_in
 
 if TYPE_CHECKING:
@@ -36,6 +40,15 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from tests.factories import Stripe
 
+CARD = {
+    "email": "olena@example.org",
+    "method": "card",
+    "cardNumber": "4242424242424242",
+    "cardExpiry": "12/60",
+    "cardCvc": "123",
+    "billingName": "Olena Koval",
+    "billingCountry": "GB",
+}
 OURS = {"Origin": "http://127.0.0.1:8000"}
 
 
@@ -226,6 +239,52 @@ def test_declined_cards_switch_the_guard_on(guarded: FundraiserApp) -> None:
     guarded.extensions["incidents"].write()
     assert attempt(guarded, somewhere(2)) is not None
     assert is_on(guarded)
+
+
+def decline(app: FundraiserApp, number: int, customer: str | None) -> None:
+    """Stripe tells of a charge that failed."""
+    app.extensions["inbox"].take(
+        Knock(
+            id=f"evt_{number}_{customer}",
+            type="charge.failed",
+            livemode=False,
+            created_at=now(),
+            customer_id=customer,
+            charge_id=None,
+        )
+    )
+
+
+def test_a_webhook_tells_of_declined_cards_and_costs_no_look_at_stripe(
+    guarded: FundraiserApp,
+) -> None:
+    with guarded.database.transaction() as session:
+        known = {"email": "a@b", "settled_at": now(), "deleted": False}
+        session.add(Customer(id="cus_known", member_id=make_member(session).id, **known))
+    for number in range(5):
+        decline(guarded, number, None)
+        decline(guarded, number, f"cus_{number}")
+        decline(guarded, number, "cus_known")
+    guarded.extensions["incidents"].write()
+    with guarded.database.transaction() as session:
+        assert count(session, Kind.DECLINED, timedelta(minutes=1)) == 10
+        assert session.query(Look).count() == 0
+    assert attempt(guarded, somewhere(1)) is not None
+
+
+def test_a_card_that_is_declined_on_the_hosted_page_is_told(stripe: Stripe) -> None:
+    stripe.open_shop()
+    page = stripe.checkout()
+    answer = requests.post(page, data=CARD | {"cardNumber": "4000000000000002"}, timeout=10)
+    assert answer.status_code == 402
+    events = requests.get(
+        f"{stripe.url}/v1/events",
+        params={"type": "charge.failed"},
+        auth=("sk_test_simulator", ""),
+        timeout=10,
+    ).json()["data"]
+    assert events[0]["data"]["object"]["failure_code"] == "card_declined"
+    assert "charge.failed" in HANDLED
 
 
 def test_payments_that_nobody_finishes_switch_the_guard_on(guarded: FundraiserApp) -> None:

@@ -15,11 +15,12 @@ from flask import current_app
 from sqlalchemy import bindparam, func, or_, select, text, update
 
 from fundraiser.db import now, try_lock
+from fundraiser.incidents import Kind
 from fundraiser.jobs import Job, hint
 from fundraiser.payments import sync
 from fundraiser.payments.cases import postpone_due_cases
 from fundraiser.payments.gateway import StripeUnavailableError
-from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.models import Customer, Look, Payment
 from fundraiser.payments.refused import note_accepted
 from fundraiser.payments.signatures import ForgedWebhookError, WebhookReason
 from fundraiser.redaction import redact
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
+    from fundraiser.incidents import Incidents
     from fundraiser.payments.facts import Knock
     from fundraiser.payments.gateway import Gateway
 
@@ -54,7 +56,7 @@ HANDLED = frozenset(
         *("invoice.paid", "invoice.payment_failed", "invoice.payment_action_required"),
         *("invoice.finalized", "invoice.finalization_failed", "invoice.upcoming"),
         *("invoice.voided", "invoice.marked_uncollectible", "invoice.overpaid"),
-        *("payment_intent.processing", "charge.pending", "charge.refunded"),
+        *("payment_intent.processing", "charge.pending", "charge.refunded", "charge.failed"),
         *("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
         *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
         *("charge.refund.updated", "refund.created", "refund.updated", "refund.failed"),
@@ -62,6 +64,9 @@ HANDLED = frozenset(
         *("customer.updated", "customer.deleted"),
     }
 )
+# Tells of each card that is tried out on the hosted page. What it means for a customer the invoice's
+# own event tells: a look at Stripe for each declined card would help the card testers.
+_DECLINED = "charge.failed"
 # In one order, or two processes that are sent the same events wait for each other. An event that
 # speaks of nobody is settled as it is.
 _RECEIVE = text("""
@@ -117,8 +122,9 @@ class Inbox:
     shared by many, and on a quiet one nobody waits.
     """
 
-    def __init__(self, database: Database, *, livemode: bool) -> None:
+    def __init__(self, database: Database, incidents: Incidents, *, livemode: bool) -> None:
         self._database = database
+        self._incidents = incidents
         self._livemode = livemode
         self.waiting: deque[_Delivery] = deque()
         self.storing = threading.Lock()
@@ -147,8 +153,12 @@ class Inbox:
         error: BaseException | None = None
         try:
             with self._database.transaction() as session:
-                receive(session, [delivery.knock for delivery in together])
+                knocks = [delivery.knock for delivery in together]
+                receive(session, knocks)
                 note_accepted(session)
+                declined = _count_strangers(session, knocks)
+            for _ in range(declined):
+                self._incidents.note(Kind.DECLINED, _DECLINED)
         except BaseException as failure:  # noqa: BLE001 - each of them raises it
             error = failure
         for delivery in together:
@@ -172,7 +182,16 @@ def receive(session: Session, knocks: Sequence[Knock]) -> None:
     if not knocks:
         return
     columns = zip(
-        *((one.id, one.type, one.customer_id, one.charge_id, one.created_at) for one in knocks),
+        *(
+            (
+                one.id,
+                one.type,
+                None if one.type == _DECLINED else one.customer_id,
+                one.charge_id,
+                one.created_at,
+            )
+            for one in knocks
+        ),
         strict=True,
     )
     names = ("ids", "types", "customers", "charges", "times")
@@ -181,6 +200,16 @@ def receive(session: Session, knocks: Sequence[Knock]) -> None:
     )
     if looks.first():
         hint(session, Job.SETTLE)
+
+
+def _count_strangers(session: Session, knocks: Sequence[Knock]) -> int:
+    """How many cards were declined of people who are none of our customers: no renewals."""
+    declined = [one.customer_id for one in knocks if one.type == _DECLINED]
+    named = [customer for customer in declined if customer]
+    known = (
+        set(session.scalars(select(Customer.id).where(Customer.id.in_(named)))) if named else set()
+    )
+    return sum(customer not in known for customer in declined)
 
 
 def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:

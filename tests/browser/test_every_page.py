@@ -49,6 +49,7 @@ PAGES = {
     "staff money": "{app}/staff/money",
     "staff month": "{month}",
     "staff payout": "{payout}",
+    "staff security": "{app}/staff/security",
     "staff statement": "{statement}",
     "mailbox": "{mailbox}/",
     "letter": "{letter}",
