@@ -64,8 +64,8 @@ HANDLED = frozenset(
         *("customer.updated", "customer.deleted"),
     }
 )
-# Tells of each card that is tried out on the hosted page. What it means for a customer the invoice's
-# own event tells: a look at Stripe for each declined card would help the card testers.
+# Tells of each card that is tried out on the hosted page. What that means for a customer is told
+# by invoice.payment_failed: a look at Stripe for each declined card would help the card testers.
 _DECLINED = "charge.failed"
 # In one order, or two processes that are sent the same events wait for each other. An event that
 # speaks of nobody is settled as it is.
