@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
+from flask import request
 
 from fundraiser import incidents
 from fundraiser.app import create_app
@@ -162,6 +163,20 @@ def test_whatever_a_proxy_calls_a_reader_no_page_fails(
     answer = behind_one.post("/account/sign-in", data={"email": EMAIL}, headers=headers)
     assert answer.status_code in {303, 429}
     assert behind_one.get("/metrics", headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [("[2001:db8::7]:80", "2001:db8::7"), ("unknown", "127.0.0.1"), ("_a", "127.0.0.1")],
+)
+def test_what_is_no_address_gives_way_to_the_proxy_s_own(
+    settings: Settings, forwarded: str, address: str
+) -> None:
+    app, seen = create_app(replace(settings, trusted_proxies=1)), []
+    app.before_request(lambda: seen.append(request.remote_addr))
+    app.test_client().get("/healthz", headers={"X-Forwarded-For": forwarded})
+    assert seen == [address]
+    app.database.engine.dispose()
 
 
 # A proxy that nobody told us of
