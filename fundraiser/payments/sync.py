@@ -320,22 +320,7 @@ def _known_person(session: Session, known: Customer, email: str, *, runs: bool) 
 
     A customer who only has a history stays with the person, whose address may be another by now.
     """
-    member = session.get_one(Member, known.member_id, with_for_update=True, populate_existing=True)
-    is_the_same = fold_address(email) == fold_address(known.email)
-    if fold_address(email) == member.address or (is_the_same and not runs):
-        return member
-    return _person_with_new_address(session, known, email, runs=runs)
-
-
-def _person_with_new_address(
-    session: Session, known: Customer, email: str, *, runs: bool
-) -> Member:
-    """Who a customer is that we know already, and whose address was changed at Stripe.
-
-    The person goes with the membership that runs (``runs``: this customer's), and takes the new
-    address along. Where it is somebody else's who counts, the customer is that person's from now
-    on; where the person has another customer whose membership runs, this one is a new person.
-    """
+    # With whoever has the address, in one order: two people may take each other's at once.
     people = session.scalars(
         select(Member)
         .where(or_(Member.id == known.member_id, Member.address == fold_address(email)))
@@ -345,6 +330,27 @@ def _person_with_new_address(
     ).all()
     person = next(person for person in people if person.id == known.member_id)
     other = next((person for person in people if person.id != known.member_id), None)
+    is_the_same = fold_address(email) == fold_address(known.email)
+    if fold_address(email) == person.address or (is_the_same and not runs):
+        return person
+    return _person_with_new_address(session, known, person, other, email, runs=runs)
+
+
+def _person_with_new_address(
+    session: Session,
+    known: Customer,
+    person: Member,
+    other: Member | None,
+    email: str,
+    *,
+    runs: bool,
+) -> Member:
+    """Who a customer is that we know already, and whose address was changed at Stripe.
+
+    The person goes with the membership that runs (``runs``: this customer's), and takes the new
+    address along. Where it is somebody ``other``'s who counts, the customer is that person's from
+    now on; where the person has another customer whose membership runs, this one is a new person.
+    """
     another_runs = session.scalar(
         select(Membership.id)
         .where(
