@@ -56,7 +56,7 @@ class Settings:
     newsroom_url: str | None
     newsroom_address: str | None
     mail_from: str
-    mail_name: str
+    mail_name: str | None
     letters_per_second: int
     ses_topic: str | None
     ses_certificates: Path | None
@@ -140,7 +140,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     key = _stripe_key(environ)
     public_url = _public_url(environ)
     newsroom = environ.get("NEWSROOM_NAME") or "The Northern Ledger"
-    mail_name, mail_from = _mail_from(environ, newsroom, public_url)
+    mail_name, mail_from = _mail_from(environ, public_url)
     settings = Settings(
         database_url=_database_url(environ),
         redis_url=_url(environ, "REDIS_URL", "redis", "rediss"),
@@ -262,11 +262,11 @@ def _public_url(environ: Mapping[str, str]) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
-def _mail_from(environ: Mapping[str, str], newsroom: str, public_url: str) -> tuple[str, str]:
-    """The sender's name and address, from "Name <address>" or an address alone."""
+def _mail_from(environ: Mapping[str, str], public_url: str) -> tuple[str | None, str]:
+    """The sender's name, if one is given, and address: "Name <address>", or an address alone."""
     value = environ.get("MAIL_FROM", "").strip()
     if not value:
-        return newsroom, f"members@{urlsplit(public_url).hostname}"
+        return None, f"members@{urlsplit(public_url).hostname}"
     name, address = parseaddr(value)
     local, _, domain = address.rpartition("@")
     if not local or not domain or any(sign.isspace() for sign in address):
@@ -274,7 +274,7 @@ def _mail_from(environ: Mapping[str, str], newsroom: str, public_url: str) -> tu
             "MAIL_FROM must be an e-mail address, like members@example.org, or a name and an "
             "address, like The Ledger <members@example.org>."
         )
-    return name or newsroom, address
+    return name or None, address
 
 
 def _smtp_url(environ: Mapping[str, str]) -> str:

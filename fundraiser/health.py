@@ -81,7 +81,11 @@ def _asks_for_the_operator() -> bool:
     if token:
         sent = request.headers.get("Authorization", "")
         return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
-    return not is_passed_on() and sender().is_loopback and _is_called_here(request.host)
+    return (
+        not is_passed_on()
+        and sender().is_loopback
+        and _is_called_here(request.environ["fundraiser.host"])
+    )
 
 
 def _is_called_here(host: str) -> bool:

@@ -129,6 +129,7 @@ def our_own_name(application: WSGIApplication, settings: Settings) -> WSGIApplic
     name = urlsplit(settings.public_url).netloc
 
     def named(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["fundraiser.host"] = environ.get("HTTP_HOST", "")  # what /metrics goes by
         environ["HTTP_HOST"] = name
         return application(environ, start_response)
 

@@ -159,10 +159,10 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
     assert "Olena’s own words, which we pass on unread:" in told
     assert "\n> For the long\n" in told
     assert "\n> winter evenings.\n" in told
+    shop.stripe.advance(seconds=2)  # two tellings within one second are one e-mail
     with shop.database.transaction() as session:
         session.execute(update(Gift).values(giver_name="Win at evil.com", tell_at=now()))
         assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
-    shop.stripe.advance(seconds=2)
     shop.work()
     assert (
         shop.letters_to(RECIPIENT)[-1] == "A reader gives you a membership of The Northern Ledger"

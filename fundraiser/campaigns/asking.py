@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+from flask import current_app
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
     from fundraiser.payments.models import Checkout
 
 _ONE_CHECKOUT, _ALL = parse("4 per 10 seconds"), parse("50 per 10 seconds")
-_AT_ONCE = BoundedSemaphore(4)  # of the places in which people join
-_counted = FixedWindowRateLimiter(MemoryStorage())
+
+
+class _Budget:
+    """What one process has left of both."""
+
+    def __init__(self) -> None:
+        self.places = BoundedSemaphore(4)  # of those in which people join
+        self.counted = FixedWindowRateLimiter(MemoryStorage())
 
 
 @contextmanager
 def asking(checkout: Checkout, what: str) -> Iterator[bool]:
     """Whether Stripe may be asked about this checkout now, while that is done."""
     key = (what, checkout.session_id or "")
-    may = _counted.hit(_ONE_CHECKOUT, *key) and _AT_ONCE.acquire(blocking=False)
+    budget: _Budget = current_app.extensions.setdefault("asking", _Budget())
+    may = budget.counted.hit(_ONE_CHECKOUT, *key) and budget.places.acquire(blocking=False)
     try:
-        yield may and _counted.hit(_ALL, "all")
+        yield may and budget.counted.hit(_ALL, "all")
     finally:
         if may:
-            _AT_ONCE.release()
+            budget.places.release()

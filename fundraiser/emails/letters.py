@@ -150,7 +150,7 @@ def _address_of(session: Session, letter: Letter) -> str | None:
 
 def _headers(letter: Letter, recipient: _Recipient, subject: str) -> dict[str, str]:
     settings = current_settings()
-    newsroom = mailbox(settings.mail_name, settings.mail_from, "Reply-To")
+    newsroom = mailbox(settings.mail_name or settings.newsroom_name, settings.mail_from, "Reply-To")
     headers = {
         "From": newsroom,
         "Reply-To": newsroom,
