@@ -40,7 +40,7 @@ def largest(path: str) -> int:
 class Bodies:
     """Reads bodies on the event loop, so that slow senders cost a socket and no thread.
 
-    What unfinished bodies take of memory has a ceiling. Above it those go that began first:
+    Unfinished bodies share a limit of memory. Above it the oldest are dropped:
     whoever fills the memory slowly loses it to whoever sends at once.
     """
 

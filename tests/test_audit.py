@@ -1,4 +1,4 @@
-"""What the service is made of is listed whole, and what can't be audited is no success."""
+"""`make audit` lists every package that we ship, and fails where one can't be checked."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Erasure(StrEnum):
-    """What becomes of a column when the person whom it is about is erased."""
+    """How an erasure treats a column."""
 
     DELETED = "deleted with its row"
     EMPTIED = "emptied"

@@ -190,7 +190,7 @@ def limit_by_network_or_device() -> str:
 
 
 def _tried_email() -> str:
-    """Whose password or second step is tried: the form's, or that of the session's person."""
+    """The address whose password or second step is tried: the form's, or the session's."""
     typed = request.form.get("email", "").strip()[:_LONGEST_ADDRESS]
     if typed:
         return typed

@@ -99,7 +99,7 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
 
 
 def _paying(session: Session, member: Member, grace: timedelta) -> list[Membership]:
-    """What the person pays here and goes on to pay, what began first at the front."""
+    """The memberships that the person goes on paying for, the oldest first."""
     whole = session.scalars(_OF_MEMBER, {"member_id": member.id}).all()
     verdicts = verdicts_of(whole, now(), grace)
     return [
