@@ -29,7 +29,7 @@ from bench.servers import environment, migrate, procfile_web
 from demo.servers import free_port, throwaway
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
-from fundraiser.dashboard.daily import refresh
+from fundraiser.dashboard.overview.daily import refresh
 from fundraiser.db import Database
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff

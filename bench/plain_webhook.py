@@ -8,7 +8,7 @@ from fundraiser.asgi import application
 from fundraiser.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
-    from fundraiser.payments.facts import Knock
+    from fundraiser.payments.stripe.types import Knock
 
 __all__ = ["application"]
 

@@ -26,8 +26,8 @@ from bench.servers import environment, migrate
 from demo.servers import free_port, throwaway
 from fundraiser.config import load_settings
 from fundraiser.db import Database
+from fundraiser.members.consistency import prove
 from fundraiser.members.counting import apply_rule
-from fundraiser.members.proof import prove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

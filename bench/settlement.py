@@ -26,7 +26,7 @@ from chaos.service import running_service
 from chaos.shop import CAMPAIGN, open_shop
 from fundraiser.config import load_settings
 from fundraiser.db import Database
-from fundraiser.payments.gateway import Gateway
+from fundraiser.payments.stripe.gateway import Gateway
 
 if TYPE_CHECKING:
     from chaos.service import Service

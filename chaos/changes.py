@@ -9,31 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator import (
-    api_billing,
-    api_catalog,
-    api_customers,
-    api_discounts,
-    api_invoices,
-    billing,
-    disputes,
-    engine,
-    methods,
-    payments,
-    refunds,
-    schedules,
-)
-from simulator.due import DAY
-from simulator.errors import StripeError
-from simulator.events import update
-from simulator.objects import build_card, new_id
+from simulator.api import billing as api_billing, catalog, customers, discounts, invoices
+from simulator.core import billing, disputes, engine, methods, payments, refunds, schedules
+from simulator.core.due import DAY
+from simulator.core.errors import StripeError
+from simulator.core.events import update
+from simulator.core.objects import build_card, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from simulator.shapes import Object
-    from simulator.world import World
+    from simulator.core.shapes import Object
+    from simulator.core.world import World
 
 GOOD_CARD, FAILING_CARD = "4242424242424242", "4000000000000341"
 _WON = 0.7
@@ -190,7 +178,7 @@ def settle_debit(turn: Turn) -> bool:
 
 
 def delete_customer(turn: Turn) -> bool:
-    api_customers.delete_customer(turn.world, {}, customer=turn.customer["id"])
+    customers.delete_customer(turn.world, {}, customer=turn.customer["id"])
     return True
 
 
@@ -261,7 +249,7 @@ def discount(turn: Turn) -> bool:
             {"percent_off": 100, "duration": "repeating", "duration_in_months": 1},
         ]
     )
-    coupon = api_discounts.create_coupon(turn.world, dict(terms))["id"]
+    coupon = discounts.create_coupon(turn.world, dict(terms))["id"]
     return _ask(turn, discounts=[{"coupon": coupon}])
 
 
@@ -285,8 +273,8 @@ def forgive(turn: Turn) -> bool:
         if invoice["status"] == "open":
             how = turn.random.choice(
                 [
-                    api_invoices.void_invoice,
-                    api_invoices.mark_uncollectible,
+                    invoices.void_invoice,
+                    invoices.mark_uncollectible,
                     lambda world, _params, name: billing.paid_elsewhere(
                         world, world.store.one(name), turn.at
                     ),
@@ -352,11 +340,11 @@ def _do(change: Callable[..., object], *what: object, **more: object) -> bool:
 
 def _price_elsewhere(turn: Turn, like: Object) -> Object:
     """A price of a product that is no membership, in the same currency and rhythm."""
-    product = turn.world.store.get("prod_print_edition") or api_catalog.create_product(
+    product = turn.world.store.get("prod_print_edition") or catalog.create_product(
         turn.world, {"id": "prod_print_edition", "name": "Print edition"}
     )
     rhythm = {name: like["recurring"][name] for name in ("interval", "interval_count")}
-    return api_catalog.create_price(
+    return catalog.create_price(
         turn.world,
         {
             "product": product["id"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from simulator.due import DAY
+from simulator.core.due import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

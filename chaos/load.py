@@ -20,22 +20,22 @@ from chaos.changes import (
     change,
     change_price,
 )
-from fundraiser.payments.gateway import CHECKOUT_KEY
-from simulator import billing, payments
-from simulator.cards import IBAN_FAILS, IBAN_SUCCEEDS
-from simulator.clock import Clock
-from simulator.due import DAY
-from simulator.events import emit
-from simulator.faults import Faults
-from simulator.objects import build_card, build_customer, build_debit, new_id
-from simulator.store import Store
-from simulator.world import World
+from fundraiser.payments.stripe.gateway import CHECKOUT_KEY
+from simulator.core import billing, payments
+from simulator.core.cards import IBAN_FAILS, IBAN_SUCCEEDS
+from simulator.core.clock import Clock
+from simulator.core.due import DAY
+from simulator.core.events import emit
+from simulator.core.faults import Faults
+from simulator.core.objects import build_card, build_customer, build_debit, new_id
+from simulator.core.store import Store
+from simulator.core.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chaos.service import Service
-    from simulator.shapes import Object
+    from simulator.core.shapes import Object
 
 DUPLICATED, LOST = 0.30, 0.05
 _SHUFFLED_OVER = 3.0  # seconds: each delivery leaves at any moment of them

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from simulator.shapes import full
+from simulator.core.shapes import full
 
 if TYPE_CHECKING:
     import sqlite3

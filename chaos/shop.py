@@ -12,9 +12,9 @@ from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import load_settings
 from fundraiser.db import Database, now
 from fundraiser.members.models import SOLD
-from fundraiser.payments.catalogue import publish_catalogue
-from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
+from fundraiser.payments.products import publish_catalogue
+from fundraiser.payments.stripe.gateway import Gateway
 
 if TYPE_CHECKING:
     from chaos.service import Service

@@ -22,6 +22,7 @@ from demo.settings import CAMPAIGN
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import Settings
 from fundraiser.db import Base, Database
+from fundraiser.members.eligibility import RULE, Reason
 from fundraiser.members.models import (
     Cause,
     Consent,
@@ -32,13 +33,10 @@ from fundraiser.members.models import (
     Member,
     Membership,
 )
-from fundraiser.members.rule import RULE, Reason
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
 from fundraiser.payments.balance import month_of, sum_up
-from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.checkout import CONTRIBUTION
-from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import (
     BalanceTransaction,
     Customer,
@@ -49,8 +47,10 @@ from fundraiser.payments.models import (
     Price,
     Tier,
 )
+from fundraiser.payments.products import publish_catalogue
+from fundraiser.payments.stripe.gateway import Gateway
 from fundraiser.payments.sync import FACTS
-from simulator.store import Store
+from simulator.core.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
 NAMED = 7  # one in so many wishes to be named on the campaign's page

@@ -6,19 +6,19 @@ from random import Random
 from typing import Any, Self
 
 from demo.people import Person, make_person
+from fundraiser.members.eligibility import Reason
 from fundraiser.members.models import Interval, Source, Standing, Status
-from fundraiser.members.rule import Reason
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
-from simulator.billing import with_item
-from simulator.objects import build_card, build_customer, build_invoice, build_subscription
-from simulator.payment_objects import (
+from simulator.core.billing import with_item
+from simulator.core.objects import build_card, build_customer, build_invoice, build_subscription
+from simulator.core.payment_objects import (
     build_charge,
     build_invoice_payment,
     build_payment,
     build_payment_intent,
 )
-from simulator.periods import MONTHS, next_end
-from simulator.shapes import Object
+from simulator.core.periods import MONTHS, next_end
+from simulator.core.shapes import Object
 
 SEED = 25_000
 YEARS = timedelta(days=730)

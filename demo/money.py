@@ -12,10 +12,15 @@ from typing import Any
 
 from demo.lives import SEED, Story
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
-from simulator.balance import DISPUTE_FEES, build_balance_transaction, build_payout, fail_objects
-from simulator.due import DAY, due
-from simulator.payment_objects import build_charge
-from simulator.shapes import Object
+from simulator.core.balance import (
+    DISPUTE_FEES,
+    build_balance_transaction,
+    build_payout,
+    fail_objects,
+)
+from simulator.core.due import DAY, due
+from simulator.core.payment_objects import build_charge
+from simulator.core.shapes import Object
 
 REFUNDED, DISPUTED = 0.006, 0.0012  # of the older payments
 BILLING_FEE = 7  # thousandths of a month's payments, taken on the next one's first day

@@ -22,33 +22,27 @@ from fundraiser.account import (
     sign_in as account_sign_in,
     views as account,
 )
-from fundraiser.campaigns import gift_pages, views as campaigns
 from fundraiser.config import Settings, load_settings
-from fundraiser.dashboard import (
-    campaign_pages,
-    desk,
-    letter_pages,
-    member_actions,
-    member_list,
-    milestone_pages,
-    money_pages,
-    name_pages,
-    second_step_pages,
-    security_pages,
-    staff_pages,
-    tier_pages,
-    views as dashboard,
-    widget_page,
+from fundraiser.dashboard import views as dashboard
+from fundraiser.dashboard.campaigns import (
+    milestone_views,
+    tier_views,
+    views as campaign_pages,
+    widget_views,
 )
+from fundraiser.dashboard.emails import views as letter_pages
+from fundraiser.dashboard.finance import views as money_pages
+from fundraiser.dashboard.members import actions, list_views, name_views
+from fundraiser.dashboard.overview import desk
+from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
 from fundraiser.db import Database
 from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
 from fundraiser.incidents import Incidents
 from fundraiser.jobs import Hints
+from fundraiser.joining import gift_views, views as campaigns
 from fundraiser.newsroom import sign_in, views as newsroom
-from fundraiser.payments.account_gateway import AccountGateway
-from fundraiser.payments.member_gateway import MemberGateway
-from fundraiser.payments.money_gateway import MoneyGateway
+from fundraiser.payments import AccountGateway, MemberGateway, MoneyGateway
 from fundraiser.redaction import redact, redact_all
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
@@ -95,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     texts.init_app(app)
     sign_in.init_app(app)
     app.register_blueprint(campaigns.blueprint)
-    app.register_blueprint(gift_pages.blueprint)
+    app.register_blueprint(gift_views.blueprint)
     app.register_blueprint(webhooks.blueprint)
     app.register_blueprint(widget.blueprint)
     app.register_blueprint(emails.blueprint)
@@ -108,19 +102,19 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(account_late.blueprint)
     app.register_blueprint(newsroom.blueprint)
     app.register_blueprint(dashboard.blueprint)
-    app.register_blueprint(member_list.blueprint)
-    app.register_blueprint(member_actions.blueprint)
+    app.register_blueprint(list_views.blueprint)
+    app.register_blueprint(actions.blueprint)
     app.register_blueprint(money_pages.blueprint)
-    app.register_blueprint(widget_page.blueprint)
+    app.register_blueprint(widget_views.blueprint)
     app.register_blueprint(letter_pages.blueprint)
     app.register_blueprint(desk.blueprint)
-    app.register_blueprint(name_pages.blueprint)
+    app.register_blueprint(name_views.blueprint)
     app.register_blueprint(staff_pages.blueprint)
-    app.register_blueprint(security_pages.blueprint)
-    app.register_blueprint(second_step_pages.blueprint)
+    app.register_blueprint(security_views.blueprint)
+    app.register_blueprint(second_step_views.blueprint)
     app.register_blueprint(campaign_pages.blueprint)
-    app.register_blueprint(milestone_pages.blueprint)
-    app.register_blueprint(tier_pages.blueprint)
+    app.register_blueprint(milestone_views.blueprint)
+    app.register_blueprint(tier_views.blueprint)
     app.register_blueprint(health.blueprint)
     _say_errors(app)
     return app

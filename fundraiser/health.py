@@ -16,18 +16,17 @@ from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
 from fundraiser.config import LOOPBACK, current_settings
-from fundraiser.dashboard.figures import read_machinery
+from fundraiser.dashboard.overview.figures import read_machinery
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import count_all, current_incidents, is_proxy_untrusted
+from fundraiser.members.consistency import count_drift
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.proof import count_drift
 from fundraiser.networks import is_passed_on, sender
 from fundraiser.outbox import LetterState
+from fundraiser.payments import Refused, WebhookReason, read_refusals
 from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.reconcile import last_run
-from fundraiser.payments.refused import Refused, read_refusals
-from fundraiser.payments.signatures import WebhookReason
 from fundraiser.security import public
 from fundraiser.webhooks.catch_up import read_found_late
 from fundraiser.widget.progress import IS_KNOWN

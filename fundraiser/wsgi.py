@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
-from fundraiser.payments.account import refuse_other_mode
+from fundraiser.payments import refuse_other_mode
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 

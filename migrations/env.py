@@ -5,14 +5,16 @@ from sqlalchemy import text
 
 from fundraiser import jobs, outbox
 from fundraiser.account import models as account
-from fundraiser.campaigns import models as campaigns, reminders
+from fundraiser.campaigns import models as campaigns
 from fundraiser.config import load_settings
 from fundraiser.dashboard import models as dashboard
 from fundraiser.db import Base, make_engine
 from fundraiser.emails import models as emails
+from fundraiser.joining import reminders
 from fundraiser.members import addresses, forwarding, gifts, models as members
 from fundraiser.newsroom import models as newsroom
-from fundraiser.payments import budget, cases, models as payments
+from fundraiser.payments import cases, models as payments
+from fundraiser.payments.stripe import budget
 from fundraiser.webhooks import models as webhooks
 
 ROOMS = (

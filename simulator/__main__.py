@@ -12,14 +12,14 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from simulator.app import create_app
-from simulator.clock import Clock
-from simulator.engine import Ticker
-from simulator.events import listen_for
-from simulator.faults import Faults
+from simulator.core.clock import Clock
+from simulator.core.engine import Ticker
+from simulator.core.events import listen_for
+from simulator.core.faults import Faults
+from simulator.core.store import Store
+from simulator.core.webhooks import Senders
+from simulator.core.world import World
 from simulator.serving import handler_by
-from simulator.store import Store
-from simulator.webhooks import Senders
-from simulator.world import World
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     recorder = None
     if options.describe:
         # Needs the validating libraries, which only the tests install.
-        from simulator.description import Recorder
+        from simulator.core.description import Recorder
 
         recorder = Recorder(options.describe, options.report)
     server = make_server(

@@ -5,37 +5,34 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from simulator import (
-    api_account,
-    api_balance,
-    api_billing,
-    api_catalog,
-    api_checkout,
-    api_customers,
-    api_discounts,
-    api_events,
-    api_invoices,
-    api_items,
-    api_methods,
-    api_payments,
-    api_portal,
-    api_schedules,
-    pages_checkout,
-    pages_control,
-    pages_money,
-    pages_portal,
+from simulator.api import (
+    account,
+    balance,
+    billing,
+    catalog,
+    checkout as api_checkout,
+    customers,
+    discounts,
+    events,
+    invoices,
+    items,
+    methods,
+    payments,
+    portal as api_portal,
+    schedules,
 )
-from simulator.api import ROUTES, Route, answer
-from simulator.world import World
+from simulator.api.calls import ROUTES, Route, answer
+from simulator.core.world import World
+from simulator.pages import checkout as pages_checkout, control, money, portal as pages_portal
 
 if TYPE_CHECKING:
-    from simulator.description import Recorder
+    from simulator.core.description import Recorder
 
 # Importing them declares their routes.
 API = (
-    *(api_account, api_balance, api_billing, api_catalog, api_checkout, api_customers, api_events),
-    *(api_discounts, api_invoices, api_items, api_methods, api_payments, api_portal, api_schedules),
-    pages_money,
+    *(account, balance, billing, catalog, api_checkout, customers, events),
+    *(discounts, invoices, items, methods, payments, api_portal, schedules),
+    money,
 )
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 LARGEST_BODY = 1 << 20
@@ -55,10 +52,10 @@ def create_app(world: World, recorder: "Recorder | None" = None) -> Flask:
         )
     for rest in ("/v1/<path:rest>", "/v2/<path:rest>"):
         app.add_url_rule(rest, endpoint=rest, view_func=_view(world, None), methods=METHODS)
-    for pages in (pages_checkout, pages_portal, pages_control):
+    for pages in (pages_checkout, pages_portal, control):
         app.register_blueprint(pages.pages)
     if recorder:
-        pages_control.show_violations(app, recorder)
+        control.show_violations(app, recorder)
 
     @app.after_request
     def guard(response: Response) -> Response:

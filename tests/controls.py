@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulator.behaviours import BEHAVIOURS
+from simulator.core.behaviours import BEHAVIOURS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "simulator" / "README.md"

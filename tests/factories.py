@@ -12,10 +12,10 @@ import requests
 
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
-from fundraiser.payments.catalogue import publish_catalogue
 from fundraiser.payments.checkout import CONTRIBUTION, Choice, begin_checkout
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Price, Tier
+from fundraiser.payments.products import publish_catalogue
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.payments.sync import settle
 from fundraiser.webhooks import inbox
 

@@ -16,10 +16,10 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.addresses import owe_letters
+from fundraiser.members.consistency import prove
 from fundraiser.members.counting import recount_due
 from fundraiser.members.gifts import Gift
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.proof import prove
 from tests.factories import GRACE
 from tests.mail import deliver, text_of
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from fundraiser.campaigns.reminders import (
-    Reminder,
-)
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
+from fundraiser.joining.reminders import (
+    Reminder,
+)
 from fundraiser.members.counting import recount_due
 from fundraiser.members.models import Member
 from fundraiser.outbox import Letter, LetterState
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks.catch_up import catch_up
 from tests.factories import GRACE
 from tests.mail import deliver

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from demo.servers import free_port
+from fundraiser.members.consistency import prove
 from fundraiser.members.counting import recount_due
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
@@ -19,9 +20,8 @@ from fundraiser.members.models import (
     Member,
     Membership,
 )
-from fundraiser.members.proof import prove
 from fundraiser.outbox import Letter, LetterKind
-from simulator.store import Store
+from simulator.core.store import Store
 from tests.factories import GRACE, Stripe
 
 if TYPE_CHECKING:

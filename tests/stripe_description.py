@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 import pytest
 import stripe
 
-from fundraiser.payments.connections import Connections
-from simulator.description import VALIDATED
+from fundraiser.payments.stripe.connections import Connections
+from simulator.core.description import VALIDATED
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from bs4 import BeautifulSoup
 
-from fundraiser.dashboard.figures import read_to_cancel
-from fundraiser.members.letter_links import membership_link
+from fundraiser.dashboard.overview.figures import read_to_cancel
+from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Cause, Membership
 from fundraiser.payments.changes import Change, end_membership
-from fundraiser.payments.gateway import StripeRefusedError
-from fundraiser.payments.member_gateway import MemberGateway, member_gateway
+from fundraiser.payments.stripe.gateway import StripeRefusedError
+from fundraiser.payments.stripe.member_gateway import MemberGateway, member_gateway
 from tests.factories import GRACE
 from tests.members import OURS, Olena
 

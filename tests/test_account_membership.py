@@ -11,11 +11,11 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 
-from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import now
+from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
-from fundraiser.members.letter_links import membership_link
+from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Consent, Interval, LedgerEntry, Member
 from fundraiser.outbox import Letter
 from fundraiser.payments.models import Customer, Payment

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
+from fundraiser.members.consistency import prove
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Member
-from fundraiser.members.proof import prove
 from fundraiser.payments.models import Payment
 from tests.factories import GRACE
 from tests.joining import fill_in, send, thanks_of

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.models import Cause, Member
 from fundraiser.payments.changes import Change, change_email
-from fundraiser.payments.member_gateway import member_gateway
+from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.factories import GRACE, make_member
 from tests.mail import deliver, text_of
 from tests.members import OURS

@@ -12,15 +12,15 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from fundraiser.campaigns import views
 from fundraiser.emails.letters import write
 from fundraiser.errors import NotFoundError
+from fundraiser.joining import views
 from fundraiser.members.models import Membership
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
-from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Checkout, Look
-from fundraiser.payments.refusals import Doing
+from fundraiser.payments.stripe.errors import Doing
+from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import FORM, OURS
 from tests.joining import fill_in
 from tests.settlements import letters, number_of_members

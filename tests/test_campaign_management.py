@@ -17,8 +17,8 @@ from fundraiser.errors import UnprocessableError
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause
 from fundraiser.newsroom.models import AuditEntry, Role
-from fundraiser.payments.catalogue import missing_from_catalogue
 from fundraiser.payments.models import Tier
+from fundraiser.payments.products import missing_from_catalogue
 from tests.factories import GRACE, make_campaign, make_member, make_membership, make_tiers
 from tests.management import (
     REFUSED,

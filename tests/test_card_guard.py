@@ -23,8 +23,8 @@ from fundraiser.incidents import Kind, count
 from fundraiser.newsroom.models import Role
 from fundraiser.payments import proofs
 from fundraiser.payments.card_guard import Ask, Mode, admit, ceilings, read_guard, set_mode
-from fundraiser.payments.facts import Knock
 from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Look
+from fundraiser.payments.stripe.types import Knock
 from fundraiser.security import limiter
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import make_member

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.members.models import Interval
-from fundraiser.payments.catalogue import check_catalogue, missing_from_catalogue, publish_next
-from fundraiser.payments.gateway import Gateway, current_gateway
-from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Checkout, Price, Tier
-from fundraiser.payments.refusals import UnusablePriceError
+from fundraiser.payments.products import check_catalogue, missing_from_catalogue, publish_next
+from fundraiser.payments.stripe.errors import UnusablePriceError
+from fundraiser.payments.stripe.gateway import Gateway, current_gateway
+from fundraiser.payments.stripe.member_gateway import Terms, member_gateway
 from tests.settlements import memberships, number_of_members
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import stripe
 
-from fundraiser.payments.connections import Connections
+from fundraiser.payments.stripe.connections import Connections
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 Start = Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]

@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 from fundraiser import jobs
 from fundraiser.campaigns.chart import line_chart, nice_scale
 from fundraiser.campaigns.models import Counts, Goal
-from fundraiser.dashboard import people
-from fundraiser.dashboard.daily import refresh
+from fundraiser.dashboard.members import profile
+from fundraiser.dashboard.overview.daily import refresh
 from fundraiser.db import now
 from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Status
@@ -239,9 +239,9 @@ def test_contributions_are_listed_newest_first_and_summed_by_currency(
     assert f"Counted on {now().astimezone(LONDON):%-d %B %Y}" in words(page)
     assert "Failed (declined)" in words(page)
     with database.transaction() as session:
-        rows, older = people.list_contributions(session, None, most=3)
+        rows, older = profile.list_contributions(session, None, most=3)
         assert [payment.charge_id for payment, _ in rows] == ["ch_failed", "ch_euro", "ch_new"]
-        rows, older = people.list_contributions(session, older, most=3)
+        rows, older = profile.list_contributions(session, older, most=3)
         assert [payment.charge_id for payment, _ in rows] == ["ch_old"]
         assert older is None
 

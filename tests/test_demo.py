@@ -34,7 +34,7 @@ from demo.newspaper.pages import create_newspaper
 from demo.processes import DemoError
 from demo.servers import Postgres, Valkey, free_port
 from demo.settings import PARTS, read_settings
-from simulator.store import Store as SimulatorStore
+from simulator.core.store import Store as SimulatorStore
 from tests.demonstration import Demonstration, gone, remove_elsewhere, seven_free_ports, wait_for
 
 APP_URL = "http://127.0.0.1:8000"

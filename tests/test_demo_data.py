@@ -18,8 +18,8 @@ from fundraiser.config import load_settings
 from fundraiser.db import clock
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Member, Membership, Status
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Customer
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.payments.sync import settle
 from tests.conftest import ROOT
 from tests.factories import GRACE, Stripe

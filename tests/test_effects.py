@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fundraiser.dashboard.effects import of_ending, of_refund
-from fundraiser.dashboard.people import Person
+from fundraiser.dashboard.members.preview import of_ending, of_refund
+from fundraiser.dashboard.members.profile import Person
 from fundraiser.db import now
 from fundraiser.members.models import Member, Membership, Status
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text, update
 
-from fundraiser.campaigns.reminders import months_to_choose
 from fundraiser.db import now
+from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.addresses import Purpose, ask
 from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
 from fundraiser.members.gifts import Gift, giver_of

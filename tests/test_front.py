@@ -24,7 +24,7 @@ from fundraiser import bodies
 from fundraiser.bodies import Bodies, DisconnectedError, TooSlowError
 from fundraiser.config import load_settings
 from fundraiser.db import Database
-from simulator.webhooks import signature
+from simulator.core.webhooks import signature
 from tests.conftest import ROOT, WEBHOOK_SECRET
 from tests.factories import make_campaign, make_tiers
 

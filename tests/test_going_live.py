@@ -16,15 +16,15 @@ from fundraiser import jobs
 from fundraiser.app import create_app
 from fundraiser.campaigns.models import Campaign
 from fundraiser.cli import main
+from fundraiser.cli.go_live import KEPT
 from fundraiser.config import load_settings
 from fundraiser.db import Base
-from fundraiser.going_live import KEPT
 from fundraiser.members.ledger import append, read_balance
 from fundraiser.members.models import Cause, Member
 from fundraiser.newsroom.models import Staff
-from fundraiser.payments.account import OtherAccountError, refuse_other_mode
 from fundraiser.payments.models import Price, Tier
-from fundraiser.payments.refusals import StripeKeyError
+from fundraiser.payments.stripe.account import OtherAccountError, refuse_other_mode
+from fundraiser.payments.stripe.errors import StripeKeyError
 from tests.factories import NOON, make_member, make_tiers
 from tests.staff import hire
 

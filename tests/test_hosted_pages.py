@@ -10,8 +10,8 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select, update
 
-from fundraiser.payments.account import HostedOrigin
-from fundraiser.payments.hosted import lead_to
+from fundraiser.payments.stripe.account import HostedOrigin
+from fundraiser.payments.stripe.hosted import lead_to
 from tests.gifts import FORM
 from tests.members import OURS, Olena
 

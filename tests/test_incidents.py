@@ -14,10 +14,10 @@ from flask import request
 from fundraiser import incidents
 from fundraiser.app import create_app
 from fundraiser.db import now
-from fundraiser.doctor import examine
+from fundraiser.doctor.service import examine
 from fundraiser.incidents import Kind, SecurityEvent
 from fundraiser.networks import near, read_address, wide
-from fundraiser.payments.account_gateway import AccountGateway
+from fundraiser.payments.stripe.account_gateway import AccountGateway
 from tests.staff import hire, sign_in
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from fundraiser.dashboard import income
-from fundraiser.dashboard.daily import refresh
-from fundraiser.dashboard.income import Income, incomes, total
 from fundraiser.dashboard.models import DailyFigure, ExchangeRate, Topic
+from fundraiser.dashboard.overview import income
+from fundraiser.dashboard.overview.daily import refresh
+from fundraiser.dashboard.overview.income import Income, incomes, total
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import AuditEntry, Role
 from tests.factories import GRACE, make_member, make_membership, make_tiers

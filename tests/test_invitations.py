@@ -13,7 +13,7 @@ from fundraiser.db import now
 from fundraiser.members.consents import note_consent
 from fundraiser.members.invitations import count_invited, drop_link, make_link
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership
-from fundraiser.payments.member_gateway import member_gateway
+from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.members import sign_in
 from tests.staff import hire, read, sign_in as sign_in_as_staff, words
 

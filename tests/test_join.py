@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from fundraiser.campaigns.join import one_later
-from fundraiser.campaigns.reminders import Reminder
+from fundraiser.joining.join import one_later
+from fundraiser.joining.reminders import Reminder
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Membership
-from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Checkout
+from fundraiser.payments.stripe.gateway import Gateway
 from tests.factories import make_campaign, make_tiers
 from tests.joining import fill_in, read, send, thanks_of
 

@@ -14,8 +14,8 @@ from fundraiser import jobs
 from fundraiser.app import create_app
 from fundraiser.cli import main
 from fundraiser.config import load_settings
-from fundraiser.payments.gateway import API_VERSION, current_gateway
-from fundraiser.payments.rights import RIGHTS
+from fundraiser.payments.stripe.gateway import API_VERSION, current_gateway
+from fundraiser.payments.stripe.rights import RIGHTS
 from fundraiser.webhooks.inbox import HANDLED
 from tests.simulator_parts import client_of
 

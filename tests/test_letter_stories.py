@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import select
 
 from fundraiser.campaigns.progress import find_campaign
-from fundraiser.campaigns.reminders import (
+from fundraiser.db import now
+from fundraiser.joining.reminders import (
     Reminder,
     ask_for_reminder,
     confirm_reminder,
     months_to_choose,
     remember_join,
 )
-from fundraiser.db import now
+from fundraiser.members.consistency import prove
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
-from fundraiser.members.proof import prove
 from fundraiser.payments.models import Checkout
 from tests.factories import GRACE
 from tests.letter_stories import Year

@@ -46,29 +46,29 @@ from chaos.oracle import Elsewhere
 from chaos.verdict import Verdict, check_ledger, compare
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.db import now
-from fundraiser.members import rule as count_rule
+from fundraiser.members import eligibility as count_rule
+from fundraiser.members.consistency import prove
 from fundraiser.members.counting import find_or_add_person, recount, recount_due
 from fundraiser.members.models import Cause, Source
-from fundraiser.members.proof import prove
 from fundraiser.payments import reconcile, sync
-from fundraiser.payments.gateway import CHECKOUT_KEY, current_gateway
-from fundraiser.payments.standing import payment_facts
+from fundraiser.payments.payment_status import payment_facts
+from fundraiser.payments.stripe.gateway import CHECKOUT_KEY, current_gateway
 from fundraiser.webhooks import inbox
 from fundraiser.webhooks.catch_up import catch_up
-from simulator import billing, engine, payments
-from simulator.api_events import event_named
+from simulator.api.events import event_named
 from simulator.app import create_app as create_simulator
-from simulator.cards import IBAN_FAILS, IBAN_SUCCEEDS
-from simulator.clock import Clock
-from simulator.description import Recorder
-from simulator.due import DAY, EVENTS_KEPT_FOR, HOUR
-from simulator.events import HANDLED
-from simulator.faults import Faults
-from simulator.objects import build_card, build_customer, new_id
+from simulator.core import billing, engine, payments
+from simulator.core.cards import IBAN_FAILS, IBAN_SUCCEEDS
+from simulator.core.clock import Clock
+from simulator.core.description import Recorder
+from simulator.core.due import DAY, EVENTS_KEPT_FOR, HOUR
+from simulator.core.events import HANDLED
+from simulator.core.faults import Faults
+from simulator.core.objects import build_card, build_customer, new_id
+from simulator.core.store import Store
+from simulator.core.webhooks import signature
+from simulator.core.world import World
 from simulator.serving import handler_by
-from simulator.store import Store
-from simulator.webhooks import signature
-from simulator.world import World
 from tests.conftest import WEBHOOK_SECRET, Browser
 from tests.factories import GRACE, NOON, Stripe, make_membership
 
@@ -183,7 +183,7 @@ def house(settings: Settings, stripe_description: Path | None) -> Iterator[House
         numbers = itertools.count(1)
         # A failure can only be repeated where the order of names is.
         names = SimpleNamespace(token_hex=lambda size: f"{next(numbers):0{2 * size}x}")
-        patch.setattr("simulator.objects.secrets", names)
+        patch.setattr("simulator.core.objects.secrets", names)
         world = World(store, Clock(store), Faults(store), base_url="")
         recorder = None
         if stripe_description:

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, text
 
-from fundraiser.dashboard import export, listing
-from fundraiser.dashboard.listing import Filters, Options, list_members, read_filters
+from fundraiser.dashboard import export
+from fundraiser.dashboard.members import listing
+from fundraiser.dashboard.members.listing import Filters, Options, list_members, read_filters
 from fundraiser.db import now
 from fundraiser.members.models import Interval, Source, Standing, Status
 from fundraiser.newsroom.models import AuditEntry, Role

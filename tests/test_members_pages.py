@@ -12,14 +12,14 @@ from sqlalchemy import select, update
 
 from fundraiser.account.erasure import erase
 from fundraiser.db import now
+from fundraiser.members.consistency import read_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
-from fundraiser.members.proof import read_drift
 from fundraiser.newsroom.models import AuditEntry, Role, StaffRules, StaffSession
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
-from fundraiser.payments.gateway import Gateway, StripeUnavailableError
-from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer
+from fundraiser.payments.stripe.gateway import Gateway, StripeUnavailableError
+from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.factories import make_member, make_tiers
 from tests.member_pages import Taras, filled, send
 from tests.staff import PAGE, PASSWORD, count, hire, join, read, sign_in, words

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select, update
 
-from fundraiser.campaigns import hook
+from fundraiser.campaigns import outgoing_webhook
 from fundraiser.campaigns.milestones import (
     WAITS,
     between,
@@ -112,7 +112,7 @@ def campaign_with_hook(database: Database, url: str | None, goal: int = 25_000) 
         make_tiers(session)
         campaign = make_campaign(session, goals=[Goal(members=goal, set_at=WHEN)])
         keep_hook(session, campaign, url)
-        return hook.secret_of(campaign)
+        return outgoing_webhook.secret_of(campaign)
 
 
 def tell_all(database: Database) -> None:
@@ -229,7 +229,7 @@ def test_a_site_that_never_answers_is_left_alone_in_the_end(database: Database) 
     with database.transaction() as session:
         milestone = session.scalars(select(Milestone)).one()
     assert (milestone.attempts, milestone.tell_at) == (len(WAITS) + 1, None)
-    assert milestone.error == hook.Fault.SILENT
+    assert milestone.error == outgoing_webhook.Fault.SILENT
 
 
 PRIVATE = (
@@ -242,7 +242,7 @@ PRIVATE = (
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34"])
 def test_what_is_the_public_s_is_known_as_such(address: str) -> None:
-    assert hook._is_public(address)  # noqa: SLF001 - nobody public can be told from here
+    assert outgoing_webhook._is_public(address)  # noqa: SLF001 - nobody public can be told from here
 
 
 def test_nobody_in_a_private_network_is_told(
@@ -254,13 +254,13 @@ def test_nobody_in_a_private_network_is_told(
     monkeypatch.setitem(app.extensions, "settings", public)
     with database.transaction() as session:
         campaign = session.get_one(Campaign, "25000")
-    assert try_hook(campaign) == hook.Fault.PRIVATE
+    assert try_hook(campaign) == outgoing_webhook.Fault.PRIVATE
     assert not site.told
     for host in PRIVATE:
         campaign.hook_url = f"https://{host}/hooks"
-        assert try_hook(campaign) == hook.Fault.PRIVATE, host
+        assert try_hook(campaign) == outgoing_webhook.Fault.PRIVATE, host
     # The control: without the guard the site on this machine hears it.
-    monkeypatch.setattr(hook, "_is_public", lambda _address: True)
+    monkeypatch.setattr(outgoing_webhook, "_is_public", lambda _address: True)
     campaign.hook_url = site.url
     assert try_hook(campaign) is None
     assert site.told
@@ -269,7 +269,7 @@ def test_nobody_in_a_private_network_is_told(
 def test_a_site_that_answers_a_byte_now_and_then_holds_nobody(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hook, "PATIENCE", 1.0)
+    monkeypatch.setattr(outgoing_webhook, "PATIENCE", 1.0)
     over = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -286,7 +286,7 @@ def test_a_site_that_answers_a_byte_now_and_then_holds_nobody(
         campaign_with_hook(database, f"http://127.0.0.1:{listener.getsockname()[1]}/hooks")
         began = time.monotonic()
         with database.transaction() as session:
-            assert try_hook(session.get_one(Campaign, "25000")) == hook.Fault.SILENT
+            assert try_hook(session.get_one(Campaign, "25000")) == outgoing_webhook.Fault.SILENT
         assert time.monotonic() - began < 4
         over.set()
         server.join()

@@ -20,10 +20,10 @@ from sqlalchemy import func, select
 from fundraiser.db import now
 from fundraiser.newsroom.models import Role
 from fundraiser.payments import balance
-from fundraiser.payments.facts import Page
-from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import BalanceTransaction, HeldAtStripe, MonthlySum, Part, Payout
-from fundraiser.payments.money_gateway import MoneyGateway, money_gateway
+from fundraiser.payments.stripe.gateway import StripeUnavailableError
+from fundraiser.payments.stripe.money_gateway import MoneyGateway, money_gateway
+from fundraiser.payments.stripe.types import Page
 from tests.staff import PAGE, csrf_token, hire, read, sign_in, words
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from fundraiser.db import Database
-    from fundraiser.payments.facts import Movement
+    from fundraiser.payments.stripe.types import Movement
     from tests.factories import Stripe
 
 ZONE = ZoneInfo("Europe/London")
@@ -171,7 +171,7 @@ def test_a_look_that_is_interrupted_goes_on_and_one_that_is_repeated_changes_not
     stripe: Stripe, database: Database, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(stripe)
-    monkeypatch.setattr("fundraiser.payments.calls._PAGE", 3)
+    monkeypatch.setattr("fundraiser.payments.stripe.calls._PAGE", 3)
     for _ in range(3):
         with database.transaction() as session:
             assert balance.look_on(session, money_gateway(), ZONE, every=timedelta())

@@ -9,16 +9,16 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import delete, select
 
-from fundraiser.account.words import say
+from fundraiser.account.labels import say
 from fundraiser.emails.letters import write
 from fundraiser.errors import NotFoundError
-from fundraiser.members.letter_links import payment_link
+from fundraiser.members.email_links import payment_link
 from fundraiser.members.models import Membership, Status
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
-from fundraiser.payments.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Look, Payment
-from fundraiser.payments.refusals import Doing
+from fundraiser.payments.stripe.errors import Doing
+from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import OURS
 from tests.settlements import letters, memberships, number_of_members
 from tests.staff import hire, sign_in

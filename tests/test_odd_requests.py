@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fundraiser.newsroom.models import Role
-from simulator.webhooks import signature
+from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
 from tests.factories import make_campaign, make_member, make_tiers
 from tests.members import OURS, sign_in as sign_in_member

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event, select, update
 
 from fundraiser import jobs
-from fundraiser.dashboard.daily import refresh, refresh_if_due
 from fundraiser.dashboard.models import DailyFigure, Topic
+from fundraiser.dashboard.overview.daily import refresh, refresh_if_due
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.models import (

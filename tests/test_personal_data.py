@@ -23,10 +23,10 @@ from fundraiser.account.erasure import ERASED, erase
 from fundraiser.account.owners import Person, rows_of
 from fundraiser.account.personal_data import NOT_PERSONAL, PERSONAL, Erasure
 from fundraiser.account.retention import enforce_some, is_due
-from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.db import Base, now
 from fundraiser.emails.feedback import Report, suppressed, take_in
 from fundraiser.emails.models import Ground
+from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.addresses import AddressCheck, Purpose
 from fundraiser.members.gifts import Gift
@@ -35,8 +35,8 @@ from fundraiser.members.models import Consent, ConsentKind, Member, Membership, 
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters
 from fundraiser.payments.cases import CaseKind, MoneyCase
-from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Look
+from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.conftest import ROOT
 from tests.factories import make_member
 from tests.members import OURS

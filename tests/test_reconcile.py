@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from fundraiser.db import now
+from fundraiser.members.consistency import count_drift, prove, write_drift
 from fundraiser.members.counting import recount, recount_due
+from fundraiser.members.eligibility import Reason, Verdict
 from fundraiser.members.ledger import append, read_balance
 from fundraiser.members.models import (
     Cause,
@@ -22,11 +24,9 @@ from fundraiser.members.models import (
     Membership,
     Status,
 )
-from fundraiser.members.proof import count_drift, prove, write_drift
-from fundraiser.members.rule import Reason, Verdict
 from fundraiser.payments import reconcile
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look, Payment, Reconciliation
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks.catch_up import catch_up
 from fundraiser.webhooks.models import Event, EventWatermark
 from tests.factories import GRACE, make_member, make_membership
@@ -437,7 +437,7 @@ def test_the_proof_looks_both_ways(database: Database) -> None:
 def test_where_very_many_differ_some_are_named_and_all_are_counted(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fundraiser.members.proof._MOST_NOTED", 2)
+    monkeypatch.setattr("fundraiser.members.consistency._MOST_NOTED", 2)
     with database.transaction() as session:
         members = [count(session).id for _ in range(5)]
         session.execute(update(Membership).values(status=Status.UNPAID))
@@ -462,10 +462,10 @@ def test_the_proof_says_where_the_rule_in_python_and_in_sql_differ(
         session.add(make_membership(member, status=Status.UNPAID))
         session.flush()
         with monkeypatch.context() as patch:
-            patch.setattr("fundraiser.members.rule.membership_counts", lambda *_: wrong)
+            patch.setattr("fundraiser.members.eligibility.membership_counts", lambda *_: wrong)
             recount(session, member, GRACE, cause=Cause.STRIPE)
     with monkeypatch.context() as patch:
-        patch.setattr("fundraiser.members.rule.membership_counts", lambda *_: wrong)
+        patch.setattr("fundraiser.members.eligibility.membership_counts", lambda *_: wrong)
         with database.transaction() as session:
             found = prove(session, GRACE).findings[0]
     assert found.member_id == member.id

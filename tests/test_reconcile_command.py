@@ -21,10 +21,10 @@ from fundraiser.jobs import Heartbeat
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, Drift, LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
-from fundraiser.payments import adopt
-from fundraiser.payments.budget import Budget
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments import stripe_import
 from fundraiser.payments.models import Look, Payment, Reconciliation
+from fundraiser.payments.stripe.budget import Budget
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks.inbox import settle_next
 from tests.conftest import ROOT
 from tests.factories import GRACE
@@ -157,7 +157,7 @@ def test_check_names_the_person_whose_row_is_wrong(
 def test_reconcile_goes_on_where_stripe_has_no_time(
     shop: Stripe, fundraiser: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fundraiser.cli._WAITS", (0.01,) * 20)
+    monkeypatch.setattr("fundraiser.cli.progress._WAITS", (0.01,) * 20)
     for turn in range(3):
         shop.settle(shop.join(f"reader-{turn}@example.org"))
     shop.control("faults", api_429=0.4, seed=3)
@@ -249,9 +249,9 @@ def test_an_adoption_that_was_killed_goes_on(
         customers.append(subscribe(shop, product, f"friend-{turn}@example.org"))
         shop.advance(seconds=5)
     with database.transaction() as session:
-        adopt.adopt_products(session, current_gateway(), {product: "member"})
+        stripe_import.adopt_products(session, current_gateway(), {product: "member"})
     with database.transaction() as session:
-        found = adopt.customers_to_adopt(
+        found = stripe_import.customers_to_adopt(
             session, current_gateway(), {product: "member"}, lambda _: None
         )
     assert found == customers

@@ -12,6 +12,7 @@ from sqlalchemy import delete, select, text, update
 
 from fundraiser.cli import main
 from fundraiser.db import now
+from fundraiser.members.consistency import prove
 from fundraiser.members.counting import apply_rule, verdicts_of_all
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
@@ -23,7 +24,6 @@ from fundraiser.members.models import (
     Standing,
     Status,
 )
-from fundraiser.members.proof import prove
 from fundraiser.outbox import Letter, LetterKind, LetterState
 from fundraiser.payments.models import Checkout, Customer, Payment
 from fundraiser.payments.sync import FACTS

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, text
 
-from fundraiser.campaigns.reminders import months_to_choose
 from fundraiser.db import now
+from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.models import Member
 from fundraiser.payments.models import Look
 from fundraiser.redaction import PLACEHOLDER, redact, redact_all

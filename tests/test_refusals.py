@@ -13,10 +13,10 @@ from sqlalchemy import text
 from fundraiser.app import create_app
 from fundraiser.cli import main
 from fundraiser.config import Settings, load_settings
-from fundraiser.payments.refused import read_refusals, refused_webhooks
+from fundraiser.payments.stripe.refused import read_refusals, refused_webhooks
 from fundraiser.webhooks.inbox import HANDLED
 from fundraiser.webhooks.layer import WebhookLayer
-from simulator.events import HANDLED as TOLD
+from simulator.core.events import HANDLED as TOLD
 from tests.factories import Stripe, make_campaign
 from tests.staff import csrf_token, hire, sign_in
 from tests.webhooks import deliver, event

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.config import current_settings
 from fundraiser.emails.sweep import sweep
+from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.outbox import Topic, choose_letters
 from tests.factories import make_campaign, make_member
 from tests.mail import deliver, letters_in, text_of

@@ -11,11 +11,11 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 
-from fundraiser.campaigns import views
-from fundraiser.campaigns.cockpit import Milestones, read_milestones, read_series
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.campaigns.progress import read_progress
+from fundraiser.campaigns.public_progress import Milestones, read_milestones, read_series
 from fundraiser.db import now
+from fundraiser.joining import views
 from fundraiser.members import consents
 from fundraiser.members.consents import close_roster, is_given, note_consent, read_named
 from fundraiser.members.ledger import read_balance

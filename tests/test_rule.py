@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fundraiser.db import now
+from fundraiser.members.eligibility import Reason, person_counts
 from fundraiser.members.models import Source, Standing, Status
-from fundraiser.members.rule import Reason, person_counts
-from fundraiser.payments.facts import Charge, CustomerState, Invoice, Line
-from fundraiser.payments.standing import payment_facts
+from fundraiser.payments.payment_status import payment_facts
+from fundraiser.payments.stripe.types import Charge, CustomerState, Invoice, Line
 from tests.factories import GRACE, NOON, make_membership
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from fundraiser.payments.standing import PaymentFacts
+    from fundraiser.payments.payment_status import PaymentFacts
 
 DAY = timedelta(days=1)
 

@@ -11,9 +11,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings as profile, strategies as st
 from sqlalchemy import case, func, insert, select
 
-from fundraiser.members import rule
+from fundraiser.members import eligibility
+from fundraiser.members.eligibility import (
+    Reason,
+    counted_until,
+    counts_at,
+    person_counts,
+    verdicts_of,
+)
 from fundraiser.members.models import Member, Membership, Source, Standing, Status
-from fundraiser.members.rule import Reason, counted_until, counts_at, person_counts, verdicts_of
 from tests.factories import GRACE, NOON
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.orm import Session
 
-    from fundraiser.members.rule import Verdict
+    from fundraiser.members.eligibility import Verdict
 
 MEMBER, MEMBERSHIP = (cast("Table", model.__table__) for model in (Member, Membership))
 SECOND = timedelta(seconds=1)
@@ -97,13 +103,13 @@ def test_a_rule_that_is_changed_on_one_side_alone_is_found(
     changed: Callable[[Verdict], Verdict],
 ) -> None:
     """The negative control: grace for a second longer, and no notice taken of a pause."""
-    as_it_is = rule.membership_counts
+    as_it_is = eligibility.membership_counts
 
     def otherwise(*what: Any) -> Verdict:
         verdict = as_it_is(*what)
         return changed(verdict) if verdict.reason is reason else verdict
 
-    monkeypatch.setattr(rule, "membership_counts", otherwise)
+    monkeypatch.setattr(eligibility, "membership_counts", otherwise)
 
     @examples
     @given(people=people)

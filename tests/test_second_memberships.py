@@ -14,8 +14,8 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.outbox import LetterKind
-from fundraiser.payments.gateway import Gateway
 from fundraiser.payments.models import Customer
+from fundraiser.payments.stripe.gateway import Gateway
 from tests.settlements import letters, memberships, number_of_members
 
 if TYPE_CHECKING:

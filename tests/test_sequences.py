@@ -12,13 +12,13 @@ from sqlalchemy import select, text, update
 
 from fundraiser import db
 from fundraiser.campaigns.models import Goal
-from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.feedback import Report, take_in
 from fundraiser.emails.models import Ground
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
 from fundraiser.emails.sweep import sweep
 from fundraiser.emails.wording import switch
+from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.models import Interval, LedgerHead, Membership, Standing, Status
 from fundraiser.outbox import (
     TOLD_ONCE,

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import recount_due
+from fundraiser.members.eligibility import Reason
 from fundraiser.members.models import (
     LedgerEntry,
     Member,
@@ -17,14 +18,13 @@ from fundraiser.members.models import (
     Standing,
     Status,
 )
-from fundraiser.members.rule import Reason
 from fundraiser.outbox import LetterKind
 from fundraiser.payments import sync
-from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.checkout import find_checkout
-from fundraiser.payments.facts import read_event
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
+from fundraiser.payments.products import our_products
+from fundraiser.payments.stripe.gateway import current_gateway
+from fundraiser.payments.stripe.types import read_event
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
 from tests.settlements import letters, memberships, number_of_members
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
-    from fundraiser.payments.catalogue import OurProduct
+    from fundraiser.payments.products import OurProduct
     from tests.factories import Stripe
 
 pytestmark = pytest.mark.usefixtures("open_shop")

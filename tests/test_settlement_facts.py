@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.members.models import LedgerEntry, Member, Status
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Customer, Payment
 from fundraiser.payments.reconcile import still_differs
+from fundraiser.payments.stripe.gateway import current_gateway
 from tests.settlements import (
     changes,
     join,

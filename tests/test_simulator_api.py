@@ -8,8 +8,8 @@ import pytest
 import stripe
 
 from simulator import API_VERSION
-from simulator.description import Description, Recorder
-from simulator.objects import (
+from simulator.core.description import Description, Recorder
+from simulator.core.objects import (
     build_card,
     build_customer,
     build_invoice,
@@ -17,8 +17,8 @@ from simulator.objects import (
     build_product,
     build_subscription,
 )
-from simulator.payment_objects import build_payment
-from simulator.store import Store
+from simulator.core.payment_objects import build_payment
+from simulator.core.store import Store
 from tests.simulator_parts import DAY, SECRET, Receiver, Simulator, client_of, launch, wait_until
 from tests.stripe_description import Watch
 

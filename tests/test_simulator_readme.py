@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.behaviours import BEHAVIOURS, CHOICES
+from simulator.core.behaviours import BEHAVIOURS, CHOICES
 from tests.controls import README, ROOT, Row, read_rows
 
 ROWS = read_rows(README.read_text())

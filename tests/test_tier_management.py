@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.members.models import Interval
-from fundraiser.payments.catalogue import missing_from_catalogue, publish_next
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import OldPrice, Price, Tier
+from fundraiser.payments.products import missing_from_catalogue, publish_next
+from fundraiser.payments.stripe.gateway import current_gateway
 from tests.factories import make_campaign, make_tiers
 from tests.management import (
     REFUSED,

@@ -18,8 +18,8 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments.checkout import Choice, begin_checkout
-from fundraiser.payments.gateway import current_gateway
 from fundraiser.payments.models import Look
+from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks import inbox
 from fundraiser.webhooks.models import Event
 from tests.factories import GRACE

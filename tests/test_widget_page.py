@@ -9,8 +9,8 @@ import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 
-from fundraiser.campaigns.look import contrast_of_bar, contrast_of_words
 from fundraiser.campaigns.models import Campaign
+from fundraiser.campaigns.theme import contrast_of_bar, contrast_of_words
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.widget.script import current_script
 from tests.factories import make_campaign, make_tiers

@@ -17,7 +17,7 @@ from fundraiser import db
 from fundraiser.payments.models import Look
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.webhooks.models import Event
-from simulator.webhooks import signature
+from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
 
 if TYPE_CHECKING:

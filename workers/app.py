@@ -9,7 +9,7 @@ from kombu import Exchange, Queue
 from fundraiser.app import configure_logging, create_app
 from fundraiser.config import load_settings
 from fundraiser.jobs import Job
-from fundraiser.payments.account import refuse_other_mode
+from fundraiser.payments import refuse_other_mode
 from workers.timetable import TIMETABLE
 
 settings = load_settings()

@@ -17,22 +17,25 @@ from fundraiser import jobs
 from fundraiser.account import retention
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
-from fundraiser.dashboard.daily import refresh_if_due
+from fundraiser.dashboard.overview.daily import refresh_if_due
 from fundraiser.db import try_lock
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.emails.sweep import sweep
 from fundraiser.incidents import forget_old
 from fundraiser.jobs import Job
-from fundraiser.members import proof
+from fundraiser.members import consistency
 from fundraiser.members.addresses import owe_letters
 from fundraiser.members.counting import recount_due
-from fundraiser.payments import balance
-from fundraiser.payments.budget import Budget
+from fundraiser.payments import (
+    Budget,
+    StripeUnavailableError,
+    balance,
+    current_gateway,
+    money_gateway,
+)
 from fundraiser.payments.cases import look_at_due_cases
-from fundraiser.payments.catalogue import check_catalogue, publish_next
-from fundraiser.payments.gateway import StripeUnavailableError, current_gateway
-from fundraiser.payments.money_gateway import money_gateway
+from fundraiser.payments.products import check_catalogue, publish_next
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.webhooks import catch_up as catching_up
 from fundraiser.webhooks.inbox import backlog, settle_next
@@ -124,9 +127,9 @@ def prove() -> None:
     """Prove the number, and see whether what differed agrees again."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
-            found = proof.prove(session, current_settings().grace)
+            found = consistency.prove(session, current_settings().grace)
         with flask_app.database.transaction() as session:
-            proof.write_drift(session, found)
+            consistency.write_drift(session, found)
         _while_there_is_work(_recheck_each())
 
 

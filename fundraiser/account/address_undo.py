@@ -12,10 +12,10 @@ from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.address_changes import find_undoable, mask
-from fundraiser.members.letter_links import read_undo_link
+from fundraiser.members.email_links import read_undo_link
 from fundraiser.members.models import Cause
+from fundraiser.payments import member_gateway
 from fundraiser.payments.changes import Change, change_email
-from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.security import check_origin, cookieless
 from fundraiser.texts import keep_language
 

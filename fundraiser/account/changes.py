@@ -18,7 +18,7 @@ from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import ENDED, Membership, Source, Status
 from fundraiser.members.renewals import renews
-from fundraiser.payments.gateway import BankRefusedError, StripeRefusedError
+from fundraiser.payments import BankRefusedError, StripeRefusedError
 from fundraiser.payments.models import Look
 from fundraiser.payments.sync import settle
 from fundraiser.texts import gettext as _
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.member_gateway import MemberGateway
+    from fundraiser.payments import MemberGateway
 
 log = structlog.get_logger()
 # Nothing is paid for that it could run on until: it ends at once, and no more is tried.

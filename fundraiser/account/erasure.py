@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, String, delete, func, select, update
 from fundraiser.account.owners import Person, rows_of, table_of
 from fundraiser.account.personal_data import PERSONAL, Erasure, Personal
 from fundraiser.account.retention import empty
-from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError
+from fundraiser.joining.reminders import Reminder
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Member, Membership, Source, Status
 from fundraiser.payments.models import Customer
@@ -26,7 +26,7 @@ from fundraiser.payments.sync import settle
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.member_gateway import MemberGateway
+    from fundraiser.payments import MemberGateway
 
 ERASED = "[erased]"
 

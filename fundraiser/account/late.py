@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, render_template, request, url_for
 
 from fundraiser import db
-from fundraiser.campaigns.offers import money
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError, UnavailableError
-from fundraiser.members.letter_links import read_payment_link
+from fundraiser.joining.offers import money
+from fundraiser.members.email_links import read_payment_link
 from fundraiser.members.prices import per
-from fundraiser.payments.gateway import current_gateway
+from fundraiser.payments import StripeRefusedError, current_gateway
 from fundraiser.payments.late import LatePayment, Wish, choose, read_late_payment
 from fundraiser.payments.models import Look
-from fundraiser.payments.refusals import StripeRefusedError
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless
 from fundraiser.texts import gettext as _, keep_language

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Membership
-    from fundraiser.payments.member_gateway import MemberGateway
+    from fundraiser.payments import MemberGateway
 
 
 def before_the_portal(

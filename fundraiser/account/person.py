@@ -21,6 +21,7 @@ from fundraiser import db
 from fundraiser.account.changes import Notice
 from fundraiser.account.download import everything_about
 from fundraiser.account.erasure import erase
+from fundraiser.account.labels import roster
 from fundraiser.account.sessions import (
     begin_session,
     for_members,
@@ -29,7 +30,6 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
-from fundraiser.account.words import roster
 from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
@@ -52,8 +52,8 @@ from fundraiser.members.models import (
 )
 from fundraiser.members.names import is_plain_name, read_name
 from fundraiser.outbox import Topic, choose_letters, wants
+from fundraiser.payments import member_gateway
 from fundraiser.payments.changes import Change, change_email
-from fundraiser.payments.member_gateway import member_gateway
 from fundraiser.payments.models import Customer
 from fundraiser.security import network_hash, public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.account import changes, methods, words
+from fundraiser.account import changes, labels, methods
 from fundraiser.account.changes import Notice, find_membership
 from fundraiser.account.sessions import (
     count_sessions,
@@ -22,23 +22,21 @@ from fundraiser.account.sessions import (
     signed_in_member,
 )
 from fundraiser.campaigns.models import Campaign
-from fundraiser.campaigns.offers import money, offers, symbol
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.joining.offers import money, offers, symbol
+from fundraiser.members.email_links import read_membership
 from fundraiser.members.invitations import count_invited
-from fundraiser.members.letter_links import read_membership
 from fundraiser.members.models import SOLD, Interval, Membership
 from fundraiser.members.payment_methods import pays_by_card
 from fundraiser.money import parse_amount
 from fundraiser.outbox import Topic, wants
-from fundraiser.payments.catalogue import our_products
+from fundraiser.payments import BankRefusedError, Terms, allow_hosted_pages, lead_to, member_gateway
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
-from fundraiser.payments.hosted import allow_hosted_pages, lead_to
-from fundraiser.payments.member_gateway import Terms, member_gateway
 from fundraiser.payments.models import Look, Payment
-from fundraiser.payments.refusals import BankRefusedError
+from fundraiser.payments.products import our_products
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.member_gateway import Preview
+    from fundraiser.payments import Preview
 
 blueprint = Blueprint("account", __name__)
 blueprint.url_defaults(keep_language)
@@ -79,16 +77,16 @@ def overview() -> ResponseReturnValue:
     return render_template(
         "account/overview.html",
         member=member,
-        memberships=[words.say(session, found) for found in changes.running(session, member)],
-        payments=[words.say_payment(found) for found in payments],
+        memberships=[labels.say(session, found) for found in changes.running(session, member)],
+        payments=[labels.say_payment(found) for found in payments],
         years=years_of(session, member.id, current_settings().newsroom_timezone),
-        gifts=words.say_gifts(session, member),
+        gifts=labels.say_gifts(session, member),
         notice=_said(session, notice) if notice else None,
         token=form_token(),
         sessions=count_sessions(session, member),
         invited=count_invited(session, member),
         languages=LANGUAGES,
-        roster=words.roster(member),
+        roster=labels.roster(member),
         wants_news=wants(session, member.id, Topic.CAMPAIGN),
     )
 
@@ -107,7 +105,7 @@ def receipt(payment_id: int) -> ResponseReturnValue:
     return render_template(
         "account/receipt.html",
         member=signed_in_member(),
-        payment=words.say_payment(found),
+        payment=labels.say_payment(found),
         reference=found.charge_id,
         at_stripe=at_stripe,
     )
@@ -122,7 +120,7 @@ def statement(year: int) -> ResponseReturnValue:
         "account/statement.html",
         member=member,
         statement=read_statement(db.session(), member.id, year, zone),
-        said=words.say_payment,
+        said=labels.say_payment,
     )
 
 
@@ -136,7 +134,7 @@ def cancellation(membership_id: int) -> ResponseReturnValue:
     return _page(
         "cancellation.html",
         membership,
-        reasons=words.reasons(),
+        reasons=labels.reasons(),
         action=url_for(".cancellation", membership_id=membership_id),
     )
 
@@ -216,7 +214,7 @@ def change_price(membership_id: int) -> ResponseReturnValue:
     except UnprocessableError as error:
         db.session().rollback()
         if isinstance(error, BankRefusedError) and not pays_by_card(membership):
-            error = UnprocessableError(words.refused())
+            error = UnprocessableError(labels.refused())
         return _price_page(membership, wish, error=error), error.status
     if notice is Notice.CHANGED and not _is_paid_already(membership, terms, wish):
         # The payment waits for the bank, and the change for the payment.
@@ -260,7 +258,7 @@ def by_letter(key: str) -> ResponseReturnValue:
         return _page(
             "by_letter.html",
             membership,
-            reasons=words.reasons(),
+            reasons=labels.reasons(),
             action=url_for(".by_letter", key=key),
         )
     check_origin()
@@ -268,8 +266,8 @@ def by_letter(key: str) -> ResponseReturnValue:
     notice = _resume(membership) if goes_on else _stop(membership)
     return render_template(
         "account/done.html",
-        notice=words.notice(notice),
-        membership=words.say(db.session(), membership),
+        notice=labels.notice(notice),
+        membership=labels.say(db.session(), membership),
     )
 
 
@@ -297,7 +295,7 @@ def _note(notice: Notice, membership: Membership | None = None) -> ResponseRetur
 def _said(session: Session, notice: str) -> str:
     name, _colon, membership_id = notice.partition(":")
     about = session.get(Membership, int(membership_id)) if membership_id else None
-    return words.notice(Notice(name), about)
+    return labels.notice(Notice(name), about)
 
 
 def _stop(membership: Membership) -> Notice:
@@ -307,7 +305,7 @@ def _stop(membership: Membership) -> Notice:
         member_gateway(),
         membership,
         request.form.get("seen", ""),
-        reason=reason if reason in words.reasons() else None,
+        reason=reason if reason in labels.reasons() else None,
         comment=request.form.get("comment", "").strip()[:_LONGEST_COMMENT],
         key=_key(),
     )
@@ -322,7 +320,7 @@ def _resume(membership: Membership) -> Notice:
 def _page(name: str, membership: Membership, **values: object) -> str:
     return render_template(
         f"account/{name}",
-        membership=words.say(db.session(), membership),
+        membership=labels.say(db.session(), membership),
         hidden={"seen": changes.seen(membership), "key": new_nonce()},
         token=None if name == "by_letter.html" else form_token(),
         **values,
@@ -432,7 +430,7 @@ def _price_page(
         offers=offers(tiers, wish.interval, membership.currency, wish.tier),
         symbol=symbol(membership.currency),
         least=money(LEAST[wish.interval], membership.currency),
-        change=words.say_change(membership, terms, preview) if terms and preview else None,
+        change=labels.say_change(membership, terms, preview) if terms and preview else None,
         at=int(at.timestamp()) if at else None,
         membership_id=membership.id,
     )

@@ -15,10 +15,10 @@ from flask_babel import force_locale, format_decimal, ngettext
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import joinedload
 
-from fundraiser.campaigns import hook
+from fundraiser.campaigns import outgoing_webhook
 from fundraiser.campaigns.forecast import whole_days
-from fundraiser.campaigns.hook import HookError
 from fundraiser.campaigns.models import Campaign, Milestone
+from fundraiser.campaigns.outgoing_webhook import HookError
 from fundraiser.campaigns.plan import lock_campaign
 from fundraiser.campaigns.progress import iso, read_progress
 from fundraiser.config import current_settings
@@ -112,7 +112,7 @@ def try_hook(campaign: Campaign) -> str | None:
     """Tell the site of nothing, as a trial; the error if it could not be told."""
     content = {"type": "test", "timestamp": iso(now()), "data": {"campaign": campaign.slug}}
     try:
-        hook.tell(campaign, f"test_{secrets.token_hex(8)}", content)
+        outgoing_webhook.tell(campaign, f"test_{secrets.token_hex(8)}", content)
     except HookError as error:
         return str(error)
     return None
@@ -258,7 +258,7 @@ def _tell(milestone: Milestone) -> str | None:
     }
     content = {"type": "milestone", "timestamp": iso(milestone.reached_at), "data": data}
     try:
-        hook.tell(campaign, f"milestone_{campaign.slug}_{milestone.members}", content)
+        outgoing_webhook.tell(campaign, f"milestone_{campaign.slug}_{milestone.members}", content)
     except HookError as error:
         log.warning("site_not_told", campaign=campaign.slug, error=str(error))
         return str(error)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
+from fundraiser.campaigns.catalogue import list_tiers
 from fundraiser.campaigns.models import Campaign, Counts, Goal
-from fundraiser.campaigns.shop import list_tiers
 from fundraiser.config import LOOPBACK
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError

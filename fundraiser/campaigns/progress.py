@@ -10,8 +10,8 @@ from sqlalchemy import select
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
+from fundraiser.members.eligibility import RULE
 from fundraiser.members.ledger import balance_at, changed_before, read_balance
-from fundraiser.members.rule import RULE
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
-from fundraiser.dashboard.listing import all_members
+from fundraiser.dashboard.members.listing import all_members
 from fundraiser.members.models import Member
 from fundraiser.money import decimals
 from fundraiser.payments.models import BalanceTransaction
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Engine, Row, Select
 
-    from fundraiser.dashboard.listing import Filters
+    from fundraiser.dashboard.members.listing import Filters
 
 _AT_ONCE = 500
 # What a spreadsheet takes for the beginning of a formula, also in its wide forms.

@@ -10,12 +10,14 @@ from flask_babel import format_decimal
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.account.words import say_payment
+from fundraiser.account.labels import say_payment
 from fundraiser.config import current_settings
-from fundraiser.dashboard import figures, people, words
-from fundraiser.dashboard.member_list import show_list
-from fundraiser.dashboard.overview import read_overview
-from fundraiser.dashboard.timeline import read_timeline
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.members import profile
+from fundraiser.dashboard.members.list_views import show_list
+from fundraiser.dashboard.members.timeline import read_timeline
+from fundraiser.dashboard.overview import figures
+from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
 from fundraiser.newsroom.audit import Act, record
@@ -54,7 +56,7 @@ def members() -> ResponseReturnValue:
 def member(member_id: int) -> ResponseReturnValue:
     """All that is known of one person."""
     session, staff = db.session(), signed_in_staff()
-    person = people.read_person(session, member_id)
+    person = profile.read_person(session, member_id)
     may_change, may_refund = (
         may(staff, permission) for permission in (Permission.CHANGE_MEMBER, Permission.REFUND)
     )
@@ -79,7 +81,7 @@ def member(member_id: int) -> ResponseReturnValue:
 def statement(member_id: int, year: int) -> ResponseReturnValue:
     """A member's yearly statement, as the member sees it."""
     session, zone = db.session(), current_settings().newsroom_timezone
-    member = people.read_person(session, member_id).member
+    member = profile.read_person(session, member_id).member
     return _page(
         "dashboard/statement.html",
         member=member,
@@ -91,7 +93,7 @@ def statement(member_id: int, year: int) -> ResponseReturnValue:
 @blueprint.get("/staff/contributions")
 def contributions() -> ResponseReturnValue:
     """What was given once."""
-    rows, older = people.list_contributions(db.session(), _key("before"))
+    rows, older = profile.list_contributions(db.session(), _key("before"))
     return _page(
         "dashboard/contributions.html",
         rows=rows,
@@ -121,7 +123,7 @@ def _page(template: str, **values: object) -> str:
     return render_template(
         template,
         staff=staff,
-        words=words,
+        words=labels,
         signed=_signed,
         may_settle=may(staff, Permission.SETTLE),
         may_read_letters=may(staff, Permission.READ_LETTERS),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fundraiser.db import Database
     from fundraiser.emails.smtp import MailServer
-    from fundraiser.payments.budget import Budget
+    from fundraiser.payments import Budget
 
 log = structlog.get_logger()
 

@@ -13,7 +13,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import class_mapper
 
 from fundraiser.campaigns.progress import current_campaign
-from fundraiser.campaigns.reminders import months_to_choose
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.debits import words_of_debit
@@ -34,6 +33,7 @@ from fundraiser.emails.words import (
     words_of_welcome,
     words_with_code,
 )
+from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.addresses import Minted
 from fundraiser.members.gifts import Gift, hash_code, make_code
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status

@@ -9,10 +9,10 @@ from flask_babel import format_decimal
 
 from fundraiser.campaigns.models import Campaign
 from fundraiser.campaigns.progress import current_campaign, read_progress
-from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.emails.links import Reference, address_of
 from fundraiser.emails.parts import Link, NotOwedError, Said, Words, bar_of, compose, last_day
+from fundraiser.joining.reminders import Reminder
 from fundraiser.outbox import LetterKind
 from fundraiser.texts import date, gettext as _
 

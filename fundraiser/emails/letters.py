@@ -13,7 +13,6 @@ from flask import current_app, render_template
 from flask_babel import force_locale
 from mjml import mjml2html
 
-from fundraiser.campaigns.reminders import Reminder
 from fundraiser.config import current_settings
 from fundraiser.db import now, read_once
 from fundraiser.emails.feedback import suppressed
@@ -26,6 +25,7 @@ from fundraiser.emails.parts import NotOwedError
 from fundraiser.emails.sweep import is_still_owed, kinds_switched_off
 from fundraiser.emails.wording import as_staff_want_it
 from fundraiser.emails.words import words_of, words_to_staff
+from fundraiser.joining.reminders import Reminder
 from fundraiser.members.address_changes import changed_address
 from fundraiser.members.addresses import address_to_check
 from fundraiser.members.gifts import Gift

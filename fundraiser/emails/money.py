@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from fundraiser.config import current_settings
 from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
-from fundraiser.members.letter_links import payment_link
+from fundraiser.members.email_links import payment_link
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.prices import per, price_of
 from fundraiser.outbox import LetterKind

@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Select, exists, func, literal, null, or_, 
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
-from fundraiser.campaigns.reminders import Reminder, ReminderKind
 from fundraiser.config import current_settings
+from fundraiser.joining.reminders import Reminder, ReminderKind
+from fundraiser.members.eligibility import counted_until, counts_at
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.members.renewals import RENEWS
-from fundraiser.members.rule import counted_until, counts_at
 from fundraiser.outbox import Letter, LetterChoice, LetterKind, Topic
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment, PaymentStatus
 

@@ -19,7 +19,7 @@ from fundraiser.emails.parts import (
     money,
     what_is_paid,
 )
-from fundraiser.members.letter_links import membership_link
+from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Membership, Source
 from fundraiser.members.payment_methods import method_of, pays_by_card
 from fundraiser.members.prices import next_payment_of

@@ -9,7 +9,12 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.campaigns.progress import find_campaign
-from fundraiser.campaigns.reminders import (
+from fundraiser.config import current_settings
+from fundraiser.emails import amazon, feedback
+from fundraiser.emails.links import read_token
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.incidents import Kind, note
+from fundraiser.joining.reminders import (
     Reminder,
     ReminderKind,
     ask_for_reminder,
@@ -17,11 +22,6 @@ from fundraiser.campaigns.reminders import (
     months_to_choose,
     stop_reminder,
 )
-from fundraiser.config import current_settings
-from fundraiser.emails import amazon, feedback
-from fundraiser.emails.links import read_token
-from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.incidents import Kind, note
 from fundraiser.members.forwarding import TooOftenError
 from fundraiser.outbox import Topic, choose_letters, wants
 from fundraiser.security import check_origin, cookieless, limiter, network_hash, public

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from flask_babel import format_decimal
 from sqlalchemy import bindparam, select
 
-from fundraiser.campaigns.join import return_address
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now, read_once
@@ -28,12 +27,13 @@ from fundraiser.emails.parts import (
     what_is_paid,
 )
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
+from fundraiser.joining.join import return_address
 from fundraiser.members.address_changes import AddressChange, End, mask
 from fundraiser.members.addresses import mint
-from fundraiser.members.letter_links import membership_link, undo_link
+from fundraiser.members.eligibility import counting_of
+from fundraiser.members.email_links import membership_link, undo_link
 from fundraiser.members.models import Membership, Source, Standing
 from fundraiser.members.prices import next_payment_of
-from fundraiser.members.rule import counting_of
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, Tier
 from fundraiser.texts import by_language, date, gettext as _

@@ -10,8 +10,8 @@ from sqlalchemy import String, bindparam, select
 
 from fundraiser.db import now, put
 from fundraiser.members import ledger
+from fundraiser.members.eligibility import RULE, person_counts, verdicts_of
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
-from fundraiser.members.rule import RULE, person_counts, verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.members.rule import Verdict
+    from fundraiser.members.eligibility import Verdict
 
 _AT_ONCE = 200
 _LOOKED_AT = 2000

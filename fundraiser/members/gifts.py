@@ -23,11 +23,11 @@ from fundraiser.config import current_settings
 from fundraiser.db import Base, Currency, Identifier, lock, now
 from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
 from fundraiser.members.counting import recount
+from fundraiser.members.eligibility import counting_of
 from fundraiser.members.forwarding import forward
 from fundraiser.members.models import Cause, Membership, Source, Standing, Status
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
-from fundraiser.members.rule import counting_of
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.security import digest

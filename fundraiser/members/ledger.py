@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, tuple_
 
 from fundraiser.db import now
+from fundraiser.members.eligibility import RULE
 from fundraiser.members.models import Cause, LedgerEntry, LedgerHead
-from fundraiser.members.rule import RULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.facts import Movement, PayoutState
-    from fundraiser.payments.money_gateway import MoneyGateway
+    from fundraiser.payments.stripe.money_gateway import MoneyGateway
+    from fundraiser.payments.stripe.types import Movement, PayoutState
 
 # Stripe's reporting categories; what is in none of them is shown as "other".
 _PARTS = {

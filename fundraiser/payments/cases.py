@@ -25,8 +25,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Currency, Identifier, now
 from fundraiser.members.models import Member
-from fundraiser.payments.gateway import StripeRefusedError
 from fundraiser.payments.models import Look
+from fundraiser.payments.stripe.gateway import StripeRefusedError
 from fundraiser.redaction import redact
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.address_changes import note_change
 from fundraiser.members.models import Cause, Member, fold_address
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.gateway import StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.models import Customer, Payment, PaymentStatus
+from fundraiser.payments.stripe.gateway import StripeRefusedError, StripeUnavailableError
 from fundraiser.payments.sync import settle
 from fundraiser.texts import gettext as _
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Membership
-    from fundraiser.payments.member_gateway import MemberGateway
+    from fundraiser.payments.stripe.member_gateway import MemberGateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Interval
 from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
-from fundraiser.payments.refusals import UnusablePriceError
+from fundraiser.payments.stripe.errors import UnusablePriceError
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.gifts import Tell
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.stripe.gateway import Gateway
 
 log = structlog.get_logger()
 

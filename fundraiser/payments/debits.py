@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from fundraiser.members.models import Membership, Standing, Status
 from fundraiser.outbox import LetterKind, owe
-from fundraiser.payments.gateway import SECOND_KEY
 from fundraiser.payments.models import Payment, PaymentStatus
-from fundraiser.payments.standing import charges_of, payment_facts
+from fundraiser.payments.payment_status import charges_of, payment_facts
+from fundraiser.payments.stripe.gateway import SECOND_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.facts import Charge, CustomerState, Subscription
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import Charge, CustomerState, Subscription
 
 
 def find_failed_debits(

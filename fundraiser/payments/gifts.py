@@ -11,16 +11,16 @@ from fundraiser.db import now
 from fundraiser.members.gifts import Gift, Tell, hash_code, make_code, telling
 from fundraiser.members.models import Member, Membership, Source
 from fundraiser.outbox import LetterKind, owe
-from fundraiser.payments.gateway import checkout_id
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
-from fundraiser.payments.standing import taken_back_at
+from fundraiser.payments.payment_status import taken_back_at
+from fundraiser.payments.stripe.gateway import checkout_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.facts import Charge, CustomerState
+    from fundraiser.payments.stripe.types import Charge, CustomerState
 
 _LOST = "lost"  # Stripe's word for a dispute whose money stays with the payer
 

@@ -26,9 +26,9 @@ from fundraiser.payments.cases import (
     open_case,
 )
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.facts import PAID_BY_KEY
 from fundraiser.payments.models import AdoptedProduct, Payment
-from fundraiser.payments.standing import charges_of
+from fundraiser.payments.payment_status import charges_of
+from fundraiser.payments.stripe.types import PAID_BY_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.facts import Charge, CustomerState
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import Charge, CustomerState
 
 _RECENT = timedelta(days=60)  # for as long as the e-mail's link works
 _SOON = timedelta(days=1)  # a restart lasts longer than this before anything is charged

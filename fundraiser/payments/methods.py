@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from fundraiser.errors import NotFoundError
 from fundraiser.members.models import ENDED
-from fundraiser.payments.gateway import StripeRefusedError
 from fundraiser.payments.models import Customer
-from fundraiser.payments.standing import charges_of
+from fundraiser.payments.payment_status import charges_of
+from fundraiser.payments.stripe.gateway import StripeRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.facts import CustomerState, Invoice, PaymentMethod, Subscription
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import CustomerState, Invoice, PaymentMethod, Subscription
 
 
 def follow_new_method(

@@ -17,10 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 from fundraiser.db import lock, now, put, read_once
 from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
+from fundraiser.members.consistency import Finding, note_drift
+from fundraiser.members.eligibility import counts_at, membership_counts
 from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Standing, Status
-from fundraiser.members.proof import Finding, note_drift
-from fundraiser.members.rule import counts_at, membership_counts
-from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.models import (
     Customer,
     ListedSubscription,
@@ -30,6 +29,7 @@ from fundraiser.payments.models import (
     Reconciliation,
     Stage,
 )
+from fundraiser.payments.products import our_products
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.catalogue import OurProduct
-    from fundraiser.payments.facts import ChargeNews, CustomerState, Subscription
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments.products import OurProduct
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import ChargeNews, CustomerState, Subscription
 
 Differences = dict[str, list[str]]  # what differs, a sentence each, by customer
 

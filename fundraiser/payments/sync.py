@@ -16,6 +16,7 @@ from fundraiser.db import lock, now, put
 from fundraiser.errors import NotFoundError
 from fundraiser.members.address_changes import note_change
 from fundraiser.members.counting import find_or_add_person, recount
+from fundraiser.members.eligibility import Reason
 from fundraiser.members.invitations import note_inviter
 from fundraiser.members.merging import absorb
 from fundraiser.members.models import (
@@ -30,15 +31,13 @@ from fundraiser.members.models import (
     Status,
     fold_address,
 )
-from fundraiser.members.rule import Reason
 from fundraiser.outbox import LetterKind, owe
-from fundraiser.payments.catalogue import our_products
 from fundraiser.payments.debits import (
     find_failed_debits,
     note_accounts_to_confirm,
     owe_of_failed_debit,
 )
-from fundraiser.payments.gateway import SECOND_KEY, checkout_id
+from fundraiser.payments.duplicates import end_second_memberships, note_refunds
 from fundraiser.payments.gifts import write_gifts
 from fundraiser.payments.late import note_late_payments
 from fundraiser.payments.methods import follow_new_method
@@ -49,8 +48,9 @@ from fundraiser.payments.models import (
     Payment,
     PaymentStatus,
 )
-from fundraiser.payments.second import end_second_memberships, note_refunds
-from fundraiser.payments.standing import charges_of, payment_facts
+from fundraiser.payments.payment_status import charges_of, payment_facts
+from fundraiser.payments.products import our_products
+from fundraiser.payments.stripe.gateway import SECOND_KEY, checkout_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -58,10 +58,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.catalogue import OurProduct
-    from fundraiser.payments.facts import Charge, CustomerState, PaymentMethod, Subscription
-    from fundraiser.payments.gateway import Gateway
-    from fundraiser.payments.standing import PaymentFacts
+    from fundraiser.payments.payment_status import PaymentFacts
+    from fundraiser.payments.products import OurProduct
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import Charge, CustomerState, PaymentMethod, Subscription
 
 # What a settlement writes of a customer; a higher number makes ``fundraiser recount`` settle all.
 FACTS = 2

@@ -17,7 +17,7 @@ from fundraiser.webhooks.models import Event, EventWatermark
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments import Gateway
 
 log = structlog.get_logger()
 

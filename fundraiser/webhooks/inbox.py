@@ -17,12 +17,15 @@ from sqlalchemy import bindparam, func, or_, select, text, update
 from fundraiser.db import now, try_lock
 from fundraiser.incidents import Kind
 from fundraiser.jobs import Job, hint
-from fundraiser.payments import sync
+from fundraiser.payments import (
+    ForgedWebhookError,
+    StripeUnavailableError,
+    WebhookReason,
+    note_accepted,
+    sync,
+)
 from fundraiser.payments.cases import postpone_due_cases
-from fundraiser.payments.gateway import StripeUnavailableError
 from fundraiser.payments.models import Customer, Look, Payment
-from fundraiser.payments.refused import note_accepted
-from fundraiser.payments.signatures import ForgedWebhookError, WebhookReason
 from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
@@ -32,8 +35,7 @@ if TYPE_CHECKING:
 
     from fundraiser.db import Database
     from fundraiser.incidents import Incidents
-    from fundraiser.payments.facts import Knock
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments import Gateway, Knock
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from fundraiser.payments.gateway import Gateway
+    from fundraiser.payments import Gateway
     from fundraiser.webhooks.inbox import Inbox
 
 _LARGEST = 1 << 20  # bytes: what the app itself reads of a body

@@ -6,8 +6,7 @@ import structlog
 from flask import Blueprint, current_app, request
 
 from fundraiser.incidents import Kind, note
-from fundraiser.payments.gateway import ForgedWebhookError, current_gateway
-from fundraiser.payments.refused import Refused, note_refusal
+from fundraiser.payments import ForgedWebhookError, Refused, current_gateway, note_refusal
 from fundraiser.security import cookieless
 from fundraiser.webhooks.inbox import current_inbox
 

@@ -8,8 +8,8 @@ from babel import Locale, UnknownLocaleError
 from flask_babel import force_locale, format_decimal, ngettext
 
 from fundraiser.campaigns.models import Counts
-from fundraiser.campaigns.offers import currencies_sold, intervals_sold
 from fundraiser.campaigns.progress import iso
+from fundraiser.joining.offers import currencies_sold, intervals_sold
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, format_money
 from fundraiser.texts import LANGUAGES, date, gettext as _

@@ -16,9 +16,9 @@ from fundraiser.widget.picture import SHAPES
 from fundraiser.widget.script import current_script
 
 if TYPE_CHECKING:
-    from fundraiser.campaigns.look import Theme
     from fundraiser.campaigns.models import Campaign
     from fundraiser.campaigns.progress import Progress
+    from fundraiser.campaigns.theme import Theme
 
 VARIANTS = ("card", "bar", "compact", "counter")
 

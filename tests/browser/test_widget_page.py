@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from fundraiser.campaigns.look import contrast_of_words
+from fundraiser.campaigns.theme import contrast_of_words
 from tests.staff import PASSWORD, hire
 
 if TYPE_CHECKING:

@@ -1,0 +1,215 @@
+"""The tiers and prices that staff offer: made, changed, moved, retired.
+
+Each verb writes rows; ``payments.catalogue`` makes Stripe match them, now or when it is back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from fundraiser.campaigns.models import Campaign
+from fundraiser.db import lock, now
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.jobs import Job, hint
+from fundraiser.members.models import Interval
+from fundraiser.payments.checkout import CONTRIBUTION
+from fundraiser.payments.models import Price, Tier
+from fundraiser.payments.products import retire_price
+from fundraiser.texts import by_language, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+_CONTRIBUTION_NAMES = {"en": "One-time contribution", "uk": "Одноразовий внесок"}
+
+
+@dataclass(frozen=True, slots=True)
+class TierPlan:
+    """A tier as staff want it: words by language, prices in the smallest unit."""
+
+    names: dict[str, str]
+    descriptions: dict[str, str]
+    perks: dict[str, str]
+    prices: dict[tuple[Interval, str], int]
+
+
+def plan_of(tier: Tier) -> TierPlan:
+    """A tier as staff last wanted it, whether Stripe has it already or not."""
+    return TierPlan(
+        names=dict(tier.names),
+        descriptions=dict(tier.descriptions),
+        perks=dict(tier.perks),
+        prices={
+            (price.interval, price.currency): price.next_amount or price.amount
+            for price in tier.prices
+        },
+    )
+
+
+def find_tier(session: Session, slug: str, *, locked: bool = False) -> Tier:
+    """The tier of this slug.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    tier = session.get(Tier, slug, with_for_update=locked or None, populate_existing=locked)
+    if tier is None:
+        raise NotFoundError(_("There is no membership at this address."))
+    return tier
+
+
+def list_tiers(session: Session) -> list[Tier]:
+    """All of them, in their order; those that are not on offer any more come last."""
+    return list(session.scalars(select(Tier).order_by(Tier.retired_at.is_not(None), Tier.position)))
+
+
+def create_tier(session: Session, slug: str, plan: TierPlan) -> Tier:
+    """Offer a new tier, after those there are; made twice with the same words, it is made once.
+
+    The first one brings the product of one-time contributions with it.
+
+    Raises:
+        UnprocessableError: another tier has this slug, or the product of contributions.
+    """
+    lock(session, "shop", "tiers")
+    found = session.get(Tier, slug)
+    if found and plan_of(found) == plan:
+        return found
+    if found or slug == CONTRIBUTION:
+        raise UnprocessableError(
+            _("There is a membership of this name already. Choose another name."), field="name_en"
+        )
+    tier = Tier(
+        slug=slug,
+        position=_next_position(session),
+        names=plan.names,
+        descriptions=plan.descriptions,
+        perks=plan.perks,
+        prices=[
+            Price(interval=interval, currency=currency, amount=amount)
+            for (interval, currency), amount in plan.prices.items()
+        ],
+    )
+    session.add(tier)
+    if session.get(Tier, CONTRIBUTION) is None:
+        session.add(
+            Tier(
+                slug=CONTRIBUTION,
+                position=tier.position + 1,
+                names=_CONTRIBUTION_NAMES,
+                descriptions={},
+                perks={},
+                prices=[],
+            )
+        )
+    session.flush()
+    hint(session, Job.PUBLISH)
+    return tier
+
+
+def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
+    """Give a tier, which the caller has locked, other words and prices.
+
+    A price that Stripe has already goes on until Stripe has the new one.
+
+    Raises:
+        UnprocessableError: readers of a campaign would find the tier chosen without a price.
+    """
+    for campaign in _choosing(session, tier):
+        if (Interval.MONTH, campaign.default_currency) not in plan.prices:
+            raise UnprocessableError(
+                _(
+                    "Readers of the campaign “%(headline)s” find this membership chosen by the "
+                    "month in %(currency)s. Keep that price, or change the campaign first.",
+                    headline=by_language(campaign.headlines),
+                    currency=campaign.default_currency,
+                ),
+                field=f"price-month-{campaign.default_currency}",
+            )
+    if tier.names["en"] != plan.names["en"]:
+        tier.stale_at_stripe = True
+    tier.names, tier.descriptions, tier.perks = plan.names, plan.descriptions, plan.perks
+    wanted = dict(plan.prices)
+    for price in list(tier.prices):
+        amount = wanted.pop((price.interval, price.currency), None)
+        if amount is None:
+            retire_price(session, price)
+            tier.prices.remove(price)
+        elif price.stripe_id is None:
+            price.amount = amount
+        else:
+            price.next_amount = None if amount == price.amount else amount
+    for (interval, currency), amount in wanted.items():
+        tier.prices.append(Price(interval=interval, currency=currency, amount=amount))
+    session.flush()
+    show_anew(session, tier)
+    hint(session, Job.PUBLISH)
+
+
+def move_tier(session: Session, tier: Tier, place: int) -> None:
+    """Put a tier at this place, counted from 0, among those on offer."""
+    lock(session, "shop", "tiers")
+    others = [each for each in list_tiers(session) if each.retired_at is None and each is not tier]
+    others.insert(max(place, 0), tier)
+    for position, each in enumerate(others):
+        each.position = position
+    session.flush()
+    show_anew(session, tier)
+
+
+def retire_tier(session: Session, tier: Tier) -> None:
+    """Let nobody join by this tier any more; its members stay members, and go on paying.
+
+    Raises:
+        UnprocessableError: readers of a campaign would find nothing chosen, or give nothing once.
+    """
+    if tier.retired_at:
+        return
+    if tier.slug == CONTRIBUTION:
+        raise UnprocessableError(_("One-time contributions are always on offer."))
+    for campaign in _choosing(session, tier):
+        raise UnprocessableError(
+            _(
+                "Readers of the campaign “%(headline)s” find this membership chosen beforehand. "
+                "Choose another one there first.",
+                headline=by_language(campaign.headlines),
+            )
+        )
+    tier.retired_at, tier.stale_at_stripe = now(), True
+    show_anew(session, tier)
+    hint(session, Job.PUBLISH)
+
+
+def restore_tier(session: Session, tier: Tier) -> None:
+    """Put a retired tier on offer again, after the others."""
+    if tier.retired_at is None:
+        return
+    tier.retired_at, tier.stale_at_stripe = None, True
+    tier.position = _next_position(session)
+    show_anew(session, tier)
+    hint(session, Job.PUBLISH)
+
+
+def show_anew(session: Session, tier: Tier) -> None:
+    """Have every page that shows this tier in a widget fetch it again."""
+    session.execute(
+        update(Campaign)
+        .where(Campaign.tiers.contains([tier.slug]))
+        .values(revision=Campaign.revision + 1)
+    )
+
+
+def _choosing(session: Session, tier: Tier) -> Sequence[Campaign]:
+    """The campaigns whose readers find this tier chosen."""
+    return session.scalars(
+        select(Campaign).where(Campaign.archived_at.is_(None), Campaign.default_tier == tier.slug)
+    ).all()
+
+
+def _next_position(session: Session) -> int:
+    return max((each.position for each in session.scalars(select(Tier))), default=-1) + 1

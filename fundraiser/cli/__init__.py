@@ -1,0 +1,44 @@
+"""The operator's commands: each calls one verb."""
+
+from __future__ import annotations
+
+import click
+from sqlalchemy.exc import OperationalError
+
+from fundraiser.cli.reconcile import reconcile, restore_check, settle
+from fundraiser.cli.recount import recount
+from fundraiser.cli.service import bounces, create_staff, doctor, list_personal_data, migrate
+from fundraiser.cli.stripe import publish, stripe
+from fundraiser.config import ConfigError
+from fundraiser.errors import FundraiserError
+from fundraiser.payments import StripeKeyError
+
+
+class Commands(click.Group):
+    """Commands whose errors are sentences, not tracebacks."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except StripeKeyError as error:
+            raise click.ClickException(error.detail) from error
+        except (ConfigError, FundraiserError) as error:
+            raise click.ClickException(str(error)) from error
+        except OperationalError as error:
+            raise click.ClickException(
+                "The database does not answer, or lacks our tables: check DATABASE_URL, "
+                "or run fundraiser migrate."
+            ) from error
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Run a newsroom's membership service. The settings come from the environment."""
+
+
+for command in (
+    *(migrate, create_staff, doctor, list_personal_data, bounces),
+    *(stripe, publish, settle, reconcile, restore_check, recount),
+):
+    main.add_command(command)

@@ -1,0 +1,247 @@
+"""`fundraiser reconcile`, `settle` and `restore-check`: our books and Stripe's made to agree."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from fundraiser.cli.app import open_app
+from fundraiser.cli.progress import counter, patiently
+from fundraiser.config import current_settings
+from fundraiser.members.consistency import prove, read_drift, write_drift
+from fundraiser.members.models import DriftKind
+from fundraiser.outbox import withdraw_queued
+from fundraiser.payments import current_gateway, stripe_import
+from fundraiser.payments.balance import look_soon
+from fundraiser.payments.models import Reconciliation
+from fundraiser.payments.reconcile import (
+    begin,
+    compare_all,
+    ignore_products,
+    is_being_settled,
+    name_unknown,
+    recheck_next,
+    take_step,
+)
+from fundraiser.payments.sync import settle as settle_customer
+from fundraiser.webhooks.inbox import backlog, settle_next
+
+if TYPE_CHECKING:
+    from fundraiser.app import FundraiserApp
+
+
+_WHAT_TO_DO = (
+    " Adopt it (--adopt PRODUCT=TIER) or say that it is no membership (--not-ours PRODUCT)."
+)
+_PAUSE = 0.5  # seconds until another's step has come further
+_PATIENCE = 30.0  # seconds for the workers to settle whom they have taken
+
+
+@click.command()
+@click.argument("customers", nargs=-1, required=True, metavar="CUSTOMER…")
+def settle(customers: tuple[str, ...]) -> None:
+    """Make our books match what Stripe says of these customers (cus_…)."""
+    with open_app() as app:
+        for customer in customers:
+            click.echo(f"{customer}: {_settle(app, customer)}")
+
+
+def _settle(app: FundraiserApp, customer: str) -> str:
+    with app.database.transaction() as session:
+        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
+        if member is None:
+            return "not one of ours, or not known to Stripe."
+        if member.counting:
+            return f"settled; the person counts, as member number {member.number}."
+        return "settled; the person does not count."
+
+
+@click.command()
+@click.option("--check", "only_check", is_flag=True, help="Print what differs; change nothing.")
+@click.option(
+    "--adopt",
+    "adopted",
+    multiple=True,
+    metavar="PRODUCT=TIER",
+    help="First make the subscribers of a product that was there before us members of this tier.",
+)
+@click.option(
+    "--not-ours",
+    "ignored",
+    multiple=True,
+    metavar="PRODUCT",
+    help="First note that a product at Stripe is no membership, so that it isn't named any more.",
+)
+def reconcile(*, only_check: bool, adopted: tuple[str, ...], ignored: tuple[str, ...]) -> None:
+    """Compare our books with all that Stripe lists, and prove the number.
+
+    Customers that differ are synced again, and live subscriptions of products that we don't know
+    are named. The exit status is 0 only if everything agrees in the end.
+    """
+    if only_check and (adopted or ignored):
+        raise click.UsageError("--check changes nothing; --adopt and --not-ours do: choose one.")
+    tiers = dict(_product_and_tier(word) for word in adopted)
+    with open_app() as app:
+        with app.database.transaction() as session:
+            ignore_products(session, ignored)
+        if only_check:
+            agrees = _print_proof(app) & _print_differences(app)
+        else:
+            if tiers:
+                _adopt(app, tiers)
+            _repair(app)
+            agrees = _print_proof(app) & _print_drift(app)
+    click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
+    sys.exit(not agrees)
+
+
+def _product_and_tier(word: str) -> tuple[str, str]:
+    product, equals, tier = word.partition("=")
+    if not (product and equals and tier):
+        raise click.BadParameter(f"{word} is not PRODUCT=TIER, like prod_x=member.")
+    return product, tier
+
+
+def _adopt(app: FundraiserApp, tiers: dict[str, str]) -> None:
+    """Settle the products' subscribers one after the other, in the order in which they began."""
+    with app.database.transaction() as session:
+        stripe_import.adopt_products(session, current_gateway(), tiers)
+    with counter("Looking for subscribers") as seen, app.database.transaction() as session:
+        customers = stripe_import.customers_to_adopt(session, current_gateway(), tiers, seen)
+    failed: dict[str, str] = {}
+    with click.progressbar(customers, label="Adopting", file=sys.stderr) as bar:
+        for customer in bar:
+            try:
+                patiently(partial(_settle, app, customer))
+            except Exception as error:  # noqa: BLE001 - one who can't be settled stops nobody else
+                failed[customer] = f"{type(error).__name__}: {error}"
+    with app.database.transaction() as session:
+        look_soon(session)  # what they paid may have been somebody else's until now
+    click.echo(f"{len(customers) - len(failed)} customers are adopted.")
+    for customer, why in failed.items():
+        click.echo(f"{customer} could not be settled: {why}")
+
+
+def _repair(app: FundraiserApp) -> None:
+    """Go through a whole run, and settle whoever differs."""
+    with app.database.transaction() as session:
+        run = begin(session)
+    with counter("Comparing with Stripe") as seen:
+        while run.finished_at is None:
+            before = run.looked_at
+            run = patiently(partial(_step, app)) or _again(app, run)
+            seen(run.looked_at - before)
+    with app.database.transaction() as session:
+        waiting = backlog(session)
+    with click.progressbar(length=waiting, label="Settling", file=sys.stderr) as bar:
+        while settle_next(app.database, current_gateway(), current_settings().grace):
+            bar.update(1)
+    _wait_for_the_workers(app)
+    with app.database.transaction() as session:
+        write_drift(session, prove(session, current_settings().grace))
+    after: int | None = 0
+    while after is not None:
+        after = patiently(partial(_recheck, app, after))
+    differing = f"{run.differing} customers differed" if run.differing else "nobody differed"
+    click.echo(f"Looked through {run.looked_at} subscriptions, refunds and disputes: {differing}.")
+    click.echo(f"By Stripe's listing {run.members_listed} people counted.")
+
+
+def _wait_for_the_workers(app: FundraiserApp) -> None:
+    """Whom a worker was quicker to take is not settled yet."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        with app.database.transaction() as session:
+            if not is_being_settled(session):
+                return
+        time.sleep(_PAUSE)
+
+
+def _step(app: FundraiserApp) -> Reconciliation | None:
+    with app.database.transaction() as session:
+        return take_step(session, current_gateway(), current_settings().grace)
+
+
+def _again(app: FundraiserApp, run: Reconciliation) -> Reconciliation:
+    """What has become of a run whose step somebody else was taking."""
+    time.sleep(_PAUSE)
+    with app.database.transaction() as session:
+        return session.get_one(Reconciliation, run.id)
+
+
+def _recheck(app: FundraiserApp, after: int) -> int | None:
+    with app.database.transaction() as session:
+        return recheck_next(session, current_gateway(), after)
+
+
+def _print_proof(app: FundraiserApp) -> bool:
+    with app.database.transaction() as session:
+        proof = prove(session, current_settings().grace)
+    click.echo(f"The balance is {proof.balance}.")
+    click.echo(f"The ledger's rows add up to {proof.ledger_sum}.")
+    click.echo(f"By the rule {proof.counting} people count now.")
+    if proof.due:
+        click.echo(f"{proof.due} more are due to be counted again by the clock's sweep.")
+    for found in proof.findings:
+        click.echo(f"{_person(found.member_id)}{found.detail}")
+    return proof.holds
+
+
+def _print_differences(app: FundraiserApp) -> bool:
+    with counter("Comparing with Stripe") as seen, app.database.transaction() as session:
+        run, differences = compare_all(session, current_gateway(), current_settings().grace, seen)
+    click.echo(f"By Stripe's listing {run.members_listed} people count now.")
+    unknown = name_unknown(current_gateway(), run)
+    for sentence in unknown:
+        click.echo(f"{sentence}{_WHAT_TO_DO}")
+    for customer, details in differences.items():
+        click.echo(f"{customer}: {' '.join(details)}")
+    return not differences and not unknown
+
+
+def _print_drift(app: FundraiserApp) -> bool:
+    """What is noted as differing from Stripe; the rest is in the proof."""
+    with app.database.transaction() as session:
+        differing = [drift for drift, _ in read_drift(session) if drift.kind is DriftKind.STRIPE]
+    for drift in differing:
+        if drift.customer_id is None:
+            click.echo(f"{drift.detail}{_WHAT_TO_DO}")
+        else:
+            click.echo(f"{_person(drift.member_id)}{drift.customer_id}: {drift.detail}")
+    return not differing
+
+
+def _person(member_id: int | None) -> str:
+    return "" if member_id is None else f"/staff/members/{member_id}: "
+
+
+@click.command("restore-check")
+def restore_check() -> None:
+    """After restoring a backup: bring back who joined since it was made, then compare everything.
+
+    Run it before the workers start. People are counted in the order in which they joined, so that
+    they keep their member's numbers, and nobody is sent a welcome again.
+    """
+    with open_app() as app:
+        label = "Looking for members who joined since"
+        with counter(label) as seen, app.database.transaction() as session:
+            customers = stripe_import.customers_to_bring_back(session, current_gateway(), seen)
+        with click.progressbar(customers, label="Bringing back", file=sys.stderr) as bar:
+            for customer in bar:
+                patiently(partial(_bring_back, app, customer))
+        click.echo(f"Brought back {len(customers)} customers.")
+        _repair(app)
+        agrees = _print_proof(app) & _print_drift(app)
+    click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
+    sys.exit(not agrees)
+
+
+def _bring_back(app: FundraiserApp, customer: str) -> None:
+    with app.database.transaction() as session:
+        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
+        if member is not None:
+            withdraw_queued(session, member.id, "It was sent before the backup was restored.")

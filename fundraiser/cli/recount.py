@@ -1,0 +1,91 @@
+"""`fundraiser recount`: everybody is counted again by the rule."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from fundraiser.cli.app import open_app
+from fundraiser.cli.progress import patiently
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.errors import FundraiserError
+from fundraiser.members.counting import apply_rule, verdicts_of_all
+from fundraiser.members.eligibility import RULE
+from fundraiser.members.ledger import read_balance
+from fundraiser.payments import current_gateway
+from fundraiser.payments.sync import customers_without_facts, settle as settle_customer
+
+if TYPE_CHECKING:
+    from fundraiser.app import FundraiserApp
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Don't ask: change the number.")
+def recount(*, yes: bool) -> None:
+    """Count everybody again, after the rule or GRACE_DAYS has changed.
+
+    First reads from Stripe what the rule needs and our books lack; then says what the recount will
+    do to the number, asks, and writes it into the ledger with the cause "rule". It can be
+    interrupted at any time and started again.
+    """
+    with open_app() as app:
+        _read_missing_facts(app)
+        if not _print_recount(app):
+            return
+        if not yes:
+            click.confirm("Change the number?", abort=True)
+        after: int | None = 0
+        while after is not None:
+            with app.database.transaction() as session:
+                after = apply_rule(session, current_settings().grace, after)
+        with app.database.transaction() as session:
+            click.echo(f"The number is {read_balance(session).members} now.")
+
+
+def _read_missing_facts(app: FundraiserApp) -> None:
+    """Sync the customers whose rows lack what the rule reads; nobody is counted by it."""
+    with app.database.transaction() as session:
+        stale = customers_without_facts(session)
+    if not stale:
+        return
+    failed = 0
+    with click.progressbar(stale, label="Reading from Stripe", file=sys.stderr) as bar:
+        for customer in bar:
+            try:
+                patiently(partial(_sync, app, customer))
+            except FundraiserError as error:
+                failed += 1
+                click.echo(f"{customer}: {error}")
+    click.echo(f"Read {len(stale) - failed} customers from Stripe; {failed} could not be read.")
+
+
+def _sync(app: FundraiserApp, customer: str) -> None:
+    with app.database.transaction() as session:
+        settle_customer(session, current_gateway(), current_settings().grace, customer, count=False)
+
+
+def _print_recount(app: FundraiserApp) -> bool:
+    """Say what a recount will do; False if it will do nothing."""
+    starts: Counter[str] = Counter()
+    stops: Counter[str] = Counter()
+    times = 0
+    with app.database.transaction() as session:
+        members = read_balance(session).members
+        for people in verdicts_of_all(session, now(), current_settings().grace):
+            for one in people:
+                if one.verdict.counts != one.counting:
+                    (starts if one.verdict.counts else stops)[one.verdict.reason] += 1
+                times += one.verdict.until != one.recount_at
+    after = members + starts.total() - stops.total()
+    click.echo(f"{members} people are counted now; by the rule {RULE} there will be {after}.")
+    for sign, reasons in (("+", starts), ("-", stops)):
+        for reason, count in reasons.most_common():
+            click.echo(f"  {sign}{count} {reason}")
+    if times and not starts and not stops:
+        click.echo(f"{times} people will stop being counted at another time than before.")
+    return bool(starts or stops or times)

@@ -1,0 +1,85 @@
+"""`fundraiser migrate`, `doctor`, `create-staff` and what else keeps the service going."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from typing import TextIO
+
+import alembic.command
+import click
+
+from fundraiser.account.personal_data import PERSONAL
+from fundraiser.cli.app import open_app
+from fundraiser.config import current_settings
+from fundraiser.doctor.service import alembic_config, examine
+from fundraiser.emails.feedback import read_bounces, take_in
+from fundraiser.newsroom.models import Role
+from fundraiser.newsroom.staff import add_staff, reset_password
+from fundraiser.payments import account_gateway
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    alembic.command.upgrade(alembic_config(), "head")
+    click.echo("The database is up to date.")
+
+
+@click.command("create-staff")
+@click.argument("email")
+@click.option("--name", default="", help="The name to show; the address unless given.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="manager")
+@click.option("--reset", is_flag=True, help="Give somebody who is there already a new password.")
+def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
+    """Let a person sign in at /staff. The password is asked for, or read from STAFF_PASSWORD."""
+    password = os.environ.get("STAFF_PASSWORD") or click.prompt(
+        "Password", hide_input=True, confirmation_prompt=True
+    )
+    with open_app() as app, app.database.transaction() as session:
+        if reset:
+            staff = reset_password(session, email, password)
+            click.echo(f"{staff.email} has a new password and is signed out everywhere.")
+        else:
+            staff = add_staff(session, email=email, name=name, role=Role(role), password=password)
+            click.echo(f"{staff.email} may sign in at {current_settings().public_url}/staff.")
+
+
+@click.command()
+def doctor() -> None:
+    """Look whether everything that the service needs is there."""
+    is_well = True
+    with open_app() as app:
+        for finding in examine(current_settings(), app.database, account_gateway()):
+            click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
+            is_well = is_well and finding.is_well
+    sys.exit(not is_well)
+
+
+@click.command("personal-data")
+def list_personal_data() -> None:
+    """Print what is kept about people, why and how long, as CSV: the record for data protection."""
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(("table", "columns", "why", "kept", "in the download", "when erased"))
+    for found in PERSONAL:
+        exported = "yes" if found.exported else "no"
+        columns = " ".join(found.columns)
+        rows.writerow((found.table, columns, found.why, found.kept, exported, found.erasure))
+
+
+@click.group()
+def bounces() -> None:
+    """What a mail provider says did not arrive."""
+
+
+@bounces.command("import")
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+def import_bounces(file: TextIO) -> None:
+    """Write no more to the addresses of a CSV file: address, ground (bounce, complaint), detail."""
+    with open_app() as app, app.database.transaction() as session:
+        count = 0
+        for report in read_bounces(file):
+            take_in(session, report)
+            count += 1
+    click.echo(f"{count} addresses get no letters any more.")

@@ -1,0 +1,131 @@
+"""Staff's page of a campaign's milestones, and where its site is told of them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+
+from fundraiser import db
+from fundraiser.campaigns import milestones
+from fundraiser.campaigns.models import Milestone
+from fundraiser.campaigns.outgoing_webhook import read_hook_url, secret_of
+from fundraiser.campaigns.plan import lock_campaign
+from fundraiser.campaigns.progress import find_campaign
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.forms import Form, fingerprint
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.campaigns.models import Campaign
+
+blueprint = Blueprint("milestone_pages", __name__)
+
+_MOST = 100
+_LARGEST_KEY = 2**63 - 1
+
+
+@blueprint.get("/staff/campaigns/<slug>/milestones")
+def index(slug: str) -> str:
+    """What the campaign has reached, and whether the site was told."""
+    campaign = find_campaign(db.session(), slug)
+    return _page(campaign, Form({"hook_url": campaign.hook_url or ""}))
+
+
+@blueprint.post("/staff/campaigns/<slug>/milestones/hook")
+def keep_hook(slug: str) -> ResponseReturnValue:
+    """Keep the address at which the site is told; an empty one: it is not."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    campaign = lock_campaign(session, slug)
+    form = Form.sent(request.form, ("hook_url",))
+    typed = form.typed["hook_url"]
+    url = form.read("hook_url", read_hook_url) if typed else None
+    if form.errors:
+        return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
+    if milestones.keep_hook(session, campaign, url if isinstance(url, str) else None):
+        record(session, Act.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("address",))
+    flash(
+        _("The site is told of the next milestone there.")
+        if campaign.hook_url
+        else _("The site is told of no milestones.")
+    )
+    return _back(slug)
+
+
+@blueprint.post("/staff/campaigns/<slug>/milestones/secret")
+def change_secret(slug: str) -> ResponseReturnValue:
+    """Sign with a new secret; asked twice with the same page, it is changed once."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    campaign = lock_campaign(session, slug)
+    if campaign.hook_url and request.form.get("seen") == _seen(campaign):
+        milestones.change_secret(campaign)
+        record(session, Act.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("secret",))
+    flash(_("There is a new secret. Give it to your site: the one before is used no more."))
+    return _back(slug)
+
+
+@blueprint.post("/staff/campaigns/<slug>/milestones/trial")
+def try_hook(slug: str) -> ResponseReturnValue:
+    """Tell the site of nothing, to see whether it hears."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    campaign = find_campaign(session, slug)
+    if campaign.hook_url is None:
+        raise UnprocessableError(_("Enter an address for the site first."))
+    if error := milestones.try_hook(campaign):
+        form = Form({"hook_url": campaign.hook_url}, errors={"hook_url": labels.hook_fault(error)})
+        return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
+    record(session, Act.TRIED_HOOK, f"campaign {slug}", staff=staff)
+    flash(_("The site has taken the trial."))
+    return _back(slug)
+
+
+@blueprint.post("/staff/campaigns/<slug>/milestones/<int:milestone_id>/telling")
+def tell_again(slug: str, milestone_id: int) -> ResponseReturnValue:
+    """Tell the site of this one again."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    campaign = find_campaign(session, slug)
+    milestone = session.get(Milestone, min(milestone_id, _LARGEST_KEY), with_for_update=True)
+    if milestone is None or milestone.campaign_slug != slug:
+        raise NotFoundError(_("There is no such milestone."))
+    if campaign.hook_url is None:
+        raise UnprocessableError(_("Enter an address for the site first."))
+    milestones.tell_again(session, milestone)
+    flash(_("The site is being told. Reload in a moment."))
+    return _back(slug)
+
+
+def _page(campaign: Campaign, form: Form) -> str:
+    staff = signed_in_staff()
+    may_change = may(staff, Permission.CHANGE_CAMPAIGN)
+    return render_template(
+        "dashboard/milestones.html",
+        staff=staff,
+        campaign=campaign,
+        milestones=milestones.list_milestones(db.session(), campaign.slug, _MOST),
+        name_of=milestones.name_of,
+        words=labels,
+        form=form,
+        labels={"hook_url": _("Address at your site")},
+        may_change=may_change,
+        secret=secret_of(campaign) if campaign.hook_url and may_change else None,
+        seen=_seen(campaign),
+    )
+
+
+def _seen(campaign: Campaign) -> str:
+    return fingerprint({"secret": campaign.hook_salt or ""})
+
+
+def _back(slug: str) -> ResponseReturnValue:
+    return redirect(url_for("milestone_pages.index", slug=slug), HTTPStatus.SEE_OTHER)

@@ -1,0 +1,280 @@
+"""Staff's pages of the memberships on offer: their words, their prices, their order."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.campaigns import catalogue
+from fundraiser.campaigns.catalogue import TierPlan, find_tier, plan_of
+from fundraiser.dashboard.forms import Form
+from fundraiser.errors import BadRequestError, UnprocessableError
+from fundraiser.jobs import Job, hint
+from fundraiser.joining.offers import money
+from fundraiser.members.models import SOLD, Interval
+from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.payments import StripeKeyError, StripeUnavailableError, current_gateway
+from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES, LEAST, MOST
+from fundraiser.payments.models import OldPrice
+from fundraiser.payments.products import is_at_stripe, publish_catalogue
+from fundraiser.texts import LANGUAGES, by_language, gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.payments.models import Tier
+
+blueprint = Blueprint("tier_pages", __name__)
+
+_LONGEST_NAME, _LONGEST_DESCRIPTION, _LONGEST_PERKS = 40, 200, 600
+_TEXTS = tuple(f"{name}_{code}" for name in ("name", "description", "perks") for code in LANGUAGES)
+_PRICES = {
+    f"price-{interval}-{currency}": (interval, currency)
+    for interval in SOLD
+    for currency in CURRENCIES
+}
+
+
+@blueprint.get("/staff/tiers")
+def index() -> str:
+    """All memberships, in the order in which readers see them."""
+    tiers = catalogue.list_tiers(db.session())
+    on_offer = [tier for tier in tiers if tier.retired_at is None and tier.slug != CONTRIBUTION]
+    return _page(
+        "dashboard/tiers.html",
+        on_offer=on_offer,
+        contribution=next((tier for tier in tiers if tier.slug == CONTRIBUTION), None),
+        retired=[tier for tier in tiers if tier.retired_at],
+    )
+
+
+@blueprint.get("/staff/tiers/new")
+def new() -> str:
+    require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
+    return _form_page(None, Form(dict.fromkeys((*_TEXTS, *_PRICES), "")))
+
+
+@blueprint.post("/staff/tiers")
+def create() -> ResponseReturnValue:
+    """Make the membership, here and at Stripe."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    form = Form.sent(request.form, (*_TEXTS, *_PRICES))
+    plan = _read_plan(form)
+    slug = "-".join(re.sub(r"[^a-z0-9]", " ", plan.names.get("en", "").lower()).split())
+    if not slug and "name_en" not in form.errors:
+        form.errors["name_en"] = _("The name in English needs a Latin letter or a figure.")
+    if not form.errors:
+        try:
+            catalogue.create_tier(session, slug, plan)
+        except UnprocessableError as error:
+            form.errors[error.field or "name_en"] = str(error)
+        else:
+            record(session, Act.CREATED_TIER, f"tier {slug}", staff=staff)
+            _bring_to_stripe(_("The membership is on offer."))
+            return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+    return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@blueprint.get("/staff/tiers/<slug>")
+def show(slug: str) -> str:
+    """A membership's words and prices, to read or to change."""
+    tier = find_tier(db.session(), slug)
+    return _form_page(tier, Form.of(_fields_of(plan_of(tier))))
+
+
+@blueprint.post("/staff/tiers/<slug>")
+def change(slug: str) -> ResponseReturnValue:
+    """Keep the changes, unless somebody else was faster; a new price is made at Stripe."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    tier = find_tier(session, slug, locked=True)
+    form = Form.sent(request.form, (*_TEXTS, *_PRICES))
+    plan, stored = _read_plan(form, tier), plan_of(tier)
+    if plan == stored and not form.errors:
+        flash(_("The membership is as you want it."))
+        return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
+    form.compare(session, _fields_of(stored), f"tier {slug}")
+    if form.conflict:
+        return _form_page(tier, form), HTTPStatus.CONFLICT
+    if not form.errors:
+        try:
+            catalogue.change_tier(session, tier, plan)
+        except UnprocessableError as error:
+            form.errors[error.field or "name_en"] = str(error)
+        else:
+            fields = form.changed(_fields_of(stored))
+            record(session, Act.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
+            _bring_to_stripe(_("The membership is changed. Open pages show it in a minute."))
+            return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
+    return _form_page(tier, form), HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@blueprint.post("/staff/tiers/<slug>/publication")
+def publish(slug: str) -> ResponseReturnValue:
+    """Try again to bring to Stripe what it has not got yet."""
+    require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
+    find_tier(db.session(), slug)
+    _bring_to_stripe(_("Stripe has all of it."))
+    return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/tiers/<slug>/place")
+def move(slug: str) -> ResponseReturnValue:
+    """Put the membership at a place among the others, counted from 0."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    tier = find_tier(session, slug)
+    place = request.form.get("place", type=int)
+    if place is None or tier.retired_at:
+        raise BadRequestError(_("Open the list of memberships and use its buttons."))
+    catalogue.move_tier(session, tier, place)
+    record(session, Act.MOVED_TIER, f"tier {slug}", staff=staff)
+    flash(_("“%(tier)s” has its new place.", tier=by_language(tier.names)))
+    return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/tiers/<slug>/retirement")
+def retire(slug: str) -> ResponseReturnValue:
+    """Let nobody join by this membership any more."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    tier = find_tier(session, slug, locked=True)
+    if tier.retired_at is None:
+        catalogue.retire_tier(session, tier)
+        record(session, Act.RETIRED_TIER, f"tier {slug}", staff=staff)
+    _bring_to_stripe(_("Nobody can join by it any more. Its members stay members."))
+    return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/tiers/<slug>/return")
+def restore(slug: str) -> ResponseReturnValue:
+    """Put a retired membership on offer again."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    tier = find_tier(session, slug, locked=True)
+    if tier.retired_at:
+        catalogue.restore_tier(session, tier)
+        record(session, Act.RESTORED_TIER, f"tier {slug}", staff=staff)
+    _bring_to_stripe(_("The membership is on offer."))
+    return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+
+
+def _bring_to_stripe(well: str) -> None:
+    """Make Stripe match at once; where it is away, say so: the workers go on trying."""
+    hint(db.session(), Job.PUBLISH)  # also what can only follow once this is committed
+    try:
+        publish_catalogue(db.session(), current_gateway())
+    except StripeKeyError as error:
+        flash(
+            _(
+                "Your changes are kept, but Stripe refuses our key (%(detail)s). Tell whoever runs "
+                "this service. Until then readers pay the prices that Stripe has.",
+                detail=error.right or "STRIPE_API_KEY",
+            )
+        )
+    except StripeUnavailableError:
+        flash(
+            _(
+                "Your changes are kept, and Stripe does not answer at the moment. We try again "
+                "every minute. Until then readers pay the prices that Stripe has."
+            )
+        )
+    else:
+        flash(well)
+
+
+def _read_plan(form: Form, tier: Tier | None = None) -> TierPlan:
+    """What was typed; sentences in the form where it can't be read."""
+    is_contribution = tier is not None and tier.slug == CONTRIBUTION
+    plan = TierPlan(
+        names=form.words("name", most=_LONGEST_NAME, missing=_("Enter the name in English.")),
+        descriptions=form.words("description", most=_LONGEST_DESCRIPTION),
+        perks=form.words("perks", most=_LONGEST_PERKS),
+        prices={},
+    )
+    for name, (interval, currency) in _PRICES.items():
+        typed = form.typed[name]
+        if not typed or is_contribution:
+            continue
+        amount = parse_amount(typed, currency)
+        least, most = LEAST[interval], MOST
+        if amount is None:
+            form.errors[name] = _("Enter the amount in figures, like 12 or 12.50.")
+        elif not least <= amount <= most:
+            form.errors[name] = _(
+                "The price must be between %(least)s and %(most)s.",
+                least=money(least, currency),
+                most=money(most, currency),
+            )
+        else:
+            plan.prices[interval, currency] = amount
+    has_month = any(interval is Interval.MONTH for interval, _currency in plan.prices)
+    if not has_month and not is_contribution and not any(name in form.errors for name in _PRICES):
+        form.errors["price-month-EUR"] = _("Enter a price a month in one currency or more.")
+    return plan
+
+
+def _fields_of(plan: TierPlan) -> dict[str, str]:
+    texts = {"name": plan.names, "description": plan.descriptions, "perks": plan.perks}
+    return {
+        f"{name}_{code}": said.get(code, "") for name, said in texts.items() for code in LANGUAGES
+    } | {
+        name: write_amount(Money(plan.prices[key], key[1])) if key in plan.prices else ""
+        for name, key in _PRICES.items()
+    }
+
+
+def _form_page(tier: Tier | None, form: Form) -> str:
+    old = select(OldPrice).order_by(OldPrice.retired_at.desc())
+    return _page(
+        "dashboard/tier_form.html",
+        tier=tier,
+        form=form,
+        labels=_labels(),
+        is_contribution=tier is not None and tier.slug == CONTRIBUTION,
+        waits_for_stripe=tier is not None
+        and (tier.stale_at_stripe or (tier.retired_at is None and not is_at_stripe(tier))),
+        old_prices=db.session().scalars(old.where(OldPrice.tier_slug == tier.slug)).all()
+        if tier
+        else [],
+    )
+
+
+def _page(template: str, **values: object) -> str:
+    staff = signed_in_staff()
+    return render_template(
+        template,
+        staff=staff,
+        may_change=may(staff, Permission.CHANGE_CAMPAIGN),
+        is_at_stripe=is_at_stripe,
+        intervals={Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")},
+        currencies=CURRENCIES,
+        **values,
+    )
+
+
+def _labels() -> dict[str, str]:
+    """What the form calls its fields."""
+    prices = {
+        name: _("%(currency)s a year", currency=currency)
+        if interval is Interval.YEAR
+        else _("%(currency)s a month", currency=currency)
+        for name, (interval, currency) in _PRICES.items()
+    }
+    return prices | {
+        "name_en": _("Name in English"),
+        "name_uk": _("Name in Ukrainian"),
+        "description_en": _("Description in English"),
+        "description_uk": _("Description in Ukrainian"),
+        "perks_en": _("What members get, in English"),
+        "perks_uk": _("What members get, in Ukrainian"),
+    }

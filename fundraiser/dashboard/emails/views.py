@@ -1,0 +1,300 @@
+"""The letters as staff see them: what was sent, and each kind to switch, read and write anew."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_babel import force_locale
+from sqlalchemy import func, select
+
+from fundraiser import db
+from fundraiser.dashboard import labels
+from fundraiser.emails.examples import example_of, example_of_stop_address
+from fundraiser.emails.feedback import allow_again
+from fundraiser.emails.letters import render
+from fundraiser.emails.models import LetterWording, Suppression
+from fundraiser.emails.parts import Said
+from fundraiser.emails.sweep import kinds_switched_off
+from fundraiser.emails.wording import (
+    as_staff_want_it,
+    forget_wording,
+    keep_wording,
+    split_paragraphs,
+    switch,
+)
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.joining.reminders import Reminder
+from fundraiser.members.gifts import Gift
+from fundraiser.members.models import Member
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.models import Staff
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.outbox import Letter, LetterKind, LetterState, owe_again
+from fundraiser.texts import LANGUAGES, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+    from fundraiser.emails.parts import Words
+
+blueprint = Blueprint("letter_pages", __name__)
+
+_PAGE = 50
+# Those to the staff are written by the product, each for its occasion.
+_KINDS = [kind for kind in LetterKind if kind is not LetterKind.TO_STAFF]
+# Without these nobody gets in, or learns that somebody else is about to.
+_ALWAYS_ON = {
+    LetterKind.SIGN_IN,
+    LetterKind.CHANGE_OF_ADDRESS,
+    LetterKind.ADDRESS_CHANGED,
+    LetterKind.GIFT_CODE,
+}
+_SHOWN = (
+    LetterState.FAILED,
+    LetterState.BOUNCED,
+    LetterState.UNKNOWN,
+    LetterState.QUEUED,
+    LetterState.SENT,
+    LetterState.WITHDRAWN,
+)
+_CAN_BE_SENT_AGAIN = {LetterState.FAILED, LetterState.BOUNCED, LetterState.UNKNOWN}
+
+
+@blueprint.get("/staff/letters")
+def index() -> ResponseReturnValue:
+    """What became of the letters, and the kinds that there are."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.READ_LETTERS)
+    state = _state(request.args.get("state"))
+    rows = _list_letters(session, state, _number("before"))
+    off = kinds_switched_off(session)
+    changed = set(session.scalars(select(LetterWording.kind)))
+    return render_template(
+        "dashboard/letters.html",
+        staff=staff,
+        words=labels,
+        rows=rows[:_PAGE],
+        older=rows[_PAGE - 1].Letter.id if len(rows) > _PAGE else None,
+        state=state,
+        states=[(one, labels.letter_state(one)) for one in _SHOWN],
+        counts=_count_open(session),
+        kinds=[
+            (kind, labels.letter(kind), kind not in off, kind.value in changed) for kind in _KINDS
+        ],
+        can_be_sent_again=_CAN_BE_SENT_AGAIN,
+        unknown=LetterState.UNKNOWN,
+        suppressed=session.scalar(select(func.count()).select_from(Suppression)),
+        may_change=may(staff, Permission.CHANGE_CAMPAIGN),
+    )
+
+
+@blueprint.post("/staff/letters/<int:letter_id>/again")
+def send_again(letter_id: int) -> ResponseReturnValue:
+    """Send one letter again that did not arrive, or perhaps did not. Twice asked is once sent."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.READ_LETTERS)
+    letter = session.get(Letter, letter_id, with_for_update=True)
+    if letter is None:
+        raise NotFoundError(_("There is no such letter."))
+    if letter.state in _CAN_BE_SENT_AGAIN:
+        owe_again(session, letter)
+        record(session, Act.SENT_LETTER_AGAIN, f"letter {letter.id}", staff=staff)
+        flash(_("The letter is being sent again, if its reason still holds."))
+    else:
+        flash(_("This letter was not one to be sent again."))
+    return redirect(url_for(".index", state=request.form.get("state")), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/letters/addresses")
+def write_again() -> ResponseReturnValue:
+    """Write again to an address that is on the suppression list."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    if allow_again(session, request.form.get("address", "")):
+        record(session, Act.ALLOWED_ADDRESS, "suppression list", staff=staff)
+        flash(_("Letters go to this address again."))
+    else:
+        flash(_("This address is not on the list: letters go to it already."))
+    return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/letters/kinds/<kind>")
+def show(kind: LetterKind | str) -> ResponseReturnValue:
+    """One kind: on or off, its words in each language, and how it looks to a real member."""
+    require(signed_in_staff(), Permission.READ_LETTERS)
+    return _page(_kind(kind))
+
+
+@blueprint.get("/staff/letters/kinds/<kind>/preview")
+def preview(kind: str) -> ResponseReturnValue:
+    """The letter alone, as it would reach a member: to be framed by no page but ours."""
+    require(signed_in_staff(), Permission.READ_LETTERS)
+    found, code = _kind(kind), _language()
+    member = _member_to_show(db.session(), found, request.args.get("member"))
+    letter = _example(db.session(), found, code, member)
+    if letter is None:
+        raise NotFoundError(_("This letter is about a campaign, and there is none yet."))
+    with force_locale(code):
+        words_of_staff = as_staff_want_it(db.session(), found, letter)
+        text, html = render(words_of_staff, example_of_stop_address(found))
+    if request.args.get("plain"):
+        return text, {"Content-Type": "text/plain; charset=utf-8"}
+    # A letter's styles are written into it, as mailboxes want it; nothing else may load or run.
+    return html, {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+@blueprint.post("/staff/letters/kinds/<kind>/switch")
+def change_switch(kind: str) -> ResponseReturnValue:
+    """Send letters of this kind, or do not."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    found, is_on = _kind(kind), request.form.get("on") == "yes"
+    if found in _ALWAYS_ON:
+        raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
+    switch(session, found, is_on=is_on)
+    record(session, Act.CHANGED_LETTER, f"letter {found.value}", staff=staff)
+    flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
+    return redirect(url_for(".show", kind=found.value), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/letters/kinds/<kind>/words")
+def change_words(kind: str) -> ResponseReturnValue:
+    """Keep other words for a kind in a language, or go back to our own."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    found, code = _kind(kind), _language()
+    if request.form.get("original"):
+        forget_wording(session, found, code)
+        flash(_("The letter says again what it said at first."))
+    else:
+        example = _example(session, found, code, None)
+        said = Said(
+            request.form.get("subject", ""),
+            request.form.get("heading", ""),
+            split_paragraphs(request.form.get("text", "")),
+        )
+        try:
+            names = set(example.values) if example else set[str]()
+            keep_wording(session, found, code, said, names=names, staff=staff)
+        except UnprocessableError as error:
+            return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
+        flash(_("The letter says this from now on."))
+    record(session, Act.CHANGED_LETTER, f"letter {found.value} {code}", staff=staff)
+    return redirect(url_for(".show", kind=found.value, language=code), HTTPStatus.SEE_OTHER)
+
+
+def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
+    session, staff, code = db.session(), signed_in_staff(), _language()
+    wording = session.get(LetterWording, (kind.value, code))
+    member = _member_to_show(session, kind, request.args.get("member"))
+    example = _example(session, kind, code, member)
+    if error:
+        said = {name: request.form.get(name, "") for name in ("subject", "heading", "text")}
+    elif wording:
+        said = {"subject": wording.subject, "heading": wording.heading, "text": wording.text}
+    elif example and (first := example.original):
+        text = "\n\n".join(first.paragraphs)
+        said = {"subject": first.subject, "heading": first.heading, "text": text}
+    else:
+        said = {}
+    return render_template(
+        "dashboard/letter.html",
+        staff=staff,
+        kind=kind,
+        name=labels.letter(kind),
+        is_on=kind not in kinds_switched_off(session),
+        language_shown=code,
+        languages=LANGUAGES,
+        said=said,
+        names=sorted(example.values.items()) if example else [],
+        fixed=example.fixed if example else (),
+        is_changed=wording is not None,
+        can_be_switched=kind not in _ALWAYS_ON,
+        member=member,
+        error=error,
+        may_change=may(staff, Permission.CHANGE_CAMPAIGN),
+    )
+
+
+def _example(session: Session, kind: LetterKind, code: str, member: Member | None) -> Words | None:
+    with force_locale(code):
+        return example_of(session, kind, member)
+
+
+def _member_to_show(session: Session, kind: LetterKind, wish: str | None) -> Member | None:
+    """The member asked for by number, or the last to whom this kind was sent, or the newest.
+
+    Raises:
+        NotFoundError: no member has this number.
+    """
+    if wish:
+        is_number = wish.isdecimal() and len(wish) < len(str(2**63))
+        number = int(wish) if is_number else 0
+        found = session.scalars(select(Member).where(Member.number == number)).first()
+        if found is None:
+            raise NotFoundError(_("No member has this number."))
+        return found
+    people = select(Member).where(Member.number.is_not(None)).limit(1)
+    last = session.scalars(
+        people.join(Letter, Letter.member_id == Member.id)
+        .where(Letter.kind == kind)
+        .order_by(Letter.id.desc())
+    ).first()
+    return last or session.scalars(people.order_by(Member.number.desc())).first()
+
+
+def _list_letters(
+    session: Session, state: LetterState | None, before: int | None
+) -> Sequence[Row[Letter, Member, Staff, Reminder, Gift]]:
+    """One more than a page, the newest first."""
+    found = (
+        select(Letter, Member, Staff, Reminder, Gift)
+        .outerjoin(Member, Member.id == Letter.member_id)
+        .outerjoin(Staff, Staff.id == Letter.staff_id)
+        .outerjoin(Reminder, Reminder.id == Letter.reminder_id)
+        .outerjoin(Gift, Gift.id == Letter.gift_id)
+        .order_by(Letter.id.desc())
+        .limit(_PAGE + 1)
+    )
+    if state:
+        found = found.where(Letter.state == state)
+    if before:
+        found = found.where(Letter.id < before)
+    return session.execute(found).all()
+
+
+def _count_open(session: Session) -> dict[LetterState, int]:
+    """How many are in each state that is not over, by the index of just those."""
+    rows = session.execute(
+        select(Letter.state, func.count())
+        .where(Letter.state.not_in((LetterState.SENT, LetterState.WITHDRAWN)))
+        .group_by(Letter.state)
+    )
+    return dict(rows.all())
+
+
+def _kind(name: str) -> LetterKind:
+    if name not in {kind.value for kind in _KINDS}:
+        raise NotFoundError(_("There is no letter of this kind."))
+    return LetterKind(name)
+
+
+def _state(name: str | None) -> LetterState | None:
+    return LetterState(name) if name in set(LetterState) else None
+
+
+def _language() -> str:
+    wish = request.values.get("language", "en")
+    return wish if wish in LANGUAGES else "en"
+
+
+def _number(name: str) -> int | None:
+    value = request.args.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < len(str(2**63)) else None

@@ -1,0 +1,474 @@
+"""What the books say, as sentences and words for staff."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+
+from babel import Locale
+from flask_babel import format_decimal
+
+from fundraiser.campaigns.outgoing_webhook import Fault
+from fundraiser.config import current_settings
+from fundraiser.dashboard.models import Churn, Topic
+from fundraiser.db import now
+from fundraiser.members.eligibility import Reason
+from fundraiser.members.invitations import INVITATION
+from fundraiser.members.models import Cause, DriftKind, Source, Standing, Status
+from fundraiser.members.payment_methods import method_of
+from fundraiser.members.prices import price_of
+from fundraiser.money import Money, format_money
+from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.payments.cases import CaseKind
+from fundraiser.payments.disputes import Trouble, trouble
+from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
+from fundraiser.texts import date, gettext as _, language
+
+if TYPE_CHECKING:
+    from datetime import date as date_type
+    from decimal import Decimal
+
+    from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
+    from fundraiser.payments.cases import MoneyCase
+    from fundraiser.payments.models import BalanceTransaction, Look, Payment, Payout
+
+
+def ledger_sentence(entry: LedgerEntry) -> str:
+    """Why the person started or stopped to count, and when."""
+    day = date(entry.happened_at)
+    if entry.change > 0:
+        return _started(entry, day)
+    sentences = {
+        Reason.ENDED: _("Left on %(date)s: the membership ended.", date=day),
+        Reason.GRACE_OVER: _(
+            "Left on %(date)s: a payment stayed due beyond the grace period.", date=day
+        ),
+        Reason.NOT_PAID: _("Left on %(date)s: the membership is not paid.", date=day),
+        Reason.REFUNDED: _(
+            "Left on %(date)s: the payment for the period was refunded in full.", date=day
+        ),
+        Reason.DISPUTED: _(
+            "Left on %(date)s: the payment for the period is disputed with the bank.", date=day
+        ),
+        Reason.COLLECTION_PAUSED: _("Left on %(date)s: payments are paused.", date=day),
+        Reason.OTHER_PRODUCT: _(
+            "Left on %(date)s: it is for a product that isn’t a membership.", date=day
+        ),
+        Reason.NOTHING_TO_PAY: _("Left on %(date)s: the membership costs nothing.", date=day),
+        Reason.NO_MEMBERSHIP: _("Left on %(date)s: no membership is left.", date=day),
+    }
+    other = _("Left on %(date)s (%(reason)s).", date=day, reason=entry.reason)
+    return sentences.get(Reason(entry.reason), other) if entry.reason in set(Reason) else other
+
+
+def _started(entry: LedgerEntry, day: str) -> str:
+    if entry.turn > 1:
+        return _("Counted again from %(date)s.", date=day)
+    match entry.reason:
+        case Reason.FIRST_PAYMENT_IN_PROCESS:
+            return _("Joined on %(date)s: the first payment is on its way.", date=day)
+        case Reason.GIFT:
+            return _("Joined on %(date)s: a gift was accepted.", date=day)
+        case Reason.IMPORTED:
+            return _("Joined on %(date)s: brought from elsewhere.", date=day)
+    return _("Joined on %(date)s: the first payment arrived.", date=day)
+
+
+def cause(entry: LedgerEntry, known_as: str | None) -> str:
+    """What made us look at the person, with its name where it has one."""
+    name = " ".join(part for part in (known_as, entry.cause_ref) if part)
+    match entry.cause:
+        case Cause.STRIPE:
+            return _("Stripe: %(name)s", name=name) if name else _("Stripe")
+        case Cause.CLOCK:
+            return _("Time alone: found by the clock")
+        case Cause.IMPORT:
+            return _("Import: %(name)s", name=name)
+        case Cause.STAFF:
+            return _("Staff: %(name)s", name=known_as) if known_as else _("Staff")
+        case Cause.MERGE:
+            return _("Merged with another person")
+        case Cause.ERASURE:
+            return _("Erased at the person’s wish")
+        case Cause.GIFT:
+            return _("A gift was accepted: %(name)s", name=name)
+        case Cause.RULE:
+            return _("A new rule: %(rule)s", rule=entry.rule)
+
+
+def standing(member: Member) -> str:
+    """Whether a person counts, in a word or two."""
+    if member.counting:
+        return _("Counts")
+    return _("Does not count any more") if member.number else _("Has never counted")
+
+
+def note(member: Member, membership: Membership | None) -> str:
+    """What is about to happen to a person who counts, if anything."""
+    if membership is None or not member.counting:
+        return ""
+    if membership.cancel_at:
+        return _("Leaves on %(date)s", date=date(membership.cancel_at))
+    if membership.status is Status.PAST_DUE:
+        return _("Payment overdue")
+    return ""
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in its smallest unit, as people write it."""
+    return format_money(Money(amount, currency), language())
+
+
+def price(membership: Membership) -> str:
+    """What is paid, and how often."""
+    if membership.amount == 0:
+        return _("Nothing")
+    if membership.source is Source.GIFT:
+        return _("%(amount)s, as a gift", amount=money(membership.amount, membership.currency))
+    return price_of(membership)
+
+
+def method(membership: Membership) -> str:
+    """How a membership is paid at Stripe; empty where that is not known."""
+    return method_of(membership) or ""
+
+
+def state(membership: Membership) -> str:
+    """How a membership stands."""
+    if membership.second_to:
+        return (
+            _("Second membership, canceled")
+            if membership.ended_at
+            else _("Second membership, to be canceled")
+        )
+    if membership.cancel_wanted_at and not membership.cancel_at and not membership.ended_at:
+        return _(
+            "The member asked to cancel on %(date)s and Stripe refused: cancel it for them",
+            date=date(membership.cancel_wanted_at),
+        )
+    if membership.moved_at:
+        return _("For a product that isn’t a membership")
+    if membership.collection_paused:
+        return _("Payments paused")
+    if membership.refunded_at:
+        return _("Newest payment paid back")
+    if membership.disputed_at:
+        return _("Newest payment disputed")
+    if membership.status is Status.ACTIVE:
+        return _active(membership)
+    if membership.status is Status.CANCELED and membership.ended_at:
+        return _("Ended on %(date)s", date=date(membership.ended_at))
+    return _not_active(membership.status)
+
+
+def _active(membership: Membership) -> str:
+    if membership.cancel_at and membership.cancel_at <= now():
+        return _("Ended on %(date)s", date=date(membership.cancel_at))
+    if membership.cancel_at:
+        return _("Active, ends on %(date)s", date=date(membership.cancel_at))
+    if membership.standing is Standing.IN_PROCESS:
+        return _("Active, first payment on its way")
+    return _("Active")
+
+
+def _not_active(status: Status) -> str:
+    match status:
+        case Status.PAST_DUE:
+            return _("Payment overdue")
+        case Status.TRIALING:
+            return _("On trial")
+        case Status.INCOMPLETE:
+            return _("Waiting for the first payment")
+        case Status.INCOMPLETE_EXPIRED:
+            return _("Never paid")
+        case Status.UNPAID:
+            return _("Unpaid")
+        case Status.PAUSED:
+            return _("Paused")
+    return _("Ended")
+
+
+def came_from(membership: Membership) -> str:
+    """What led here: the source that the address named, and its tags, or else what it is."""
+    if membership.ref == INVITATION:
+        return _("A member’s invitation")
+    return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
+
+
+def source(membership: Membership) -> str:
+    """Where a membership comes from."""
+    match membership.source:
+        case Source.STRIPE:
+            return _("Paid through Stripe")
+        case Source.GIFT:
+            return _("A gift")
+        case Source.IMPORT:
+            return _("Brought from elsewhere")
+        case Source.COMPLIMENTARY:
+            return _("Free of charge")
+
+
+def payment_state(payment: Payment) -> str:
+    """What became of a payment."""
+    match trouble(payment.dispute):
+        case Trouble.DISPUTED:
+            return _("Disputed (%(status)s)", status=(payment.dispute or "").replace("_", " "))
+        case Trouble.LOST:
+            return _("Dispute lost: the bank has refunded it")
+        case Trouble.INQUIRY if payment.refunded < payment.amount:
+            return _("The bank is asking about it; the payment is still ours")
+        case Trouble.OVER if payment.dispute == "won" and not payment.refunded:
+            return _("Paid; a dispute was won")
+    if payment.refunded >= payment.amount > 0:
+        return _("Paid back")
+    if payment.refunded:
+        amount = format_money(Money(payment.refunded, payment.currency), language())
+        return _("%(amount)s of it paid back", amount=amount)
+    match payment.status:
+        case PaymentStatus.SUCCEEDED:
+            return _("Paid")
+        case PaymentStatus.PENDING:
+            return _("On its way")
+        case PaymentStatus.FAILED if payment.failure:
+            return _("Failed (%(reason)s)", reason=payment.failure.replace("_", " "))
+    return _("Failed")
+
+
+def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
+    """What was paid for; ``tiers`` are the names by slug."""
+    if tier:
+        return tiers.get(tier, tier)
+    match kind:
+        case CheckoutKind.MEMBERSHIP:
+            return _("Memberships")
+        case CheckoutKind.CONTRIBUTION:
+            return _("One-time contributions")
+        case CheckoutKind.GIFT:
+            return _("Gifts")
+        case Part.FEES:
+            return _("Stripe’s other fees")
+    return _("Not from readers here")
+
+
+def movement(found: BalanceTransaction) -> str:
+    """What moved the balance."""
+    match found.category:
+        case "charge":
+            return _("Payment")
+        case "refund":
+            return _("Refund")
+        case "refund_failure":
+            return _("Refund that failed")
+        case "dispute":
+            return _("Dispute")
+        case "dispute_reversal":
+            return _("Dispute won")
+        case "fee":
+            return _("Fee of Stripe’s")
+        case "payout":
+            return _("Payout")
+        case "payout_reversal":
+            return _("Payout that came back")
+    return found.category.replace("_", " ").capitalize()
+
+
+def payout_state(found: Payout) -> str:
+    """What became of a payout."""
+    match found.status:
+        case "paid":
+            return _("Arrived")
+        case "failed":
+            return _("Failed, and came back")
+        case "canceled":
+            return _("Canceled, and came back")
+    return _("On its way")
+
+
+def case(found: MoneyCase) -> str:
+    """What a case is about, and what becomes of it."""
+    amount = money(found.amount, found.currency)
+    match found.kind:
+        case CaseKind.SECOND_REFUND if found.due_at:
+            return _(
+                "%(amount)s for a second membership is not refunded yet. We’ll try again.",
+                amount=amount,
+            )
+        case CaseKind.SECOND_REFUND:
+            return _(
+                "%(amount)s for a second membership could not be refunded. Refund it another way.",
+                amount=amount,
+            )
+        case CaseKind.SECOND_END:
+            return _(
+                "A second membership (%(amount)s) could not be canceled. We’ll try again.",
+                amount=amount,
+            )
+        case CaseKind.PAID_AFTER_END if found.wish:
+            return _(
+                "%(amount)s was paid after the membership had ended, and the member wants a "
+                "refund. We’ll try again.",
+                amount=amount,
+            )
+        case CaseKind.PAID_AFTER_END:
+            return _(
+                "%(amount)s was paid after the membership had ended. We asked the member whether "
+                "to restart it or refund the payment.",
+                amount=amount,
+            )
+
+
+def drift(found: Drift) -> str:
+    """What does not agree."""
+    match found.kind:
+        case DriftKind.LEDGER:
+            return _("The ledger’s rows of this person do not fit the person’s record.")
+        case DriftKind.RULE:
+            return _("The ledger and the rule do not agree on whether this person counts.")
+        case DriftKind.STRIPE:
+            return _("Stripe and our books do not agree on this customer.")
+    return _("The number, the ledger’s sum and the people who count are not the same.")
+
+
+def error(look: Look) -> str:
+    """What went wrong, without the name that a program gives it."""
+    _name, _colon, sentence = (look.error or "").partition(": ")
+    return sentence or look.error or _("Nobody knows why.")
+
+
+def country(code: str | None) -> str | None:
+    """A country's name."""
+    return Locale.parse(language()).territories.get(code, code) if code else None
+
+
+def language_name(code: str) -> str:
+    """A language's name."""
+    return str(Locale.parse(language()).languages.get(code, code))
+
+
+def letter(kind: LetterKind) -> str:
+    """Which letter it is."""
+    names = {
+        LetterKind.WELCOME: _("Welcome"),
+        LetterKind.CONTRIBUTION: _("Thanks for a contribution"),
+        LetterKind.SECOND_MEMBERSHIP: _("Second membership canceled"),
+        LetterKind.REFUNDED: _("Refund sent"),
+        LetterKind.PAID_AFTER_END: _("Paid after the membership had ended"),
+        LetterKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
+        LetterKind.SIGN_IN: _("Sign-in"),
+        LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
+        LetterKind.ADDRESS_CHANGED: _("Address changed"),
+        LetterKind.RECEIPT: _("Receipt"),
+        LetterKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
+        LetterKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),
+        LetterKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
+        LetterKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
+        LetterKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
+        LetterKind.PAYMENT_FAILED_DAY_12: _("Payment failed, after 12 days"),
+        LetterKind.PAYMENT_CONFIRMATION: _("A payment needs to be confirmed"),
+        LetterKind.CARD_EXPIRING_30_DAYS: _("Card expires in 30 days"),
+        LetterKind.CARD_EXPIRING_7_DAYS: _("Card expires in 7 days"),
+        LetterKind.RENEWAL_COMING: _("Yearly renewal is coming"),
+        LetterKind.CANCELED: _("Membership stopped"),
+        LetterKind.ENDED: _("Membership ended"),
+        LetterKind.WIN_BACK: _("Invitation to come back"),
+        LetterKind.UNFINISHED_JOIN: _("Unfinished join"),
+        LetterKind.REMINDER_CONFIRMATION: _("Reminder, to be confirmed"),
+        LetterKind.REMINDER: _("Reminder"),
+        LetterKind.MILESTONE: _("Milestone of a campaign"),
+        LetterKind.LAST_DAYS: _("Last days of a campaign"),
+        LetterKind.GIFT_GIVEN: _("Gift: paid, to its giver"),
+        LetterKind.GIFT_TOLD: _("Gift: told to its recipient"),
+        LetterKind.GIFT_CODE: _("Gift: code to prove an address"),
+        LetterKind.GIFT_REMINDER: _("Gift: not accepted yet"),
+        LetterKind.GIFT_REDEEMED: _("Gift: accepted"),
+        LetterKind.GIFT_ENDING: _("Gift: runs out"),
+        LetterKind.GIFT_PAID_BACK: _("Gift: paid back, to its giver"),
+        LetterKind.GIFT_TAKEN_BACK: _("Gift: paid back or lost, to who had it"),
+        LetterKind.TO_STAFF: _("To the staff"),
+    }
+    return names.get(kind, kind.value)
+
+
+def letter_state(state: LetterState) -> str:
+    """What became of a letter."""
+    match state:
+        case LetterState.QUEUED:
+            return _("Waiting to be sent")
+        case LetterState.SENDING:
+            return _("Being sent")
+        case LetterState.SENT:
+            return _("Sent")
+        case LetterState.FAILED:
+            return _("Could not be sent")
+        case LetterState.UNKNOWN:
+            return _("Perhaps sent: the mail server’s answer was lost")
+        case LetterState.WITHDRAWN:
+            return _("Not sent: its reason was gone")
+        case LetterState.BOUNCED:
+            return _("Came back")
+
+
+def cut(topic: Topic, key: str) -> str:
+    """What a table of people says of a key."""
+    if key == "*":
+        return _("All others")
+    if topic is Topic.COUNTRY:
+        return country(key) or _("Not known")
+    if topic is Topic.INTERVAL:
+        return {
+            "month": _("Every month"),
+            "year": _("Once a year"),
+            "week": _("Every week"),
+            "day": _("Every day"),
+        }.get(key, _("Not by interval"))
+    if topic is Topic.SOURCE:
+        key = {
+            "gift": _("A gift"),
+            "import": _("Brought from elsewhere"),
+            INVITATION: _("A member’s invitation"),
+        }.get(key, key)
+    return key or _("Not told")
+
+
+def churn(kind: Churn) -> str:
+    """Whether it was a choice."""
+    match kind:
+        case Churn.VOLUNTARY:
+            return _("By choice")
+        case Churn.INVOLUNTARY:
+            return _("A payment did not arrive")
+
+
+def hook_fault(error: str) -> str:
+    """Why the site could not be told, in a sentence."""
+    match error:
+        case Fault.UNKNOWN:
+            return _("The site’s name is not known. Check the address.")
+        case Fault.PRIVATE:
+            return _("The address leads into a private network, and we don’t go there.")
+        case Fault.UNTRUSTED:
+            return _("The site’s certificate is not valid.")
+        case Fault.SILENT:
+            return _("The site does not answer.")
+    return _("The site answers with status %(status)s and not with 200.", status=error)
+
+
+def rate(value: Decimal) -> str:
+    """An exchange rate, with as many decimals as it was entered with."""
+    return str(format_decimal(value, format="#,##0.########"))
+
+
+def month(first: date_type) -> str:
+    """March 2026."""
+    return date(datetime.combine(first, time(12), current_settings().newsroom_timezone), "LLLL y")
+
+
+def currency(code: str) -> str:
+    """A currency by its name and code."""
+    name = Locale(language()).currencies.get(code)
+    return f"{name} ({code})" if name else code
+
+
+def day(value: date_type) -> str:
+    """A day that has no time: 3 March 2026."""
+    return date(datetime.combine(value, time(12), current_settings().newsroom_timezone))

@@ -1,0 +1,280 @@
+"""The page of an act on a member: says beforehand what it will do, and does it once.
+
+However often a form is sent: its nonce makes the key of its row in the trail, which is written
+first, and the key of what is asked of Stripe. A form is refused where the member has changed since
+it was opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.config import current_settings
+from fundraiser.dashboard.members.preview import of_note
+from fundraiser.dashboard.members.profile import read_person
+from fundraiser.db import lock
+from fundraiser.errors import BadRequestError, UnprocessableError
+from fundraiser.members.models import Cause, Member, Membership, Note
+from fundraiser.newsroom import confirmation
+from fundraiser.newsroom.audit import Act, record_once
+from fundraiser.newsroom.models import AuditEntry
+from fundraiser.newsroom.roles import Permission, require
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.payments import (
+    StripeKeyError,
+    StripeRefusedError,
+    StripeUnavailableError,
+    changes,
+    member_gateway,
+)
+from fundraiser.payments.models import Payment
+from fundraiser.security import new_nonce
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
+
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+    from fundraiser.dashboard.members.preview import Effects
+    from fundraiser.dashboard.members.profile import Person
+    from fundraiser.newsroom.models import Staff
+    from fundraiser.payments.changes import Change
+
+_LONGEST_NOTE = 2000
+_NONCE_LENGTHS = range(16, 129)
+
+
+class ChangedMeanwhileError(UnprocessableError):
+    """The member is not any more as the form showed them."""
+
+    status = HTTPStatus.CONFLICT
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a form asks for, read and found to make sense.
+
+    ``fields`` and ``details`` go into the trail; ``remark`` and what staff wrote become a note.
+    """
+
+    do: Callable[[Change], None]
+    done: str
+    fields: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActPage:
+    """One act on one person: what its page shows, and how its form is read.
+
+    ``address`` is where the form goes, if not to where the page stands.
+    """
+
+    person: Person
+    act: Act
+    heading: str
+    button: str
+    effects: list[Effects]
+    read: Callable[[Mapping[str, str]], Plan]
+    asks: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    needs_note: bool = False
+    address: str = ""
+
+
+def note_page(person: Person) -> ActPage:
+    """Something is written down, and nothing done."""
+    return ActPage(
+        person=person,
+        act=Act.WROTE_NOTE,
+        heading=_("Write a note"),
+        button=_("Keep the note"),
+        effects=of_note(person),
+        read=lambda _typed: Plan(do=lambda _change: None, done=_("The note is kept.")),
+        needs_note=True,
+        address=url_for("member_acts.note", member_id=person.member.id),
+    )
+
+
+def serve(
+    member_id: int, permission: Permission, build: Callable[[Person], ActPage]
+) -> ResponseReturnValue:
+    """The page of an act, or the act: what goes wrong is said on the page, with all as typed."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, permission)
+    if request.method == "GET":
+        return _show_or_leave(member_id, build)
+    key = _key(staff)
+    status, error = HTTPStatus.UNPROCESSABLE_ENTITY, None
+    try:
+        page = build(read_person(session, member_id))
+        plan = page.read(request.form)
+        done = _carry_out(session, staff, page, plan, text=_read_note(page), key=key)
+        return _done(member_id, done)
+    except UnprocessableError as found:
+        status, error = found.status, found
+    except StripeKeyError as refused:  # known for sure: it was not done
+        status, error = refused.status, UnprocessableError(str(refused))
+    except StripeUnavailableError:
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        error = UnprocessableError(
+            _(
+                "Stripe does not answer, so we don’t know whether it was done. Send this form once "
+                "more in a minute: it is done once at most."
+            )
+        )
+    session.rollback()
+    # Last, since the same form sent at the same time may have been done while this one was read.
+    if session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)):
+        return _done(member_id, _done_before())
+    return _show_or_leave(member_id, build, error, status)
+
+
+def _show_or_leave(
+    member_id: int,
+    build: Callable[[Person], ActPage],
+    error: UnprocessableError | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> ResponseReturnValue:
+    """The page; or the member's, which says why there is nothing to do here.
+
+    Another person of the staff may have paid back already what this one is about to. What this one
+    wrote about it can be kept all the same.
+    """
+    person = read_person(db.session(), member_id)
+    try:
+        page = build(person)
+    except UnprocessableError as found:
+        if not request.form.get("note", "").strip():
+            return _done(member_id, str(found))
+        page, status = note_page(person), HTTPStatus.CONFLICT
+        error = ChangedMeanwhileError(
+            _("%(reason)s What you wrote is below: keep it as a note, or leave it.", reason=found)
+        )
+    return _show(page, error), status
+
+
+def _carry_out(
+    session: Session, staff: Staff, page: ActPage, plan: Plan, *, text: str, key: str
+) -> str:
+    """Do it, in the one order in which nobody is in another's way; returns what to say."""
+    member_id = page.person.member.id
+    act = record_once(
+        session,
+        page.act,
+        f"member {member_id}",
+        staff=staff,
+        key=key,
+        fields=plan.fields,
+        details=plan.details,
+    )
+    if act is None:
+        return _done_before()
+    lock(session, "member", str(member_id))
+    if page.act is not Act.WROTE_NOTE and request.form.get("seen") != _as_seen(session, member_id):
+        raise ChangedMeanwhileError(
+            _(
+                "This member has changed since you opened the page, so nothing was done. Read how "
+                "things stand now, and send the form again if you still want to."
+            )
+        )
+    by = f"staff {staff.id}"
+    plan.do(changes.Change(member_gateway(), grace(), key, Cause.STAFF, by))
+    if note_text := " ".join(part for part in (plan.remark, text) if part):
+        session.add(Note(member_id=member_id, act=act, text=note_text))
+    return plan.done
+
+
+def _show(page: ActPage, error: UnprocessableError | None = None) -> str:
+    # Stripe replays a refusal to the same key for a day.
+    is_new = request.method == "GET" or isinstance(
+        error, (ChangedMeanwhileError, StripeRefusedError)
+    )
+    return render_template(
+        "dashboard/member_act.html",
+        staff=signed_in_staff(),
+        page=page,
+        member=page.person.member,
+        error=error,
+        typed=request.form,
+        nonce=new_nonce() if is_new else request.form.get("nonce", ""),
+        seen=_as_seen(db.session(), page.person.member.id),
+    )
+
+
+def _done(member_id: int, sentence: str) -> ResponseReturnValue:
+    flash(sentence)
+    return redirect(url_for("dashboard.member", member_id=member_id), HTTPStatus.SEE_OTHER)
+
+
+def _done_before() -> str:
+    return _("This was done already, once.")
+
+
+def _key(staff: Staff) -> str:
+    """The same form with the same values has the same key, however often it is sent."""
+    nonce = request.form.get("nonce", "")
+    if len(nonce) not in _NONCE_LENGTHS:
+        raise BadRequestError(_("This form is damaged. Open the page again."))
+    values = sorted(
+        (name, value)
+        for name, value in request.form.items()
+        if name not in {"csrf_token", "seen", *confirmation.FIELDS}
+    )
+    return hashlib.sha256(repr((staff.id, request.path, values)).encode()).hexdigest()
+
+
+def _as_seen(session: Session, member_id: int) -> str:
+    """A mark of how a member stands, as the database has it now."""
+    statements = (
+        select(
+            Member.email,
+            Member.name,
+            Member.turns,
+            Member.roster_since,
+            Member.roster_closed_at,
+        ).where(Member.id == member_id),
+        select(
+            Membership.id,
+            Membership.status,
+            Membership.standing,
+            Membership.amount,
+            Membership.cancel_at,
+            Membership.ended_at,
+            Membership.refunded_at,
+            Membership.disputed_at,
+        )
+        .where(Membership.member_id == member_id)
+        .order_by(Membership.id),
+        select(Payment.id, Payment.status, Payment.refunded, Payment.dispute)
+        .where(Payment.member_id == member_id)
+        .order_by(Payment.id),
+    )
+    rows = [tuple(row) for statement in statements for row in session.execute(statement)]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
+
+
+def _read_note(page: ActPage) -> str:
+    typed = request.form.get("note", "").strip()
+    if page.needs_note and not typed:
+        raise UnprocessableError(_("Write the note."), field="note")
+    if len(typed) > _LONGEST_NOTE:
+        raise UnprocessableError(
+            _("Write %(count)s characters or less.", count=_LONGEST_NOTE), field="note"
+        )
+    return typed
+
+
+def grace() -> timedelta:
+    return current_settings().grace

@@ -1,0 +1,352 @@
+"""What staff do to a member: what each act asks, does, and says beforehand that it will do."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, request
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.config import current_settings
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.members import preview
+from fundraiser.dashboard.members.action_views import ActPage, Plan, grace, note_page, serve
+from fundraiser.dashboard.members.timeline import may_be_sent_again
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.complimentary import end_given, give_membership
+from fundraiser.members.consents import close_roster, open_roster
+from fundraiser.members.models import Source
+from fundraiser.money import Money, decimals, parse_amount, write_amount
+from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.confirmation import ask_again
+from fundraiser.newsroom.roles import Permission, require
+from fundraiser.newsroom.second_step import read_rules
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.outbox import owe_again
+from fundraiser.payments import changes
+from fundraiser.payments.models import Payment, Tier
+from fundraiser.texts import by_language, date as write_date, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.dashboard.members.profile import Person
+    from fundraiser.payments.changes import Change
+
+blueprint = Blueprint("member_acts", __name__)
+
+_BOTH = ["GET", "POST"]
+_LONGEST_GIFT = timedelta(days=3660)
+
+
+@blueprint.route("/staff/members/<int:member_id>/complimentary", methods=_BOTH)
+def complimentary(member_id: int) -> ResponseReturnValue:
+    """Give a membership that costs nothing and has an end."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _giving)
+
+
+@blueprint.route(
+    "/staff/members/<int:member_id>/memberships/<int:membership_id>/end", methods=_BOTH
+)
+def end(member_id: int, membership_id: int) -> ResponseReturnValue:
+    """End a membership, now or with its period."""
+    return serve(member_id, Permission.CHANGE_MEMBER, partial(_ending, membership_id))
+
+
+@blueprint.route("/staff/members/<int:member_id>/payments/<int:payment_id>/refund", methods=_BOTH)
+def refund(member_id: int, payment_id: int) -> ResponseReturnValue:
+    """Pay a payment back, in part or whole; a large sum asks for the password again."""
+    if _is_large_refund(payment_id) and (asked := ask_again()):
+        return asked
+    return serve(member_id, Permission.REFUND, partial(_refunding, payment_id))
+
+
+@blueprint.route("/staff/members/<int:member_id>/email", methods=_BOTH)
+def email(member_id: int) -> ResponseReturnValue:
+    """Change the e-mail address."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _changing_email)
+
+
+@blueprint.route("/staff/members/<int:member_id>/letters/<int:letter_id>/again", methods=_BOTH)
+def letter_again(member_id: int, letter_id: int) -> ResponseReturnValue:
+    """Send a letter once more."""
+    require(signed_in_staff(), Permission.READ_LETTERS)
+    return serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, letter_id))
+
+
+@blueprint.route("/staff/members/<int:member_id>/note", methods=_BOTH)
+def note(member_id: int) -> ResponseReturnValue:
+    """Write something down."""
+    return serve(member_id, Permission.CHANGE_MEMBER, note_page)
+
+
+@blueprint.route("/staff/members/<int:member_id>/roster/off", methods=_BOTH)
+def roster_off(member_id: int) -> ResponseReturnValue:
+    """Take the name off the public page."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _closing_roster)
+
+
+@blueprint.route("/staff/members/<int:member_id>/roster/on", methods=_BOTH)
+def roster_on(member_id: int) -> ResponseReturnValue:
+    """Leave it to the person again whether the name stands there."""
+    return serve(member_id, Permission.CHANGE_MEMBER, _opening_roster)
+
+
+def _is_large_refund(payment_id: int) -> bool:
+    payment = db.session().get(Payment, payment_id)
+    if payment is None:
+        return False
+    amount = parse_amount(request.form.get("amount", ""), payment.currency) or 0
+    large = Decimal(read_rules(db.session()).large_refund).scaleb(decimals(payment.currency))
+    return amount > large
+
+
+def _giving(person: Person) -> ActPage:
+    session = db.session()
+    tiers = session.scalars(
+        select(Tier).where(Tier.retired_at.is_(None), Tier.prices.any()).order_by(Tier.position)
+    ).all()
+
+    def read(typed: Mapping[str, str]) -> Plan:
+        tier = typed.get("tier", "")
+        if tier not in {found.slug for found in tiers}:
+            raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
+        until = _read_end(typed.get("until", ""))
+
+        def give(change: Change) -> None:
+            give_membership(
+                session,
+                person.member,
+                change.grace,
+                tier=tier,
+                currency=current_settings().newsroom_currency,
+                until=until,
+                reference=f"complimentary-{change.key[:24]}",
+            )
+
+        return Plan(
+            do=give,
+            done=_("The membership is given. It ends on %(date)s.", date=write_date(until)),
+            fields=("membership",),
+            details={"tier": tier, "until": typed.get("until", "")},
+        )
+
+    return ActPage(
+        person=person,
+        act=Act.GAVE_MEMBERSHIP,
+        heading=_("Give a complimentary membership?"),
+        button=_("Give the membership"),
+        effects=preview.of_giving(person),
+        read=read,
+        asks="complimentary",
+        values={"tiers": [(found.slug, by_language(found.names)) for found in tiers]},
+    )
+
+
+def _ending(membership_id: int, person: Person) -> ActPage:
+    session = db.session()
+    membership = next((found for found in person.memberships if found.id == membership_id), None)
+    if membership is None:
+        raise NotFoundError(_("This person has no such membership."))
+    given = membership.source is Source.COMPLIMENTARY
+    if membership.ended_at or (not given and membership.source is not Source.STRIPE):
+        raise UnprocessableError(
+            _("This membership has ended already, or is not ours to end. Nothing has changed.")
+        )
+    offered = preview.of_ending(person, membership, grace())
+
+    def read(typed: Mapping[str, str]) -> Plan:
+        when = typed.get("when", "")
+        if when not in {effect.value for effect in offered}:
+            raise UnprocessableError(_("Choose when it is to end."), field="when")
+
+        def stop(change: Change) -> None:
+            if given:
+                end_given(session, person.member, change.grace, membership)
+            else:
+                later = when == "period_end"
+                changes.end_membership(session, change, membership, at_period_end=later)
+
+        return Plan(
+            do=stop,
+            done=_("The membership ends with its period.")
+            if when == "period_end"
+            else _("The membership has ended."),
+            fields=("membership",),
+            details={"membership": membership.reference, "when": when},
+        )
+
+    return ActPage(
+        person=person,
+        act=Act.ENDED_MEMBERSHIP,
+        heading=_("End the membership of %(price)s?", price=labels.price(membership)),
+        button=_("End the membership"),
+        effects=offered,
+        read=read,
+        asks="when",
+    )
+
+
+def _refunding(payment_id: int, person: Person) -> ActPage:
+    session = db.session()
+    payment = session.get(Payment, payment_id)
+    if payment is None or payment.member_id != person.member.id:
+        raise NotFoundError(_("This person has made no such payment."))
+    left = changes.refundable(payment)
+    if left == 0:
+        raise UnprocessableError(
+            _(
+                "Nothing of this payment is left to pay back: %(state)s.",
+                state=labels.payment_state(payment),
+            )
+        )
+
+    def read(typed: Mapping[str, str]) -> Plan:
+        amount = parse_amount(typed.get("amount", ""), payment.currency)
+        if amount is None:
+            raise UnprocessableError(_("Enter an amount, like 5 or 5.50."), field="amount")
+        if amount > left:
+            raise UnprocessableError(
+                _(
+                    "Only %(left)s of this payment is left. Enter that or less.",
+                    left=labels.money(left, payment.currency),
+                ),
+                field="amount",
+            )
+        return Plan(
+            do=lambda change: changes.refund(session, change, payment, amount),
+            done=_("%(amount)s is on its way back.", amount=labels.money(amount, payment.currency)),
+            fields=("payment",),
+            details={
+                "payment": payment.charge_id,
+                "amount": amount,
+                "currency": payment.currency,
+            },
+        )
+
+    return ActPage(
+        person=person,
+        act=Act.REFUNDED,
+        heading=_(
+            "Pay back %(amount)s of %(date)s?",
+            amount=labels.money(payment.amount, payment.currency),
+            date=write_date(payment.paid_at),
+        ),
+        button=_("Pay it back"),
+        effects=preview.of_refund(person, payment, left, grace()),
+        read=read,
+        asks="amount",
+        values={
+            "left": write_amount(Money(left, payment.currency)),
+            "currency": payment.currency,
+        },
+    )
+
+
+def _changing_email(person: Person) -> ActPage:
+    session, member = db.session(), person.member
+    before = member.email or "–"
+
+    def read(typed: Mapping[str, str]) -> Plan:
+        wanted = typed.get("email", "").strip()
+        changes.check_email(session, member, wanted)
+        return Plan(
+            do=lambda change: changes.change_email(session, change, member, wanted),
+            done=_("The address is changed. Letters go to %(email)s from now on.", email=wanted),
+            fields=("email",),
+            remark=_("From %(before)s to %(after)s.", before=before, after=wanted),
+        )
+
+    return ActPage(
+        person=person,
+        act=Act.CHANGED_EMAIL,
+        heading=_("Change the e-mail address?"),
+        button=_("Change the address"),
+        effects=preview.of_new_email(person),
+        read=read,
+        asks="email",
+        values={"before": before},
+    )
+
+
+def _sending_again(letter_id: int, person: Person) -> ActPage:
+    session = db.session()
+    letter = next((found for found in person.letters if found.id == letter_id), None)
+    if letter is None:
+        raise NotFoundError(_("This person was not sent such a letter."))
+    if not may_be_sent_again(letter):
+        raise UnprocessableError(
+            _("This letter waits to be sent, or is one that is never sent again.")
+        )
+    if person.member.email is None:
+        raise UnprocessableError(_("We have no address of this person."))
+    name = labels.letter(letter.kind)
+    return ActPage(
+        person=person,
+        act=Act.SENT_LETTER_AGAIN,
+        heading=_("Send “%(letter)s” again?", letter=name),
+        button=_("Send the letter again"),
+        effects=preview.of_letter(person, name),
+        read=lambda _typed: Plan(
+            do=lambda _change: owe_again(session, letter),
+            done=_("The letter is on its way."),
+            details={"letter": letter.kind.value},
+        ),
+    )
+
+
+def _closing_roster(person: Person) -> ActPage:
+    session, member = db.session(), person.member
+    if member.roster_since is None:
+        raise UnprocessableError(_("The name does not stand on the public page."))
+    text = _("Our staff took the name off the public page.")
+    return ActPage(
+        person=person,
+        act=Act.CLOSED_ROSTER,
+        heading=_("Take the name off the public page?"),
+        button=_("Take the name off"),
+        effects=preview.of_closing_roster(person),
+        read=lambda _typed: Plan(
+            do=lambda _change: close_roster(session, member, text),
+            done=_("The name is off the public page, and stays off until staff lift that."),
+        ),
+    )
+
+
+def _opening_roster(person: Person) -> ActPage:
+    member = person.member
+    if member.roster_closed_at is None:
+        raise UnprocessableError(_("Staff do not keep this name off the public page."))
+    return ActPage(
+        person=person,
+        act=Act.OPENED_ROSTER,
+        heading=_("Leave it to the person again whether the name is shown?"),
+        button=_("Leave it to the person"),
+        effects=preview.of_opening_roster(person),
+        read=lambda _typed: Plan(
+            do=lambda _change: open_roster(member),
+            done=_("The person may put the name on the public page again."),
+        ),
+    )
+
+
+def _read_end(typed: str) -> datetime:
+    """The end of the day, where the newsroom is."""
+    zone = current_settings().newsroom_timezone
+    try:
+        day = date.fromisoformat(typed.strip())
+    except ValueError as error:
+        raise UnprocessableError(
+            _("Enter the day as year, month and day, like 2026-03-03."), field="until"
+        ) from error
+    latest = (now() + _LONGEST_GIFT).astimezone(zone).date()
+    if not now().astimezone(zone).date() < day <= latest:
+        raise UnprocessableError(_("Enter a day after today, and within ten years."), field="until")
+    return datetime.combine(day + timedelta(days=1), time(), zone)

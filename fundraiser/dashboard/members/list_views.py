@@ -1,0 +1,118 @@
+"""The list of members as a page and as a file: what is typed, and what it makes of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, current_app, render_template, request
+
+from fundraiser import db
+from fundraiser.config import current_settings
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.export import stream_members
+from fundraiser.dashboard.members.listing import (
+    Leaving,
+    Page,
+    Sort,
+    State,
+    list_members,
+    read_filters,
+    read_options,
+)
+from fundraiser.db import now
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Interval
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.confirmation import confirmed
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.payments.models import Tier
+from fundraiser.texts import by_language, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask.typing import ResponseReturnValue
+
+    from fundraiser.dashboard.members.listing import Options
+    from fundraiser.db import Database
+
+blueprint = Blueprint("member_list", __name__)
+
+
+def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
+    """The list, or the filters that make no sense with a sentence beside each."""
+    session, zone = db.session(), current_settings().newsroom_timezone
+    options = read_options(session)
+    filters, errors = read_filters(typed, options)
+    after = typed.get("after", "")
+    page = Page([], None) if errors else list_members(session, filters, zone, after)
+    shown = render_template(
+        "dashboard/members.html",
+        staff=signed_in_staff(),
+        words=labels,
+        filters=filters,
+        errors=errors,
+        page=page,
+        after="" if page.lost else after,
+        choices=_choices(options),
+        refs=options.refs,
+        may_export=may(signed_in_staff(), Permission.EXPORT),
+        balance=read_balance(session),
+    )
+    return shown, HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
+
+
+@blueprint.post("/staff/members/export")
+@confirmed
+def export() -> ResponseReturnValue:
+    """Everybody who fits, as CSV. The trail keeps who took it and by which filters."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.EXPORT)
+    filters, errors = read_filters(request.form, read_options(session))
+    if errors:
+        return show_list(request.form)
+    narrowed = ", ".join(sorted(filters.query()))
+    record(session, Act.EXPORTED_MEMBERS, f"members by {narrowed or 'nothing'}", staff=staff)
+    database: Database = current_app.extensions["database"]
+    zone = current_settings().newsroom_timezone
+    name = f"members-{now().astimezone(zone):%Y-%m-%d-%H%M}.csv"
+    return Response(
+        stream_members(database.engine, filters, zone),
+        mimetype="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
+    """For each filter its values and their words."""
+    names = {tier.slug: by_language(tier.names) for tier in db.session().query(Tier)}
+    countries = sorted((labels.country(code) or code, code) for code in options.countries)
+    return {
+        "state": [
+            (State.COUNTING, _("Counts")),
+            (State.NOT_COUNTING, _("Does not count")),
+            (State.OVERDUE, _("Payment overdue")),
+            (State.LEFT, _("Has left")),
+            (State.NEVER, _("Has never counted")),
+            (State.COMPLIMENTARY, _("Free of charge")),
+            (State.GIFT, _("A gift")),
+        ],
+        "tier": [(slug, names.get(slug, slug)) for slug in options.tiers],
+        "interval": [(Interval.MONTH, _("Every month")), (Interval.YEAR, _("Once a year"))],
+        "currency": [(code, code) for code in options.currencies],
+        "country": [(code, name) for name, code in countries],
+        "campaign": [(slug, slug) for slug in options.campaigns],
+        "leaving": [
+            (Leaving.WEEK, _("Within 7 days")),
+            (Leaving.MONTH, _("Within 30 days")),
+            (Leaving.ANY, _("At any time")),
+        ],
+        "sort": [
+            (Sort.NEWEST, _("The newest first")),
+            (Sort.OLDEST, _("The oldest first")),
+            (Sort.NAME, _("By name")),
+            (Sort.LEAVING, _("Who leaves, the soonest first")),
+        ],
+    }

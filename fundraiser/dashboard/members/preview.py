@@ -1,0 +1,282 @@
+"""What an act would do to the number, the money and the mail: said before it is done.
+
+The number is not guessed: the rule itself is asked about the person as they would be then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import inspect
+
+from fundraiser.dashboard import labels
+from fundraiser.db import now
+from fundraiser.members.eligibility import person_counts
+from fundraiser.members.gifts import recipient_of
+from fundraiser.members.models import Membership, Source, Status
+from fundraiser.payments.disputes import Trouble, trouble
+from fundraiser.payments.models import PaymentStatus
+from fundraiser.texts import date, gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    from fundraiser.dashboard.members.profile import Person
+    from fundraiser.members.gifts import Gift
+    from fundraiser.payments.models import Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """A sentence or two on each; ``value`` and ``label`` where there are several to choose from.
+
+    ``roster`` is what becomes of the name on the public page, where that is what it is about.
+    """
+
+    number: str
+    money: str
+    mail: str
+    roster: str = ""
+    label: str = ""
+    value: str = ""
+
+
+def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[Effects]:
+    """Of ending a membership: at the end of what is paid, where that is to come, and now."""
+    letter = _(
+        "The letter about the end of a membership goes to the person, where that letter is "
+        "switched on."
+    )
+    at_once = Effects(
+        value="now",
+        label=_("Now"),
+        number=_number(
+            person, grace, {membership.id: {"status": Status.CANCELED, "ended_at": now()}}
+        ),
+        money=_(
+            "Nothing more is taken, and nothing is paid back. A payment has its own page for that."
+        )
+        if membership.source is Source.STRIPE
+        else _("None: it costs nothing."),
+        mail=letter if membership.source is Source.STRIPE else _("We send no letter."),
+    )
+    end = membership.period_end
+    if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
+        return [at_once]
+    money = _("Nothing more is taken, and nothing is paid back.")
+    if membership.status is Status.PAST_DUE:
+        money = _(
+            "Stripe may still try to collect the payment that is overdue. Nothing is taken for the "
+            "time after that, and nothing is paid back."
+        )
+    later = Effects(
+        value="period_end",
+        label=_("At the end of the period, on %(date)s", date=date(end)),
+        number=_number(person, grace, {membership.id: {"cancel_at": end}}),
+        money=money,
+        mail=letter,
+    )
+    return [later, at_once]
+
+
+def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> list[Effects]:
+    """Of paying back all that is left of a payment, and of paying back less."""
+    mail = _("We send no letter. The bank shows it to the person within ten days.")
+    goes_on = _goes_on(person, payment)
+    if trouble(payment.dispute) is Trouble.INQUIRY:
+        goes_on += " " + _("A refund in full also closes the bank’s inquiry.")
+    gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
+    whole = Effects(
+        label=_("All of it, %(amount)s", amount=labels.money(left, payment.currency)),
+        number=_without_gift(gift)
+        if gift
+        else _number(person, grace, _when_refunded(person, payment)),
+        money=_(
+            "%(amount)s goes back to where it came from. Stripe keeps its fee.",
+            amount=labels.money(left, payment.currency),
+        )
+        + goes_on,
+        mail=_of_the_gifts_end(gift) if gift else mail,
+    )
+    part = Effects(
+        label=_("A part of it"),
+        number=_unchanged(person),
+        money=_("The amount that you enter goes back. Stripe keeps its fee.") + goes_on,
+        mail=mail,
+    )
+    return [whole, part]
+
+
+def of_new_email(person: Person) -> list[Effects]:
+    """Of another e-mail address."""
+    running = [customer for customer in person.customers if not customer.deleted]
+    return [
+        Effects(
+            number=_unchanged(person),
+            money=_("None. Payments go on as before.")
+            if running
+            else _("None: the person is no customer at Stripe."),
+            mail=_(
+                "All e-mails go to the new address from now on: ours, also those that wait, and "
+                "Stripe’s receipts. The person signs in with it, and is signed out everywhere. We "
+                "e-mail both addresses, with a link that undoes the change for 72 hours."
+            ),
+        )
+    ]
+
+
+def of_giving(person: Person) -> list[Effects]:
+    """Of a complimentary membership."""
+    return [
+        Effects(
+            number=_("What costs nothing is not counted by the rule.") + " " + _unchanged(person),
+            money=_("None: it costs nothing, and what the person pays goes on as before."),
+            mail=_("We send no letter, neither now nor when it ends."),
+        )
+    ]
+
+
+def of_letter(person: Person, letter: str) -> list[Effects]:
+    """Of sending a letter once more."""
+    return [
+        Effects(
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_(
+                "“%(letter)s” goes to %(email)s within a minute, as it is to be said today. If its "
+                "reason is gone, it is not sent.",
+                letter=letter,
+                email=person.member.email or "–",
+            ),
+        )
+    ]
+
+
+def of_closing_roster(person: Person) -> list[Effects]:
+    """Of taking the name off the public page."""
+    return [
+        Effects(
+            roster=_(
+                "The name is gone with the next look at the page, and can’t be put back from the "
+                "person’s own pages until staff lift that."
+            ),
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_(
+                "We send no letter. The person’s own pages say that we took the name off, and "
+                "where to write."
+            ),
+        )
+    ]
+
+
+def of_opening_roster(person: Person) -> list[Effects]:
+    """Of leaving it to the person again whether the name is shown."""
+    return [
+        Effects(
+            roster=_("The name does not come back by itself: the person has to agree anew."),
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_("We send no letter."),
+        )
+    ]
+
+
+def of_note(person: Person) -> list[Effects]:
+    """Of a note."""
+    return [
+        Effects(
+            number=_unchanged(person),
+            money=_("None."),
+            mail=_("None. Only staff see a note; it is erased with the person."),
+        )
+    ]
+
+
+def _number(person: Person, grace: timedelta, changes: dict[int, dict[str, Any]]) -> str:
+    at = now()
+    before = person_counts(person.memberships, at, grace)
+    as_it_would_be = [_copy(found, changes.get(found.id, {})) for found in person.memberships]
+    after = person_counts(as_it_would_be, at, grace)
+    if before.counts and not after.counts:
+        return _("The number goes down by one, at once: this person stops counting.")
+    if before.counts and after.until and after.until != before.until:
+        return _(
+            "The person counts until %(date)s. The number goes down by one then.",
+            date=date(after.until),
+        )
+    return _unchanged(person)
+
+
+def _unchanged(person: Person) -> str:
+    if person.member.counting:
+        return _("The number stays as it is: this person goes on counting.")
+    return _("The number stays as it is: this person does not count.")
+
+
+def _copy(membership: Membership, changes: dict[str, Any]) -> Membership:
+    columns = inspect(Membership).column_attrs
+    return Membership(**{c.key: getattr(membership, c.key) for c in columns} | changes)
+
+
+def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]]:
+    """Only of a membership's newest payment does the rule want to know."""
+    if payment.subscription_id is None or payment.id != _newest_of(person.payments, payment):
+        return {}
+    return {
+        membership.id: {"refunded_at": now()}
+        for membership in person.memberships
+        if membership.reference == payment.subscription_id
+    }
+
+
+def _without_gift(gift: Gift) -> str:
+    """What a gift that is paid back means for the number."""
+    if gift.redeemed_at is None:
+        return _("The number stays as it is: nobody has accepted the gift. Its code dies.")
+    return _(
+        "%(name)s has accepted the gift, and stops counting at once if there is no other "
+        "membership.",
+        name=recipient_of(gift),
+    )
+
+
+def _of_the_gifts_end(gift: Gift) -> str:
+    if gift.redeemed_at is None:
+        return _("A letter tells the giver that the gift is paid back.")
+    return _(
+        "A letter tells the giver that the gift is paid back, and another tells who accepted it "
+        "that it has ended."
+    )
+
+
+def _newest_of(payments: Iterable[Payment], payment: Payment) -> int:
+    """The newest payment that arrived for the same membership."""
+    same = [
+        found
+        for found in payments
+        if found.subscription_id == payment.subscription_id
+        and found.status is PaymentStatus.SUCCEEDED
+    ]
+    return max(same, key=lambda found: found.paid_at).id if same else payment.id
+
+
+def _goes_on(person: Person, payment: Payment) -> str:
+    """That a membership goes on to be paid: who wants to stop that ends it as well."""
+    running = next(
+        (
+            found
+            for found in person.memberships
+            if found.reference == payment.subscription_id and found.ended_at is None
+        ),
+        None,
+    )
+    if running is None or running.cancel_at or running.period_end is None:
+        return ""
+    return " " + _(
+        "The membership goes on: the next %(price)s is due on %(date)s unless you end it as well.",
+        price=labels.money(running.amount, running.currency),
+        date=date(running.period_end),
+    )

@@ -1,0 +1,218 @@
+"""All that happened to a person, the newest first: one list of what many tables keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from flask import url_for
+from sqlalchemy import select
+
+from fundraiser.dashboard import labels
+from fundraiser.members.gifts import giver_of, recipient_of
+from fundraiser.members.models import Note
+from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.models import AuditEntry, Staff
+from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.payments.changes import refundable
+from fundraiser.payments.disputes import Trouble, trouble
+from fundraiser.payments.models import CheckoutKind, PaymentStatus
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.dashboard.members.profile import Person
+    from fundraiser.members.gifts import Gift
+    from fundraiser.outbox import Letter
+    from fundraiser.payments.models import Payment
+
+_MOST_ACTS = 100
+# What a person may be sent once more: the others carry a key, or were right on one day alone.
+SENT_AGAIN = {
+    LetterKind.WELCOME,
+    LetterKind.CONTRIBUTION,
+    LetterKind.SECOND_MEMBERSHIP,
+    LetterKind.REFUNDED,
+    LetterKind.PAID_AFTER_END,
+    LetterKind.RECEIPT,
+    LetterKind.DEBIT_FAILED,
+    LetterKind.GIFT_GIVEN,
+    LetterKind.GIFT_PAID_BACK,
+    LetterKind.GIFT_TAKEN_BACK,
+}
+_HAS_LEFT = {LetterState.SENT, LetterState.FAILED, LetterState.UNKNOWN, LetterState.BOUNCED}
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """``change`` is what it did to the number; ``link`` an act on it: its address and its name."""
+
+    at: datetime
+    sentence: str
+    detail: str = ""
+    note: str = ""
+    change: int = 0
+    wrong: bool = False
+    link: tuple[str, str] | None = None
+
+
+def read_timeline(
+    session: Session, person: Person, *, with_letters: bool, may_change: bool, may_refund: bool
+) -> list[Happening]:
+    """Ledger, memberships, payments, letters, and the acts and notes of staff."""
+    found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
+    found += _gifts(person)
+    if with_letters:
+        found += _letters(person, may_change=may_change)
+    found += _acts(session, person, with_letters=with_letters)
+    return sorted(found, key=lambda happening: happening.at, reverse=True)
+
+
+def may_be_sent_again(letter: Letter) -> bool:
+    """Whether staff may send this letter once more."""
+    return letter.kind in SENT_AGAIN and letter.state in _HAS_LEFT
+
+
+def _ledger(person: Person) -> Iterator[Happening]:
+    for entry, known_as in person.ledger:
+        yield Happening(
+            at=entry.happened_at,
+            sentence=labels.ledger_sentence(entry),
+            detail=labels.cause(entry, known_as),
+            change=entry.change,
+        )
+
+
+def _memberships(person: Person) -> Iterator[Happening]:
+    for membership in person.memberships:
+        yield Happening(
+            at=membership.started_at,
+            sentence=_("A membership began: %(price)s.", price=labels.price(membership)),
+            detail=labels.came_from(membership),
+        )
+
+
+def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
+    for payment in person.payments:
+        amount = labels.money(payment.amount, payment.currency)
+        what = {
+            CheckoutKind.CONTRIBUTION: _("%(amount)s given once.", amount=amount),
+            CheckoutKind.GIFT: _("%(amount)s for a gift.", amount=amount),
+            CheckoutKind.MEMBERSHIP: _("%(amount)s for the membership.", amount=amount),
+        }[payment.kind]
+        yield Happening(
+            at=payment.paid_at,
+            sentence=f"{what} {labels.payment_state(payment)}.",
+            detail=payment.charge_id,
+            wrong=payment.status is PaymentStatus.FAILED
+            or trouble(payment.dispute) not in {None, Trouble.OVER},
+            link=_refund_of(person, payment) if may_refund and refundable(payment) else None,
+        )
+
+
+def _gifts(person: Person) -> Iterator[Happening]:
+    """Given: when it was paid for and when it was accepted. Had: when it was accepted."""
+    for gift in person.gifts:
+        names = {"giver": giver_of(gift), "recipient": recipient_of(gift)}
+        if gift.giver_id == person.member.id:
+            yield Happening(
+                at=gift.paid_at,
+                sentence=_("A gift for %(recipient)s was paid for.", **names),
+                detail=_gift_state(gift),
+                wrong=gift.is_void,
+            )
+        if gift.redeemed_at is not None:
+            yield Happening(
+                at=gift.redeemed_at,
+                sentence=_(
+                    "The gift from %(giver)s was accepted by %(recipient)s.",
+                    **names,
+                ),
+                detail=gift.charge_id,
+            )
+
+
+def _gift_state(gift: Gift) -> str:
+    if gift.refunded_at is not None:
+        return _("Paid back: the code is good no longer.")
+    if gift.disputed_at is not None:
+        return _("Disputed: the code is not good while the bank decides.")
+    return _("Accepted") if gift.redeemed_at else _("Not accepted yet")
+
+
+def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
+    address = url_for("member_acts.refund", member_id=person.member.id, payment_id=payment.id)
+    return address, _("Pay back")
+
+
+def _letters(person: Person, *, may_change: bool) -> Iterator[Happening]:
+    for letter in person.letters:
+        name = labels.letter(letter.kind)
+        again = url_for("member_acts.letter_again", member_id=person.member.id, letter_id=letter.id)
+        yield Happening(
+            at=letter.sent_at or letter.created_at,
+            sentence=_("Letter “%(name)s”.", name=name) + f" {labels.letter_state(letter.state)}.",
+            detail=letter.error or "",
+            wrong=letter.state in _HAS_LEFT - {LetterState.SENT},
+            link=(again, _("Send it again")) if may_change and may_be_sent_again(letter) else None,
+        )
+
+
+def _acts(session: Session, person: Person, *, with_letters: bool) -> Iterator[Happening]:
+    subjects = [f"member {person.member.id}"]
+    subjects += [f"customer {customer.id}" for customer in person.customers]
+    rows = session.execute(
+        select(AuditEntry, Staff.name, Note.text)
+        .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .outerjoin(Note, Note.act == AuditEntry.id)
+        .where(AuditEntry.subject.in_(subjects))
+        .order_by(AuditEntry.id.desc())
+        .limit(_MOST_ACTS)
+    )
+    for entry, name, note in rows:
+        if entry.act == Act.SENT_LETTER_AGAIN and not with_letters:
+            continue
+        yield Happening(
+            at=entry.at,
+            sentence=act_sentence(entry),
+            detail=_("Staff: %(name)s", name=name) if name else _("The operator"),
+            note=note or "",
+        )
+
+
+def act_sentence(entry: AuditEntry) -> str:
+    """What somebody of the staff did to a person."""
+    details = entry.details
+    match entry.act:
+        case Act.GAVE_MEMBERSHIP:
+            return _(
+                "A complimentary membership was given until %(date)s.",
+                date=labels.day(date.fromisoformat(details["until"])),
+            )
+        case Act.ENDED_MEMBERSHIP if details["when"] == "period_end":
+            return _("The membership was set to end with its period.")
+        case Act.ENDED_MEMBERSHIP:
+            return _("The membership was ended.")
+        case Act.REFUNDED:
+            amount = labels.money(details["amount"], details["currency"])
+            return _(
+                "%(amount)s of %(payment)s was paid back.",
+                amount=amount,
+                payment=details["payment"],
+            )
+        case Act.SENT_LETTER_AGAIN:
+            return _("The letter “%(name)s” was sent again.", name=labels.letter(details["letter"]))
+    known: dict[str, str] = {
+        Act.CHANGED_EMAIL: _("The e-mail address was changed."),
+        Act.CLOSED_ROSTER: _("The name was taken off the public page."),
+        Act.SHOWED_NAME: _("Staff let the name stand on the public page."),
+        Act.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
+        Act.WROTE_NOTE: _("A note was written."),
+        Act.SETTLED_AGAIN: _("The customer was settled again."),
+    }
+    return known.get(entry.act) or entry.act.replace("_", " ").capitalize() + "."

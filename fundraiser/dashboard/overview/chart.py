@@ -1,0 +1,80 @@
+"""The days side by side, as bars. The line over time is the campaign's own: ``campaigns.chart``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundraiser.campaigns.chart import Tick, nice_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fundraiser.dashboard.overview.figures import Day
+
+BARS_HEIGHT, BARS_TOP, BARS_BOTTOM = 200, 24, 24  # pixels
+_DAYS_APART = 9  # between two dates under the bars, counted from today
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A day: solid above the line, the losses below it. ``label`` where its date is written."""
+
+    day: Day
+    x: float
+    width: float
+    joined_y: float
+    joined_height: float
+    stopped_height: float
+    label: bool
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    """Days side by side around ``zero_y``. ``most`` and ``worst`` bear their figures."""
+
+    bars: list[Bar]
+    zero_y: float
+    rows: list[Tick]
+    most: Bar | None
+    worst: Bar | None
+
+
+def day_chart(days: Sequence[Day]) -> BarChart:
+    """Place the days, the joined above the line and the stopped below it, on one scale."""
+    top, step = nice_scale(max(*(day.joined for day in days), 1))
+    worst = max(day.stopped for day in days)
+    scale = (BARS_HEIGHT - BARS_TOP - BARS_BOTTOM) / (top + worst)
+    zero = round(BARS_TOP + top * scale, 1)
+    slot = 100 / len(days)
+    bars = [
+        Bar(
+            day,
+            x=round(slot * (place + 0.14), 2),
+            width=round(slot * 0.72, 2),
+            joined_y=round(zero - day.joined * scale, 1),
+            joined_height=round(day.joined * scale, 1),
+            stopped_height=round(day.stopped * scale, 1),
+            label=(len(days) - 1 - place) % _DAYS_APART == 0,
+        )
+        for place, day in enumerate(days)
+    ]
+    return BarChart(
+        bars=bars,
+        zero_y=zero,
+        rows=[Tick(round(zero - value * scale, 1), value) for value in range(0, top + 1, step)],
+        most=max((bar for bar in bars if bar.day.joined), key=_joined, default=None),
+        worst=max((bar for bar in bars if bar.day.stopped), key=_stopped, default=None),
+    )
+
+
+def _joined(bar: Bar) -> int:
+    return bar.day.joined
+
+
+def _stopped(bar: Bar) -> int:
+    return bar.day.stopped

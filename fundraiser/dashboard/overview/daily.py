@@ -1,0 +1,331 @@
+"""The daily figures: made by a job from all the rows, so that no page has to read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Select,
+    SQLColumnExpression,
+    String,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from fundraiser import jobs
+from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.db import lock, now
+from fundraiser.jobs import Heartbeat
+from fundraiser.members.eligibility import Reason, counts_at
+from fundraiser.members.history import start_of_day
+from fundraiser.members.models import (
+    PER_YEAR,
+    SOLD,
+    Cause,
+    Interval,
+    LedgerEntry,
+    Member,
+    Membership,
+    Source,
+    Standing,
+    Status,
+)
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy.orm import Session
+
+Figures: TypeAlias = "Select[date, str, str, int, int, int]"  # as DailyFigure, without its topic
+
+HEARTBEAT = "figures"
+MONTH = timedelta(days=28)
+_YEAR = timedelta(days=365)
+_EVERY = timedelta(minutes=5)
+_AT_FIRST = 57  # days to look back where nothing has been kept yet: twice 28 and today
+_MOST_KEYS = 40  # of what readers can write themselves
+_NOT_READERS = (Cause.IMPORT, Cause.MERGE, Cause.ERASURE, Cause.RULE)
+_NOT_PAID = (Reason.GRACE_OVER, Reason.NOT_PAID, Reason.DISPUTED)
+_BY_PEOPLE = (
+    *(Topic.TIER, Topic.INTERVAL, Topic.COUNTRY),
+    *(Topic.SOURCE, Topic.UTM, Topic.CAMPAIGN),
+)
+
+
+def refresh_if_due(session: Session, zone: ZoneInfo, grace: timedelta) -> bool:
+    """Make today's figures again if the last ones are five minutes old; says whether it did."""
+    lock(session, "job", HEARTBEAT)
+    last = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
+    if last is not None and now() - last < _EVERY:
+        return False
+    refresh(session, zone, grace)
+    return True
+
+
+def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
+    """Make the figures of today, and of the days since they were last made."""
+    at = now()
+    today = at.astimezone(zone).date()
+    first = _first_day(session, today)
+    session.execute(
+        delete(DailyFigure).where(
+            or_(
+                DailyFigure.day >= today,
+                DailyFigure.topic == Topic.LEAVING,
+                and_(DailyFigure.day >= first, DailyFigure.topic.in_((Topic.CHURN, Topic.MOVED))),
+            )
+        )
+    )
+    counting = _counting(at, grace)
+    _write_people(session, today, counting, at)
+    _write(session, Topic.INCOME, _income(today, counting))
+    _write(session, Topic.LEAVING, _leaving(zone))
+    _write(session, Topic.LEAVING, _cards(counting, at, zone, grace))
+    _write(session, Topic.CHURN, _churn(first, zone))
+    _write(session, Topic.MOVED, _moved(first, zone))
+    _write(session, Topic.CONTRIBUTION, _contributions(today, at))
+    session.flush()
+    jobs.beat(session, HEARTBEAT)
+
+
+def _first_day(session: Session, today: date) -> date:
+    """Where the days begin that may not be whole yet: midnight may have passed a transaction."""
+    newest = session.scalar(
+        select(func.max(DailyFigure.day)).where(
+            DailyFigure.topic == Topic.TIER, DailyFigure.day <= today
+        )
+    )
+    earliest = today - timedelta(days=_AT_FIRST)
+    return max(newest - timedelta(days=1), earliest) if newest else earliest
+
+
+def _counting(at: datetime, grace: timedelta) -> Select[Membership]:
+    """The memberships that count, of people who do."""
+    return (
+        select(Membership)
+        .join(Member, Member.id == Membership.member_id)
+        .where(Member.counting, counts_at(at, grace))
+    )
+
+
+def _write(session: Session, topic: Topic, rows: Figures) -> None:
+    """Keep the rows: day, key, currency, people, recent, amount."""
+    names = ("day", "key", "currency", "people", "recent", "amount")
+    session.execute(
+        insert(DailyFigure).from_select(
+            ["topic", *names],
+            select(literal(topic, DailyFigure.topic.type), *rows.subquery().columns),
+        )
+    )
+
+
+def _write_people(
+    session: Session, today: date, counting: Select[Membership], at: datetime
+) -> None:
+    """People by all that they are cut by, in one walk: each by the first that makes them count."""
+    m = Membership
+    people = (
+        counting.with_only_columns(
+            func.coalesce(m.tier, "").label(Topic.TIER),
+            func.coalesce(cast(m.interval, String), "").label(Topic.INTERVAL),
+            func.coalesce(Member.country, "").label(Topic.COUNTRY),
+            func.coalesce(
+                m.ref, case((m.source == Source.STRIPE, ""), else_=cast(m.source, String))
+            ).label(Topic.SOURCE),
+            func.coalesce(m.utm, "").label(Topic.UTM),
+            func.coalesce(m.campaign, "").label(Topic.CAMPAIGN),
+            (Member.first_counted_at >= at - MONTH).label("recent"),
+        )
+        .ext(distinct_on(m.member_id))
+        .order_by(m.member_id, m.started_at)
+        .subquery()
+    )
+    columns = [people.c[topic] for topic in _BY_PEOPLE]
+    rows = session.execute(
+        select(
+            *columns,
+            func.grouping(*columns),
+            func.count(),
+            func.count().filter(people.c.recent),
+        ).group_by(func.grouping_sets(*columns))
+    ).all()
+    for place, topic in enumerate(_BY_PEOPLE):
+        # A bit of the grouping is 0 where the row is about that column.
+        mask = (1 << len(_BY_PEOPLE)) - 1 - (1 << (len(_BY_PEOPLE) - 1 - place))
+        found = sorted(
+            ((row[place], row[-2], row[-1]) for row in rows if row[-3] == mask),
+            key=lambda row: (-row[1], row[0]),
+        )
+        session.add_all(
+            DailyFigure(
+                day=today, topic=topic, key=key, currency="", people=count, recent=recent, amount=0
+            )
+            for key, count, recent in _largest(found)
+        )
+
+
+def _largest(found: list[tuple[str, int, int]]) -> Iterable[tuple[str, int, int]]:
+    """The largest; the rest, which has no end where readers write it, is one more: ``*``."""
+    yield from found[:_MOST_KEYS]
+    if rest := found[_MOST_KEYS:]:
+        yield "*", sum(row[1] for row in rest), sum(row[2] for row in rest)
+
+
+def _income(today: date, counting: Select[Membership]) -> Figures:
+    """By how often they pay; what is paid in any other rhythm is the sum of a year."""
+    m = Membership
+    as_sold = and_(m.interval.in_(SOLD), m.interval_count == 1)
+    a_year = case({name: m.amount * times for name, times in PER_YEAR.items()}, value=m.interval)
+    key = case((as_sold, cast(m.interval, String)), else_=literal("other"))
+    return (
+        counting.where(m.source == Source.STRIPE, m.interval.is_not(None))
+        .with_only_columns(
+            literal(today).label("day"),
+            key.label("key"),
+            m.currency.label("currency"),
+            func.count().label("people"),
+            literal(0).label("recent"),
+            func.sum(case((as_sold, m.amount), else_=a_year / m.interval_count)).label("amount"),
+        )
+        .group_by(key, m.currency)
+    )
+
+
+def _leaving(zone: ZoneInfo) -> Figures:
+    """By day and reason, who stops to count if nothing but time happens.
+
+    The person's own time says when, so that somebody with another membership is not among them.
+    """
+    of_member = Membership.member_id == Member.id
+    reason = case(
+        (
+            exists().where(
+                of_member,
+                Membership.status == Status.PAST_DUE,
+                func.coalesce(Membership.cancel_at > Member.recount_at, literal(value=True)),
+            ),
+            Loss.PAST_DUE.value,
+        ),
+        (
+            exists().where(
+                of_member,
+                Membership.cancel_at == Member.recount_at,
+                Membership.source != Source.GIFT,
+            ),
+            Loss.CANCELED.value,
+        ),
+        else_=Loss.RUNS_OUT.value,
+    )
+    return _by_day(Member.recount_at, zone, reason, Member.counting, Member.recount_at.is_not(None))
+
+
+def _cards(counting: Select[Membership], at: datetime, zone: ZoneInfo, grace: timedelta) -> Figures:
+    """By day, who stops if no bank replaces a card: a payment fails, and the grace goes by.
+
+    Who pays by the month meets it in the month from whose beginning on the card is good no longer.
+    Who leaves anyway is not among them, nor whose card is good for another year.
+    """
+    m = Membership
+    expires, first = m.card_expires_at, func.date_trunc("month", m.period_end)
+    charge = case(
+        (
+            m.interval == Interval.MONTH,
+            func.greatest(m.period_end, expires + (m.period_end - first)),
+        ),
+        (m.period_end < expires, m.period_end + _YEAR),
+        else_=m.period_end,
+    )
+    cards = (
+        counting.where(m.status == Status.ACTIVE, Member.recount_at.is_(None))
+        .where(expires < at + _YEAR, charge >= expires)
+        .with_only_columns((charge + grace).label("at"))
+        .subquery()
+    )
+    return _by_day(cards.c.at, zone, literal(Loss.CARD.value))
+
+
+def _churn(first: date, zone: ZoneInfo) -> Figures:
+    """By day, who stopped: by choice, or because a payment did not arrive."""
+    given_up = exists().where(
+        Membership.member_id == LedgerEntry.member_id,
+        Membership.standing == Standing.OVERDUE,
+        Membership.ended_at == LedgerEntry.happened_at,
+    )
+    is_involuntary = or_(
+        LedgerEntry.reason.in_([reason.value for reason in _NOT_PAID]),
+        and_(LedgerEntry.reason == Reason.ENDED.value, given_up),
+    )
+    return _by_day(
+        LedgerEntry.recorded_at,
+        zone,
+        case((is_involuntary, Churn.INVOLUNTARY.value), else_=Churn.VOLUNTARY.value),
+        LedgerEntry.recorded_at >= _midnight(first, zone),
+        LedgerEntry.change == -1,
+        LedgerEntry.cause.not_in(_NOT_READERS),
+    )
+
+
+def _moved(first: date, zone: ZoneInfo) -> Figures:
+    """By day, who started and who stopped by no reader's doing."""
+    return _by_day(
+        LedgerEntry.recorded_at,
+        zone,
+        case((LedgerEntry.change == 1, "joined"), else_="stopped"),
+        LedgerEntry.recorded_at >= _midnight(first, zone),
+        LedgerEntry.cause.in_(_NOT_READERS),
+    )
+
+
+def _contributions(today: date, at: datetime) -> Figures:
+    """What was given once and arrived, less what was paid back; by currency."""
+    kept = Payment.amount - Payment.refunded
+    recent = func.sum(kept).filter(Payment.paid_at >= at - MONTH)
+    return (
+        select(Payment)
+        .where(Payment.kind == CheckoutKind.CONTRIBUTION, Payment.status == PaymentStatus.SUCCEEDED)
+        .with_only_columns(
+            literal(today).label("day"),
+            literal("").label("key"),
+            Payment.currency.label("currency"),
+            func.count().label("people"),
+            func.coalesce(recent, 0).label("recent"),
+            func.sum(kept).label("amount"),
+        )
+        .group_by(Payment.currency)
+    )
+
+
+def _by_day(
+    at: SQLColumnExpression[datetime] | SQLColumnExpression[datetime | None],
+    zone: ZoneInfo,
+    key: ColumnElement[str],
+    *which: SQLColumnExpression[bool],
+) -> Figures:
+    day = cast(func.timezone(zone.key, at), Date)
+    found = select(day.label("day"), key.label("key")).where(*which).subquery()
+    return select(
+        found.c.day,
+        found.c.key,
+        literal("").label("currency"),
+        func.count().label("people"),
+        literal(0).label("recent"),
+        literal(0).label("amount"),
+    ).group_by(found.c.day, found.c.key)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return start_of_day(datetime.combine(day, time(12), zone), zone)

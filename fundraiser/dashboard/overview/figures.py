@@ -1,0 +1,220 @@
+"""The overview's figures: read-only queries, each by an index whatever the size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, text
+
+from fundraiser.campaigns.forecast import Pace, without
+from fundraiser.dashboard.models import DailyFigure, Topic
+from fundraiser.dashboard.overview.daily import HEARTBEAT
+from fundraiser.db import now
+from fundraiser.jobs import Heartbeat
+from fundraiser.members.history import Mark, read_marks, start_of_day
+from fundraiser.members.models import LedgerEntry, Member, Membership
+from fundraiser.newsroom.models import Staff
+from fundraiser.outbox import Letter, LetterState
+from fundraiser.payments.disputes import INQUIRIES
+from fundraiser.payments.models import IS_DISPUTED, Look, Payment
+from fundraiser.webhooks.models import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+LATE = timedelta(minutes=5)  # an event that waits longer has met something that does not work
+SILENT = timedelta(minutes=1)  # a heartbeat this old means that its part is not running
+WINDOWS = (7, 28)  # days that a pace is taken from
+DAYS_SHOWN = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Who started and who stopped counting in the last ``days``, today included."""
+
+    days: int
+    joined: int
+    stopped: int
+
+    @property
+    def net(self) -> int:
+        return self.joined - self.stopped
+
+    @property
+    def net_a_day(self) -> float:
+        return self.net / self.days
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A calendar day that begins at ``start``."""
+
+    start: datetime
+    joined: int
+    stopped: int
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """How the work behind the number goes. ``letters`` counts those still open, by state."""
+
+    looks_due: int
+    looks_resting: int
+    oldest_unsettled: datetime | None
+    letters: dict[LetterState, int]
+    heartbeats: dict[str, datetime]
+
+
+def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
+    """Today, the last 7 and the last 28 days."""
+    spans = (1, *WINDOWS)
+    since = read_marks(session, [start_of_day(now(), zone, days - 1) for days in spans])
+    return [
+        Flow(days, *_joined_and_stopped(mark, here))
+        for days, mark in zip(spans, since, strict=True)
+    ]
+
+
+def read_paces(session: Session, zone: ZoneInfo, flows: Sequence[Flow]) -> list[Pace]:
+    """How fast readers came and went in each window, as far as the ledger goes back.
+
+    What an import, a merge, an erasure or a new rule moved is no pace.
+    """
+    at = now()
+    began = session.scalar(
+        select(LedgerEntry.recorded_at).order_by(LedgerEntry.recorded_at).limit(1)
+    )
+    windows = {flow.days: start_of_day(at, zone, flow.days - 1) for flow in flows}
+    moved = session.execute(
+        select(DailyFigure.day, DailyFigure.key, DailyFigure.people).where(
+            DailyFigure.topic == Topic.MOVED, DailyFigure.day >= min(windows.values()).date()
+        )
+    ).all()
+
+    def pace(flow: Flow) -> Pace:
+        start = windows[flow.days]
+        days = (at - max(start, began or at)) / timedelta(days=1)
+        joined, stopped = (
+            sum(row.people for row in moved if row.key == key and row.day >= start.date())
+            for key in ("joined", "stopped")
+        )
+        return without(Pace(flow.days, days, flow.joined, flow.stopped), joined, stopped)
+
+    return [pace(flow) for flow in flows if flow.days in WINDOWS]
+
+
+def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:
+    """How many rows of +1 and of -1 lie between: versions have no gaps, so nothing is counted."""
+    rows, net = until.version - since.version, until.balance - since.balance
+    return (rows + net) // 2, (rows - net) // 2
+
+
+def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
+    """The last 28 days; the last of them is not over."""
+    at = now()
+    starts = [start_of_day(at, zone, before) for before in reversed(range(DAYS_SHOWN))]
+    marks = [*read_marks(session, starts), here]
+    return [
+        Day(start, *_joined_and_stopped(since, until), is_over=start is not starts[-1])
+        for start, (since, until) in zip(starts, pairwise(marks), strict=True)
+    ]
+
+
+def read_contribution_sums(session: Session) -> Sequence[DailyFigure]:
+    """What was given once, by currency, as it was last counted: the most gifts first."""
+    is_sum = DailyFigure.topic == Topic.CONTRIBUTION
+    newest = select(func.max(DailyFigure.day)).where(is_sum).scalar_subquery()
+    return session.scalars(
+        select(DailyFigure)
+        .where(is_sum, DailyFigure.day == newest)
+        .order_by(DailyFigure.people.desc(), DailyFigure.currency)
+    ).all()
+
+
+def read_counted_at(session: Session) -> datetime | None:
+    """When the daily figures were last made."""
+    return session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
+
+
+def read_machinery(session: Session) -> Machinery:
+    """How the work behind the number goes."""
+    due, resting = session.execute(
+        select(
+            func.count().filter(Look.due_at <= now()),
+            func.count().filter(Look.due_at.is_(None)),
+        ).select_from(Look)
+    ).one()
+    letters = session.execute(
+        select(Letter.state, func.count())
+        .where(Letter.state.not_in((LetterState.SENT, LetterState.WITHDRAWN)))
+        .group_by(Letter.state)
+    )
+    beats = session.execute(select(Heartbeat.name, Heartbeat.beat_at))
+    return Machinery(
+        looks_due=due,
+        looks_resting=resting,
+        oldest_unsettled=session.scalar(
+            select(func.min(Event.received_at)).where(Event.settled_at.is_(None))
+        ),
+        letters=dict(letters.all()),
+        heartbeats=dict(beats.all()),
+    )
+
+
+def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Member]]:
+    """Payments that the bank asks about or disputes, not decided yet, the oldest first."""
+    return session.execute(
+        select(Payment, Member)
+        .join(Member, Member.id == Payment.member_id)
+        .where(text(IS_DISPUTED))
+        .order_by(Payment.id)
+        .limit(most)
+    ).all()
+
+
+def count_open_disputes(session: Session) -> tuple[int, int]:
+    """How many payments are disputed and not decided, and how many a bank asks about."""
+    disputed, asked = session.execute(
+        select(
+            func.count().filter(Payment.dispute.not_in(INQUIRIES)),
+            func.count().filter(Payment.dispute.in_(INQUIRIES)),
+        ).where(text(IS_DISPUTED))
+    ).one()
+    return disputed, asked
+
+
+def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Member]]:
+    """Memberships that their members wanted to cancel and Stripe would not, the oldest first."""
+    return session.execute(
+        select(Membership, Member)
+        .join(Member, Member.id == Membership.member_id)
+        .where(
+            Membership.cancel_wanted_at.is_not(None),
+            Membership.cancel_at.is_(None),
+            Membership.ended_at.is_(None),
+        )
+        .order_by(Membership.cancel_wanted_at)
+        .limit(most)
+    ).all()
+
+
+def read_failed_letters(
+    session: Session, most: int
+) -> Sequence[Row[Letter, Member | None, Staff | None]]:
+    """Letters that somebody must look at, the newest first; one to neither is to a reader."""
+    return session.execute(
+        select(Letter, Member, Staff)
+        .outerjoin(Member, Member.id == Letter.member_id)
+        .outerjoin(Staff, Staff.id == Letter.staff_id)
+        .where(Letter.state.in_((LetterState.FAILED, LetterState.UNKNOWN)))
+        .order_by(Letter.id.desc())
+        .limit(most)
+    ).all()

@@ -1,0 +1,51 @@
+"""What staff are told of Stripe and us not understanding each other, a sentence for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_babel import ngettext
+
+from fundraiser.payments import WebhookReason, refused_calls, refused_webhooks
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+def stripe_troubles(session: Session) -> list[str]:
+    """Webhooks refused since the last accepted one, and calls that our key may not make."""
+    found = [
+        ngettext(
+            "We refused %(num)s webhook from Stripe since the last one that we accepted: %(why)s.",
+            "We refused %(num)s webhooks from Stripe since the last one that we accepted: %(why)s.",
+            count,
+            why=_why(reason),
+        )
+        for reason, count in refused_webhooks(session).items()
+        # Anybody can send something unsigned, and nothing is wrong with us then.
+        if reason != WebhookReason.NO_SIGNATURE.value
+    ]
+    if rights := refused_calls(session):
+        found.append(
+            _(
+                "Our key at Stripe lacks rights, so some payments fail: %(rights)s.",
+                rights=", ".join(rights),
+            )
+        )
+    return found
+
+
+def _why(reason: str) -> str:
+    match reason:
+        case WebhookReason.SIGNATURE:
+            return _("the signing secret is wrong")
+        case WebhookReason.TOO_OLD:
+            return _("our clock is ahead of Stripe’s")
+        case WebhookReason.TOO_NEW:
+            return _("our clock is behind Stripe’s")
+        case WebhookReason.THIN:
+            return _("an endpoint at Stripe sends thin payloads")
+        case WebhookReason.OTHER_MODE:
+            return _("Stripe’s other mode, test or live, calls us")
+    return _("what arrived isn’t an event")

@@ -1,0 +1,299 @@
+"""What the overview shows: will we make it, what comes in, who they are, what needs somebody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from flask_babel import ngettext
+from sqlalchemy import and_, func, or_, select
+
+from fundraiser.campaigns import milestones
+from fundraiser.campaigns.chart import line_chart
+from fundraiser.campaigns.forecast import forecast, needed_a_day, whole_days
+from fundraiser.campaigns.progress import current_campaign, read_progress
+from fundraiser.campaigns.public_progress import read_series, thinned
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.finance.money import read_agreement
+from fundraiser.dashboard.members import profile
+from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.dashboard.overview import figures, income
+from fundraiser.dashboard.overview.chart import day_chart
+from fundraiser.dashboard.overview.stripe_troubles import stripe_troubles
+from fundraiser.db import now
+from fundraiser.incidents import proxy_is_untrusted
+from fundraiser.members.consents import names_to_review
+from fundraiser.members.consistency import count_drift, read_drift
+from fundraiser.members.history import Mark
+from fundraiser.members.ledger import read_balance
+from fundraiser.outbox import LetterState
+from fundraiser.payments.card_guard import CardGuard
+from fundraiser.payments.cases import list_open_cases
+from fundraiser.payments.models import Tier
+from fundraiser.texts import by_language, gettext as _
+from fundraiser.webhooks import inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
+    from fundraiser.dashboard.overview.figures import Machinery
+
+_FEW, _NEWEST, _MOST_SHOWN, _MOST_ROWS = 3, 10, 20, 8
+_MONTH = timedelta(days=28)
+_BY_DAY = (Topic.CHURN, Topic.LEAVING)
+_CUTS = (
+    *(Topic.TIER, Topic.INTERVAL, Topic.COUNTRY),
+    *(Topic.SOURCE, Topic.UTM, Topic.CAMPAIGN),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """The daily figures that the overview needs. ``day`` is the newest; None before the first."""
+
+    day: date | None
+    rows: list[DailyFigure]
+
+    def of(self, topic: Topic, day: date | None = None) -> list[DailyFigure]:
+        """A topic's figures of one day, the newest unless told: the most people first."""
+        at = day or self.day
+        found = [row for row in self.rows if row.topic is topic and row.day == at]
+        return sorted(found, key=lambda row: (row.key in {"", "*"}, -row.people, row.key))
+
+    def by_key(self, topic: Topic, first: date, last: date) -> dict[str, int]:
+        """How many people of each key in these days."""
+        found: dict[str, int] = {}
+        for row in self.rows:
+            if row.topic is topic and first <= row.day <= last:
+                found[row.key] = found.get(row.key, 0) + row.people
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A row of a table of people: ``share`` of all in percent, ``recent`` joined in 28 days."""
+
+    name: str
+    profile: int
+    recent: int
+    share: float
+
+
+def read_overview(
+    session: Session, settings: Settings, *, reads_letters: bool
+) -> dict[str, object]:
+    """All that the overview's page is filled with."""
+    zone, at = settings.newsroom_timezone, now()
+    campaign = current_campaign(session)
+    balance = read_balance(session)
+    here = Mark(balance.version, balance.members)
+    flows = figures.read_flows(session, zone, here)
+    machinery = figures.read_machinery(session)
+    disputed, asked = figures.count_open_disputes(session)
+    daily = _read_daily(session, at.astimezone(zone).date())
+    guard, is_proxy_untrusted = session.execute(select(CardGuard, proxy_is_untrusted())).one()
+    values: dict[str, object] = {
+        "balance": balance,
+        "flows": dict(zip(("today", "week", "month"), flows, strict=True)),
+        "machinery": machinery,
+        "troubles": [
+            *troubles(machinery),
+            *stripe_troubles(session),
+            *_money_troubles(session),
+            *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
+        ],
+        "names_wait": bool(names_to_review(session, 1)),
+        "resting": inbox.resting(session, most=_MOST_SHOWN),
+        "drift": read_drift(session, _MOST_SHOWN),
+        "drift_count": sum(count_drift(session).values()),
+        "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),
+        "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
+        "disputes_count": disputed,
+        "inquiries_count": asked,
+        "cases": list_open_cases(session, _MOST_SHOWN),
+        "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)
+        if reads_letters
+        else [],
+        "failed_letters_count": sum(
+            machinery.letters.get(state, 0) for state in (LetterState.FAILED, LetterState.UNKNOWN)
+        ),
+        "milestones": milestones.list_news(session, _FEW),
+        "milestone_name": milestones.name_of,
+        "days": day_chart(figures.read_days(session, zone, here)),
+        "newest": profile.read_newest_members(session, _NEWEST),
+        "guard": guard,
+        "figures_at": machinery.heartbeats.get("figures"),
+        "sums": figures.read_contribution_sums(session),
+        "campaign": campaign,
+        "at": at,
+        **_income(session, daily, settings.newsroom_currency, at.astimezone(zone).date()),
+        **_people(session, daily),
+        **_churn(daily, flows[2], here),
+    }
+    if campaign is not None:
+        progress = read_progress(session, campaign)
+        left = campaign.deadline - at
+        last = campaign.deadline.astimezone(zone).date()
+        losses = daily.by_key(Topic.LEAVING, date.min, last)
+        found = forecast(
+            progress.members,
+            left,
+            figures.read_paces(session, zone, flows),
+            leaving=sum(losses.values()) - losses.get(Loss.CARD, 0),
+            cards=losses.get(Loss.CARD, 0),
+        )
+        series = read_series(session, zone, campaign, progress)
+        chart = series and line_chart(
+            series,
+            end=campaign.deadline,
+            goal=progress.goal,
+            projected=(found.low, found.high) if found else None,
+        )
+        values |= {
+            "progress": progress,
+            "days_left": whole_days(left),
+            "needed": needed_a_day(progress.remaining, left),
+            "forecast": found,
+            "losses": {loss.value: losses.get(loss, 0) for loss in Loss},
+            "chart": chart or None,
+            "chart_table": thinned(series),
+        }
+    return values
+
+
+def troubles(machinery: Machinery) -> list[str]:
+    """What does not run as it should, a sentence each."""
+    at = now()
+    found = []
+    beat = machinery.heartbeats.get("worker")
+    if beat is None:
+        found.append(_("No worker has ever reported. Until one runs, joins are not counted."))
+    elif at - beat > figures.SILENT:
+        minutes = int((at - beat).total_seconds() // 60)
+        found.append(
+            ngettext(
+                "The workers have been silent for %(num)s minute. New joins wait until they run.",
+                "The workers have been silent for %(num)s minutes. New joins wait until they run.",
+                minutes,
+            )
+        )
+    oldest = machinery.oldest_unsettled
+    if oldest and at - oldest > figures.LATE:
+        minutes = int((at - oldest).total_seconds() // 60)
+        found.append(
+            ngettext(
+                "An event from Stripe has waited for %(num)s minute.",
+                "An event from Stripe has waited for %(num)s minutes.",
+                minutes,
+            )
+        )
+    return found
+
+
+def _money_troubles(session: Session) -> list[str]:
+    """Where the books of money are not what Stripe holds, a sentence each."""
+    return [
+        _(
+            "In %(currency)s the books of money differ by %(amount)s from what Stripe holds.",
+            currency=found.currency,
+            amount=labels.money(abs(found.difference or 0), found.currency),
+        )
+        for found in read_agreement(session).differing
+    ]
+
+
+def _network_troubles(*, is_proxy_untrusted: bool) -> list[str]:
+    return (
+        [
+            _(
+                "Requests come through a proxy that isn’t trusted, so limits take all readers for "
+                "one person and shut them out. TRUSTED_PROXIES has to say how many proxies "
+                "stand in front."
+            )
+        ]
+        if is_proxy_untrusted
+        else []
+    )
+
+
+def _read_daily(session: Session, today: date) -> Daily:
+    """The newest day's figures, those of 28 days before it, and what is kept day by day."""
+    newest = session.scalar(
+        select(func.max(DailyFigure.day)).where(
+            DailyFigure.day <= today, DailyFigure.topic == Topic.TIER
+        )
+    )
+    if newest is None:
+        return Daily(None, [])
+    rows = session.scalars(
+        select(DailyFigure).where(
+            or_(
+                DailyFigure.day == newest,
+                and_(DailyFigure.day == newest - _MONTH, DailyFigure.topic == Topic.INCOME),
+                and_(DailyFigure.day > newest - _MONTH, DailyFigure.topic.in_(_BY_DAY)),
+            )
+        )
+    )
+    return Daily(newest, list(rows))
+
+
+def _income(session: Session, daily: Daily, own: str, today: date) -> dict[str, object]:
+    """What comes in by currency, the sum in our own, and the sum of 28 days ago at today's rate."""
+    found = income.incomes(daily.of(Topic.INCOME))
+    rates = income.rates_in_force(session, own, today)
+    worth = {currency: rate.rate for currency, rate in rates.items()}
+    before = income.incomes(daily.of(Topic.INCOME, daily.day - _MONTH)) if daily.day else []
+    return {
+        "incomes": found,
+        "income_total": income.total(found, own, worth),
+        "income_before": income.total(before, own, worth) if before else None,
+        "income_before_day": daily.day - _MONTH if daily.day else None,
+        "rates": [rates[one.currency] for one in found if one.currency in rates],
+    }
+
+
+def _people(session: Session, daily: Daily) -> dict[str, object]:
+    """The people who count, cut in each way."""
+    tiers = dict(session.execute(select(Tier.slug, Tier.names)).all())
+
+    def name(row: DailyFigure) -> str:
+        if row.topic is Topic.TIER and row.key in tiers:
+            return by_language(tiers[row.key])
+        return labels.cut(row.topic, row.key)
+
+    return {"cuts": {topic.value: _cut(daily.of(topic), name) for topic in _CUTS}}
+
+
+def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Cut]:
+    """The largest, and the rest as one."""
+    everybody = sum(row.people for row in rows) or 1
+    shown = rows if len(rows) <= _MOST_ROWS else rows[: _MOST_ROWS - 1]
+    rest = rows[len(shown) :]
+    pairs = [(name(row), row.people, row.recent) for row in shown]
+    if rest:
+        recent = sum(row.recent for row in rest)
+        pairs.append((_("All others"), sum(row.people for row in rest), recent))
+    return [Cut(*pair, share=round(pair[1] / everybody * 100, 1)) for pair in pairs]
+
+
+def _churn(daily: Daily, month: figures.Flow, here: Mark) -> dict[str, object]:
+    """Who stopped in 28 days, by choice or not, and the share of those who counted before."""
+    if daily.day is None:
+        return {"churn": [], "churn_share": None}
+    found = daily.by_key(Topic.CHURN, daily.day - _MONTH + timedelta(days=1), daily.day)
+    before = here.balance - month.net
+    return {
+        "churn": [
+            (labels.churn(kind), found.get(kind, 0), _percent(found.get(kind, 0), before))
+            for kind in Churn
+        ],
+        "churn_share": _percent(sum(found.values()), before),
+    }
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return round(part / whole * 100, 1) if whole > 0 else None

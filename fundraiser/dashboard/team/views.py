@@ -1,0 +1,241 @@
+"""The staff themselves: who may do what, one's own account, and the trail of every act."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy import select
+
+from fundraiser import db
+from fundraiser.dashboard.team import labels as words
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.newsroom import passkeys, second_factor, second_step, sessions, staff as people
+from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.confirmation import check_ones_password, confirmed
+from fundraiser.newsroom.models import AuditEntry, Role, Staff
+from fundraiser.newsroom.roles import Permission, may, require
+from fundraiser.newsroom.sign_in import (
+    begin_session,
+    current_session,
+    end_session,
+    open_while_overdue,
+    signed_in_staff,
+)
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("staff_pages", __name__)
+
+_PAGE = 50
+_LARGEST_KEY = 2**63 - 1
+
+
+@blueprint.get("/staff/team")
+def team() -> ResponseReturnValue:
+    """Everybody on the staff, and the form to invite somebody."""
+    require(signed_in_staff(), Permission.MANAGE_STAFF)
+    return team_page()
+
+
+@blueprint.post("/staff/team")
+@confirmed
+def invite() -> ResponseReturnValue:
+    """Invite a person by letter."""
+    session, by = db.session(), signed_in_staff()
+    require(by, Permission.MANAGE_STAFF)
+    email, name = request.form.get("email", ""), request.form.get("name", "")
+    try:
+        staff = people.invite(session, by, email=email, name=name, role=_role())
+    except UnprocessableError as error:
+        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _done(_("A letter with an invitation is on its way to %(email)s.", email=staff.email))
+
+
+@blueprint.post("/staff/team/<int:staff_id>/<what>")
+@confirmed
+def change(staff_id: int, what: str) -> ResponseReturnValue:
+    """One act on one person; done twice, it is done once."""
+    session, by = db.session(), signed_in_staff()
+    require(by, Permission.MANAGE_STAFF)
+    staff = people.get_staff(session, min(staff_id, _LARGEST_KEY))
+    try:
+        sentence = _act(by, staff, what)
+    except UnprocessableError as error:
+        # Nothing of it is kept: an answer with an error's status is rolled back.
+        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _done(sentence)
+
+
+@blueprint.get("/staff/account")
+@open_while_overdue
+def account() -> ResponseReturnValue:
+    """One's own password, second factor and sessions."""
+    return account_page()
+
+
+@blueprint.post("/staff/account/password")
+@open_while_overdue
+def change_password() -> ResponseReturnValue:
+    """Change one's own password."""
+    session, staff = db.session(), signed_in_staff()
+    try:
+        check_ones_password(request.form.get("old", ""), field="old")
+        people.change_password(session, staff, request.form.get("new", ""))
+    except UnprocessableError as error:
+        return account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+    begin_session(staff)
+    flash(_("Your password is changed. Everywhere else you are signed out."))
+    return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/letters")
+def choose_letters() -> ResponseReturnValue:
+    """Whether one is written to at a campaign's milestones."""
+    staff = signed_in_staff()
+    staff.wants_milestones = request.form.get("milestones") == "yes"
+    flash(
+        _("You get a letter at each milestone.")
+        if staff.wants_milestones
+        else _("You get no letters about milestones.")
+    )
+    return redirect(url_for("staff_pages.account", _anchor="milestones"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/sessions/<int:session_id>/end")
+@open_while_overdue
+def end_one_session(session_id: int) -> ResponseReturnValue:
+    """Sign out in one browser."""
+    session, staff = db.session(), signed_in_staff()
+    is_this_one = session_id == current_session().id
+    if sessions.end(session, staff, min(session_id, _LARGEST_KEY)):
+        record(session, Act.ENDED_SESSION, f"staff {staff.id}", staff=staff)
+    if is_this_one:
+        end_session()
+        return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+    flash(_("You’re signed out there."))
+    return redirect(url_for("staff_pages.account", _anchor="sessions"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/sign-out")
+@open_while_overdue
+def sign_out_everywhere() -> ResponseReturnValue:
+    """Sign out in every browser, this one among them."""
+    staff = signed_in_staff()
+    people.sign_out_everywhere(db.session(), staff, staff)
+    end_session()
+    return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/trail")
+def trail() -> ResponseReturnValue:
+    """Every act of staff, the newest first, of everybody or of one."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.MANAGE_STAFF)
+    who, before = _number("staff"), _number("before")
+    statement = (
+        select(AuditEntry, Staff)
+        .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .order_by(AuditEntry.id.desc())
+        .limit(_PAGE + 1)
+    )
+    if who is not None:
+        statement = statement.where(AuditEntry.staff_id == who)
+    if before is not None:
+        statement = statement.where(AuditEntry.id < before)
+    rows = session.execute(statement).all()
+    everybody = session.scalars(select(Staff).order_by(Staff.name, Staff.id)).all()
+    return render_template(
+        "dashboard/trail.html",
+        staff=staff,
+        words=words,
+        rows=rows[:_PAGE],
+        older=rows[_PAGE - 1][0].id if len(rows) > _PAGE else None,
+        before=before,
+        who=who,
+        everybody=everybody,
+        names={found.id: found.name for found in everybody},
+    )
+
+
+def _act(by: Staff, staff: Staff, what: str) -> str:
+    """Do it; returns what to say of it."""
+    session = db.session()
+    match what:
+        case "role":
+            people.change_role(session, by, staff, _role())
+            return _(
+                "%(name)s is %(role)s now.", name=staff.name, role=words.role(staff.role).lower()
+            )
+        case "invitation":
+            people.invite_again(session, by, staff)
+            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+        case "closing":
+            people.close_account(session, by, staff)
+            return _("%(name)s can’t sign in any more.", name=staff.name)
+        case "opening":
+            people.open_account(session, by, staff)
+            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+        case "sign-out":
+            people.sign_out_everywhere(session, by, staff)
+            return _("%(name)s is signed out everywhere.", name=staff.name)
+        case "second-factor-off":
+            second_step.remove_all(session, by, staff)
+            return _("%(name)s signs in without a second step now.", name=staff.name)
+    raise NotFoundError(_("There is nothing like this to do. Open the page again."))
+
+
+def _done(sentence: str) -> ResponseReturnValue:
+    flash(sentence)
+    return redirect(url_for("staff_pages.team"), HTTPStatus.SEE_OTHER)
+
+
+def team_page(error: UnprocessableError | None = None) -> str:
+    """The staff, with what went wrong on the page."""
+    session = db.session()
+    everybody = session.scalars(
+        select(Staff).order_by(Staff.deactivated_at.is_not(None), Staff.name, Staff.id)
+    ).all()
+    return render_template(
+        "dashboard/team.html",
+        staff=signed_in_staff(),
+        words=words,
+        everybody=everybody,
+        roles=list(Role),
+        rules=second_step.read_rules(session),
+        typed=request.form,
+        error=error,
+    )
+
+
+def account_page(error: UnprocessableError | None = None) -> str:
+    """One's own account, with what went wrong on it."""
+    staff, session = signed_in_staff(), db.session()
+    return render_template(
+        "dashboard/account.html",
+        staff=staff,
+        words=words,
+        secret=second_factor.secret_of(staff) if staff.second_factor else None,
+        may_manage=may(staff, Permission.MANAGE_STAFF),
+        is_overdue=second_step.is_overdue(staff),
+        passkeys_possible=passkeys.are_possible(),
+        codes_left=second_step.codes_left(session, staff),
+        sessions=sessions.sessions_of(session, staff),
+        here=current_session().id,
+        error=error,
+    )
+
+
+def _role() -> Role:
+    try:
+        return Role(request.form.get("role", ""))
+    except ValueError as error:
+        raise UnprocessableError(_("Choose one of the roles."), field="role") from error
+
+
+def _number(name: str) -> int | None:
+    typed = request.args.get(name, "")
+    return min(int(typed), _LARGEST_KEY) if typed.isascii() and typed.isdecimal() else None

@@ -1,0 +1,114 @@
+"""Is everything there that the service needs? A sentence for each part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from fundraiser.dashboard.overview.figures import SILENT, read_machinery
+from fundraiser.db import now
+from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refusals
+from fundraiser.emails.smtp import MailServer, UnreachableError
+from fundraiser.incidents import is_proxy_untrusted
+from fundraiser.payments import refused_calls, refused_webhooks
+from fundraiser.payments.products import missing_from_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from fundraiser.payments import AccountGateway
+
+ALEMBIC = Path(__file__).parents[2] / "alembic.ini"
+_PATIENCE = 3.0  # seconds
+
+
+def examine(settings: Settings, database: Database, gateway: AccountGateway) -> Iterator[Finding]:
+    """Look at each part in turn."""
+    yield from _examine_database(database)
+    yield _examine_redis(settings)
+    yield from examine_stripe(gateway, settings)
+    yield _examine_mail(settings)
+
+
+def alembic_config() -> Config:
+    """Where the migrations are, from wherever the command is called."""
+    config = Config(ALEMBIC)
+    config.set_main_option("script_location", str(ALEMBIC.with_name("migrations")))
+    return config
+
+
+def _examine_database(database: Database) -> Iterator[Finding]:
+    try:
+        with database.transaction() as session:
+            context = MigrationContext.configure(session.connection())
+            head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+            if context.get_current_revision() != head:
+                yield Finding(False, "The database has old tables: run fundraiser migrate.")
+                return
+            yield Finding(True, "The database answers, and its tables are up to date.")
+            yield from _examine_work(session)
+    except SQLAlchemyError:
+        yield Finding(False, "The database does not answer: check DATABASE_URL.")
+
+
+def _examine_work(session: Session) -> Iterator[Finding]:
+    missing = missing_from_catalogue(session)
+    yield (
+        Finding(False, f"{missing} products and prices are not at Stripe: {SET_UP}.")
+        if missing
+        else Finding(True, "All products and prices are at Stripe.")
+    )
+    yield (
+        Finding(
+            False,
+            "Requests come through a proxy that isn't trusted, so that limits take all readers for "
+            "one: set TRUSTED_PROXIES to how many proxies stand in front.",
+        )
+        if is_proxy_untrusted(session)
+        else Finding(True, "Limits see each reader's own address.")
+    )
+    yield from tell_refusals(refused_webhooks(session), refused_calls(session))
+    machinery = read_machinery(session)
+    beat = machinery.heartbeats.get("worker")
+    if beat is None:
+        yield Finding(False, "No worker has ever reported: start the worker and beat processes.")
+    elif (silence := now() - beat) > SILENT:
+        minutes = silence.total_seconds() / 60
+        yield Finding(False, f"The workers have been silent for {minutes:.0f} minutes: start them.")
+    else:
+        yield Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
+    yield (
+        Finding(False, f"{machinery.looks_resting} customers rest with an error: see /staff.")
+        if machinery.looks_resting
+        else Finding(True, f"No customer rests; {machinery.looks_due} wait to be settled.")
+    )
+
+
+def _examine_redis(settings: Settings) -> Finding:
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        ) as client:
+            client.ping()
+    except redis.RedisError:
+        return Finding(False, "Redis does not answer: check REDIS_URL.")
+    return Finding(True, "Redis answers.")
+
+
+def _examine_mail(settings: Settings) -> Finding:
+    try:
+        with MailServer(settings) as server:
+            server.open()
+    except UnreachableError as error:
+        return Finding(False, f"{error} Check SMTP_URL.")
+    return Finding(True, "The mail server answers.")

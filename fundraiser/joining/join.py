@@ -1,0 +1,216 @@
+"""What a reader asks for on the join page: read from the address or the form, checked, kept."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from fundraiser.errors import UnprocessableError
+from fundraiser.joining.offers import ONCE
+from fundraiser.joining.reminders import read_address
+from fundraiser.members.models import SOLD, Interval
+from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
+from fundraiser.texts import gettext as _, language
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from fundraiser.campaigns.models import Campaign
+    from fundraiser.payments.models import Checkout, Tier
+
+_LONGEST_ADDRESS = 2000
+_LONGEST_REF = 200
+_UTM = ("utm_source", "utm_medium", "utm_campaign")
+
+
+@dataclass(slots=True)
+class Wish:
+    """What the reader asked for, usable or not.
+
+    ``interval`` None is a one-time contribution. ``amount`` is as it was typed. ``errors`` are
+    sentences by the form's field. ``email`` is where to write, once, if the join is not finished:
+    kept only where the reader ticked that beside it. ``is_astray``: the site that the reader came
+    from is none of the campaign's, so that no way leads back there.
+    """
+
+    campaign: str
+    interval: Interval | None
+    currency: str
+    tier: str | None
+    amount: str = ""
+    cover_fee: bool = False
+    ref: str | None = None
+    utm: str | None = None
+    return_url: str | None = None
+    email: str = ""
+    write_to_me: bool = False
+    invite: str | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+    is_astray: bool = False
+
+    def as_query(self) -> dict[str, str]:
+        """The address of the join page with this wish, without the amount typed."""
+        named = {
+            "campaign": self.campaign,
+            "tier": self.tier,
+            "interval": self.interval or ONCE,
+            "currency": self.currency,
+            "ref": self.ref,
+            "utm": self.utm,
+            "return": self.return_url,
+            "invite": self.invite,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    def as_choice(self) -> Choice:
+        """What checkout is to begin with; notes an error where the amount can't be read."""
+        typed = self.amount.strip()
+        amount = parse_amount(typed, self.currency) if typed else None
+        if typed and amount is None:
+            self.errors["amount"] = _("Enter the amount in figures, like 12 or 12.50.")
+        if self.write_to_me:
+            try:
+                self.email = read_address(self.email)
+            except UnprocessableError as error:
+                self.errors["email"] = str(error)
+        return Choice(
+            campaign=self.campaign,
+            tier=self.tier if self.interval else None,
+            interval=self.interval,
+            currency=self.currency,
+            amount=amount,
+            cover_fee=self.cover_fee,
+            language=language(),
+            ref=self.ref,
+            utm=self.utm,
+            return_url=self.return_url,
+            invite=self.invite,
+        )
+
+
+def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tier]) -> Wish:
+    """Read the address or the form; what is not on offer is noted, and the default stands in."""
+    back = values.get("return", "")
+    is_allowed = _leads_to_one_of(campaign.sites, back)
+    wish = Wish(
+        campaign=campaign.slug,
+        interval=Interval.MONTH,
+        currency=campaign.default_currency,
+        tier=campaign.default_tier,
+        amount=values.get("amount", "")[:20],
+        cover_fee=values.get("cover_fee") == "yes",
+        ref=values.get("ref", "")[:_LONGEST_REF] or None,
+        utm=read_utm(values),
+        return_url=back if is_allowed else None,
+        is_astray=bool(back) and not is_allowed,
+        email=values.get("email", ""),
+        write_to_me=values.get("write_to_me") == "yes",
+        invite=values.get("invite", "")[:_LONGEST_REF] or None,
+    )
+    interval, currency, tier = (values.get(name, "") for name in ("interval", "currency", "tier"))
+    if interval == ONCE:
+        wish.interval = None
+    elif interval in SOLD:
+        wish.interval = Interval(interval)
+    elif interval:
+        wish.errors["interval"] = _("Choose how often you pay: every month, every year or once.")
+    if currency.upper() in CURRENCIES:
+        wish.currency = currency.upper()
+    elif currency:
+        wish.errors["currency"] = _(
+            "Choose a currency that we take: %(currencies)s.", currencies=", ".join(CURRENCIES)
+        )
+    offered = [found.slug for found in tiers if _price(found, wish)]
+    if tier in offered:
+        wish.tier = tier
+    elif wish.interval and tier:
+        wish.errors["tier"] = _("Choose one of the memberships on offer.")
+    return wish
+
+
+def led_back(
+    values: Mapping[str, str], campaign: Campaign, came_from: str | None
+) -> dict[str, str]:
+    """The address's values, with a way back also for who followed a plain link without one.
+
+    ``came_from`` is the address that the browser names: a page, or only its site, as that site's
+    policy has it. It is taken where it is on the campaign's list.
+    """
+    if not values.get("return") and came_from and _leads_to_one_of(campaign.sites, came_from):
+        return {**values, "return": came_from}
+    return dict(values)
+
+
+def read_utm(values: Mapping[str, str]) -> str | None:
+    """The tags of the link that led here or to the article: source / medium / campaign."""
+    if said := values.get("utm"):
+        return said[:_LONGEST_REF]
+    try:
+        article = dict(parse_qsl(urlsplit(values.get("return", "")).query))
+    except ValueError:
+        article = {}
+    for query in (values, article):
+        said = " / ".join(tag for name in _UTM if (tag := query.get(name, "").strip()))
+        if said:
+            return said[:_LONGEST_REF]
+    return None
+
+
+def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
+    """What a reader had asked for who comes back from the payment page."""
+    wish = Wish(
+        campaign=checkout.campaign,
+        interval=checkout.interval,
+        currency=checkout.currency,
+        tier=checkout.tier,
+        cover_fee=checkout.fee > 0,
+        ref=checkout.ref,
+        utm=checkout.utm,
+        return_url=checkout.return_url,
+        invite=checkout.invite,
+    )
+    amount = checkout.amount - checkout.fee
+    if amount not in {_price(tier, wish) for tier in tiers if tier.slug == wish.tier}:
+        wish.amount = write_amount(Money(amount, checkout.currency))
+    return wish
+
+
+def return_address(checkout: Checkout, *, joined: bool) -> str | None:
+    """The way back to the article; its fragment tells the widget there to say thanks."""
+    if checkout.return_url is None:
+        return None
+    parts = urlsplit(checkout.return_url)
+    fragment = f"joined={checkout.campaign}" if joined else parts.fragment
+    return urlunsplit(parts._replace(fragment=fragment))
+
+
+def site_alone(checkout: Checkout) -> str | None:
+    """The site's name where the way back leads to its front page and to no article."""
+    parts = urlsplit(checkout.return_url or "")
+    return parts.netloc if parts.path in {"", "/"} and not parts.query else None
+
+
+def one_later(day: datetime, interval: Interval) -> datetime:
+    """The same day of the next month or year, or the month's last."""
+    months = day.month + (1 if interval is Interval.MONTH else 12)
+    year, month = day.year + (months - 1) // 12, (months - 1) % 12 + 1
+    return day.replace(year=year, month=month, day=min(day.day, monthrange(year, month)[1]))
+
+
+def _price(tier: Tier, wish: Wish) -> int | None:
+    price = price_of(tier, wish.interval, wish.currency) if wish.interval else None
+    return price.amount if price else None
+
+
+def _leads_to_one_of(sites: Sequence[str], address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    # Browsers read a backslash as a slash, and Python does not.
+    is_plain = "\\" not in address and len(address) <= _LONGEST_ADDRESS
+    return is_plain and f"{parts.scheme}://{parts.netloc}" in sites

@@ -1,0 +1,43 @@
+"""The page between our form and Stripe's, on which a browser proves that it took some trouble."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import render_template, request, url_for
+
+from fundraiser.payments import allow_hosted_pages
+from fundraiser.payments.card_guard import admit
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+_SOLUTION, _TICKET = "altcha", "ticket"
+
+
+def ask_first(session: Session) -> ResponseReturnValue | None:
+    """The page that asks for a proof and sends the form again; None if the payment may start.
+
+    Called once the form is found to be right, since a proof is good once.
+    """
+    ask = admit(
+        session,
+        solution=request.form.get(_SOLUTION, ""),
+        ticket=request.form.get(_TICKET, ""),
+    )
+    if ask is None:
+        return None
+    allow_hosted_pages(session)
+    page = render_template(
+        "joining/proof.html",
+        ask=ask,
+        action=url_for(request.endpoint or ""),
+        fields=[
+            (name, value)
+            for name, value in request.form.items(multi=True)
+            if name not in {_SOLUTION, _TICKET}
+        ],
+    )
+    return page, HTTPStatus.TOO_MANY_REQUESTS

@@ -1,0 +1,181 @@
+"""Nobody pays twice: a second membership of one person is ended and refunded.
+
+Each step can be taken again, so that a worker killed between any two of them harms nothing: the
+mark is written at Stripe first, and whatever carries it is ended, refunded and told of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, select
+
+from fundraiser.db import now
+from fundraiser.members.eligibility import Reason, verdicts_of
+from fundraiser.members.models import Membership
+from fundraiser.members.renewals import renews
+from fundraiser.outbox import LetterKind, owe
+from fundraiser.payments.cases import (
+    CaseKind,
+    MoneyCase,
+    ask_stripe,
+    close_case,
+    open_case,
+)
+from fundraiser.payments.disputes import holds_money
+from fundraiser.payments.models import Look
+from fundraiser.payments.payment_status import charges_of
+from fundraiser.payments.stripe.gateway import SECOND_KEY
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.members.models import Member
+    from fundraiser.payments.stripe.gateway import Gateway
+    from fundraiser.payments.stripe.types import CustomerState
+
+# How a membership counts while it is paid for and goes on: a payment that fails, or a pause, does
+# not stand in the way of a new membership.
+_PAYING = {Reason.PAID, Reason.FIRST_PAYMENT_IN_PROCESS, Reason.FREE_PERIOD}
+_OF_MEMBER = (
+    select(Membership)
+    .where(Membership.member_id == bindparam("member_id"))
+    .order_by(Membership.started_at, Membership.reference)
+)
+
+
+def end_second_memberships(
+    session: Session, gateway: Gateway, grace: timedelta, member: Member, state: CustomerState
+) -> bool:
+    """End what this customer pays beside the person's first membership; True if Stripe was told.
+
+    A membership that is about to end, or fails to be paid, does not stand in the way of a new one.
+    Another customer of the same person is left to that customer's own settlement. What Stripe
+    refuses becomes a case and is tried again; the settlement goes on, so that our books know what
+    was paid.
+    """
+    paying = _paying(session, member, grace)
+    told = False
+    # What did not come through our Checkout (it names a campaign) was no double click: it is left.
+    for second in (found for found in paying[1:] if found.campaign):
+        if second.customer_id == state.id:
+            told = _mark(session, gateway, second, paying[0]) or told
+        elif second.customer_id:
+            session.add(Look.now(customer_id=second.customer_id))
+    if not told and not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
+        return False
+    session.flush()
+    marked = session.scalars(
+        select(Membership).where(
+            Membership.customer_id == state.id, Membership.second_to.is_not(None)
+        )
+    ).all()
+    for second in marked:
+        told = _end(session, gateway, member, state, second) or told
+    return told
+
+
+def note_refunds(session: Session, member: Member, state: CustomerState) -> None:
+    """Close the cases of this customer's second memberships that Stripe has resolved since.
+
+    The person is e-mailed about a refund that they were told to wait for.
+    """
+    ended = {found.id for found in state.subscriptions if found.ended_at is not None}
+    for name in ended:
+        close_case(session, CaseKind.SECOND_END, name)
+    for charge in state.charges:
+        if charge.refunded < charge.amount or charge.status != "succeeded":
+            continue
+        if case := close_case(session, CaseKind.SECOND_REFUND, charge.id):
+            owe(
+                session,
+                LetterKind.REFUNDED,
+                member_id=member.id,
+                cycle=charge.id,
+                context={"amount": case.amount, "currency": case.currency},
+            )
+
+
+def _paying(session: Session, member: Member, grace: timedelta) -> list[Membership]:
+    """The memberships that the person goes on paying for, the oldest first."""
+    whole = session.scalars(_OF_MEMBER, {"member_id": member.id}).all()
+    verdicts = verdicts_of(whole, now(), grace)
+    return [
+        one
+        for one, verdict in zip(whole, verdicts, strict=True)
+        if verdict.counts
+        and verdict.reason in _PAYING
+        and not one.collection_paused
+        and renews(one)
+        and one.second_to is None
+    ]
+
+
+def _mark(session: Session, gateway: Gateway, second: Membership, first: Membership) -> bool:
+    done = ask_stripe(
+        session,
+        _case(second, CaseKind.SECOND_END, second.reference, second.amount),
+        lambda: gateway.mark_second(second.reference, first.reference),
+    )
+    if done:
+        second.second_to = first.reference
+    return done
+
+
+def _end(
+    session: Session, gateway: Gateway, member: Member, state: CustomerState, second: Membership
+) -> bool:
+    found = next((s for s in state.subscriptions if s.id == second.reference), None)
+    told = still_runs = found is not None and found.ended_at is None
+    if still_runs:
+        case = _case(second, CaseKind.SECOND_END, second.reference, second.amount)
+        told = ask_stripe(session, case, lambda: gateway.cancel(second.reference))
+        still_runs = not told
+    payments = [
+        charge
+        for invoice in state.invoices
+        if invoice.subscription_id == second.reference
+        for charge in charges_of(invoice, state.charges)
+        if charge.status == "succeeded"
+    ]
+    # What was paid before the newest payment was paid for months in which it was the only one.
+    newest = max(payments, key=lambda charge: charge.created_at, default=None)
+    # The bank has taken back what is disputed, so that there is nothing left to refund.
+    if newest is not None and newest.refunded == 0 and not holds_money(newest.dispute):
+        charge_id = newest.id
+        case = _case(second, CaseKind.SECOND_REFUND, charge_id, newest.amount)
+        if newest.refund_failed:
+            # It would only come back again: staff find another way to the person's money.
+            case.error = "The bank sent the refund back, so the money is still here."
+            open_case(session, case)
+        else:
+            told |= ask_stripe(session, case, lambda: gateway.refund(charge_id))
+    if still_runs:
+        return told
+    owe(
+        session,
+        LetterKind.SECOND_MEMBERSHIP,
+        member_id=member.id,
+        cycle=second.reference,
+        context={
+            "amount": second.amount,
+            "currency": second.currency,
+            "interval": second.interval,
+            "first": second.second_to,
+        },
+    )
+    return told
+
+
+def _case(second: Membership, kind: CaseKind, reference: str, amount: int) -> MoneyCase:
+    return MoneyCase(
+        kind=kind,
+        reference=reference,
+        subscription_id=second.reference,
+        customer_id=second.customer_id,
+        member_id=second.member_id,
+        amount=amount,
+        currency=second.currency,
+    )

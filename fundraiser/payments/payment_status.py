@@ -1,0 +1,205 @@
+"""A membership's payments, judged from its invoices and charges: no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundraiser.db import now
+from fundraiser.members.models import Standing
+from fundraiser.payments.disputes import holds_money
+from fundraiser.payments.stripe.types import PAID_BY_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from fundraiser.payments.stripe.types import Charge, CustomerState, Invoice, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """What the count rule and the e-mails read of a membership's payments, as in ``Membership``.
+
+    ``invoiced`` is the latest paid sum for a whole period (smallest unit), ``listed`` the same
+    before discounts; None before anything is paid.
+    """
+
+    standing: Standing
+    paid_at: datetime | None
+    grace_from: datetime | None
+    refunded_at: datetime | None
+    disputed_at: datetime | None
+    pay_url: str | None
+    due: int | None
+    needs_confirmation: bool
+    paid_until: datetime | None = None
+    has_paid: bool = False
+    invoiced: int | None = None
+    listed: int | None = None
+
+
+def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
+    """Read the facts of one subscription out of its customer's state."""
+    it = next((found for found in state.subscriptions if found.id == subscription_id), None)
+    waiting_id = it.waiting_invoice_id if it else None
+    of_it = [found for found in state.invoices if found.subscription_id == subscription_id]
+    # A change that waits for its payment leaves everything as it was until then.
+    waiting = next((found for found in of_it if found.id == waiting_id), None)
+    invoices = sorted(
+        (found for found in of_it if found is not waiting),
+        key=lambda invoice: invoice.created_at,
+        reverse=True,
+    )
+    paid = [invoice for invoice in invoices if _is_paid(invoice)]
+    # A difference is paid for a change in between: the period has a payment of its own.
+    period = next((invoice for invoice in paid if not invoice.is_difference), None)
+    unpaid = _unbroken_failures(invoices, state.charges)
+    free = _is_free_now(invoices, state.charges)
+    paid_at = period.paid_at if period else None
+    paid_until = _paid_until(period, it)
+    if it and it.is_on_trial:
+        # A trial gives the period away, whatever was paid for the one before; but that of a
+        # membership that a late payment has restarted was paid for by it.
+        paid_by = it.metadata.get(PAID_BY_KEY)
+        payments = [charge for charge in state.charges if charge.id == paid_by]
+        if payments:
+            paid_at, paid_until = payments[0].created_at, it.trial_end
+    else:
+        payments = _succeeded(period, state.charges) if period and not free else []
+    latest = unpaid[0] if unpaid else waiting
+    return PaymentFacts(
+        standing=_standing(
+            invoices, state.charges, paid=bool(paid), unpaid=bool(unpaid), free=free
+        ),
+        paid_at=paid_at,
+        grace_from=min((_failed_at(invoice, state.charges) for invoice in unpaid), default=None),
+        refunded_at=_all_gone([charge.refunded_at for charge in payments]),
+        disputed_at=_all_gone([taken_back_at(charge) for charge in payments]),
+        pay_url=latest.pay_url if latest else None,
+        due=latest.remaining if latest else None,
+        needs_confirmation=latest is not None and _waits_for_the_payer(latest, state.charges),
+        paid_until=paid_until,
+        has_paid=any(_is_kept(invoice, state.charges) for invoice in paid),
+        invoiced=period.amount if period else None,
+        listed=_listed(period) if period else None,
+    )
+
+
+def taken_back_at(charge: Charge) -> datetime | None:
+    """Since when a dispute has taken the money of this charge away, if one does."""
+    return charge.disputed_at if holds_money(charge.dispute) else None
+
+
+def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
+    """The charges that tried to pay this invoice, newest first as Stripe lists them."""
+    return [
+        charge
+        for charge in charges
+        if charge.id in invoice.charges
+        or (charge.intent_id and charge.intent_id in invoice.intents)
+    ]
+
+
+def _standing(
+    invoices: Sequence[Invoice],
+    charges: Sequence[Charge],
+    *,
+    paid: bool,
+    unpaid: bool,
+    free: bool,
+) -> Standing:
+    if unpaid:
+        return Standing.OVERDUE if paid else Standing.NOTHING
+    if free:
+        return Standing.FREE
+    if paid:
+        return Standing.PAID
+    in_process = any(
+        invoice.status == "open" and _is_pending(invoice, charges) for invoice in invoices
+    )
+    return Standing.IN_PROCESS if in_process else Standing.NOTHING
+
+
+def _is_paid(invoice: Invoice) -> bool:
+    return invoice.status == "paid" and invoice.amount > 0
+
+
+def _is_pending(invoice: Invoice, charges: Iterable[Charge]) -> bool:
+    return any(charge.status == "pending" for charge in charges_of(invoice, charges))
+
+
+def _succeeded(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
+    return [charge for charge in charges_of(invoice, charges) if charge.status == "succeeded"]
+
+
+def _all_gone(times: list[datetime | None]) -> datetime | None:
+    """The latest of these times if each payment has one: only then is all of the money gone."""
+    gone = [at for at in times if at]
+    return max(gone) if gone and len(gone) == len(times) else None
+
+
+def _is_kept(invoice: Invoice, charges: Iterable[Charge]) -> bool:
+    """Whether any of what paid this invoice is still ours; paid in cash or by credit, it is."""
+    payments = _succeeded(invoice, charges)
+    return not payments or any(
+        charge.refunded_at is None and taken_back_at(charge) is None for charge in payments
+    )
+
+
+def _paid_until(period: Invoice | None, it: Subscription | None) -> datetime | None:
+    """The end of the newest period that is paid for."""
+    if period is None:
+        return None
+    return period.until or (it.period_end if it else None)
+
+
+def _listed(period: Invoice) -> int | None:
+    """What an invoice asks for its period before discounts; None if it has no such line."""
+    amounts = [line.amount for line in period.lines if line.is_of_period]
+    return sum(amounts) if amounts else None
+
+
+def _is_free_now(newest_first: list[Invoice], charges: Sequence[Charge]) -> bool:
+    """Whether the period that runs was given away: its invoice asked for nothing."""
+    for invoice in newest_first:
+        if invoice.status in {"draft", "void"} or invoice.is_difference:
+            continue
+        if invoice.status == "open" and _is_pending(invoice, charges):
+            continue
+        return invoice.status == "paid" and invoice.is_free
+    return False
+
+
+def _unbroken_failures(newest_first: list[Invoice], charges: Sequence[Charge]) -> list[Invoice]:
+    """The finished invoices since the latest paid one that are not paid, newest first."""
+    unpaid: list[Invoice] = []
+    for invoice in newest_first:
+        if invoice.amount <= 0 or invoice.status in {"draft", "void"}:
+            continue
+        if invoice.status == "paid":
+            break
+        if not _is_pending(invoice, charges) and _is_due(invoice):
+            unpaid.append(invoice)
+    return unpaid
+
+
+def _is_due(invoice: Invoice) -> bool:
+    """Whether it should be paid by now: tried without success, given up, or past its due date."""
+    if invoice.status == "uncollectible" or invoice.attempted:
+        return True
+    return invoice.due_at is not None and invoice.due_at <= now()
+
+
+def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
+    """Whether the bank wants the payer to confirm: it makes no charge then, or one that says so."""
+    tries = charges_of(invoice, charges)
+    if invoice.to_confirm:
+        return True
+    return bool(invoice.intents) and (not tries or tries[0].failure == "authentication_required")
+
+
+def _failed_at(invoice: Invoice, charges: tuple[Charge, ...]) -> datetime:
+    """When it should have been paid and was not: its due date, or the first charge that failed."""
+    failures = [c.created_at for c in charges_of(invoice, charges) if c.status == "failed"]
+    return invoice.due_at or min(failures, default=invoice.created_at)

@@ -1,0 +1,165 @@
+"""Products and prices at Stripe, made by the application and kept in step with the tiers.
+
+What staff change is a row first, so that nothing is lost while Stripe is away: whoever comes next
+(the staff's own request, the sweep, ``fundraiser set-up-stripe``) makes Stripe match the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, null, or_, select
+
+from fundraiser.db import now
+from fundraiser.payments.models import AdoptedProduct, OldPrice, Price, Tier
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.stripe.gateway import Gateway
+
+# A reader whose payment page is just being opened by an old price still gets there.
+_ON_THEIR_WAY = timedelta(minutes=1)
+# A settlement asks each time: in one go.
+_OUR_PRODUCTS = select(
+    AdoptedProduct.id, AdoptedProduct.tier_slug, AdoptedProduct.adopted_at
+).union_all(select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None)))
+
+
+@dataclass(frozen=True, slots=True)
+class OurProduct:
+    """A product whose subscribers are members; ``adopted_at`` is None for one that we made."""
+
+    tier: str
+    adopted_at: datetime | None
+
+
+def our_products(session: Session) -> dict[str, OurProduct]:
+    """The products that make members, by their id at Stripe: each tier's own and adopted ones."""
+    found = session.execute(_OUR_PRODUCTS)
+    return {product_id: OurProduct(tier, adopted_at) for product_id, tier, adopted_at in found}
+
+
+def publish_catalogue(session: Session, gateway: Gateway) -> int:
+    """Make at Stripe what is not there yet; returns how many products and prices were made.
+
+    What somebody else is bringing there at this moment is left to them.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer, or refuses the key.
+    """
+    tiers = session.scalars(
+        select(Tier).where(_needs_stripe()).with_for_update(skip_locked=True)
+    ).all()
+    return sum(_publish_tier(session, gateway, tier) for tier in tiers)
+
+
+def _publish_tier(session: Session, gateway: Gateway, tier: Tier) -> int:
+    made = 0
+    if tier.product_id is None:
+        tier.product_id = gateway.make_product(tier)
+        made += 1
+    if tier.stale_at_stripe:
+        gateway.update_product(tier, tier.product_id)
+        tier.stale_at_stripe = False
+    for price in tier.prices:
+        if price.stripe_id is None:
+            price.stripe_id = gateway.make_price(price, tier.product_id, price.amount)
+            made += 1
+        elif price.next_amount is not None:
+            stripe_id = gateway.make_price(price, tier.product_id, price.next_amount)
+            retire_price(session, price)
+            price.stripe_id, price.amount, price.next_amount = stripe_id, price.next_amount, None
+            made += 1
+    session.flush()
+    return made
+
+
+def check_catalogue(session: Session, gateway: Gateway) -> int:
+    """Find what was archived or deleted at Stripe by hand; returns how much is to be made anew.
+
+    The next sweep makes it. Until then readers pay by the same amount without the price.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer, or refuses the key.
+    """
+    products, prices = gateway.list_active("products"), gateway.list_active("prices")
+    on_offer = select(Tier).where(Tier.retired_at.is_(None), Tier.product_id.is_not(None))
+    for tier in session.scalars(on_offer.with_for_update(skip_locked=True)):
+        if tier.product_id not in products:
+            tier.product_id = gateway.restore_product(tier)
+        for price in tier.prices:
+            if price.stripe_id and price.stripe_id not in prices:
+                price.next_amount = price.next_amount or price.amount
+    session.flush()
+    return missing_from_catalogue(session)
+
+
+def publish_next(session: Session, gateway: Gateway) -> bool:
+    """Bring one tier, or one price that nobody joins by any more, to Stripe; False if none waits.
+
+    Raises:
+        StripeUnavailableError: Stripe does not answer, or refuses the key.
+    """
+    waiting = select(Tier).where(_needs_stripe()).limit(1).with_for_update(skip_locked=True)
+    if tier := session.scalars(waiting).first():
+        _publish_tier(session, gateway, tier)
+        return True
+    # Only what is committed as replaced is archived: readers must never meet an archived price.
+    old = session.scalars(
+        select(OldPrice)
+        .where(OldPrice.archived_at.is_(None), OldPrice.retired_at < now() - _ON_THEIR_WAY)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if old is None:
+        return False
+    gateway.archive_price(old.stripe_id)
+    old.archived_at = now()
+    return True
+
+
+def retire_price(session: Session, price: Price) -> None:
+    """Note that nobody joins by what this price is at Stripe any more."""
+    if price.stripe_id:
+        session.add(
+            OldPrice(
+                stripe_id=price.stripe_id,
+                tier_slug=price.tier_slug,
+                interval=price.interval,
+                currency=price.currency,
+                amount=price.amount,
+                retired_at=now(),
+            )
+        )
+
+
+def missing_from_catalogue(session: Session) -> int:
+    """How many products and prices are still to be made or changed at Stripe."""
+    waiting = session.scalars(select(Tier).where(_needs_stripe())).all()
+    return sum(
+        (tier.product_id is None or tier.stale_at_stripe) + sum(map(_is_unmade, tier.prices))
+        for tier in waiting
+    )
+
+
+def is_at_stripe(tier: Tier) -> bool:
+    """Whether Stripe has all that readers are offered of this tier."""
+    return tier.product_id is not None and not any(map(_is_unmade, tier.prices))
+
+
+def _is_unmade(price: Price) -> bool:
+    return price.stripe_id is None or price.next_amount is not None
+
+
+def _needs_stripe() -> ColumnElement[bool]:
+    unmade = or_(Price.stripe_id.is_(None), Price.next_amount.is_not(None))
+    on_offer = and_(
+        Tier.retired_at.is_(None), or_(Tier.product_id.is_(None), Tier.prices.any(unmade))
+    )
+    return or_(on_offer, and_(Tier.stale_at_stripe, Tier.product_id.is_not(None)))

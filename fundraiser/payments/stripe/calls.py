@@ -1,0 +1,172 @@
+"""Calls to Stripe: the client, the budget, lists page by page, and Stripe's errors as ours."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import stripe
+import structlog
+
+from fundraiser.errors import NotFoundError
+from fundraiser.payments.stripe.account import OtherAccountError, claim_mode
+from fundraiser.payments.stripe.budget import Budget
+from fundraiser.payments.stripe.connections import Connections
+from fundraiser.payments.stripe.errors import (
+    BankRefusedError,
+    ConfirmationNeededError,
+    Doing,
+    StripeKeyError,
+    StripeRefusedError,
+    StripeUnavailableError,
+    UnusablePriceError,
+)
+from fundraiser.payments.stripe.refused import Refused, note_refusal
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+
+log = structlog.get_logger()
+
+API_VERSION = "2026-08-26.dahlia"
+_READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
+_PAGE = 100
+_CHECKED_FOR = 10.0  # seconds
+_IN_ALL = "all"
+# Stripe's names of what a restricted key may do; its error names the one that is missing.
+_RIGHT = re.compile(r"'(rak_[a-z_]{1,60})'")
+_KEY_REFUSED = "key_refused"
+# Also of what has ended Stripe says so: nothing can be changed of it.
+_GONE = {"resource_missing", "invalid_canceled_subscription_fields"}
+_TO_CONFIRM = {
+    "authentication_required",
+    "invoice_payment_intent_requires_action",
+    "subscription_payment_intent_requires_action",
+}
+
+
+class Calls:
+    """The way to Stripe that each call goes."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._engine = database.engine
+        self._livemode = settings.livemode
+        self._checked_until = -1.0
+        # Stripe lets in so many calls of each operation, and in all: four times as many, or in a
+        # sandbox no more.
+        each = settings.stripe_calls_per_second
+        self._budget = Budget(database.engine, each)
+        self._in_all = Budget(database.engine, each * (4 if settings.livemode else 1))
+        self._client = _client(settings, retries=2, read=_READ)
+        # A reader waits for these: better told to try again than kept for a minute.
+        self._prompt = _client(settings, retries=0, read=_READ_PROMPTLY)
+
+    def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
+        """Fetch something as plain JSON: to make the SDK's objects of it takes most of the time."""
+        given = {name: value for name, value in params.items() if value is not None}
+        with self._call(path.split("/")[2], Doing.LOOK):
+            found: dict[str, Any] = self._client.raw_request("get", path, **given).data
+        return found
+
+    def _list(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+        """Fetch a page of 100, newest first."""
+        return self._get(path, limit=_PAGE, **params)
+
+    def _each(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - as above
+        """All that a list has, page after page."""
+        after: str | None = None
+        while True:
+            page = self._list(path, starting_after=after, **params)
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            after = page["data"][-1]["id"]
+
+    @contextmanager
+    def _call(self, endpoint: str, doing: Doing = Doing.CHANGE) -> Iterator[None]:
+        """Wait for the budget, and translate Stripe's errors into ours."""
+        self._check_mode(doing)
+        self._in_all.wait(_IN_ALL)
+        self._budget.wait(endpoint)
+        try:
+            yield
+        except stripe.InvalidRequestError as error:
+            if _is_about_a_price(error):
+                raise UnusablePriceError(
+                    _("Stripe refuses this: %(reason)s", reason=error.user_message)
+                ) from error
+            # A list's cursor that is gone is a 400 with the same code as what is not known.
+            if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
+                raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
+            raise StripeRefusedError(
+                _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
+            ) from error
+        except stripe.CardError as error:
+            if error.code in _TO_CONFIRM:
+                raise ConfirmationNeededError(
+                    _("Your bank wants you to confirm this payment.")
+                ) from error
+            raise BankRefusedError(
+                _("Your bank declined the payment, so it wasn’t charged. Try another way to pay.")
+            ) from error
+        except stripe.IdempotencyError as error:
+            raise StripeRefusedError(
+                _("This form was sent before with other values. Open the page again.")
+            ) from error
+        except (stripe.AuthenticationError, stripe.PermissionError) as error:
+            raise self._refused_key(error, endpoint, doing) from error
+        except (
+            stripe.StripeError
+        ) as error:  # silent, too busy, or what its library will know one day
+            raise StripeUnavailableError(doing.without_answer) from error
+
+    def _check_mode(self, doing: Doing) -> None:
+        """Refuse to call where the database holds what is of the other mode, test or live.
+
+        Looked at again now and then: somebody may go live while a process still runs.
+        """
+        if time.monotonic() < self._checked_until:
+            return
+        try:
+            with self._engine.begin() as connection:
+                claim_mode(connection, livemode=self._livemode)
+        except OtherAccountError as error:
+            log.error("stripe_key_of_other_mode")  # noqa: TRY400 - the way through the code says nothing
+            raise StripeKeyError(doing.with_a_wrong_key, None, str(error)) from error
+        self._checked_until = time.monotonic() + _CHECKED_FOR
+
+    def _refused_key(
+        self, error: stripe.StripeError, endpoint: str, doing: Doing
+    ) -> StripeKeyError:
+        """Tell the operator which right is missing, and the reader what is true."""
+        named = _RIGHT.search(str(error)[:1000])
+        right = named[1] if named else None
+        if right is None and isinstance(error, stripe.PermissionError):
+            right = endpoint
+        log.error("stripe_key_refused", right=right, endpoint=endpoint, status=error.http_status)
+        note_refusal(self._engine, Refused.CALL, right or _KEY_REFUSED)
+        return StripeKeyError(doing.with_a_wrong_key, right)
+
+
+def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
+    """Whether what is refused is a price or product to sell by: archived, or no longer there."""
+    named, said = error.param or "", (error.user_message or "").lower()
+    is_gone = error.code == "resource_missing" or "inactive" in said or "not active" in said
+    return is_gone and "items" in named and ("price" in named or "product" in said)
+
+
+def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeClient:
+    return stripe.StripeClient(
+        settings.stripe_api_key,
+        stripe_version=API_VERSION,
+        max_network_retries=retries,
+        http_client=Connections(settings.stripe_api_base or stripe.DEFAULT_API_BASE, read),
+        base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
+    )

@@ -1,0 +1,572 @@
+"""The only speaker to Stripe: calls in, plain facts out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import stripe
+from flask import current_app
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError
+from fundraiser.payments.models import CheckoutKind
+from fundraiser.payments.stripe.calls import API_VERSION, Calls
+from fundraiser.payments.stripe.errors import (
+    BankRefusedError,
+    ConfirmationNeededError,
+    Doing,
+    StripeKeyError,
+    StripeRefusedError,
+    StripeUnavailableError,
+    UnusablePriceError,
+)
+from fundraiser.payments.stripe.parsers import (
+    read_charge,
+    read_invoice,
+    read_method,
+    read_subscription,
+)
+from fundraiser.payments.stripe.portal import is_ours, portal_settings
+from fundraiser.payments.stripe.signatures import ForgedWebhookError, read_webhook
+from fundraiser.payments.stripe.types import (
+    PAID_BY_KEY,
+    ChargeNews,
+    Confirmation,
+    CustomerState,
+    Fact,
+    Invoice,
+    Knock,
+    Page,
+    SessionState,
+    Subscription,
+    name_of,
+    read_event,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fundraiser.config import Settings
+    from fundraiser.db import Database
+    from fundraiser.payments.models import Checkout, Price, Tier
+
+__all__ = [  # what others know of here
+    "API_VERSION",
+    "BankRefusedError",
+    "ConfirmationNeededError",
+    "ForgedWebhookError",
+    "Gateway",
+    "StripeKeyError",
+    "StripeRefusedError",
+    "StripeUnavailableError",
+    "UnusablePriceError",
+]
+
+CHECKOUT_KEY = "fundraiser_checkout"
+SECOND_KEY = "fundraiser_second_to"
+_DEPOSITS = "verify_with_microdeposits"
+
+
+class Gateway(Calls):
+    """Stripe, as this service needs it."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        super().__init__(settings, database)
+        self._secrets = settings.stripe_webhook_secrets
+        self._public_url = settings.public_url
+        self._portal: str | None = None
+
+    # What a settlement looks at
+
+    def fetch_customer(self, customer_id: str) -> CustomerState:
+        """Fetch a customer's state: four lists' pages, and a call for each disputed charge.
+
+        Raises:
+            NotFoundError: Stripe knows no such customer.
+            StripeUnavailableError: Stripe does not answer.
+        """
+        customer = self._get(
+            f"/v1/customers/{customer_id}",
+            expand=["invoice_settings.default_payment_method", "discount.source.coupon"],
+        )
+        deleted = bool(customer.get("deleted"))
+        subscriptions = self._of_customer(
+            "/v1/subscriptions",
+            customer_id,
+            status="all",
+            expand=["data.default_payment_method", "data.discounts.source.coupon"],
+        )
+        invoices = self._of_customer("/v1/invoices", customer_id, expand=["data.payments"])
+        charges = self._of_customer("/v1/charges", customer_id, expand=["data.refunds"])
+        discount = customer.get("discount")
+        return CustomerState(
+            id=customer_id,
+            deleted=deleted,
+            email=customer.get("email"),
+            name=customer.get("name"),
+            country=(customer.get("address") or {}).get("country"),
+            subscriptions=tuple(
+                read_subscription(found, orphaned=deleted, discount=discount)
+                for found in subscriptions
+                if found["items"]["data"]
+            ),
+            invoices=self._read_invoices(invoices),
+            charges=tuple(read_charge(found, self._dispute(found)) for found in charges),
+            method=read_method(
+                (customer.get("invoice_settings") or {}).get("default_payment_method")
+            ),
+            credit=max(0, -(customer.get("balance") or 0)),
+            currency=(customer.get("currency") or "").upper(),
+        )
+
+    def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:
+        """The invoices as facts; of each subscription's latest, whether it waits for its payer.
+
+        Only the payment intent says that, and it can't be expanded from a list.
+        """
+        read = [read_invoice(found) for found in newest_first]
+        latest: dict[str | None, Invoice] = {}
+        for invoice in read:
+            if invoice.status == "open" and invoice.attempted:
+                latest.setdefault(invoice.subscription_id, invoice)
+        waiting = {
+            invoice.id
+            for invoice in latest.values()
+            for intent in invoice.intents
+            if self._waits(intent)
+        }
+        return tuple(replace(one, to_confirm=one.id in waiting) for one in read)
+
+    def _waits(self, intent_id: str) -> bool:
+        try:
+            intent = self._get(f"/v1/payment_intents/{intent_id}")
+        except (NotFoundError, StripeKeyError):
+            return False  # a restricted key without this right settles all the same
+        return bool(intent["status"] == "requires_action")
+
+    def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
+        """All pages of a customer's list; of a deleted customer Stripe may refuse to list any."""
+        try:
+            return list(self._each(path, customer=customer_id, **params))
+        except NotFoundError:
+            return []
+
+    def fetch_subscription(self, subscription_id: str) -> Subscription | None:
+        """A subscription by itself; None if Stripe knows none, or it has nothing left in it."""
+        try:
+            found = self._get(
+                f"/v1/subscriptions/{subscription_id}",
+                expand=["default_payment_method", "discounts.source.coupon", "customer"],
+            )
+        except NotFoundError:
+            return None
+        return read_subscription(found) if found["items"]["data"] else None
+
+    def customer_of_charge(self, charge_id: str) -> str | None:
+        """Whose charge this is."""
+        return name_of(self._get(f"/v1/charges/{charge_id}")["customer"])
+
+    def _dispute(self, charge: dict[str, Any]) -> dict[str, Any] | None:
+        """The newest dispute of a charge."""
+        if not charge["disputed"]:
+            return None
+        found = self._get("/v1/disputes", charge=charge["id"], limit=1)["data"]
+        return found[0] if found else None
+
+    # What reconciliation looks through, a page of 100 at a time
+
+    def list_subscriptions(self, after: str | None) -> Page[Subscription]:
+        """All subscriptions of the account, in whatever state, of whatever product."""
+        found = self._list(
+            "/v1/subscriptions",
+            status="all",
+            expand=["data.customer", "data.discounts.source.coupon"],
+            starting_after=after,
+        )
+        return _page(
+            found,
+            [
+                read_subscription(one, discount=one["customer"].get("discount"))
+                for one in found["data"]
+                if one["items"]["data"]
+            ],
+        )
+
+    def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:
+        """The charges behind all refunds made since then."""
+        found = self._list(
+            "/v1/refunds", expand=["data.charge"], created=_since(since), starting_after=after
+        )
+        charges = [one["charge"] for one in found["data"] if one["charge"]]
+        return _page(
+            found,
+            [
+                ChargeNews(one["id"], name_of(one["customer"]), one["amount_refunded"], None)
+                for one in charges
+            ],
+        )
+
+    def list_disputes(self, since: datetime, after: str | None) -> Page[ChargeNews]:
+        """The charges behind all disputes opened since then."""
+        found = self._list(
+            "/v1/disputes", expand=["data.charge"], created=_since(since), starting_after=after
+        )
+        return _page(
+            found,
+            [
+                ChargeNews(
+                    one["charge"]["id"], name_of(one["charge"]["customer"]), None, one["status"]
+                )
+                for one in found["data"]
+            ],
+        )
+
+    def list_events(self, since: datetime, after: str | None) -> Page[Knock]:
+        """The events since then, of every type: Stripe keeps them for 30 days."""
+        found = self._list("/v1/events", created=_since(since), starting_after=after)
+        return _page(found, [read_event(one) for one in found["data"]])
+
+    def check_product(self, product_id: str) -> None:
+        """Raise ``NotFoundError`` where Stripe has no such product."""
+        with self._call("products"):
+            self._client.v1.products.retrieve(product_id)
+
+    def product_name(self, product_id: str) -> str:
+        """What a product is called at Stripe; the ID where Stripe knows it no longer."""
+        try:
+            return str(self._get(f"/v1/products/{product_id}")["name"])
+        except NotFoundError:
+            return product_id
+
+    # Joining
+
+    def create_session(
+        self,
+        checkout: Checkout,
+        *,
+        product_id: str,
+        price_id: str | None,
+        success_url: str,
+        cancel_url: str,
+        attempt: int = 1,
+    ) -> tuple[str, str]:
+        """Make a Checkout session; returns its id and the hosted page's address.
+
+        ``price_id`` is None for an amount of the reader's own: it is priced inline on the product.
+        Stripe replays a refusal to the same ``attempt``.
+
+        Raises:
+            UnusablePriceError: the price or the product was archived or deleted at Stripe.
+            StripeUnavailableError: Stripe does not answer; nobody was charged.
+        """
+        metadata = {CHECKOUT_KEY: checkout.id.hex}
+        years = checkout.gift["years"] if checkout.gift else 1
+        item: dict[str, Any] = {"quantity": years}
+        if price_id:
+            item["price"] = price_id
+        else:
+            item["price_data"] = {
+                "currency": checkout.currency.lower(),
+                "product": product_id,
+                "unit_amount": checkout.amount // years,
+            }
+            if checkout.interval:
+                item["price_data"]["recurring"] = {"interval": checkout.interval.value}
+        params: dict[str, Any] = {
+            "mode": "subscription" if checkout.interval else "payment",
+            "line_items": [item],
+            "client_reference_id": checkout.id.hex,
+            "metadata": metadata,
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "locale": "auto",
+        }
+        if checkout.interval:
+            params["subscription_data"] = {"metadata": metadata}
+        else:
+            params["customer_creation"] = "always"
+            is_gift = checkout.kind is CheckoutKind.GIFT
+            params["submit_type"] = "pay" if is_gift else "donate"
+            params["payment_intent_data"] = {"metadata": metadata}
+        # A session that expired is followed by another one: each has a key of its own.
+        key = f"checkout-{checkout.key}-{price_id or f'inline-{attempt}'}"
+        made = self._make_session(params, f"{key}-{checkout.session_id or 'first'}")
+        if made.expires_at <= now().timestamp():
+            # Stripe replayed one whose answer we had lost, a day ago.
+            made = self._make_session(params, f"{key}-{made.id}")
+        if made.url is None:
+            raise StripeUnavailableError(Doing.BEGIN.without_answer)
+        return made.id, made.url
+
+    def _make_session(self, params: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - Stripe's own
+        with self._call("checkout", Doing.BEGIN):
+            return self._prompt.v1.checkout.sessions.create(
+                cast("Any", params), {"idempotency_key": key}
+            )
+
+    def fetch_session(self, session_id: str) -> SessionState:
+        """Look at a Checkout session.
+
+        Raises:
+            NotFoundError: Stripe knows no such session.
+        """
+        with self._call("checkout", Doing.LOOK):
+            found = self._prompt.v1.checkout.sessions.retrieve(session_id)
+        return SessionState(found.id, found.status or "open", name_of(found.customer))
+
+    def find_confirmation(self, customer_id: str) -> Confirmation:
+        """Whether this customer's latest payment waits for a bank account to be confirmed."""
+        intents = self._get("/v1/payment_intents", customer=customer_id, limit=1)["data"]
+        if not intents:
+            return Confirmation()
+        wanted = intents[0].get("next_action") or {}
+        if intents[0]["status"] == "requires_action" and _DEPOSITS in wanted:
+            return Confirmation(address=wanted[_DEPOSITS].get("hosted_verification_url"))
+        is_over = intents[0]["status"] in {"requires_payment_method", "canceled"}
+        return Confirmation(has_failed=is_over and bool(intents[0]["last_payment_error"]))
+
+    # A second membership of one person
+
+    def mark_second(self, subscription_id: str, first: str) -> None:
+        """Write at Stripe, before anything else, that this subscription is a second one."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.update(subscription_id, {"metadata": {SECOND_KEY: first}})
+
+    def cancel(self, subscription_id: str) -> None:
+        """End a subscription now, with nothing more invoiced."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.cancel(
+                subscription_id, {"invoice_now": False, "prorate": False}
+            )
+
+    def refund(self, charge_id: str) -> None:
+        """Refund a charge in full; asked twice, it is refunded once.
+
+        Without an idempotency key of ours: Stripe would replay a refusal for a day, and it refuses
+        to refund more than was paid by itself.
+
+        Raises:
+            StripeRefusedError: the balance is too low, or the charge can't be refunded.
+        """
+        with self._call("refunds"):
+            try:
+                self._client.v1.refunds.create({"charge": charge_id, "reason": "duplicate"})
+            except stripe.InvalidRequestError as error:
+                if error.code != "charge_already_refunded":
+                    raise
+
+    # Another payment method
+
+    def use_method(self, subscription_id: str, method_id: str) -> None:
+        """Charge a subscription on this payment method from now on."""
+        with self._call("subscriptions"):
+            self._client.v1.subscriptions.update(
+                subscription_id, {"default_payment_method": method_id}
+            )
+
+    def pay_invoice(self, invoice_id: str, method_id: str) -> None:
+        """Try to collect an open invoice with this payment method; asked twice, it is one try.
+
+        Raises:
+            BankRefusedError: the bank refused it, or wants the payer to confirm it.
+        """
+        with self._call("invoices"):
+            self._client.v1.invoices.pay(
+                invoice_id,
+                {"payment_method": method_id},
+                {"idempotency_key": f"pay-{invoice_id}-{method_id}"},
+            )
+
+    def restart(self, subscription_id: str, charge_id: str, until: datetime) -> None:
+        """Begin a subscription like one that has ended, paid until then by this charge; once.
+
+        Stripe charges nothing before ``until``.
+
+        Raises:
+            StripeRefusedError: it can't be begun; nobody was charged.
+        """
+        with self._call("subscriptions", Doing.LOOK):
+            old = self._prompt.v1.subscriptions.retrieve(subscription_id)
+        with self._call("charges", Doing.LOOK):
+            charge = self._prompt.v1.charges.retrieve(
+                charge_id, cast("Any", {"expand": ["payment_intent.payment_method"]})
+            )
+        params: dict[str, Any] = {
+            "customer": name_of(old.customer),
+            "items": [_like(item) for item in old["items"].data],
+            "trial_end": int(until.timestamp()),
+            "metadata": {PAID_BY_KEY: charge_id},
+        }
+        method = getattr(charge.payment_intent, "payment_method", None)
+        # One that was not kept for the customer can't be charged again.
+        if method is not None and name_of(method.customer) == params["customer"]:
+            params["default_payment_method"] = method.id
+        with self._call("subscriptions"):
+            self._prompt.v1.subscriptions.create(
+                cast("Any", params), {"idempotency_key": f"restart-{charge_id}"}
+            )
+
+    # What staff and members change; ``key`` makes it one change, however often it is asked for
+
+    def pay_back(self, charge_id: str, amount: int, key: str) -> None:
+        """Give a part of a charge back, or all that is left of it.
+
+        Raises:
+            StripeRefusedError: so much is not left, or the payer's bank has taken it back.
+        """
+        with self._call("refunds"):
+            self._prompt.v1.refunds.create(
+                {"charge": charge_id, "amount": amount, "reason": "requested_by_customer"},
+                {"idempotency_key": key},
+            )
+
+    def change_email(self, customer_id: str, email: str) -> None:
+        """Give a customer another address.
+
+        Raises:
+            StripeRefusedError: Stripe takes it for no address.
+        """
+        with self._call("customers"):
+            self._prompt.v1.customers.update(customer_id, {"email": email})
+
+    # Stripe's customer portal
+
+    def portal_configuration(self) -> str:
+        """The id of our own configuration of the portal, made if there is none yet."""
+        if self._portal is None:
+            found = self.find_portal()
+            self._portal = found["id"] if found else self._make_portal()
+        return self._portal
+
+    def find_portal(self) -> dict[str, Any] | None:
+        """Our configuration as Stripe has it."""
+        listed = self._each("/v1/billing_portal/configurations")
+        return next((one for one in listed if is_ours(one, self._public_url)), None)
+
+    def forget_portal(self) -> None:
+        """Look for our configuration anew: somebody may have switched it off at Stripe."""
+        self._portal = None
+
+    def _make_portal(self) -> str:
+        params: Any = portal_settings(self._public_url)
+        with self._call("portal", Doing.LOOK):
+            return self._prompt.v1.billing_portal.configurations.create(params).id
+
+    # Products and prices
+
+    def make_product(self, tier: Tier) -> str:
+        """Make a tier's product; returns its id. Asked twice, it is made once."""
+        name = f"fundraiser_{tier.slug}"
+        with self._call("products"):
+            try:
+                return self._prompt.v1.products.create(
+                    {
+                        "id": name,
+                        "name": tier.names["en"],
+                        "metadata": {"fundraiser_tier": tier.slug},
+                    }
+                ).id
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_already_exists":
+                    raise
+                return name
+
+    def update_product(self, tier: Tier, product_id: str) -> None:
+        """Give a product its tier's name, and sell it only while the tier is on offer."""
+        with self._call("products"):
+            self._prompt.v1.products.update(
+                product_id, {"name": tier.names["en"], "active": tier.retired_at is None}
+            )
+
+    def make_price(self, price: Price, product_id: str, amount: int) -> str:
+        """Make a price of this amount on a tier's product; returns its id.
+
+        Asked twice in place of the same older price, it is made once.
+        """
+        lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
+        key = f"price-{lookup}-{amount}-{price.id}-{price.stripe_id}"
+        with self._call("prices"):
+            return self._prompt.v1.prices.create(
+                {
+                    "product": product_id,
+                    "currency": price.currency.lower(),
+                    "unit_amount": amount,
+                    "recurring": {"interval": price.interval.value},
+                    "lookup_key": lookup,
+                    "transfer_lookup_key": True,
+                },
+                {"idempotency_key": key},
+            ).id
+
+    def restore_product(self, tier: Tier) -> str:
+        """Sell a tier's product again that was archived or deleted at Stripe; returns its id."""
+        try:
+            self.update_product(tier, tier.product_id or "")
+        except NotFoundError:
+            return self.make_product(tier)
+        return tier.product_id or ""
+
+    def list_active(self, kind: str) -> set[str]:
+        """The ids of all ``products`` or ``prices`` that are not archived."""
+        return {found["id"] for found in self._each(f"/v1/{kind}", active=True)}
+
+    def archive_price(self, stripe_id: str) -> None:
+        """Let no new subscription begin by this price; those that run go on."""
+        with self._call("prices"):
+            self._prompt.v1.prices.update(stripe_id, {"active": False})
+
+    # Webhooks
+
+    def read_webhook(self, body: bytes, signature: str) -> Knock:
+        """Verify a webhook's raw bytes with each of our secrets, and read who it speaks of.
+
+        Raises:
+            ForgedWebhookError: no secret fits, the clocks differ by over 5 minutes, or it is no
+                event.
+        """
+        return read_webhook(self._secrets, body, signature)
+
+
+def _like(item: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
+    """An item with the same price, which may be archived: so the price is written out."""
+    price = item.price
+    amount = (
+        {"unit_amount": price.unit_amount}
+        if price.unit_amount is not None
+        else {"unit_amount_decimal": str(price.unit_amount_decimal)}
+    )
+    return {
+        "quantity": item.quantity,
+        "price_data": {
+            "currency": price.currency,
+            "product": name_of(price.product),
+            "recurring": {
+                "interval": price.recurring.interval,
+                "interval_count": price.recurring.interval_count,
+            },
+            **amount,
+        },
+    }
+
+
+def current_gateway() -> Gateway:
+    """The gateway of the app that handles this request or task."""
+    return cast("Gateway", current_app.extensions["gateway"])
+
+
+def checkout_id(metadata: dict[str, str]) -> UUID | None:
+    """Our own checkout's id, where the object came from one."""
+    try:
+        return UUID(hex=metadata[CHECKOUT_KEY])
+    except (KeyError, ValueError):
+        return None
+
+
+def _page(found: dict[str, Any], facts: list[Fact]) -> Page[Fact]:
+    return Page(tuple(facts), found["data"][-1]["id"] if found["has_more"] else None)
+
+
+def _since(since: datetime) -> dict[str, int]:
+    return {"gte": int(since.timestamp())}

@@ -1,0 +1,99 @@
+"""Adoption: who already pays for a product made before us becomes a member here.
+
+The products are named; from then on their subscriptions are ours like any other. Whoever pays is
+settled in the order in which they began, so that members' numbers tell who was first. What was
+interrupted goes on: who is settled already is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.models import Membership
+from fundraiser.payments.models import AdoptedProduct, Customer, Tier
+from fundraiser.payments.products import our_products
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.payments.stripe.gateway import Gateway
+
+
+def adopt_products(session: Session, gateway: Gateway, tiers: Mapping[str, str]) -> None:
+    """Make these products (tier by product) ours; done twice, it is done once.
+
+    Raises:
+        UnprocessableError: there is no such tier or product, or the product is another tier's.
+    """
+    known = our_products(session)
+    for product_id, tier in tiers.items():
+        if session.get(Tier, tier) is None:
+            slugs = ", ".join(session.scalars(select(Tier.slug).order_by(Tier.position)))
+            raise UnprocessableError(f"There is no tier {tier}; there are {slugs}.")
+        if product_id in known:
+            if known[product_id].tier != tier:
+                raise UnprocessableError(
+                    f"{product_id} is of the tier {known[product_id].tier} already."
+                )
+            continue
+        try:
+            gateway.check_product(product_id)
+        except NotFoundError as error:
+            raise UnprocessableError(f"Stripe has no product {product_id}.") from error
+        session.add(AdoptedProduct(id=product_id, tier_slug=tier, adopted_at=now()))
+    session.flush()
+
+
+def customers_to_adopt(
+    session: Session, gateway: Gateway, products: Mapping[str, str], seen: Callable[[int], None]
+) -> list[str]:
+    """Who pays or paid for these products and is not settled yet, in the order they began.
+
+    ``seen`` is told how many subscriptions were looked through.
+    """
+    began = _began(gateway, products, seen)
+    adopted_at = {row.id: row.adopted_at for row in session.scalars(select(AdoptedProduct))}
+    newest = max(adopted_at[product] for product in products if product in adopted_at)
+    settled = set(session.scalars(select(Customer.id).where(Customer.settled_at >= newest)))
+    return sorted(began.keys() - settled, key=lambda customer: (began[customer], customer))
+
+
+def customers_to_bring_back(
+    session: Session, gateway: Gateway, seen: Callable[[int], None]
+) -> list[str]:
+    """The customers with subscriptions of ours that our books don't know, in the order they began.
+
+    ``seen`` is told how many subscriptions were looked through.
+    """
+    known = set(session.scalars(select(Membership.reference)))
+    began = _began(gateway, our_products(session), seen, but=known)
+    return sorted(began, key=lambda customer: (began[customer], customer))
+
+
+def _began(
+    gateway: Gateway,
+    products: Collection[str],
+    seen: Callable[[int], None],
+    *,
+    but: Collection[str] = (),
+) -> dict[str, datetime]:
+    """When each subscriber of these products began to pay, leaving out these subscriptions."""
+    began: dict[str, datetime] = {}
+    cursor = None
+    while True:
+        page = gateway.list_subscriptions(cursor)
+        for found in page.facts:
+            if found.id not in but and found.only(products):
+                customer = found.customer_id
+                began[customer] = min(began.get(customer, found.started_at), found.started_at)
+        seen(len(page.facts))
+        cursor = page.next
+        if cursor is None:
+            return began

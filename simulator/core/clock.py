@@ -1,0 +1,32 @@
+"""The simulated clock: real time plus an offset that only grows."""
+
+import time
+from pathlib import Path
+
+from simulator.core.store import Store
+
+
+class Clock:
+    """Tells the time and can be advanced; the offset is kept in the store and shown in a file."""
+
+    def __init__(self, store: Store, file: Path | None = None) -> None:
+        self.store = store
+        self.file = file
+        self.offset = int(store.setting("clock_offset", "0"))
+        self._write()
+
+    def now(self) -> int:
+        return int(time.time()) + self.offset
+
+    def advance(self, seconds: int) -> None:
+        """Move on by so many seconds; the file knows before anything happens at the new time."""
+        self.offset += seconds
+        self.store.set_setting("clock_offset", str(self.offset))
+        self._write()
+
+    def _write(self) -> None:
+        if self.file is None:
+            return
+        beside = self.file.with_name(f"{self.file.name}.new")
+        beside.write_text(f"{self.offset}\n", encoding="utf-8")
+        beside.replace(self.file)

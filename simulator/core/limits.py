@@ -1,0 +1,48 @@
+"""How many calls a second Stripe lets in: of the whole account, and of each operation."""
+
+import threading
+import time
+from collections import defaultdict, deque
+
+from simulator.core.errors import StripeError
+
+IN_ALL = {"live": 100, "sandbox": 25}
+OF_EACH = 25
+_SECOND = 1.0
+
+
+class Limiter:
+    """The calls of the last second; what is refused does not count."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.calls: deque[float] = deque()
+        self.by_operation: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def let_in(self, limits: str, operation: str) -> None:
+        """Count a call of an operation (method and path template); raises Stripe's 429."""
+        if limits not in IN_ALL:
+            return
+        with self.lock:
+            now = time.monotonic()
+            of_this = self.by_operation[operation]
+            for calls in (self.calls, of_this):
+                while calls and calls[0] <= now - _SECOND:
+                    calls.popleft()
+            if len(self.calls) >= IN_ALL[limits]:
+                raise rate_limited("global-rate")
+            if len(of_this) >= OF_EACH:
+                raise rate_limited("endpoint-rate")
+            self.calls.append(now)
+            of_this.append(now)
+
+
+def rate_limited(reason: str) -> StripeError:
+    """Stripe's refusal; the answer's header names the limit that was met."""
+    return StripeError(
+        "Request rate limit exceeded. You can learn more about rate limits here"
+        " https://docs.stripe.com/rate-limits.",
+        status=429,
+        code="rate_limit",
+        limit=reason,
+    )
