@@ -8,12 +8,12 @@ from fundraiser.asgi import application
 from fundraiser.webhooks.inbox import Inbox
 
 if TYPE_CHECKING:
-    from fundraiser.payments.stripe.types import Knock
+    from fundraiser.payments.stripe.types import StripeEvent
 
 __all__ = ["application"]
 
 
-def _forget(_inbox: Inbox, _knock: Knock) -> None:
+def _forget(_inbox: Inbox, _event: StripeEvent) -> None:
     """Take it, and keep nothing."""
 
 

@@ -38,7 +38,7 @@ _POLL = 0.02  # seconds between two looks at the public number
 _PATIENCE = 300  # seconds
 
 _MARK = """
-    INSERT INTO look (customer_id, due_at, attempts, created_at)
+    INSERT INTO sync_request (customer_id, due_at, attempts, created_at)
     SELECT unnest(%s::text[]), now(), 0, now()
 """
 # Stripe's list of events tells of everybody who joined: it is not looked through meanwhile.
@@ -110,7 +110,7 @@ def settlements(service: Service) -> float:
     while time.monotonic() < until:
         time.sleep(0.2)
         with service.connect() as database:
-            found = database.execute("SELECT count(*) FROM look").fetchone()
+            found = database.execute("SELECT count(*) FROM sync_request").fetchone()
             if found == (0,):
                 times = database.execute(
                     "SELECT count(*), extract(epoch FROM max(at) - min(at))::float8"

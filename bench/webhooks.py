@@ -39,7 +39,7 @@ _LARGEST_RATE = 6_000  # webhooks a second that there are events for
 _ROWS = (
     """INSERT INTO event (id, type, customer_id, created_at, received_at)
        VALUES (%s, 'customer.subscription.updated', %s, now(), now()) ON CONFLICT DO NOTHING""",
-    """INSERT INTO look (event_id, customer_id, due_at, attempts, created_at)
+    """INSERT INTO sync_request (event_id, customer_id, due_at, attempts, created_at)
        VALUES (%s, %s, now(), 0, now())""",
 )
 

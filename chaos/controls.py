@@ -38,13 +38,12 @@ def _without_dedupe() -> None:
         assert guard, "A control that takes nothing away is a mistake."
         return text(before + after)
 
-    _replace(inbox, "_RECEIVE", deaf)
+    _replace(inbox, "_STORE", deaf)
 
 
 def _without_customer_lock() -> None:
     """Two workers may settle one customer at a time."""
-    from fundraiser.payments import sync
-    from fundraiser.webhooks import inbox
+    from fundraiser.payments import settlement, sync
 
     def deaf(lock: Any) -> Any:  # noqa: ANN401 - a function of the product's
         def lock_others(session: Any, kind: str, name: str) -> None:  # noqa: ANN401 - as it is
@@ -54,7 +53,7 @@ def _without_customer_lock() -> None:
         return lock_others
 
     _replace(sync, "lock", deaf)
-    _replace(inbox, "try_lock", lambda _: lambda *_: True)
+    _replace(settlement, "try_lock", lambda _: lambda *_: True)
     # Called between the look at Stripe and the writing of what was seen.
     _replace(sync, "our_products", _slow(one_in=10, least=1.0, most=3.0))
     # Where the run meets a night, the comparison with Stripe's list repairs what the lock did not

@@ -211,7 +211,7 @@ def _behind(service: Service) -> int:
     waiting = deliveries_waiting(service)
     try:
         with service.connect() as database:
-            found = database.execute("SELECT count(*) FROM look").fetchone()
+            found = database.execute("SELECT count(*) FROM sync_request").fetchone()
     except psycopg.OperationalError:
         return waiting
     return waiting + (found[0] if found else 0)

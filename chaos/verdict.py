@@ -73,7 +73,7 @@ def is_quiet(service: Service) -> bool:
     """Whether nothing is on its way: a quick look before the thorough one."""
     with service.connect() as database:
         waiting = database.execute(
-            "SELECT (SELECT count(*) FROM look) + (SELECT count(*) FROM event"
+            "SELECT (SELECT count(*) FROM sync_request) + (SELECT count(*) FROM event"
             " WHERE settled_at IS NULL)"
         ).fetchone()
     return waiting == (0,) and deliveries_waiting(service) == 0
@@ -170,7 +170,7 @@ def compare(
         )
     for statement, sentence in {
         "SELECT count(*) FROM event WHERE settled_at IS NULL": "stored events are not settled.",
-        "SELECT count(*) FROM look": "customers are still to be looked at.",
+        "SELECT count(*) FROM sync_request": "customers are still to be looked at.",
     }.items():
         found = database.execute(statement).fetchone() or (0,)
         verdict.say(found[0], sentence)

@@ -31,9 +31,9 @@ from fundraiser.dashboard.campaigns import (
     widget_views,
 )
 from fundraiser.dashboard.emails import views as letter_pages
-from fundraiser.dashboard.finance import views as money_pages
+from fundraiser.dashboard.finance import exchange_rates, views as money_pages
 from fundraiser.dashboard.members import actions, list_views, name_views
-from fundraiser.dashboard.overview import desk
+from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
 from fundraiser.db import Database
 from fundraiser.emails import views as emails
@@ -107,7 +107,8 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(money_pages.blueprint)
     app.register_blueprint(widget_views.blueprint)
     app.register_blueprint(letter_pages.blueprint)
-    app.register_blueprint(desk.blueprint)
+    app.register_blueprint(exchange_rates.blueprint)
+    app.register_blueprint(failed_syncs.blueprint)
     app.register_blueprint(name_views.blueprint)
     app.register_blueprint(staff_pages.blueprint)
     app.register_blueprint(security_views.blueprint)

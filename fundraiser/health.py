@@ -103,9 +103,9 @@ def _read_figures(session: Session) -> CollectorRegistry:
     balance, machinery = read_balance(session), read_machinery(session)
     gauge("members", "The number: people who count.").set(balance.members)
     gauge("ledger_version", "Rows of the ledger.").set(balance.version)
-    looks = gauge("looks", "Customers to look at at Stripe.", "state")
-    looks.labels("due").set(machinery.looks_due)
-    looks.labels("resting").set(machinery.looks_resting)
+    requests = gauge("sync_requests", "Customers to sync with Stripe.", "state")
+    requests.labels("due").set(machinery.syncs_due)
+    requests.labels("failed").set(machinery.syncs_failed)
     oldest = machinery.oldest_unsettled
     gauge("oldest_unsettled_event_seconds", "How long the oldest event has waited.").set(
         (at - oldest).total_seconds() if oldest else 0

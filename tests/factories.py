@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from fundraiser.campaigns.models import Campaign, Counts, Goal
+from fundraiser.db import now
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.payments import settlement
 from fundraiser.payments.checkout import CONTRIBUTION, Choice, begin_checkout
-from fundraiser.payments.models import Price, Tier
+from fundraiser.payments.models import Price, SyncRequest, Tier
 from fundraiser.payments.products import publish_catalogue
 from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.payments.sync import settle
-from fundraiser.webhooks import inbox
 
 if TYPE_CHECKING:
     import subprocess
@@ -112,6 +113,11 @@ def make_campaign(session: Session, **values: Any) -> Campaign:
     return campaign
 
 
+def sync_request(**target: str) -> SyncRequest:
+    """A request to sync ``customer_id``, or the customer of ``charge_id``, that is due now."""
+    return SyncRequest(due_at=now(), created_at=now(), attempts=0, **target)
+
+
 @dataclass
 class Stripe:
     """Stripe from the other side, over HTTP: readers who pay, the clock, and what we then fetch."""
@@ -197,7 +203,7 @@ class Stripe:
 
     def settle_all(self) -> None:
         """Settle whatever is due to be looked at."""
-        while inbox.settle_next(self.app.database, current_gateway(), GRACE):
+        while settlement.settle_next(self.app.database, current_gateway(), GRACE):
             pass
 
     def call(self, method: str, path: str, **data: Any) -> Any:

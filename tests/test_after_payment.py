@@ -18,7 +18,7 @@ from fundraiser.joining import views
 from fundraiser.members.models import Membership
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments import sync
-from fundraiser.payments.models import Checkout, Look
+from fundraiser.payments.models import Checkout, SyncRequest
 from fundraiser.payments.stripe.errors import Doing
 from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import FORM, OURS
@@ -171,7 +171,7 @@ def test_a_worker_looks_at_who_could_not_be_settled_on_the_page(
         fault_of_ours(patch, stripe)
         client.get(back, headers=HTML)
     with database.transaction() as session:
-        assert session.scalars(select(Look)).all()
+        assert session.scalars(select(SyncRequest)).all()
     stripe.settle_all()
     assert letters(database) == [LetterKind.WELCOME]
 

@@ -23,8 +23,8 @@ from fundraiser.incidents import Kind, count
 from fundraiser.newsroom.models import Role
 from fundraiser.payments import proofs
 from fundraiser.payments.card_guard import Ask, Mode, admit, ceilings, read_guard, set_mode
-from fundraiser.payments.models import Checkout, CheckoutKind, Customer, Look
-from fundraiser.payments.stripe.types import Knock
+from fundraiser.payments.models import Checkout, CheckoutKind, Customer, SyncRequest
+from fundraiser.payments.stripe.types import StripeEvent
 from fundraiser.security import limiter
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import make_member
@@ -244,7 +244,7 @@ def test_declined_cards_switch_the_guard_on(guarded: FundraiserApp) -> None:
 def decline(app: FundraiserApp, number: int, customer: str | None) -> None:
     """Stripe tells of a charge that failed."""
     app.extensions["inbox"].take(
-        Knock(
+        StripeEvent(
             id=f"evt_{number}_{customer}",
             type="charge.failed",
             livemode=False,
@@ -268,7 +268,7 @@ def test_a_webhook_tells_of_declined_cards_and_costs_no_look_at_stripe(
     guarded.extensions["incidents"].write()
     with guarded.database.transaction() as session:
         assert count(session, Kind.DECLINED, timedelta(minutes=1)) == 10
-        assert session.query(Look).count() == 0
+        assert session.query(SyncRequest).count() == 0
     assert attempt(guarded, somewhere(1)) is not None
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from fundraiser.cli import main
 from fundraiser.members.ledger import read_balance
 from fundraiser.newsroom.models import Role, Staff
-from fundraiser.payments.models import Look, Price
-from tests.factories import make_tiers
+from fundraiser.payments.models import Price
+from tests.factories import make_tiers, sync_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,9 +144,9 @@ def test_the_doctor_says_what_is_wrong_with_each_part(
 ) -> None:
     with database.transaction() as session:
         make_tiers(session)
-        look = Look.now(customer_id="cus_1")
-        look.due_at = None
-        session.add(look)
+        sync = sync_request(customer_id="cus_1")
+        sync.due_at = None
+        session.add(sync)
     result = fundraiser("doctor", REDIS_URL="redis://127.0.0.1:9/0")
     assert result.exit_code == 1
     for sentence in (

@@ -20,9 +20,8 @@ from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Letter, LetterKind, LetterState, owe
-from fundraiser.payments.models import Customer, Look, PaymentStatus
-from fundraiser.webhooks.models import Event
-from tests.factories import GRACE, make_campaign, make_member, make_membership
+from fundraiser.payments.models import Customer, Event, PaymentStatus, SyncRequest
+from tests.factories import GRACE, make_campaign, make_member, make_membership, sync_request
 from tests.staff import PAGE, contribute, count, csrf_token, hire, join, read, sign_in, words
 
 if TYPE_CHECKING:
@@ -87,19 +86,19 @@ def test_a_customer_that_rests_is_shown_with_its_error_and_settled_again_once(
     staff: FlaskClient, database: Database
 ) -> None:
     with database.transaction() as session:
-        look = Look.now(customer_id="cus_1")
-        look.due_at, look.attempts, look.error = None, 12, "ValueError: The books disagree."
-        session.add(look)
+        sync = sync_request(customer_id="cus_1")
+        sync.due_at, sync.attempts, sync.error = None, 12, "ValueError: The books disagree."
+        session.add(sync)
     page = read(staff, "/staff")
     assert "The books disagree." in words(page)
     form = {"csrf_token": csrf_token(staff, "/staff"), "back": "/staff"}
     for _ in range(2):
-        answer = staff.post("/staff/customers/cus_1/look", data=form, headers=PAGE)
+        answer = staff.post("/staff/customers/cus_1/sync", data=form, headers=PAGE)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/staff")
-    assert "cus_1 is being looked at again." in words(read(staff, "/staff"))
+    assert "cus_1 is being synced again." in words(read(staff, "/staff"))
     with database.transaction() as session:
-        look = session.scalars(select(Look)).one()
-        assert (look.attempts, look.due_at is not None) == (0, True)
+        sync = session.scalars(select(SyncRequest)).one()
+        assert (sync.attempts, sync.due_at is not None) == (0, True)
         acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "settled_again")).all()
         assert {(act.subject, act.staff_id is not None) for act in acts} == {
             ("customer cus_1", True)
@@ -110,17 +109,17 @@ def test_a_charge_whose_customer_is_not_known_can_be_settled_again(
     staff: FlaskClient, database: Database
 ) -> None:
     with database.transaction() as session:
-        look = Look.now(charge_id="ch_1")
-        look.due_at, look.error = None, "ValueError: Nobody."
-        session.add(look)
+        sync = sync_request(charge_id="ch_1")
+        sync.due_at, sync.error = None, "ValueError: Nobody."
+        session.add(sync)
     settle_again(staff, "ch_1")
     with database.transaction() as session:
-        assert session.scalars(select(Look)).one().due_at is not None
+        assert session.scalars(select(SyncRequest)).one().due_at is not None
 
 
 def settle_again(client: FlaskClient, name: str) -> TestResponse:
     form = {"csrf_token": csrf_token(client, "/staff")}
-    return client.post(f"/staff/customers/{name}/look", data=form, headers=PAGE)
+    return client.post(f"/staff/customers/{name}/sync", data=form, headers=PAGE)
 
 
 def test_a_customer_with_nothing_wrong_can_be_looked_at_and_an_unknown_one_cannot(
@@ -135,7 +134,7 @@ def test_a_customer_with_nothing_wrong_can_be_looked_at_and_an_unknown_one_canno
     assert settle_again(staff, "cus_1").status_code == 303
     assert settle_again(staff, "cus_2").status_code == 404
     with database.transaction() as session:
-        assert [look.customer_id for look in session.scalars(select(Look))] == ["cus_1"]
+        assert [sync.customer_id for sync in session.scalars(select(SyncRequest))] == ["cus_1"]
 
 
 def test_finance_reads_only_and_sees_no_letters(client: FlaskClient, database: Database) -> None:

@@ -14,8 +14,8 @@ from fundraiser.db import now
 from fundraiser.members.ledger import append
 from fundraiser.members.models import Cause
 from fundraiser.outbox import LetterKind, owe
-from fundraiser.payments.models import Look
-from fundraiser.webhooks.models import Event
+from fundraiser.payments.models import Event
+from fundraiser.payments.queue import request_sync
 from fundraiser.widget.progress import IS_KNOWN
 from tests.factories import make_member
 
@@ -73,7 +73,7 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
         append(
             session, member, cause=Cause.STRIPE, cause_ref=None, reason="paid", happened_at=now()
         )
-        session.add(Look.now(customer_id="cus_1"))
+        request_sync(session, "cus_1")
         session.add(
             Event(
                 id="evt_1",
@@ -91,8 +91,8 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
     )
     assert float(lines["fundraiser_members"]) == 1
     assert float(lines["fundraiser_ledger_version"]) == 1
-    assert float(lines['fundraiser_looks{state="due"}']) == 1
-    assert float(lines['fundraiser_looks{state="resting"}']) == 0
+    assert float(lines['fundraiser_sync_requests{state="due"}']) == 1
+    assert float(lines['fundraiser_sync_requests{state="failed"}']) == 0
     assert 600 <= float(lines["fundraiser_oldest_unsettled_event_seconds"]) < 700
     assert float(lines['fundraiser_letters{state="queued"}']) == 1
     assert float(lines['fundraiser_letters{state="failed"}']) == 0

@@ -50,10 +50,9 @@ from fundraiser.members import eligibility as count_rule
 from fundraiser.members.consistency import prove
 from fundraiser.members.counting import find_or_add_person, recount, recount_due
 from fundraiser.members.models import Cause, Source
-from fundraiser.payments import reconcile, sync
+from fundraiser.payments import reconcile, settlement, sync
 from fundraiser.payments.payment_status import payment_facts
 from fundraiser.payments.stripe.gateway import CHECKOUT_KEY, current_gateway
-from fundraiser.webhooks import inbox
 from fundraiser.webhooks.catch_up import catch_up
 from simulator.api.events import event_named
 from simulator.app import create_app as create_simulator
@@ -163,7 +162,7 @@ class House:
                 more = catch_up(session, self.gateway, every=timedelta())
 
     def settle_next(self) -> bool:
-        return inbox.settle_next(self.app.database, self.gateway, GRACE)
+        return settlement.settle_next(self.app.database, self.gateway, GRACE)
 
     def recount(self) -> None:
         with self.app.database.transaction() as session:
@@ -374,7 +373,7 @@ class Machine(RuleBasedStateMachine):
         ]
         store = self.world.store
         compare(verdict, store.connection, self.house.books, self.world.now(), elsewhere)
-        for name, error in self.house.books.execute("SELECT customer_id, error FROM look"):
+        for name, error in self.house.books.execute("SELECT customer_id, error FROM sync_request"):
             verdict.wrong.append(f"{name} could not be settled: {error}")
         with self.house.app.database.transaction() as session:
             verdict.wrong += [found.detail for found in prove(session, GRACE).findings]

@@ -16,7 +16,7 @@ from fundraiser.members.email_links import payment_link
 from fundraiser.members.models import Membership, Status
 from fundraiser.outbox import Letter, LetterKind
 from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
-from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.models import Payment, SyncRequest
 from fundraiser.payments.stripe.errors import Doing
 from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import OURS
@@ -61,7 +61,7 @@ def look_again(stripe: Stripe, database: Database) -> int:
     with database.transaction() as session:
         look_at_due_cases(session)
     with database.transaction() as session:
-        due = len(session.scalars(select(Look)).all())
+        due = len(session.scalars(select(SyncRequest)).all())
     stripe.settle_all()
     return due
 

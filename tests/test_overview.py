@@ -23,8 +23,16 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.newsroom.models import AuditEntry, Role
-from fundraiser.payments.models import Look
-from tests.factories import GRACE, NOON, make_campaign, make_member, make_membership, make_tiers
+from fundraiser.payments import queue
+from tests.factories import (
+    GRACE,
+    NOON,
+    make_campaign,
+    make_member,
+    make_membership,
+    make_tiers,
+    sync_request,
+)
 from tests.staff import (
     LONDON,
     PAGE,
@@ -192,9 +200,9 @@ def test_they_are_made_every_five_minutes_however_often_it_is_asked(session: Ses
 
 def rest(session: Session, how_many: int) -> None:
     for number in range(how_many):
-        look = Look.now(customer_id=f"cus_{number:03}")
-        look.due_at, look.error = None, "ValueError: The books disagree."
-        session.add(look)
+        sync = sync_request(customer_id=f"cus_{number:03}")
+        sync.due_at, sync.error = None, "ValueError: The books disagree."
+        session.add(sync)
         session.flush()
 
 
@@ -205,20 +213,20 @@ def test_all_customers_that_rest_can_be_reached_and_settled_again(
         rest(session, 53)
     page = read(staff, "/staff")
     assert "53 customers could not be settled" in words(page)
-    first = read(staff, "/staff/resting")
+    first = read(staff, "/staff/failed-syncs")
     onward = first.select_one("nav.more a[rel=next]")
     assert onward
     second = read(staff, str(onward["href"]))
     rows = [str(row) for page in (first, second) for row in page.select("tbody tr")]
     assert len(rows) == 53
     assert all(f"cus_{number:03}" in row for number, row in enumerate(rows))
-    token = csrf_token(staff, "/staff/resting")
-    for said in ("53 customers are being looked at again", "0 customers are being"):
-        answer = staff.post("/staff/resting/look", data={"csrf_token": token}, headers=PAGE)
+    token = csrf_token(staff, "/staff/failed-syncs")
+    for said in ("53 customers are being synced again", "0 customers are being"):
+        answer = staff.post("/staff/failed-syncs/retry", data={"csrf_token": token}, headers=PAGE)
         assert answer.status_code == 303
-        assert said in words(read(staff, "/staff/resting"))
+        assert said in words(read(staff, "/staff/failed-syncs"))
     with database.transaction() as session:
-        assert session.scalars(select(Look.id).where(Look.due_at.is_(None))).all() == []
+        assert not queue.failed_requests(session)
         acts = session.scalars(
             select(AuditEntry.subject).where(AuditEntry.act == "settled_all_again")
         )
@@ -229,16 +237,18 @@ def test_all_customers_that_rest_can_be_reached_and_settled_again(
 def test_a_page_of_resting_customers_that_makes_no_sense_stands(
     staff: FlaskClient, after: str
 ) -> None:
-    assert "No customer rests." in words(read(staff, f"/staff/resting?after={after}"))
+    assert "Every customer is in sync with Stripe." in words(
+        read(staff, f"/staff/failed-syncs?after={after}")
+    )
 
 
 def test_support_settles_and_finance_does_not(client: FlaskClient, database: Database) -> None:
     sign_in(client, hire(database, Role.FINANCE))
     with database.transaction() as session:
         rest(session, 1)
-    assert "Settle all" not in words(read(client, "/staff/resting"))
+    assert "Settle all" not in words(read(client, "/staff/failed-syncs"))
     form = {"csrf_token": csrf_token(client, "/staff")}
-    assert client.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
+    assert client.post("/staff/failed-syncs/retry", data=form, headers=PAGE).status_code == 403
 
 
 def test_a_dispute_needs_somebody_until_it_is_decided(

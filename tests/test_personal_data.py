@@ -35,10 +35,10 @@ from fundraiser.members.models import Consent, ConsentKind, Member, Membership, 
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters
 from fundraiser.payments.cases import CaseKind, MoneyCase
-from fundraiser.payments.models import Checkout, CheckoutKind, Look
+from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.conftest import ROOT
-from tests.factories import make_member
+from tests.factories import make_member, sync_request
 from tests.members import OURS
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ def fill(olena: Olena) -> None:
                 opened_at=at,
             )
         )
-        look = Look.now(customer_id=olena.customer)
-        look.error, look.due_at = f"{NAME}: no", None
-        session.add(look)
+        sync = sync_request(customer_id=olena.customer)
+        sync.error, sync.due_at = f"{NAME}: no", None
+        session.add(sync)
         checkout = session.scalars(select(Checkout).where(Checkout.session_id.is_not(None))).one()
         checkout.ref = checkout.utm = checkout.return_url = f"https://example.org/?by={ADDRESS}"
         membership = session.get_one(Membership, olena.membership.id)
@@ -255,8 +255,8 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
         assert set(tables_that_name(session)) == {
             *("address_change", "address_check", "checkout", "consent", "customer", "gift"),
             "letter",
-            *("letter_choice", "look", "member", "member_note", "membership", "money_case"),
-            *("reminder", "suppression"),
+            *("letter_choice", "member", "member_note", "membership", "money_case"),
+            *("reminder", "suppression", "sync_request"),
         }
     form = olena.form("/account/erasure", "/account/erasure")
     assert olena.send("/account/erasure", form, sure="yes").status_code == 303

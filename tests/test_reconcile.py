@@ -25,10 +25,11 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.payments import reconcile
-from fundraiser.payments.models import Look, Payment, Reconciliation
+from fundraiser.payments.models import Event, Payment, Reconciliation, SyncRequest
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks.catch_up import catch_up
-from fundraiser.webhooks.models import Event, EventWatermark
+from fundraiser.webhooks.models import EventWatermark
 from tests.factories import GRACE, make_member, make_membership
 from tests.staff import PAGE, hire, sign_in
 
@@ -199,7 +200,7 @@ def test_what_was_received_already_is_not_received_again(shop: Stripe, database:
     shop.advance(minutes=5)
     look_through_events(database)
     with database.transaction() as session:
-        assert session.scalars(select(Look)).all() == []
+        assert session.scalars(select(SyncRequest)).all() == []
 
 
 # All that Stripe lists
@@ -297,7 +298,7 @@ def test_a_refund_and_a_dispute_that_nobody_told_of_are_found(
 def test_who_waits_to_be_settled_is_no_drift(shop: Stripe, database: Database) -> None:
     customer = shop.join("olena@example.org")
     with database.transaction() as session:
-        session.add(Look.now(customer_id=customer))
+        request_sync(session, customer)
     assert run_through(database).differing == 0
     assert drifts(database) == []
 
@@ -486,7 +487,7 @@ def test_staff_see_by_person_what_does_not_agree(
     page = client.get("/staff", headers=PAGE).text
     assert "3 things that should agree do not. Nothing was corrected" in page
     assert page.count(f'/staff/members/{people(database)[0].id}"') >= 2
-    assert f"/staff/customers/{customer}/look" in page
+    assert f"/staff/customers/{customer}/sync" in page
     assert "status is active at Stripe, unpaid here" in page
 
 

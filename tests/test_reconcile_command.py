@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, text
 
-from fundraiser import cli
 from fundraiser.cli import main
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
@@ -22,12 +21,12 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, Drift, LedgerEntry, Member, Membership
 from fundraiser.outbox import Letter
 from fundraiser.payments import stripe_import
-from fundraiser.payments.models import Look, Payment, Reconciliation
+from fundraiser.payments.models import Payment, Reconciliation, SyncRequest
+from fundraiser.payments.settlement import settle_next
 from fundraiser.payments.stripe.budget import Budget
 from fundraiser.payments.stripe.gateway import current_gateway
-from fundraiser.webhooks.inbox import settle_next
 from tests.conftest import ROOT
-from tests.factories import GRACE
+from tests.factories import GRACE, sync_request
 from tests.simulator_parts import IBAN_FAILS
 from workers.timetable import TIMETABLE
 
@@ -107,7 +106,7 @@ def test_whom_a_worker_was_quicker_to_take_is_waited_for(
 ) -> None:
     """The command said that they do not agree, and a second later all agreed."""
     shop.join("olena@example.org")
-    monkeypatch.setattr(cli, "settle_next", lambda *_: False)
+    monkeypatch.setattr("fundraiser.cli.reconcile.settle_next", lambda *_: False)
 
     def work() -> None:
         with shop.app.app_context():
@@ -136,7 +135,7 @@ def test_check_prints_what_differs_and_changes_nothing(
     assert f"{unheard}: " in result.output
     assert "They do not agree" in result.output
     with database.transaction() as session:
-        for table in (Look, Drift, Reconciliation):
+        for table in (SyncRequest, Drift, Reconciliation):
             assert session.scalars(select(table)).all() == []
     assert number(database) == 1
 
@@ -374,16 +373,16 @@ def test_a_settlement_that_stripe_has_no_time_for_is_tried_again_a_little_later(
 ) -> None:
     customers = [shop.join(f"reader-{turn}@example.org") for turn in range(4)]
     with database.transaction() as session:
-        session.add_all(Look.now(customer_id=customer) for customer in customers)
+        session.add_all(sync_request(customer_id=customer) for customer in customers)
     shop.control("faults", api_429=1.0)
     at = now()
     shop.settle_all()
     shop.control("faults", api_429=0.0)
     with database.transaction() as session:
-        looks = session.scalars(select(Look)).all()
-        assert {look.attempts for look in looks} == {1}
-        assert all(look.due_at and look.due_at > at + timedelta(seconds=1) for look in looks)
-        waits = {(look.due_at - at).microseconds for look in looks if look.due_at}
+        syncs = session.scalars(select(SyncRequest)).all()
+        assert {sync.attempts for sync in syncs} == {1}
+        assert all(sync.due_at and sync.due_at > at + timedelta(seconds=1) for sync in syncs)
+        waits = {(sync.due_at - at).microseconds for sync in syncs if sync.due_at}
         assert len(waits) == 4, "they do not all come back at once"
     shop.advance(seconds=10)
     shop.settle_all()

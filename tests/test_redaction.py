@@ -14,7 +14,8 @@ from sqlalchemy import select, text
 from fundraiser.db import now
 from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.models import Member
-from fundraiser.payments.models import Look
+from fundraiser.payments.models import SyncRequest
+from fundraiser.payments.queue import request_sync
 from fundraiser.redaction import PLACEHOLDER, redact, redact_all
 from tests.conftest import ROOT
 from tests.members import OURS
@@ -78,13 +79,13 @@ def test_a_settlement_that_fails_is_logged_without_the_readers_data(
     stripe.call("POST", f"customers/{customer}", name="Olena Koval")
     with stripe.app.database.transaction() as session:
         session.execute(text("ALTER TABLE member ADD CHECK (name IS NULL)"))
-        session.add(Look.now(customer_id=customer))
+        request_sync(session, customer)
     stripe.settle_all()
     logged = "".join(capfd.readouterr())
     assert '"event": "settlement_failed"' in logged
     assert "CheckViolation" in logged
     with stripe.app.database.transaction() as session:
-        error = session.scalars(select(Look.error)).one()
+        error = session.scalars(select(SyncRequest.error)).one()
     assert_nothing_personal(logged + str(error))
 
 

@@ -52,7 +52,7 @@ OPEN_TO = {
         GET  /staff/payouts/<payout_id>
         GET  /staff/rates
         GET  /staff/names
-        GET  /staff/resting
+        GET  /staff/failed-syncs
         GET  /staff/security
         POST /staff/sign-out
         GET  /staff/tiers
@@ -60,7 +60,7 @@ OPEN_TO = {
         GET  /staff/widget
     """,
     "admin manager support": """
-        POST /staff/customers/<name>/look
+        POST /staff/customers/<name>/sync
         GET  /staff/letters
         POST /staff/letters/<int:letter_id>/again
         GET  /staff/letters/kinds/<kind>
@@ -80,7 +80,7 @@ OPEN_TO = {
         GET  /staff/members/<int:member_id>/roster/on
         POST /staff/members/<int:member_id>/roster/on
         POST /staff/names
-        POST /staff/resting/look
+        POST /staff/failed-syncs/retry
     """,
     "admin manager finance": """
         POST /staff/members/export

@@ -196,7 +196,7 @@ def test_a_role_is_changed_and_holds_at_once(
         )
     sign_in(other, email)
     form = {"csrf_token": csrf_token(other, "/staff/account")}
-    assert other.post("/staff/resting/look", data=form, headers=PAGE).status_code == 403
+    assert other.post("/staff/failed-syncs/retry", data=form, headers=PAGE).status_code == 403
 
 
 def test_nobody_changes_their_own_role(admin: FlaskClient, database: Database) -> None:

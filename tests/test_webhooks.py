@@ -17,11 +17,11 @@ from fundraiser.db import lock, now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.outbox import Letter, LetterKind
+from fundraiser.payments import queue, settlement
 from fundraiser.payments.checkout import Choice, begin_checkout
-from fundraiser.payments.models import Look
+from fundraiser.payments.models import Event, SyncRequest
 from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks import inbox
-from fundraiser.webhooks.models import Event
 from tests.factories import GRACE
 from tests.webhooks import deliver, event
 
@@ -50,9 +50,9 @@ def at_once(stripe: Stripe, *what: Callable[[], object]) -> None:
             done.result()
 
 
-def looks(database: Database) -> list[Look]:
+def syncs(database: Database) -> list[SyncRequest]:
     with database.transaction() as session:
-        return list(session.scalars(select(Look).order_by(Look.id)))
+        return list(session.scalars(select(SyncRequest).order_by(SyncRequest.id)))
 
 
 def events(database: Database) -> list[Event]:
@@ -66,7 +66,7 @@ def test_an_event_is_stored_once_and_its_customer_marked(
     for _ in range(3):
         assert deliver(client, event()).status_code == 204
     assert [found.id for found in events(database)] == ["evt_1"]
-    assert [found.customer_id for found in looks(database)] == ["cus_1"]
+    assert [found.customer_id for found in syncs(database)] == ["cus_1"]
 
 
 def deliver_together(app: FundraiserApp, names: Sequence[str]) -> list[int]:
@@ -86,7 +86,7 @@ def test_what_comes_together_is_stored_in_one_transaction(
     names = [f"evt_{number}" for number in (3, 1, 2, 3, 1)]
     assert deliver_together(app, names) == [204] * 5
     assert sorted(found.id for found in events(database)) == ["evt_1", "evt_2", "evt_3"]
-    assert len(looks(database)) == 3
+    assert len(syncs(database)) == 3
     with database.transaction() as session:
         assert len(session.execute(text("SELECT DISTINCT xmin::text FROM event")).all()) == 1
 
@@ -104,8 +104,8 @@ def test_a_dispute_names_no_customer_so_its_charge_is_kept(
 ) -> None:
     dispute = {"id": "du_1", "object": "dispute", "charge": "ch_1"}
     deliver(client, event(type="charge.dispute.created", data={"object": dispute}))
-    (look,) = looks(database)
-    assert (look.customer_id, look.charge_id) == (None, "ch_1")
+    (sync,) = syncs(database)
+    assert (sync.customer_id, sync.charge_id) == (None, "ch_1")
 
 
 def test_an_event_that_speaks_of_nobody_is_stored_and_done(
@@ -113,7 +113,7 @@ def test_an_event_that_speaks_of_nobody_is_stored_and_done(
 ) -> None:
     product = {"id": "prod_1", "object": "product"}
     deliver(client, event(type="product.updated", data={"object": product}))
-    assert looks(database) == []
+    assert syncs(database) == []
     assert events(database)[0].settled_at is not None
 
 
@@ -169,7 +169,7 @@ def test_events_are_taken_while_redis_is_away(
     app = create_app(replace(settings, redis_url="redis://127.0.0.1:9/0"))
     client, database = app.test_client(), app.database
     assert deliver(client, event()).status_code == 204
-    assert len(looks(database)) == 1
+    assert len(syncs(database)) == 1
     database.engine.dispose()
 
 
@@ -185,7 +185,7 @@ def test_a_join_is_settled_by_whatever_event_arrives_first(
     stripe.settle_all()
     with database.transaction() as session:
         assert read_balance(session).members == 1
-    assert looks(database) == []
+    assert syncs(database) == []
     assert all(found.settled_at for found in events(database))
 
 
@@ -197,8 +197,8 @@ def test_twenty_events_of_one_customer_are_one_settlement(
     subject = {"id": "sub_1", "object": "subscription", "customer": customer}
     for number in range(20):
         deliver(client, event(id=f"evt_{number}", data={"object": subject}))
-    assert inbox.settle_next(database, current_gateway(), GRACE)
-    assert not inbox.settle_next(database, current_gateway(), GRACE)
+    assert settlement.settle_next(database, current_gateway(), GRACE)
+    assert not settlement.settle_next(database, current_gateway(), GRACE)
 
 
 def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
@@ -207,29 +207,29 @@ def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
     """Stripe is away here: nothing listens at the address that the settings name."""
     deliver(client, event())
     waits: list[timedelta] = []
-    for attempts in (0, 1, 2, inbox.MOST_ATTEMPTS - 1):
+    for attempts in (0, 1, 2, queue.MOST_ATTEMPTS - 1):
         with database.transaction() as session:
-            session.execute(update(Look).values(due_at=now(), attempts=attempts))
-        assert inbox.settle_next(database, current_gateway(), GRACE)
-        (look,) = looks(database)
-        if look.due_at:
-            waits.append(look.due_at - now())
+            session.execute(update(SyncRequest).values(due_at=now(), attempts=attempts))
+        assert settlement.settle_next(database, current_gateway(), GRACE)
+        (sync,) = syncs(database)
+        if sync.due_at:
+            waits.append(sync.due_at - now())
     assert len(waits) == 3
     assert all(early < late for early, late in pairwise(waits))
-    assert not inbox.settle_next(database, current_gateway(), GRACE)
+    assert not settlement.settle_next(database, current_gateway(), GRACE)
     with database.transaction() as session:
-        (resting,) = inbox.resting(session)
+        (resting,) = queue.failed_requests(session)
         assert "isn’t answering" in (resting.error or "")
-        inbox.settle_again(session, "cus_1")
-    (look,) = looks(database)
-    assert (look.attempts, look.due_at is not None) == (0, True)
+        queue.retry_failed(session, "cus_1")
+    (sync,) = syncs(database)
+    assert (sync.attempts, sync.due_at is not None) == (0, True)
 
 
 def test_who_is_being_settled_by_somebody_slow_keeps_nobody_else_waiting(
     stripe: Stripe, client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stripe may be silent for long about one customer, and tell of the next change of the same."""
-    monkeypatch.setattr(inbox, "_MOMENT", 0.0)
+    monkeypatch.setattr(settlement, "_MOMENT", 0.0)
     stripe.open_shop()
     slow, other = (stripe.join(f"{name}@example.org") for name in ("olena", "iryna"))
     for number, customer in enumerate((slow, other)):
@@ -239,14 +239,14 @@ def test_who_is_being_settled_by_somebody_slow_keeps_nobody_else_waiting(
         )
     with database.transaction() as session:
         lock(session, "customer", slow)
-        assert inbox.settle_next(database, current_gateway(), GRACE)
-        assert inbox.settle_next(database, current_gateway(), GRACE)
-        assert not inbox.settle_next(database, current_gateway(), GRACE)
-    (waiting,) = looks(database)
+        assert settlement.settle_next(database, current_gateway(), GRACE)
+        assert settlement.settle_next(database, current_gateway(), GRACE)
+        assert not settlement.settle_next(database, current_gateway(), GRACE)
+    (waiting,) = syncs(database)
     assert (waiting.customer_id, waiting.attempts) == (slow, 0)
     assert members_and_memberships(database)[0] == 1
     with database.transaction() as session:
-        session.execute(update(Look).values(due_at=now()))
+        session.execute(update(SyncRequest).values(due_at=now()))
     stripe.settle_all()
     assert members_and_memberships(database)[0] == 2
 
@@ -344,7 +344,7 @@ def test_a_webhook_and_the_thanks_page_at_once_count_once_and_welcome_once(
         stripe.settle_all,
         stripe.settle_all,
     )
-    assert looks(database) == []
+    assert syncs(database) == []
     assert members_and_memberships(database) == (1, 1, 1)
     with database.transaction() as session:
         assert session.scalars(select(Letter.kind)).all() == [LetterKind.WELCOME]
@@ -359,7 +359,7 @@ def test_two_endpoints_at_one_address_tell_of_an_event_once(
     for secret in ("whsec_one", "whsec_two"):
         assert deliver(client, event(), secret=secret).status_code == 204
     assert len(events(app.database)) == 1
-    assert len(looks(app.database)) == 1
+    assert len(syncs(app.database)) == 1
     app.database.engine.dispose()
 
 
@@ -393,7 +393,7 @@ def test_many_hands_at_one_new_customer_make_one_person(
         deliver(client, told | {"id": f"evt_of_many_{number}"})
     hands = [stripe.settle_all] * 3
     at_once(stripe, *hands, lambda: stripe.settle(customer))
-    assert looks(database) == []
+    assert syncs(database) == []
     assert members_and_memberships(database) == (1, 1, 1)
 
 
@@ -409,8 +409,8 @@ def test_two_events_of_one_person_do_not_wait_for_each_other_for_ever(
         for customer, name in zip(people, addresses, strict=True):
             stripe.call("POST", f"customers/{customer}", email=f"{name}@example.org")
             deliver(client, told_of(stripe, customer)["customer.updated"])
-        at_once(stripe, *[lambda: inbox.settle_next(database, current_gateway(), GRACE)] * 2)
+        at_once(stripe, *[lambda: settlement.settle_next(database, current_gateway(), GRACE)] * 2)
         # Whose second membership it is may be another reason to look, but none failed.
-        assert not any(look.error for look in looks(database))
+        assert not any(sync.error for sync in syncs(database))
         stripe.settle_all()
-        assert looks(database) == []
+        assert syncs(database) == []

@@ -14,9 +14,8 @@ from sqlalchemy import select
 from werkzeug.test import Client
 
 from fundraiser import db
-from fundraiser.payments.models import Look
+from fundraiser.payments.models import Event, SyncRequest
 from fundraiser.webhooks.layer import WebhookLayer
-from fundraiser.webhooks.models import Event
 from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
 
@@ -107,7 +106,7 @@ def test_a_signed_webhook_is_stored_before_the_app_is_asked(wsgi: ModuleType) ->
     assert answer.headers["Cache-Control"] == "no-store"
     with wsgi._app.database.transaction() as session:  # noqa: SLF001 - as above
         assert session.scalars(select(Event.id)).all() == ["evt_1"]
-        assert session.scalars(select(Look.customer_id)).all() == ["cus_1"]
+        assert session.scalars(select(SyncRequest.customer_id)).all() == ["cus_1"]
     stale = deliver(time.time() - 3600)
     assert (stale.status_code, stale.data) == (418, body), "the app gets all of it"
     assert deliver(time.time() - 3600, Client(wsgi.application)).status_code == 400

@@ -36,9 +36,10 @@ from fundraiser.payments import (
 )
 from fundraiser.payments.cases import look_at_due_cases
 from fundraiser.payments.products import check_catalogue, publish_next
+from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
+from fundraiser.payments.settlement import settle_next
 from fundraiser.webhooks import catch_up as catching_up
-from fundraiser.webhooks.inbox import backlog, settle_next
 from workers.app import flask_app
 
 if TYPE_CHECKING:

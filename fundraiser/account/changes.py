@@ -19,7 +19,7 @@ from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import ENDED, Membership, Source, Status
 from fundraiser.members.renewals import renews
 from fundraiser.payments import BankRefusedError, StripeRefusedError
-from fundraiser.payments.models import Look
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.sync import settle
 from fundraiser.texts import gettext as _
 
@@ -144,7 +144,7 @@ def change(
         settle(session, gateway, grace, customer_id, cause_ref=_BY_ACCOUNT)
     except UnavailableError:
         # It may have been done before the answer was lost: a worker looks, and so may the member.
-        session.add(Look.now(customer_id=customer_id))
+        request_sync(session, customer_id)
         return Notice.UNKNOWN
     session.refresh(membership)
     return done

@@ -15,7 +15,7 @@ from fundraiser.members.email_links import read_payment_link
 from fundraiser.members.prices import per
 from fundraiser.payments import StripeRefusedError, current_gateway
 from fundraiser.payments.late import LatePayment, Wish, choose, read_late_payment
-from fundraiser.payments.models import Look
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless
 from fundraiser.texts import gettext as _, keep_language
@@ -46,7 +46,7 @@ def late_payment(key: str) -> ResponseReturnValue:
         return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
     except UnavailableError:
         # Stripe may have done it before its answer was lost: a worker looks.
-        session.add(Look.now(customer_id=customer_id))
+        request_sync(session, customer_id)
         notice = _(
             "Stripe, our payment service, isn’t answering, so we don’t know yet whether this went "
             "through. Open this page again in a few minutes."

@@ -93,7 +93,7 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
     "suppression": lambda person: table_of("suppression").c.address_hash.in_(
         [hash_address(address) for address in person.addresses]
     ),
-    "look": _of_customer("look"),
+    "sync_request": _of_customer("sync_request"),
     "audit_entry": lambda person: table_of("audit_entry").c.subject == f"member {person.member_id}",
 }
 

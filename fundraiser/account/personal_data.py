@@ -272,14 +272,14 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal("checkout", "key", "Make one payment of a form sent twice", _BOOKS, exported=False),
     _personal(
-        "look",
+        "sync_request",
         "error",
         "Find out why a customer could not be synced",
         "until the customer is synced",
         Erasure.EMPTIED,
     ),
     _personal(
-        "look",
+        "sync_request",
         "id customer_id charge_id event_id due_at attempts created_at",
         "Sync a customer with Stripe",
         "until the customer is synced",

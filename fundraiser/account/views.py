@@ -35,8 +35,9 @@ from fundraiser.money import parse_amount
 from fundraiser.outbox import Topic, wants
 from fundraiser.payments import BankRefusedError, Terms, allow_hosted_pages, lead_to, member_gateway
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
-from fundraiser.payments.models import Look, Payment
+from fundraiser.payments.models import Payment
 from fundraiser.payments.products import our_products
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
@@ -244,7 +245,7 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
     try:
         settle(db.session(), member_gateway(), grace, customer_id, cause_ref="account")
     except UnavailableError:
-        db.session().add(Look.now(customer_id=customer_id))
+        request_sync(db.session(), customer_id)
         return _note(Notice.UNKNOWN)
     return _note(methods.after_the_portal(db.session(), membership, visit), membership)
 

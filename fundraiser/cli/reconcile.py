@@ -18,6 +18,7 @@ from fundraiser.outbox import withdraw_queued
 from fundraiser.payments import current_gateway, stripe_import
 from fundraiser.payments.balance import look_soon
 from fundraiser.payments.models import Reconciliation
+from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import (
     begin,
     compare_all,
@@ -27,8 +28,8 @@ from fundraiser.payments.reconcile import (
     recheck_next,
     take_step,
 )
+from fundraiser.payments.settlement import settle_next
 from fundraiser.payments.sync import settle as settle_customer
-from fundraiser.webhooks.inbox import backlog, settle_next
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp

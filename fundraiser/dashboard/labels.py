@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
     from fundraiser.payments.cases import MoneyCase
-    from fundraiser.payments.models import BalanceTransaction, Look, Payment, Payout
+    from fundraiser.payments.models import BalanceTransaction, Payment, Payout, SyncRequest
 
 
 def ledger_sentence(entry: LedgerEntry) -> str:
@@ -329,10 +329,10 @@ def drift(found: Drift) -> str:
     return _("The number, the ledger’s sum and the people who count are not the same.")
 
 
-def error(look: Look) -> str:
+def error(request: SyncRequest) -> str:
     """What went wrong, without the name that a program gives it."""
-    _name, _colon, sentence = (look.error or "").partition(": ")
-    return sentence or look.error or _("Nobody knows why.")
+    _name, _colon, sentence = (request.error or "").partition(": ")
+    return sentence or request.error or _("Nobody knows why.")
 
 
 def country(code: str | None) -> str | None:

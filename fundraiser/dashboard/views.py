@@ -23,10 +23,10 @@ from fundraiser.incidents import current_incidents
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
+from fundraiser.payments import queue
 from fundraiser.payments.models import Customer, Tier
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.texts import gettext as _
-from fundraiser.webhooks import inbox
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -104,17 +104,17 @@ def contributions() -> ResponseReturnValue:
     )
 
 
-@blueprint.post("/staff/customers/<name>/look")
-def look_again(name: str) -> ResponseReturnValue:
-    """Have a customer settled again; asked twice, it is done once."""
+@blueprint.post("/staff/customers/<name>/sync")
+def sync_customer(name: str) -> ResponseReturnValue:
+    """Have a customer synced again; asked twice, it is done once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.SETTLE)
-    if not inbox.settle_again(session, name):
+    if not queue.retry_failed(session, name):
         if session.get(Customer, name) is None:
             raise NotFoundError(_("There is no such customer in our books."))
-        inbox.look_at(session, name)
+        queue.request_sync(session, name)
     record(session, Act.SETTLED_AGAIN, f"customer {name}", staff=staff)
-    flash(_("%(customer)s is being looked at again. Reload in a moment.", customer=name))
+    flash(_("%(customer)s is being synced again. Reload in a moment.", customer=name))
     return redirect(own_path(request.form.get("back")), HTTPStatus.SEE_OTHER)
 
 

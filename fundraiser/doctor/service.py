@@ -88,9 +88,9 @@ def _examine_work(session: Session) -> Iterator[Finding]:
     else:
         yield Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
     yield (
-        Finding(False, f"{machinery.looks_resting} customers rest with an error: see /staff.")
-        if machinery.looks_resting
-        else Finding(True, f"No customer rests; {machinery.looks_due} wait to be settled.")
+        Finding(False, f"{machinery.syncs_failed} customers rest with an error: see /staff.")
+        if machinery.syncs_failed
+        else Finding(True, f"No customer rests; {machinery.syncs_due} wait to be settled.")
     )
 
 

@@ -20,8 +20,9 @@ from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
 from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
 from fundraiser.payments import Confirmation, sync
 from fundraiser.payments.cases import CaseKind, is_open
-from fundraiser.payments.models import CheckoutKind, Look, Payment, PaymentStatus
+from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
+from fundraiser.payments.queue import request_sync
 from fundraiser.texts import date, gettext as _
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _settle(
         log.warning("thanks_not_settled", error=type(error).__name__, exc_info=unforeseen)
         session.refresh(checkout)
         if customer_id:
-            session.add(Look.now(customer_id=customer_id))
+            request_sync(session, customer_id)
         return Outcome.WAITING
     return None
 

@@ -30,7 +30,7 @@ from fundraiser.payments.stripe.refused import (
 )
 from fundraiser.payments.stripe.rights import May
 from fundraiser.payments.stripe.signatures import ForgedWebhookError, WebhookReason
-from fundraiser.payments.stripe.types import Confirmation, Knock
+from fundraiser.payments.stripe.types import Confirmation, StripeEvent
 
 __all__ = [
     "API_VERSION",
@@ -41,7 +41,6 @@ __all__ = [
     "Endpoint",
     "ForgedWebhookError",
     "Gateway",
-    "Knock",
     "May",
     "MemberGateway",
     "MoneyGateway",
@@ -49,6 +48,7 @@ __all__ = [
     "Preview",
     "Refused",
     "StripeAccount",
+    "StripeEvent",
     "StripeKeyError",
     "StripeRefusedError",
     "StripeUnavailableError",

@@ -25,7 +25,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Currency, Identifier, now
 from fundraiser.members.models import Member
-from fundraiser.payments.models import Look
+from fundraiser.payments.models import SyncRequest
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.stripe.gateway import StripeRefusedError
 from fundraiser.redaction import redact
 
@@ -146,10 +147,12 @@ def look_at_due_cases(session: Session) -> None:
     due = select(MoneyCase.customer_id).where(
         MoneyCase.closed_at.is_(None),
         MoneyCase.due_at <= now(),
-        MoneyCase.customer_id.not_in(select(Look.customer_id).where(Look.customer_id.is_not(None))),
+        MoneyCase.customer_id.not_in(
+            select(SyncRequest.customer_id).where(SyncRequest.customer_id.is_not(None))
+        ),
     )
     for customer_id in session.scalars(due.distinct().limit(_MANY)):
-        session.add(Look.now(customer_id=customer_id))
+        request_sync(session, customer_id)
 
 
 def postpone_due_cases(session: Session, customer_id: str) -> None:

@@ -23,8 +23,8 @@ from fundraiser.payments.cases import (
     open_case,
 )
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.models import Look
 from fundraiser.payments.payment_status import charges_of
+from fundraiser.payments.queue import request_sync
 from fundraiser.payments.stripe.gateway import SECOND_KEY
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def end_second_memberships(
         if second.customer_id == state.id:
             told = _mark(session, gateway, second, paying[0]) or told
         elif second.customer_id:
-            session.add(Look.now(customer_id=second.customer_id))
+            request_sync(session, second.customer_id)
     if not told and not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
         return False
     session.flush()

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueCon
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from fundraiser.db import Base, Currency, Identifier, now
+from fundraiser.db import Base, Currency, Identifier
 from fundraiser.members.models import Interval
 
 
@@ -218,19 +218,34 @@ class Payment(Base):
     paid_at: Mapped[datetime]
 
 
-class Look(Base):
-    """A customer to look at: a row is added for each reason and gone once the customer is settled.
+class Event(Base):
+    """An event of Stripe's, once by its id: it says that something changed, not what."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_unsettled", "received_at", postgresql_where="settled_at IS NULL"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    customer_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+
+class SyncRequest(Base):
+    """A reason to sync a customer with Stripe: deleted once a sync has answered it.
 
     ``charge_id`` stands in until it is known whose it is (a dispute names no customer). ``due_at``
-    is null when the last attempt failed: the customer rests with ``error`` until staff settle it
-    again.
+    is null once the last attempt has failed with ``error``; then staff can try it again.
     """
 
-    __tablename__ = "look"
+    __tablename__ = "sync_request"
     __table_args__ = (
         CheckConstraint("num_nonnulls(customer_id, charge_id) = 1", name="target"),
-        Index("ix_look_due_at", "due_at", postgresql_where="due_at IS NOT NULL"),
-        Index("ix_look_resting", "id", postgresql_where="due_at IS NULL"),
+        Index("ix_sync_request_due_at", "due_at", postgresql_where="due_at IS NOT NULL"),
+        Index("ix_sync_request_failed", "id", postgresql_where="due_at IS NULL"),
     )
 
     id: Mapped[Identifier]
@@ -241,24 +256,6 @@ class Look(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     created_at: Mapped[datetime]
-
-    @classmethod
-    def now(
-        cls,
-        *,
-        customer_id: str | None = None,
-        charge_id: str | None = None,
-        event_id: str | None = None,
-    ) -> Look:
-        """A reason to look at this customer, or at the customer of this charge, at once."""
-        at = now()
-        return cls(
-            customer_id=customer_id,
-            charge_id=charge_id,
-            event_id=event_id,
-            due_at=at,
-            created_at=at,
-        )
 
 
 class Stage(StrEnum):

@@ -23,13 +23,14 @@ from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Sourc
 from fundraiser.payments.models import (
     Customer,
     ListedSubscription,
-    Look,
     OtherProduct,
     Payment,
     Reconciliation,
     Stage,
+    SyncRequest,
 )
 from fundraiser.payments.products import our_products
+from fundraiser.payments.queue import request_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -167,7 +168,7 @@ def recheck_next(session: Session, gateway: Gateway, after: int) -> int | None:
 
     Who still waits to be settled is left for later.
     """
-    waiting = select(Look.id).where(Look.customer_id == Drift.customer_id)
+    waiting = select(SyncRequest.id).where(SyncRequest.customer_id == Drift.customer_id)
     drift = session.scalars(
         select(Drift)
         .where(
@@ -196,8 +197,8 @@ def is_being_settled(session: Session) -> bool:
     waiting = select(Drift.id).where(
         Drift.kind == DriftKind.STRIPE,
         Drift.gone_at.is_(None),
-        Drift.customer_id == Look.customer_id,
-        Look.due_at.is_not(None),
+        Drift.customer_id == SyncRequest.customer_id,
+        SyncRequest.due_at.is_not(None),
     )
     return bool(session.scalar(select(waiting.exists())))
 
@@ -214,8 +215,8 @@ def last_run(session: Session) -> Reconciliation | None:
 
 def _keep(session: Session, differences: Differences) -> int:
     """Note who differs, to be looked at; returns how many. Who waits already is on the way."""
-    waiting = select(Look.customer_id).where(
-        Look.customer_id.in_(differences), Look.due_at.is_not(None)
+    waiting = select(SyncRequest.customer_id).where(
+        SyncRequest.customer_id.in_(differences), SyncRequest.due_at.is_not(None)
     )
     for customer_id in session.scalars(waiting.distinct()):
         differences.pop(customer_id or "")
@@ -225,7 +226,7 @@ def _keep(session: Session, differences: Differences) -> int:
         ).all()
     )
     for customer_id, details in differences.items():
-        session.add(Look.now(customer_id=customer_id))
+        request_sync(session, customer_id)
         found = Finding(DriftKind.STRIPE, people.get(customer_id), " ".join(details))
         note_drift(session, found, customer_id)
     hint(session, Job.SETTLE)

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
+from fundraiser.payments.models import Event
 from fundraiser.webhooks import inbox
-from fundraiser.webhooks.models import Event, EventWatermark
+from fundraiser.webhooks.models import EventWatermark
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,19 +48,19 @@ def catch_up(session: Session, gateway: Gateway, *, every: timedelta) -> bool:
         return True
     if mark.cursor is None:
         mark.looked_at, mark.newest_id = at, None
-    ids = [knock.id for knock in page.facts]
+    ids = [event.id for event in page.facts]
     known = set(session.scalars(select(Event.id).where(Event.id.in_(ids))))
     unknown = [
-        knock for knock in page.facts if knock.id not in known and knock.type in inbox.HANDLED
+        event for event in page.facts if event.id not in known and event.type in inbox.HANDLED
     ]
     inbox.receive(session, unknown)
-    old = {knock.id for knock in page.facts if knock.created_at <= at - _SETTLES_AFTER}
+    old = {event.id for event in page.facts if event.created_at <= at - _SETTLES_AFTER}
     if mark.newest_id is None:
         mark.newest_id = next((name for name in ids if name in old), None)
-    for knock in unknown:
-        if knock.id in old:
+    for event in unknown:
+        if event.id in old:
             mark.found += 1
-            log.warning("event_found_late", id=knock.id, type=knock.type)
+            log.warning("event_found_late", id=event.id, type=event.type)
     if mark.event_id in ids or page.next is None:
         mark.event_id = mark.newest_id or mark.event_id
         mark.cursor = None

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index
+from sqlalchemy import BigInteger, CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base
-
-
-class Event(Base):
-    """A knock on the door: that something changed, not what. Kept by Stripe's id, once."""
-
-    __tablename__ = "event"
-    __table_args__ = (
-        Index("ix_event_unsettled", "received_at", postgresql_where="settled_at IS NULL"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    type: Mapped[str]
-    customer_id: Mapped[str | None]
-    created_at: Mapped[datetime]
-    received_at: Mapped[datetime]
-    settled_at: Mapped[datetime | None]
 
 
 class EventWatermark(Base):

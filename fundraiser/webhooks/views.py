@@ -19,10 +19,10 @@ log = structlog.get_logger()
 def stripe() -> tuple[str, int]:
     """Store a signed event and answer; the work is done later, by a worker."""
     try:
-        knock = current_gateway().read_webhook(
+        event = current_gateway().read_webhook(
             request.get_data(cache=False), request.headers.get("Stripe-Signature", "")
         )
-        current_inbox().take(knock)
+        current_inbox().take(event)
     except ForgedWebhookError as error:
         log.warning("webhook_refused", reason=error.reason.value)
         note(Kind.STRIPE_WEBHOOK, error.reason.value)

@@ -28,7 +28,7 @@ SUCCEEDS, DECLINED, ASKS_THE_BANK = "4242424242424242", "4000000000000002", "400
 DEBIT = "DE89370400440532013000"
 # Customers to look at, now or once more later, and people whom time alone has changed.
 _STILL_TO_DO = """
-    SELECT (SELECT count(*) FROM look WHERE due_at IS NOT NULL)
+    SELECT (SELECT count(*) FROM sync_request WHERE due_at IS NOT NULL)
         + (SELECT count(*) FROM member WHERE recount_at <= now() + %s * interval '1 second')
 """
 _numbers = count(1)

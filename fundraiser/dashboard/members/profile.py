@@ -15,9 +15,8 @@ from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter
 from fundraiser.payments.cases import MoneyCase
-from fundraiser.payments.models import CheckoutKind, Customer, Look, Payment
+from fundraiser.payments.models import CheckoutKind, Customer, Event, Payment, SyncRequest
 from fundraiser.texts import gettext as _
-from fundraiser.webhooks.models import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ _LARGEST_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """All that is known of a person; lists are newest first. ``looks`` are by customer.
+    """All that is known of a person; lists are newest first. ``syncs`` are by customer.
 
     ``inviter`` is whose link led the person here, ``invited`` how many joined by the person's own.
     Beside a row of the ledger stands the event's type, or the name of who of the staff caused it.
@@ -40,7 +39,7 @@ class Person:
 
     member: Member
     customers: Sequence[Customer]
-    looks: dict[str, Look]
+    syncs: dict[str, SyncRequest]
     memberships: Sequence[Membership]
     payments: Sequence[Payment]
     gifts: Sequence[Gift]
@@ -77,10 +76,10 @@ def read_person(session: Session, member_id: int) -> Person:
     customers = session.scalars(
         select(Customer).where(Customer.member_id == member_id).order_by(Customer.id)
     ).all()
-    looks = session.scalars(
-        select(Look)
-        .where(Look.customer_id.in_([customer.id for customer in customers]))
-        .order_by(Look.id)
+    syncs = session.scalars(
+        select(SyncRequest)
+        .where(SyncRequest.customer_id.in_([customer.id for customer in customers]))
+        .order_by(SyncRequest.id)
     )
     return Person(
         member=member,
@@ -93,7 +92,7 @@ def read_person(session: Session, member_id: int) -> Person:
             .limit(MOST_OF_A_KIND)
         ).all(),
         customers=customers,
-        looks={look.customer_id: look for look in looks if look.customer_id},
+        syncs={sync.customer_id: sync for sync in syncs if sync.customer_id},
         memberships=session.scalars(
             select(Membership)
             .where(Membership.member_id == member_id)

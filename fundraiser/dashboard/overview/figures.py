@@ -19,8 +19,7 @@ from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Letter, LetterState
 from fundraiser.payments.disputes import INQUIRIES
-from fundraiser.payments.models import IS_DISPUTED, Look, Payment
-from fundraiser.webhooks.models import Event
+from fundraiser.payments.models import IS_DISPUTED, Event, Payment, SyncRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +65,8 @@ class Day:
 class Machinery:
     """How the work behind the number goes. ``letters`` counts those still open, by state."""
 
-    looks_due: int
-    looks_resting: int
+    syncs_due: int
+    syncs_failed: int
     oldest_unsettled: datetime | None
     letters: dict[LetterState, int]
     heartbeats: dict[str, datetime]
@@ -148,9 +147,9 @@ def read_machinery(session: Session) -> Machinery:
     """How the work behind the number goes."""
     due, resting = session.execute(
         select(
-            func.count().filter(Look.due_at <= now()),
-            func.count().filter(Look.due_at.is_(None)),
-        ).select_from(Look)
+            func.count().filter(SyncRequest.due_at <= now()),
+            func.count().filter(SyncRequest.due_at.is_(None)),
+        ).select_from(SyncRequest)
     ).one()
     letters = session.execute(
         select(Letter.state, func.count())
@@ -159,8 +158,8 @@ def read_machinery(session: Session) -> Machinery:
     )
     beats = session.execute(select(Heartbeat.name, Heartbeat.beat_at))
     return Machinery(
-        looks_due=due,
-        looks_resting=resting,
+        syncs_due=due,
+        syncs_failed=resting,
         oldest_unsettled=session.scalar(
             select(func.min(Event.received_at)).where(Event.settled_at.is_(None))
         ),

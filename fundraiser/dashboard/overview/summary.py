@@ -28,11 +28,11 @@ from fundraiser.members.consistency import count_drift, read_drift
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
 from fundraiser.outbox import LetterState
+from fundraiser.payments import queue
 from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, gettext as _
-from fundraiser.webhooks import inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class Cut:
     """A row of a table of people: ``share`` of all in percent, ``recent`` joined in 28 days."""
 
     name: str
-    profile: int
+    people: int
     recent: int
     share: float
 
@@ -107,7 +107,7 @@ def read_overview(
             *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
         ],
         "names_wait": bool(names_to_review(session, 1)),
-        "resting": inbox.resting(session, most=_MOST_SHOWN),
+        "failed_syncs": queue.failed_requests(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
         "drift_count": sum(count_drift(session).values()),
         "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),

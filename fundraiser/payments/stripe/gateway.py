@@ -37,9 +37,9 @@ from fundraiser.payments.stripe.types import (
     CustomerState,
     Fact,
     Invoice,
-    Knock,
     Page,
     SessionState,
+    StripeEvent,
     Subscription,
     name_of,
     read_event,
@@ -223,7 +223,7 @@ class Gateway(Calls):
             ],
         )
 
-    def list_events(self, since: datetime, after: str | None) -> Page[Knock]:
+    def list_events(self, since: datetime, after: str | None) -> Page[StripeEvent]:
         """The events since then, of every type: Stripe keeps them for 30 days."""
         found = self._list("/v1/events", created=_since(since), starting_after=after)
         return _page(found, [read_event(one) for one in found["data"]])
@@ -519,7 +519,7 @@ class Gateway(Calls):
 
     # Webhooks
 
-    def read_webhook(self, body: bytes, signature: str) -> Knock:
+    def read_webhook(self, body: bytes, signature: str) -> StripeEvent:
         """Verify a webhook's raw bytes with each of our secrets, and read who it speaks of.
 
         Raises:

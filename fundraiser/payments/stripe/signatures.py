@@ -17,7 +17,7 @@ from fundraiser.payments.stripe.types import read_event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundraiser.payments.stripe.types import Knock
+    from fundraiser.payments.stripe.types import StripeEvent
 
 _TOLERANCE = 300  # seconds, as Stripe's own libraries have it
 _HEADER = re.compile(r"t=(\d{1,12})(?:,v\d=[0-9a-f]{64}){1,8}")
@@ -54,7 +54,7 @@ class ForgedWebhookError(BadRequestError):
         self.reason = reason
 
 
-def read_webhook(secrets: Sequence[str], body: bytes, signature: str) -> Knock:
+def read_webhook(secrets: Sequence[str], body: bytes, signature: str) -> StripeEvent:
     """Verify a webhook's raw bytes with each secret, and read who it speaks of.
 
     Raises:
@@ -79,7 +79,7 @@ def read_webhook(secrets: Sequence[str], body: bytes, signature: str) -> Knock:
         raise ForgedWebhookError(
             WebhookReason.TOO_NEW, "The signature is of a time to come: our clock is behind."
         )
-    return _read_knock(body)
+    return _read_event(body)
 
 
 def _is_signed(secrets: Sequence[str], body: bytes, signature: str) -> bool:
@@ -90,7 +90,7 @@ def _is_signed(secrets: Sequence[str], body: bytes, signature: str) -> bool:
     return False
 
 
-def _read_knock(body: bytes) -> Knock:
+def _read_event(body: bytes) -> StripeEvent:
     try:
         event = json.loads(body)
         if event.get("object") == "v2.core.event":

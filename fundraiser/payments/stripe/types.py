@@ -280,7 +280,7 @@ class SessionState:
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class StripeEvent:
     """An event that said who to look at: a customer, or a charge whose customer is to be found."""
 
     id: str
@@ -343,13 +343,13 @@ class Page(Generic[Fact]):
     next: str | None
 
 
-def read_event(event: dict[str, Any]) -> Knock:
+def read_event(event: dict[str, Any]) -> StripeEvent:
     """Who an event of Stripe's, as its JSON has it, speaks of."""
     subject = event["data"]["object"]
     kind = subject["object"]
     customer = subject["id"] if kind == "customer" else name_of(subject.get("customer"))
     charge = name_of(subject.get("charge")) if kind in {"dispute", "refund"} else None
-    return Knock(
+    return StripeEvent(
         id=event["id"],
         type=event["type"],
         livemode=event["livemode"],

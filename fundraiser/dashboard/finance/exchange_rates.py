@@ -1,4 +1,4 @@
-"""Behind the overview: exchange rates to enter, and all the customers that rest."""
+"""Exchange rates that staff enter, so that other currencies can be added up in the newsroom's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_babel import ngettext
 
 from fundraiser import db
 from fundraiser.config import current_settings
@@ -20,15 +19,13 @@ from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.texts import gettext as _
-from fundraiser.webhooks import inbox
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-blueprint = Blueprint("desk", __name__)
+blueprint = Blueprint("exchange_rates", __name__)
 
 _PAGE = 50
-_LARGEST_KEY = 2**63 - 1
 
 
 @blueprint.get("/staff/rates")
@@ -51,43 +48,7 @@ def keep_rate() -> ResponseReturnValue:
         return _rates_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
     record(session, Act.ENTERED_RATE, f"rate {currency} {own} {day}", staff=staff)
     flash(_("The rate is kept. The overview adds up with it from now on."))
-    return redirect(url_for("desk.rates"), HTTPStatus.SEE_OTHER)
-
-
-@blueprint.get("/staff/resting")
-def resting() -> ResponseReturnValue:
-    """The customers that could not be settled, page by page."""
-    typed = request.args.get("after", "")
-    after = min(int(typed), _LARGEST_KEY) if typed.isdecimal() and typed.isascii() else 0
-    looks = inbox.resting(db.session(), most=_PAGE + 1, after=after)
-    staff = signed_in_staff()
-    return render_template(
-        "dashboard/resting.html",
-        staff=staff,
-        words=labels,
-        looks=looks[:_PAGE],
-        next_after=looks[_PAGE - 1].id if len(looks) > _PAGE else None,
-        after=after,
-        may_settle=may(staff, Permission.SETTLE),
-    )
-
-
-@blueprint.post("/staff/resting/look")
-def look_at_all() -> ResponseReturnValue:
-    """Settle all of them again; asked twice, it is done once."""
-    session, staff = db.session(), signed_in_staff()
-    require(staff, Permission.SETTLE)
-    count = inbox.settle_all_again(session)
-    if count:
-        record(session, Act.SETTLED_ALL_AGAIN, f"customers {count}", staff=staff)
-    flash(
-        ngettext(
-            "%(num)s customer is being looked at again. Reload in a moment.",
-            "%(num)s customers are being looked at again. Reload in a moment.",
-            count,
-        )
-    )
-    return redirect(url_for("desk.resting"), HTTPStatus.SEE_OTHER)
+    return redirect(url_for("exchange_rates.rates"), HTTPStatus.SEE_OTHER)
 
 
 def _rates_page(error: UnprocessableError | None = None) -> str:
