@@ -106,7 +106,7 @@ def test_whom_a_worker_was_quicker_to_take_is_waited_for(
 ) -> None:
     """The command said that they do not agree, and a second later all agreed."""
     shop.join("olena@example.org")
-    monkeypatch.setattr("fundraiser.cli.reconcile.settle_next", lambda *_: False)
+    monkeypatch.setattr("fundraiser.cli.books.settle_next", lambda *_: False)
 
     def work() -> None:
         with shop.app.app_context():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from sqlalchemy.exc import OperationalError
 
-from fundraiser.cli.reconcile import reconcile, restore_check, settle
-from fundraiser.cli.recount import recount
+from fundraiser.cli.books import reconcile, restore_check, settle
+from fundraiser.cli.counting import recount
 from fundraiser.cli.service import bounces, create_staff, doctor, list_personal_data, migrate
-from fundraiser.cli.stripe import publish, stripe
+from fundraiser.cli.stripe_account import publish, stripe
 from fundraiser.config import ConfigError
 from fundraiser.errors import FundraiserError
 from fundraiser.payments import StripeKeyError
