@@ -227,6 +227,22 @@ def test_an_import_counts_until_its_paid_through_date_and_the_grace_period() -> 
     assert not verdict(source=Source.IMPORT, counts_until=NOON - GRACE)[0]
 
 
+def test_an_import_without_a_paid_through_date_is_never_counted() -> None:
+    assert verdict(source=Source.IMPORT, counts_until=None) == (False, Reason.NOT_PAID)
+
+
+def test_an_import_that_the_member_cancelled_has_no_grace() -> None:
+    leaving = {"source": Source.IMPORT, "counts_until": NOON + DAY, "cancel_at": NOON + DAY}
+    assert until(**leaving) == NOON + DAY
+    assert not verdict(source=Source.IMPORT, counts_until=NOON, cancel_at=NOON)[0]
+
+
+def test_an_import_that_was_refunded_or_disputed_is_not_counted() -> None:
+    paid = {"source": Source.IMPORT, "counts_until": NOON + DAY}
+    assert verdict(**paid, refunded_at=NOON) == (False, Reason.REFUNDED)
+    assert verdict(**paid, disputed_at=NOON) == (False, Reason.DISPUTED)
+
+
 def test_complimentary_and_amount_zero_do_not_count() -> None:
     assert verdict(source=Source.COMPLIMENTARY) == (False, Reason.NOTHING_TO_PAY)
     assert verdict(amount=0) == (False, Reason.NOTHING_TO_PAY)

@@ -60,7 +60,9 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
             _("A gift that somebody has accepted"),
             _("Yes, for the person who accepted it, until it ends"),
         ),
-        (_("Imported from another service, paid until a known date"), elsewhere),
+        (_("Paid elsewhere, until a known date"), elsewhere),
+        (_("Paid elsewhere, and cancelled"), until_the_end),
+        (_("Paid elsewhere, and refunded; or without a known date"), no),
         (_("Free of charge"), no),
         (_("A one-time contribution"), no),
     ]

@@ -113,14 +113,18 @@ def membership_counts(
         return Verdict(False, Reason.NOTHING_TO_PAY, m.started_at)
     if m.status is Status.CANCELED:
         return Verdict(False, Reason.ENDED, m.ended_at)
-    if m.source is Source.GIFT:
+    if m.source in {Source.GIFT, Source.IMPORT}:
         if m.refunded_at:
             return Verdict(False, Reason.REFUNDED, m.refunded_at)
         if m.disputed_at:
             return Verdict(False, Reason.DISPUTED, m.disputed_at)
+    if m.source is Source.GIFT:
         return _until(m, at, m.counts_until, Reason.GIFT)
     if m.source is Source.IMPORT:
-        end = m.counts_until + grace if m.counts_until else None
+        if m.counts_until is None:
+            return Verdict(False, Reason.NOT_PAID, m.started_at)
+        # An end that the person chose has no grace after it.
+        end = _first(m.cancel_at, m.counts_until + grace)
         return _until(m, at, end, Reason.IMPORTED)
     return _stripe_counts(m, at, grace, has_paid=was_paid_for(m) if has_paid is None else has_paid)
 
@@ -201,8 +205,9 @@ def counted_until(grace: timedelta, of: type[Membership] = Membership) -> Column
         (m.source == Source.COMPLIMENTARY, _NEVER),
         (func.coalesce(func.nullif(m.price, 0), m.amount) == 0, _NEVER),
         (m.status == Status.CANCELED, _NEVER),
-        (m.source == Source.IMPORT, func.coalesce(m.counts_until + grace, _FOREVER)),
         (or_(m.refunded_at.is_not(None), m.disputed_at.is_not(None)), _NEVER),
+        (and_(m.source == Source.IMPORT, m.counts_until.is_(None)), _NEVER),
+        (m.source == Source.IMPORT, func.least(m.cancel_at, m.counts_until + grace)),
         (m.source == Source.GIFT, func.coalesce(m.counts_until, _FOREVER)),
         (m.moved_at.is_not(None), _NEVER),
         (and_(is_free, m.free_until.is_(None)), _NEVER),
