@@ -102,7 +102,8 @@ FILL = (
     """,
     """
     INSERT INTO membership (member_id, source, reference, customer_id, tier, amount, currency,
-                            "interval", status, standing, collection_paused, started_at, paid_at,
+                            "interval", status, payment_status, collection_paused, started_at,
+                            paid_at,
                             period_end, cancel_at, canceled_at, ended_at, campaign, ref, utm,
                             card_expires_at)
     SELECT id, 'stripe', 'sub_' || id, 'cus_' || id, t.tier, t.amount,
@@ -129,7 +130,8 @@ FILL = (
     """,
     """
     INSERT INTO membership (member_id, source, reference, customer_id, tier, amount, currency,
-                            "interval", status, standing, collection_paused, started_at, ended_at)
+                            "interval", status, payment_status, collection_paused, started_at,
+                            ended_at)
     SELECT id, 'stripe', 'sub_before_' || id, 'cus_' || id, 'reader', 500, 'GBP', 'month',
            'canceled', 'paid', false, first_counted_at - interval '400 days',
            first_counted_at - interval '90 days'

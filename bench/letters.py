@@ -48,8 +48,9 @@ SELECT email, email, 'en', true, 1, now() FROM (
 )
 """
 _MEMBERSHIPS = """
-INSERT INTO membership (member_id, source, reference, amount, currency, interval, status, standing,
-    collection_paused, started_at, paid_at, period_end, grace_from, card_last4, card_expires_at,
+INSERT INTO membership (member_id, source, reference, amount, currency, interval, status,
+    payment_status, collection_paused, started_at, paid_at, period_end, grace_from, card_last4,
+    card_expires_at,
     tier, campaign)
 SELECT id, 'stripe', 'sub_' || id, 1000, 'EUR', CASE WHEN id %% 3 = 0 THEN 'year' ELSE 'month' END,
     CASE WHEN id %% 1000 = 1 THEN 'past_due' ELSE 'active' END,

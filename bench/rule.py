@@ -46,7 +46,8 @@ FILL = (
     """,
     """
     INSERT INTO membership (member_id, source, reference, amount, price, currency, "interval",
-                            status, standing, collection_paused, started_at, paid_at, paid_until,
+                            status, payment_status, collection_paused, started_at, paid_at,
+                            paid_until,
                             has_paid, free_until, grace_from, cancel_at, canceled_at, counts_until,
                             refunded_at, ended_at)
     SELECT id, CASE WHEN is_gift THEN 'gift' ELSE 'stripe' END, 'sub_' || id, 1000, 1000, 'GBP',
@@ -67,7 +68,7 @@ FILL = (
     """,
     """
     INSERT INTO membership (member_id, source, reference, amount, currency, "interval", status,
-                            standing, collection_paused, started_at, has_paid, ended_at)
+                            payment_status, collection_paused, started_at, has_paid, ended_at)
     SELECT id, 'stripe', 'sub_before_' || id, 500, 'GBP', 'month', 'canceled', 'paid', false,
            created_at - interval '400 days', true, created_at - interval '90 days'
     FROM member WHERE id % 5 = 0

@@ -94,7 +94,7 @@ WITH people AS (
     SELECT id, row_number() OVER (ORDER BY id) %% 2 = 0 AS overdue FROM people
 ), memberships AS (
     INSERT INTO membership (member_id, source, reference, amount, currency, interval, status,
-        standing, collection_paused, started_at, paid_at, period_end, grace_from)
+        payment_status, collection_paused, started_at, paid_at, period_end, grace_from)
     SELECT id, 'stripe', 'sub_' || id, 1000, 'EUR', 'month',
         CASE WHEN overdue THEN 'past_due' ELSE 'active' END,
         CASE WHEN overdue THEN 'overdue' ELSE 'paid' END, false,

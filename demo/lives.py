@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from demo.people import Person, make_person
 from fundraiser.members.eligibility import Reason
-from fundraiser.members.models import Interval, Source, Standing, Status
+from fundraiser.members.models import Dues, Interval, Source, Status
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from simulator.core.billing import with_item
 from simulator.core.objects import build_card, build_customer, build_invoice, build_subscription
@@ -129,7 +129,7 @@ class Lives:
             row |= {"cancel_at": term.end, "canceled_at": term.begun}
             story.recount_at = term.end
         elif kind == "past_due":
-            row |= {"status": Status.PAST_DUE, "standing": Standing.OVERDUE}
+            row |= {"status": Status.PAST_DUE, "payment_status": Dues.OVERDUE}
             row["grace_from"] = term.begun
             story.recount_at = term.begun + self.grace
         self._write_objects(story, price, term, failing=kind == "past_due")
@@ -160,7 +160,10 @@ class Lives:
             "canceled_at": stopped.replace(microsecond=0),
         }
         if failing:
-            story.row |= {"standing": Standing.OVERDUE, "grace_from": term.begun}
+            story.row |= {
+                "payment_status": Dues.OVERDUE,
+                "grace_from": term.begun,
+            }
         else:
             story.row["cancel_at"] = ended
         self._write_objects(story, price, term, failing=failing)
@@ -187,7 +190,7 @@ class Lives:
                 "currency": person.currency,
                 "interval": term.interval,
                 "status": Status.ACTIVE,
-                "standing": Standing.PAID,
+                "payment_status": Dues.PAID,
                 "collection_paused": False,
                 "started_at": term.joined,
                 "paid_at": term.start(term.count - 2) if failing else term.begun,

@@ -12,7 +12,14 @@ import requests
 
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.db import now
-from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.members.models import (
+    Dues,
+    Interval,
+    Member,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.payments import settlement
 from fundraiser.payments.checkout import CONTRIBUTION, Choice, begin_checkout
 from fundraiser.payments.models import Price, SyncRequest, Tier
@@ -59,7 +66,7 @@ def make_membership(member: Member | None = None, **values: Any) -> Membership:
         "currency": "GBP",
         "interval": Interval.MONTH,
         "status": Status.ACTIVE,
-        "standing": Standing.PAID,
+        "payment_status": Dues.PAID,
         "collection_paused": False,
         "started_at": NOON - timedelta(days=40),
         "paid_at": NOON - timedelta(days=10),

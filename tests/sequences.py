@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.emails.sweep import sweep
-from fundraiser.members.models import Member, Standing, Status
+from fundraiser.members.models import Dues, Member, Status
 from fundraiser.outbox import (
     Letter,
 )
@@ -48,7 +48,7 @@ def join(session: Session, **values: Any) -> Member:
 
 
 def failing(since: timedelta, **values: Any) -> dict[str, Any]:
-    overdue = {"standing": Standing.OVERDUE, "status": Status.PAST_DUE}
+    overdue = {"payment_status": Dues.OVERDUE, "status": Status.PAST_DUE}
     return overdue | {"grace_from": db.now() - since} | values
 
 

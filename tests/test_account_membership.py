@@ -153,7 +153,7 @@ def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) ->
     olena.stripe.advance(days=33)
     olena.stripe.settle(olena.customer)
     assert len(olena.taken()) == before
-    assert olena.membership.standing == "paid"
+    assert olena.membership.payment_status == "paid"
     assert olena.number() == 1
 
 

@@ -90,7 +90,7 @@ def test_settling_any_of_its_people_changes_nothing(
 def facts(row: Membership) -> dict[str, object]:
     """What the count rule reads of a membership."""
     names = (
-        *("status", "standing", "amount", "currency", "interval", "tier", "started_at"),
+        *("status", "payment_status", "amount", "currency", "interval", "tier", "started_at"),
         *("paid_at", "period_end", "cancel_at", "canceled_at", "ended_at", "grace_from"),
         *("refunded_at", "disputed_at", "price", "paid_until", "has_paid", "method"),
         "collection_method",

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from fundraiser.campaigns.models import Goal
 from fundraiser.emails.message import in_words, mailbox, write_source
-from fundraiser.members.models import LedgerHead, Membership, Standing
+from fundraiser.members.models import Dues, LedgerHead, Membership
 from fundraiser.outbox import LetterKind, LetterState, owe
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
 from tests.factories import make_campaign, make_member, make_tiers
@@ -120,7 +120,7 @@ def test_a_debit_in_process_and_an_end_already_set_are_said(
     with database.transaction() as session:
         owe_welcome(session)
         membership = session.scalars(select(Membership)).one()
-        membership.standing, membership.paid_at = Standing.IN_PROCESS, None
+        membership.payment_status, membership.paid_at = Dues.IN_PROCESS, None
         membership.cancel_at = datetime(2059, 7, 1, 12, tzinfo=UTC)
     deliver(database, mail_server)
     text = text_of(postbox.letters[0])

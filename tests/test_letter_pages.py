@@ -11,7 +11,7 @@ from sqlalchemy import select
 from fundraiser.emails.feedback import Report, suppressed, take_in
 from fundraiser.emails.models import Ground
 from fundraiser.emails.sweep import sweep
-from fundraiser.members.models import Member, Membership, Standing
+from fundraiser.members.models import Dues, Member, Membership
 from fundraiser.newsroom.models import Role
 from fundraiser.outbox import Letter, LetterKind, LetterState
 from tests.factories import make_campaign
@@ -121,7 +121,7 @@ def test_the_words_of_staff_leave_what_a_letter_must_say(
     """A debit in process is said whatever staff wrote; who comes back reads our own words."""
     with database.transaction() as session:
         owe_welcome(session)
-        session.scalars(select(Membership)).one().standing = Standing.IN_PROCESS
+        session.scalars(select(Membership)).one().payment_status = Dues.IN_PROCESS
         owe_welcome(session, turns=2, number=2)
     new = {"subject": "Hello, {number}", "heading": "Hello", "text": "Welcome to {newsroom}."}
     assert press(manager, "/staff/letters/kinds/welcome/words", **new).status_code == 303

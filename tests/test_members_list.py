@@ -14,7 +14,7 @@ from fundraiser.dashboard import export
 from fundraiser.dashboard.members import listing
 from fundraiser.dashboard.members.listing import Filters, Options, list_members, read_filters
 from fundraiser.db import now
-from fundraiser.members.models import Interval, Source, Standing, Status
+from fundraiser.members.models import Dues, Interval, Source, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import CheckoutKind, Customer, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
@@ -129,7 +129,7 @@ def test_each_filter_finds_whom_it_is_for_and_nobody_else(session: Session) -> N
             campaign="spring",
             ref="tides/2",
             status=Status.PAST_DUE,
-            standing=Standing.OVERDUE,
+            payment_status=Dues.OVERDUE,
             cancel_at=at + timedelta(days=20),
         )
     )

@@ -15,11 +15,11 @@ from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.models import (
     Cause,
+    Dues,
     Interval,
     LedgerEntry,
     Membership,
     Source,
-    Standing,
     Status,
 )
 from fundraiser.newsroom.models import AuditEntry, Role
@@ -139,7 +139,12 @@ def test_a_card_that_expires_before_a_payment_is_a_loss_when_the_grace_is_over(
         year | {"period_end": first - 3 * day},  # is charged once more before
         year | {"period_end": first, "card_expires_at": first + 500 * day},  # too far away
         month | {"period_end": first, "card_expires_at": None},
-        month | {"period_end": first, "status": Status.PAST_DUE, "standing": Standing.OVERDUE},
+        month
+        | {
+            "period_end": first,
+            "status": Status.PAST_DUE,
+            "payment_status": Dues.OVERDUE,
+        },
     ):
         member = make_member(session, counting=True, turns=1)
         session.add(make_membership(member, **values))
@@ -163,7 +168,11 @@ def test_who_stopped_is_kept_by_choice_or_not_and_what_moved_apart(session: Sess
         ("grace_over", {"status": Status.PAST_DUE}, Cause.CLOCK),
         (
             "ended",
-            {"status": Status.CANCELED, "ended_at": at, "standing": Standing.OVERDUE},
+            {
+                "status": Status.CANCELED,
+                "ended_at": at,
+                "payment_status": Dues.OVERDUE,
+            },
             Cause.STRIPE,
         ),
         ("no_membership", {"ended_at": at}, Cause.MERGE),

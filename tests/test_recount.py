@@ -17,11 +17,11 @@ from fundraiser.members.counting import apply_rule, verdicts_of_all
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     Cause,
+    Dues,
     LedgerEntry,
     LedgerHead,
     Member,
     Membership,
-    Standing,
     Status,
 )
 from fundraiser.outbox import Letter, LetterKind, LetterState
@@ -120,7 +120,10 @@ def test_another_grace_period_moves_the_day_on_which_somebody_leaves(session: Se
     failed = now() - timedelta(days=5)
     session.add(
         make_membership(
-            member, status=Status.PAST_DUE, standing=Standing.OVERDUE, grace_from=failed
+            member,
+            status=Status.PAST_DUE,
+            payment_status=Dues.OVERDUE,
+            grace_from=failed,
         )
     )
     session.flush()

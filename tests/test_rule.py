@@ -10,7 +10,7 @@ import pytest
 
 from fundraiser.db import now
 from fundraiser.members.eligibility import Reason, person_counts
-from fundraiser.members.models import Source, Standing, Status
+from fundraiser.members.models import Dues, Source, Status
 from fundraiser.payments.payment_status import payment_facts
 from fundraiser.payments.stripe.types import Charge, CustomerState, Invoice, Line
 from tests.factories import GRACE, NOON, make_membership
@@ -85,9 +85,9 @@ def test_active_and_paid_counts() -> None:
 
 
 def test_a_first_debit_in_process_counts_until_it_fails() -> None:
-    assert verdict(standing=Standing.IN_PROCESS, paid_at=None)[0]
-    assert not verdict(standing=Standing.NOTHING, paid_at=None)[0]
-    assert not verdict(status=Status.PAST_DUE, standing=Standing.NOTHING, grace_from=NOON)[0]
+    assert verdict(payment_status=Dues.IN_PROCESS, paid_at=None)[0]
+    assert not verdict(payment_status=Dues.NOTHING, paid_at=None)[0]
+    assert not verdict(status=Status.PAST_DUE, payment_status=Dues.NOTHING, grace_from=NOON)[0]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,11 @@ def test_a_renewal_that_is_a_draft_or_a_debit_in_process_counts_on_the_strength_
         ),
         "sub",
     )
-    assert (facts.standing, facts.paid_at) == (Standing.PAID, NOON - 30 * DAY)
-    assert verdict(standing=facts.standing, paid_at=facts.paid_at) == (True, Reason.PAID)
+    assert (facts.payment_status, facts.paid_at) == (Dues.PAID, NOON - 30 * DAY)
+    assert verdict(payment_status=facts.payment_status, paid_at=facts.paid_at) == (
+        True,
+        Reason.PAID,
+    )
 
 
 def test_a_pause_takes_effect_at_the_end_of_what_is_paid_for() -> None:
@@ -118,7 +121,7 @@ def test_a_pause_takes_effect_at_the_end_of_what_is_paid_for() -> None:
     assert not verdict(
         **paused,
         status=Status.PAST_DUE,
-        standing=Standing.OVERDUE,
+        payment_status=Dues.OVERDUE,
         grace_from=NOON - DAY,
         paid_until=NOON - DAY,
     )[0]
@@ -131,14 +134,20 @@ def test_one_to_be_cancelled_counts_until_that_end() -> None:
 
 
 def test_past_due_counts_for_the_grace_period_from_the_first_failed_charge() -> None:
-    overdue: dict[str, Any] = {"status": Status.PAST_DUE, "standing": Standing.OVERDUE}
+    overdue: dict[str, Any] = {
+        "status": Status.PAST_DUE,
+        "payment_status": Dues.OVERDUE,
+    }
     assert verdict(**overdue, grace_from=NOON - 13 * DAY) == (True, Reason.IN_GRACE)
     assert until(**overdue, grace_from=NOON - 13 * DAY) == NOON + DAY
     assert verdict(**overdue, grace_from=NOON - GRACE) == (False, Reason.GRACE_OVER)
 
 
 def test_active_with_an_unpaid_invoice_is_overdue_like_past_due() -> None:
-    overdue: dict[str, Any] = {"status": Status.ACTIVE, "standing": Standing.OVERDUE}
+    overdue: dict[str, Any] = {
+        "status": Status.ACTIVE,
+        "payment_status": Dues.OVERDUE,
+    }
     assert verdict(**overdue, grace_from=NOON - 13 * DAY) == (True, Reason.IN_GRACE)
     assert verdict(**overdue, grace_from=NOON - GRACE) == (False, Reason.GRACE_OVER)
 
@@ -151,7 +160,10 @@ def test_past_due_without_a_known_failure_does_not_begin_its_grace_anew_at_each_
 
 @pytest.mark.parametrize(
     "free",
-    [{"status": Status.TRIALING}, {"standing": Standing.FREE, "amount": 0, "price": 1000}],
+    [
+        {"status": Status.TRIALING},
+        {"payment_status": Dues.FREE, "amount": 0, "price": 1000},
+    ],
 )
 def test_a_free_period_counts_until_its_end_for_somebody_who_has_paid_before(
     free: dict[str, Any],
@@ -182,7 +194,10 @@ def test_one_that_was_moved_to_another_product_does_not_count() -> None:
 
 
 def test_past_due_and_to_be_cancelled_ends_at_whichever_is_first() -> None:
-    overdue: dict[str, Any] = {"status": Status.PAST_DUE, "standing": Standing.OVERDUE}
+    overdue: dict[str, Any] = {
+        "status": Status.PAST_DUE,
+        "payment_status": Dues.OVERDUE,
+    }
     assert until(**overdue, grace_from=NOON - DAY, cancel_at=NOON + DAY) == NOON + DAY
 
 
@@ -325,8 +340,11 @@ def test_an_invoice_by_e_mail_is_overdue_from_its_due_date() -> None:
         found = invoice("open", at - 35 * DAY)
         return facts_of((replace(found, attempted=False, due_at=at + due), []), paid)
 
-    assert (sent(DAY).standing, sent(DAY).grace_from) == (Standing.PAID, None)
-    assert (sent(-DAY).standing, sent(-DAY).grace_from) == (Standing.OVERDUE, at - DAY)
+    assert (sent(DAY).payment_status, sent(DAY).grace_from) == (Dues.PAID, None)
+    assert (sent(-DAY).payment_status, sent(-DAY).grace_from) == (
+        Dues.OVERDUE,
+        at - DAY,
+    )
 
 
 def test_a_refund_is_judged_by_the_payment_of_the_period() -> None:
@@ -373,11 +391,11 @@ def test_what_is_paid_for_ends_with_the_newest_paid_period() -> None:
 def test_a_period_is_free_while_its_invoice_asked_for_nothing() -> None:
     paid = (for_a_period("paid", NOON - 30 * DAY), PAID)
     free: Tried = (for_a_period("paid", NOON, amount=0), [])
-    assert facts_of(free, paid).standing is Standing.FREE
+    assert facts_of(free, paid).payment_status is Dues.FREE
     draft: Tried = (for_a_period("draft", NOON + 30 * DAY), [])
-    assert facts_of(draft, free, paid).standing is Standing.FREE
+    assert facts_of(draft, free, paid).payment_status is Dues.FREE
     failed = (for_a_period("open", NOON + 30 * DAY), FAILED)
-    assert facts_of(failed, free, paid).standing is Standing.OVERDUE
-    assert facts_of(failed, free).standing is Standing.NOTHING, "nothing was ever paid"
+    assert facts_of(failed, free, paid).payment_status is Dues.OVERDUE
+    assert facts_of(failed, free).payment_status is Dues.NOTHING, "nothing was ever paid"
     by_credit: Tried = (replace(difference(NOON), amount=0), [])
-    assert facts_of(by_credit, paid).standing is Standing.PAID
+    assert facts_of(by_credit, paid).payment_status is Dues.PAID

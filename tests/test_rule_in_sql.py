@@ -19,7 +19,7 @@ from fundraiser.members.eligibility import (
     person_counts,
     verdicts_of,
 )
-from fundraiser.members.models import Member, Membership, Source, Standing, Status
+from fundraiser.members.models import Dues, Member, Membership, Source, Status
 from tests.factories import GRACE, NOON
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ memberships = st.fixed_dictionaries(
     {
         "source": st.sampled_from([*[Source.STRIPE] * 6, *Source]),
         "status": st.sampled_from([*[Status.ACTIVE] * 4, *[Status.TRIALING] * 4, *Status]),
-        "standing": st.sampled_from([*[Standing.PAID, Standing.OVERDUE] * 2, *Standing]),
+        "payment_status": st.sampled_from(
+            [
+                *[Dues.PAID, Dues.OVERDUE] * 2,
+                *Dues,
+            ]
+        ),
         "amount": st.sampled_from([1000, 1000, 1000, 0]),
         "price": st.sampled_from([None, None, 1000, 1000, 0]),
         "collection_paused": st.sampled_from([False, False, False, True]),

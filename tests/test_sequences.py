@@ -19,7 +19,13 @@ from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
 from fundraiser.emails.sweep import sweep
 from fundraiser.emails.wording import switch
 from fundraiser.joining.reminders import Reminder, ReminderKind
-from fundraiser.members.models import Interval, LedgerHead, Membership, Standing, Status
+from fundraiser.members.models import (
+    Dues,
+    Interval,
+    LedgerHead,
+    Membership,
+    Status,
+)
 from fundraiser.outbox import (
     TOLD_ONCE,
     Letter,
@@ -127,7 +133,11 @@ def test_who_is_not_reminded_any_more_gets_no_letter_that_was_queued(
         paid, gone, bounced, late, still = (join(session, **failing(days(1))) for _ in range(5))
         sweep(session)
         of = Membership.member_id
-        is_paid = {"standing": Standing.PAID, "grace_from": None, "status": Status.ACTIVE}
+        is_paid = {
+            "payment_status": Dues.PAID,
+            "grace_from": None,
+            "status": Status.ACTIVE,
+        }
         session.execute(update(Membership).where(of == paid.id).values(**is_paid))
         session.execute(update(Membership).where(of == gone.id).values(ended_at=db.now()))
         take_in(session, Report((bounced.email or "").upper(), Ground.BOUNCE))
@@ -264,7 +274,10 @@ def test_what_is_coming_is_told_in_time_and_once(
         ({}, ["win_back"]),
         ({"cancel_feedback": "too_expensive"}, ["win_back"]),
         ({"cancel_feedback": "unused"}, []),
-        ({"cancel_reason": "payment_failed", "standing": Standing.OVERDUE}, []),
+        (
+            {"cancel_reason": "payment_failed", "payment_status": Dues.OVERDUE},
+            [],
+        ),
         ({"counting": True}, []),
         ({"second_to": "sub_first"}, []),
     ],
@@ -297,7 +310,11 @@ def test_each_letter_reads_well_in_both_languages(
             {"interval": Interval.YEAR, "period_end": at + days(10)},
             {"canceled_at": at, "cancel_at": at + days(9)},
             ended(days(1)),
-            ended(days(1), cancel_reason="payment_failed", standing=Standing.OVERDUE),
+            ended(
+                days(1),
+                cancel_reason="payment_failed",
+                payment_status=Dues.OVERDUE,
+            ),
             ended(days(15)),
         ]
         for language in ("en", "uk"):

@@ -12,10 +12,10 @@ from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import recount_due
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.models import (
+    Dues,
     LedgerEntry,
     Member,
     Membership,
-    Standing,
     Status,
 )
 from fundraiser.outbox import LetterKind
@@ -124,7 +124,7 @@ def test_a_debit_in_process_counts_until_it_fails(stripe: Stripe, database: Data
     stripe.pay(page, "olena@example.org", **SEPA | {"iban": "DE62370400440532013001"})
     customer = stripe.customer_of(page)
     stripe.settle(customer)
-    assert memberships(database)[0].standing is Standing.IN_PROCESS
+    assert memberships(database)[0].payment_status is Dues.IN_PROCESS
     assert number_of_members(database) == 1
     # Of a bill that is tried again by debit, nothing else says so.
     newest = stripe.call("GET", "events", type="charge.pending")["data"][0]
@@ -146,7 +146,7 @@ def test_a_debit_that_arrives_changes_nothing_in_the_number(
     stripe.settle(customer)
     stripe.advance(days=4)
     stripe.settle(customer)
-    assert memberships(database)[0].standing is Standing.PAID
+    assert memberships(database)[0].payment_status is Dues.PAID
     assert len(ledger_of(database, memberships(database)[0].member_id)) == 1
 
 
@@ -202,7 +202,10 @@ def test_a_card_that_fails_at_renewal_counts_through_the_grace_period_and_no_lon
     member = stripe.settle(customer)
     assert member
     (membership,) = memberships(database)
-    assert (membership.status, membership.standing) == (Status.PAST_DUE, Standing.OVERDUE)
+    assert (membership.status, membership.payment_status) == (
+        Status.PAST_DUE,
+        Dues.OVERDUE,
+    )
     assert membership.grace_from
     assert (member.counting, member.recount_at) == (True, membership.grace_from + GRACE)
     stripe.advance(days=14)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from fundraiser.members.models import Standing
+from fundraiser.members.models import Dues
 from fundraiser.payments.models import Payment
 from tests.conftest import WEBHOOK_SECRET
 from tests.settlements import (
@@ -69,7 +69,10 @@ def test_a_bill_that_staff_settle_in_cash_or_forgive_is_settled(
     terms = {"paid_out_of_band": "true"} if how == "pay" else {}
     stripe.call("POST", f"invoices/{invoice}/{how}", **terms)
     stripe.settle(customer)
-    assert (memberships(database)[0].standing, number(database)) == (Standing.PAID, 1)
+    assert (memberships(database)[0].payment_status, number(database)) == (
+        Dues.PAID,
+        1,
+    )
 
 
 def test_credit_pays_a_renewal(stripe: Stripe, database: Database) -> None:
@@ -79,7 +82,10 @@ def test_credit_pays_a_renewal(stripe: Stripe, database: Database) -> None:
     stripe.settle(customer)
     with database.transaction() as session:
         assert len(session.scalars(select(Payment.id)).all()) == 1
-    assert (memberships(database)[0].standing, number(database)) == (Standing.PAID, 1)
+    assert (memberships(database)[0].payment_status, number(database)) == (
+        Dues.PAID,
+        1,
+    )
 
 
 def test_a_dispute_of_an_older_debit_changes_nothing_and_one_of_the_newest_does(

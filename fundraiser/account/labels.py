@@ -13,7 +13,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.joining.offers import money
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
-from fundraiser.members.models import ENDED, Interval, Source, Standing, Status
+from fundraiser.members.models import ENDED, Dues, Interval, Source, Status
 from fundraiser.members.payment_methods import method_of, pays_by_card
 from fundraiser.members.prices import next_payment_of, per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
@@ -157,7 +157,7 @@ def _what_comes(m: Membership, amount: str) -> str:
                 date=date(m.paid_until),
             )
         return _("It is paused. You won’t be charged, and you are not counted for that time.")
-    if m.needs_confirmation and m.standing is Standing.PAID:
+    if m.needs_confirmation and m.payment_status is Dues.PAID:
         return _(
             "Your bank wants you to confirm the payment for what you changed. Confirm it within a "
             "day; until then you pay what you paid before."

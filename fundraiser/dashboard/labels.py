@@ -14,7 +14,7 @@ from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.invitations import INVITATION
-from fundraiser.members.models import Cause, DriftKind, Source, Standing, Status
+from fundraiser.members.models import Cause, DriftKind, Dues, Source, Status
 from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
 from fundraiser.money import Money, format_money
@@ -96,7 +96,7 @@ def cause(entry: LedgerEntry, known_as: str | None) -> str:
             return _("A new rule: %(rule)s", rule=entry.rule)
 
 
-def standing(member: Member) -> str:
+def status_label(member: Member) -> str:
     """Whether a person counts, in a word or two."""
     if member.counting:
         return _("Counts")
@@ -166,7 +166,7 @@ def _active(membership: Membership) -> str:
         return _("Ended on %(date)s", date=date(membership.cancel_at))
     if membership.cancel_at:
         return _("Active, ends on %(date)s", date=date(membership.cancel_at))
-    if membership.standing is Standing.IN_PROCESS:
+    if membership.payment_status is Dues.IN_PROCESS:
         return _("Active, first payment on its way")
     return _("Active")
 

@@ -36,7 +36,14 @@ from fundraiser.emails.words import (
 from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.addresses import Minted
 from fundraiser.members.gifts import Gift, hash_code, make_code
-from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.members.models import (
+    Dues,
+    Interval,
+    Member,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from fundraiser.payments.money_back import MoneyBack
@@ -165,7 +172,7 @@ def _invented(at: datetime) -> dict[str, object]:
         currency="EUR",
         interval=Interval.MONTH,
         status=Status.ACTIVE,
-        standing=Standing.PAID,
+        payment_status=Dues.PAID,
         started_at=at,
         paid_at=at,
     )

@@ -13,7 +13,14 @@ from fundraiser.config import current_settings
 from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.eligibility import counted_until, counts_at
 from fundraiser.members.gifts import Gift
-from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.members.models import (
+    Dues,
+    Interval,
+    Member,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.members.renewals import RENEWS
 from fundraiser.outbox import Letter, LetterChoice, LetterKind, Topic
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment, PaymentStatus
@@ -62,7 +69,7 @@ def _named(*parts: Any) -> ColumnElement[str]:  # noqa: ANN401 - columns of seve
 
 
 _OVERDUE = (
-    Membership.standing == Standing.OVERDUE,
+    Membership.payment_status == Dues.OVERDUE,
     Membership.status.in_((Status.PAST_DUE, Status.ACTIVE)),
     Membership.ended_at.is_(None),
     # Stripe itself reminds those who get an invoice by e-mail.
@@ -70,7 +77,7 @@ _OVERDUE = (
 )
 _RUNS = (
     Membership.status == Status.ACTIVE,
-    Membership.standing == Standing.PAID,
+    Membership.payment_status == Dues.PAID,
     Membership.collection_paused.is_(False),
     RENEWS,
     Membership.amount > 0,
@@ -162,7 +169,7 @@ def _win_back(at: datetime) -> Owed:
     return _to_members(
         _named(Membership.reference),
         *_has_left(at, 14, 17),
-        Membership.standing == Standing.PAID,
+        Membership.payment_status == Dues.PAID,
         Membership.cancel_reason.is_distinct_from("payment_failed"),
         Membership.cancel_reason.is_distinct_from("payment_disputed"),
         or_(

@@ -32,7 +32,7 @@ from fundraiser.members.address_changes import AddressChange, End, mask
 from fundraiser.members.addresses import mint
 from fundraiser.members.eligibility import counting_of
 from fundraiser.members.email_links import membership_link, undo_link
-from fundraiser.members.models import Membership, Source, Standing
+from fundraiser.members.models import Dues, Membership, Source
 from fundraiser.members.prices import next_payment_of
 from fundraiser.outbox import LetterKind
 from fundraiser.payments.models import Checkout, Payment, Tier
@@ -118,7 +118,7 @@ def words_of_welcome(
         "amount": amount,
     }
     fixed = []
-    if membership.standing is Standing.IN_PROCESS:
+    if membership.payment_status is Dues.IN_PROCESS:
         fixed.append(
             _(
                 "Your bank has the order for %(amount)s. It can take some days until the money "

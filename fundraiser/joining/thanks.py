@@ -17,7 +17,14 @@ from fundraiser.joining.asking import asking
 from fundraiser.joining.offers import money
 from fundraiser.members.counting import verdict_of
 from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
-from fundraiser.members.models import Interval, Member, Membership, Source, Standing, Status
+from fundraiser.members.models import (
+    Dues,
+    Interval,
+    Member,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.payments import Confirmation, sync
 from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
@@ -183,7 +190,7 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
     if membership.second_to or is_open(session, CaseKind.SECOND_END, membership.reference):
         return Outcome.SECOND
     if verdict_of(session, membership, grace).counts:
-        in_process = membership.standing is Standing.IN_PROCESS
+        in_process = membership.payment_status is Dues.IN_PROCESS
         return Outcome.IN_PROCESS if in_process else Outcome.JOINED
     if membership.paid_at:
         return Outcome.ENDED if membership.ended_at else Outcome.INACTIVE

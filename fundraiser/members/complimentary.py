@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.db import now
 from fundraiser.members.counting import recount
-from fundraiser.members.models import Cause, Membership, Source, Standing, Status
+from fundraiser.members.models import Cause, Dues, Membership, Source, Status
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ def give_membership(
         amount=0,
         currency=currency,
         status=Status.ACTIVE,
-        standing=Standing.NOTHING,
+        payment_status=Dues.NOTHING,
         started_at=at,
         period_end=until,
         cancel_at=until,

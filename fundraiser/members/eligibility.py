@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, DateTime, and_, case, func, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
-from fundraiser.members.models import Membership, Source, Standing, Status
+from fundraiser.members.models import Dues, Membership, Source, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,24 +142,25 @@ def _stripe_counts(m: Membership, at: datetime, grace: timedelta, *, has_paid: b
     ):
         if since:
             return Verdict(False, reason, since)
-    match m.status, m.standing:
-        case (Status.TRIALING, _) | (Status.ACTIVE, Standing.FREE):
+    match m.status, m.payment_status:
+        case (Status.TRIALING, _) | (Status.ACTIVE, Dues.FREE):
             if not has_paid or m.free_until is None:
                 return Verdict(False, Reason.NOTHING_TO_PAY, m.started_at)
             return _until(m, at, _first(m.cancel_at, m.free_until), Reason.FREE_PERIOD)
-        case Status.ACTIVE | Status.PAST_DUE, Standing.PAID | Standing.OVERDUE if (
-            m.collection_paused
-        ):
+        case (
+            Status.ACTIVE | Status.PAST_DUE,
+            Dues.PAID | Dues.OVERDUE,
+        ) if m.collection_paused:
             # Stripe's own period goes on while nothing is charged: what is paid for does not.
             end = _first(m.cancel_at, m.paid_until or m.paid_at or m.started_at)
             return _until(m, at, end, Reason.PAID, Reason.COLLECTION_PAUSED)
-        case Status.ACTIVE, Standing.PAID:
+        case Status.ACTIVE, Dues.PAID:
             return _until(m, at, m.cancel_at, Reason.PAID)
-        case Status.ACTIVE, Standing.IN_PROCESS:
+        case Status.ACTIVE, Dues.IN_PROCESS:
             return _until(m, at, m.cancel_at, Reason.FIRST_PAYMENT_IN_PROCESS)
-        case (Status.PAST_DUE, Standing.PAID) | (
+        case (Status.PAST_DUE, Dues.PAID) | (
             Status.ACTIVE | Status.PAST_DUE,
-            Standing.OVERDUE,
+            Dues.OVERDUE,
         ):
             return _in_grace(m, at, grace)
     return Verdict(False, Reason.NOT_PAID, m.ended_at or m.grace_from)
@@ -196,11 +197,12 @@ def counted_until(grace: timedelta, of: type[Membership] = Membership) -> Column
     """
     m = of
     is_free = or_(
-        m.status == Status.TRIALING, and_(m.status == Status.ACTIVE, m.standing == Standing.FREE)
+        m.status == Status.TRIALING,
+        and_(m.status == Status.ACTIVE, m.payment_status == Dues.FREE),
     )
     runs = m.status.in_((Status.ACTIVE, Status.PAST_DUE))
-    was_paid = m.standing.in_((Standing.PAID, Standing.OVERDUE))
-    is_paid = m.standing.in_((Standing.PAID, Standing.IN_PROCESS))
+    was_paid = m.payment_status.in_((Dues.PAID, Dues.OVERDUE))
+    is_paid = m.payment_status.in_((Dues.PAID, Dues.IN_PROCESS))
     return case(
         (m.source == Source.COMPLIMENTARY, _NEVER),
         (func.coalesce(func.nullif(m.price, 0), m.amount) == 0, _NEVER),

@@ -25,7 +25,7 @@ from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
 from fundraiser.members.counting import recount
 from fundraiser.members.eligibility import counting_of
 from fundraiser.members.forwarding import forward
-from fundraiser.members.models import Cause, Membership, Source, Standing, Status
+from fundraiser.members.models import Cause, Dues, Membership, Source, Status
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
@@ -325,7 +325,7 @@ def redeem(session: Session, gift: Gift, member: Member, grace: timedelta) -> Me
         amount=gift.amount,
         currency=gift.currency,
         status=Status.ACTIVE,
-        standing=Standing.PAID,
+        payment_status=Dues.PAID,
         started_at=begins,
         cancel_at=ends,
         counts_until=ends,

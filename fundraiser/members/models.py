@@ -43,7 +43,7 @@ class Status(StrEnum):
 ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
 
-class Standing(StrEnum):
+class Dues(StrEnum):
     """What the invoices say of a membership.
 
     ``paid``: the newest finished invoice is paid (a renewal may be a draft or in process).
@@ -230,7 +230,7 @@ class Membership(Base):
     interval: Mapped[Interval | None]
     interval_count: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     status: Mapped[Status]
-    standing: Mapped[Standing]
+    payment_status: Mapped[Dues]
     collection_paused: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from fundraiser.members.models import Membership, Standing, Status
+from fundraiser.members.models import Dues, Membership, Status
 from fundraiser.outbox import LetterKind, owe
 from fundraiser.payments.models import Payment, PaymentStatus
 from fundraiser.payments.payment_status import charges_of, payment_facts
@@ -69,7 +69,7 @@ def owe_of_failed_debit(
             context={},
         )
     elif (
-        payment_facts(state, subscription.id).standing is Standing.NOTHING
+        payment_facts(state, subscription.id).payment_status is Dues.NOTHING
         and subscription.ended_at is None
         and not subscription.metadata.get(SECOND_KEY)
     ):

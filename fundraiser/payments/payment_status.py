@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundraiser.db import now
-from fundraiser.members.models import Standing
+from fundraiser.members.models import Dues
 from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.stripe.types import PAID_BY_KEY
 
@@ -25,7 +25,7 @@ class PaymentFacts:
     before discounts; None before anything is paid.
     """
 
-    standing: Standing
+    payment_status: Dues
     paid_at: datetime | None
     grace_from: datetime | None
     refunded_at: datetime | None
@@ -69,7 +69,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         payments = _succeeded(period, state.charges) if period and not free else []
     latest = unpaid[0] if unpaid else waiting
     return PaymentFacts(
-        standing=_standing(
+        payment_status=_payment_status(
             invoices, state.charges, paid=bool(paid), unpaid=bool(unpaid), free=free
         ),
         paid_at=paid_at,
@@ -101,24 +101,24 @@ def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
     ]
 
 
-def _standing(
+def _payment_status(
     invoices: Sequence[Invoice],
     charges: Sequence[Charge],
     *,
     paid: bool,
     unpaid: bool,
     free: bool,
-) -> Standing:
+) -> Dues:
     if unpaid:
-        return Standing.OVERDUE if paid else Standing.NOTHING
+        return Dues.OVERDUE if paid else Dues.NOTHING
     if free:
-        return Standing.FREE
+        return Dues.FREE
     if paid:
-        return Standing.PAID
+        return Dues.PAID
     in_process = any(
         invoice.status == "open" and _is_pending(invoice, charges) for invoice in invoices
     )
-    return Standing.IN_PROCESS if in_process else Standing.NOTHING
+    return Dues.IN_PROCESS if in_process else Dues.NOTHING
 
 
 def _is_paid(invoice: Invoice) -> bool:

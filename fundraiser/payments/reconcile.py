@@ -19,7 +19,15 @@ from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
 from fundraiser.members.consistency import Finding, note_drift
 from fundraiser.members.eligibility import counts_at, membership_counts
-from fundraiser.members.models import ENDED, Drift, DriftKind, Membership, Source, Standing, Status
+from fundraiser.members.models import (
+    ENDED,
+    Drift,
+    DriftKind,
+    Dues,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.payments.models import (
     Customer,
     ListedSubscription,
@@ -409,7 +417,7 @@ def _as_listed(found: Subscription, at: datetime, *, is_ours: bool) -> Membershi
     return Membership(
         source=Source.STRIPE,
         status=Status(found.status),
-        standing=Standing.PAID,
+        payment_status=Dues.PAID,
         amount=amount,
         price=found.price,
         collection_paused=found.collection_paused,

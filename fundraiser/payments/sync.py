@@ -22,12 +22,12 @@ from fundraiser.members.merging import absorb
 from fundraiser.members.models import (
     ENDED,
     Cause,
+    Dues,
     Interval,
     LedgerEntry,
     Member,
     Membership,
     Source,
-    Standing,
     Status,
     fold_address,
 )
@@ -407,7 +407,7 @@ def _write_membership(
         "cancel_at": found.cancel_at,
         "canceled_at": found.canceled_at,
         "ended_at": found.ended_at,
-        "standing": facts.standing,
+        "payment_status": facts.payment_status,
         "paid_at": facts.paid_at,
         "paid_until": facts.paid_until,
         "has_paid": facts.has_paid,
@@ -440,7 +440,7 @@ def _free_until(found: Subscription, facts: PaymentFacts, amount: int) -> dateti
     """The end of a period that is given away; None if none is, or if it has no end."""
     if found.status == Status.TRIALING:
         return found.trial_end
-    if facts.standing is not Standing.FREE:
+    if facts.payment_status is not Dues.FREE:
         return None
     return found.period_end if amount else found.discount_until
 

@@ -248,7 +248,7 @@ def _as_seen(session: Session, member_id: int) -> str:
         select(
             Membership.id,
             Membership.status,
-            Membership.standing,
+            Membership.payment_status,
             Membership.amount,
             Membership.cancel_at,
             Membership.ended_at,

@@ -33,12 +33,12 @@ from fundraiser.members.models import (
     PER_YEAR,
     SOLD,
     Cause,
+    Dues,
     Interval,
     LedgerEntry,
     Member,
     Membership,
     Source,
-    Standing,
     Status,
 )
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
@@ -262,7 +262,7 @@ def _churn(first: date, zone: ZoneInfo) -> Figures:
     """By day, who stopped: by choice, or because a payment did not arrive."""
     given_up = exists().where(
         Membership.member_id == LedgerEntry.member_id,
-        Membership.standing == Standing.OVERDUE,
+        Membership.payment_status == Dues.OVERDUE,
         Membership.ended_at == LedgerEntry.happened_at,
     )
     is_involuntary = or_(

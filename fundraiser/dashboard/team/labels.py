@@ -43,7 +43,7 @@ def role_may(value: Role) -> str:
             )
 
 
-def standing(staff: Staff) -> str:
+def status_label(staff: Staff) -> str:
     """How an account stands."""
     if staff.deactivated_at:
         return _("Closed")
