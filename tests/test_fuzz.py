@@ -1,0 +1,322 @@
+"""Every route and every form, with values of wrong types, sizes and encodings: never a fault.
+
+Each answer is below 500, and what was logged has no traceback and nobody's address or name.
+`FUZZ_EXAMPLES=500 python -m pytest tests/test_fuzz.py -n 0 -o timeout=36000` tries 500 a route.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import pytest
+import structlog
+from bs4 import BeautifulSoup
+from flask import request
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from sqlalchemy import delete
+from werkzeug.datastructures import ImmutableMultiDict
+
+from fundraiser.account.models import MemberSession
+from fundraiser.newsroom.models import Role
+from fundraiser.redaction import redact
+from fundraiser.security import public
+from tests.factories import make_member
+from tests.members import OURS, Olena, sign_in as sign_in_member
+from tests.staff import PAGE, csrf_token, hire, sign_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask.testing import FlaskClient
+    from hypothesis.strategies import SearchStrategy
+    from werkzeug.routing import Rule
+    from werkzeug.test import TestResponse
+
+    from fundraiser.app import FundraiserApp
+    from tests.factories import Stripe
+
+pytestmark = pytest.mark.timeout(300)
+
+FORM = "application/x-www-form-urlencoded"
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+READER, NAME = "fuzz.reader@example.org", "Fuzzina Quillfeather"
+IS_FAULT_BY_STANDARD = {("/oembed", 501)}  # oEmbed's own answer to another format than JSON
+
+ODD = [
+    *("", " ", "0", "-1", "1", "2", "9" * 23, "1e309", "NaN", "null", "[]", "{}", "true", "on"),
+    *("é", "\u202eevil", "\u2028", "\0", "😀" * 50, "a" * 5_000, "%", "%s %(name)s {name} {{7*7}}"),
+    *("<script>alert(1)</script>", "' OR 1=1 --", "2026-13-45", "2026-02-30T25:61", "../../etc"),
+    *("GBP", "XAU", "month", "member", "25000", "en", "uk", "2026", "2026-11", "10.005", "٣"),
+    *(READER, f"{READER}\r\nBcc: x@example.org", f"{NAME} <{READER}>", "a@" + "." * 300),
+    *("https://evil.example/", "//evil.example", "javascript:alert(1)", "http://[::1", "//["),
+    *("cs_test_1", "cus_1", "sub_1", "9999-12-31T23:59", "0001-01-01T00:00", "1" + "0" * 18),
+]
+VALUES = st.one_of(
+    st.sampled_from(ODD), st.text(max_size=40), st.integers().map(str), st.floats().map(str)
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            *("Accept", "Accept-Encoding", "Accept-Language", "Cookie", "Host", "If-None-Match"),
+            *("If-Modified-Since", "Origin", "Range", "Referer", "Sec-Fetch-Mode", "User-Agent"),
+            *("X-Forwarded-For", "X-Forwarded-Proto", "Authorization", "Stripe-Signature"),
+        ]
+    ),
+    st.sampled_from(
+        [
+            *("", "*", "text/html", "é", "uk;q=9", "unknown", "[::1]:1", "bytes=9-1", "a" * 900),
+            *('W/"', "t=1,v1=é", "Bearer ", "http://[", "Thu, 99 Foo 9999 99:99:99 GMT", "member="),
+        ]
+    ),
+    max_size=3,
+)
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from([b"\xff=\xfe&email=\xc3", b"%ff=%00", b"&" * 2_000, b"a" * 20_000, b"=" * 99]),
+    st.sampled_from([b"[" * 9_000, b'{"a":' * 2_000, b"NaN", b"1" * 5_000, b"{}", b"[]", b"null"]),
+    st.sampled_from(
+        [b"--x\r\n\r\n", b'--x\r\nContent-Disposition: form-data; name="email"\r\n\r\n']
+    ),
+)
+TYPES = st.sampled_from(
+    [
+        *("", "application/json", "text/plain", FORM, "é/é;;="),
+        *("multipart/form-data", "multipart/form-data; boundary=x", "text/html; charset=utf-7"),
+    ]
+)
+
+
+class Asked(ImmutableMultiDict[str, str]):
+    """A form or query that notes the names that a view asks for."""
+
+    names: ClassVar[defaultdict[str, set[str]]] = defaultdict(set)
+
+    def __getitem__(self, key: str) -> str:
+        self._note(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self._note(key)
+        return super().__contains__(key)
+
+    def getlist(self, key: str, type: Any = None) -> list[Any]:  # noqa: A002 - as Werkzeug names it
+        self._note(key)
+        return super().getlist(key, type=type)
+
+    def _note(self, key: object) -> None:
+        if request and request.url_rule and isinstance(key, str):
+            self.names[request.url_rule.rule].add(key)
+
+
+class Door:
+    """A browser in which a member and an administrator are signed in, again if they were not."""
+
+    def __init__(
+        self,
+        olena: Olena,
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        self.client, self.database, self.app = olena.client, olena.database, olena.stripe.app
+        self.member_id = olena.member_id
+        self.places = {
+            "slug": "25000",
+            "name": olena.customer,
+            "month": "2026-11",
+            "kind": "welcome",
+            "what": "role",
+            "filename": "site.css",
+            "member_id": str(olena.member_id),
+            "membership_id": str(olena.membership.id),
+        }
+        self._capsys, self._caplog = capsys, caplog
+        self.email = hire(self.database, Role.ADMIN)
+        self.sign_in()
+
+    def sign_in(self) -> None:
+        with self.database.transaction() as session:
+            session.execute(delete(MemberSession))
+        self.client.delete_cookie("staff")
+        sign_in_member(self.client, self.database, self.member_id)
+        sign_in(self.client, self.email)
+        self.token = csrf_token(self.client, "/staff/account")
+
+    def knock(self, path: str, method: str, **sent: Any) -> TestResponse:
+        """Send a request; what is answered and logged is looked through."""
+        sent["headers"] = PAGE | OURS | sent.get("headers", {})
+        self._read_log()
+        answer = self.client.open(path, method=method, **sent)
+        answer.get_data()
+        answer.close()
+        log = self._read_log()
+        if (urlsplit(path).path, answer.status_code) not in IS_FAULT_BY_STANDARD:
+            assert answer.status_code < 500, (method, path, sent, answer.status_code, log)
+        assert "Traceback" not in log, (method, path, sent, log)
+        for personal in (READER, NAME, "olena@example.org"):
+            assert personal not in log, (method, path, sent, log)
+        if "/sign-in" in answer.headers.get("Location", ""):
+            self.sign_in()
+        return answer
+
+    def _read_log(self) -> str:
+        """Our lines, and those of libraries as ``configure_logging`` writes them."""
+        libraries = redact(self._caplog.text)
+        self._caplog.clear()
+        return "".join(self._capsys.readouterr()) + libraries
+
+    def fill(self, rule: Rule, value: str | None) -> str:
+        """The rule's address with what is there in each place, or this value, escaped."""
+
+        def filled(place: re.Match[str]) -> str:
+            name = place[0].strip("<>").rpartition(":")[2]
+            there = self.places.get(name, "1")
+            return quote(there if value is None else value[:300], safe="") or "1"
+
+        return re.sub(r"<[^>]+>", filled, rule.rule)
+
+
+@pytest.fixture
+def door(
+    stripe: Stripe,
+    client: FlaskClient,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Door:
+    stripe.open_shop()
+    monkeypatch.setattr(stripe.app.request_class, "parameter_storage_class", Asked)
+    monkeypatch.setattr(Asked, "names", defaultdict(set))
+    olena = Olena(stripe, client)
+    with stripe.app.database.transaction() as session:
+        make_member(session, email=READER, name=NAME)
+    return Door(olena, capsys, caplog)
+
+
+def rules(app: FundraiserApp) -> list[Rule]:
+    return sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint))
+
+
+many = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
+    phases=[Phase.generate],  # no shrinking: a request that is repeated is another one
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def fields(names: set[str]) -> SearchStrategy[list[tuple[str, str]]]:
+    """Pairs as a form has them, also the same name twice and one that nobody asks for."""
+    known = [*sorted(names - {"csrf_token", "token"}), "x"]
+    return st.lists(st.tuples(st.sampled_from(known), VALUES), max_size=8)
+
+
+def test_no_route_has_a_fault_whatever_is_sent(app: FundraiserApp, door: Door) -> None:
+    for rule in rules(app):
+        for method in ("GET", "POST"):
+            door.knock(door.fill(rule, None), method, data={"csrf_token": door.token})
+        try_route(door, rule)
+    assert len(set().union(*Asked.names.values())) > 80, "What views ask for is sent."
+
+
+def try_route(door: Door, rule: Rule) -> None:
+    sent = fields(Asked.names[rule.rule])
+
+    @many
+    @given(
+        place=st.none() | VALUES,
+        method=st.sampled_from([*sorted((rule.methods or set()) - {"OPTIONS"}), "PUT", "OPTIONS"]),
+        query=sent,
+        form=sent,
+        headers=HEADERS,
+        raw=st.none() | st.tuples(BODIES, TYPES),
+    )
+    def knock(  # noqa: PLR0917 - Hypothesis fills them by name
+        place: str | None,
+        method: str,
+        query: list[tuple[str, str]],
+        form: list[tuple[str, str]],
+        headers: dict[str, str],
+        raw: tuple[bytes, str] | None,
+    ) -> None:
+        body, kind = raw or (urlencode([("csrf_token", door.token), *form]).encode(), FORM)
+        has_body = method in {"POST", "PUT"}
+        door.knock(
+            door.fill(rule, place),
+            method,
+            query_string=urlencode(query),
+            headers=headers | ({"X-CSRFToken": door.token} if raw else {}),
+            data=body if has_body else None,
+            content_type=kind if has_body else None,
+        )
+
+    knock()
+
+
+def forms(door: Door, app: FundraiserApp) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each form of each page as it stands: where it leads, and its fields."""
+    seen = set()
+    for rule in rules(app):
+        if "GET" not in (rule.methods or set()):
+            continue
+        path = door.fill(rule, None)
+        page = BeautifulSoup(door.knock(path, "GET").get_data(), "html.parser")
+        for form in page.select("form"):
+            action = urljoin(path, str(form.get("action") or path))
+            named = form.select("input[name], select[name], textarea[name], button[name]")
+            sent = [(str(field["name"]), str(field.get("value", ""))) for field in named]
+            key = (re.sub(r"\d+", "1", action), tuple(sorted({name for name, _ in sent})))
+            if key not in seen and not urlsplit(action).netloc:
+                seen.add(key)
+                yield action, sent
+
+
+def test_no_form_has_a_fault_whichever_field_is_odd(app: FundraiserApp, door: Door) -> None:
+    """As the page has it, but for one field; and so each odd value comes as far as it can."""
+    choice = random.Random(None if "FUZZ_EXAMPLES" in os.environ else 14)  # noqa: S311 - no secret
+    tried = 0
+    for action, sent in list(forms(door, app)):
+        names = sorted({name for name, _ in sent} - {"csrf_token", "token"})
+        for name in names:
+            for value in choice.sample(ODD, min(EXAMPLES, len(ODD))):
+                fresh = {"csrf_token": door.token}
+                data = [
+                    (each, fresh.get(each, value if each == name else there))
+                    for each, there in sent
+                ]
+                door.knock(action, "POST", data=urlencode(data), content_type=FORM)
+                tried += 1
+    assert tried > 100 * EXAMPLES
+
+
+def fails(_error: str) -> str:
+    raise KeyError(READER)
+
+
+def tells(sentence: str) -> str:
+    structlog.get_logger().warning("seen", what=sentence)
+    return ""
+
+
+def tells_its_way(_sentence: str) -> str:
+    try:
+        return str(int("nothing"))
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+    return ""
+
+
+@pytest.mark.parametrize("view", [fails, tells, tells_its_way])
+def test_the_fuzz_notices(door: Door, view: Callable[[str], str]) -> None:
+    """The negative control: a fault, a name in the log, a traceback in it."""
+    door.knock("/terms", "GET")
+    door.app.view_functions["account.terms"] = public(lambda: view(NAME))
+    with pytest.raises(AssertionError):
+        door.knock("/terms", "GET")
