@@ -2,6 +2,9 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# .python-version is for platforms; here any Python of 3.11 or newer will do, pyenv's too.
+export PYENV_DIR := /
+
 .DEFAULT_GOAL := help
 .PHONY: help run test bench chaos chaos-letters lint setup lock publish-widget audit sbom.json
 

@@ -38,6 +38,7 @@ from fundraiser.dashboard.team import second_step_views, security_views, views a
 from fundraiser.db import Database
 from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
+from fundraiser.folders import folder
 from fundraiser.incidents import Incidents
 from fundraiser.jobs import Hints
 from fundraiser.joining import gift_views, views as campaigns
@@ -74,7 +75,9 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     configure_logging(settings)
     configure_mappers()  # once, before a server forks, rather than in each of its processes
     db.clock.follow(settings.clock_offset_file)
-    app = FundraiserApp("fundraiser", template_folder="../templates", static_folder="static")
+    app = FundraiserApp(
+        "fundraiser", template_folder=str(folder("templates")), static_folder="static"
+    )
     app.database = Database(settings, after_commit=Hints(settings).send)
     app.extensions["settings"] = settings
     app.extensions["incidents"] = Incidents(app.database.engine)

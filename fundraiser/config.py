@@ -10,7 +10,7 @@ from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import idna
@@ -143,7 +143,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     mail_name, mail_from = _mail_from(environ, public_url)
     settings = Settings(
         database_url=_database_url(environ),
-        redis_url=_url(environ, "REDIS_URL", "redis", "rediss"),
+        redis_url=_redis_url(environ),
         stripe_api_key=key,
         stripe_webhook_secrets=_webhook_secrets(environ),
         smtp_url=_smtp_url(environ),
@@ -218,6 +218,17 @@ def _url(environ: Mapping[str, str], name: str, *schemes: str) -> str:
     if not is_one:
         raise ConfigError(f"{name} must be an address that begins with {schemes[0]}://.")
     return value
+
+
+def _redis_url(environ: Mapping[str, str]) -> str:
+    """Redis's address; over TLS it says whether the certificate is verified."""
+    value = _url(environ, "REDIS_URL", "redis", "rediss")
+    parts = urlsplit(value)
+    if parts.scheme == "redis" or "ssl_cert_reqs=" in parts.query:
+        return value
+    check = "none" if _switch(environ, "REDIS_SELF_SIGNED") else "required"
+    query = "&".join(filter(None, (parts.query, f"ssl_cert_reqs={check}")))
+    return urlunsplit(parts._replace(path=parts.path or "/0", query=query))
 
 
 def _optional_url(environ: Mapping[str, str], name: str) -> str | None:

@@ -109,6 +109,25 @@ def test_a_database_of_several_hosts_is_reached_at_the_one_that_answers(
 
 
 @pytest.mark.parametrize(
+    ("told", "url"),
+    [
+        ({"REDIS_URL": "redis://a:6379"}, "redis://a:6379"),
+        ({"REDIS_URL": "rediss://a:6379"}, "rediss://a:6379/0?ssl_cert_reqs=required"),
+        ({"REDIS_URL": "rediss://a/1?x=y"}, "rediss://a/1?x=y&ssl_cert_reqs=required"),
+        (
+            {"REDIS_URL": "rediss://a:6379", "REDIS_SELF_SIGNED": "yes"},
+            "rediss://a:6379/0?ssl_cert_reqs=none",
+        ),
+        ({"REDIS_URL": "rediss://a?ssl_cert_reqs=none"}, "rediss://a?ssl_cert_reqs=none"),
+    ],
+)
+def test_a_redis_over_tls_is_verified_unless_told(
+    environment: dict[str, str], told: dict[str, str], url: str
+) -> None:
+    assert load_settings(environment | told).redis_url == url
+
+
+@pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("DATABASE_URL", "mysql://a:hidden@b/c", "DATABASE_URL must be an address like"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
@@ -15,6 +14,7 @@ from fundraiser.dashboard.overview.figures import SILENT, read_machinery
 from fundraiser.db import now
 from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refusals
 from fundraiser.emails.smtp import MailServer, UnreachableError
+from fundraiser.folders import folder
 from fundraiser.incidents import is_proxy_untrusted
 from fundraiser.payments import refused_calls, refused_webhooks
 from fundraiser.payments.products import missing_from_catalogue
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.payments import AccountGateway
 
-ALEMBIC = Path(__file__).parents[2] / "alembic.ini"
 _PATIENCE = 3.0  # seconds
 
 
@@ -42,8 +41,8 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
 
 def alembic_config() -> Config:
     """Where the migrations are, from wherever the command is called."""
-    config = Config(ALEMBIC)
-    config.set_main_option("script_location", str(ALEMBIC.with_name("migrations")))
+    config = Config()
+    config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     return config
 
 
