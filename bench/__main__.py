@@ -11,8 +11,8 @@ import sys
 from bench import (
     cards,
     dashboard,
+    emails,
     freshness,
-    letters,
     page_weight,
     progress,
     rule,
@@ -25,7 +25,7 @@ BENCHMARKS = {
     "progress": progress.main,
     "webhooks": webhooks.main,
     "settlement": settlement.main,
-    "letters": letters.main,
+    "emails": emails.main,
     "page_weight": page_weight.main,
     "freshness": freshness.main,
     "dashboard": dashboard.main,

@@ -73,7 +73,7 @@ PAGES = {
     "a month of money": "/staff/money/{month}",
     "payouts": "/staff/payouts",
     "a payout": "/staff/payouts/{payout}",
-    "letters": "/staff/letters",
+    "e-mails": "/staff/emails",
     "the trail": "/staff/trail",
     "a campaign": "/staff/campaigns/25000",
     "the public names": "/campaigns/25000/members",
@@ -190,7 +190,7 @@ FILL = (
         = (SELECT max(version), sum(change), (SELECT count(*) FROM member), now() FROM ledger)
     """,
     """
-    INSERT INTO letter (member_id, kind, cycle, context, state, due_at, attempts, created_at,
+    INSERT INTO email (member_id, kind, cycle, context, state, due_at, attempts, created_at,
                         sent_at, urgent)
     SELECT id, 'welcome', '1', '{}', 'sent', first_counted_at, 1, first_counted_at,
            first_counted_at, true

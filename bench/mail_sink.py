@@ -1,4 +1,4 @@
-"""A mail server that takes every letter and keeps none; prints its port. For bench.letters."""
+"""A mail server that takes every e-mail and keeps none; prints its port. For bench.emails."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _tell(report: Report, seconds: float) -> None:
         f"settlements: {report.settlements:,}, of which {report.in_between:,} saw a customer "
         "who then changed again"
     )
-    print(f"letters:     {report.letters:,} taken by the mail server")
+    print(f"e-mails:     {report.emails:,} taken by the mail server")
     print(f"the load:    {report.loaded:.0f} s; the whole run: {seconds:.0f} s")
     print(
         f"compared:    {verdict.people:,} people and {verdict.memberships:,} memberships; "

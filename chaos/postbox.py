@@ -1,4 +1,4 @@
-"""The other end of SMTP: takes every letter and remembers whose it was."""
+"""The other end of SMTP: takes every e-mail and remembers whose it was."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Report:
     restarts: dict[str, int]
     settlements: int
     in_between: int
-    letters: int
+    emails: int
     deliveries: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -245,6 +245,6 @@ def _report(
         restarts=service.restarts,
         settlements=len(settled),
         in_between=sum(at < load.last_change.get(customer, 0) for customer, at in settled),
-        letters=service.postbox.taken,
+        emails=service.postbox.taken,
         deliveries=deliveries,
     )

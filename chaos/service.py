@@ -125,11 +125,11 @@ def running_service(
     settings.logs.mkdir(parents=True)
     with ExitStack() as stack:
         postgres, valkey = stack.enter_context(throwaway(durable=True))
-        letters = stack.enter_context(postbox())
+        emails = stack.enter_context(postbox())
         environment = settings.environment(postgres.url, valkey.url) | {
-            "SMTP_URL": letters.url,
-            # What is owed is looked at, not what is sent: letters have a fault run of their own.
-            "LETTERS_PER_SECOND": "1",
+            "SMTP_URL": emails.url,
+            # The outbox is looked at, not what is sent: e-mails have a fault run of their own.
+            "EMAILS_PER_SECOND": "1",
             "CATCH_UP_SECONDS": str(catch_up_seconds),
             "WORKER_CONCURRENCY": str(processes),
             "LOG_LEVEL": "WARNING",
@@ -145,7 +145,7 @@ def running_service(
         release = programs.pop("release")
         _twice(programs, "beat", 2)
         _twice(programs, "worker", workers)
-        service = Service(settings, environment, postgres, valkey, letters, simulator, programs)
+        service = Service(settings, environment, postgres, valkey, emails, simulator, programs)
         try:
             simulator.start()
             release.start()

@@ -1,4 +1,4 @@
-"""Is it right? Our rows against the oracle's, and the ledger, letters and events on their own."""
+"""Is it right? Our rows against the oracle's, and the ledger, e-mails and events on their own."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _RUNNING_BALANCE = """
         SELECT balance - sum(change) OVER (ORDER BY version, recorded_at) AS off FROM ledger
     ) WHERE off != 0
 """
-# A welcome is owed each time that a person starts to count; the rest once for its cause.
-_LETTERS_TWICE = """
+# A welcome is enqueued each time that a person starts to count; the rest once for its cause.
+_EMAILS_TWICE = """
     SELECT count(*) FROM (
         SELECT kind, cycle, CASE kind WHEN 'welcome' THEN member_id END AS whom
-        FROM letter GROUP BY 1, 2, 3 HAVING count(*) > 1
+        FROM email GROUP BY 1, 2, 3 HAVING count(*) > 1
     )
 """
 _WELCOMES_TOO_MANY = """
-    SELECT count(*) FROM letter WHERE kind = 'welcome' AND NOT EXISTS (
+    SELECT count(*) FROM email WHERE kind = 'welcome' AND NOT EXISTS (
         SELECT 1 FROM ledger
-        WHERE ledger.member_id = letter.member_id AND turn::text = cycle AND change = 1
+        WHERE ledger.member_id = email.member_id AND turn::text = cycle AND change = 1
     )
 """
 
@@ -116,12 +116,12 @@ def judge(service: Service, at: int) -> Verdict:
 
 
 def check_ledger(verdict: Verdict, database: psycopg.Connection) -> None:
-    """See that ledger, letters and events are right in themselves, as at any moment."""
+    """See that ledger, e-mails and events are right in themselves, as at any moment."""
     statements = {
         _SAME_SIGN_TWICE: "rows of the ledger repeat their person's last sign.",
         _RUNNING_BALANCE: "rows of the ledger have a balance that is not the sum so far.",
-        _LETTERS_TWICE: "letters are owed twice.",
-        _WELCOMES_TOO_MANY: "welcomes are owed to people who did not start to count.",
+        _EMAILS_TWICE: "e-mails are enqueued twice.",
+        _WELCOMES_TOO_MANY: "welcomes are enqueued for people who did not start to count.",
         "SELECT count(*) - count(DISTINCT id) FROM event": "events are stored once more.",
     }
     every = [*_LEDGER, *statements]

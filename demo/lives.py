@@ -243,7 +243,7 @@ class Lives:
             canceled_at=_seconds(row["canceled_at"]),
             ended_at=_seconds(row["ended_at"]),
         )
-        # Two years of letters about the next payment were sent in their time.
+        # Two years of e-mails about the next payment were sent in their time.
         subscription["_announced"] = int(term.end.timestamp())
         story.objects += [customer, card, subscription]
         parties = {"customer": customer, "subscription": subscription}

@@ -30,7 +30,7 @@ from fundraiser.dashboard.campaigns import (
     views as campaign_pages,
     widget_views,
 )
-from fundraiser.dashboard.emails import views as letter_pages
+from fundraiser.dashboard.emails import views as email_pages
 from fundraiser.dashboard.finance import exchange_rates, views as money_pages
 from fundraiser.dashboard.members import actions, list_views, name_views
 from fundraiser.dashboard.overview import failed_syncs
@@ -109,7 +109,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(actions.blueprint)
     app.register_blueprint(money_pages.blueprint)
     app.register_blueprint(widget_views.blueprint)
-    app.register_blueprint(letter_pages.blueprint)
+    app.register_blueprint(email_pages.blueprint)
     app.register_blueprint(exchange_rates.blueprint)
     app.register_blueprint(failed_syncs.blueprint)
     app.register_blueprint(name_views.blueprint)

@@ -57,7 +57,7 @@ class Settings:
     newsroom_address: str | None
     mail_from: str
     mail_name: str | None
-    letters_per_second: int
+    emails_per_second: int
     ses_topic: str | None
     ses_certificates: Path | None
     grace_days: int
@@ -141,6 +141,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     public_url = _public_url(environ)
     newsroom = environ.get("NEWSROOM_NAME") or "The Northern Ledger"
     mail_name, mail_from = _mail_from(environ, public_url)
+    if environ.get("LETTERS_PER_SECOND"):
+        raise ConfigError("LETTERS_PER_SECOND is called EMAILS_PER_SECOND now: rename it.")
     settings = Settings(
         database_url=_database_url(environ),
         redis_url=_redis_url(environ),
@@ -158,7 +160,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         newsroom_address=environ.get("NEWSROOM_ADDRESS", "").replace("\\n", "\n").strip() or None,
         mail_from=mail_from,
         mail_name=mail_name,
-        letters_per_second=_count(environ, "LETTERS_PER_SECOND", 10),
+        emails_per_second=_count(environ, "EMAILS_PER_SECOND", 10),
         ses_topic=environ.get("SES_TOPIC_ARN", "").strip() or None,
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),

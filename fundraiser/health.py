@@ -23,7 +23,7 @@ from fundraiser.incidents import count_all, current_incidents, is_proxy_untruste
 from fundraiser.members.consistency import count_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.networks import is_passed_on, sender
-from fundraiser.outbox import LetterState
+from fundraiser.outbox import EmailState
 from fundraiser.payments import Refused, WebhookReason, read_refusals
 from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.reconcile import last_run
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("health", __name__)
 
-_NO_LONGER_OPEN = {LetterState.SENT, LetterState.WITHDRAWN}
+_NO_LONGER_OPEN = {EmailState.SENT, EmailState.WITHDRAWN}
 
 
 @blueprint.get("/healthz")
@@ -130,10 +130,10 @@ def _read_figures(session: Session) -> CollectorRegistry:
     gauge("reconciled_seconds", "Since all that Stripe lists was last compared.").set(
         (at - run.started_at).total_seconds() if run else -1
     )
-    letters = gauge("letters", "Letters that are not sent.", "state")
-    for state in LetterState:
+    emails = gauge("emails", "E-mails that are not sent.", "state")
+    for state in EmailState:
         if state not in _NO_LONGER_OPEN:
-            letters.labels(state.value).set(machinery.letters.get(state, 0))
+            emails.labels(state.value).set(machinery.emails.get(state, 0))
     ages = gauge("heartbeat_age_seconds", "Since this part last did work.", "part")
     for part, beat_at in machinery.heartbeats.items():
         ages.labels(part).set((at - beat_at).total_seconds())

@@ -35,7 +35,7 @@ class Job(StrEnum):
 
     SETTLE = "settle"
     DELIVER = "deliver"
-    OWE = "owe"
+    ENQUEUE = "enqueue"
     RECOUNT = "recount"
     CATCH_UP = "catch_up"
     RECONCILE = "reconcile"

@@ -1,4 +1,4 @@
-"""The letters owed: a row is written in the transaction that causes the letter."""
+"""The outbox: an e-mail to be sent is a row, written in the transaction that causes it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from fundraiser.jobs import Job, hint
 from fundraiser.texts import language
 
 
-class LetterKind(StrEnum):
-    """The letters we send. The table knows nothing of the names: a kind needs no migration."""
+class EmailKind(StrEnum):
+    """The e-mails we send. The table knows nothing of the names: a kind needs no migration."""
 
     WELCOME = "welcome"
     CONTRIBUTION = "contribution"
@@ -68,54 +68,54 @@ class LetterKind(StrEnum):
 
 # Somebody waits for these: they go before all others, and at any hour.
 URGENT = {
-    LetterKind.WELCOME,
-    LetterKind.CONTRIBUTION,
-    LetterKind.SECOND_MEMBERSHIP,
-    LetterKind.REFUNDED,
-    LetterKind.PAID_AFTER_END,
-    LetterKind.BANK_TO_CONFIRM,
-    LetterKind.SIGN_IN,
-    LetterKind.CHANGE_OF_ADDRESS,
-    LetterKind.ADDRESS_CHANGED,
-    LetterKind.RECEIPT,
-    LetterKind.DEBIT_FAILED,
-    LetterKind.PAYMENT_FAILED_FIRST,
-    LetterKind.REMINDER_CONFIRMATION,
-    LetterKind.GIFT_GIVEN,
-    LetterKind.GIFT_TOLD,
-    LetterKind.GIFT_CODE,
-    LetterKind.TO_STAFF,
+    EmailKind.WELCOME,
+    EmailKind.CONTRIBUTION,
+    EmailKind.SECOND_MEMBERSHIP,
+    EmailKind.REFUNDED,
+    EmailKind.PAID_AFTER_END,
+    EmailKind.BANK_TO_CONFIRM,
+    EmailKind.SIGN_IN,
+    EmailKind.CHANGE_OF_ADDRESS,
+    EmailKind.ADDRESS_CHANGED,
+    EmailKind.RECEIPT,
+    EmailKind.DEBIT_FAILED,
+    EmailKind.PAYMENT_FAILED_FIRST,
+    EmailKind.REMINDER_CONFIRMATION,
+    EmailKind.GIFT_GIVEN,
+    EmailKind.GIFT_TOLD,
+    EmailKind.GIFT_CODE,
+    EmailKind.TO_STAFF,
 }
 # Their cycle names a thing at Stripe, whose customer may become somebody else's meanwhile: it is
 # told once, to whom it was then. A change here needs a migration.
 TOLD_ONCE = (
-    LetterKind.CONTRIBUTION,
-    LetterKind.SECOND_MEMBERSHIP,
-    LetterKind.REFUNDED,
-    LetterKind.PAID_AFTER_END,
-    LetterKind.BANK_TO_CONFIRM,
-    LetterKind.GIFT_GIVEN,
-    LetterKind.GIFT_REMINDER,
-    LetterKind.RECEIPT,
-    LetterKind.DEBIT_FAILED,
-    LetterKind.PAYMENT_FAILED_FIRST,
-    LetterKind.PAYMENT_FAILED_DAY_0,
-    LetterKind.PAYMENT_FAILED_DAY_3,
-    LetterKind.PAYMENT_FAILED_DAY_7,
-    LetterKind.PAYMENT_FAILED_DAY_12,
-    LetterKind.PAYMENT_CONFIRMATION,
-    LetterKind.CARD_EXPIRING_30_DAYS,
-    LetterKind.CARD_EXPIRING_7_DAYS,
-    LetterKind.RENEWAL_COMING,
-    LetterKind.CANCELED,
-    LetterKind.ENDED,
-    LetterKind.WIN_BACK,
+    EmailKind.CONTRIBUTION,
+    EmailKind.SECOND_MEMBERSHIP,
+    EmailKind.REFUNDED,
+    EmailKind.PAID_AFTER_END,
+    EmailKind.BANK_TO_CONFIRM,
+    EmailKind.GIFT_GIVEN,
+    EmailKind.GIFT_REMINDER,
+    EmailKind.RECEIPT,
+    EmailKind.DEBIT_FAILED,
+    EmailKind.PAYMENT_FAILED_FIRST,
+    EmailKind.PAYMENT_FAILED_DAY_0,
+    EmailKind.PAYMENT_FAILED_DAY_3,
+    EmailKind.PAYMENT_FAILED_DAY_7,
+    EmailKind.PAYMENT_FAILED_DAY_12,
+    EmailKind.PAYMENT_CONFIRMATION,
+    EmailKind.CARD_EXPIRING_30_DAYS,
+    EmailKind.CARD_EXPIRING_7_DAYS,
+    EmailKind.RENEWAL_COMING,
+    EmailKind.CANCELED,
+    EmailKind.ENDED,
+    EmailKind.WIN_BACK,
 )
-# What these carry is a key to something, so it is forgotten once the letter has left.
-SECRET = {LetterKind.TO_STAFF}
+# What these carry is a key to something, so it is forgotten once the e-mail has left.
+SECRET = {EmailKind.TO_STAFF}
 
 
-class LetterState(StrEnum):
+class EmailState(StrEnum):
     """``unknown``: we died between the server's acceptance and our note of it.
 
     ``withdrawn``: its reason was gone before it was sent. ``bounced``: it was sent, and came back.
@@ -130,7 +130,7 @@ class LetterState(StrEnum):
     BOUNCED = "bounced"
 
 
-def _words(kinds: type[StrEnum]) -> Enum:
+def _as_text(kinds: type[StrEnum]) -> Enum:
     """Kept as words that the table does not check."""
     return Enum(
         kinds,
@@ -141,16 +141,16 @@ def _words(kinds: type[StrEnum]) -> Enum:
     )
 
 
-class Letter(Base):
-    """A letter owed to a person, to somebody of the staff or to a reader: once in a cycle.
+class Email(Base):
+    """An e-mail to a member, to somebody of the staff or to a reader: once in a cycle.
 
     ``gift_id``: to whom that gift is for, who is nobody of ours yet.
 
     ``due_at`` of one that is ``sending`` is when it counts as lost. ``unknown_at`` stays where such
-    a letter was sent again. ``error`` is a sentence for staff.
+    an e-mail was sent again. ``error`` is a sentence for staff.
     """
 
-    __tablename__ = "letter"
+    __tablename__ = "email"
     __table_args__ = (
         UniqueConstraint("member_id", "kind", "cycle"),
         UniqueConstraint("staff_id", "kind", "cycle"),
@@ -160,17 +160,17 @@ class Letter(Base):
             "num_nonnulls(member_id, staff_id, reminder_id, gift_id) = 1", name="recipient"
         ),
         Index(
-            "uq_letter_told_once",
+            "uq_email_told_once",
             "kind",
             "cycle",
             unique=True,
             postgresql_where=f"kind IN ({', '.join(repr(kind.value) for kind in TOLD_ONCE)})",
         ),
         Index(
-            "ix_letter_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"
+            "ix_email_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"
         ),
         Index(
-            "ix_letter_open",
+            "ix_email_open",
             "state",
             "id",
             postgresql_where="state NOT IN ('sent', 'withdrawn')",
@@ -184,11 +184,11 @@ class Letter(Base):
         BigInteger, ForeignKey("reminder.id", ondelete="CASCADE")
     )
     gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
-    kind: Mapped[LetterKind] = mapped_column(_words(LetterKind))
+    kind: Mapped[EmailKind] = mapped_column(_as_text(EmailKind))
     cycle: Mapped[str]
     context: Mapped[dict[str, Any]]
     urgent: Mapped[bool]
-    state: Mapped[LetterState]
+    state: Mapped[EmailState]
     due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
@@ -197,9 +197,9 @@ class Letter(Base):
     unknown_at: Mapped[datetime | None]
 
 
-def owe(
+def enqueue(
     session: Session,
-    kind: LetterKind,
+    kind: EmailKind,
     *,
     cycle: str,
     context: dict[str, Any],
@@ -208,7 +208,7 @@ def owe(
     reminder_id: int | None = None,
     gift_id: int | None = None,
 ) -> None:
-    """Owe one recipient this letter once; owing it again changes nothing."""
+    """Enqueue this e-mail for one recipient, once: enqueued again, it changes nothing."""
     at = now()
     row = {
         "member_id": member_id,
@@ -219,25 +219,25 @@ def owe(
         "cycle": cycle,
         "context": context,
         "urgent": kind in URGENT,
-        "state": LetterState.QUEUED,
+        "state": EmailState.QUEUED,
         "due_at": at,
         "created_at": at,
         "attempts": 0,
     }
-    put(session, Letter, row)
+    put(session, Email, row)
     hint(session, Job.DELIVER)
 
 
 def withdraw_queued(session: Session, member_id: int, why: str) -> None:
     """Take back what is queued for a person; ``why`` is a sentence for staff."""
     session.execute(
-        update(Letter)
-        .where(Letter.member_id == member_id, Letter.state == LetterState.QUEUED)
-        .values(state=LetterState.WITHDRAWN, error=why)
+        update(Email)
+        .where(Email.member_id == member_id, Email.state == EmailState.QUEUED)
+        .values(state=EmailState.WITHDRAWN, error=why)
     )
 
 
-def owe_staff(
+def enqueue_to_staff(
     session: Session,
     staff_id: int,
     *,
@@ -246,13 +246,13 @@ def owe_staff(
     paragraphs: list[str],
     link: tuple[str, str] | None = None,
 ) -> None:
-    """Owe somebody of the staff a letter that is written already, in the reader's language.
+    """Enqueue an e-mail to somebody of the staff that is written already, in the reader's language.
 
-    ``link`` is the button's text and its address. Once the letter has left, all of it is forgotten.
+    ``link`` is the button's text and its address. Once the e-mail has left, all of it is forgotten.
     """
-    owe(
+    enqueue(
         session,
-        LetterKind.TO_STAFF,
+        EmailKind.TO_STAFF,
         staff_id=staff_id,
         cycle=cycle,
         context={
@@ -265,9 +265,9 @@ def owe_staff(
 
 
 class Topic(StrEnum):
-    """What a person may want letters about, beside those about the person's own money.
+    """What a person may want e-mails about, beside those about the person's own money.
 
-    ``campaign``: milestones and last days, only to who asked for them. ``return``: one letter to
+    ``campaign``: milestones and last days, only to who asked for them. ``return``: one e-mail to
     who has left, unless it is not wanted.
     """
 
@@ -275,48 +275,48 @@ class Topic(StrEnum):
     RETURN = "return"
 
 
-class LetterChoice(Base):
-    """What a person said about the letters of a topic, when, and what was read then.
+class EmailChoice(Base):
+    """What a person said about the e-mails of a topic, when, and what was read then.
 
     Who said nothing has no row.
     """
 
-    __tablename__ = "letter_choice"
+    __tablename__ = "email_choice"
 
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), primary_key=True)
-    topic: Mapped[Topic] = mapped_column(_words(Topic), primary_key=True)
+    topic: Mapped[Topic] = mapped_column(_as_text(Topic), primary_key=True)
     wanted: Mapped[bool]
     at: Mapped[datetime]
     text: Mapped[str]
 
 
 def wants(session: Session, member_id: int, topic: Topic) -> bool:
-    """Whether a person gets the letters of a topic."""
+    """Whether a person gets the e-mails of a topic."""
     said = session.scalar(
-        select(LetterChoice.wanted).where(
-            LetterChoice.member_id == member_id, LetterChoice.topic == topic
+        select(EmailChoice.wanted).where(
+            EmailChoice.member_id == member_id, EmailChoice.topic == topic
         )
     )
     return topic is Topic.RETURN if said is None else said
 
 
-def choose_letters(
+def choose_emails(
     session: Session, member_id: int, topic: Topic, *, wanted: bool, text: str
 ) -> None:
-    """Note whether a person wants the letters of a topic; what is so already is left as it is."""
+    """Note whether a person wants the e-mails of a topic; what is so already is left as it is."""
     row = {"wanted": wanted, "at": now(), "text": text}
     session.execute(
-        insert(LetterChoice)
+        insert(EmailChoice)
         .values(member_id=member_id, topic=topic, **row)
         .on_conflict_do_update(
-            index_elements=[LetterChoice.member_id, LetterChoice.topic],
+            index_elements=[EmailChoice.member_id, EmailChoice.topic],
             set_=row,
-            where=LetterChoice.wanted != wanted,
+            where=EmailChoice.wanted != wanted,
         )
     )
 
 
-def owe_again(session: Session, letter: Letter) -> None:
-    """Send a letter once more: as it is to be said then, to the address of then."""
-    letter.state, letter.due_at, letter.attempts, letter.error = LetterState.QUEUED, now(), 0, None
+def enqueue_again(session: Session, email: Email) -> None:
+    """Send an e-mail once more: as it is to be said then, to the address of then."""
+    email.state, email.due_at, email.attempts, email.error = EmailState.QUEUED, now(), 0, None
     hint(session, Job.DELIVER)

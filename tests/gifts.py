@@ -15,7 +15,7 @@ from sqlalchemy import select
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
-from fundraiser.members.addresses import owe_letters
+from fundraiser.members.addresses import enqueue_codes
 from fundraiser.members.consistency import prove
 from fundraiser.members.counting import recount_due
 from fundraiser.members.gifts import Gift
@@ -64,7 +64,7 @@ class Shop:
         self.app, self.stripe, self.postbox = app, stripe, postbox
         self.database, self.mail_server = app.database, mail_server
         stripe.open_shop()
-        # Noon, so that the letters that nobody waits for may leave as well.
+        # Noon, so that the e-mails that nobody waits for may leave as well.
         here = now().astimezone(current_settings().newsroom_timezone)
         noon = here.replace(hour=12, minute=0, second=0, microsecond=0)
         stripe.advance(
@@ -99,7 +99,7 @@ class Shop:
         with self.database.transaction() as session:
             recount_due(session, GRACE)
             sweep(session)
-            owe_letters(session)
+            enqueue_codes(session)
         deliver(self.database, self.mail_server)
 
     def settle(self, *customers: str) -> None:
@@ -109,7 +109,7 @@ class Shop:
         self.work()
 
     def accept(self, code: str, email: str = RECIPIENT) -> TestResponse:
-        """Accept by the code and the six digits of the letter; the answer is the account's."""
+        """Accept by the code and the six digits of the e-mail; the answer is the account's."""
         client = self.app.test_client()
         assert self.send("/redeem", client, code=code).status_code == 200
         asked = self.send("/redeem/address", client, code=code, email=email)
@@ -123,8 +123,8 @@ class Shop:
 
     def digits_to(self, email: str) -> str:
         """The newest six digits that were sent to an address."""
-        letters = [text_of(one) for one in self.postbox.letters if is_to(one, email)]
-        return str(re.findall(r"^(\d{6})\s*$", "\n".join(letters), re.MULTILINE)[-1])
+        emails = [text_of(one) for one in self.postbox.emails if is_to(one, email)]
+        return str(re.findall(r"^(\d{6})\s*$", "\n".join(emails), re.MULTILINE)[-1])
 
     def number(self) -> int:
         """The number, after it was proved."""
@@ -137,12 +137,12 @@ class Shop:
         with self.database.transaction() as session:
             return session.scalars(select(Gift)).one()
 
-    def letters_to(self, email: str) -> list[str]:
-        return [str(letter["Subject"]) for letter in self.postbox.letters if is_to(letter, email)]
+    def emails_to(self, email: str) -> list[str]:
+        return [str(message["Subject"]) for message in self.postbox.emails if is_to(message, email)]
 
 
-def is_to(letter: EmailMessage, email: str) -> bool:
-    return bool(letter["To"].lower() == email.lower())
+def is_to(message: EmailMessage, email: str) -> bool:
+    return bool(message["To"].lower() == email.lower())
 
 
 @pytest.fixture

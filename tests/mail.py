@@ -1,4 +1,4 @@
-"""Letters in tests: what is owed, and the other end of SMTP that takes it."""
+"""E-mails in tests: what is enqueued, and the other end of SMTP that takes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from demo.servers import free_port
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.members.models import Membership
-from fundraiser.outbox import Letter, LetterKind, owe
+from fundraiser.outbox import Email, EmailKind, enqueue
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 class Postbox:
-    """The other end of SMTP: keeps letters, and misbehaves as it is told.
+    """The other end of SMTP: keeps e-mails, and misbehaves as it is told.
 
     ``replies`` are taken one by one, by command ("MAIL", "RCPT", "DATA"). Two of them, for DATA,
-    take the letter: "drop" then cuts the line before the answer, "hang" never answers.
+    take the e-mail: "drop" then cuts the line before the answer, "hang" never answers.
     """
 
     def __init__(self) -> None:
-        self.letters: list[EmailMessage] = []
+        self.emails: list[EmailMessage] = []
         self.replies: dict[str, list[str]] = {}
         self.lines: set[SMTP] = set()
         self.passwords: list[bytes] = []
@@ -79,7 +79,7 @@ class Postbox:
         reply = self._reply("DATA")
         if reply.startswith("250") or reply in {"drop", "hang"}:
             source = envelope.original_content
-            self.letters.append(message_from_bytes(source, policy=policy.default))
+            self.emails.append(message_from_bytes(source, policy=policy.default))
         if reply == "drop":
             cast("Transport", server.transport).abort()
         if reply == "hang":
@@ -115,7 +115,7 @@ def listening(postbox: Postbox, port: int | None = None, **options: Any) -> Iter
 
 @pytest.fixture
 def postbox() -> Iterator[Postbox]:
-    """A mail server that takes every letter unless told otherwise."""
+    """A mail server that takes every e-mail unless told otherwise."""
     postbox = Postbox()
     with listening(postbox) as place:
         postbox.url = f"smtp://{place}"
@@ -143,20 +143,20 @@ def add_member(session: Session, **values: Any) -> Member:
     return member
 
 
-def owe_welcome(session: Session, **values: Any) -> Member:
+def enqueue_welcome(session: Session, **values: Any) -> Member:
     """A new member to be welcomed."""
     member = add_member(session, **values)
-    owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(member.turns), context={})
+    enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(member.turns), context={})
     return member
 
 
-def owe_welcomes(database: Database, count: int) -> None:
+def enqueue_welcomes(database: Database, count: int) -> None:
     with database.transaction() as session:
         for _ in range(count):
-            owe_welcome(session, number=None)
+            enqueue_welcome(session, number=None)
 
 
-def owe_thanks(session: Session, member: Member, **values: Any) -> None:
+def enqueue_thanks(session: Session, member: Member, **values: Any) -> None:
     """A contribution of €25.50 to be thanked for."""
     paid = {"status": PaymentStatus.SUCCEEDED, "amount": 2550, "refunded": 0, "currency": "EUR"}
     session.add(
@@ -169,10 +169,10 @@ def owe_thanks(session: Session, member: Member, **values: Any) -> None:
             **paid | values,
         )
     )
-    owe(session, LetterKind.CONTRIBUTION, member_id=member.id, cycle="ch_1", context={})
+    enqueue(session, EmailKind.CONTRIBUTION, member_id=member.id, cycle="ch_1", context={})
 
 
-def owe_second(session: Session, *payments: tuple[PaymentStatus, int]) -> None:
+def enqueue_second(session: Session, *payments: tuple[PaymentStatus, int]) -> None:
     """A second membership of £25 a month that was ended; payments: status and what is refunded."""
     member = add_member(session)
     first = session.scalars(
@@ -193,9 +193,9 @@ def owe_second(session: Session, *payments: tuple[PaymentStatus, int]) -> None:
                 paid_at=datetime(2026, 3, 3, 12, tzinfo=UTC),
             )
         )
-    owe(
+    enqueue(
         session,
-        LetterKind.SECOND_MEMBERSHIP,
+        EmailKind.SECOND_MEMBERSHIP,
         member_id=member.id,
         cycle="sub_second",
         context={"amount": 2500, "currency": "GBP", "interval": "month", "first": first},
@@ -208,14 +208,14 @@ def deliver(database: Database, server: MailServer) -> None:
         pass
 
 
-def letters_in(database: Database) -> list[Letter]:
+def emails_in(database: Database) -> list[Email]:
     with database.transaction() as session:
-        return list(session.scalars(select(Letter).order_by(Letter.id)))
+        return list(session.scalars(select(Email).order_by(Email.id)))
 
 
-def only_letter(database: Database) -> Letter:
-    (letter,) = letters_in(database)
-    return letter
+def only_email(database: Database) -> Email:
+    (email,) = emails_in(database)
+    return email
 
 
 def text_of(message: EmailMessage, kind: str = "plain") -> str:

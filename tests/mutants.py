@@ -51,8 +51,8 @@ MUTANTS = (
     ),
     Mutant(
         "support_may_refund",
-        "Permission.READ_LETTERS, Permission.CHANGE_MEMBER}",
-        "Permission.READ_LETTERS, Permission.CHANGE_MEMBER, Permission.REFUND}",
+        "Permission.READ_EMAILS, Permission.CHANGE_MEMBER}",
+        "Permission.READ_EMAILS, Permission.CHANGE_MEMBER, Permission.REFUND}",
         "tests/test_roles.py"
         "::test_a_staff_route_is_open_to_the_roles_of_the_table_and_to_no_others[support]",
     ),

@@ -11,7 +11,7 @@ from fundraiser import db
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.models import Dues, Member, Status
 from fundraiser.outbox import (
-    Letter,
+    Email,
 )
 from tests.factories import make_member, make_membership
 
@@ -56,4 +56,4 @@ def kinds(database: Database) -> list[str]:
     with database.transaction() as session:
         sweep(session)
         sweep(session)
-        return sorted(session.scalars(select(Letter.kind)))
+        return sorted(session.scalars(select(Email.kind)))

@@ -20,7 +20,7 @@ from fundraiser.members.models import (
     Member,
     Membership,
 )
-from fundraiser.outbox import Letter, LetterKind
+from fundraiser.outbox import Email, EmailKind
 from simulator.core.store import Store
 from tests.factories import GRACE, Stripe
 
@@ -106,7 +106,7 @@ def changes(database: Database) -> list[tuple[int, str]]:
 
 def welcomes(database: Database) -> int:
     with database.transaction() as session:
-        return list(session.scalars(select(Letter.kind))).count(LetterKind.WELCOME)
+        return list(session.scalars(select(Email.kind))).count(EmailKind.WELCOME)
 
 
 def memberships(database: Database) -> Sequence[Membership]:
@@ -154,6 +154,6 @@ def number_of_members(database: Database) -> int:
         return read_balance(session).members
 
 
-def letters(database: Database) -> list[LetterKind]:
+def emails(database: Database) -> list[EmailKind]:
     with database.transaction() as session:
-        return list(session.scalars(select(Letter.kind).order_by(Letter.id)))
+        return list(session.scalars(select(Email.kind).order_by(Email.id)))

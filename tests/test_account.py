@@ -1,4 +1,4 @@
-"""Sign-in to a member's own pages: the letter, its link and its code, and what is refused."""
+"""Sign-in to a member's own pages: the e-mail, its link and its code, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sqlalchemy import select, update
 
 from fundraiser.account.models import MemberSession
 from fundraiser.db import now
-from fundraiser.members.addresses import MOST_TRIES, AddressCheck, owe_letters
-from fundraiser.outbox import Letter, LetterKind
+from fundraiser.members.addresses import MOST_TRIES, AddressCheck, enqueue_codes
+from fundraiser.outbox import Email, EmailKind
 from tests.factories import make_campaign, make_tiers
 from tests.mail import add_member, deliver, text_of
 
@@ -54,13 +54,13 @@ class Post:
 
     def send(self) -> None:
         with self.database.transaction() as session:
-            owe_letters(session)
+            enqueue_codes(session)
         deliver(self.database, self.server)
 
     def newest(self) -> tuple[str, str]:
-        """The token and the code of the newest letter."""
+        """The token and the code of the newest e-mail."""
         self.send()
-        text = text_of(self.postbox.letters[-1])
+        text = text_of(self.postbox.emails[-1])
         token = re.search(r"/account/sign-in/link#([\w-]{43})\s", text)
         code = re.search(r"^(\d{6})\s*$", text, re.MULTILINE)
         assert token, text
@@ -128,7 +128,7 @@ def test_a_second_click_lets_in_and_is_no_second_use_of_another_browser(
     ask(client)
     ask(client)
     token, code = post.newest()
-    assert len(post.postbox.letters) == 1
+    assert len(post.postbox.emails) == 1
     for _click in range(2):
         assert send(client, "sign-in/link", link=token).status_code == 303
     other = app.test_client()
@@ -166,9 +166,9 @@ def test_known_and_unknown_addresses_get_the_same_answers_and_leave_the_same_row
         answers.append((*shape, wrong.status_code, said(wrong).replace(email, "…")))
     assert answers[0] == answers[1]
     known, unknown = checks(database)
-    for name in ("owed_at", "token_hash", "code_hash", "ends_at", "tries"):
+    for name in ("enqueued_at", "token_hash", "code_hash", "ends_at", "tries"):
         assert bool(getattr(known, name)) == bool(getattr(unknown, name)), name
-    assert [letter["To"] for letter in post.postbox.letters] == ["Olena@Example.org"]
+    assert [message["To"] for message in post.postbox.emails] == ["Olena@Example.org"]
 
 
 def test_wrong_codes_are_counted_though_their_answer_is_an_error(
@@ -289,23 +289,23 @@ def test_tokens_and_codes_are_kept_nowhere(
     cookie = client.get_cookie("member")
     assert cookie
     with database.transaction() as session:
-        letter = session.scalars(select(Letter).where(Letter.kind == LetterKind.SIGN_IN)).one()
-        kept = [letter, *session.scalars(select(AddressCheck))]
+        email = session.scalars(select(Email).where(Email.kind == EmailKind.SIGN_IN)).one()
+        kept = [email, *session.scalars(select(AddressCheck))]
         kept += session.scalars(select(MemberSession))
         rows = " ".join(str(vars(row)) for row in kept)
     assert not {secret for secret in (token, cookie.value) if secret in rows}
     assert f"'{code}'" not in rows
 
 
-def test_a_letter_that_waited_too_long_is_not_sent(
+def test_an_email_that_waited_too_long_is_not_sent(
     client: FlaskClient, database: Database, post: Post
 ) -> None:
     ask(client)
     with time_machine.travel(now() + timedelta(hours=2), tick=True):
         post.send()
-    assert post.postbox.letters == []
+    assert post.postbox.emails == []
     with database.transaction() as session:
-        assert session.scalars(select(Letter.state)).all() == ["withdrawn"]
+        assert session.scalars(select(Email.state)).all() == ["withdrawn"]
 
 
 def test_a_member_signs_out_here_or_everywhere(app: FundraiserApp, post: Post) -> None:

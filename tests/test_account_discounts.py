@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fundraiser.emails.sequences import words_about
+from fundraiser.emails.sequences import body_about
 from fundraiser.members.models import Interval
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
@@ -84,7 +84,7 @@ def test_e_mails_name_what_is_charged(olena: Olena, app: FundraiserApp) -> None:
     with app.test_request_context():
         membership = olena.membership
         membership.interval = Interval.YEAR
-        words = words_about(LetterKind.RENEWAL_COMING, membership)
+        words = body_about(EmailKind.RENEWAL_COMING, membership)
     assert words.subject.startswith("You’ll be charged £5 on")
     assert "£10" not in " ".join(value for _label, value in words.rows or ())
 
@@ -104,7 +104,7 @@ def test_the_renewals_email_takes_off_what_the_credit_pays(
     with app.test_request_context():
         membership = olena.membership
         membership.interval, membership.amount, membership.credit = Interval.YEAR, 9000, credit
-        words = words_about(LetterKind.RENEWAL_COMING, membership)
+        words = body_about(EmailKind.RENEWAL_COMING, membership)
     text = " ".join([words.subject, *words.paragraphs])
     assert said in text
     assert ("you won’t be charged" in text) == (credit >= 9000)
@@ -122,5 +122,5 @@ def test_a_failed_payment_is_named_by_what_its_invoice_asks_for(
     assert (olena.membership.amount, olena.membership.due) == (500, 400)
     assert "The last payment of £4 failed." in olena.overview()
     with app.test_request_context():
-        words = words_about(LetterKind.PAYMENT_FAILED_DAY_0, olena.membership)
+        words = body_about(EmailKind.PAYMENT_FAILED_DAY_0, olena.membership)
     assert words.subject == "Your payment of £4 failed"

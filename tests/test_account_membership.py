@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.joining.reminders import Reminder, ReminderKind
-from fundraiser.members.addresses import owe_letters
+from fundraiser.members.addresses import enqueue_codes
 from fundraiser.members.counting import recount_due
 from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Consent, Interval, LedgerEntry, Member
-from fundraiser.outbox import Letter
+from fundraiser.outbox import Email
 from fundraiser.payments.models import Customer, Payment
 from tests.factories import GRACE, make_member, make_membership
 from tests.mail import deliver, text_of
@@ -252,7 +252,7 @@ def test_a_membership_whose_payment_failed_ends_at_once(olena: Olena) -> None:
     assert olena.number() == 0
 
 
-def test_a_letters_link_stops_and_resumes_without_signing_in(
+def test_an_emails_link_stops_and_resumes_without_signing_in(
     olena: Olena, app: FundraiserApp
 ) -> None:
     link = membership_link(olena.membership).removeprefix("http://127.0.0.1:8000")
@@ -293,13 +293,13 @@ def test_the_address_changes_when_both_ends_confirm_it(
     assert "have already" in same.text
     olena.send("/account/email", form, email="new@example.net")
     with olena.database.transaction() as session:
-        owe_letters(session)
+        enqueue_codes(session)
     deliver(olena.database, mail_server)
     codes = {}
-    for letter in postbox.letters:
-        found = re.search(r"^(\d{6})\s*$", text_of(letter), re.MULTILINE)
+    for email in postbox.emails:
+        found = re.search(r"^(\d{6})\s*$", text_of(email), re.MULTILINE)
         if found:
-            codes[letter["To"]] = found[1]
+            codes[email["To"]] = found[1]
     assert set(codes) == {"olena@example.org", "new@example.net"}
     path = "/account/email/codes"
     form = olena.form(path, path)
@@ -348,7 +348,7 @@ def test_all_that_is_kept_can_be_downloaded_but_no_secret(olena: Olena) -> None:
     assert [row["amount"] for row in answer.json["payment"]] == [1000]
     assert [row["change"] for row in answer.json["ledger"]] == [1]
     assert len(answer.json["reminder"]) == 1
-    assert set(answer.json) >= {"membership", "customer", "checkout", "letter", "consent"}
+    assert set(answer.json) >= {"membership", "customer", "checkout", "email", "consent"}
     assert "_hash" not in answer.text
 
 
@@ -391,7 +391,7 @@ def test_an_erased_account_leaves_the_ledger_and_the_books_and_no_name(olena: Ol
         assert session.scalars(select(Payment.amount)).all() == [1000]
         assert session.get_one(Customer, olena.customer).email == ""
         assert session.scalars(select(Reminder.email)).all() == [""]
-        assert not any(session.scalars(select(Letter.context)))
+        assert not any(session.scalars(select(Email.context)))
     assert olena.client.get("/account", headers=OURS).status_code == 303
     assert "olena" not in str([vars(row) for row in (member, *entries)]).lower()
 

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from fundraiser.db import now
-from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about
-from fundraiser.outbox import LetterKind
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, body_about
+from fundraiser.outbox import EmailKind
 from tests.members import OURS, Olena, sign_in
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WORKS, FAILS, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
 OTHER = "5555555555554444"
-OF_CARDS = {LetterKind.CARD_EXPIRING_30_DAYS, LetterKind.CARD_EXPIRING_7_DAYS}
+OF_CARDS = {EmailKind.CARD_EXPIRING_30_DAYS, EmailKind.CARD_EXPIRING_7_DAYS}
 
 
 def visit_the_portal(olena: Olena, card: str | None, **values: str) -> str:
@@ -201,9 +201,9 @@ def test_people_who_pay_without_a_card_read_of_none(
         membership = petro.membership
         membership.grace_from = membership.cancel_at = at
         for kind in ABOUT_MEMBERSHIP:
-            if kind in {LetterKind.RECEIPT, *OF_CARDS}:
+            if kind in {EmailKind.RECEIPT, *OF_CARDS}:
                 continue
-            words = words_about(kind, membership)
+            words = body_about(kind, membership)
             told = [*words.paragraphs, *(f"{a} {b}" for a, b in words.rows or ()), words.subject]
             pages.append(" ".join([*told, words.heading, *(words.advice or ())]))
             pages.append(words.link.text if words.link else "")

@@ -1,4 +1,4 @@
-"""What members change, told over months: number, money and letters after each step."""
+"""What members change, told over months: number, money and e-mails after each step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fundraiser.members.consistency import prove
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Member
 from fundraiser.payments.models import Payment
+from tests.email_stories import Year
 from tests.factories import GRACE
 from tests.joining import fill_in, send, thanks_of
-from tests.letter_stories import Year
 from tests.members import Olena
 
 if TYPE_CHECKING:

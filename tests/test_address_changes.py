@@ -50,9 +50,9 @@ class Mail:
     def texts(self) -> dict[str, str]:
         deliver(self.olena.database, self.server)
         return {
-            str(letter["To"]): text_of(letter)
-            for letter in self.postbox.letters
-            if "has been changed" in str(letter["Subject"])
+            str(email["To"]): text_of(email)
+            for email in self.postbox.emails
+            if "has been changed" in str(email["Subject"])
         }
 
     def link(self, to: str) -> str:
@@ -140,7 +140,7 @@ def test_the_undoing_is_told_to_both_and_has_no_link(
 ) -> None:
     change(olena, NEW)
     link = mail.link(OLD)
-    mail.postbox.letters.clear()
+    mail.postbox.emails.clear()
     undo(app, link)
     texts = mail.texts()
     assert set(texts) == {OLD, NEW}

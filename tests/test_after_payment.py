@@ -12,18 +12,18 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from fundraiser.emails.letters import write
+from fundraiser.emails.writing import write
 from fundraiser.errors import NotFoundError
 from fundraiser.joining import views
 from fundraiser.members.models import Membership
-from fundraiser.outbox import Letter, LetterKind
+from fundraiser.outbox import Email, EmailKind
 from fundraiser.payments import sync
 from fundraiser.payments.models import Checkout, SyncRequest
 from fundraiser.payments.stripe.errors import Doing
 from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import FORM, OURS
 from tests.joining import fill_in
-from tests.settlements import letters, number_of_members
+from tests.settlements import emails, number_of_members
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -173,7 +173,7 @@ def test_a_worker_looks_at_who_could_not_be_settled_on_the_page(
     with database.transaction() as session:
         assert session.scalars(select(SyncRequest)).all()
     stripe.settle_all()
-    assert letters(database) == [LetterKind.WELCOME]
+    assert emails(database) == [EmailKind.WELCOME]
 
 
 @pytest.mark.parametrize("path", ["/join/thanks", "/gift/thanks"])
@@ -207,7 +207,7 @@ def test_the_thanks_page_looked_at_a_hundred_times_says_the_same(
     said = {main(client.get(back, headers=HTML)) for _ in range(100)}
     assert len(said) == 1
     assert number_of_members(database) == 1
-    assert letters(database) == [LetterKind.WELCOME]
+    assert emails(database) == [EmailKind.WELCOME]
 
 
 @pytest.mark.parametrize("page", ["/join", "/gift"])
@@ -275,9 +275,9 @@ def test_a_bank_account_that_is_to_be_confirmed_is_no_failure(
     assert requests.get(str(link["href"]), timeout=10).ok
     assert number_of_members(database) == 0
     if kind == "membership":
-        assert letters(database) == [LetterKind.BANK_TO_CONFIRM]
+        assert emails(database) == [EmailKind.BANK_TO_CONFIRM]
         with database.transaction() as session:
-            source = write(session, session.scalars(select(Letter)).one()).source.decode()
+            source = write(session, session.scalars(select(Email)).one()).source.decode()
         assert "/join/thanks?session_id" in source.replace("=\n", "")
     requests.post(str(link["href"]), data={"code": "SM11AA"}, timeout=10)
     if kind == "membership":

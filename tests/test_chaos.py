@@ -52,10 +52,10 @@ def test_everybody_is_counted_rightly_after_every_fault(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("without", [None, "key"])
 def test_no_reminder_comes_twice_and_no_receipt_is_missing(without: str | None) -> None:
-    """The letters' fault run in small; without the unique key it has to find what comes twice."""
+    """The e-mails' fault run in small; without the unique key it has to find what comes twice."""
     guard = ["--without", without] if without else []
     answer = subprocess.run(
-        [sys.executable, "-m", "chaos.letters", "--letters", "80", "--seed", "7", *guard],
+        [sys.executable, "-m", "chaos.emails", "--emails", "80", "--seed", "7", *guard],
         cwd=ROOT,
         check=False,
         capture_output=True,

@@ -19,7 +19,7 @@ from fundraiser.db import now
 from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Status
 from fundraiser.newsroom.models import AuditEntry, Role
-from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
 from fundraiser.payments.models import Customer, Event, PaymentStatus, SyncRequest
 from tests.factories import GRACE, make_campaign, make_member, make_membership, sync_request
 from tests.staff import PAGE, contribute, count, csrf_token, hire, join, read, sign_in, words
@@ -137,30 +137,30 @@ def test_a_customer_with_nothing_wrong_can_be_looked_at_and_an_unknown_one_canno
         assert [sync.customer_id for sync in session.scalars(select(SyncRequest))] == ["cus_1"]
 
 
-def test_finance_reads_only_and_sees_no_letters(client: FlaskClient, database: Database) -> None:
+def test_finance_reads_only_and_sees_no_emails(client: FlaskClient, database: Database) -> None:
     sign_in(client, hire(database, Role.FINANCE))
     with database.transaction() as session:
         member = join(session)
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
-        session.execute(update(Letter).values(state=LetterState.FAILED))
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        session.execute(update(Email).values(state=EmailState.FAILED))
         session.add(
             Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
         )
     page = read(client, f"/staff/members/{member.id}")
-    assert page.select_one("#letters") is None
+    assert page.select_one("#emails") is None
     assert "Settle again" not in words(page)
     assert "Letters that" not in words(read(client, "/staff"))
     assert settle_again(client, "cus_1").status_code == 403
 
 
-def test_letters_that_failed_old_events_and_silent_workers_need_somebody(
+def test_emails_that_failed_old_events_and_silent_workers_need_somebody(
     staff: FlaskClient, database: Database
 ) -> None:
     assert "No worker has ever reported." in words(read(staff, "/staff"))
     with database.transaction() as session:
         member = make_member(session, name="Taras Melnyk")
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
-        session.execute(update(Letter).values(state=LetterState.UNKNOWN))
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        session.execute(update(Email).values(state=EmailState.UNKNOWN))
         jobs.beat(session, "worker")
         session.execute(update(jobs.Heartbeat).values(beat_at=now() - timedelta(minutes=3)))
         received = now() - timedelta(minutes=7)
@@ -191,7 +191,7 @@ def test_a_persons_page_tells_all_and_why_they_left(staff: FlaskClient, database
         session.add(make_membership(member, status=Status.CANCELED, ended_at=left, tier="member"))
         contribute(session, member, "ch_1", refunded=500)
         contribute(session, member, "ch_2", dispute="needs_response")
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
         session.add(
             Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
         )

@@ -135,18 +135,18 @@ def post_office(store: Store) -> Iterator[int]:
         smtp.stop()
 
 
-def test_a_letter_sent_by_smtp_can_be_found_and_read(tmp_path: Path) -> None:
+def test_an_email_sent_by_smtp_can_be_found_and_read(tmp_path: Path) -> None:
     store = Store(tmp_path / "mailbox.sqlite")
     pages = create_mailbox(store).test_client()
-    letter = EmailMessage()
-    letter["From"] = "The Northern Ledger <members@northern-ledger.example>"
-    letter["To"] = "Ann.Reader@example.org"
-    letter["Subject"] = "Вітаємо, Ann"
-    letter.set_content("Welcome in plain words.")
-    letter.add_alternative("<h1>Welcome</h1><script>alert(1)</script>", subtype="html")
+    email = EmailMessage()
+    email["From"] = "The Northern Ledger <members@northern-ledger.example>"
+    email["To"] = "Ann.Reader@example.org"
+    email["Subject"] = "Вітаємо, Ann"
+    email.set_content("Welcome in plain words.")
+    email.add_alternative("<h1>Welcome</h1><script>alert(1)</script>", subtype="html")
 
     with post_office(store) as port, smtplib.SMTP("127.0.0.1", port) as smtp:
-        smtp.send_message(letter)
+        smtp.send_message(email)
 
     found = json.loads(pages.get("/letters.json?to=ann.reader@").data)
     assert [(row["to"], row["subject"]) for row in found] == [
@@ -166,7 +166,7 @@ def test_a_letter_sent_by_smtp_can_be_found_and_read(tmp_path: Path) -> None:
     assert pages.get("/letters/99").status_code == 404
 
 
-def test_letters_outlive_the_mailbox(tmp_path: Path) -> None:
+def test_emails_outlive_the_mailbox(tmp_path: Path) -> None:
     Store(tmp_path / "mailbox.sqlite").keep("a@example.org", ["b@example.org"], b"Subject: hi\n\n")
     assert [row["subject"] for row in Store(tmp_path / "mailbox.sqlite").newest()] == ["hi"]
     with closing(sqlite3.connect(tmp_path / "mailbox.sqlite")) as database:

@@ -1,4 +1,4 @@
-"""What the letters say, as they arrive."""
+"""What the e-mails say, as they arrive."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sqlalchemy import select
 from fundraiser.campaigns.models import Goal
 from fundraiser.emails.message import in_words, mailbox, write_source
 from fundraiser.members.models import Dues, LedgerHead, Membership
-from fundraiser.outbox import LetterKind, LetterState, owe
+from fundraiser.outbox import EmailKind, EmailState, enqueue
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
 from tests.factories import make_campaign, make_member, make_tiers
 from tests.mail import (
     add_member,
     deliver,
-    letters_in,
-    only_letter,
-    owe_second,
-    owe_thanks,
-    owe_welcome,
+    emails_in,
+    enqueue_second,
+    enqueue_thanks,
+    enqueue_welcome,
+    only_email,
     text_of,
 )
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from tests.mail import Postbox
 
 
-def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
+def test_a_new_member_gets_an_email_with_the_number_the_terms_and_the_way_back(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
         make_tiers(session)
         make_campaign(session, deadline=datetime(2060, 1, 1, tzinfo=UTC))
         session.scalars(select(LedgerHead)).one().balance = 16_235
-        member = owe_welcome(session, email="Olena@example.org")
+        member = enqueue_welcome(session, email="Olena@example.org")
         membership = session.scalars(select(Membership)).one()
         session.add(
             Checkout(
@@ -61,16 +61,16 @@ def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
             )
         )
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Subject"] == "You are member 16,235 of The Northern Ledger"
     assert message["To"] == "Olena@example.org"
     assert message["From"] == message["Reply-To"] == "The Northern Ledger <members@127.0.0.1>"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Date"].datetime is not None
-    letter = only_letter(database)
-    assert message["Message-ID"] == f"<letter-{letter.id}@127.0.0.1>"
-    assert (letter.state, letter.error, letter.attempts) == (LetterState.SENT, None, 1)
-    assert letter.sent_at
+    email = only_email(database)
+    assert message["Message-ID"] == f"<letter-{email.id}@127.0.0.1>"
+    assert (email.state, email.error, email.attempts) == (EmailState.SENT, None, 1)
+    assert email.sent_at
     for kind in ("plain", "html"):
         text = " ".join(BeautifulSoup(text_of(message, kind), "html.parser").get_text(" ").split())
         assert "You are member 16,235" in text
@@ -90,14 +90,14 @@ def test_a_new_member_gets_a_letter_with_the_number_the_terms_and_the_way_back(
     assert not page.find_all("img"), "no picture, so no pixel that tells on a reader"
 
 
-def test_a_letter_is_written_in_the_language_of_its_member(
+def test_an_email_is_written_in_the_language_of_its_member(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
         make_campaign(session)
-        owe_welcome(session, language="uk")
+        enqueue_welcome(session, language="uk")
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Content-Language"] == "uk"
     assert message["Subject"] == "«The Northern Ledger»: ви з нами під номером 16\xa0235"
     assert "із 25\xa0000 учасників" in text_of(message)
@@ -109,21 +109,21 @@ def test_who_comes_back_is_welcomed_back(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
-        owe_welcome(session, turns=3)
+        enqueue_welcome(session, turns=3)
     deliver(database, mail_server)
-    assert postbox.letters[0]["Subject"] == "Welcome back to The Northern Ledger, member 16,235"
+    assert postbox.emails[0]["Subject"] == "Welcome back to The Northern Ledger, member 16,235"
 
 
 def test_a_debit_in_process_and_an_end_already_set_are_said(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
-        owe_welcome(session)
+        enqueue_welcome(session)
         membership = session.scalars(select(Membership)).one()
         membership.payment_status, membership.paid_at = Dues.IN_PROCESS, None
         membership.cancel_at = datetime(2059, 7, 1, 12, tzinfo=UTC)
     deliver(database, mail_server)
-    text = text_of(postbox.letters[0])
+    text = text_of(postbox.emails[0])
     assert "Your bank has the order for £10." in text
     assert "Ends on: 1 July 2059" in text
     assert "taken on" not in text.lower()
@@ -135,9 +135,9 @@ def test_a_goal_that_is_passed_is_said_so(
     with database.transaction() as session:
         make_campaign(session, goals=[Goal(members=1, set_at=datetime(2026, 1, 1, tzinfo=UTC))])
         session.scalars(select(LedgerHead)).one().balance = 3
-        owe_welcome(session)
+        enqueue_welcome(session)
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     lines = text_of(message).splitlines()
     assert lines[lines.index("3 of 1 member") + 1] == "2 more than the goal"
     page = BeautifulSoup(text_of(message, "html"), "html.parser")
@@ -145,15 +145,15 @@ def test_a_goal_that_is_passed_is_said_so(
     assert not page.select(".bar-track")
 
 
-def test_names_cannot_put_markup_into_a_letter(
+def test_names_cannot_put_markup_into_a_email(
     app: FundraiserApp, database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     name = "Left & Right <News>"
     app.extensions["settings"] = dataclasses.replace(app.extensions["settings"], newsroom_name=name)
     with database.transaction() as session:
-        owe_welcome(session)
+        enqueue_welcome(session)
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["From"].addresses[0].display_name == name
     page = BeautifulSoup(text_of(message, "html"), "html.parser")
     assert f"Thank you. {name} is paid for by its readers" in page.get_text()
@@ -162,23 +162,23 @@ def test_names_cannot_put_markup_into_a_letter(
 
 def test_who_no_longer_counts_is_not_welcomed(database: Database, mail_server: MailServer) -> None:
     with database.transaction() as session:
-        owe_welcome(session).counting = False
+        enqueue_welcome(session).counting = False
     deliver(database, mail_server)
-    letter = only_letter(database)
-    assert letter.state is LetterState.WITHDRAWN
-    assert letter.error == "The person had stopped counting before the letter could leave."
+    email = only_email(database)
+    assert email.state is EmailState.WITHDRAWN
+    assert email.error == "The person had stopped counting before the e-mail could leave."
 
 
 def test_who_left_and_came_back_meanwhile_is_welcomed_once(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
-        member = owe_welcome(session)
+        member = enqueue_welcome(session)
         member.turns = 3
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="3", context={})
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="3", context={})
     deliver(database, mail_server)
-    assert [letter.state for letter in letters_in(database)] == ["withdrawn", "sent"]
-    assert len(postbox.letters) == 1
+    assert [email.state for email in emails_in(database)] == ["withdrawn", "sent"]
+    assert len(postbox.emails) == 1
 
 
 def test_a_contribution_is_thanked_for_and_said_not_to_be_counted(
@@ -186,9 +186,9 @@ def test_a_contribution_is_thanked_for_and_said_not_to_be_counted(
 ) -> None:
     with database.transaction() as session:
         make_campaign(session)
-        owe_thanks(session, make_member(session))
+        enqueue_thanks(session, make_member(session))
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Subject"] == "Thank you for €25.50"
     assert "We took €25.50 on 3 March 2026, once" in text_of(message)
     assert "it is not in the number" in text_of(message)
@@ -200,19 +200,19 @@ def test_a_member_who_contributes_is_not_asked_to_become_one(
 ) -> None:
     with database.transaction() as session:
         make_campaign(session)
-        owe_thanks(session, add_member(session))
+        enqueue_thanks(session, add_member(session))
     deliver(database, mail_server)
-    assert "Your membership goes on beside it as before." in text_of(postbox.letters[0])
-    assert "/join" not in text_of(postbox.letters[0])
+    assert "Your membership goes on beside it as before." in text_of(postbox.emails[0])
+    assert "/join" not in text_of(postbox.emails[0])
 
 
 def test_a_contribution_that_was_paid_back_is_not_thanked_for(
     database: Database, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
-        owe_thanks(session, make_member(session), refunded=2550)
+        enqueue_thanks(session, make_member(session), refunded=2550)
     deliver(database, mail_server)
-    assert only_letter(database).state is LetterState.WITHDRAWN
+    assert only_email(database).state is EmailState.WITHDRAWN
 
 
 @pytest.mark.parametrize(
@@ -254,9 +254,9 @@ def test_a_second_membership_is_explained_by_what_became_of_the_money(
 ) -> None:
     subject, sentence = words
     with database.transaction() as session:
-        owe_second(session, *payments)
+        enqueue_second(session, *payments)
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Subject"] == subject
     assert sentence in text_of(message)
     assert "Your membership: £10 a month" in text_of(message)
@@ -272,7 +272,7 @@ def test_a_second_membership_is_explained_by_what_became_of_the_money(
         "Ласкаво просимо. " * 60,
         "x" * 2000 + "\n.\n..\nFrom here\n",
         "ends in a space \nand in a tab\t\n=_alternative\n--=_alternative--\n=C3=28",
-        "\u2028 and \x0b and \x85 end no line of a letter\n\n\n",
+        "\u2028 and \x0b and \x85 end no line of an e-mail\n\n\n",
     ],
 )
 def test_what_a_message_says_is_read_as_it_was_written(text: str) -> None:

@@ -21,10 +21,10 @@ from sqlalchemy import select
 
 from fundraiser import cli
 from fundraiser.emails import amazon
-from fundraiser.emails.models import Ground, Suppression
+from fundraiser.emails.models import Suppression, SuppressionReason
 from fundraiser.members.forwarding import hash_address
-from fundraiser.outbox import LetterKind, LetterState, owe
-from tests.mail import deliver, letters_in, owe_welcome
+from fundraiser.outbox import EmailKind, EmailState, enqueue
+from tests.mail import deliver, emails_in, enqueue_welcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,11 +121,11 @@ def complaint(address: str) -> dict[str, Any]:
 _TOLD_OF = ("olena@example.org", "a@b.c", "a@example.org", "b@example.org")
 
 
-def grounds(database: Database) -> dict[str, Ground]:
+def reasons(database: Database) -> dict[str, SuppressionReason]:
     """What is on the suppression list; the addresses that the tests use told by their hashes."""
     known = {hash_address(one): one for one in _TOLD_OF}
     with database.transaction() as session:
-        return {known[row.address_hash]: row.ground for row in session.scalars(select(Suppression))}
+        return {known[row.address_hash]: row.reason for row in session.scalars(select(Suppression))}
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -133,15 +133,15 @@ def test_an_address_that_bounced_is_not_written_to_again(
     database: Database, postbox: Postbox, mail_server: MailServer, sns: Amazon, version: str
 ) -> None:
     with database.transaction() as session:
-        member = owe_welcome(session, email="Olena@example.org")
+        member = enqueue_welcome(session, email="Olena@example.org")
     deliver(database, mail_server)
-    told = bounce("olena@Example.org", message_id=postbox.letters[0]["Message-ID"])
+    told = bounce("olena@Example.org", message_id=postbox.emails[0]["Message-ID"])
     for _ in range(2):
         assert sns.send(sns.message(told, version=version, Subject="Amazon SES")).status_code == 204
-    assert grounds(database) == {"olena@example.org": Ground.BOUNCE}
-    (letter,) = letters_in(database)
-    assert (letter.state, letter.error) == (
-        LetterState.BOUNCED,
+    assert reasons(database) == {"olena@example.org": SuppressionReason.BOUNCE}
+    (email,) = emails_in(database)
+    assert (email.state, email.error) == (
+        EmailState.BOUNCED,
         "It came back: smtp; 550 nobody here",
     )
     with database.transaction() as session:
@@ -150,34 +150,34 @@ def test_an_address_that_bounced_is_not_written_to_again(
     assert "olena" not in str(kept)
     with database.transaction() as session:
         member = session.merge(member)
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="again", context={})
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="again", context={})
     deliver(database, mail_server)
-    assert letters_in(database)[1].state is LetterState.WITHDRAWN
-    assert len(postbox.letters) == 1
+    assert emails_in(database)[1].state is EmailState.WITHDRAWN
+    assert len(postbox.emails) == 1
 
 
 def test_a_full_mailbox_is_noted_and_written_to_again(
     database: Database, postbox: Postbox, mail_server: MailServer, sns: Amazon
 ) -> None:
     with database.transaction() as session:
-        owe_welcome(session)
+        enqueue_welcome(session)
     deliver(database, mail_server)
-    message = postbox.letters[0]
+    message = postbox.emails[0]
     told = bounce(message["To"], "Transient", message["Message-ID"])
     assert sns.send(sns.message(told)).status_code == 204
-    assert grounds(database) == {}
-    assert letters_in(database)[0].state is LetterState.BOUNCED
+    assert reasons(database) == {}
+    assert emails_in(database)[0].state is EmailState.BOUNCED
 
 
-def test_who_complained_gets_no_letter(
+def test_who_complained_gets_no_email(
     database: Database, postbox: Postbox, mail_server: MailServer, sns: Amazon
 ) -> None:
     with database.transaction() as session:
-        owe_welcome(session, email="a@example.org")
+        enqueue_welcome(session, email="a@example.org")
     assert sns.send(sns.message(complaint("a@example.org"))).status_code == 204
     deliver(database, mail_server)
-    assert letters_in(database)[0].state is LetterState.WITHDRAWN
-    assert not postbox.letters
+    assert emails_in(database)[0].state is EmailState.WITHDRAWN
+    assert not postbox.emails
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_amazon_did_not_sign_for_our_topic_is_refused(
     database: Database, sns: Amazon, forge: Callable[[Amazon], dict[str, str]]
 ) -> None:
     assert sns.send(forge(sns)).status_code == 400
-    assert grounds(database) == {}
+    assert reasons(database) == {}
 
 
 def test_without_a_topic_nothing_is_believed(
@@ -216,7 +216,7 @@ def test_without_a_topic_nothing_is_believed(
 ) -> None:
     set_up(app, ses_topic=None)
     assert sns.send(sns.message(bounce("a@b.c"))).status_code == 400
-    assert grounds(database) == {}
+    assert reasons(database) == {}
 
 
 def test_a_certificate_that_has_expired_or_is_missing_proves_nothing(
@@ -226,7 +226,7 @@ def test_a_certificate_that_has_expired_or_is_missing_proves_nothing(
     assert sns.send(sns.message(bounce("a@b.c"))).status_code == 400
     (tmp_path / CERTIFICATE).unlink()
     assert sns.send(sns.message(bounce("a@b.c"))).status_code == 503, "Amazon sends it again"
-    assert grounds(database) == {}
+    assert reasons(database) == {}
 
 
 def test_a_subscription_is_confirmed_and_the_certificate_fetched_from_the_same_host(
@@ -263,7 +263,7 @@ def test_a_subscription_is_confirmed_and_the_certificate_fetched_from_the_same_h
         server.shutdown()
         server.server_close()
     assert asked == [f"/{CERTIFICATE}", confirm.removeprefix(home[:-1])], "and it is kept"
-    assert grounds(database) == {"a@b.c": Ground.BOUNCE}
+    assert reasons(database) == {"a@b.c": SuppressionReason.BOUNCE}
 
 
 def test_a_list_of_bounces_is_imported_whole_or_not_at_all(
@@ -273,15 +273,15 @@ def test_a_list_of_bounces_is_imported_whole_or_not_at_all(
     tmp_path: Path,
 ) -> None:
     file, own = tmp_path / "list.csv", environment | {"DATABASE_URL": settings.database_url}
-    file.write_text("address,ground\nA@example.org,\nb@example.org,complaint\nnobody,bounce\n")
+    file.write_text("address,reason\nA@example.org,\nb@example.org,complaint\nnobody,bounce\n")
     answer = CliRunner().invoke(cli.main, ["bounces", "import", str(file)], env=own)
     assert answer.exit_code == 1
     assert "Line 4 can't be read" in answer.output
-    assert grounds(database) == {}
-    file.write_text("address,ground\nA@example.org,\nb@example.org,complaint\n")
+    assert reasons(database) == {}
+    file.write_text("address,reason\nA@example.org,\nb@example.org,complaint\n")
     answer = CliRunner().invoke(cli.main, ["bounces", "import", str(file)], env=own)
-    assert answer.output == "2 addresses get no letters any more.\n"
-    assert grounds(database) == {
-        "a@example.org": Ground.BOUNCE,
-        "b@example.org": Ground.COMPLAINT,
+    assert answer.output == "2 addresses get no e-mails any more.\n"
+    assert reasons(database) == {
+        "a@example.org": SuppressionReason.BOUNCE,
+        "b@example.org": SuppressionReason.COMPLAINT,
     }

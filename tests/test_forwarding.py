@@ -74,7 +74,7 @@ def test_a_paid_gift_sends_a_few_emails_a_day_and_not_thirty(shop: Shop) -> None
     shop.buy()
     shop.work()
     giver, gift = sign_in(shop, GIVER), shop.gift()
-    path = f"/account/gifts/{gift.id}/letter"
+    path = f"/account/gifts/{gift.id}/email"
     token = giver.get(path, headers=OURS).text.split('name="token" value="')[1].split('"')[0]
     statuses = []
     for index in range(30):
@@ -86,7 +86,7 @@ def test_a_paid_gift_sends_a_few_emails_a_day_and_not_thirty(shop: Shop) -> None
     assert statuses.count(303) == MOST_OF_A_PERSON
     assert set(statuses) == {303, 429}
     assert "stranger-29@example.org" in answer.text, "nothing typed is lost"
-    strangers = [one for one in shop.postbox.letters if one["To"].startswith("stranger")]
+    strangers = [one for one in shop.postbox.emails if one["To"].startswith("stranger")]
     assert len(strangers) == MOST_OF_A_PERSON
 
 
@@ -155,7 +155,7 @@ def test_an_account_takes_no_link_for_a_name(olena: Olena) -> None:
 def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Shop) -> None:
     shop.buy(message="For the long\n\nwinter evenings.")
     shop.work()
-    told = text_of(shop.postbox.letters[-1]).replace("\r\n", "\n")
+    told = text_of(shop.postbox.emails[-1]).replace("\r\n", "\n")
     assert "Olena’s own words, which we pass on unread:" in told
     assert "\n> For the long\n" in told
     assert "\n> winter evenings.\n" in told
@@ -164,6 +164,4 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
         session.execute(update(Gift).values(giver_name="Win at evil.com", tell_at=now()))
         assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
     shop.work()
-    assert (
-        shop.letters_to(RECIPIENT)[-1] == "A reader gives you a membership of The Northern Ledger"
-    )
+    assert shop.emails_to(RECIPIENT)[-1] == "A reader gives you a membership of The Northern Ledger"

@@ -35,9 +35,9 @@ def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
     shop.work()
     gift = shop.gift()
     assert (gift.amount, gift.years, gift.tier) == (20_000, 2, "member")
-    assert shop.letters_to(GIVER) == ["Your gift for Petro: the code and the card"]
-    assert shop.letters_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
-    told = text_of(shop.postbox.letters[-1])
+    assert shop.emails_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    assert shop.emails_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    told = text_of(shop.postbox.emails[-1])
     assert f"/gift/redeem#{code}" in told
     assert "winter evenings." in told
 
@@ -46,17 +46,17 @@ def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
     assert "You are member 1" in said(account)
     assert shop.number() == 1
     shop.work()
-    assert shop.letters_to(GIVER)[-1] == "Petro has accepted your gift"
+    assert shop.emails_to(GIVER)[-1] == "Petro has accepted your gift"
 
     shop.stripe.advance(days=2 * 365 - 13)
     shop.work()
     assert shop.number() == 1
-    assert shop.letters_to(RECIPIENT)[-1].startswith("Your gift from Olena ends on")
+    assert shop.emails_to(RECIPIENT)[-1].startswith("Your gift from Olena ends on")
     shop.stripe.advance(days=16)
     shop.work()
     assert shop.number() == 0
     # The whole story: told, digits, welcome and the offer; the code and that it was accepted.
-    assert (len(shop.letters_to(RECIPIENT)), len(shop.letters_to(GIVER))) == (4, 2)
+    assert (len(shop.emails_to(RECIPIENT)), len(shop.emails_to(GIVER))) == (4, 2)
     with shop.database.transaction() as session:
         rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
     assert [(row.change, row.cause, row.reason) for row in rows] == [
@@ -163,7 +163,7 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     shop.accept(back, "boris@example.org")
     assert shop.number() == 2
     shop.work()
-    shop.postbox.letters.clear()
+    shop.postbox.emails.clear()
     with shop.database.transaction() as session:
         charges = dict(session.execute(select(Gift.code_hash, Gift.charge_id)).all())
         customers = dict(session.execute(select(Payment.charge_id, Payment.customer_id)).all())
@@ -175,7 +175,7 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     settle(unused)
     shop.work()
     paid_back = "Your gift for Petro was paid back"
-    assert shop.letters_to(GIVER) == [paid_back]
+    assert shop.emails_to(GIVER) == [paid_back]
     refused = shop.send("/redeem", code=unused)
     assert "This gift was paid back to its giver" in said(refused)
     shop.stripe.call("POST", "refunds", charge=charges[hash_code(back)])
@@ -183,9 +183,9 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     assert shop.number() == 1
     settle(back)
     shop.work()
-    assert shop.letters_to(GIVER) == [paid_back, paid_back]
-    assert shop.letters_to("boris@example.org") == ["Your gift from Olena has ended"]
-    told = " ".join(text_of(shop.postbox.letters[-1]).split())
+    assert shop.emails_to(GIVER) == [paid_back, paid_back]
+    assert shop.emails_to("boris@example.org") == ["Your gift from Olena has ended"]
+    told = " ".join(text_of(shop.postbox.emails[-1]).split())
     assert "The payment for it was taken back" in told
     assert "You are not in the number now." in told
     assert "/join?tier=member" in told
@@ -196,7 +196,7 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     settle(used)
     assert shop.number() == 1
     shop.work()
-    assert shop.letters_to("anna@example.org") == []
+    assert shop.emails_to("anna@example.org") == []
     with shop.database.transaction() as session:
         rows = session.scalars(select(LedgerEntry).order_by(LedgerEntry.version)).all()
     assert [(row.change, row.reason) for row in rows] == [
@@ -214,19 +214,19 @@ def test_a_dispute_that_is_lost_is_told_to_who_has_the_gift_and_pays_on_as_well(
     code = shop.buy(tell="card")
     shop.accept(code)
     shop.settle(shop.stripe.join(RECIPIENT))
-    shop.postbox.letters.clear()
+    shop.postbox.emails.clear()
     with shop.database.transaction() as session:
         customers = session.scalars(select(Payment.customer_id).order_by(Payment.id)).all()
     dispute = shop.stripe.control("disputes", charge=shop.gift().charge_id)
     shop.settle(*customers)
-    assert shop.postbox.letters == []
+    assert shop.postbox.emails == []
     shop.stripe.control("disputes", dispute=dispute["id"], outcome="lost")
     shop.settle(*customers)
     shop.settle(*customers)
-    assert shop.letters_to(GIVER) == []
-    (letter,) = shop.postbox.letters
-    assert letter["Subject"] == "Your gift from Olena has ended"
-    assert "You stay a member by what you have beside it." in text_of(letter)
+    assert shop.emails_to(GIVER) == []
+    (email,) = shop.postbox.emails
+    assert email["Subject"] == "Your gift from Olena has ended"
+    assert "You stay a member by what you have beside it." in text_of(email)
     assert shop.number() == 1
 
 
@@ -241,11 +241,11 @@ def test_the_debit_of_a_gift_that_fails_makes_none_and_is_written_of(shop: Shop)
     shop.stripe.advance(days=4)
     for _ in range(2):
         shop.settle(shop.stripe.customer_of(page))
-    assert shop.letters_to(RECIPIENT) == []
-    assert len(shop.letters_to(GIVER)) == 1
-    letter = " ".join(text_of(shop.postbox.letters[-1]).split())
-    assert "The gift for Petro is not paid, so nobody was told of it." in letter
-    assert "/gift " in letter
+    assert shop.emails_to(RECIPIENT) == []
+    assert len(shop.emails_to(GIVER)) == 1
+    email = " ".join(text_of(shop.postbox.emails[-1]).split())
+    assert "The gift for Petro is not paid, so nobody was told of it." in email
+    assert "/gift " in email
     assert "You haven’t been charged." in said(shop.app.test_client().get(where, headers=OURS))
     assert shop.number() == 0
 
@@ -279,19 +279,19 @@ def test_a_gift_is_told_on_its_day_and_its_giver_reminded_once(shop: Shop) -> No
     day = (now() + timedelta(days=10)).date()
     shop.buy(tell="day", day=day.isoformat())
     shop.work()
-    assert shop.letters_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    assert shop.emails_to(GIVER) == ["Your gift for Petro: the code and the card"]
     for _ in range(9):
         shop.stripe.advance(days=1)
         shop.work()
-    assert shop.letters_to(RECIPIENT) == []
+    assert shop.emails_to(RECIPIENT) == []
     shop.stripe.advance(days=1)
     shop.work()
-    assert shop.letters_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    assert shop.emails_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
     for _ in range(4):
         shop.stripe.advance(days=12)
         shop.work()
-    assert shop.letters_to(GIVER)[1:] == ["Your gift for Petro was not accepted yet"]
-    assert len(shop.letters_to(RECIPIENT)) == 1
+    assert shop.emails_to(GIVER)[1:] == ["Your gift for Petro was not accepted yet"]
+    assert len(shop.emails_to(RECIPIENT)) == 1
 
 
 def test_a_gift_is_in_what_its_giver_downloads_and_outlives_the_givers_erasure(
@@ -368,12 +368,12 @@ def test_what_was_written_for_a_gift_that_nobody_pays_for_is_forgotten(shop: Sho
             assert session.scalar(written) == left
 
 
-def test_the_giver_sends_the_letter_to_another_address_until_it_is_accepted(shop: Shop) -> None:
+def test_the_giver_sends_the_email_to_another_address_until_it_is_accepted(shop: Shop) -> None:
     code = shop.buy(recipient_email="typo@example.org")
     shop.work()
-    shop.stripe.advance(minutes=1)  # two tellings within one second are one letter
+    shop.stripe.advance(minutes=1)  # two tellings within one second are one e-mail
     giver, gift = sign_in(shop, GIVER), shop.gift()
-    path = f"/account/gifts/{gift.id}/letter"
+    path = f"/account/gifts/{gift.id}/email"
     page = read(giver, path)
     field = page.select_one("#email")
     token = page.select_one("main input[name=token]")
@@ -385,7 +385,7 @@ def test_the_giver_sends_the_letter_to_another_address_until_it_is_accepted(shop
     form["email"] = RECIPIENT
     assert giver.post(path, data=form, headers=OURS).status_code == 303
     shop.work()
-    assert len(shop.letters_to("typo@example.org")) == len(shop.letters_to(RECIPIENT)) == 1
+    assert len(shop.emails_to("typo@example.org")) == len(shop.emails_to(RECIPIENT)) == 1
     shop.work()
     shop.accept(code)
     late = giver.post(path, data=form, headers=OURS)

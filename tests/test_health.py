@@ -13,7 +13,7 @@ from fundraiser.app import create_app
 from fundraiser.db import now
 from fundraiser.members.ledger import append
 from fundraiser.members.models import Cause
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.models import Event
 from fundraiser.payments.queue import request_sync
 from fundraiser.widget.progress import IS_KNOWN
@@ -82,7 +82,7 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
                 received_at=now() - timedelta(minutes=10),
             )
         )
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
         jobs.beat(session, "worker")
     lines = dict(
         line.rsplit(" ", 1)
@@ -94,8 +94,8 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
     assert float(lines['fundraiser_sync_requests{state="due"}']) == 1
     assert float(lines['fundraiser_sync_requests{state="failed"}']) == 0
     assert 600 <= float(lines["fundraiser_oldest_unsettled_event_seconds"]) < 700
-    assert float(lines['fundraiser_letters{state="queued"}']) == 1
-    assert float(lines['fundraiser_letters{state="failed"}']) == 0
+    assert float(lines['fundraiser_emails{state="queued"}']) == 1
+    assert float(lines['fundraiser_emails{state="failed"}']) == 0
     assert float(lines['fundraiser_heartbeat_age_seconds{part="worker"}']) < 60
 
 

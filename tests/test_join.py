@@ -188,7 +188,7 @@ def test_an_address_is_kept_only_of_who_ticked_that_we_may_write(
     refused = send(client, fill_in(client), write_to_me="yes", email="reader")
     assert refused.status_code == 422
     assert "Enter an e-mail address, like name@example.org." in said(refused)
-    for _ in range(2):  # a second beginning is the same reader: one letter
+    for _ in range(2):  # a second beginning is the same reader: one e-mail
         answer = send(client, fill_in(client), write_to_me="yes", email=" Reader@example.org ")
         assert answer.status_code == 303
     assert addresses() == ["Reader@example.org"]

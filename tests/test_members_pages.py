@@ -16,7 +16,7 @@ from fundraiser.members.consistency import read_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
 from fundraiser.newsroom.models import AuditEntry, Role, StaffRules, StaffSession
-from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
 from fundraiser.payments.models import Customer
 from fundraiser.payments.stripe.gateway import Gateway, StripeUnavailableError
 from fundraiser.payments.stripe.member_gateway import member_gateway
@@ -400,20 +400,20 @@ def test_a_complimentary_membership_needs_a_tier_and_an_end(
         assert session.scalars(select(Membership)).all() == []
 
 
-def test_a_letter_is_sent_again_where_it_may_be(staff: FlaskClient, database: Database) -> None:
+def test_an_email_is_sent_again_where_it_may_be(staff: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         member = join(session)
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle="1", context={})
-        owe(session, LetterKind.SIGN_IN, member_id=member.id, cycle="1", context={})
-        session.execute(update(Letter).values(state=LetterState.FAILED, attempts=9, error="No."))
-        welcome, key = session.scalars(select(Letter.id).order_by(Letter.id)).all()
-    path = f"/staff/members/{member.id}/letters"
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, EmailKind.SIGN_IN, member_id=member.id, cycle="1", context={})
+        session.execute(update(Email).values(state=EmailState.FAILED, attempts=9, error="No."))
+        welcome, key = session.scalars(select(Email.id).order_by(Email.id)).all()
+    path = f"/staff/members/{member.id}/emails"
     again = f"{path}/{welcome}/again"
     assert f"“Welcome” goes to {member.email}" in words(read(staff, again))
     assert send(staff, again, filled(staff, again)).status_code == 303
     with database.transaction() as session:
-        letter = session.get_one(Letter, welcome)
-        assert (letter.state, letter.attempts, letter.error) == (LetterState.QUEUED, 0, None)
+        email = session.get_one(Email, welcome)
+        assert (email.state, email.attempts, email.error) == (EmailState.QUEUED, 0, None)
     for nothing_to_send in (again, f"{path}/{key}/again"):
         answer = staff.get(nothing_to_send, headers=PAGE)
         assert answer.headers["Location"] == f"/staff/members/{member.id}"

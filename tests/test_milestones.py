@@ -32,7 +32,7 @@ from fundraiser.campaigns.plan import set_goal
 from fundraiser.db import now
 from fundraiser.members.models import LedgerHead
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
-from fundraiser.outbox import Letter
+from fundraiser.outbox import Email
 from tests.factories import make_campaign, make_tiers
 from tests.staff import PAGE, csrf_token, hire, read, sign_in, words
 
@@ -155,10 +155,10 @@ def test_a_milestone_is_reached_once_even_where_the_number_dips_or_the_goal_is_r
     assert number(database, 17_004) == [17_000], "60 % of the new goal was passed before"
     assert number(database, 28_500) == [17_000, 28_000], "the goal goes before all others"
     with database.transaction() as session:
-        letters = session.scalars(select(Letter).order_by(Letter.id)).all()
-    assert [letter.context["language"] for letter in letters] == ["uk", "uk"]
-    assert "28\xa0000" in letters[1].context["subject"]
-    assert app.extensions["settings"].public_url in letters[1].context["link"][1]
+        emails = session.scalars(select(Email).order_by(Email.id)).all()
+    assert [email.context["language"] for email in emails] == ["uk", "uk"]
+    assert "28\xa0000" in emails[1].context["subject"]
+    assert app.extensions["settings"].public_url in emails[1].context["link"][1]
 
 
 def test_the_last_moments_before_the_deadline_count_and_later_ones_do_not(
@@ -360,15 +360,15 @@ def test_the_secret_is_shown_to_nobody_who_may_not_change_the_campaign(
     assert secret not in client.get("/staff/campaigns/25000/milestones", headers=PAGE).text
 
 
-def test_who_wants_no_letters_about_milestones_gets_none(
+def test_who_wants_no_emails_about_milestones_gets_none(
     client: FlaskClient, database: Database
 ) -> None:
     sign_in(client, hire(database))
     campaign_with_hook(database, None)
     token = csrf_token(client, "/staff/account")
-    client.post("/staff/account/letters", data={"csrf_token": token, "milestones": "no"})
+    client.post("/staff/account/emails", data={"csrf_token": token, "milestones": "no"})
     assert "You get none." in words(read(client, "/staff/account"))
     number(database, 24_400)
     number(database, 25_100)
     with database.transaction() as session:
-        assert session.scalars(select(Letter)).all() == []
+        assert session.scalars(select(Email)).all() == []

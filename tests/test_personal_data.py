@@ -25,7 +25,7 @@ from fundraiser.account.personal_data import NOT_PERSONAL, PERSONAL, Erasure
 from fundraiser.account.retention import enforce_some, is_due
 from fundraiser.db import Base, now
 from fundraiser.emails.feedback import Report, suppressed, take_in
-from fundraiser.emails.models import Ground
+from fundraiser.emails.models import SuppressionReason
 from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.addresses import AddressCheck, Purpose
@@ -33,7 +33,7 @@ from fundraiser.members.gifts import Gift
 from fundraiser.members.merging import absorb
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership, Note
 from fundraiser.newsroom.models import AuditEntry
-from fundraiser.outbox import Letter, LetterKind, LetterState, Topic, choose_letters
+from fundraiser.outbox import Email, EmailKind, EmailState, Topic, choose_emails
 from fundraiser.payments.cases import CaseKind, MoneyCase
 from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.payments.stripe.member_gateway import member_gateway
@@ -126,7 +126,7 @@ def fill(olena: Olena) -> None:
                 member_id=olena.member_id, kind=ConsentKind.ROSTER, given=True, text=NAME, at=at
             )
         )
-        choose_letters(session, olena.member_id, Topic.CAMPAIGN, wanted=True, text=f"{NAME}: yes")
+        choose_emails(session, olena.member_id, Topic.CAMPAIGN, wanted=True, text=f"{NAME}: yes")
         reminder = Reminder(
             kind=ReminderKind.LATER,
             email="Olena@Example.org",
@@ -136,7 +136,7 @@ def fill(olena: Olena) -> None:
             created_at=at,
         )
         check = AddressCheck(
-            purpose=Purpose.SIGN_IN, email=ADDRESS, browser_hash="b", created_at=at, owed_at=at
+            purpose=Purpose.SIGN_IN, email=ADDRESS, browser_hash="b", created_at=at, enqueued_at=at
         )
         changed = AddressChange(
             member_id=olena.member_id,
@@ -163,19 +163,22 @@ def fill(olena: Olena) -> None:
             {"gift_id": gifts[1].id},
         ):
             session.add(
-                Letter(
+                Email(
                     **whose,
-                    kind=LetterKind.LAST_DAYS,
+                    kind=EmailKind.LAST_DAYS,
                     cycle="a",
                     context={"name": NAME},
                     urgent=False,
-                    state=LetterState.BOUNCED,
+                    state=EmailState.BOUNCED,
                     error=f"It came back: {NAME} is unknown.",
                     due_at=at,
                     created_at=at,
                 )
             )
-        take_in(session, Report(ADDRESS, Ground.BOUNCE, f"550 <{ADDRESS}> {NAME}: no such user"))
+        take_in(
+            session,
+            Report(ADDRESS, SuppressionReason.BOUNCE, f"550 <{ADDRESS}> {NAME}: no such user"),
+        )
         session.add(
             MoneyCase(
                 kind=CaseKind.SECOND_END,
@@ -254,8 +257,8 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
     with olena.database.transaction() as session:
         assert set(tables_that_name(session)) == {
             *("address_change", "address_check", "checkout", "consent", "customer", "gift"),
-            "letter",
-            *("letter_choice", "member", "member_note", "membership", "money_case"),
+            "email",
+            *("email_choice", "member", "member_note", "membership", "money_case"),
             *("reminder", "suppression", "sync_request"),
         }
     form = olena.form("/account/erasure", "/account/erasure")
@@ -263,7 +266,7 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
     olena.stripe.settle(olena.customer)
     with olena.database.transaction() as session:
         assert tables_that_name(session) == {}
-        assert suppressed(session, ADDRESS) is Ground.BOUNCE
+        assert suppressed(session, ADDRESS) is SuppressionReason.BOUNCE
         assert session.scalars(select(Note.text)).all() == [
             f"The sister of {ERASED} ({ERASED}, not nolena@example.org)."
         ]
@@ -305,8 +308,8 @@ def test_the_download_has_what_staff_wrote_and_why_no_email_is_sent(olena: Olena
     assert told
     assert [row["text"] for row in told["member_note"]] == [f"{NAME} called."]
     assert [row["act"] for row in told["audit_entry"]] == ["wrote_note"]
-    assert [row["ground"] for row in told["suppression"]] == ["bounce"]
-    assert len(told["letter"]) >= 3
+    assert [row["reason"] for row in told["suppression"]] == ["bounce"]
+    assert len(told["email"]) >= 3
     assert len(told["gift"]) == 2
     assert "_hash" not in answer.text
     assert "staff_id" not in str(told["audit_entry"])
@@ -366,13 +369,13 @@ def test_what_nobody_confirmed_or_paid_for_is_deleted_in_time(
         )
         session.flush()
         session.add(
-            Letter(
+            Email(
                 reminder_id=gone.id,
-                kind=LetterKind.REMINDER_CONFIRMATION,
+                kind=EmailKind.REMINDER_CONFIRMATION,
                 cycle="once",
                 context={},
                 urgent=True,
-                state=LetterState.SENT,
+                state=EmailState.SENT,
                 due_at=at,
                 created_at=at,
             )
@@ -395,12 +398,12 @@ def test_what_nobody_confirmed_or_paid_for_is_deleted_in_time(
                 confirmed_at=old,
             )
         )
-        take_in(session, Report(ADDRESS, Ground.BOUNCE, "550 no such user"))
+        take_in(session, Report(ADDRESS, SuppressionReason.BOUNCE, "550 no such user"))
     retain(database)
     with database.transaction() as session:
         names = {email.split("@")[0] for email in session.scalars(select(Reminder.email))}
         assert names == {"new", "waits", "unfinished"}
-        assert session.scalar(select(func.count()).select_from(Letter)) == 0
+        assert session.scalar(select(func.count()).select_from(Email)) == 0
         kept = set(session.scalars(select(Checkout.id)))
         assert {paid.id, new.id, reminded.id} <= kept
         assert unpaid.id not in kept
@@ -410,7 +413,7 @@ def test_what_nobody_confirmed_or_paid_for_is_deleted_in_time(
     with database.transaction() as session:
         assert session.scalars(select(Reminder.email)).all() == []
         assert session.scalars(select(Checkout.id)).all() == [paid.id]
-        assert session.execute(text("SELECT ground, detail FROM suppression")).one() == (
+        assert session.execute(text("SELECT reason, detail FROM suppression")).one() == (
             "bounce",
             None,
         )
@@ -470,7 +473,7 @@ def test_addresses_that_stand_in_the_database_are_hashed_or_replaced(
             " VALUES ('en', 'Olena Koval, merged', false, 0, now())"
         )
         migrate(environment, "upgrade", "head")
-        rows = connection.execute("SELECT * FROM suppression ORDER BY ground").fetchall()
+        rows = connection.execute("SELECT * FROM suppression ORDER BY reason").fetchall()
         names = connection.execute("SELECT name FROM member").fetchall()
         migrate(environment, "downgrade", _BEFORE)
         assert connection.execute("SELECT count(*) FROM suppression").fetchone() == (2,)

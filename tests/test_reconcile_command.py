@@ -19,7 +19,7 @@ from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, Drift, LedgerEntry, Member, Membership
-from fundraiser.outbox import Letter
+from fundraiser.outbox import Email
 from fundraiser.payments import stripe_import
 from fundraiser.payments.models import Payment, Reconciliation, SyncRequest
 from fundraiser.payments.settlement import settle_next
@@ -222,7 +222,7 @@ def test_who_was_there_before_us_is_a_member_from_when_they_began(
         assert abs(entry.happened_at - at) < timedelta(seconds=10)
         assert member.first_counted_at == entry.happened_at
     with database.transaction() as session:
-        assert session.scalars(select(Letter)).all() == [], "nobody is welcomed who was there"
+        assert session.scalars(select(Email)).all() == [], "nobody is welcomed who was there"
         assert len(session.scalars(select(Payment)).all()) >= 6
         assert {row.tier for row in session.scalars(select(Membership))} == {"member"}
 
@@ -308,8 +308,8 @@ def test_only_a_debit_that_fails_after_the_adoption_is_told(
     with database.transaction() as session:
         told = session.scalars(
             select(Member.email)
-            .join(Letter, Letter.member_id == Member.id)
-            .where(Letter.kind == "payment_failed_first")
+            .join(Email, Email.member_id == Member.id)
+            .where(Email.kind == "payment_failed_first")
         ).all()
     assert told == ["on-its-way@example.org"]
 
@@ -321,7 +321,7 @@ def test_who_takes_up_an_adopted_product_later_is_welcomed(
     shop.advance(seconds=5)
     shop.settle(subscribe(shop, product, "late@example.org"))
     with database.transaction() as session:
-        assert [letter.kind for letter in session.scalars(select(Letter))] == ["welcome"]
+        assert [email.kind for email in session.scalars(select(Email))] == ["welcome"]
 
 
 @pytest.mark.parametrize(

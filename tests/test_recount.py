@@ -24,7 +24,7 @@ from fundraiser.members.models import (
     Membership,
     Status,
 )
-from fundraiser.outbox import Letter, LetterKind, LetterState
+from fundraiser.outbox import Email, EmailKind, EmailState
 from fundraiser.payments.models import Checkout, Customer, Payment
 from fundraiser.payments.sync import FACTS
 from tests.factories import GRACE, make_member, make_membership
@@ -227,9 +227,9 @@ def test_after_a_restore_people_keep_their_numbers_and_nobody_is_welcomed_again(
     assert numbers(database) == before
     with database.transaction() as session:
         welcomes = session.scalars(
-            select(Letter.state).where(Letter.kind == LetterKind.WELCOME).order_by(Letter.id)
+            select(Email.state).where(Email.kind == EmailKind.WELCOME).order_by(Email.id)
         ).all()
-    queued = [state for state in welcomes if state is LetterState.QUEUED]
+    queued = [state for state in welcomes if state is EmailState.QUEUED]
     assert len(queued) == 2, "those of the two whom the backup knows"
     assert len(welcomes) == 4
 
@@ -248,7 +248,7 @@ def _forget_all_after(database: Database, members: int) -> None:
     with database.transaction() as session:
         later = select(Member.id).where(Member.number > members).scalar_subquery()
         session.execute(text("ALTER TABLE ledger DISABLE TRIGGER ALL"))
-        for table in (Letter, Payment, Membership, Customer, Checkout, LedgerEntry):
+        for table in (Email, Payment, Membership, Customer, Checkout, LedgerEntry):
             session.execute(delete(table).where(table.member_id.in_(later)))
         session.execute(delete(Member).where(Member.number > members))
         session.execute(text("ALTER TABLE ledger ENABLE TRIGGER ALL"))

@@ -1,4 +1,4 @@
-"""Letters that people asked for, and how they say no: by one click, without signing in."""
+"""E-mails that people asked for, and how they say no: by one click, without signing in."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.emails.sweep import sweep
 from fundraiser.joining.reminders import Reminder, ReminderKind
-from fundraiser.outbox import Topic, choose_letters
+from fundraiser.outbox import Topic, choose_emails
 from tests.factories import make_campaign, make_member
-from tests.mail import deliver, letters_in, text_of
+from tests.mail import deliver, emails_in, text_of
 from tests.sequences import days, failing, join, kinds
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
     with database.transaction() as session:
         make_campaign(session, deadline=db.now() + days(2))
         fan = join(session)
-        choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
+        choose_emails(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
         sweep(session)
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert dict(message.raw_items())["List-Unsubscribe"].startswith("<http"), "as mailboxes find it"
     address = message["List-Unsubscribe"].strip("<>")
@@ -64,17 +64,17 @@ def test_one_click_of_a_mailbox_ends_a_topic_and_a_look_changes_nothing(
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_letters_about_ones_own_money_cannot_be_refused(
+def test_emails_about_ones_own_money_cannot_be_refused(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
         join(session, **failing(days(1)))
         sweep(session)
     deliver(database, mail_server)
-    assert postbox.letters[0]["List-Unsubscribe"] is None
+    assert postbox.emails[0]["List-Unsubscribe"] is None
 
 
-def test_a_reader_is_reminded_once_after_a_yes_by_letter(
+def test_a_reader_is_reminded_once_after_a_yes_by_email(
     database: Database,
     postbox: Postbox,
     mail_server: MailServer,
@@ -95,7 +95,7 @@ def test_a_reader_is_reminded_once_after_a_yes_by_letter(
     assert wrong.status_code == 422
     assert "Enter an e-mail address" in wrong.text
     deliver(database, mail_server)
-    (asked,) = postbox.letters
+    (asked,) = postbox.emails
     assert asked["To"] == "Reader@example.org"
     at_noon(days(70))
     assert kinds(database) == ["reminder_confirmation"], "nobody is reminded who did not say yes"
@@ -108,7 +108,7 @@ def test_a_reader_is_reminded_once_after_a_yes_by_letter(
     at_noon(due - db.now() + timedelta(hours=3))
     assert kinds(database) == ["reminder", "reminder_confirmation"]
     deliver(database, mail_server)
-    assert len(postbox.letters) == 2
+    assert len(postbox.emails) == 2
     at_noon(days(30))
     with database.transaction() as session:
         assert sweep(session) == 0
@@ -129,5 +129,5 @@ def test_who_has_become_a_member_is_not_reminded(
         for kind in ReminderKind:
             make_member(session, email=f"{kind}@Example.org", counting=True)
     deliver(database, mail_server)
-    assert [letter.state for letter in letters_in(database)] == ["withdrawn", "withdrawn"]
-    assert not postbox.letters
+    assert [email.state for email in emails_in(database)] == ["withdrawn", "withdrawn"]
+    assert not postbox.emails

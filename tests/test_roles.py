@@ -26,7 +26,7 @@ OPEN_TO = {
     "admin manager support finance": """
         GET  /staff
         GET  /staff/account
-        POST /staff/account/letters
+        POST /staff/account/emails
         POST /staff/account/passkeys
         POST /staff/account/passkeys/<int:passkey_id>/removal
         POST /staff/account/passkeys/new
@@ -61,16 +61,16 @@ OPEN_TO = {
     """,
     "admin manager support": """
         POST /staff/customers/<name>/sync
-        GET  /staff/letters
-        POST /staff/letters/<int:letter_id>/again
-        GET  /staff/letters/kinds/<kind>
-        GET  /staff/letters/kinds/<kind>/preview
+        GET  /staff/emails
+        POST /staff/emails/<int:email_id>/again
+        GET  /staff/emails/kinds/<kind>
+        GET  /staff/emails/kinds/<kind>/preview
         GET  /staff/members/<int:member_id>/complimentary
         POST /staff/members/<int:member_id>/complimentary
         GET  /staff/members/<int:member_id>/email
         POST /staff/members/<int:member_id>/email
-        GET  /staff/members/<int:member_id>/letters/<int:letter_id>/again
-        POST /staff/members/<int:member_id>/letters/<int:letter_id>/again
+        GET  /staff/members/<int:member_id>/emails/<int:email_id>/again
+        POST /staff/members/<int:member_id>/emails/<int:email_id>/again
         GET  /staff/members/<int:member_id>/memberships/<int:membership_id>/end
         POST /staff/members/<int:member_id>/memberships/<int:membership_id>/end
         GET  /staff/members/<int:member_id>/note
@@ -102,9 +102,9 @@ OPEN_TO = {
         POST /staff/campaigns/<slug>/restoring
         POST /staff/campaigns/<slug>/widget/look
         GET  /staff/campaigns/new
-        POST /staff/letters/addresses
-        POST /staff/letters/kinds/<kind>/switch
-        POST /staff/letters/kinds/<kind>/words
+        POST /staff/emails/addresses
+        POST /staff/emails/kinds/<kind>/switch
+        POST /staff/emails/kinds/<kind>/words
         GET  /staff/members/<int:member_id>/payments/<int:payment_id>/refund
         POST /staff/members/<int:member_id>/payments/<int:payment_id>/refund
         POST /staff/rates

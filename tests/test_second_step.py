@@ -21,7 +21,7 @@ from fundraiser.newsroom.models import (
     Staff,
     StaffSession,
 )
-from fundraiser.outbox import Letter
+from fundraiser.outbox import Email
 from tests.passkeys import ORIGIN, Authenticator
 from tests.second_factor import turn_on
 from tests.staff import (
@@ -102,9 +102,9 @@ def stale(database: Database) -> None:
         )
 
 
-def letters_to_staff(database: Database) -> list[str]:
+def emails_to_staff(database: Database) -> list[str]:
     with database.transaction() as session:
-        return [letter.context["paragraphs"][0] for letter in session.scalars(select(Letter))]
+        return [email.context["paragraphs"][0] for email in session.scalars(select(Email))]
 
 
 def test_with_a_passkey_the_password_alone_lets_nobody_in(
@@ -121,7 +121,7 @@ def test_with_a_passkey_the_password_alone_lets_nobody_in(
     with database.transaction() as session:
         passkey = session.scalars(select(Passkey)).one()
     assert (passkey.sign_count, passkey.used_at is not None) == (1, True)
-    assert "A passkey was added to your account." in letters_to_staff(database)
+    assert "A passkey was added to your account." in emails_to_staff(database)
 
 
 def test_an_answer_that_was_used_is_worth_nothing(named: FundraiserApp, database: Database) -> None:
@@ -228,7 +228,7 @@ def test_each_of_ten_recovery_codes_lets_its_owner_in_once(
         sign_in(other, email)
         assert post_code(other, code=typed).status_code == status, typed
     assert "8 of 10 are left." in words(read(client, ACCOUNT))
-    assert any("8 are left." in letter for letter in letters_to_staff(database))
+    assert any("8 are left." in message for message in emails_to_staff(database))
 
 
 def test_a_recovery_code_is_its_owners(

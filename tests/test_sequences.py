@@ -1,4 +1,4 @@
-"""The letters that time owes: to whom, when, once, and not when the reason is gone."""
+"""E-mails that time makes due: to whom, when, once, and not when the reason is gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fundraiser import db
 from fundraiser.campaigns.models import Goal
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.feedback import Report, take_in
-from fundraiser.emails.models import Ground
+from fundraiser.emails.models import SuppressionReason
 from fundraiser.emails.sequences import ABOUT_MEMBERSHIP
 from fundraiser.emails.sweep import sweep
 from fundraiser.emails.wording import switch
@@ -28,16 +28,16 @@ from fundraiser.members.models import (
 )
 from fundraiser.outbox import (
     TOLD_ONCE,
-    Letter,
-    LetterKind,
-    LetterState,
+    Email,
+    EmailKind,
+    EmailState,
     Topic,
-    choose_letters,
-    owe_staff,
+    choose_emails,
+    enqueue_to_staff,
 )
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_campaign, make_member
-from tests.mail import deliver, letters_in, only_letter, owe_welcome, owe_welcomes, text_of
+from tests.mail import deliver, emails_in, enqueue_welcome, enqueue_welcomes, only_email, text_of
 from tests.sequences import days, failing, join, kinds
 from tests.staff import hire
 
@@ -71,7 +71,7 @@ def ended(since: timedelta, **values: Any) -> dict[str, Any]:
     ],
 )
 @pytest.mark.usefixtures("at_noon")
-def test_a_failed_payment_is_told_by_the_letter_of_its_day_and_by_no_other(
+def test_a_failed_payment_is_told_by_the_email_of_its_day_and_by_no_other(
     database: Database, since: float, kind: str | None
 ) -> None:
     with database.transaction() as session:
@@ -93,10 +93,10 @@ def test_a_failed_payment_is_told_by_the_letter_of_its_day_and_by_no_other(
     ],
 )
 @pytest.mark.usefixtures("at_noon")
-def test_every_letter_about_a_failure_leaves_while_the_grace_runs(
+def test_every_email_about_a_failure_leaves_while_the_grace_runs(
     app: FundraiserApp, database: Database, grace: int, expected: dict[str, int]
 ) -> None:
-    """With a grace of seven days the letter of day 7 named a day that was over."""
+    """With a grace of seven days the e-mail of day 7 named a day that was over."""
     settings = app.extensions["settings"]
     app.extensions["settings"] = dataclasses.replace(settings, grace_days=grace)
     with database.transaction() as session:
@@ -106,7 +106,7 @@ def test_every_letter_about_a_failure_leaves_while_the_grace_runs(
         with database.transaction() as session:
             session.execute(update(Membership).values(grace_from=db.now() - days(day)))
             sweep(session)
-            for kind in session.scalars(select(Letter.kind)):
+            for kind in session.scalars(select(Email.kind)):
                 told.setdefault(kind.removeprefix("payment_failed_"), day)
     assert told == expected
 
@@ -119,16 +119,16 @@ def test_the_bank_that_wants_a_confirmation_is_told_as_such(
         join(session, **failing(days(0), needs_confirmation=True))
     assert kinds(database) == ["payment_confirmation"]
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Subject"] == "Confirm your payment of £10"
     assert "https://pay.example.org/bill" in text_of(message).splitlines()
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_who_is_not_reminded_any_more_gets_no_letter_that_was_queued(
+def test_who_is_not_reminded_any_more_gets_no_email_that_was_queued(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
-    """Paid, canceled, bounced, and one that waited until the next letter took over."""
+    """Paid, canceled, bounced, and one that waited until the next e-mail took over."""
     with database.transaction() as session:
         paid, gone, bounced, late, still = (join(session, **failing(days(1))) for _ in range(5))
         sweep(session)
@@ -140,12 +140,12 @@ def test_who_is_not_reminded_any_more_gets_no_letter_that_was_queued(
         }
         session.execute(update(Membership).where(of == paid.id).values(**is_paid))
         session.execute(update(Membership).where(of == gone.id).values(ended_at=db.now()))
-        take_in(session, Report((bounced.email or "").upper(), Ground.BOUNCE))
+        take_in(session, Report((bounced.email or "").upper(), SuppressionReason.BOUNCE))
         began = db.now() - days(4)
         session.execute(update(Membership).where(of == late.id).values(grace_from=began))
     deliver(database, mail_server)
-    assert [letter.state for letter in letters_in(database)] == [*["withdrawn"] * 4, "sent"]
-    assert [message["To"] for message in postbox.letters] == [still.email]
+    assert [email.state for email in emails_in(database)] == [*["withdrawn"] * 4, "sent"]
+    assert [message["To"] for message in postbox.emails] == [still.email]
 
 
 @pytest.mark.usefixtures("at_noon")
@@ -161,7 +161,7 @@ def test_what_was_told_of_a_membership_is_not_told_to_whom_it_belongs_by_then(
         session.scalars(select(Membership)).one().grace_from = db.now() - days(4)
         sweep(session)
     with database.transaction() as session:
-        found = session.execute(select(Letter.member_id, Letter.kind).order_by(Letter.id)).all()
+        found = session.execute(select(Email.member_id, Email.kind).order_by(Email.id)).all()
     assert [tuple(row) for row in found] == [
         (first.id, "payment_failed_day_0"),
         (second.id, "payment_failed_day_3"),
@@ -172,7 +172,7 @@ def test_every_kind_about_a_membership_is_told_once(session: Session) -> None:
     """By the index, which knows the kinds by name."""
     assert set(TOLD_ONCE) >= ABOUT_MEMBERSHIP
     index = session.scalar(
-        text("SELECT indexdef FROM pg_indexes WHERE indexname = 'uq_letter_told_once'")
+        text("SELECT indexdef FROM pg_indexes WHERE indexname = 'uq_email_told_once'")
     )
     assert set(re.findall(r"'(\w+)'", index or "")) == {kind.value for kind in TOLD_ONCE}
 
@@ -185,7 +185,7 @@ def test_a_second_failure_after_a_payment_is_told_anew(database: Database) -> No
         membership.paid_at, membership.grace_from = db.now() - days(0.5), db.now()
         sweep(session)
     with database.transaction() as session:
-        found = session.scalars(select(Letter.cycle).where(Letter.member_id == member.id)).all()
+        found = session.scalars(select(Email.cycle).where(Email.member_id == member.id)).all()
     assert len(set(found)) == 2
 
 
@@ -198,34 +198,34 @@ def test_what_is_not_urgent_waits_for_the_newsrooms_day(
     at_noon(timedelta(hours=9, minutes=1))
     with database.transaction() as session:
         join(session, **failing(days(1)))
-        owe_welcome(session)
+        enqueue_welcome(session)
         sweep(session)
     deliver(database, mail_server)
-    assert [message["Subject"][:14] for message in postbox.letters] == ["You are member"]
+    assert [message["Subject"][:14] for message in postbox.emails] == ["You are member"]
     at_noon(timedelta(hours=10, minutes=58))
     deliver(database, mail_server)
-    assert len(postbox.letters) == 1
+    assert len(postbox.emails) == 1
     at_noon(timedelta(minutes=2))
     deliver(database, mail_server)
-    assert len(postbox.letters) == 2
+    assert len(postbox.emails) == 2
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_no_letter_is_written_that_the_budget_does_not_let_go(
+def test_no_email_is_written_that_the_budget_does_not_let_go(
     app: FundraiserApp, postbox: Postbox, mail_server: MailServer
 ) -> None:
     """At two a second ten were written each second, and eight given back."""
-    owe_welcomes(app.database, 5)
+    enqueue_welcomes(app.database, 5)
     with app.database.transaction() as session:
-        session.execute(update(Letter).values(urgent=False))
+        session.execute(update(Email).values(urgent=False))
     settings = app.extensions["settings"]
-    app.extensions["settings"] = dataclasses.replace(settings, letters_per_second=2)
+    app.extensions["settings"] = dataclasses.replace(settings, emails_per_second=2)
     assert deliver_some(app.database, mail_server)
-    assert len(postbox.letters) == 2
+    assert len(postbox.emails) == 2
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_a_letter_that_somebody_waits_for_goes_before_those_of_a_campaign(
+def test_an_email_that_somebody_waits_for_goes_before_those_of_a_campaign(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
@@ -233,13 +233,13 @@ def test_a_letter_that_somebody_waits_for_goes_before_those_of_a_campaign(
             join(session, **failing(days(1)))
         sweep(session)
         staff = hire(database)
-        owe_staff(session, 1, cycle="1", subject="A key", paragraphs=["Once."], link=None)
+        enqueue_to_staff(session, 1, cycle="1", subject="A key", paragraphs=["Once."], link=None)
     deliver(database, mail_server)
-    assert postbox.letters[0]["Subject"] == "A key"
-    assert postbox.letters[0]["To"] == staff
-    assert len(postbox.letters) == 6
+    assert postbox.emails[0]["Subject"] == "A key"
+    assert postbox.emails[0]["To"] == staff
+    assert len(postbox.emails) == 6
     with database.transaction() as session:
-        (context,) = session.scalars(select(Letter.context).where(Letter.staff_id == 1))
+        (context,) = session.scalars(select(Email.context).where(Email.staff_id == 1))
     assert context == {}, "what it carried is forgotten"
 
 
@@ -292,7 +292,7 @@ def test_who_left_for_the_price_or_for_no_reason_is_asked_once_to_come_back(
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_each_letter_reads_well_in_both_languages(
+def test_each_email_reads_well_in_both_languages(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     """Each kind is rendered, with a plain text, and leaves no value out."""
@@ -300,7 +300,7 @@ def test_each_letter_reads_well_in_both_languages(
     with database.transaction() as session:
         make_campaign(session, deadline=db.now() + days(2))
         session.scalars(select(LedgerHead)).one().balance = 16_235
-        switch(session, LetterKind.RECEIPT, is_on=True)
+        switch(session, EmailKind.RECEIPT, is_on=True)
         at = db.now()
         stories = [
             *(failing(days(since)) for since in (0, 3, 7, 12)),
@@ -322,7 +322,7 @@ def test_each_letter_reads_well_in_both_languages(
                 join(session, **story).language = language
             fan = join(session)
             fan.language = language
-            choose_letters(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
+            choose_emails(session, fan.id, Topic.CAMPAIGN, wanted=True, text="News")
             reference = session.scalars(
                 select(Membership.reference).where(Membership.member_id == fan.id)
             ).one()
@@ -353,9 +353,9 @@ def test_each_letter_reads_well_in_both_languages(
                 )
         sweep(session)
     deliver(database, mail_server)
-    assert {letter.state for letter in letters_in(database)} == {LetterState.SENT}
-    assert len(postbox.letters) == 2 * (len(stories) + 4)
-    for message in postbox.letters:
+    assert {email.state for email in emails_in(database)} == {EmailState.SENT}
+    assert len(postbox.emails) == 2 * (len(stories) + 4)
+    for message in postbox.emails:
         for kind in ("plain", "html"):
             text = text_of(message, kind)
             assert not re.search(r"%\(|\bNone\b|\{[a-z]+\}", text), (message["Subject"], text)
@@ -383,23 +383,23 @@ def test_receipts_are_ours_only_where_staff_said_so(database: Database) -> None:
         )
     assert kinds(database) == []
     with database.transaction() as session:
-        switch(session, LetterKind.RECEIPT, is_on=True)
+        switch(session, EmailKind.RECEIPT, is_on=True)
     assert kinds(database) == ["receipt"]
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_a_kind_that_is_switched_off_is_neither_owed_nor_sent(
+def test_a_kind_that_is_switched_off_is_neither_enqueued_nor_sent(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
         join(session, **failing(days(1)))
         sweep(session)
-        switch(session, LetterKind.PAYMENT_FAILED_DAY_0, is_on=False)
+        switch(session, EmailKind.PAYMENT_FAILED_DAY_0, is_on=False)
         join(session, **failing(days(1)))
         assert sweep(session) == 0
     deliver(database, mail_server)
-    assert only_letter(database).state is LetterState.WITHDRAWN
-    assert not postbox.letters
+    assert only_email(database).state is EmailState.WITHDRAWN
+    assert not postbox.emails
 
 
 @pytest.mark.usefixtures("at_noon")
@@ -414,7 +414,7 @@ def test_a_milestone_is_told_once_to_who_asked_even_where_the_number_dips(
     with database.transaction() as session:
         make_campaign(session, goals=[Goal(members=100, set_at=datetime(2026, 1, 1, tzinfo=UTC))])
         for wanted in (True, False):
-            choose_letters(session, join(session).id, Topic.CAMPAIGN, wanted=wanted, text="News")
+            choose_emails(session, join(session).id, Topic.CAMPAIGN, wanted=wanted, text="News")
         join(session)
     assert count(30) == 0, "what was passed before anybody looked is no news"
     assert count(50) == 1
@@ -422,5 +422,5 @@ def test_a_milestone_is_told_once_to_who_asked_even_where_the_number_dips(
     assert count(51) == 0
     assert count(100) == 1, "of two quarters passed at once the higher is told"
     with database.transaction() as session:
-        made = session.scalars(select(Letter.cycle).order_by(Letter.id)).all()
+        made = session.scalars(select(Email.cycle).order_by(Email.id)).all()
     assert made == ["25000 50% of 100", "25000 100% of 100"]

@@ -1,4 +1,4 @@
-"""Settlement: what Stripe says of a customer becomes our rows, the number and the letters owed."""
+"""Settlement: what Stripe says of a customer becomes our rows, the number and our e-mails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fundraiser.members.models import (
     Membership,
     Status,
 )
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.payments import sync
 from fundraiser.payments.checkout import find_checkout
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
@@ -27,7 +27,7 @@ from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.payments.stripe.types import read_event
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
-from tests.settlements import letters, memberships, number_of_members
+from tests.settlements import emails, memberships, number_of_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def test_a_reader_who_pays_is_counted_once_however_often_we_look(
     assert (member.number, member.counting, member.country) == (1, True, "GB")
     assert number_of_members(database) == 1
     assert [entry.change for entry in ledger_of(database, member.id)] == [1]
-    assert letters(database) == [LetterKind.WELCOME]
+    assert emails(database) == [EmailKind.WELCOME]
     (membership,) = memberships(database)
     assert (membership.amount, membership.currency, membership.tier) == (1000, "GBP", "member")
     assert membership.campaign == "25000"
@@ -109,7 +109,7 @@ def _in_context(stripe: Stripe, **values: str) -> str:
         return stripe.checkout(**values)
 
 
-def test_a_declined_card_counts_nobody_and_owes_no_letter(
+def test_a_declined_card_counts_nobody_and_enqueues_no_email(
     stripe: Stripe, database: Database
 ) -> None:
     page = stripe.checkout()
@@ -158,7 +158,7 @@ def test_a_one_time_contribution_is_thanked_and_not_counted(
     stripe.settle(customer)
     assert member
     assert (member.number, number_of_members(database)) == (None, 0)
-    assert letters(database) == [LetterKind.CONTRIBUTION]
+    assert emails(database) == [EmailKind.CONTRIBUTION]
     with database.transaction() as session:
         payment = session.scalars(select(Payment)).one()
     assert (payment.kind, payment.amount) == (CheckoutKind.CONTRIBUTION, 5000)
@@ -355,7 +355,7 @@ def test_an_address_changed_to_another_members_makes_the_two_one_person(
     assert number_of_members(database) == 1
 
 
-def test_a_letter_is_not_owed_again_when_its_customer_becomes_somebody_elses(
+def test_an_email_is_not_owed_again_when_its_customer_becomes_somebody_elses(
     stripe: Stripe, database: Database
 ) -> None:
     giver = stripe.join("giver@example.org", tier=None, interval=None, amount=5000)
@@ -363,11 +363,11 @@ def test_a_letter_is_not_owed_again_when_its_customer_becomes_somebody_elses(
     stripe.settle(stripe.join("olena@example.org", tier="member"))
     second = stripe.join("olena@example.org", tier="patron")
     stripe.settle(second)
-    told = letters(database)
-    assert {LetterKind.CONTRIBUTION, LetterKind.SECOND_MEMBERSHIP} < set(told)
+    told = emails(database)
+    assert {EmailKind.CONTRIBUTION, EmailKind.SECOND_MEMBERSHIP} < set(told)
     stripe.settle(stripe.join("other@example.org", tier=None, interval=None, amount=5000))
-    told = letters(database)
+    told = emails(database)
     for customer in (giver, second):
         stripe.call("POST", f"customers/{customer}", email="other@example.org")
         stripe.settle(customer)
-    assert letters(database) == told
+    assert emails(database) == told

@@ -1,4 +1,4 @@
-"""Staff accounts: invited by letter, given a role, signed out, closed; and the trail of it all."""
+"""Staff accounts: invited by e-mail, given a role, signed out, closed; and the trail of it all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fundraiser.db import now
 from fundraiser.errors import ForbiddenError, UnprocessableError
 from fundraiser.newsroom import staff as people
 from fundraiser.newsroom.models import AuditEntry, Role, Staff, StaffKey
-from fundraiser.outbox import Letter, LetterState
-from tests.mail import deliver, letters_in, text_of
+from fundraiser.outbox import Email, EmailState
+from tests.mail import deliver, emails_in, text_of
 from tests.staff import (
     NEW_PASSWORD,
     PAGE,
@@ -49,11 +49,11 @@ def invite(client: FlaskClient, email: str, role: Role = Role.SUPPORT) -> TestRe
 
 
 def key_in(postbox: Postbox, email: str) -> str:
-    """The key in the newest letter to this address, which the button carries as well."""
-    letter = [found for found in postbox.letters if email in str(found["To"])][-1]
-    found = re.search(r"/staff/new-password#([\w-]{43})", text_of(letter))
+    """The key in the newest e-mail to this address, which the button carries as well."""
+    message = [found for found in postbox.emails if email in str(found["To"])][-1]
+    found = re.search(r"/staff/new-password#([\w-]{43})", text_of(message))
     assert found
-    assert f"\n{found[1]}" in text_of(letter)
+    assert f"\n{found[1]}" in text_of(message)
     return found[1]
 
 
@@ -79,7 +79,7 @@ def test_somebody_invited_chooses_a_password_and_signs_in_with_the_role(
     assert sign_in(guest, email, "").status_code == 422
     deliver(database, mail_server)
     key = key_in(postbox, email)
-    for _ in range(2):  # a program that opens the letter's links
+    for _ in range(2):  # a program that opens the e-mail's links
         assert guest.get("/staff/new-password", headers=PAGE).status_code == 200
     answer = choose(guest, key)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in")
@@ -92,7 +92,7 @@ def test_somebody_invited_chooses_a_password_and_signs_in_with_the_role(
     assert "Iryna Bondar Invited to the staff role Taras Melnyk" in trail
 
 
-def test_of_a_key_only_the_hash_is_kept_once_the_letter_has_left(
+def test_of_a_key_only_the_hash_is_kept_once_the_email_has_left(
     admin: FlaskClient, database: Database, mail_server: MailServer, postbox: Postbox
 ) -> None:
     email = new_address()
@@ -101,7 +101,7 @@ def test_of_a_key_only_the_hash_is_kept_once_the_letter_has_left(
     key = key_in(postbox, email)
     with database.transaction() as session:
         assert session.scalars(select(StaffKey)).one().token_hash != key
-    assert all(key not in str(letter.context) for letter in letters_in(database))
+    assert all(key not in str(message.context) for message in emails_in(database))
 
 
 def test_a_used_a_late_a_replaced_and_an_unknown_key_are_said_so(
@@ -163,11 +163,11 @@ def test_who_is_on_the_staff_is_not_invited_again(admin: FlaskClient, database: 
         assert f'value="{email.upper()}"' in answer.text
 
 
-def test_an_invitation_clicked_twice_is_one_letter(admin: FlaskClient, database: Database) -> None:
+def test_an_invitation_clicked_twice_is_one_email(admin: FlaskClient, database: Database) -> None:
     email = new_address()
     assert [invite(admin, email).status_code for _ in range(2)] == [303, 303]
     post(admin, f"/staff/team/{staff_of(database, email).id}/invitation")
-    assert len(letters_in(database)) == 1
+    assert len(emails_in(database)) == 1
 
 
 @pytest.mark.parametrize("role", ["", "king", "ADMIN"])
@@ -259,7 +259,7 @@ def test_an_account_is_closed_and_opened_by_a_new_invitation(
     assert sign_in(other, email, NEW_PASSWORD).status_code == 303
 
 
-def test_a_closed_account_keeps_no_way_in_by_an_older_letter(
+def test_a_closed_account_keeps_no_way_in_by_an_older_email(
     admin: FlaskClient,
     app: FundraiserApp,
     database: Database,
@@ -322,7 +322,7 @@ def test_strangers_requests_do_not_keep_the_owner_from_asking(
     assert post(owner, forgotten, forgotten, email=email).status_code == 200
 
 
-def test_a_forgotten_password_is_chosen_anew_by_letter_and_tells_nobody_who_is_staff(
+def test_a_forgotten_password_is_chosen_anew_by_email_and_tells_nobody_who_is_staff(
     client: FlaskClient, database: Database, mail_server: MailServer, postbox: Postbox
 ) -> None:
     email, stranger = hire(database), new_address()
@@ -332,20 +332,20 @@ def test_a_forgotten_password_is_chosen_anew_by_letter_and_tells_nobody_who_is_s
     ]
     assert re.sub(r'value="[^"]*"', "", pages[0]) == re.sub(r'value="[^"]*"', "", pages[1])
     deliver(database, mail_server)
-    assert [str(letter["To"]) for letter in postbox.letters] == [email]
+    assert [str(message["To"]) for message in postbox.emails] == [email]
     assert sign_in(client, email).status_code == 303  # until it is chosen, the old one holds
     assert choose(client, key_in(postbox, email)).status_code == 303
     assert sign_in(client, email).status_code == 422
     assert sign_in(client, email, NEW_PASSWORD).status_code == 303
 
 
-def test_no_more_than_three_letters_an_hour_are_sent_to_one_person(
+def test_no_more_than_three_emails_an_hour_are_sent_to_one_person(
     client: FlaskClient, database: Database
 ) -> None:
     email = hire(database)
     for _ in range(5):
         post(client, "/staff/forgotten", "/staff/forgotten", email=email)
-    assert len(letters_in(database)) == 3
+    assert len(emails_in(database)) == 3
 
 
 def test_ones_own_password_is_changed_with_the_old_one(
@@ -420,12 +420,12 @@ def test_an_act_that_is_known_no_more_keeps_its_name(
     assert page.select_one("a[href='/staff/members/7']")
 
 
-def test_a_letter_to_staff_that_failed_needs_somebody(
+def test_an_email_to_staff_that_failed_needs_somebody(
     admin: FlaskClient, database: Database
 ) -> None:
     invite(admin, new_address())
     with database.transaction() as session:
-        session.execute(update(Letter).values(state=LetterState.FAILED))
+        session.execute(update(Email).values(state=EmailState.FAILED))
     page = words(read(admin, "/staff"))
     assert "1 letter may not have arrived." in page
     assert "Taras Melnyk To the staff Could not be sent" in page

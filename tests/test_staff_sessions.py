@@ -98,7 +98,7 @@ def test_after_twelve_hours_everybody_is_out_however_much_was_done(
     age(database, seen=timedelta(), begun=timedelta(hours=11, minutes=59))
     assert is_in(client)
     # An act, which writes the cookie anew.
-    assert post(client, "/staff/account/letters", "/staff/account").status_code == 303
+    assert post(client, "/staff/account/emails", "/staff/account").status_code == 303
     age(database, seen=timedelta(), begun=timedelta(minutes=2))
     assert not is_in(client)
 

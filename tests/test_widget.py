@@ -368,16 +368,16 @@ def test_the_card_for_shared_links_is_a_png_with_the_words_drawn(
 
 
 def test_the_bundled_fonts_have_the_letters_of_both_languages() -> None:
-    def drawn(letter: str, weight: int, family: str) -> bytes:
+    def drawn(email: str, weight: int, family: str) -> bytes:
         return paint(
             '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">'
-            f'<text y="30" font-family="{family}" font-weight="{weight}">{letter}</text></svg>'
+            f'<text y="30" font-family="{family}" font-weight="{weight}">{email}</text></svg>'
         )
 
-    letters = "Az09,’«»—€£$" + "".join(chr(code) for code in range(0x410, 0x450)) + "ІіЇїЄєҐґ"
+    emails = "Az09,’«»—€£$" + "".join(chr(code) for code in range(0x410, 0x450)) + "ІіЇїЄєҐґ"
     for family, weight in (("Fundraiser Serif", 700), ("Fundraiser Sans", 400)):
         missing = {drawn(each, weight, family) for each in " \u4e00"}
-        assert not [each for each in letters if drawn(each, weight, family) in missing]
+        assert not [each for each in emails if drawn(each, weight, family) in missing]
 
 
 def test_a_picture_goes_beyond_the_goal_and_stops_at_the_end(

@@ -25,7 +25,7 @@ from fundraiser.emails.sweep import sweep
 from fundraiser.incidents import forget_old
 from fundraiser.jobs import Job
 from fundraiser.members import consistency
-from fundraiser.members.addresses import owe_letters
+from fundraiser.members.addresses import enqueue_codes
 from fundraiser.members.counting import recount_due
 from fundraiser.payments import (
     Budget,
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _BUSY_FOR = 10.0  # seconds a task goes on before it lets another kind of work have its turn
-_BRIEFLY = 3.0  # the same for letters: a campaign's take an hour, and settlements can't wait for it
-_EACH_SENDS = 20  # letters a second, about
+_BRIEFLY = 3.0  # the same for e-mails: a campaign's take an hour, and settlements can't wait for it
+_EACH_SENDS = 20  # e-mails a second, about
 
 
 @shared_task(name=Job.SETTLE)
@@ -68,12 +68,12 @@ def settle() -> None:
 
 @shared_task(name=Job.DELIVER)
 def deliver() -> None:
-    """Send the letters that are owed, over the connection that the process keeps.
+    """Send the e-mails that are due, over the connection that the process keeps.
 
     No more processes do so than the budget needs: the others would wait for it, and settle nobody.
     """
     with flask_app.app_context(), flask_app.database.transaction() as session:
-        rate = current_settings().letters_per_second
+        rate = current_settings().emails_per_second
         if rate and not _takes_part(session, rate):
             return
         server, budget = _mail_server(os.getpid()), Budget(flask_app.database.engine, rate)
@@ -81,9 +81,9 @@ def deliver() -> None:
             jobs.hint(session, Job.DELIVER)
 
 
-@shared_task(name=Job.OWE)
-def owe() -> None:
-    """Owe the letters that the passing of time is the reason for."""
+@shared_task(name=Job.ENQUEUE)
+def enqueue() -> None:
+    """Enqueue the e-mails that are due by the passing of time."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         sweep(session)
 
@@ -189,7 +189,7 @@ def _beat_is_alive(**_: object) -> None:
 
 @cache
 def _mail_server(_process: int) -> MailServer:
-    """Kept from one task to the next: to greet a server by TLS takes longer than a letter.
+    """Kept from one task to the next: to greet a server by TLS takes longer than an e-mail.
 
     A process that another one forks has its own.
     """
@@ -203,7 +203,7 @@ def _takes_part(session: Session, rate: int) -> bool:
 
 def _deliver_some(server: MailServer, budget: Budget) -> bool:
     with flask_app.database.transaction() as session:
-        owe_letters(session)
+        enqueue_codes(session)
     return deliver_some(flask_app.database, server, budget)
 
 

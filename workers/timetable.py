@@ -9,7 +9,7 @@ from fundraiser.jobs import Job
 _SWEEPS = {
     Job.SETTLE: 5.0,
     Job.DELIVER: 10.0,
-    Job.OWE: 60.0,
+    Job.ENQUEUE: 60.0,
     Job.RECOUNT: 20.0,
     Job.CATCH_UP: 10.0,
     Job.RECONCILE: 60.0,

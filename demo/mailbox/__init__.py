@@ -1,1 +1,1 @@
-"""A mailbox for everybody: takes every letter by SMTP, keeps it, and shows it on a web page."""
+"""A mailbox for everybody: takes every e-mail by SMTP, keeps it, and shows it on a web page."""

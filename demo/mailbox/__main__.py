@@ -11,7 +11,7 @@ from demo.mailbox.store import Store
 
 
 class Postman:
-    """What the SMTP server calls: a letter is kept before it is accepted."""
+    """What the SMTP server calls: an e-mail is kept before it is accepted."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

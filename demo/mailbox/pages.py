@@ -15,8 +15,8 @@ PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A letter runs nothing and belongs to no origin; its links open in a window of their own.
-LETTER_POLICY = (
+# An e-mail runs nothing and belongs to no origin; its links open in a window of their own.
+EMAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
     "style-src 'unsafe-inline'; img-src data: http://127.0.0.1:*; frame-ancestors 'self'"
 )
@@ -27,22 +27,22 @@ def create_mailbox(store: Store) -> Flask:
     app = Flask(__name__)
 
     @app.get("/")
-    def letters() -> str:
+    def emails() -> str:
         address = request.args.get("to", "")
-        return render_template("letters.html", letters=store.newest(address), address=address)
+        return render_template("emails.html", emails=store.newest(address), address=address)
 
     @app.get("/letters.json")
-    def letters_as_json() -> Response:
+    def emails_as_json() -> Response:
         after = request.args.get("after", 0, type=int)
         rows = store.newest(request.args.get("to", ""), after)
         return jsonify([as_json(row) for row in rows])
 
     @app.get("/letters/<int:number>")
-    def letter(number: int) -> str:
+    def email(number: int) -> str:
         row = find(number)
         message = parse(row)
         return render_template(
-            "letter.html",
+            "email.html",
             row=row,
             sender=message["from"] or row["sender"],
             headers=message.items(),
@@ -51,18 +51,18 @@ def create_mailbox(store: Store) -> Flask:
         )
 
     @app.get("/letters/<int:number>/html")
-    def letter_html(number: int) -> Response:
+    def email_html(number: int) -> Response:
         html = text_of(parse(find(number)), "html")
         page = Response(f'<base target="_blank">{html}', mimetype="text/html")
-        page.headers["Content-Security-Policy"] = LETTER_POLICY
+        page.headers["Content-Security-Policy"] = EMAIL_POLICY
         return page
 
     @app.get("/letters/<int:number>/source")
-    def letter_source(number: int) -> Response:
+    def email_source(number: int) -> Response:
         return Response(find(number)["source"], mimetype="text/plain")
 
     def find(number: int) -> sqlite3.Row:
-        return store.letter(number) or abort(404)
+        return store.email(number) or abort(404)
 
     @app.template_filter("addresses")
     def addresses(recipients: str) -> str:
@@ -88,7 +88,7 @@ def parse(row: sqlite3.Row) -> EmailMessage:
 
 
 def text_of(message: EmailMessage, kind: str) -> str:
-    """Get the letter's text of a kind, plain or html; empty where it has none."""
+    """Get the e-mail's text of a kind, plain or html; empty where it has none."""
     part = message.get_body((kind,))
     return str(part.get_content()) if part else ""
 

@@ -1,4 +1,4 @@
-"""The letters, in one SQLite file."""
+"""The e-mails, in one SQLite file."""
 
 import sqlite3
 from contextlib import closing
@@ -33,7 +33,7 @@ class Store:
             database.execute(SCHEMA)
 
     def keep(self, sender: str, recipients: list[str], source: bytes) -> None:
-        letter = message_from_bytes(source, policy=modern)
+        email = message_from_bytes(source, policy=modern)
         with closing(self._open()) as database, database:
             database.execute(
                 "INSERT INTO letters (received_at, sender, recipients, subject, source)"
@@ -42,13 +42,13 @@ class Store:
                     datetime.now(UTC).isoformat(timespec="seconds"),
                     sender,
                     "".join(f"\n{address.lower()}" for address in recipients) + "\n",
-                    str(letter["subject"] or ""),
+                    str(email["subject"] or ""),
                     source,
                 ),
             )
 
     def newest(self, address: str = "", after: int = 0) -> list[sqlite3.Row]:
-        """List letters above a number, newest first; ``address`` is any part of a recipient's."""
+        """List e-mails above a number, newest first; ``address`` is any part of a recipient's."""
         with closing(self._open()) as database:
             return database.execute(
                 "SELECT * FROM letters WHERE instr(recipients, ?) AND id > ?"
@@ -56,7 +56,7 @@ class Store:
                 (address.strip().lower(), after, MOST_SHOWN),
             ).fetchall()
 
-    def letter(self, number: int) -> sqlite3.Row | None:
+    def email(self, number: int) -> sqlite3.Row | None:
         with closing(self._open()) as database:
             found: sqlite3.Row | None = database.execute(
                 "SELECT * FROM letters WHERE id = ?", (number,)

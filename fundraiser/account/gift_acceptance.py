@@ -1,7 +1,7 @@
-"""A gift is accepted: its code, then the proof that the recipient reads letters, then the account.
+"""A gift is accepted: its code, then the proof that the recipient reads e-mails, then the account.
 
 Who is signed in needs no proof. Each step looks at the gift again, and the last one locks it. Until
-then its giver may send the letter anew.
+then its giver may send the e-mail anew.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _limit() -> str:
 @blueprint.get("/gift/redeem")
 @public
 def enter_code() -> ResponseReturnValue:
-    """Take the code; the link of a letter brings it along in the fragment."""
+    """Take the code; the link of an e-mail brings it along in the fragment."""
     return _page("gift_code.html", code="", error=None)
 
 
@@ -119,7 +119,7 @@ def accept() -> ResponseReturnValue:
 @blueprint.post("/gift/redeem/address")
 @cookieless
 @limiter.limit(_limit, key_func=network_hash)
-def ask_for_letter() -> ResponseReturnValue:
+def ask_for_code() -> ResponseReturnValue:
     """Send six digits to the address that is to be proven."""
     check_origin()
     code, email = request.form.get("code", ""), request.form.get("email", "").strip()
@@ -150,7 +150,7 @@ def ask_for_letter() -> ResponseReturnValue:
 @blueprint.get("/gift/redeem/proof")
 @public
 def enter_digits() -> ResponseReturnValue:
-    """Say that a letter is on its way, and take its digits."""
+    """Say that an e-mail is on its way, and take its digits."""
     check = _asked_here()
     if check is None:
         return redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER)
@@ -194,11 +194,11 @@ def prove() -> ResponseReturnValue:
     return response
 
 
-@blueprint.route("/account/gifts/<int:gift_id>/letter", methods=["GET", "POST"])
+@blueprint.route("/account/gifts/<int:gift_id>/email", methods=["GET", "POST"])
 @for_members
 @limiter.limit(_limit, key_func=network_hash, methods=["POST"])
 def tell(gift_id: int) -> ResponseReturnValue:
-    """The giver sends the letter now: again, to another address, or instead of the card."""
+    """The giver sends the e-mail now: again, to another address, or instead of the card."""
     session = db.session()
     gift = session.get(Gift, gift_id)
     if gift is None or gift.giver_id != signed_in().member_id:
@@ -215,7 +215,7 @@ def tell(gift_id: int) -> ResponseReturnValue:
             signed_in().notice = Notice.GIFT_TOLD
             return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
     page = _page(
-        "gift_letter.html",
+        "gift_email.html",
         recipient=recipient_of(gift),
         gift_id=gift_id,
         email=email or gift.recipient_email or "",
@@ -248,7 +248,7 @@ def _gift_of(code: str) -> Gift:
 
 
 def _address(typed: str) -> str:
-    """An e-mail address that a letter can go to.
+    """An e-mail address that an e-mail can go to.
 
     Raises:
         UnprocessableError: it is none.

@@ -56,15 +56,15 @@ def _is_done_with(person: Person) -> ColumnElement[bool]:
     return or_(_was_given(person), and_(_gave(person), is_told))
 
 
-def _letters(person: Person) -> ColumnElement[bool]:
-    letter, gift, reminder = table_of("letter").c, table_of("gift"), table_of("reminder")
+def _emails(person: Person) -> ColumnElement[bool]:
+    email, gift, reminder = table_of("email").c, table_of("gift"), table_of("reminder")
     # Three look-ups by an index each: joined by OR, PostgreSQL would read through all e-mails.
-    return letter.id.in_(
+    return email.id.in_(
         union_all(
-            select(letter.id).where(letter.member_id == person.member_id),
-            select(letter.id).join(gift, gift.c.id == letter.gift_id).where(_was_given(person)),
-            select(letter.id)
-            .join(reminder, reminder.c.id == letter.reminder_id)
+            select(email.id).where(email.member_id == person.member_id),
+            select(email.id).join(gift, gift.c.id == email.gift_id).where(_was_given(person)),
+            select(email.id)
+            .join(reminder, reminder.c.id == email.reminder_id)
             .where(_has_address(reminder.c.email, person)),
         )
     )
@@ -81,7 +81,7 @@ def _of_customer(table: str) -> Callable[[Person], ColumnElement[bool]]:
 
 OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
     "member": lambda person: table_of("member").c.id == person.member_id,
-    "letter": _letters,
+    "email": _emails,
     "gift": lambda person: or_(_gave(person), _was_given(person)),
     "gift given": _gave,
     "gift told": _is_done_with,

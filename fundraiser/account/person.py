@@ -51,7 +51,7 @@ from fundraiser.members.models import (
     fold_address,
 )
 from fundraiser.members.names import is_plain_name, read_name
-from fundraiser.outbox import Topic, choose_letters, wants
+from fundraiser.outbox import Topic, choose_emails, wants
 from fundraiser.payments import member_gateway
 from fundraiser.payments.changes import Change, change_email
 from fundraiser.payments.models import Customer
@@ -72,7 +72,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.route("/account/details", methods=["GET", "POST"])
 @for_members
 def details() -> ResponseReturnValue:
-    """Name, the letters' language, and each consent by itself."""
+    """Name, the e-mails' language, and each consent by itself."""
     if request.method == "GET":
         return _details(signed_in_member())
     session, member = db.session(), signed_in_member()
@@ -91,9 +91,9 @@ def details() -> ResponseReturnValue:
         member.name, member.language = name, language
     for kind, text in _consents(member).items():
         note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
-    for topic, text, ticked_is_yes in _letters():
+    for topic, text, ticked_is_yes in _emails():
         ticked = request.form.get(topic) == "yes"
-        choose_letters(session, member.id, topic, wanted=ticked is ticked_is_yes, text=text)
+        choose_emails(session, member.id, topic, wanted=ticked is ticked_is_yes, text=text)
     return _note(Notice.SAVED)
 
 
@@ -210,8 +210,8 @@ def _consents(member: Member) -> dict[ConsentKind, str]:
     return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
 
 
-def _letters() -> list[tuple[Topic, str, bool]]:
-    """The letters to choose, in words, and whether a tick asks for them or refuses them."""
+def _emails() -> list[tuple[Topic, str, bool]]:
+    """The e-mails to choose, in words, and whether a tick asks for them or refuses them."""
     return [
         (
             Topic.CAMPAIGN,
@@ -236,7 +236,7 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
         closed=roster(member) if member.roster_closed_at else None,
         topics=[
             (topic, text, wants(session, member.id, topic) is ticked_is_yes)
-            for topic, text, ticked_is_yes in _letters()
+            for topic, text, ticked_is_yes in _emails()
         ],
         token=form_token(),
         error=error,

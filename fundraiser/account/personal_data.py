@@ -85,23 +85,23 @@ def _personal(
 
 
 PERSONAL: tuple[Personal, ...] = (
-    # Erasure goes in this order: letters are found by gifts and reminders, so they come first.
+    # Erasure goes in this order: e-mails are found by gifts and reminders, so they come first.
     _personal(
-        "letter",
+        "email",
         "context error",
         "Write and deliver the e-mail, and say why one did not arrive",
         _ACCOUNT,
         Erasure.EMPTIED,
     ),
     _personal(
-        "letter",
+        "email",
         "id member_id staff_id reminder_id gift_id kind cycle urgent state due_at attempts"
         " created_at sent_at unknown_at",
         "Send each e-mail once",
         _ACCOUNT,
     ),
     _personal(
-        "letter_choice",
+        "email_choice",
         "member_id topic wanted at text",
         "Respect which e-mails they want",
         _ACCOUNT,
@@ -140,7 +140,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "address_check",
-        "id purpose email member_id gift_id created_at owed_at ends_at tries used_at",
+        "id purpose email member_id gift_id created_at enqueued_at ends_at tries used_at",
         "Prove that an address is theirs",
         "a day, until the next night",
         Erasure.DELETED,
@@ -228,7 +228,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "suppression",
-        "ground at",
+        "reason at",
         "Say why no e-mail is sent",
         "until staff or its owner allow e-mails again",
     ),
@@ -471,9 +471,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal("goal", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
-    _personal(
-        "letter_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False
-    ),
+    _personal("email_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
 )
 
 # Columns that say nothing about anybody.
@@ -495,8 +493,8 @@ NOT_PERSONAL: dict[str, str] = {
     "held_at_stripe": "currency amount told_at difference compared_at",
     "hosted_origin": "origin seen_at",
     "ledger_head": "id version balance numbers_given changed_at",
-    "letter_switch": "kind is_on",
-    "letter_wording": "kind language subject heading text changed_at",
+    "email_switch": "kind is_on",
+    "email_wording": "kind language subject heading text changed_at",
     "listed_subscription": "run_id",
     "mailing": "kind cycle at",
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",

@@ -128,7 +128,7 @@ def _is_good() -> ColumnElement[bool]:
 
 
 def asking_browser() -> str | None:
-    """The secret of a browser that asked for a letter."""
+    """The secret of a browser that asked for an e-mail."""
     return request.cookies.get(_name("asking"))
 
 

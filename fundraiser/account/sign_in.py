@@ -1,6 +1,6 @@
-"""Sign-in by a letter: with its link in the browser that asked, with its code there or elsewhere.
+"""Sign-in by an e-mail: with its link in the browser that asked, with its code there or elsewhere.
 
-Opening the link consumes nothing, because programs that look for dangers in letters open links; the
+Opening the link consumes nothing, because programs that look for dangers in e-mails open links; the
 token is in the fragment, which no server sees, and a button sends it.
 """
 
@@ -78,8 +78,8 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.post("/account/sign-in")
 @cookieless
 @limiter.limit(_limit, key_func=network_hash)
-def ask_for_letter() -> ResponseReturnValue:
-    """Owe a letter, if the address is somebody's: the answer does not say."""
+def ask_for_code() -> ResponseReturnValue:
+    """Enqueue an e-mail, if the address is somebody's: the answer does not say."""
     check_origin()
     typed = request.form.get("email", "").strip()
     email = read_address(typed)
@@ -96,7 +96,7 @@ def ask_for_letter() -> ResponseReturnValue:
 @blueprint.get("/account/sign-in/code")
 @public
 def enter_code() -> ResponseReturnValue:
-    """Say that a letter is on its way, and take the code."""
+    """Say that an e-mail is on its way, and take the code."""
     check = _asked_here()
     if check is None:
         return redirect(url_for(".sign_in"), HTTPStatus.SEE_OTHER)

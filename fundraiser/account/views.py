@@ -252,12 +252,12 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
 
 @blueprint.route("/account/letter/<key>", methods=["GET", "POST"])
 @cookieless
-def by_letter(key: str) -> ResponseReturnValue:
-    """Stop or go on from a letter's signed link, without signing in; opening it does nothing."""
+def by_email(key: str) -> ResponseReturnValue:
+    """Stop or go on from an e-mail's signed link, without signing in; opening it does nothing."""
     membership = read_membership(db.session(), key)
     if request.method == "GET":
         return _page(
-            "by_letter.html",
+            "by_email.html",
             membership,
             reasons=labels.reasons(),
             action=url_for(".by_letter", key=key),
@@ -323,7 +323,7 @@ def _page(name: str, membership: Membership, **values: object) -> str:
         f"account/{name}",
         membership=labels.say(db.session(), membership),
         hidden={"seen": changes.seen(membership), "key": new_nonce()},
-        token=None if name == "by_letter.html" else form_token(),
+        token=None if name == "by_email.html" else form_token(),
         **values,
     )
 

@@ -25,7 +25,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.jobs import Job, hint
 from fundraiser.newsroom.models import Staff
-from fundraiser.outbox import owe_staff
+from fundraiser.outbox import enqueue_to_staff
 from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _write_to(
 ) -> None:
     with force_locale(staff.language):
         days = whole_days(campaign.deadline - now())
-        owe_staff(
+        enqueue_to_staff(
             session,
             staff.id,
             cycle=f"milestone {milestone.id}",
@@ -233,7 +233,7 @@ def _write_to(
 
 
 def name_of(milestone: Milestone) -> str:
-    """What was reached, as the subject of a letter says it."""
+    """What was reached, as the subject of an e-mail says it."""
     members = format_decimal(milestone.members)
     if milestone.percent == _GOAL:
         return _("The goal is reached: %(members)s members", members=members)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEPT = frozenset(
     {
         *("campaign", "goal", "tier", "price", "exchange_rate"),
-        *("letter_switch", "letter_wording", "staff", "staff_key", "audit_entry"),
+        *("email_switch", "email_wording", "staff", "staff_key", "audit_entry"),
         *("ledger_head", "stripe_account", "call_budget"),
     }
 )

@@ -76,10 +76,10 @@ def bounces() -> None:
 @bounces.command("import")
 @click.argument("file", type=click.File(encoding="utf-8-sig"))
 def import_bounces(file: TextIO) -> None:
-    """Write no more to the addresses of a CSV file: address, ground (bounce, complaint), detail."""
+    """Write no more to the addresses of a CSV file: address, reason (bounce, complaint), detail."""
     with open_app() as app, app.database.transaction() as session:
         count = 0
         for report in read_bounces(file):
             take_in(session, report)
             count += 1
-    click.echo(f"{count} addresses get no letters any more.")
+    click.echo(f"{count} addresses get no e-mails any more.")

@@ -18,7 +18,7 @@ from fundraiser.members.models import Cause, DriftKind, Dues, Source, Status
 from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
 from fundraiser.money import Money, format_money
-from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.outbox import EmailKind, EmailState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
@@ -345,66 +345,66 @@ def language_name(code: str) -> str:
     return str(Locale.parse(language()).languages.get(code, code))
 
 
-def letter(kind: LetterKind) -> str:
-    """Which letter it is."""
+def email(kind: EmailKind) -> str:
+    """Which e-mail it is."""
     names = {
-        LetterKind.WELCOME: _("Welcome"),
-        LetterKind.CONTRIBUTION: _("Thanks for a contribution"),
-        LetterKind.SECOND_MEMBERSHIP: _("Second membership canceled"),
-        LetterKind.REFUNDED: _("Refund sent"),
-        LetterKind.PAID_AFTER_END: _("Paid after the membership had ended"),
-        LetterKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
-        LetterKind.SIGN_IN: _("Sign-in"),
-        LetterKind.CHANGE_OF_ADDRESS: _("Change of address"),
-        LetterKind.ADDRESS_CHANGED: _("Address changed"),
-        LetterKind.RECEIPT: _("Receipt"),
-        LetterKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
-        LetterKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),
-        LetterKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
-        LetterKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
-        LetterKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
-        LetterKind.PAYMENT_FAILED_DAY_12: _("Payment failed, after 12 days"),
-        LetterKind.PAYMENT_CONFIRMATION: _("A payment needs to be confirmed"),
-        LetterKind.CARD_EXPIRING_30_DAYS: _("Card expires in 30 days"),
-        LetterKind.CARD_EXPIRING_7_DAYS: _("Card expires in 7 days"),
-        LetterKind.RENEWAL_COMING: _("Yearly renewal is coming"),
-        LetterKind.CANCELED: _("Membership stopped"),
-        LetterKind.ENDED: _("Membership ended"),
-        LetterKind.WIN_BACK: _("Invitation to come back"),
-        LetterKind.UNFINISHED_JOIN: _("Unfinished join"),
-        LetterKind.REMINDER_CONFIRMATION: _("Reminder, to be confirmed"),
-        LetterKind.REMINDER: _("Reminder"),
-        LetterKind.MILESTONE: _("Milestone of a campaign"),
-        LetterKind.LAST_DAYS: _("Last days of a campaign"),
-        LetterKind.GIFT_GIVEN: _("Gift: paid, to its giver"),
-        LetterKind.GIFT_TOLD: _("Gift: told to its recipient"),
-        LetterKind.GIFT_CODE: _("Gift: code to prove an address"),
-        LetterKind.GIFT_REMINDER: _("Gift: not accepted yet"),
-        LetterKind.GIFT_REDEEMED: _("Gift: accepted"),
-        LetterKind.GIFT_ENDING: _("Gift: runs out"),
-        LetterKind.GIFT_PAID_BACK: _("Gift: paid back, to its giver"),
-        LetterKind.GIFT_TAKEN_BACK: _("Gift: paid back or lost, to who had it"),
-        LetterKind.TO_STAFF: _("To the staff"),
+        EmailKind.WELCOME: _("Welcome"),
+        EmailKind.CONTRIBUTION: _("Thanks for a contribution"),
+        EmailKind.SECOND_MEMBERSHIP: _("Second membership canceled"),
+        EmailKind.REFUNDED: _("Refund sent"),
+        EmailKind.PAID_AFTER_END: _("Paid after the membership had ended"),
+        EmailKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
+        EmailKind.SIGN_IN: _("Sign-in"),
+        EmailKind.CHANGE_OF_ADDRESS: _("Change of address"),
+        EmailKind.ADDRESS_CHANGED: _("Address changed"),
+        EmailKind.RECEIPT: _("Receipt"),
+        EmailKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
+        EmailKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),
+        EmailKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
+        EmailKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
+        EmailKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
+        EmailKind.PAYMENT_FAILED_DAY_12: _("Payment failed, after 12 days"),
+        EmailKind.PAYMENT_CONFIRMATION: _("A payment needs to be confirmed"),
+        EmailKind.CARD_EXPIRING_30_DAYS: _("Card expires in 30 days"),
+        EmailKind.CARD_EXPIRING_7_DAYS: _("Card expires in 7 days"),
+        EmailKind.RENEWAL_COMING: _("Yearly renewal is coming"),
+        EmailKind.CANCELED: _("Membership stopped"),
+        EmailKind.ENDED: _("Membership ended"),
+        EmailKind.WIN_BACK: _("Invitation to come back"),
+        EmailKind.UNFINISHED_JOIN: _("Unfinished join"),
+        EmailKind.REMINDER_CONFIRMATION: _("Reminder, to be confirmed"),
+        EmailKind.REMINDER: _("Reminder"),
+        EmailKind.MILESTONE: _("Milestone of a campaign"),
+        EmailKind.LAST_DAYS: _("Last days of a campaign"),
+        EmailKind.GIFT_GIVEN: _("Gift: paid, to its giver"),
+        EmailKind.GIFT_TOLD: _("Gift: told to its recipient"),
+        EmailKind.GIFT_CODE: _("Gift: code to prove an address"),
+        EmailKind.GIFT_REMINDER: _("Gift: not accepted yet"),
+        EmailKind.GIFT_REDEEMED: _("Gift: accepted"),
+        EmailKind.GIFT_ENDING: _("Gift: runs out"),
+        EmailKind.GIFT_PAID_BACK: _("Gift: paid back, to its giver"),
+        EmailKind.GIFT_TAKEN_BACK: _("Gift: paid back or lost, to who had it"),
+        EmailKind.TO_STAFF: _("To the staff"),
     }
     return names.get(kind, kind.value)
 
 
-def letter_state(state: LetterState) -> str:
-    """What became of a letter."""
+def email_state(state: EmailState) -> str:
+    """What became of an e-mail."""
     match state:
-        case LetterState.QUEUED:
+        case EmailState.QUEUED:
             return _("Waiting to be sent")
-        case LetterState.SENDING:
+        case EmailState.SENDING:
             return _("Being sent")
-        case LetterState.SENT:
+        case EmailState.SENT:
             return _("Sent")
-        case LetterState.FAILED:
+        case EmailState.FAILED:
             return _("Could not be sent")
-        case LetterState.UNKNOWN:
+        case EmailState.UNKNOWN:
             return _("Perhaps sent: the mail server’s answer was lost")
-        case LetterState.WITHDRAWN:
+        case EmailState.WITHDRAWN:
             return _("Not sent: its reason was gone")
-        case LetterState.BOUNCED:
+        case EmailState.BOUNCED:
             return _("Came back")
 
 

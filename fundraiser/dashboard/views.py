@@ -41,7 +41,7 @@ def overview() -> ResponseReturnValue:
     values = read_overview(
         db.session(),
         current_settings(),
-        reads_letters=may(signed_in_staff(), Permission.READ_LETTERS),
+        reads_emails=may(signed_in_staff(), Permission.READ_EMAILS),
     )
     return _page("dashboard/overview.html", **values)
 
@@ -68,7 +68,7 @@ def member(member_id: int) -> ResponseReturnValue:
         timeline=read_timeline(
             session,
             person,
-            with_letters=may(staff, Permission.READ_LETTERS),
+            with_emails=may(staff, Permission.READ_EMAILS),
             may_change=may_change,
             may_refund=may_refund,
         ),
@@ -126,7 +126,7 @@ def _page(template: str, **values: object) -> str:
         words=labels,
         signed=_signed,
         may_settle=may(staff, Permission.SETTLE),
-        may_read_letters=may(staff, Permission.READ_LETTERS),
+        may_read_emails=may(staff, Permission.READ_EMAILS),
         **values,
     )
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from fundraiser.db import now
 from fundraiser.emails.feedback import Report
-from fundraiser.emails.models import Ground
+from fundraiser.emails.models import SuppressionReason
 from fundraiser.errors import BadRequestError, UnavailableError
 
 if TYPE_CHECKING:
@@ -126,16 +126,16 @@ def _reports(text: str) -> list[Report]:
         match told.get("notificationType") or told.get("eventType"):
             case "Bounce":
                 bounce = told["bounce"]
-                ground = Ground.BOUNCE if bounce["bounceType"] == "Permanent" else None
+                reason = SuppressionReason.BOUNCE if bounce["bounceType"] == "Permanent" else None
                 return [
-                    Report(one["emailAddress"], ground, one.get("diagnosticCode"), message_id)
+                    Report(one["emailAddress"], reason, one.get("diagnosticCode"), message_id)
                     for one in bounce["bouncedRecipients"]
                 ]
             case "Complaint":
                 complaint = told["complaint"]
                 detail = complaint.get("complaintFeedbackType")
                 return [
-                    Report(one["emailAddress"], Ground.COMPLAINT, detail, message_id)
+                    Report(one["emailAddress"], SuppressionReason.COMPLAINT, detail, message_id)
                     for one in complaint["complainedRecipients"]
                 ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

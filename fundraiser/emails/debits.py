@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
-from fundraiser.emails.parts import Link, Said, Words, compose, money
+from fundraiser.emails.parts import Body, Link, Wording, compose, money
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from fundraiser.texts import date, gettext as _
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 
-def words_about_debit(session: Session, letter: Letter) -> Words:
+def body_about_debit(session: Session, email: Email) -> Body:
     """What is said to who gave once, or paid for a gift."""
-    payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
-    checkout = session.scalars(select(Checkout).where(Checkout.reference == letter.cycle)).first()
+    payment = session.scalars(select(Payment).where(Payment.charge_id == email.cycle)).one()
+    checkout = session.scalars(select(Checkout).where(Checkout.reference == email.cycle)).first()
     written = (checkout.gift if checkout else None) or {}
-    return words_of_debit(payment, written.get("recipient_name"))
+    return body_of_debit(payment, written.get("recipient_name"))
 
 
-def words_of_debit(payment: Payment, recipient: str | None = None) -> Words:
+def body_of_debit(payment: Payment, recipient: str | None = None) -> Body:
     """What is said of one payment; ``recipient`` is who a gift was to be for, while it is known."""
     values = {
         "newsroom": current_settings().newsroom_name,
@@ -57,10 +57,10 @@ def words_of_debit(payment: Payment, recipient: str | None = None) -> Words:
     )
 
 
-def _not_given(v: Mapping[str, str]) -> Said:
+def _not_given(v: Mapping[str, str]) -> Wording:
     subject = _("Your payment of %(amount)s failed", amount=v["amount"])
     again = _("If you still want to give it, you can do so again and choose how you pay.")
-    return Said(subject, subject, [refused(v), again])
+    return Wording(subject, subject, [refused(v), again])
 
 
 def refused(v: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What comes back: bounces and complaints, and the addresses that get no letters after them."""
+"""What comes back: bounces and complaints, and the addresses that get no e-mails after them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.addresses import read_address
 from fundraiser.db import now
-from fundraiser.emails.models import Ground, Suppression
+from fundraiser.emails.models import Suppression, SuppressionReason
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.forwarding import hash_address
-from fundraiser.outbox import Letter, LetterState
+from fundraiser.outbox import Email, EmailState
 from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"<letter-(\d{1,18})@")
 _LONGEST_DETAIL = 300
-_GROUND = select(Suppression.ground).where(Suppression.address_hash == bindparam("hash"))
+_REASON = select(Suppression.reason).where(Suppression.address_hash == bindparam("hash"))
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a provider says of one address.
 
-    ``ground`` is None where the letter did not arrive and the next one may (a full mailbox).
-    ``message_id`` is the header of our letter, where the provider tells it.
+    ``reason`` is None where the e-mail did not arrive and the next one may (a full mailbox).
+    ``message_id`` is the header of our e-mail, where the provider tells it.
     """
 
     address: str
-    ground: Ground | None
+    reason: SuppressionReason | None
     detail: str | None = None
     message_id: str | None = None
 
@@ -48,30 +48,30 @@ def take_in(session: Session, report: Report) -> None:
     A complaint weighs more than a bounce, and stays.
     """
     detail = redact(" ".join((report.detail or "").split()))[:_LONGEST_DETAIL] or None
-    if report.ground:
+    if report.reason:
         statement = insert(Suppression).values(
             address_hash=hash_address(report.address),
-            ground=report.ground,
+            reason=report.reason,
             detail=detail,
             at=now(),
         )
         session.execute(statement.on_conflict_do_nothing())
     found = _OURS.search(report.message_id or "")
-    if found and report.ground is not Ground.COMPLAINT:
+    if found and report.reason is not SuppressionReason.COMPLAINT:
         session.execute(
-            update(Letter)
+            update(Email)
             .where(
-                Letter.id == int(found[1]),
-                Letter.state.in_((LetterState.SENT, LetterState.UNKNOWN)),
+                Email.id == int(found[1]),
+                Email.state.in_((EmailState.SENT, EmailState.UNKNOWN)),
             )
-            .values(state=LetterState.BOUNCED, error=f"It came back: {detail or 'no reason told'}")
+            .values(state=EmailState.BOUNCED, error=f"It came back: {detail or 'no reason told'}")
         )
 
 
 def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
-    """Read a list as CSV: ``address``, and if they are there ``ground`` and ``detail``.
+    """Read a list as CSV: ``address``, and if they are there ``reason`` and ``detail``.
 
-    A ground is bounce (which it is unless told otherwise) or complaint.
+    A reason is bounce (which it is unless told otherwise) or complaint.
 
     Raises:
         UnprocessableError: there is no such column, or a row can't be read; it says which.
@@ -81,17 +81,17 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
         raise UnprocessableError("The first line must name the columns, one of them address.")
     for row in rows:
         address = read_address(row["address"] or "")
-        ground = (row.get("ground") or "bounce").strip()
-        if address is None or ground not in set(Ground):
+        reason = (row.get("reason") or row.get("ground") or "bounce").strip()
+        if address is None or reason not in set(SuppressionReason):
             raise UnprocessableError(
                 f"Line {rows.line_num} can't be read: it needs an address, and bounce or complaint."
             )
-        yield Report(address, Ground(ground), row.get("detail") or None)
+        yield Report(address, SuppressionReason(reason), row.get("detail") or None)
 
 
-def suppressed(session: Session, address: str) -> Ground | None:
-    """Why an address gets no letters, if so."""
-    return session.scalar(_GROUND, {"hash": hash_address(address)})
+def suppressed(session: Session, address: str) -> SuppressionReason | None:
+    """Why an address gets no e-mails, if so."""
+    return session.scalar(_REASON, {"hash": hash_address(address)})
 
 
 def allow_again(session: Session, address: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the letters about gifts say: to the giver, to whom a gift is for, and to who has one."""
+"""What the e-mails about gifts say: to the giver, to whom a gift is for, and to who has one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from flask_babel import ngettext
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
-from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
+from fundraiser.emails.parts import Body, Link, NotDueError, Wording, compose, money
 from fundraiser.members.addresses import Minted, mint
 from fundraiser.members.gifts import Gift, card_address, code_of, ends_at, giver_of, recipient_of
 from fundraiser.members.models import Member, Membership, Source
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, date, gettext as _
 
@@ -23,58 +23,58 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 
-def words_about_gift(session: Session, letter: Letter) -> Words:
-    """What a letter about a gift says to a member: to its giver, or to who has it.
+def body_about_gift(session: Session, email: Email) -> Body:
+    """What an e-mail about a gift says to a member: to its giver, or to who has it.
 
     Raises:
         NotOwedError: what it would say is true no longer.
     """
-    if letter.kind is LetterKind.GIFT_ENDING:
+    if email.kind is EmailKind.GIFT_ENDING:
         found = session.execute(
             select(Membership, Gift)
             .join(Gift, Gift.charge_id == Membership.reference)
             .where(
                 Membership.source == Source.GIFT,
-                Membership.reference == letter.context["membership"],
+                Membership.reference == email.context["membership"],
             )
         ).first()
         if found is None or found.Membership.counts_until is None:
-            raise NotOwedError("The gift that it is about is not known any more.")
+            raise NotDueError("The gift that it is about is not known any more.")
         return _ending(session, found.Gift, found.Membership.counts_until)
-    gift = session.get_one(Gift, letter.context["gift"])
-    if letter.kind in _OF_THE_END:
-        return _words_of_the_end(session, letter, gift)
+    gift = session.get_one(Gift, email.context["gift"])
+    if email.kind in _OF_THE_END:
+        return _body_of_the_end(session, email, gift)
     if gift.is_void:
-        raise NotOwedError("The gift was paid back or disputed before the letter could leave.")
-    return _TO_GIVER[letter.kind](session, gift)
+        raise NotDueError("The gift was paid back or disputed before the e-mail could leave.")
+    return _TO_GIVER[email.kind](session, gift)
 
 
-def words_to_recipient(session: Session, letter: Letter) -> Words:
-    """What a letter says to whom a gift is for, who is perhaps nobody of ours yet."""
-    gift = session.get_one(Gift, letter.gift_id)
-    if letter.kind is LetterKind.GIFT_TOLD:
+def body_to_recipient(session: Session, email: Email) -> Body:
+    """What an e-mail says to whom a gift is for, who is perhaps nobody of ours yet."""
+    gift = session.get_one(Gift, email.gift_id)
+    if email.kind is EmailKind.GIFT_TOLD:
         return _told(session, gift)
-    minted = mint(session, letter.context["check"])
+    minted = mint(session, email.context["check"])
     if minted is None:
-        raise NotOwedError("The code was not wanted any more before the letter could leave.")
+        raise NotDueError("The code was not wanted any more before the e-mail could leave.")
     return _digits(gift, minted)
 
 
-def words_of_gift(session: Session, kind: LetterKind, gift: Gift) -> Words:
+def body_of_gift(session: Session, kind: EmailKind, gift: Gift) -> Body:
     """What a kind says of a gift, as an example: with digits that open nothing."""
     match kind:
-        case LetterKind.GIFT_CODE:
+        case EmailKind.GIFT_CODE:
             return _digits(gift, Minted("", "", "123456"))
-        case LetterKind.GIFT_TOLD:
+        case EmailKind.GIFT_TOLD:
             return _told(session, gift)
-        case LetterKind.GIFT_ENDING:
+        case EmailKind.GIFT_ENDING:
             return _ending(session, gift, ends_at(gift.paid_at, gift.years))
-        case LetterKind.GIFT_PAID_BACK:
+        case EmailKind.GIFT_PAID_BACK:
             return _paid_back(session, gift)
-        case LetterKind.GIFT_TAKEN_BACK:
+        case EmailKind.GIFT_TAKEN_BACK:
             return _taken_back(session, gift, gift.paid_at, is_member=False)
     return _TO_GIVER[kind](session, gift)
 
@@ -102,11 +102,11 @@ def _code_row(gift: Gift) -> list[tuple[str, str]]:
     return [(_("Code"), code)] if code else []
 
 
-def _given(session: Session, gift: Gift) -> Words:
+def _given(session: Session, gift: Gift) -> Body:
     values = _values(session, gift)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your gift for %(name)s: the code and the card", name=v["recipient"]),
             _("Your gift for %(name)s is paid", name=v["recipient"]),
             [
@@ -142,11 +142,11 @@ def _told_when(gift: Gift, name: str) -> str:
     )
 
 
-def _told(session: Session, gift: Gift) -> Words:
+def _told(session: Session, gift: Gift) -> Body:
     values = _values(session, gift)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("%(giver)s gives you a membership of %(newsroom)s", **_names(v)),
             _("A gift from %(name)s", name=v["giver"]),
             [
@@ -188,9 +188,9 @@ def _names(values: Mapping[str, str]) -> dict[str, str]:
     return {"giver": values["giver"], "newsroom": values["newsroom"]}
 
 
-def _digits(gift: Gift, minted: Minted) -> Words:
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+def _digits(gift: Gift, minted: Minted) -> Body:
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your digits to accept the gift: %(code)s", code=v["code"]),
             v["code"],
             [
@@ -208,13 +208,13 @@ def _digits(gift: Gift, minted: Minted) -> Words:
     return replace(compose(say, values, reason), has_account=False)
 
 
-def _not_accepted(session: Session, gift: Gift) -> Words:
+def _not_accepted(session: Session, gift: Gift) -> Body:
     if gift.redeemed_at:
-        raise NotOwedError("The gift was accepted before the letter could leave.")
+        raise NotDueError("The gift was accepted before the e-mail could leave.")
     values = _values(session, gift)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
             _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
             [
@@ -234,11 +234,11 @@ def _to(values: Mapping[str, str]) -> dict[str, str]:
     return {"name": values["recipient"]}
 
 
-def _redeemed(session: Session, gift: Gift) -> Words:
+def _redeemed(session: Session, gift: Gift) -> Body:
     values = _values(session, gift)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("%(name)s has accepted your gift", **_to(v)),
             _("%(name)s has accepted your gift", **_to(v)),
             [
@@ -255,12 +255,12 @@ def _redeemed(session: Session, gift: Gift) -> Words:
     )
 
 
-def _ending(session: Session, gift: Gift, until: datetime) -> Words:
-    """The offer to go on; there is no other letter at a gift's end."""
+def _ending(session: Session, gift: Gift, until: datetime) -> Body:
+    """The offer to go on; there is no other e-mail at a gift's end."""
     values = _values(session, gift) | {"date": date(until)}
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your gift from %(name)s ends on %(date)s", name=v["giver"], date=v["date"]),
             _("Would you like to go on?"),
             [
@@ -286,12 +286,12 @@ def _ending(session: Session, gift: Gift, until: datetime) -> Words:
     )
 
 
-def _words_of_the_end(session: Session, letter: Letter, gift: Gift) -> Words:
+def _body_of_the_end(session: Session, email: Email, gift: Gift) -> Body:
     """What is said where the money of a gift has gone back."""
     taken = [at for at in (gift.refunded_at, gift.disputed_at) if at]
     if not taken:
-        raise NotOwedError("The money had come back before the letter could leave.")
-    if letter.kind is LetterKind.GIFT_PAID_BACK:
+        raise NotDueError("The money had come back before the e-mail could leave.")
+    if email.kind is EmailKind.GIFT_PAID_BACK:
         return _paid_back(session, gift)
     ended = min(taken)
     membership = session.scalars(
@@ -300,16 +300,16 @@ def _words_of_the_end(session: Session, letter: Letter, gift: Gift) -> Words:
         )
     ).one()
     if membership.counts_until and membership.counts_until <= ended:
-        raise NotOwedError("The gift had run out before its money went back.")
+        raise NotDueError("The gift had run out before its money went back.")
     recipient = session.get_one(Member, gift.recipient_id)
     return _taken_back(session, gift, ended, is_member=recipient.counting)
 
 
-def _paid_back(session: Session, gift: Gift) -> Words:
+def _paid_back(session: Session, gift: Gift) -> Body:
     values = _values(session, gift)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your gift for %(name)s was paid back", **_to(v)),
             _("Your gift for %(name)s was paid back", **_to(v)),
             [
@@ -330,12 +330,12 @@ def _paid_back(session: Session, gift: Gift) -> Words:
     )
 
 
-def _taken_back(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> Words:
+def _taken_back(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> Body:
     """No word of whose will it was; ``is_member``: by something else than the gift."""
     values = _values(session, gift) | {"date": date(ended)}
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your gift from %(name)s has ended", name=v["giver"]),
             _("Your gift ended on %(date)s", date=v["date"]),
             [
@@ -366,11 +366,11 @@ def _taken_back(session: Session, gift: Gift, ended: datetime, *, is_member: boo
     )
 
 
-_TO_GIVER: dict[LetterKind, Callable[[Session, Gift], Words]] = {
-    LetterKind.GIFT_GIVEN: _given,
-    LetterKind.GIFT_REMINDER: _not_accepted,
-    LetterKind.GIFT_REDEEMED: _redeemed,
+_TO_GIVER: dict[EmailKind, Callable[[Session, Gift], Body]] = {
+    EmailKind.GIFT_GIVEN: _given,
+    EmailKind.GIFT_REMINDER: _not_accepted,
+    EmailKind.GIFT_REDEEMED: _redeemed,
 }
-_OF_THE_END = {LetterKind.GIFT_PAID_BACK, LetterKind.GIFT_TAKEN_BACK}
-ABOUT_GIFT = {*_TO_GIVER, *_OF_THE_END, LetterKind.GIFT_ENDING}
-TO_RECIPIENT = {LetterKind.GIFT_TOLD, LetterKind.GIFT_CODE}
+_OF_THE_END = {EmailKind.GIFT_PAID_BACK, EmailKind.GIFT_TAKEN_BACK}
+ABOUT_GIFT = {*_TO_GIVER, *_OF_THE_END, EmailKind.GIFT_ENDING}
+TO_RECIPIENT = {EmailKind.GIFT_TOLD, EmailKind.GIFT_CODE}

@@ -11,9 +11,9 @@ from fundraiser.campaigns.models import Campaign
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.config import current_settings
 from fundraiser.emails.links import Reference, address_of
-from fundraiser.emails.parts import Link, NotOwedError, Said, Words, bar_of, compose, last_day
+from fundraiser.emails.parts import Body, Link, NotDueError, Wording, bar_of, compose, last_day
 from fundraiser.joining.reminders import Reminder
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.texts import date, gettext as _
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 
-def words_about_campaign(session: Session, letter: Letter) -> Words:
+def body_about_campaign(session: Session, email: Email) -> Body:
     """What a campaign tells to those who asked: a milestone, or that the end is near."""
-    campaign = session.get_one(Campaign, letter.context["campaign"])
-    is_last = letter.kind is LetterKind.LAST_DAYS
+    campaign = session.get_one(Campaign, email.context["campaign"])
+    is_last = email.kind is EmailKind.LAST_DAYS
     if is_last and not read_progress(session, campaign).remaining:
-        raise NotOwedError("The goal was reached before the letter could leave.")
-    return words_of_campaign(session, letter.kind, campaign)
+        raise NotDueError("The goal was reached before the e-mail could leave.")
+    return body_of_campaign(session, email.kind, campaign)
 
 
-def words_of_campaign(session: Session, kind: LetterKind, campaign: Campaign) -> Words:
-    """What this kind of letter says of a campaign as it stands."""
+def body_of_campaign(session: Session, kind: EmailKind, campaign: Campaign) -> Body:
+    """What this kind of e-mail says of a campaign as it stands."""
     progress = read_progress(session, campaign)
     values = {
         "newsroom": current_settings().newsroom_name,
@@ -45,9 +45,9 @@ def words_of_campaign(session: Session, kind: LetterKind, campaign: Campaign) ->
         "date": last_day(campaign),
     }
 
-    def say(v: Mapping[str, str]) -> Said:
-        if kind is LetterKind.LAST_DAYS:
-            return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        if kind is EmailKind.LAST_DAYS:
+            return Wording(
                 _(
                     "The last days: %(remaining)s members are still needed",
                     remaining=v["remaining"],
@@ -62,7 +62,7 @@ def words_of_campaign(session: Session, kind: LetterKind, campaign: Campaign) ->
                     )
                 ],
             )
-        return Said(
+        return Wording(
             _("%(newsroom)s has %(members)s members", newsroom=v["newsroom"], members=v["members"]),
             _("We are %(members)s", members=v["members"]),
             [_("You asked us to tell you how the campaign goes. You are one of them. Thank you.")],
@@ -76,27 +76,27 @@ def words_of_campaign(session: Session, kind: LetterKind, campaign: Campaign) ->
     )
 
 
-def words_to_reader(session: Session, letter: Letter) -> Words:
-    """What a letter says to a reader who left an address."""
-    reminder = session.get_one(Reminder, letter.reminder_id)
+def body_to_reader(session: Session, email: Email) -> Body:
+    """What an e-mail says to a reader who left an address."""
+    reminder = session.get_one(Reminder, email.reminder_id)
     campaign = session.get(Campaign, reminder.campaign_slug) or current_campaign(session)
     if campaign is None:
-        raise NotOwedError("The campaign that it is about is not known any more.")
-    if letter.kind is LetterKind.REMINDER_CONFIRMATION and reminder.confirmed_at:
-        raise NotOwedError("The reader had confirmed the wish before the letter could leave.")
+        raise NotDueError("The campaign that it is about is not known any more.")
+    if email.kind is EmailKind.REMINDER_CONFIRMATION and reminder.confirmed_at:
+        raise NotDueError("The reader had confirmed the wish before the e-mail could leave.")
     answer = address_of(Reference(reminder_id=reminder.id))
-    return words_of_reminder(session, letter.kind, reminder.due_at, campaign, answer)
+    return body_of_reminder(session, email.kind, reminder.due_at, campaign, answer)
 
 
-def words_of_reminder(
-    session: Session, kind: LetterKind, due_at: datetime, campaign: Campaign, answer: str
-) -> Words:
+def body_of_reminder(
+    session: Session, kind: EmailKind, due_at: datetime, campaign: Campaign, answer: str
+) -> Body:
     """What is said to a reader who is to be reminded then; ``answer`` is where to say yes or no."""
     home = current_settings().public_url
     values = {"newsroom": current_settings().newsroom_name, "month": date(due_at, "LLLL y")}
     join = Link(_("Become a member"), f"{home}/join?campaign={campaign.slug}")
     match kind:
-        case LetterKind.REMINDER_CONFIRMATION:
+        case EmailKind.REMINDER_CONFIRMATION:
             said, reason = (
                 _ask_to_confirm,
                 _("You get this letter because somebody left this address at our campaign."),
@@ -106,7 +106,7 @@ def words_of_reminder(
                 has_account=False,
                 link=Link(_("Yes, remind me"), answer),
             )
-        case LetterKind.REMINDER:
+        case EmailKind.REMINDER:
             said, reason = (
                 _remind,
                 _("You get this letter because you asked for it at our campaign."),
@@ -124,8 +124,8 @@ def words_of_reminder(
     )
 
 
-def _ask_to_confirm(v: Mapping[str, str]) -> Said:
-    return Said(
+def _ask_to_confirm(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Shall we remind you in %(month)s?", month=v["month"]),
         _("Shall we remind you in %(month)s?", month=v["month"]),
         [
@@ -139,8 +139,8 @@ def _ask_to_confirm(v: Mapping[str, str]) -> Said:
     )
 
 
-def _remind(v: Mapping[str, str]) -> Said:
-    return Said(
+def _remind(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("You asked us to remind you: %(newsroom)s", newsroom=v["newsroom"]),
         _("You asked us to remind you"),
         [
@@ -150,8 +150,8 @@ def _remind(v: Mapping[str, str]) -> Said:
     )
 
 
-def _unfinished(v: Mapping[str, str]) -> Said:
-    return Said(
+def _unfinished(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("You began to become a member of %(newsroom)s", newsroom=v["newsroom"]),
         _("Your membership was not finished"),
         [

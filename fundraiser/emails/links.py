@@ -1,4 +1,4 @@
-"""Signed addresses in letters: they say who and what about, so that nobody needs to sign in."""
+"""Signed addresses in e-mails: they say who and what about, so that nobody needs to sign in."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError
-from fundraiser.outbox import LetterKind, Topic
+from fundraiser.outbox import EmailKind, Topic
 from fundraiser.texts import gettext as _
 
 # What is not about the reader's own money, and what one may say no to.
 TOPIC_OF = {
-    LetterKind.WIN_BACK: Topic.RETURN,
-    LetterKind.MILESTONE: Topic.CAMPAIGN,
-    LetterKind.LAST_DAYS: Topic.CAMPAIGN,
+    EmailKind.WIN_BACK: Topic.RETURN,
+    EmailKind.MILESTONE: Topic.CAMPAIGN,
+    EmailKind.LAST_DAYS: Topic.CAMPAIGN,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Whose letters: a member's (then of a topic, if one) or those to a reader's address."""
+    """Whose e-mails: a member's (then of a topic, if one) or those to a reader's address."""
 
     member_id: int | None = None
     reminder_id: int | None = None
@@ -29,7 +29,7 @@ class Reference:
 
 
 def address_of(reference: Reference) -> str:
-    """The page of which letters one gets."""
+    """The page of which e-mails one gets."""
     if reference.reminder_id is not None:
         parts: list[object] = ["reminder", reference.reminder_id]
     else:

@@ -1,8 +1,8 @@
 """A message as it travels: RFC 5322 and MIME, written out.
 
-The standard library's ``EmailMessage`` takes every header apart before it writes it, which took
-longer than all else that a letter needs. It also encoded the address in ``List-Unsubscribe``, as it
-is long: no mailbox looks for encoded words there (RFC 2047, section 5), so none could find it.
+The standard library's ``EmailMessage`` parses every header before it writes it, which took longer
+than everything else that an e-mail needs. It also encoded the long address in ``List-Unsubscribe``:
+no mailbox decodes words there (RFC 2047, section 5), so none could find it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is not written to, what went to many, and what staff changed about the letters."""
+"""Who is not written to, what went to many, and what staff changed about the e-mails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fundraiser.db import Base
 
 
-class Ground(StrEnum):
-    """Why an address gets no letters: it does not exist, or its owner called one of them spam."""
+class SuppressionReason(StrEnum):
+    """Why an address gets no e-mails: it does not exist, or its owner called one of them spam."""
 
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
@@ -27,24 +27,24 @@ class Suppression(Base):
     __tablename__ = "suppression"
 
     address_hash: Mapped[str] = mapped_column(primary_key=True)
-    ground: Mapped[Ground]
+    reason: Mapped[SuppressionReason]
     detail: Mapped[str | None]
     at: Mapped[datetime]
 
 
-class LetterSwitch(Base):
-    """Whether a kind of letter is sent, where staff said so."""
+class EmailSwitch(Base):
+    """Whether a kind of e-mail is sent, where staff said so."""
 
-    __tablename__ = "letter_switch"
+    __tablename__ = "email_switch"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     is_on: Mapped[bool]
 
 
-class LetterWording(Base):
+class EmailWording(Base):
     """A kind's subject, heading and text as staff wrote them, in one language."""
 
-    __tablename__ = "letter_wording"
+    __tablename__ = "email_wording"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     language: Mapped[str] = mapped_column(primary_key=True)
@@ -56,7 +56,7 @@ class LetterWording(Base):
 
 
 class Mailing(Base):
-    """A letter to many that a campaign caused: it goes out once, to who wanted it then."""
+    """An e-mail to many that a campaign caused: it goes out once, to who wanted it then."""
 
     __tablename__ = "mailing"
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
-from fundraiser.emails.parts import Link, NotOwedError, Said, Words, compose, money
+from fundraiser.emails.parts import Body, Link, NotDueError, Wording, compose, money
 from fundraiser.members.email_links import payment_link
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.prices import per, price_of
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.payments.cases import CaseKind, find_case
 from fundraiser.payments.late import read_late_payment
 from fundraiser.payments.models import Checkout
@@ -24,53 +24,51 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 ABOUT_MONEY = {
-    LetterKind.SECOND_MEMBERSHIP,
-    LetterKind.REFUNDED,
-    LetterKind.PAID_AFTER_END,
-    LetterKind.BANK_TO_CONFIRM,
+    EmailKind.SECOND_MEMBERSHIP,
+    EmailKind.REFUNDED,
+    EmailKind.PAID_AFTER_END,
+    EmailKind.BANK_TO_CONFIRM,
 }
 
 
-def words_about_money(session: Session, letter: Letter) -> Words:
+def body_about_money(session: Session, email: Email) -> Body:
     """What such an e-mail says.
 
     Raises:
         NotOwedError: what it would say is true no longer.
     """
-    told = letter.context
-    match letter.kind:
-        case LetterKind.SECOND_MEMBERSHIP:
+    told = email.context
+    match email.kind:
+        case EmailKind.SECOND_MEMBERSHIP:
             first = membership_of(session, told["first"])
-            return words_of_second(told, first, read_money_back(session, letter.cycle))
-        case LetterKind.REFUNDED:
-            return words_of_refund(told["amount"], told["currency"])
-        case LetterKind.PAID_AFTER_END:
-            case = find_case(session, CaseKind.PAID_AFTER_END, letter.cycle)
+            return body_of_second(told, first, read_money_back(session, email.cycle))
+        case EmailKind.REFUNDED:
+            return body_of_refund(told["amount"], told["currency"])
+        case EmailKind.PAID_AFTER_END:
+            case = find_case(session, CaseKind.PAID_AFTER_END, email.cycle)
             if case is None or case.closed_at is not None:
-                raise NotOwedError(
-                    "The payment was refunded or used before the e-mail could leave."
-                )
+                raise NotDueError("The payment was refunded or used before the e-mail could leave.")
             late = read_late_payment(session, case.id)
-            return words_of_late_payment(
+            return body_of_late_payment(
                 case.amount,
                 case.currency,
                 payment_link(case.id),
                 may_restart=late is not None and late.may_restart,
             )
-    membership = membership_of(session, letter.cycle)
-    checkout = session.scalars(select(Checkout).where(Checkout.reference == letter.cycle)).first()
+    membership = membership_of(session, email.cycle)
+    checkout = session.scalars(select(Checkout).where(Checkout.reference == email.cycle)).first()
     if membership is None or membership.status is not Status.INCOMPLETE or checkout is None:
-        raise NotOwedError("The bank account was confirmed, or can't be any more.")
+        raise NotDueError("The bank account was confirmed, or can't be any more.")
     home = current_settings().public_url
-    return words_of_deposits(membership, f"{home}/join/thanks?session_id={checkout.session_id}")
+    return body_of_deposits(membership, f"{home}/join/thanks?session_id={checkout.session_id}")
 
 
-def words_of_second(
+def body_of_second(
     second: Mapping[str, Any], first: Membership | None, money_back: MoneyBack
-) -> Words:
+) -> Body:
     """What is said of a membership that was one too many, and of the money paid for it."""
     amount = money(second["amount"], second["currency"])
     each_time = per(second["amount"], second["currency"], second["interval"])
@@ -81,8 +79,8 @@ def words_of_second(
     if money_back.refunded:
         rows.append((_("Refunded"), back))
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("You’re already a member: we refunded %(amount)s", amount=v["amount"])
             if money_back.refunded
             else _("You’re already a member: we canceled the second membership"),
@@ -114,12 +112,12 @@ def words_of_second(
     )
 
 
-def words_of_refund(amount: int, currency: str) -> Words:
+def body_of_refund(amount: int, currency: str) -> Body:
     """What is said of a refund that the person was told to wait for, or had asked for."""
     values = {"newsroom": current_settings().newsroom_name, "amount": money(amount, currency)}
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("We’ve refunded %(amount)s", amount=v["amount"]),
             _("We’ve refunded %(amount)s", amount=v["amount"]),
             [_("Your bank may take up to ten days to show it.")],
@@ -131,14 +129,14 @@ def words_of_refund(amount: int, currency: str) -> Words:
     )
 
 
-def words_of_late_payment(
+def body_of_late_payment(
     amount: int, currency: str, link: str, *, may_restart: bool = True
-) -> Words:
+) -> Body:
     """What is said of a payment that arrived after the membership had ended."""
     values = {"newsroom": current_settings().newsroom_name, "amount": money(amount, currency)}
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             [
@@ -161,13 +159,13 @@ def words_of_late_payment(
     )
 
 
-def words_of_deposits(membership: Membership, link: str) -> Words:
+def body_of_deposits(membership: Membership, link: str) -> Body:
     """What is said while a bank account waits to be confirmed by two small deposits."""
     each_time = price_of(membership)
     values = {"newsroom": current_settings().newsroom_name, "each": each_time}
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Confirm your bank account to join %(newsroom)s", newsroom=v["newsroom"]),
             _("Confirm your bank account"),
             [

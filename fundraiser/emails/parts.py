@@ -1,4 +1,4 @@
-"""The parts of a letter, and how figures are written in it."""
+"""The parts of an e-mail, and how figures are written in it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Membership
 
 
-class NotOwedError(Exception):
-    """The reason for the letter is gone; the message is one sentence for staff."""
+class NotDueError(Exception):
+    """The reason for the e-mail is gone; the message is one sentence for staff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What staff can change of a letter; in an original, ``{name}`` stands for a value."""
+class Wording:
+    """What staff can change of an e-mail; in an original, ``{name}`` stands for a value."""
 
     subject: str
     heading: str
@@ -54,13 +54,13 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A letter's parts in their order.
+class Body:
+    """An e-mail's parts in their order.
 
     ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
-    says why the person gets this letter. ``manage`` is where the membership can be stopped without
+    says why the person gets this e-mail. ``manage`` is where the membership can be stopped without
     signing in; ``has_account`` where the reader has pages of a membership. ``values`` are what its
-    sentences may name; a letter with an ``original`` can be written anew by staff, all but the
+    sentences may name; an e-mail with an ``original`` can be written anew by staff, all but the
     sentences that are ``fixed`` and follow the others. ``to_staff``: of the house, not of money.
     """
 
@@ -77,16 +77,16 @@ class Words:
     to_staff: bool = False
     fixed: tuple[str, ...] = ()
     values: dict[str, str] = field(default_factory=dict)
-    original: Said | None = None
+    original: Wording | None = None
 
 
-Say = Callable[[Mapping[str, str]], Said]
+Say = Callable[[Mapping[str, str]], Wording]
 
 
-def compose(say: Say, values: dict[str, str], reason: str, *fixed: str) -> Words:
-    """A letter that says this of these values, and that staff can write anew with them."""
+def compose(say: Say, values: dict[str, str], reason: str, *fixed: str) -> Body:
+    """An e-mail that says this of these values, and that staff can write anew with them."""
     said = say(values)
-    return Words(
+    return Body(
         subject=said.subject,
         heading=said.heading,
         paragraphs=[with_one_full_stop(part) for part in (*said.paragraphs, *fixed)],
@@ -103,7 +103,7 @@ def with_one_full_stop(sentence: str) -> str:
 
 
 def bar_of(session: Session, campaign: Campaign) -> Bar:
-    """How far the campaign is; letters that are written together say the same."""
+    """How far the campaign is; e-mails that are written together say the same."""
     name = ("bar", campaign.slug, language())
     return read_once(session, name, lambda: _bar_of(session, campaign))
 

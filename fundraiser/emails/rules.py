@@ -1,4 +1,4 @@
-"""Who is owed which letter by the passing of time: one rule a kind, which says to whom and when."""
+"""Which e-mails are due by the passing of time: one query a kind, which says to whom."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.members.renewals import RENEWS
-from fundraiser.outbox import Letter, LetterChoice, LetterKind, Topic
+from fundraiser.outbox import Email, EmailChoice, EmailKind, Topic
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment, PaymentStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A row for each letter: the member or the reader, the cycle, and what the letter is about.
-Owed = Select[tuple[int | None, int | None, str, dict[str, Any]]]
+# A row for each e-mail that is due: the member or the reader, the cycle, what it is about.
+Due = Select[tuple[int | None, int | None, str, dict[str, Any]]]
 
 
 def _days(count: float) -> timedelta:
     return timedelta(days=count)
 
 
-def _to_members(cycle: ColumnElement[str], *conditions: ColumnElement[bool]) -> Owed:
+def _to_members(cycle: ColumnElement[str], *conditions: ColumnElement[bool]) -> Due:
     """Those whose membership the conditions hold for."""
     return (
         select(
             Membership.member_id.label("member_id"),
-            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            null().cast(Email.reminder_id.type).label("reminder_id"),
             cycle.label("cycle"),
             func.jsonb_build_object("membership", Membership.reference, type_=JSONB).label(
                 "context"
@@ -86,33 +86,33 @@ _RUNS = (
 _OF_THIS_FAILURE = _named(Membership.reference, Membership.paid_at)
 
 
-def _failed(day: float, next_day: float, *more: ColumnElement[bool]) -> Callable[[datetime], Owed]:
-    """From its day after the failure until the next letter's, and not just before the last one."""
+def _failed(day: float, next_day: float, *more: ColumnElement[bool]) -> Callable[[datetime], Due]:
+    """From its day after the failure until the next e-mail's, and not just before the last one."""
 
-    def owed(at: datetime) -> Owed:
+    def due(at: datetime) -> Due:
         until = min(next_day, _day_of_the_last() - 1, current_settings().grace_days)
         return _failing(at, day, until, *more)
 
-    return owed
+    return due
 
 
-def _failed_for_the_last_time(at: datetime) -> Owed:
+def _failed_for_the_last_time(at: datetime) -> Due:
     return _failing(at, _day_of_the_last(), current_settings().grace_days)
 
 
 def _day_of_the_last() -> int:
     """On day 12 of 14; sooner where the grace ends sooner, so that two days are left to pay in.
 
-    Of a grace of one or two days nothing is left by then: the first letter is the only one.
+    Of a grace of one or two days nothing is left by then: the first e-mail is the only one.
     """
     return min(12, max(2, current_settings().grace_days - 2))
 
 
-def _failing(at: datetime, first: float, last: float, *more: ColumnElement[bool]) -> Owed:
+def _failing(at: datetime, first: float, last: float, *more: ColumnElement[bool]) -> Due:
     """Whose payment failed so many days ago."""
     return _to_members(
         _OF_THIS_FAILURE,
-        # These letters say until when the person is counted.
+        # These e-mails say until when the person is counted.
         counts_at(at, current_settings().grace),
         Membership.grace_from <= at - _days(first),
         Membership.grace_from > at - _days(last),
@@ -121,7 +121,7 @@ def _failing(at: datetime, first: float, last: float, *more: ColumnElement[bool]
     )
 
 
-def _card_expires(first: float, last: float) -> Callable[[datetime], Owed]:
+def _card_expires(first: float, last: float) -> Callable[[datetime], Due]:
     return lambda at: _to_members(
         _named(Membership.reference, Membership.card_expires_at),
         Membership.card_expires_at <= at + _days(first),
@@ -130,7 +130,7 @@ def _card_expires(first: float, last: float) -> Callable[[datetime], Owed]:
     )
 
 
-def _renewal(at: datetime) -> Owed:
+def _renewal(at: datetime) -> Due:
     return _to_members(
         _named(Membership.reference, Membership.period_end),
         Membership.interval == Interval.YEAR,
@@ -140,7 +140,7 @@ def _renewal(at: datetime) -> Owed:
     )
 
 
-def _canceled(at: datetime) -> Owed:
+def _canceled(at: datetime) -> Due:
     return _to_members(
         _named(Membership.reference, Membership.canceled_at),
         Membership.canceled_at > at - _days(3),
@@ -160,11 +160,11 @@ def _has_left(at: datetime, first: float, last: float) -> tuple[ColumnElement[bo
     )
 
 
-def _ended(at: datetime) -> Owed:
+def _ended(at: datetime) -> Due:
     return _to_members(_named(Membership.reference), *_has_left(at, 0, 3))
 
 
-def _win_back(at: datetime) -> Owed:
+def _win_back(at: datetime) -> Due:
     """Where the reason was the price, or none was given: of their own will, and not otherwise."""
     return _to_members(
         _named(Membership.reference),
@@ -179,18 +179,18 @@ def _win_back(at: datetime) -> Owed:
         Membership.refunded_at.is_(None),
         Membership.disputed_at.is_(None),
         ~exists().where(
-            LetterChoice.member_id == Membership.member_id,
-            LetterChoice.topic == Topic.RETURN,
-            LetterChoice.wanted.is_(False),
+            EmailChoice.member_id == Membership.member_id,
+            EmailChoice.topic == Topic.RETURN,
+            EmailChoice.wanted.is_(False),
         ),
     )
 
 
-def _receipt(at: datetime) -> Owed:
+def _receipt(at: datetime) -> Due:
     return (
         select(
             Payment.member_id.label("member_id"),
-            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            null().cast(Email.reminder_id.type).label("reminder_id"),
             Payment.charge_id.label("cycle"),
             func.jsonb_build_object("membership", Payment.subscription_id, type_=JSONB).label(
                 "context"
@@ -207,12 +207,12 @@ def _receipt(at: datetime) -> Owed:
     )
 
 
-def _to_readers(*conditions: ColumnElement[bool]) -> Owed:
+def _to_readers(*conditions: ColumnElement[bool]) -> Due:
     counts_already = exists().where(
         func.lower(Member.email) == func.lower(Reminder.email), Member.counting
     )
     return select(
-        null().cast(Letter.member_id.type).label("member_id"),
+        null().cast(Email.member_id.type).label("member_id"),
         Reminder.id.label("reminder_id"),
         literal("once").label("cycle"),
         func.jsonb_build_object(type_=JSONB).label("context"),
@@ -224,13 +224,13 @@ def _to_readers(*conditions: ColumnElement[bool]) -> Owed:
     )
 
 
-def _reminder(at: datetime) -> Owed:
+def _reminder(at: datetime) -> Due:
     return _to_readers(
         Reminder.kind == ReminderKind.LATER, Reminder.due_at <= at, Reminder.due_at > at - _days(7)
     )
 
 
-def _unfinished_join(at: datetime) -> Owed:
+def _unfinished_join(at: datetime) -> Due:
     is_finished = exists().where(
         Checkout.id == Reminder.checkout_id, Checkout.reference.is_not(None)
     )
@@ -245,11 +245,11 @@ def _unfinished_join(at: datetime) -> Owed:
 _WAITS = (Gift.redeemed_at.is_(None), Gift.refunded_at.is_(None), Gift.disputed_at.is_(None))
 
 
-def _gift_told(at: datetime) -> Owed:
+def _gift_told(at: datetime) -> Due:
     """At once or on its day; who hears of it a week late hears of it all the same."""
     return select(
-        null().cast(Letter.member_id.type).label("member_id"),
-        null().cast(Letter.reminder_id.type).label("reminder_id"),
+        null().cast(Email.member_id.type).label("member_id"),
+        null().cast(Email.reminder_id.type).label("reminder_id"),
         Gift.id.label("gift_id"),
         _named(Gift.tell_at).label("cycle"),
         func.jsonb_build_object(type_=JSONB).label("context"),
@@ -261,13 +261,13 @@ def _gift_told(at: datetime) -> Owed:
     )
 
 
-def _gift_reminder(at: datetime) -> Owed:
+def _gift_reminder(at: datetime) -> Due:
     """Once, a month after the recipient was told or the card could be printed."""
     told_at = func.coalesce(Gift.tell_at, Gift.paid_at)
     return (
         select(
             Gift.giver_id.label("member_id"),
-            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            null().cast(Email.reminder_id.type).label("reminder_id"),
             Gift.charge_id.label("cycle"),
             func.jsonb_build_object("gift", Gift.id, type_=JSONB).label("context"),
         )
@@ -281,7 +281,7 @@ def _gift_reminder(at: datetime) -> Owed:
     )
 
 
-def _gift_ending(at: datetime) -> Owed:
+def _gift_ending(at: datetime) -> Due:
     """Two weeks before its end, unless the person stays a member by something else."""
     grace, other = current_settings().grace, aliased(Membership)
     stays = exists().where(
@@ -292,7 +292,7 @@ def _gift_ending(at: datetime) -> Owed:
     return (
         select(
             Membership.member_id.label("member_id"),
-            null().cast(Letter.reminder_id.type).label("reminder_id"),
+            null().cast(Email.reminder_id.type).label("reminder_id"),
             _named(Membership.reference).label("cycle"),
             func.jsonb_build_object("membership", Membership.reference, type_=JSONB).label(
                 "context"
@@ -309,22 +309,22 @@ def _gift_ending(at: datetime) -> Owed:
     )
 
 
-RULES: dict[LetterKind, Callable[[datetime], Owed]] = {
-    LetterKind.PAYMENT_CONFIRMATION: _failed(0, 3, Membership.needs_confirmation.is_(True)),
-    LetterKind.PAYMENT_FAILED_DAY_0: _failed(0, 3, Membership.needs_confirmation.is_(False)),
-    LetterKind.PAYMENT_FAILED_DAY_3: _failed(3, 7),
-    LetterKind.PAYMENT_FAILED_DAY_7: _failed(7, 12),
-    LetterKind.PAYMENT_FAILED_DAY_12: _failed_for_the_last_time,
-    LetterKind.CARD_EXPIRING_30_DAYS: _card_expires(30, 7),
-    LetterKind.CARD_EXPIRING_7_DAYS: _card_expires(7, 0),
-    LetterKind.RENEWAL_COMING: _renewal,
-    LetterKind.CANCELED: _canceled,
-    LetterKind.ENDED: _ended,
-    LetterKind.WIN_BACK: _win_back,
-    LetterKind.RECEIPT: _receipt,
-    LetterKind.REMINDER: _reminder,
-    LetterKind.UNFINISHED_JOIN: _unfinished_join,
-    LetterKind.GIFT_TOLD: _gift_told,
-    LetterKind.GIFT_REMINDER: _gift_reminder,
-    LetterKind.GIFT_ENDING: _gift_ending,
+RULES: dict[EmailKind, Callable[[datetime], Due]] = {
+    EmailKind.PAYMENT_CONFIRMATION: _failed(0, 3, Membership.needs_confirmation.is_(True)),
+    EmailKind.PAYMENT_FAILED_DAY_0: _failed(0, 3, Membership.needs_confirmation.is_(False)),
+    EmailKind.PAYMENT_FAILED_DAY_3: _failed(3, 7),
+    EmailKind.PAYMENT_FAILED_DAY_7: _failed(7, 12),
+    EmailKind.PAYMENT_FAILED_DAY_12: _failed_for_the_last_time,
+    EmailKind.CARD_EXPIRING_30_DAYS: _card_expires(30, 7),
+    EmailKind.CARD_EXPIRING_7_DAYS: _card_expires(7, 0),
+    EmailKind.RENEWAL_COMING: _renewal,
+    EmailKind.CANCELED: _canceled,
+    EmailKind.ENDED: _ended,
+    EmailKind.WIN_BACK: _win_back,
+    EmailKind.RECEIPT: _receipt,
+    EmailKind.REMINDER: _reminder,
+    EmailKind.UNFINISHED_JOIN: _unfinished_join,
+    EmailKind.GIFT_TOLD: _gift_told,
+    EmailKind.GIFT_REMINDER: _gift_reminder,
+    EmailKind.GIFT_ENDING: _gift_ending,
 }

@@ -1,4 +1,4 @@
-"""What the letters say that time owes: of payments, cards, renewals and ends."""
+"""E-mail bodies about a membership: failed payments, cards, renewals and ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sqlalchemy import select
 from fundraiser.config import current_settings
 from fundraiser.emails.debits import refused
 from fundraiser.emails.parts import (
+    Body,
     Link,
-    NotOwedError,
-    Said,
-    Words,
+    NotDueError,
+    Wording,
     compose,
     money,
     what_is_paid,
@@ -24,7 +24,7 @@ from fundraiser.members.models import Membership, Source
 from fundraiser.members.payment_methods import method_of, pays_by_card
 from fundraiser.members.prices import next_payment_of
 from fundraiser.members.renewals import renews
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.payments.models import Payment
 from fundraiser.texts import date, gettext as _
 
@@ -34,34 +34,34 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.emails.parts import Say
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 
-def words_about_membership(session: Session, letter: Letter) -> Words:
-    """What a letter about one membership says."""
+def body_about_membership(session: Session, email: Email) -> Body:
+    """What an e-mail about one membership says."""
     membership = session.scalars(
         select(Membership).where(
             Membership.source == Source.STRIPE,
-            Membership.reference == letter.context["membership"],
+            Membership.reference == email.context["membership"],
         )
     ).first()
     if membership is None:
-        raise NotOwedError("The membership that it is about is not known any more.")
-    if letter.kind is LetterKind.PAYMENT_FAILED_FIRST and membership.paid_at:
-        raise NotOwedError("The membership was paid before the letter could leave.")
-    if letter.kind is LetterKind.RECEIPT:
-        payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
-        return words_of_receipt(payment, membership)
-    return words_about(letter.kind, membership)
+        raise NotDueError("The membership that it is about is not known any more.")
+    if email.kind is EmailKind.PAYMENT_FAILED_FIRST and membership.paid_at:
+        raise NotDueError("The membership was paid before the e-mail could leave.")
+    if email.kind is EmailKind.RECEIPT:
+        payment = session.scalars(select(Payment).where(Payment.charge_id == email.cycle)).one()
+        return body_of_receipt(payment, membership)
+    return body_about(email.kind, membership)
 
 
-def words_about(kind: LetterKind, membership: Membership) -> Words:
-    """What this kind of letter says of a membership as it stands."""
+def body_about(kind: EmailKind, membership: Membership) -> Body:
+    """What this kind of e-mail says of a membership as it stands."""
     return _ABOUT_MEMBERSHIP[kind](membership, _values(membership))
 
 
 def _values(membership: Membership) -> dict[str, str]:
-    """What every letter about a membership may name, as far as it is known."""
+    """What every e-mail about a membership may name, as far as it is known."""
     settings = current_settings()
     known = {
         "newsroom": settings.newsroom_name,
@@ -86,7 +86,7 @@ def _values(membership: Membership) -> dict[str, str]:
 
 def _needs(values: Mapping[str, str], *names: str) -> None:
     if any(name not in values for name in names):
-        raise NotOwedError("What it would say is true no longer.")
+        raise NotDueError("What it would say is true no longer.")
 
 
 def _unpaid() -> str:
@@ -101,8 +101,8 @@ def _pay_link(membership: Membership) -> Link:
     return Link(_("Pay now"), link)
 
 
-def _failed(say: Callable[..., Said]) -> Callable[..., Words]:
-    def words(membership: Membership, values: dict[str, str]) -> Words:
+def _failed(say: Callable[..., Wording]) -> Callable[..., Body]:
+    def words(membership: Membership, values: dict[str, str]) -> Body:
         _needs(values, "date", "until")
         by_card = pays_by_card(membership)
         return replace(
@@ -130,9 +130,9 @@ def _paid_with(membership: Membership) -> list[tuple[str, str]]:
     return [(_("You pay with"), name)] if name else []
 
 
-def _failed_at_first(v: Mapping[str, str], *, by_card: bool) -> Said:
+def _failed_at_first(v: Mapping[str, str], *, by_card: bool) -> Wording:
     subject = _("Your payment of %(amount)s failed", amount=v["amount"])
-    return Said(
+    return Wording(
         subject,
         subject,
         [
@@ -151,8 +151,8 @@ def _failed_at_first(v: Mapping[str, str], *, by_card: bool) -> Said:
     )
 
 
-def _failed_again(v: Mapping[str, str], *, by_card: bool) -> Said:
-    return Said(
+def _failed_again(v: Mapping[str, str], *, by_card: bool) -> Wording:
+    return Wording(
         _("Your payment of %(amount)s failed again", amount=v["amount"]),
         _("We tried again, and your bank refused"),
         [
@@ -170,8 +170,8 @@ def _failed_again(v: Mapping[str, str], *, by_card: bool) -> Said:
     )
 
 
-def _failed_for_a_week(v: Mapping[str, str], *, by_card: bool) -> Said:
-    return Said(
+def _failed_for_a_week(v: Mapping[str, str], *, by_card: bool) -> Wording:
+    return Wording(
         _("Your membership is unpaid: %(amount)s", amount=v["amount"]),
         _("Your membership needs another card") if by_card else _("Your membership is unpaid"),
         [
@@ -188,8 +188,8 @@ def _failed_for_a_week(v: Mapping[str, str], *, by_card: bool) -> Said:
     )
 
 
-def _failed_for_the_last_time(v: Mapping[str, str], *, by_card: bool) -> Said:
-    return Said(
+def _failed_for_the_last_time(v: Mapping[str, str], *, by_card: bool) -> Wording:
+    return Wording(
         _("Your membership ends on %(until)s", until=v["until"]),
         _("This is our last e-mail about the payment"),
         [
@@ -205,11 +205,11 @@ def _failed_for_the_last_time(v: Mapping[str, str], *, by_card: bool) -> Said:
     )
 
 
-def _first_debit_failed(membership: Membership, values: dict[str, str]) -> Words:
+def _first_debit_failed(membership: Membership, values: dict[str, str]) -> Body:
     """It counted on the strength of a debit that was on its way, and has stopped."""
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your first payment of %(amount)s did not arrive", amount=v["amount"]),
             _("Your first payment did not arrive"),
             [
@@ -240,11 +240,11 @@ def _first_debit_failed(membership: Membership, values: dict[str, str]) -> Words
     )
 
 
-def _to_be_confirmed(membership: Membership, values: dict[str, str]) -> Words:
+def _to_be_confirmed(membership: Membership, values: dict[str, str]) -> Body:
     _needs(values, "date", "until")
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Confirm your payment of %(amount)s", amount=v["amount"]),
             _("Your bank wants you to confirm %(amount)s", amount=v["amount"]),
             [
@@ -264,8 +264,8 @@ def _to_be_confirmed(membership: Membership, values: dict[str, str]) -> Words:
     )
 
 
-def _card_expires(say: Callable[[Mapping[str, str]], Said]) -> Callable[..., Words]:
-    def words(_membership: Membership, values: dict[str, str]) -> Words:
+def _card_expires(say: Callable[[Mapping[str, str]], Wording]) -> Callable[..., Body]:
+    def words(_membership: Membership, values: dict[str, str]) -> Body:
         _needs(values, "card", "month", "date")
         return replace(
             compose(
@@ -286,8 +286,8 @@ def _only(values: Mapping[str, str]) -> dict[str, str]:
     return {"card": values["card"], "month": values["month"]}
 
 
-def _card_in_a_month(v: Mapping[str, str]) -> Said:
-    return Said(
+def _card_in_a_month(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Your card ending in %(card)s is good until %(month)s", **_only(v)),
         _("Your card expires soon"),
         [
@@ -301,8 +301,8 @@ def _card_in_a_month(v: Mapping[str, str]) -> Said:
     )
 
 
-def _card_in_a_week(v: Mapping[str, str]) -> Said:
-    return Said(
+def _card_in_a_week(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Your card ending in %(card)s expires in a few days", card=v["card"]),
         _("Your card expires in a few days"),
         [
@@ -316,11 +316,11 @@ def _card_in_a_week(v: Mapping[str, str]) -> Said:
     )
 
 
-def _renewal(membership: Membership, values: dict[str, str]) -> Words:
+def _renewal(membership: Membership, values: dict[str, str]) -> Body:
     _needs(values, "date")
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("You’ll be charged %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
             _("Your membership goes on for another year"),
             [
@@ -365,8 +365,8 @@ def _renewal(membership: Membership, values: dict[str, str]) -> Words:
 def _renewal_from_credit(membership: Membership) -> Say:
     credit = money(membership.credit, membership.currency)
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Your membership goes on for another year on %(date)s", date=v["date"]),
             _("Your membership goes on for another year"),
             [
@@ -384,11 +384,11 @@ def _renewal_from_credit(membership: Membership) -> Say:
     return say
 
 
-def _canceled(membership: Membership, values: dict[str, str]) -> Words:
+def _canceled(membership: Membership, values: dict[str, str]) -> Body:
     _needs(values, "date")
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("You have cancelled your membership"),
             _("You have cancelled your membership"),
             [
@@ -401,7 +401,7 @@ def _canceled(membership: Membership, values: dict[str, str]) -> Words:
         )
 
     if renews(membership):
-        raise NotOwedError("The membership is charged again before it ends.")
+        raise NotDueError("The membership is charged again before it ends.")
 
     return replace(
         compose(
@@ -416,17 +416,17 @@ def _canceled(membership: Membership, values: dict[str, str]) -> Words:
     )
 
 
-def _ended(membership: Membership, values: dict[str, str]) -> Words:
+def _ended(membership: Membership, values: dict[str, str]) -> Body:
     _needs(values, "date")
     has_failed = membership.cancel_reason == "payment_failed"
 
-    def say(v: Mapping[str, str]) -> Said:
+    def say(v: Mapping[str, str]) -> Wording:
         why = (
             _("Your payment of %(amount)s failed, and we’ve stopped trying.", amount=v["amount"])
             if has_failed
             else _("You won’t be charged again.")
         )
-        return Said(
+        return Wording(
             _("Your membership has ended"),
             _("Your membership ended on %(date)s", date=v["date"]),
             [
@@ -450,16 +450,16 @@ def _join_again() -> Link:
     return Link(_("Become a member again"), f"{current_settings().public_url}/join")
 
 
-def _win_back(membership: Membership, values: dict[str, str]) -> Words:
+def _win_back(membership: Membership, values: dict[str, str]) -> Body:
     is_price = membership.cancel_feedback == "too_expensive"
 
-    def say(v: Mapping[str, str]) -> Said:
+    def say(v: Mapping[str, str]) -> Wording:
         offer = (
             _("You said that it was too much. You can pay less, and choose the amount yourself.")
             if is_price
             else _("If you want to come back, your number is still yours.")
         )
-        return Said(
+        return Wording(
             _("Would you come back to %(newsroom)s?", newsroom=v["newsroom"]),
             _("You are missed in the number"),
             [
@@ -475,7 +475,7 @@ def _win_back(membership: Membership, values: dict[str, str]) -> Words:
     )
 
 
-def words_of_receipt(payment: Payment, membership: Membership) -> Words:
+def body_of_receipt(payment: Payment, membership: Membership) -> Body:
     """What is said of a payment that arrived."""
     values = {
         "newsroom": current_settings().newsroom_name,
@@ -483,8 +483,8 @@ def words_of_receipt(payment: Payment, membership: Membership) -> Words:
         "date": date(payment.paid_at),
     }
 
-    def say(v: Mapping[str, str]) -> Said:
-        return Said(
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
             _("Receipt: %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
             _("Your %(amount)s has gone through", amount=v["amount"]),
             [_("Thank you. It is for your membership of %(newsroom)s.", newsroom=v["newsroom"])],
@@ -502,18 +502,18 @@ def words_of_receipt(payment: Payment, membership: Membership) -> Words:
     )
 
 
-_ABOUT_MEMBERSHIP: dict[LetterKind, Callable[[Membership, dict[str, str]], Words]] = {
-    LetterKind.PAYMENT_FAILED_FIRST: _first_debit_failed,
-    LetterKind.PAYMENT_FAILED_DAY_0: _failed(_failed_at_first),
-    LetterKind.PAYMENT_FAILED_DAY_3: _failed(_failed_again),
-    LetterKind.PAYMENT_FAILED_DAY_7: _failed(_failed_for_a_week),
-    LetterKind.PAYMENT_FAILED_DAY_12: _failed(_failed_for_the_last_time),
-    LetterKind.PAYMENT_CONFIRMATION: _to_be_confirmed,
-    LetterKind.CARD_EXPIRING_30_DAYS: _card_expires(_card_in_a_month),
-    LetterKind.CARD_EXPIRING_7_DAYS: _card_expires(_card_in_a_week),
-    LetterKind.RENEWAL_COMING: _renewal,
-    LetterKind.CANCELED: _canceled,
-    LetterKind.ENDED: _ended,
-    LetterKind.WIN_BACK: _win_back,
+_ABOUT_MEMBERSHIP: dict[EmailKind, Callable[[Membership, dict[str, str]], Body]] = {
+    EmailKind.PAYMENT_FAILED_FIRST: _first_debit_failed,
+    EmailKind.PAYMENT_FAILED_DAY_0: _failed(_failed_at_first),
+    EmailKind.PAYMENT_FAILED_DAY_3: _failed(_failed_again),
+    EmailKind.PAYMENT_FAILED_DAY_7: _failed(_failed_for_a_week),
+    EmailKind.PAYMENT_FAILED_DAY_12: _failed(_failed_for_the_last_time),
+    EmailKind.PAYMENT_CONFIRMATION: _to_be_confirmed,
+    EmailKind.CARD_EXPIRING_30_DAYS: _card_expires(_card_in_a_month),
+    EmailKind.CARD_EXPIRING_7_DAYS: _card_expires(_card_in_a_week),
+    EmailKind.RENEWAL_COMING: _renewal,
+    EmailKind.CANCELED: _canceled,
+    EmailKind.ENDED: _ended,
+    EmailKind.WIN_BACK: _win_back,
 }
-ABOUT_MEMBERSHIP = {*_ABOUT_MEMBERSHIP, LetterKind.RECEIPT}
+ABOUT_MEMBERSHIP = {*_ABOUT_MEMBERSHIP, EmailKind.RECEIPT}

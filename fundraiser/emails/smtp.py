@@ -1,4 +1,4 @@
-"""The mail server: one connection, opened when needed and kept for the next letter."""
+"""The mail server: one connection, opened when needed and kept for the next e-mail."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OK, _TEMPORARY, _GONE, _PERMANENT = 250, 400, 421, 500
 
 
 class UnreachableError(Exception):
-    """No letter can be sent now; the message is one sentence and names no letter."""
+    """No e-mail can be sent now; the message is one sentence and names no e-mail."""
 
 
 class Fate(StrEnum):
-    """What became of a letter. ``unknown``: the server may have taken it, and did not say so."""
+    """What became of an e-mail. ``unknown``: the server may have taken it, and did not say so."""
 
     SENT = "sent"
     REFUSED = "refused"
@@ -38,7 +38,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``sentence`` says why, unless the letter was sent."""
+    """``sentence`` says why, unless the e-mail was sent."""
 
     fate: Fate
     sentence: str | None = None
@@ -87,12 +87,12 @@ class MailServer:
                 connection.close()
 
     def send(self, message: Message) -> Outcome:
-        """Hand over one letter to one recipient."""
+        """Hand over one e-mail to one recipient."""
         try:
             reply = self._announce(message.sender, message.recipient)
         except (OSError, UnreachableError):
             self.close()
-            return Outcome(Fate.PUT_OFF, "The mail server went away before the letter was sent.")
+            return Outcome(Fate.PUT_OFF, "The mail server went away before the e-mail was sent.")
         if reply is not None:
             return reply
         return self._hand_over(message.source)
@@ -159,15 +159,15 @@ class MailServer:
         except OSError:
             self.close()
             return Outcome(
-                Fate.UNKNOWN, "The mail server went away before it said whether it took the letter."
+                Fate.UNKNOWN, "The mail server went away before it said whether it took the e-mail."
             )
         if code == _OK:
             return Outcome(Fate.SENT)
         self._start_over(code)
-        return _refusal("refuses the letter", code, reply)
+        return _refusal("refuses the e-mail", code, reply)
 
     def _start_over(self, code: int) -> None:
-        """Leave the connection ready for the next letter, or without one."""
+        """Leave the connection ready for the next e-mail, or without one."""
         try:
             if self._connection is not None and code != _GONE:
                 self._connection.rset()

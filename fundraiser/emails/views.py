@@ -1,4 +1,4 @@
-"""What letters lead to: which of them one gets, reminders, and what the mail provider calls."""
+"""What e-mails lead to: which of them one gets, reminders, and what the mail provider calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fundraiser.joining.reminders import (
     stop_reminder,
 )
 from fundraiser.members.forwarding import TooOftenError
-from fundraiser.outbox import Topic, choose_letters, wants
+from fundraiser.outbox import Topic, choose_emails, wants
 from fundraiser.security import check_origin, cookieless, limiter, network_hash, public
 from fundraiser.texts import gettext as _, language
 
@@ -52,14 +52,14 @@ def webhook() -> tuple[str, int]:
 
 @blueprint.get("/letters/<token>")
 @public
-def letters(token: str) -> ResponseReturnValue:
-    """Which letters one gets. To look changes nothing: mailboxes follow links by themselves."""
+def emails(token: str) -> ResponseReturnValue:
+    """Which e-mails one gets. To look changes nothing: mailboxes follow links by themselves."""
     return _page(read_token(token), request.args.get("done"))
 
 
 @blueprint.post("/letters/<token>")
 @cookieless
-def change_letters(token: str) -> ResponseReturnValue:
+def change_choices(token: str) -> ResponseReturnValue:
     """Change it: by the form, or by the one click of a mailbox (RFC 8058)."""
     reference, session = read_token(token), db.session()
     is_one_click = request.form.get("List-Unsubscribe") == "One-Click"
@@ -77,10 +77,10 @@ def change_letters(token: str) -> ResponseReturnValue:
                 wanted, read = False, "List-Unsubscribe=One-Click"
             else:
                 continue
-            choose_letters(session, reference.member_id, topic, wanted=wanted, text=read)
+            choose_emails(session, reference.member_id, topic, wanted=wanted, text=read)
     if is_one_click:
         return "", 204
-    return redirect(url_for(".letters", token=token, done="yes"), HTTPStatus.SEE_OTHER)
+    return redirect(url_for(".emails", token=token, done="yes"), HTTPStatus.SEE_OTHER)
 
 
 def _page(reference: Reference, done: str | None) -> str:
@@ -92,7 +92,7 @@ def _page(reference: Reference, done: str | None) -> str:
         )
     member_id = reference.member_id or 0
     return render_template(
-        "emails/letters.html",
+        "emails/choices.html",
         topics=[
             (topic.value, heading, text, wants(session, member_id, topic))
             for topic, heading, text in _topics()
@@ -136,7 +136,7 @@ def reminder_form(slug: str) -> ResponseReturnValue:
 @cookieless
 @limiter.limit("10 per hour")
 def remind(slug: str) -> ResponseReturnValue:
-    """Owe the letter that confirms it; the answer is the same for every address."""
+    """Enqueue the e-mail that confirms it; the answer is the same for every address."""
     check_origin()
     campaign = find_campaign(db.session(), slug)
     try:

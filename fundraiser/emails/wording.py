@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now, read_once
-from fundraiser.emails.models import LetterSwitch, LetterWording
+from fundraiser.emails.models import EmailSwitch, EmailWording
 from fundraiser.emails.parts import with_one_full_stop
 from fundraiser.errors import UnprocessableError
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.emails.parts import Said, Words
+    from fundraiser.emails.parts import Body, Wording
     from fundraiser.newsroom.models import Staff
 
 log = structlog.get_logger()
 
 LONGEST_LINE, LONGEST_TEXT = 200, 5000
 # What heading or text must name.
-_NEEDED = {LetterKind.SIGN_IN: {"code"}, LetterKind.CHANGE_OF_ADDRESS: {"code"}}
+_NEEDED = {EmailKind.SIGN_IN: {"code"}, EmailKind.CHANGE_OF_ADDRESS: {"code"}}
 _NAME = re.compile(r"\{([^{}]{0,50})\}")
 
 
-def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
-    """The letter with the words of staff in the language in force, or as it was.
+def as_staff_want_it(session: Session, kind: EmailKind, words: Body) -> Body:
+    """The e-mail with the words of staff in the language in force, or as it was.
 
-    A name that this letter has no value for would leave a hole: then it stays as it was.
+    A name that this e-mail has no value for would leave a hole: then it stays as it was.
     """
     key = (kind.value, language())
-    wording = read_once(session, key, lambda: session.get(LetterWording, key))
+    wording = read_once(session, key, lambda: session.get(EmailWording, key))
     if wording is None or words.original is None:
         return words
     missing = _names(wording.subject, wording.heading, wording.text) - set(words.values)
@@ -60,13 +60,13 @@ def as_staff_want_it(session: Session, kind: LetterKind, words: Words) -> Words:
 
 
 def keep_wording(
-    session: Session, kind: LetterKind, code: str, said: Said, *, names: set[str], staff: Staff
+    session: Session, kind: EmailKind, code: str, said: Wording, *, names: set[str], staff: Staff
 ) -> None:
     """Keep what staff wrote for a kind in a language; ``names`` are what it may speak of.
 
     Raises:
-        UnprocessableError: a part is empty or too long, speaks of what the letter does not know, or
-            leaves out what the letter is for.
+        UnprocessableError: a part is empty or too long, speaks of what the e-mail does not know, or
+            leaves out what the e-mail is for.
     """
     text = "\n\n".join(said.paragraphs)
     for field, value, most in (
@@ -88,27 +88,25 @@ def keep_wording(
         "staff_id": staff.id,
     }
     session.execute(
-        insert(LetterWording)
+        insert(EmailWording)
         .values(kind=kind.value, language=code, **row)
-        .on_conflict_do_update(
-            index_elements=[LetterWording.kind, LetterWording.language], set_=row
-        )
+        .on_conflict_do_update(index_elements=[EmailWording.kind, EmailWording.language], set_=row)
     )
 
 
-def forget_wording(session: Session, kind: LetterKind, code: str) -> None:
+def forget_wording(session: Session, kind: EmailKind, code: str) -> None:
     """Go back to our own words."""
-    wording = session.get(LetterWording, (kind.value, code))
+    wording = session.get(EmailWording, (kind.value, code))
     if wording is not None:
         session.delete(wording)
 
 
-def switch(session: Session, kind: LetterKind, *, is_on: bool) -> None:
-    """Send letters of this kind, or do not."""
+def switch(session: Session, kind: EmailKind, *, is_on: bool) -> None:
+    """Send e-mails of this kind, or do not."""
     session.execute(
-        insert(LetterSwitch)
+        insert(EmailSwitch)
         .values(kind=kind.value, is_on=is_on)
-        .on_conflict_do_update(index_elements=[LetterSwitch.kind], set_={"is_on": is_on})
+        .on_conflict_do_update(index_elements=[EmailSwitch.kind], set_={"is_on": is_on})
     )
 
 

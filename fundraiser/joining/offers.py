@@ -47,7 +47,7 @@ class Switch:
 
 
 def keep_short_words(text: str) -> str:
-    """A line of a headline begins with no dash, and ends with no word of one letter."""
+    """A line of a headline begins with no dash, and ends with no word of one e-mail."""
     return _SHORT_WORD.sub("\\1\xa0", text.replace(" — ", "\xa0— "))
 
 

@@ -1,4 +1,4 @@
-"""Addresses that readers leave for one letter: later in the year, or after an unfinished join."""
+"""Addresses that readers leave for one e-mail: later in the year, or after an unfinished join."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.forwarding import MOST_OF_A_NETWORK, TooOftenError, forward
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _AFTER_A_JOIN = timedelta(hours=3)
 _MORNING = 9  # o'clock in the newsroom's zone
 _MONTHS_AHEAD = 12
-_ONE_JOIN = timedelta(days=30)  # an address that is left again within it gets no second letter
+_ONE_JOIN = timedelta(days=30)  # an address that is left again within it gets no second e-mail
 
 
 class ReminderKind(StrEnum):
@@ -39,9 +39,9 @@ class ReminderKind(StrEnum):
 
 
 class Reminder(Base):
-    """An address left by a reader, for one letter at ``due_at`` and no other.
+    """An address left by a reader, for one e-mail at ``due_at`` and no other.
 
-    One that was asked for on a page is confirmed by a letter first; the address of an unfinished
+    One that was asked for on a page is confirmed by an e-mail first; the address of an unfinished
     join was given with consent. ``stopped_at``: not wanted any more.
     """
 
@@ -84,9 +84,9 @@ def months_to_choose() -> list[datetime]:
 def ask_for_reminder(
     session: Session, campaign: Campaign, *, email: str, month: str, language: str, network: str
 ) -> None:
-    """Note a wish to be reminded in a month (2027-03), and owe the letter that confirms it.
+    """Note a wish to be reminded in a month (2027-03), and enqueue the e-mail that confirms it.
 
-    Asked again for the same campaign, the newest month holds, and no second letter is owed.
+    Asked again for the same campaign, the newest month holds, and no second e-mail is enqueued.
 
     Raises:
         UnprocessableError: the address or the month can't be used.
@@ -120,9 +120,9 @@ def ask_for_reminder(
         )
     )
     reminder_id = session.scalars(of_this_address).one()
-    owe(
+    enqueue(
         session,
-        LetterKind.REMINDER_CONFIRMATION,
+        EmailKind.REMINDER_CONFIRMATION,
         reminder_id=reminder_id,
         cycle="once",
         context={},
@@ -146,7 +146,7 @@ def read_address(typed: str) -> str:
 def remember_join(session: Session, checkout: Checkout, email: str, network: str) -> None:
     """Note the address of somebody who begins to join and agreed to be written to, once.
 
-    Who begins anew is asked about the newest join; who said no to such a letter gets none, and nor
+    Who begins anew is asked about the newest join; who said no to such an e-mail gets none, and nor
     does an address that has had its e-mails of the day.
     """
     last = session.scalars(
@@ -183,7 +183,7 @@ def remember_join(session: Session, checkout: Checkout, email: str, network: str
 
 
 def confirm_reminder(reminder: Reminder) -> None:
-    """The reader who gets the letters of this address wants the reminder."""
+    """The reader who gets the e-mails of this address wants the reminder."""
     reminder.confirmed_at = reminder.confirmed_at or now()
 
 

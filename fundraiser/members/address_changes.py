@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Member, fold_address
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.texts import gettext as _
 
 UNDO_WITHIN = timedelta(hours=72)
@@ -53,7 +53,7 @@ class AddressChange(Base):
 def note_change(
     session: Session, member: Member, before: str | None, *, is_undo: bool = False
 ) -> None:
-    """Note that a member has another address, and owe an e-mail to both.
+    """Note that a member has another address, and enqueue an e-mail to both.
 
     One that undoes another change can't be undone itself, and ends what could be undone before it.
     """
@@ -76,9 +76,9 @@ def note_change(
     session.add(change)
     session.flush()
     for end in End:
-        owe(
+        enqueue(
             session,
-            LetterKind.ADDRESS_CHANGED,
+            EmailKind.ADDRESS_CHANGED,
             member_id=member.id,
             cycle=f"{change.id} {end}",
             context={"change": change.id, "end": end.value},

@@ -1,7 +1,7 @@
-"""Proof that a person reads the letters of an address: a link's token and a code of six digits.
+"""Proof that a person reads the e-mails of an address: a link's token and a code of six digits.
 
 Whoever asks leaves a row, known or not, so that the answer and its time are the same for both; who
-it is, and whether a letter is owed, a worker finds out. Token and code are made when the letter is
+it is, and whether an e-mail is due, a worker finds out. Token and code are made when the e-mail is
 sent, kept as hashes, and good once and for ten minutes.
 """
 
@@ -22,7 +22,7 @@ from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.jobs import Job, hint
 from fundraiser.members.forwarding import TooOftenError, forward
 from fundraiser.members.models import Member, fold_address
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
@@ -53,10 +53,10 @@ _TO_STRANGERS = {Purpose.NEW_ADDRESS, Purpose.GIFT}
 
 
 class AddressCheck(Base):
-    """One request for a letter with a code; ``browser_hash`` is of the secret of who asked.
+    """One request for an e-mail with a code; ``browser_hash`` is of the secret of who asked.
 
     ``member_id`` is known from the start where somebody signed in asks; ``gift_id`` is the gift
-    that is to be accepted, by who may be nobody of ours yet. ``owed_at``: a worker has
+    that is to be accepted, by who may be nobody of ours yet. ``enqueued_at``: a worker has
     seen it. ``network`` is a keyed hash of where the request came from. ``tries``: how many codes
     were compared with it, right ones included.
     """
@@ -65,7 +65,7 @@ class AddressCheck(Base):
     __table_args__ = (
         Index("ix_address_check_email", "email", "created_at"),
         Index("ix_address_check_browser_hash", "browser_hash"),
-        Index("ix_address_check_waiting", "id", postgresql_where="owed_at IS NULL"),
+        Index("ix_address_check_waiting", "id", postgresql_where="enqueued_at IS NULL"),
     )
 
     id: Mapped[Identifier]
@@ -76,7 +76,7 @@ class AddressCheck(Base):
     member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
     gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"), index=True)
     created_at: Mapped[datetime]
-    owed_at: Mapped[datetime | None]
+    enqueued_at: Mapped[datetime | None]
     token_hash: Mapped[str | None] = mapped_column(unique=True)
     code_hash: Mapped[str | None]
     ends_at: Mapped[datetime | None]
@@ -86,7 +86,7 @@ class AddressCheck(Base):
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """What a letter carries, and the address it goes to."""
+    """What an e-mail carries, and the address it goes to."""
 
     email: str
     token: str
@@ -165,25 +165,25 @@ def _are_too_many(checks: Sequence[AddressCheck], most_an_hour: int, most_a_day:
     return of_this_hour >= most_an_hour or len(checks) >= most_a_day
 
 
-def owe_letters(session: Session) -> None:
-    """Owe the letters that were asked for, to those who are somebody."""
+def enqueue_codes(session: Session) -> None:
+    """Enqueue the e-mails that were asked for, to those who are somebody."""
     at = now()
     waiting = session.scalars(
         select(AddressCheck)
-        .where(AddressCheck.owed_at.is_(None))
+        .where(AddressCheck.enqueued_at.is_(None))
         .order_by(AddressCheck.id)
         .limit(100)
         .with_for_update(skip_locked=True)
     ).all()
     for check in waiting:
-        check.owed_at = at
-        # As if a letter had left: a code for an unknown address is wrong, not impossible.
+        check.enqueued_at = at
+        # As if an e-mail had left: a code for an unknown address is wrong, not impossible.
         _mint(check)
         context = {"check": check.id}
         if check.gift_id is not None:
-            owe(
+            enqueue(
                 session,
-                LetterKind.GIFT_CODE,
+                EmailKind.GIFT_CODE,
                 gift_id=check.gift_id,
                 cycle=str(check.id),
                 context=context,
@@ -194,15 +194,15 @@ def owe_letters(session: Session) -> None:
         )
         if member_id is not None:
             kind = (
-                LetterKind.SIGN_IN
+                EmailKind.SIGN_IN
                 if check.purpose is Purpose.SIGN_IN
-                else LetterKind.CHANGE_OF_ADDRESS
+                else EmailKind.CHANGE_OF_ADDRESS
             )
-            owe(session, kind, member_id=member_id, cycle=str(check.id), context=context)
+            enqueue(session, kind, member_id=member_id, cycle=str(check.id), context=context)
 
 
 def mint(session: Session, check_id: int) -> Minted | None:
-    """Make the token and the code of a letter that is about to leave; None if it is too late."""
+    """Make the token and the code of an e-mail that is about to leave; None if it is too late."""
     check = session.get(AddressCheck, check_id)
     if check is None or check.used_at or now() > check.created_at + _WORTH_SENDING:
         return None
@@ -210,9 +210,9 @@ def mint(session: Session, check_id: int) -> Minted | None:
 
 
 def address_to_check(session: Session, check_id: int) -> str | None:
-    """The address that the letter of this request is to prove, if it is not a person's own.
+    """The address that the e-mail of this request is to prove, if it is not a person's own.
 
-    A letter to sign in goes to the address as we have it, not as somebody typed it.
+    An e-mail to sign in goes to the address as we have it, not as somebody typed it.
     """
     check = session.get(AddressCheck, check_id)
     is_new = check is not None and check.purpose in {Purpose.NEW_ADDRESS, Purpose.GIFT}
@@ -230,7 +230,7 @@ def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressChe
 
 
 def find_check(session: Session, purpose: Purpose, token: str) -> AddressCheck | None:
-    """The request whose letter carried this token."""
+    """The request whose e-mail carried this token."""
     return session.scalars(
         select(AddressCheck).where(
             AddressCheck.token_hash == digest(token), AddressCheck.purpose == purpose
@@ -259,7 +259,7 @@ def take_try(session: Session, check_id: int) -> bool:
 
 
 def is_code(check: AddressCheck, code: str) -> bool:
-    """Whether these are the six digits of the letter."""
+    """Whether these are the six digits of the e-mail."""
     return hmac.compare_digest(_hash_of_code(check.id, code), check.code_hash or "")
 
 

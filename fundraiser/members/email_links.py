@@ -1,6 +1,6 @@
-"""Signed links in letters: with one of them a membership can be stopped or taken up again.
+"""Signed links in e-mails: with one of them a membership can be stopped or taken up again.
 
-Such a link is no way in. It says what is paid and until when, and lives for as long as letters are
+Such a link is no way in. It says what is paid and until when, and lives for as long as e-mails are
 read.
 """
 
@@ -30,7 +30,7 @@ def membership_link(membership: Membership) -> str:
 
 
 def read_membership(session: Session, key: str) -> Membership:
-    """The membership that a letter's link speaks of.
+    """The membership that an e-mail's link speaks of.
 
     Raises:
         NotFoundError: the link is cut, forged or too old.

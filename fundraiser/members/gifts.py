@@ -29,7 +29,7 @@ from fundraiser.members.models import Cause, Dues, Membership, Source, Status
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.security import digest
 from fundraiser.texts import gettext as _, language
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 YEARS = (1, 2, 3)
 # What can be read aloud and written down: neither 0 and O nor 1 and I.
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _LENGTH, _GROUP = 16, 4  # 80 bits: as a hash they can't be found by trying
 # Typed with a Ukrainian keyboard.
 _LOOK_ALIKE = str.maketrans("АВЕКМНРСТУХ", "ABEKMHPCTYX")  # noqa: RUF001 - on purpose
@@ -59,7 +59,7 @@ class TooManyCodesError(FundraiserError):
 
 
 class Tell(StrEnum):
-    """How the recipient hears of a gift: by letter, or by a card that the giver hands over."""
+    """How the recipient hears of a gift: by e-mail, or by a card that the giver hands over."""
 
     NOW = "now"
     DAY = "day"
@@ -69,7 +69,7 @@ class Tell(StrEnum):
 class Gift(Base):
     """Years of a tier, paid for by the giver with one charge, for whoever redeems the code.
 
-    ``tell_at`` is when the recipient is told by letter; None where the giver hands over a card.
+    ``tell_at`` is when the recipient is told by e-mail; None where the giver hands over a card.
     ``language`` is the recipient's. ``refunded_at`` and ``disputed_at`` speak of the charge, and
     make it void. Once it is redeemed, the membership of source ``gift`` has the charge's name.
     """
@@ -129,18 +129,18 @@ def make_code(checkout_id: uuid.UUID) -> str:
     """The code of the gift that is bought by a checkout: always the same, and kept nowhere."""
     key = current_settings().secret_key.encode()
     number = int.from_bytes(hmac.digest(key, f"gift:{checkout_id.hex}".encode(), "sha256"))
-    letters = "".join(_LETTERS[number >> 5 * place & 31] for place in range(_LENGTH))
-    return "-".join(letters[place : place + _GROUP] for place in range(0, _LENGTH, _GROUP))
+    characters = "".join(_ALPHABET[number >> 5 * place & 31] for place in range(_LENGTH))
+    return "-".join(characters[place : place + _GROUP] for place in range(0, _LENGTH, _GROUP))
 
 
 def hash_code(code: str) -> str:
     """What is kept of a code, and what a typed one is looked up by."""
     typed = code.upper().translate(_LOOK_ALIKE)
-    return digest("".join(letter for letter in typed if letter in _LETTERS))
+    return digest("".join(character for character in typed if character in _ALPHABET))
 
 
 def code_of(gift: Gift) -> str | None:
-    """A gift's code; None where our key was replaced since: then it stands in the letter alone."""
+    """A gift's code; None where our key was replaced since: then it stands in the e-mail alone."""
     code = make_code(gift.checkout_id)
     return code if secrets.compare_digest(hash_code(code), gift.code_hash) else None
 
@@ -161,7 +161,7 @@ def recipient_of(gift: Gift) -> str:
 
 
 def telling(tell_at: datetime) -> str:
-    """The cycle of the letter that tells of a gift: another time is another letter."""
+    """The cycle of the e-mail that tells of a gift: another time is another e-mail."""
     return f"{tell_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -177,7 +177,7 @@ def tell_again(session: Session, gift: Gift, email: str) -> None:
     forward(session, f"member {gift.giver_id}", email)
     gift.recipient_email, gift.tell_at = email, now()
     cycle = telling(gift.tell_at)
-    owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
+    enqueue(session, EmailKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
 
 
 def gift_of(session: Session, membership: Membership) -> Gift | None:
@@ -335,10 +335,10 @@ def redeem(session: Session, gift: Gift, member: Member, grace: timedelta) -> Me
     gift.redeemed_at, gift.recipient_id = at, member.id
     entry = recount(session, member, grace, cause=Cause.GIFT, cause_ref=gift.charge_id)
     if entry is not None:
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
-    owe(
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
+    enqueue(
         session,
-        LetterKind.GIFT_REDEEMED,
+        EmailKind.GIFT_REDEEMED,
         member_id=gift.giver_id,
         cycle=gift.charge_id,
         context={"gift": gift.id},

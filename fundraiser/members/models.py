@@ -74,7 +74,7 @@ PER_YEAR = {Interval.MONTH: 12, Interval.YEAR: 1, Interval.WEEK: 52, Interval.DA
 def fold_address(email: str) -> str:
     """An e-mail address in a form that is the same in any case, of any alphabet.
 
-    A domain in Punycode (xn--…) is the same as in its own letters.
+    A domain in Punycode (xn--…) is the same as in its own e-mails.
     """
     local, at, domain = email.rpartition("@")
     if "xn--" in domain.lower():
@@ -179,7 +179,7 @@ class Membership(Base):
     product that is no membership. ``method`` is Stripe's word for how it is paid. ``counts_until``:
     the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
     (Stripe's subscription). ``second_to`` names the membership beside which it was one too many.
-    What letters need: the card that is charged (``card_expires_at`` is the first moment at which it
+    What e-mails need: the card that is charged (``card_expires_at`` is the first moment at which it
     is good no longer), ``pay_url`` where the overdue invoice can be paid and ``due`` what it still
     asks for, ``needs_confirmation`` where the bank wants the payer to confirm it, and Stripe's
     words for why it ended.

@@ -1,7 +1,7 @@
-"""Keys in letters to staff: an invitation, or a password that was forgotten.
+"""Keys in e-mails to staff: an invitation, or a password that was forgotten.
 
 The key stands behind the ``#`` of an address, which no server sees, and only a form's POST uses it
-up: a program that opens a letter's links on its reader's behalf changes nothing.
+up: a program that opens an e-mail's links on its reader's behalf changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import KeyKind, StaffKey
-from fundraiser.outbox import owe_staff
+from fundraiser.outbox import enqueue_to_staff
 from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
@@ -30,10 +30,10 @@ _ONE_CLICK = timedelta(seconds=30)
 
 
 def send_invitation(session: Session, staff: Staff) -> None:
-    """Owe the letter with which a person chooses the first password."""
+    """Enqueue the e-mail with which a person chooses the first password."""
     newsroom = current_settings().newsroom_name
     token, page = _new_key(session, staff, KeyKind.INVITATION)
-    owe_staff(
+    enqueue_to_staff(
         session,
         staff.id,
         cycle=token[:8],
@@ -48,9 +48,9 @@ def send_invitation(session: Session, staff: Staff) -> None:
 
 
 def send_new_password(session: Session, staff: Staff) -> None:
-    """Owe the letter with which a person chooses another password."""
+    """Enqueue the e-mail with which a person chooses another password."""
     token, page = _new_key(session, staff, KeyKind.NEW_PASSWORD)
-    owe_staff(
+    enqueue_to_staff(
         session,
         staff.id,
         cycle=token[:8],
@@ -66,7 +66,7 @@ def send_new_password(session: Session, staff: Staff) -> None:
 
 
 def find_key(session: Session, token: str) -> StaffKey:
-    """The key of a letter, locked, while it opens something.
+    """The key of an e-mail, locked, while it opens something.
 
     Raises:
         UnprocessableError: it is unknown, used or late.
@@ -105,7 +105,7 @@ def end_keys(session: Session, staff: Staff) -> None:
 
 
 def too_many_keys(session: Session, staff: Staff) -> bool:
-    """Whether so many letters were asked for in an hour that no more are sent."""
+    """Whether so many e-mails were asked for in an hour that no more are sent."""
     count = session.scalar(
         select(func.count()).where(
             StaffKey.staff_id == staff.id, StaffKey.created_at > now() - timedelta(hours=1)

@@ -28,7 +28,7 @@ class Staff(Base):
     of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
     is the newest step whose code was used, so that none is used twice. ``second_step_by`` is when
     a person without a second step has to have set one up. ``language`` is the one in
-    which the person last signed in; ``wants_milestones``: a letter at each of a campaign.
+    which the person last signed in; ``wants_milestones``: an e-mail at each of a campaign.
     """
 
     __tablename__ = "staff"
@@ -127,14 +127,14 @@ class StaffSession(Base):
 
 
 class KeyKind(StrEnum):
-    """What a letter's key opens."""
+    """What an e-mail's key opens."""
 
     INVITATION = "invitation"
     NEW_PASSWORD = "new_password"  # noqa: S105 - the name of a kind
 
 
 class StaffKey(Base):
-    """A key that a letter carries, to choose a password with: good once, until ``ends_at``."""
+    """A key that an e-mail carries, to choose a password with: good once, until ``ends_at``."""
 
     __tablename__ = "staff_key"
 

@@ -17,7 +17,7 @@ class Permission(StrEnum):
     """What a role may allow beyond looking."""
 
     SETTLE = "settle"
-    READ_LETTERS = "read_letters"
+    READ_EMAILS = "read_emails"
     CHANGE_CAMPAIGN = "change_campaign"
     ENTER_RATES = "enter_rates"
     MANAGE_STAFF = "manage_staff"
@@ -29,7 +29,7 @@ class Permission(StrEnum):
 ALLOWED = {
     Role.ADMIN: frozenset(Permission),
     Role.MANAGER: frozenset(Permission) - {Permission.MANAGE_STAFF},
-    Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_LETTERS, Permission.CHANGE_MEMBER}),
+    Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_EMAILS, Permission.CHANGE_MEMBER}),
     Role.FINANCE: frozenset({Permission.EXPORT}),
 }
 

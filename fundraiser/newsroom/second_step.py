@@ -14,7 +14,7 @@ from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom import passkeys, second_factor, sessions
 from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.models import RecoveryCode, Role, StaffRules
-from fundraiser.outbox import owe_staff
+from fundraiser.outbox import enqueue_to_staff
 from fundraiser.security import digest
 from fundraiser.texts import gettext as _
 
@@ -183,7 +183,7 @@ def forget(session: Session, staff: Staff) -> None:
 
 def tell(session: Session, staff: Staff, sentence: str) -> None:
     """E-mail somebody of the staff that how they sign in has changed."""
-    owe_staff(
+    enqueue_to_staff(
         session,
         staff.id,
         cycle=secrets.token_urlsafe(8),
@@ -209,4 +209,4 @@ def _forget_codes_of_nothing(session: Session, staff: Staff) -> None:
 
 
 def _normalize(typed: str) -> str:
-    return "".join(letter for letter in typed[:100].upper() if letter.isalnum())
+    return "".join(character for character in typed[:100].upper() if character.isalnum())

@@ -110,7 +110,7 @@ def note_sign_in(session: Session, staff: Staff) -> None:
 
 
 def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) -> Staff:
-    """Add a person who may sign in once the letter's invitation is taken up.
+    """Add a person who may sign in once the e-mail's invitation is taken up.
 
     Raises:
         UnprocessableError: the address is none, or somebody of the staff has it.
@@ -151,7 +151,7 @@ def invite_again(session: Session, by: Staff, staff: Staff) -> None:
 
 
 def choose_password(session: Session, token: str, password: str) -> Staff:
-    """Take up an invitation, or change a password that was forgotten, with a letter's key.
+    """Take up an invitation, or change a password that was forgotten, with an e-mail's key.
 
     Raises:
         UnprocessableError: the key is unknown, used or late, or the password is too short.
@@ -172,7 +172,7 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
 
 
 def forget_password(session: Session, email: str) -> None:
-    """Send a letter to choose another password with, if somebody of the staff has this address."""
+    """Send an e-mail to choose another password with, if somebody of the staff has this address."""
     staff = find_staff(session, email)
     if staff is None or staff.deactivated_at or too_many_keys(session, staff):
         return

@@ -1,4 +1,4 @@
-"""Sign-in and sign-out, and the password that is chosen by a letter's key."""
+"""Sign-in and sign-out, and the password that is chosen by an e-mail's key."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def forgotten() -> ResponseReturnValue:
 @limiter.limit("5 per hour", key_func=staff_session.limit_by_account)
 @limiter.limit("20 per hour", key_func=staff_session.limit_by_network_or_device)
 def ask_for_password() -> ResponseReturnValue:
-    """Send a letter to who is on the staff; everybody gets the same answer."""
+    """Send an e-mail to who is on the staff; everybody gets the same answer."""
     email = request.form.get("email", "")
     forget_password(db.session(), email)
     return render_template("newsroom/forgotten.html", email=email.strip(), sent=True)
@@ -125,7 +125,7 @@ def ask_for_password() -> ResponseReturnValue:
 @blueprint.get("/staff/new-password")
 @public
 def new_password() -> ResponseReturnValue:
-    """The form that a letter's link leads to; opening it uses nothing up."""
+    """The form that an e-mail's link leads to; opening it uses nothing up."""
     return render_template("newsroom/new_password.html", token="", error=None)
 
 
@@ -133,7 +133,7 @@ def new_password() -> ResponseReturnValue:
 @public
 @limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def keep_new_password() -> ResponseReturnValue:
-    """Keep the password that was chosen with a letter's key."""
+    """Keep the password that was chosen with an e-mail's key."""
     token, password = request.form.get("token", ""), request.form.get("password", "")
     try:
         choose_password(db.session(), token, password)

@@ -149,7 +149,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
         UnprocessableError: it is no address, the one they have, or somebody else's.
     """
     local, _at, domain = email.rpartition("@")
-    if not local or "." not in domain.strip(".") or any(letter.isspace() for letter in email):
+    if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
         raise UnprocessableError(
             _("Enter an e-mail address, like olena@example.org."), field="email"
         )

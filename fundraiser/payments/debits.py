@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from fundraiser.members.models import Dues, Membership, Status
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.models import Payment, PaymentStatus
 from fundraiser.payments.payment_status import charges_of, payment_facts
 from fundraiser.payments.stripe.gateway import SECOND_KEY
@@ -49,21 +49,21 @@ def find_failed_debits(
     return {name for name, charge in failed.items() if was_on_its_way(charge)}
 
 
-def owe_of_failed_debit(
+def enqueue_of_failed_debit(
     session: Session,
     member: Member,
     state: CustomerState,
     charge: Charge,
     subscription: Subscription | None,
 ) -> None:
-    """Owe the letter that says what was not taken, and what becomes of what it was to pay for.
+    """Enqueue the e-mail that says what was not taken, and what becomes of what it was to pay for.
 
-    A renewal that fails has letters of its own, and a second membership was ended before.
+    A renewal that fails has e-mails of its own, and a second membership was ended before.
     """
     if subscription is None:
-        owe(
+        enqueue(
             session,
-            LetterKind.DEBIT_FAILED,
+            EmailKind.DEBIT_FAILED,
             member_id=member.id,
             cycle=charge.id,
             context={},
@@ -74,9 +74,9 @@ def owe_of_failed_debit(
         and not subscription.metadata.get(SECOND_KEY)
     ):
         # Once, however often Stripe tries again.
-        owe(
+        enqueue(
             session,
-            LetterKind.PAYMENT_FAILED_FIRST,
+            EmailKind.PAYMENT_FAILED_FIRST,
             member_id=member.id,
             cycle=subscription.id,
             context={"membership": subscription.id},
@@ -86,7 +86,7 @@ def owe_of_failed_debit(
 def note_accounts_to_confirm(
     session: Session, gateway: Gateway, member: Member, state: CustomerState
 ) -> None:
-    """Owe the e-mail that leads back to Stripe's page, while a bank account is to be confirmed.
+    """Enqueue the e-mail that leads back to Stripe's page, while a bank account is to be confirmed.
 
     Such a membership is incomplete, though Checkout is complete and nothing has failed.
     """
@@ -104,9 +104,9 @@ def note_accounts_to_confirm(
     ).all()
     if waiting and gateway.find_confirmation(state.id).address:
         for name in waiting:
-            owe(
+            enqueue(
                 session,
-                LetterKind.BANK_TO_CONFIRM,
+                EmailKind.BANK_TO_CONFIRM,
                 member_id=member.id,
                 cycle=name,
                 context={"membership": name},

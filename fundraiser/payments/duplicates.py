@@ -14,7 +14,7 @@ from fundraiser.db import now
 from fundraiser.members.eligibility import Reason, verdicts_of
 from fundraiser.members.models import Membership
 from fundraiser.members.renewals import renews
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.cases import (
     CaseKind,
     MoneyCase,
@@ -89,9 +89,9 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
         if charge.refunded < charge.amount or charge.status != "succeeded":
             continue
         if case := close_case(session, CaseKind.SECOND_REFUND, charge.id):
-            owe(
+            enqueue(
                 session,
-                LetterKind.REFUNDED,
+                EmailKind.REFUNDED,
                 member_id=member.id,
                 cycle=charge.id,
                 context={"amount": case.amount, "currency": case.currency},
@@ -154,9 +154,9 @@ def _end(
             told |= ask_stripe(session, case, lambda: gateway.refund(charge_id))
     if still_runs:
         return told
-    owe(
+    enqueue(
         session,
-        LetterKind.SECOND_MEMBERSHIP,
+        EmailKind.SECOND_MEMBERSHIP,
         member_id=member.id,
         cycle=second.reference,
         context={

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, Tell, hash_code, make_code, telling
 from fundraiser.members.models import Member, Membership, Source
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
 from fundraiser.payments.payment_status import taken_back_at
 from fundraiser.payments.stripe.gateway import checkout_id
@@ -80,23 +80,23 @@ def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Cha
 
 
 def _tell_of_the_end(session: Session, gift: Gift, charge: Charge) -> None:
-    """Owe a letter to who has the gift, and to its giver, where the money is gone for good.
+    """Enqueue an e-mail to who has the gift, and to its giver, where the money is gone for good.
 
     A dispute may still be won, and who disputes knows of it.
     """
     context = {"gift": gift.id}
     if charge.refunded_at and gift.refunded_at is None:
-        owe(
+        enqueue(
             session,
-            LetterKind.GIFT_PAID_BACK,
+            EmailKind.GIFT_PAID_BACK,
             member_id=gift.giver_id,
             cycle=charge.id,
             context=context,
         )
     if gift.recipient_id and (charge.refunded_at or charge.dispute == _LOST):
-        owe(
+        enqueue(
             session,
-            LetterKind.GIFT_TAKEN_BACK,
+            EmailKind.GIFT_TAKEN_BACK,
             member_id=gift.recipient_id,
             cycle=charge.id,
             context=context,
@@ -129,14 +129,14 @@ def _make(session: Session, giver: Member, checkout: Checkout, charge: Charge) -
     checkout.gift = None
     session.add(gift)
     session.flush()
-    owe(
+    enqueue(
         session,
-        LetterKind.GIFT_GIVEN,
+        EmailKind.GIFT_GIVEN,
         member_id=giver.id,
         cycle=charge.id,
         context={"gift": gift.id},
     )
     if tell_at and tell_at <= now():
         cycle = telling(tell_at)
-        owe(session, LetterKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
+        enqueue(session, EmailKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
     return gift

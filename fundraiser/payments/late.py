@@ -16,7 +16,7 @@ from sqlalchemy import func, or_, select
 
 from fundraiser.db import lock, now
 from fundraiser.members.models import Interval, Membership, Source, Status
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.cases import (
     CaseKind,
     MoneyCase,
@@ -174,9 +174,9 @@ def _keep_open(session: Session, gateway: Gateway, membership: Membership, charg
             currency=charge.currency,
         ),
     )
-    owe(
+    enqueue(
         session,
-        LetterKind.PAID_AFTER_END,
+        EmailKind.PAID_AFTER_END,
         member_id=membership.member_id,
         cycle=charge.id,
         context={},
@@ -187,9 +187,9 @@ def _keep_open(session: Session, gateway: Gateway, membership: Membership, charg
 def _close(session: Session, member: Member, charge: Charge) -> None:
     case = close_case(session, CaseKind.PAID_AFTER_END, charge.id)
     if case and charge.refunded >= charge.amount:
-        owe(
+        enqueue(
             session,
-            LetterKind.REFUNDED,
+            EmailKind.REFUNDED,
             member_id=member.id,
             cycle=charge.id,
             context={"amount": case.amount, "currency": case.currency},

@@ -31,11 +31,11 @@ from fundraiser.members.models import (
     Status,
     fold_address,
 )
-from fundraiser.outbox import LetterKind, owe
+from fundraiser.outbox import EmailKind, enqueue
 from fundraiser.payments.debits import (
+    enqueue_of_failed_debit,
     find_failed_debits,
     note_accounts_to_confirm,
-    owe_of_failed_debit,
 )
 from fundraiser.payments.duplicates import end_second_memberships, note_refunds
 from fundraiser.payments.gifts import write_gifts
@@ -121,7 +121,7 @@ def settle(
         return member
     entry = recount(session, member, grace, cause=cause, cause_ref=cause_ref)
     if entry is not None and entry.change > 0 and not adopted and _has_joined(session, entry):
-        owe(session, LetterKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
+        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
     return member
 
 
@@ -498,9 +498,9 @@ def _write_payments(
         }
         put(session, Payment, row, "charge_id")
         if is_contribution and charge.status == PaymentStatus.SUCCEEDED:
-            owe(
+            enqueue(
                 session,
-                LetterKind.CONTRIBUTION,
+                EmailKind.CONTRIBUTION,
                 member_id=member.id,
                 cycle=charge.id,
                 context={"amount": charge.amount, "currency": charge.currency},
@@ -508,4 +508,4 @@ def _write_payments(
         if charge.id in failed:
             name = subscription_of.get(charge.id)
             of_it = next((found for found in ours if found.id == name), None)
-            owe_of_failed_debit(session, member, state, charge, of_it)
+            enqueue_of_failed_debit(session, member, state, charge, of_it)

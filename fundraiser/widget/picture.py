@@ -1,4 +1,4 @@
-"""The progress as a picture: a strip for letters and for readers without JavaScript, or a card."""
+"""The progress as a picture: a strip for e-mails and for readers without JavaScript, or a card."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from tests.browser.live import read_letter
+from tests.browser.live import read_email
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -19,26 +19,26 @@ CODE = re.compile(r"^Your code for .*: \d{6}$")
 
 
 def ask(page: Page, live: Live, email: str) -> None:
-    """Ask for the letter of sign-in."""
+    """Ask for the e-mail of sign-in."""
     page.goto(f"{live.app}/account")
     page.get_by_label("Your e-mail address").fill(email)
     page.get_by_role("button", name="Send me the letter").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Enter the code")
 
 
-def letter_of(reader: Page, live: Live, email: str) -> tuple[str, str]:
-    """The link and the code of the letter."""
-    letter = read_letter(reader, live, email, CODE)
-    link = letter.get_by_role("link", name="Sign in").get_attribute("href")
+def email_of(reader: Page, live: Live, email: str) -> tuple[str, str]:
+    """The link and the code of the e-mail."""
+    message = read_email(reader, live, email, CODE)
+    link = message.get_by_role("link", name="Sign in").get_attribute("href")
     assert link
-    return link, letter.get_by_role("heading", level=1).inner_text()
+    return link, message.get_by_role("heading", level=1).inner_text()
 
 
 def sign_in(page: Page, live: Live, email: str) -> None:
-    """Sign in by the link of the letter, in the browser that asked."""
+    """Sign in by the link of the e-mail, in the browser that asked."""
     ask(page, live, email)
     reader = page.context.new_page()
-    link, _code = letter_of(reader, live, email)
+    link, _code = email_of(reader, live, email)
     reader.close()
     page.goto(link)
     expect(page).to_have_url(f"{live.app}/account/sign-in/link")

@@ -178,8 +178,8 @@ def join(page: Page, live: Live, email: str) -> str:
     return expect_member(page)
 
 
-def read_letter(page: Page, live: Live, email: str, subject: str | re.Pattern[str]) -> Locator:
-    """Wait in the mailbox for a letter and open it; returns the letter as its reader sees it."""
+def read_email(page: Page, live: Live, email: str, subject: str | re.Pattern[str]) -> Locator:
+    """Wait in the mailbox for an e-mail and open it; returns the e-mail as its reader sees it."""
     page.goto(f"{live.mailbox}/?to={email}")
     page.get_by_role("link", name=subject).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(subject)

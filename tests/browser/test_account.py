@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.account import ask, letter_of, sign_in
+from tests.browser.account import ask, email_of, sign_in
 from tests.browser.live import (
     axe,
     find_member,
     join,
     new_address,
-    read_letter,
+    read_email,
     sign_in as sign_in_as_staff,
 )
 from tests.demonstration import wait_for
@@ -80,14 +80,14 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     assert len(live.at_stripe("charges", customer=subscription["customer"])) == 2
 
 
-def test_without_javascript_the_code_lets_in_and_a_letter_stops(
+def test_without_javascript_the_code_lets_in_and_an_email_stops(
     window: Callable[..., Page], live: Live
 ) -> None:
     email, page, reader = new_address(), window(java_script_enabled=False), window()
     join(page, live, email)
     number = live.members()
     ask(page, live, email)
-    link, code = letter_of(reader, live, email)
+    link, code = email_of(reader, live, email)
     page.goto(link)
     expect(page.get_by_text("Enter the six digits from the letter instead.")).to_be_visible()
     page.get_by_role("link", name="Enter the code").click()
@@ -98,8 +98,8 @@ def test_without_javascript_the_code_lets_in_and_a_letter_stops(
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^You are member"))
 
-    letter = read_letter(reader, live, email, re.compile("^You are member"))
-    stop = letter.get_by_role("link", name="Cancel your membership", exact=True)
+    message = read_email(reader, live, email, re.compile("^You are member"))
+    stop = message.get_by_role("link", name="Cancel your membership", exact=True)
     stranger = window(java_script_enabled=False)
     stranger.goto(stop.get_attribute("href") or "")
     expect(stranger.get_by_role("heading", level=1)).to_have_text("Cancel your membership?")
@@ -117,7 +117,7 @@ def test_on_another_telephone_the_link_asks_for_the_code_as_well(
     join(page, live, email)
     ask(page, live, email)
     telephone = window(viewport={"width": 320, "height": 640})
-    link, code = letter_of(telephone, live, email)
+    link, code = email_of(telephone, live, email)
     telephone.goto(link)
     telephone.get_by_role("button", name="Sign in").click()
     expect(telephone.get_by_text("You asked for this letter in another browser.")).to_be_visible()

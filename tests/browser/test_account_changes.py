@@ -11,8 +11,8 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.browser.account import ask, letter_of, sign_in
-from tests.browser.live import expect_at, expect_member, join, new_address, pay, read_letter
+from tests.browser.account import ask, email_of, sign_in
+from tests.browser.live import expect_at, expect_member, join, new_address, pay, read_email
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     page.get_by_label("New e-mail address").fill(other)
     page.get_by_role("button", name="Send both codes").click()
     codes = [
-        read_letter(reader, live, to, re.compile("^Your code to change"))
+        read_email(reader, live, to, re.compile("^Your code to change"))
         .get_by_role("heading")
         .inner_text()
         for to in (email, other)
@@ -106,7 +106,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     assert live.members() == number
 
 
-def test_a_letter_takes_a_stopped_membership_up_again_and_the_account_a_paused_one(
+def test_an_email_takes_a_stopped_membership_up_again_and_the_account_a_paused_one(
     window: Callable[..., Page], live: Live
 ) -> None:
     stopped, paused = new_address(), new_address()
@@ -120,8 +120,8 @@ def test_a_letter_takes_a_stopped_membership_up_again_and_the_account_a_paused_o
     expect(page.get_by_role("status")).to_contain_text(STOPPED)
     assert live.members() == number
     reader = window(java_script_enabled=False)
-    letter = read_letter(reader, live, stopped, re.compile("^You are member"))
-    again = letter.get_by_role("link", name="Cancel your membership", exact=True)
+    email = read_email(reader, live, stopped, re.compile("^You are member"))
+    again = email.get_by_role("link", name="Cancel your membership", exact=True)
     reader.goto(again.get_attribute("href") or "")
     assert live.subscriptions_of(stopped)[0]["cancel_at_period_end"]
     expect(
@@ -154,7 +154,7 @@ def test_a_link_that_is_cut_used_or_late_says_so_and_lets_nobody_in(
     email, page, reader = new_address(), window(), window()
     join(page, live, email)
     ask(page, live, email)
-    link, code = letter_of(reader, live, email)
+    link, code = email_of(reader, live, email)
     page.goto(link[:-20])
     expect(page.get_by_text("the letter’s program has cut the link")).to_be_visible()
     page.goto("about:blank")
@@ -174,7 +174,7 @@ def test_a_link_that_is_cut_used_or_late_says_so_and_lets_nobody_in(
     stranger.get_by_role("button", name="Sign in").click()
     expect(stranger.get_by_role("alert")).to_contain_text("not the code of the newest letter")
     subject = re.compile(rf"^Your code for .*: (?!{code}$)\d{{6}}$")
-    newest = read_letter(reader, live, email, subject).get_by_role("heading", level=1).inner_text()
+    newest = read_email(reader, live, email, subject).get_by_role("heading", level=1).inner_text()
     at_simulator(live, "clock", advance_seconds=601)
     stranger.get_by_label("The six digits").fill(newest)
     stranger.get_by_role("button", name="Sign in").click()

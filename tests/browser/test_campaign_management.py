@@ -29,7 +29,7 @@ pytestmark = pytest.mark.browser
 PAGES = (
     *("campaigns", "campaigns/new", "campaigns/25000", "campaigns/25000/edit"),
     *("tiers", "tiers/new", "tiers/member", "tiers/contribution"),
-    *("campaigns/25000/milestones", "letters", "account", "rates", "resting"),
+    *("campaigns/25000/milestones", "emails", "account", "rates", "resting"),
 )
 
 

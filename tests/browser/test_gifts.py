@@ -40,13 +40,13 @@ def app(stripe_settings: Settings) -> Iterator[FundraiserApp]:
     db.clock.follow(None)
 
 
-def open_letter(page: Page, shop: Shop, email: str, subject: str, button: str) -> None:
-    """Show the newest letter of this subject to its reader, and follow its button."""
+def open_email(page: Page, shop: Shop, email: str, subject: str, button: str) -> None:
+    """Show the newest e-mail of this subject to its reader, and follow its button."""
     shop.work()
     found = [
-        letter
-        for letter in shop.postbox.letters
-        if is_to(letter, email) and subject in str(letter["Subject"])
+        message
+        for message in shop.postbox.emails
+        if is_to(message, email) and subject in str(message["Subject"])
     ]
     page.goto("about:blank")
     page.set_content(text_of(found[-1], "html"))
@@ -84,8 +84,8 @@ def give(page: Page, url: str) -> None:
 
 
 def accept(page: Page, shop: Shop) -> None:
-    """Accept the gift on a phone, from the letter's button to the account."""
-    open_letter(page, shop, RECIPIENT, "Olena gives you a membership", "Accept the gift")
+    """Accept the gift on a phone, from the e-mail's button to the account."""
+    open_email(page, shop, RECIPIENT, "Olena gives you a membership", "Accept the gift")
     expect(page.get_by_label("The code")).to_have_value(CODE)
     page.get_by_role("button", name="Look at the gift").click()
     page.get_by_label("Your e-mail address").fill(RECIPIENT)
@@ -109,19 +109,19 @@ def test_a_gift_is_given_for_a_day_told_accepted_and_runs_out(
     give(giver, url)
     shop.work()
     assert shop.number() == 0
-    assert shop.letters_to(RECIPIENT) == []
-    assert shop.letters_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    assert shop.emails_to(RECIPIENT) == []
+    assert shop.emails_to(GIVER) == ["Your gift for Petro: the code and the card"]
 
     shop.stripe.advance(days=1)
     accept(reader, shop)
     assert shop.number() == 1
     shop.work()
-    assert shop.letters_to(GIVER)[-1] == "Petro has accepted your gift"
+    assert shop.emails_to(GIVER)[-1] == "Petro has accepted your gift"
     giver.reload()
     expect(giver.get_by_role("status")).to_contain_text("This gift was accepted on")
 
     shop.stripe.advance(days=352)
-    open_letter(reader, shop, RECIPIENT, "Your gift from Olena ends on", "Stay a member")
+    open_email(reader, shop, RECIPIENT, "Your gift from Olena ends on", "Stay a member")
     assert shop.number() == 1
     expect(reader.get_by_role("radio", name=re.compile("^Member"))).to_be_checked()
     expect(reader.locator("#pay")).to_have_text("Pay £100 a year")

@@ -20,7 +20,7 @@ from tests.browser.live import (
     happened,
     new_address,
     pay,
-    read_letter,
+    read_email,
     shown,
     sign_in,
     to_checkout,
@@ -71,9 +71,9 @@ def test_from_the_article_to_being_counted_thanked_and_known_to_staff(
     expect_number(page, before + 1)
     expect_number(other, before + 1)
 
-    letter = read_letter(page, live, email, f"You are member {number} of The Northern Ledger")
-    expect(letter.get_by_role("heading", level=1)).to_have_text(f"You are member {number}")
-    expect(letter).to_contain_text("€250 a year")
+    message = read_email(page, live, email, f"You are member {number} of The Northern Ledger")
+    expect(message.get_by_role("heading", level=1)).to_have_text(f"You are member {number}")
+    expect(message).to_contain_text("€250 a year")
 
     sign_in(page, live)
     expect(page.get_by_role("row", name="Olena Hrytsenko").first).to_contain_text(number)
@@ -103,7 +103,7 @@ def test_who_closes_the_window_after_paying_is_counted_all_the_same(
     pay(page, email)
     expect(page.get_by_text("The window is closed.")).to_be_visible()
     expect_number(article, before + 1)
-    read_letter(page, live, email, re.compile("^You are member"))
+    read_email(page, live, email, re.compile("^You are member"))
 
 
 def test_a_declined_card_takes_nothing_and_another_one_can_be_tried(
@@ -202,7 +202,7 @@ def test_without_javascript_everything_works(window: Callable[..., Page], live: 
     page.get_by_role("link", name="Go back to the article").click()
     expect(page).to_have_url(f"{live.article}#joined=25000")
     reader = window()
-    read_letter(reader, live, email, f"You are member {number} of The Northern Ledger")
+    read_email(reader, live, email, f"You are member {number} of The Northern Ledger")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_contribution_is_thanked_for_and_shown_to_staff_and_counts_nobody(
     pay(page, email, name="Bohdan Once")
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you for £30")
     expect(page.locator(".standfirst")).to_contain_text("doesn’t make you a member")
-    read_letter(page, live, email, "Thank you for £30")
+    read_email(page, live, email, "Thank you for £30")
     sign_in(page, live)
     page.get_by_role("link", name="Contributions", exact=True).click()
     expect(page.get_by_role("row", name="Bohdan Once")).to_contain_text("£30")

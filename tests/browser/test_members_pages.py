@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from fundraiser.db import now
 from fundraiser.members.models import Member, Membership, Note
-from fundraiser.outbox import Letter, LetterKind, LetterState, owe
+from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 from tests.staff import PASSWORD, count, hire
@@ -176,9 +176,9 @@ def test_each_page_is_for_everybody(
             paid_at=now(),
         )
         session.add(payment)
-        owe(session, LetterKind.WELCOME, member_id=hanna.id, cycle="1", context={})
-        session.execute(update(Letter).values(state=LetterState.UNKNOWN, error="Nobody knows."))
-        letter = session.query(Letter.id).scalar()
+        enqueue(session, EmailKind.WELCOME, member_id=hanna.id, cycle="1", context={})
+        session.execute(update(Email).values(state=EmailState.UNKNOWN, error="Nobody knows."))
+        email = session.query(Email.id).scalar()
         session.get_one(Member, hanna.id).roster_since = now()
     person = f"/staff/members/{hanna.id}"
     paths = [
@@ -186,7 +186,7 @@ def test_each_page_is_for_everybody(
         *(person, f"{person}/note", f"{person}/email", f"{person}/complimentary"),
         f"{person}/memberships/{membership.id}/end",
         f"{person}/payments/{payment.id}/refund",
-        f"{person}/letters/{letter}/again",
+        f"{person}/emails/{email}/again",
         f"{person}/roster/off",
     ]
     for locale in ("uk-UA", "en-GB"):

@@ -1,4 +1,4 @@
-"""The overview lives, and the staff look after themselves: by letter, by keyboard, on a phone."""
+"""The overview lives, and the staff look after themselves: by e-mail, by keyboard, on a phone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fundraiser.db import now
-from tests.browser.live import axe, join, new_address, read_letter, sign_in
+from tests.browser.live import axe, join, new_address, read_email, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +132,8 @@ def invite_by_keyboard(page: Page, email: str) -> None:
 
 
 def take_up_invitation(page: Page, live: Live, email: str) -> None:
-    letter = read_letter(page, live, email, re.compile("You are invited to the dashboard"))
-    address = letter.get_by_role("link", name="Choose a password").get_attribute("href")
+    message = read_email(page, live, email, re.compile("You are invited to the dashboard"))
+    address = message.get_by_role("link", name="Choose a password").get_attribute("href")
     assert address
     assert "/staff/new-password#" in address
     page.goto(address)

@@ -18,7 +18,7 @@ from tests.browser.live import (
     happened,
     join,
     new_address,
-    read_letter,
+    read_email,
     sign_in,
     to_checkout,
 )
@@ -102,7 +102,7 @@ def test_two_tabs_at_once_make_one_member_and_the_other_is_paid_back_and_told(
         for charge in live.at_stripe("charges", customer=customer["id"])
     ]
     assert sorted(charge["amount_refunded"] for charge in charges) == [0, 1000]
-    read_letter(first, live, email, "You’re already a member: we refunded £10")
+    read_email(first, live, email, "You’re already a member: we refunded £10")
     sign_in(first, live)
     find_member(first, live, email)
     expect(happened(first, re.compile(r"(Joined|Left) on"))).to_have_count(1)
@@ -124,8 +124,8 @@ def test_a_member_who_joins_again_later_is_not_charged_twice(
     expect(page.get_by_role("heading", level=1)).to_have_text("You were a member already")
     expect(page.locator(".standfirst")).to_contain_text("We’ve refunded £25.")
     assert live.members() == before
-    letter = read_letter(page, live, email, "You’re already a member: we refunded £25")
-    expect(letter).to_contain_text("£10")
+    message = read_email(page, live, email, "You’re already a member: we refunded £25")
+    expect(message).to_contain_text("£10")
     sign_in(page, live)
     find_member(page, live, email)
     expect(page.get_by_text(f"Member number {number}")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The letters as staff see them: what was sent, and each kind to switch, read and write anew."""
+"""The e-mails as staff see them: what was sent, and each kind to switch, read and write anew."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from fundraiser import db
 from fundraiser.dashboard import labels
 from fundraiser.emails.examples import example_of, example_of_stop_address
 from fundraiser.emails.feedback import allow_again
-from fundraiser.emails.letters import render
-from fundraiser.emails.models import LetterWording, Suppression
-from fundraiser.emails.parts import Said
+from fundraiser.emails.models import EmailWording, Suppression
+from fundraiser.emails.parts import Wording
 from fundraiser.emails.sweep import kinds_switched_off
 from fundraiser.emails.wording import (
     as_staff_want_it,
@@ -24,6 +23,7 @@ from fundraiser.emails.wording import (
     split_paragraphs,
     switch,
 )
+from fundraiser.emails.writing import render
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.joining.reminders import Reminder
 from fundraiser.members.gifts import Gift
@@ -32,7 +32,7 @@ from fundraiser.newsroom.audit import Act, record
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.outbox import Letter, LetterKind, LetterState, owe_again
+from fundraiser.outbox import Email, EmailKind, EmailState, enqueue_again
 from fundraiser.texts import LANGUAGES, gettext as _
 
 if TYPE_CHECKING:
@@ -42,77 +42,77 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from fundraiser.emails.parts import Words
+    from fundraiser.emails.parts import Body
 
-blueprint = Blueprint("letter_pages", __name__)
+blueprint = Blueprint("email_pages", __name__)
 
 _PAGE = 50
 # Those to the staff are written by the product, each for its occasion.
-_KINDS = [kind for kind in LetterKind if kind is not LetterKind.TO_STAFF]
+_KINDS = [kind for kind in EmailKind if kind is not EmailKind.TO_STAFF]
 # Without these nobody gets in, or learns that somebody else is about to.
 _ALWAYS_ON = {
-    LetterKind.SIGN_IN,
-    LetterKind.CHANGE_OF_ADDRESS,
-    LetterKind.ADDRESS_CHANGED,
-    LetterKind.GIFT_CODE,
+    EmailKind.SIGN_IN,
+    EmailKind.CHANGE_OF_ADDRESS,
+    EmailKind.ADDRESS_CHANGED,
+    EmailKind.GIFT_CODE,
 }
 _SHOWN = (
-    LetterState.FAILED,
-    LetterState.BOUNCED,
-    LetterState.UNKNOWN,
-    LetterState.QUEUED,
-    LetterState.SENT,
-    LetterState.WITHDRAWN,
+    EmailState.FAILED,
+    EmailState.BOUNCED,
+    EmailState.UNKNOWN,
+    EmailState.QUEUED,
+    EmailState.SENT,
+    EmailState.WITHDRAWN,
 )
-_CAN_BE_SENT_AGAIN = {LetterState.FAILED, LetterState.BOUNCED, LetterState.UNKNOWN}
+_CAN_BE_SENT_AGAIN = {EmailState.FAILED, EmailState.BOUNCED, EmailState.UNKNOWN}
 
 
-@blueprint.get("/staff/letters")
+@blueprint.get("/staff/emails")
 def index() -> ResponseReturnValue:
-    """What became of the letters, and the kinds that there are."""
+    """What became of the e-mails, and the kinds that there are."""
     session, staff = db.session(), signed_in_staff()
-    require(staff, Permission.READ_LETTERS)
+    require(staff, Permission.READ_EMAILS)
     state = _state(request.args.get("state"))
-    rows = _list_letters(session, state, _number("before"))
+    rows = _list_emails(session, state, _number("before"))
     off = kinds_switched_off(session)
-    changed = set(session.scalars(select(LetterWording.kind)))
+    changed = set(session.scalars(select(EmailWording.kind)))
     return render_template(
-        "dashboard/letters.html",
+        "dashboard/emails.html",
         staff=staff,
         words=labels,
         rows=rows[:_PAGE],
-        older=rows[_PAGE - 1].Letter.id if len(rows) > _PAGE else None,
+        older=rows[_PAGE - 1].Email.id if len(rows) > _PAGE else None,
         state=state,
-        states=[(one, labels.letter_state(one)) for one in _SHOWN],
+        states=[(one, labels.email_state(one)) for one in _SHOWN],
         counts=_count_open(session),
         kinds=[
-            (kind, labels.letter(kind), kind not in off, kind.value in changed) for kind in _KINDS
+            (kind, labels.email(kind), kind not in off, kind.value in changed) for kind in _KINDS
         ],
         can_be_sent_again=_CAN_BE_SENT_AGAIN,
-        unknown=LetterState.UNKNOWN,
+        unknown=EmailState.UNKNOWN,
         suppressed=session.scalar(select(func.count()).select_from(Suppression)),
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
 
 
-@blueprint.post("/staff/letters/<int:letter_id>/again")
-def send_again(letter_id: int) -> ResponseReturnValue:
-    """Send one letter again that did not arrive, or perhaps did not. Twice asked is once sent."""
+@blueprint.post("/staff/emails/<int:email_id>/again")
+def send_again(email_id: int) -> ResponseReturnValue:
+    """Send one e-mail again that did not arrive, or perhaps did not. Twice asked is once sent."""
     session, staff = db.session(), signed_in_staff()
-    require(staff, Permission.READ_LETTERS)
-    letter = session.get(Letter, letter_id, with_for_update=True)
-    if letter is None:
+    require(staff, Permission.READ_EMAILS)
+    email = session.get(Email, email_id, with_for_update=True)
+    if email is None:
         raise NotFoundError(_("There is no such letter."))
-    if letter.state in _CAN_BE_SENT_AGAIN:
-        owe_again(session, letter)
-        record(session, Act.SENT_LETTER_AGAIN, f"letter {letter.id}", staff=staff)
+    if email.state in _CAN_BE_SENT_AGAIN:
+        enqueue_again(session, email)
+        record(session, Act.SENT_EMAIL_AGAIN, f"email {email.id}", staff=staff)
         flash(_("The letter is being sent again, if its reason still holds."))
     else:
         flash(_("This letter was not one to be sent again."))
     return redirect(url_for(".index", state=request.form.get("state")), HTTPStatus.SEE_OTHER)
 
 
-@blueprint.post("/staff/letters/addresses")
+@blueprint.post("/staff/emails/addresses")
 def write_again() -> ResponseReturnValue:
     """Write again to an address that is on the suppression list."""
     session, staff = db.session(), signed_in_staff()
@@ -125,46 +125,46 @@ def write_again() -> ResponseReturnValue:
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
-@blueprint.get("/staff/letters/kinds/<kind>")
-def show(kind: LetterKind | str) -> ResponseReturnValue:
+@blueprint.get("/staff/emails/kinds/<kind>")
+def show(kind: EmailKind | str) -> ResponseReturnValue:
     """One kind: on or off, its words in each language, and how it looks to a real member."""
-    require(signed_in_staff(), Permission.READ_LETTERS)
+    require(signed_in_staff(), Permission.READ_EMAILS)
     return _page(_kind(kind))
 
 
-@blueprint.get("/staff/letters/kinds/<kind>/preview")
+@blueprint.get("/staff/emails/kinds/<kind>/preview")
 def preview(kind: str) -> ResponseReturnValue:
-    """The letter alone, as it would reach a member: to be framed by no page but ours."""
-    require(signed_in_staff(), Permission.READ_LETTERS)
+    """The e-mail alone, as it would reach a member: to be framed by no page but ours."""
+    require(signed_in_staff(), Permission.READ_EMAILS)
     found, code = _kind(kind), _language()
     member = _member_to_show(db.session(), found, request.args.get("member"))
-    letter = _example(db.session(), found, code, member)
-    if letter is None:
+    email = _example(db.session(), found, code, member)
+    if email is None:
         raise NotFoundError(_("This letter is about a campaign, and there is none yet."))
     with force_locale(code):
-        words_of_staff = as_staff_want_it(db.session(), found, letter)
-        text, html = render(words_of_staff, example_of_stop_address(found))
+        wording_of_staff = as_staff_want_it(db.session(), found, email)
+        text, html = render(wording_of_staff, example_of_stop_address(found))
     if request.args.get("plain"):
         return text, {"Content-Type": "text/plain; charset=utf-8"}
-    # A letter's styles are written into it, as mailboxes want it; nothing else may load or run.
+    # An e-mail's styles are written into it, as mailboxes want it; nothing else may load or run.
     return html, {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-@blueprint.post("/staff/letters/kinds/<kind>/switch")
+@blueprint.post("/staff/emails/kinds/<kind>/switch")
 def change_switch(kind: str) -> ResponseReturnValue:
-    """Send letters of this kind, or do not."""
+    """Send e-mails of this kind, or do not."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, is_on = _kind(kind), request.form.get("on") == "yes"
     if found in _ALWAYS_ON:
         raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
     switch(session, found, is_on=is_on)
-    record(session, Act.CHANGED_LETTER, f"letter {found.value}", staff=staff)
+    record(session, Act.CHANGED_EMAIL_KIND, f"email {found.value}", staff=staff)
     flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
     return redirect(url_for(".show", kind=found.value), HTTPStatus.SEE_OTHER)
 
 
-@blueprint.post("/staff/letters/kinds/<kind>/words")
+@blueprint.post("/staff/emails/kinds/<kind>/words")
 def change_words(kind: str) -> ResponseReturnValue:
     """Keep other words for a kind in a language, or go back to our own."""
     session, staff = db.session(), signed_in_staff()
@@ -175,7 +175,7 @@ def change_words(kind: str) -> ResponseReturnValue:
         flash(_("The letter says again what it said at first."))
     else:
         example = _example(session, found, code, None)
-        said = Said(
+        said = Wording(
             request.form.get("subject", ""),
             request.form.get("heading", ""),
             split_paragraphs(request.form.get("text", "")),
@@ -186,13 +186,13 @@ def change_words(kind: str) -> ResponseReturnValue:
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
         flash(_("The letter says this from now on."))
-    record(session, Act.CHANGED_LETTER, f"letter {found.value} {code}", staff=staff)
+    record(session, Act.CHANGED_EMAIL_KIND, f"email {found.value} {code}", staff=staff)
     return redirect(url_for(".show", kind=found.value, language=code), HTTPStatus.SEE_OTHER)
 
 
-def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
+def _page(kind: EmailKind, error: UnprocessableError | None = None) -> str:
     session, staff, code = db.session(), signed_in_staff(), _language()
-    wording = session.get(LetterWording, (kind.value, code))
+    wording = session.get(EmailWording, (kind.value, code))
     member = _member_to_show(session, kind, request.args.get("member"))
     example = _example(session, kind, code, member)
     if error:
@@ -205,10 +205,10 @@ def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
     else:
         said = {}
     return render_template(
-        "dashboard/letter.html",
+        "dashboard/email.html",
         staff=staff,
         kind=kind,
-        name=labels.letter(kind),
+        name=labels.email(kind),
         is_on=kind not in kinds_switched_off(session),
         language_shown=code,
         languages=LANGUAGES,
@@ -223,12 +223,12 @@ def _page(kind: LetterKind, error: UnprocessableError | None = None) -> str:
     )
 
 
-def _example(session: Session, kind: LetterKind, code: str, member: Member | None) -> Words | None:
+def _example(session: Session, kind: EmailKind, code: str, member: Member | None) -> Body | None:
     with force_locale(code):
         return example_of(session, kind, member)
 
 
-def _member_to_show(session: Session, kind: LetterKind, wish: str | None) -> Member | None:
+def _member_to_show(session: Session, kind: EmailKind, wish: str | None) -> Member | None:
     """The member asked for by number, or the last to whom this kind was sent, or the newest.
 
     Raises:
@@ -243,51 +243,51 @@ def _member_to_show(session: Session, kind: LetterKind, wish: str | None) -> Mem
         return found
     people = select(Member).where(Member.number.is_not(None)).limit(1)
     last = session.scalars(
-        people.join(Letter, Letter.member_id == Member.id)
-        .where(Letter.kind == kind)
-        .order_by(Letter.id.desc())
+        people.join(Email, Email.member_id == Member.id)
+        .where(Email.kind == kind)
+        .order_by(Email.id.desc())
     ).first()
     return last or session.scalars(people.order_by(Member.number.desc())).first()
 
 
-def _list_letters(
-    session: Session, state: LetterState | None, before: int | None
-) -> Sequence[Row[Letter, Member, Staff, Reminder, Gift]]:
+def _list_emails(
+    session: Session, state: EmailState | None, before: int | None
+) -> Sequence[Row[Email, Member, Staff, Reminder, Gift]]:
     """One more than a page, the newest first."""
     found = (
-        select(Letter, Member, Staff, Reminder, Gift)
-        .outerjoin(Member, Member.id == Letter.member_id)
-        .outerjoin(Staff, Staff.id == Letter.staff_id)
-        .outerjoin(Reminder, Reminder.id == Letter.reminder_id)
-        .outerjoin(Gift, Gift.id == Letter.gift_id)
-        .order_by(Letter.id.desc())
+        select(Email, Member, Staff, Reminder, Gift)
+        .outerjoin(Member, Member.id == Email.member_id)
+        .outerjoin(Staff, Staff.id == Email.staff_id)
+        .outerjoin(Reminder, Reminder.id == Email.reminder_id)
+        .outerjoin(Gift, Gift.id == Email.gift_id)
+        .order_by(Email.id.desc())
         .limit(_PAGE + 1)
     )
     if state:
-        found = found.where(Letter.state == state)
+        found = found.where(Email.state == state)
     if before:
-        found = found.where(Letter.id < before)
+        found = found.where(Email.id < before)
     return session.execute(found).all()
 
 
-def _count_open(session: Session) -> dict[LetterState, int]:
+def _count_open(session: Session) -> dict[EmailState, int]:
     """How many are in each state that is not over, by the index of just those."""
     rows = session.execute(
-        select(Letter.state, func.count())
-        .where(Letter.state.not_in((LetterState.SENT, LetterState.WITHDRAWN)))
-        .group_by(Letter.state)
+        select(Email.state, func.count())
+        .where(Email.state.not_in((EmailState.SENT, EmailState.WITHDRAWN)))
+        .group_by(Email.state)
     )
     return dict(rows.all())
 
 
-def _kind(name: str) -> LetterKind:
+def _kind(name: str) -> EmailKind:
     if name not in {kind.value for kind in _KINDS}:
         raise NotFoundError(_("There is no letter of this kind."))
-    return LetterKind(name)
+    return EmailKind(name)
 
 
-def _state(name: str | None) -> LetterState | None:
-    return LetterState(name) if name in set(LetterState) else None
+def _state(name: str | None) -> EmailState | None:
+    return EmailState(name) if name in set(EmailState) else None
 
 
 def _language() -> str:

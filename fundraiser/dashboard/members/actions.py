@@ -27,7 +27,7 @@ from fundraiser.newsroom.confirmation import ask_again
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.second_step import read_rules
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.outbox import owe_again
+from fundraiser.outbox import enqueue_again
 from fundraiser.payments import changes
 from fundraiser.payments.models import Payment, Tier
 from fundraiser.texts import by_language, date as write_date, gettext as _
@@ -74,11 +74,11 @@ def email(member_id: int) -> ResponseReturnValue:
     return serve(member_id, Permission.CHANGE_MEMBER, _changing_email)
 
 
-@blueprint.route("/staff/members/<int:member_id>/letters/<int:letter_id>/again", methods=_BOTH)
-def letter_again(member_id: int, letter_id: int) -> ResponseReturnValue:
-    """Send a letter once more."""
-    require(signed_in_staff(), Permission.READ_LETTERS)
-    return serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, letter_id))
+@blueprint.route("/staff/members/<int:member_id>/emails/<int:email_id>/again", methods=_BOTH)
+def email_again(member_id: int, email_id: int) -> ResponseReturnValue:
+    """Send an e-mail once more."""
+    require(signed_in_staff(), Permission.READ_EMAILS)
+    return serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, email_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/note", methods=_BOTH)
@@ -276,28 +276,28 @@ def _changing_email(person: Person) -> ActPage:
     )
 
 
-def _sending_again(letter_id: int, person: Person) -> ActPage:
+def _sending_again(email_id: int, person: Person) -> ActPage:
     session = db.session()
-    letter = next((found for found in person.letters if found.id == letter_id), None)
-    if letter is None:
+    email = next((found for found in person.emails if found.id == email_id), None)
+    if email is None:
         raise NotFoundError(_("This person was not sent such a letter."))
-    if not may_be_sent_again(letter):
+    if not may_be_sent_again(email):
         raise UnprocessableError(
             _("This letter waits to be sent, or is one that is never sent again.")
         )
     if person.member.email is None:
         raise UnprocessableError(_("We have no address of this person."))
-    name = labels.letter(letter.kind)
+    name = labels.email(email.kind)
     return ActPage(
         person=person,
-        act=Act.SENT_LETTER_AGAIN,
+        act=Act.SENT_EMAIL_AGAIN,
         heading=_("Send “%(letter)s” again?", letter=name),
         button=_("Send the letter again"),
-        effects=preview.of_letter(person, name),
+        effects=preview.of_email_again(person, name),
         read=lambda _typed: Plan(
-            do=lambda _change: owe_again(session, letter),
+            do=lambda _change: enqueue_again(session, email),
             done=_("The letter is on its way."),
-            details={"letter": letter.kind.value},
+            details={"letter": email.kind.value},
         ),
     )
 

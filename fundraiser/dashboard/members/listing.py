@@ -165,7 +165,7 @@ def read_options(session: Session) -> Options:
 def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, dict[str, str]]:
     """The filters as typed, and a sentence for each that makes no sense."""
     cleaned = {
-        name: "".join(letter for letter in typed.get(name, "") if letter.isprintable()).strip()
+        name: "".join(email for email in typed.get(name, "") if email.isprintable()).strip()
         for name in Filters.__dataclass_fields__
     }
     filters = Filters(**cleaned)

@@ -45,7 +45,7 @@ class Effects:
 
 def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[Effects]:
     """Of ending a membership: at the end of what is paid, where that is to come, and now."""
-    letter = _(
+    email = _(
         "The letter about the end of a membership goes to the person, where that letter is "
         "switched on."
     )
@@ -60,7 +60,7 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         )
         if membership.source is Source.STRIPE
         else _("None: it costs nothing."),
-        mail=letter if membership.source is Source.STRIPE else _("We send no letter."),
+        mail=email if membership.source is Source.STRIPE else _("We send no letter."),
     )
     end = membership.period_end
     if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
@@ -76,7 +76,7 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         label=_("At the end of the period, on %(date)s", date=date(end)),
         number=_number(person, grace, {membership.id: {"cancel_at": end}}),
         money=money,
-        mail=letter,
+        mail=email,
     )
     return [later, at_once]
 
@@ -138,8 +138,8 @@ def of_giving(person: Person) -> list[Effects]:
     ]
 
 
-def of_letter(person: Person, letter: str) -> list[Effects]:
-    """Of sending a letter once more."""
+def of_email_again(person: Person, name: str) -> list[Effects]:
+    """Of sending an e-mail once more."""
     return [
         Effects(
             number=_unchanged(person),
@@ -147,7 +147,7 @@ def of_letter(person: Person, letter: str) -> list[Effects]:
             mail=_(
                 "“%(letter)s” goes to %(email)s within a minute, as it is to be said today. If its "
                 "reason is gone, it is not sent.",
-                letter=letter,
+                letter=name,
                 email=person.member.email or "–",
             ),
         )

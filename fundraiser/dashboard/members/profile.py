@@ -13,7 +13,7 @@ from fundraiser.members.gifts import Gift
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
-from fundraiser.outbox import Letter
+from fundraiser.outbox import Email
 from fundraiser.payments.cases import MoneyCase
 from fundraiser.payments.models import CheckoutKind, Customer, Event, Payment, SyncRequest
 from fundraiser.texts import gettext as _
@@ -43,7 +43,7 @@ class Person:
     memberships: Sequence[Membership]
     payments: Sequence[Payment]
     gifts: Sequence[Gift]
-    letters: Sequence[Letter]
+    emails: Sequence[Email]
     ledger: Sequence[Row[LedgerEntry, str | None]]
     inviter: Member | None
     invited: int
@@ -111,10 +111,10 @@ def read_person(session: Session, member_id: int) -> Person:
             .order_by(Gift.id.desc())
             .limit(MOST_OF_A_KIND)
         ).all(),
-        letters=session.scalars(
-            select(Letter)
-            .where(Letter.member_id == member_id)
-            .order_by(Letter.id.desc())
+        emails=session.scalars(
+            select(Email)
+            .where(Email.member_id == member_id)
+            .order_by(Email.id.desc())
             .limit(MOST_OF_A_KIND)
         ).all(),
         ledger=session.execute(

@@ -14,7 +14,7 @@ from fundraiser.members.gifts import giver_of, recipient_of
 from fundraiser.members.models import Note
 from fundraiser.newsroom.audit import Act
 from fundraiser.newsroom.models import AuditEntry, Staff
-from fundraiser.outbox import LetterKind, LetterState
+from fundraiser.outbox import EmailKind, EmailState
 from fundraiser.payments.changes import refundable
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 
     from fundraiser.dashboard.members.profile import Person
     from fundraiser.members.gifts import Gift
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
     from fundraiser.payments.models import Payment
 
 _MOST_ACTS = 100
 # What a person may be sent once more: the others carry a key, or were right on one day alone.
 SENT_AGAIN = {
-    LetterKind.WELCOME,
-    LetterKind.CONTRIBUTION,
-    LetterKind.SECOND_MEMBERSHIP,
-    LetterKind.REFUNDED,
-    LetterKind.PAID_AFTER_END,
-    LetterKind.RECEIPT,
-    LetterKind.DEBIT_FAILED,
-    LetterKind.GIFT_GIVEN,
-    LetterKind.GIFT_PAID_BACK,
-    LetterKind.GIFT_TAKEN_BACK,
+    EmailKind.WELCOME,
+    EmailKind.CONTRIBUTION,
+    EmailKind.SECOND_MEMBERSHIP,
+    EmailKind.REFUNDED,
+    EmailKind.PAID_AFTER_END,
+    EmailKind.RECEIPT,
+    EmailKind.DEBIT_FAILED,
+    EmailKind.GIFT_GIVEN,
+    EmailKind.GIFT_PAID_BACK,
+    EmailKind.GIFT_TAKEN_BACK,
 }
-_HAS_LEFT = {LetterState.SENT, LetterState.FAILED, LetterState.UNKNOWN, LetterState.BOUNCED}
+_HAS_LEFT = {EmailState.SENT, EmailState.FAILED, EmailState.UNKNOWN, EmailState.BOUNCED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,20 @@ class Happening:
 
 
 def read_timeline(
-    session: Session, person: Person, *, with_letters: bool, may_change: bool, may_refund: bool
+    session: Session, person: Person, *, with_emails: bool, may_change: bool, may_refund: bool
 ) -> list[Happening]:
-    """Ledger, memberships, payments, letters, and the acts and notes of staff."""
+    """Ledger, memberships, payments, e-mails, and the acts and notes of staff."""
     found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
     found += _gifts(person)
-    if with_letters:
-        found += _letters(person, may_change=may_change)
-    found += _acts(session, person, with_letters=with_letters)
+    if with_emails:
+        found += _emails(person, may_change=may_change)
+    found += _acts(session, person, with_emails=with_emails)
     return sorted(found, key=lambda happening: happening.at, reverse=True)
 
 
-def may_be_sent_again(letter: Letter) -> bool:
-    """Whether staff may send this letter once more."""
-    return letter.kind in SENT_AGAIN and letter.state in _HAS_LEFT
+def may_be_sent_again(email: Email) -> bool:
+    """Whether staff may send this e-mail once more."""
+    return email.kind in SENT_AGAIN and email.state in _HAS_LEFT
 
 
 def _ledger(person: Person) -> Iterator[Happening]:
@@ -150,20 +150,20 @@ def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
     return address, _("Pay back")
 
 
-def _letters(person: Person, *, may_change: bool) -> Iterator[Happening]:
-    for letter in person.letters:
-        name = labels.letter(letter.kind)
-        again = url_for("member_acts.letter_again", member_id=person.member.id, letter_id=letter.id)
+def _emails(person: Person, *, may_change: bool) -> Iterator[Happening]:
+    for email in person.emails:
+        name = labels.email(email.kind)
+        again = url_for("member_acts.email_again", member_id=person.member.id, email_id=email.id)
         yield Happening(
-            at=letter.sent_at or letter.created_at,
-            sentence=_("Letter “%(name)s”.", name=name) + f" {labels.letter_state(letter.state)}.",
-            detail=letter.error or "",
-            wrong=letter.state in _HAS_LEFT - {LetterState.SENT},
-            link=(again, _("Send it again")) if may_change and may_be_sent_again(letter) else None,
+            at=email.sent_at or email.created_at,
+            sentence=_("Letter “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
+            detail=email.error or "",
+            wrong=email.state in _HAS_LEFT - {EmailState.SENT},
+            link=(again, _("Send it again")) if may_change and may_be_sent_again(email) else None,
         )
 
 
-def _acts(session: Session, person: Person, *, with_letters: bool) -> Iterator[Happening]:
+def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Happening]:
     subjects = [f"member {person.member.id}"]
     subjects += [f"customer {customer.id}" for customer in person.customers]
     rows = session.execute(
@@ -175,7 +175,7 @@ def _acts(session: Session, person: Person, *, with_letters: bool) -> Iterator[H
         .limit(_MOST_ACTS)
     )
     for entry, name, note in rows:
-        if entry.act == Act.SENT_LETTER_AGAIN and not with_letters:
+        if entry.act == Act.SENT_EMAIL_AGAIN and not with_emails:
             continue
         yield Happening(
             at=entry.at,
@@ -205,8 +205,8 @@ def act_sentence(entry: AuditEntry) -> str:
                 amount=amount,
                 payment=details["payment"],
             )
-        case Act.SENT_LETTER_AGAIN:
-            return _("The letter “%(name)s” was sent again.", name=labels.letter(details["letter"]))
+        case Act.SENT_EMAIL_AGAIN:
+            return _("The letter “%(name)s” was sent again.", name=labels.email(details["letter"]))
     known: dict[str, str] = {
         Act.CHANGED_EMAIL: _("The e-mail address was changed."),
         Act.CLOSED_ROSTER: _("The name was taken off the public page."),

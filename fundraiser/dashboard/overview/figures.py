@@ -17,7 +17,7 @@ from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import Mark, read_marks, start_of_day
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
-from fundraiser.outbox import Letter, LetterState
+from fundraiser.outbox import Email, EmailState
 from fundraiser.payments.disputes import INQUIRIES
 from fundraiser.payments.models import IS_DISPUTED, Event, Payment, SyncRequest
 
@@ -63,12 +63,12 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """How the work behind the number goes. ``letters`` counts those still open, by state."""
+    """How the work behind the number goes. ``emails`` counts those still open, by state."""
 
     syncs_due: int
     syncs_failed: int
     oldest_unsettled: datetime | None
-    letters: dict[LetterState, int]
+    emails: dict[EmailState, int]
     heartbeats: dict[str, datetime]
 
 
@@ -151,10 +151,10 @@ def read_machinery(session: Session) -> Machinery:
             func.count().filter(SyncRequest.due_at.is_(None)),
         ).select_from(SyncRequest)
     ).one()
-    letters = session.execute(
-        select(Letter.state, func.count())
-        .where(Letter.state.not_in((LetterState.SENT, LetterState.WITHDRAWN)))
-        .group_by(Letter.state)
+    emails = session.execute(
+        select(Email.state, func.count())
+        .where(Email.state.not_in((EmailState.SENT, EmailState.WITHDRAWN)))
+        .group_by(Email.state)
     )
     beats = session.execute(select(Heartbeat.name, Heartbeat.beat_at))
     return Machinery(
@@ -163,7 +163,7 @@ def read_machinery(session: Session) -> Machinery:
         oldest_unsettled=session.scalar(
             select(func.min(Event.received_at)).where(Event.settled_at.is_(None))
         ),
-        letters=dict(letters.all()),
+        emails=dict(emails.all()),
         heartbeats=dict(beats.all()),
     )
 
@@ -205,15 +205,15 @@ def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Memb
     ).all()
 
 
-def read_failed_letters(
+def read_failed_emails(
     session: Session, most: int
-) -> Sequence[Row[Letter, Member | None, Staff | None]]:
-    """Letters that somebody must look at, the newest first; one to neither is to a reader."""
+) -> Sequence[Row[Email, Member | None, Staff | None]]:
+    """E-mails that somebody must look at, the newest first; one to neither is to a reader."""
     return session.execute(
-        select(Letter, Member, Staff)
-        .outerjoin(Member, Member.id == Letter.member_id)
-        .outerjoin(Staff, Staff.id == Letter.staff_id)
-        .where(Letter.state.in_((LetterState.FAILED, LetterState.UNKNOWN)))
-        .order_by(Letter.id.desc())
+        select(Email, Member, Staff)
+        .outerjoin(Member, Member.id == Email.member_id)
+        .outerjoin(Staff, Staff.id == Email.staff_id)
+        .where(Email.state.in_((EmailState.FAILED, EmailState.UNKNOWN)))
+        .order_by(Email.id.desc())
         .limit(most)
     ).all()

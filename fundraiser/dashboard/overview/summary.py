@@ -27,7 +27,7 @@ from fundraiser.members.consents import names_to_review
 from fundraiser.members.consistency import count_drift, read_drift
 from fundraiser.members.history import Mark
 from fundraiser.members.ledger import read_balance
-from fundraiser.outbox import LetterState
+from fundraiser.outbox import EmailState
 from fundraiser.payments import queue
 from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
@@ -83,9 +83,7 @@ class Cut:
     share: float
 
 
-def read_overview(
-    session: Session, settings: Settings, *, reads_letters: bool
-) -> dict[str, object]:
+def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -> dict[str, object]:
     """All that the overview's page is filled with."""
     zone, at = settings.newsroom_timezone, now()
     campaign = current_campaign(session)
@@ -115,11 +113,9 @@ def read_overview(
         "disputes_count": disputed,
         "inquiries_count": asked,
         "cases": list_open_cases(session, _MOST_SHOWN),
-        "failed_letters": figures.read_failed_letters(session, _MOST_SHOWN)
-        if reads_letters
-        else [],
-        "failed_letters_count": sum(
-            machinery.letters.get(state, 0) for state in (LetterState.FAILED, LetterState.UNKNOWN)
+        "failed_emails": figures.read_failed_emails(session, _MOST_SHOWN) if reads_emails else [],
+        "failed_emails_count": sum(
+            machinery.emails.get(state, 0) for state in (EmailState.FAILED, EmailState.UNKNOWN)
         ),
         "milestones": milestones.list_news(session, _FEW),
         "milestone_name": milestones.name_of,

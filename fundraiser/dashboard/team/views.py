@@ -44,7 +44,7 @@ def team() -> ResponseReturnValue:
 @blueprint.post("/staff/team")
 @confirmed
 def invite() -> ResponseReturnValue:
-    """Invite a person by letter."""
+    """Invite a person by e-mail."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
     email, name = request.form.get("email", ""), request.form.get("name", "")
@@ -92,8 +92,8 @@ def change_password() -> ResponseReturnValue:
     return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
 
 
-@blueprint.post("/staff/account/letters")
-def choose_letters() -> ResponseReturnValue:
+@blueprint.post("/staff/account/emails")
+def choose_emails() -> ResponseReturnValue:
     """Whether one is written to at a campaign's milestones."""
     staff = signed_in_staff()
     staff.wants_milestones = request.form.get("milestones") == "yes"

@@ -182,7 +182,7 @@ class MemberGateway(Gateway):
             return self._prompt.v1.billing_portal.sessions.create(whole).url
 
     def change_customer(self, customer_id: str, *, name: str, language: str) -> None:
-        """Give a customer another name, and the language of Stripe's own letters."""
+        """Give a customer another name, and the language of Stripe's own e-mails."""
         params: Any = {"name": name, "preferred_locales": [language]}
         with self._call("customers"):
             self._prompt.v1.customers.update(customer_id, params)

@@ -1,4 +1,4 @@
-"""The staff pages of letters: what was sent, and each kind switched, written anew, previewed."""
+"""The staff pages of e-mails: what was sent, and each kind switched, written anew, previewed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from fundraiser.emails.feedback import Report, suppressed, take_in
-from fundraiser.emails.models import Ground
+from fundraiser.emails.models import SuppressionReason
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.models import Dues, Member, Membership
 from fundraiser.newsroom.models import Role
-from fundraiser.outbox import Letter, LetterKind, LetterState
+from fundraiser.outbox import Email, EmailKind, EmailState
 from tests.factories import make_campaign
-from tests.mail import deliver, letters_in, only_letter, owe_welcome, text_of
+from tests.mail import deliver, emails_in, enqueue_welcome, only_email, text_of
 from tests.sequences import days, failing, join
 from tests.staff import PAGE, csrf_token, hire, sign_in
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from fundraiser.emails.smtp import MailServer
     from tests.mail import Postbox
 
-KIND = "/staff/letters/kinds/payment_failed_day_0"
+KIND = "/staff/emails/kinds/payment_failed_day_0"
 
 
 def press(client: FlaskClient, path: str, **form: str) -> TestResponse:
-    token = csrf_token(client, "/staff/letters")
+    token = csrf_token(client, "/staff/emails")
     return client.post(path, data=form | {"csrf_token": token}, headers=PAGE)
 
 
@@ -42,7 +42,7 @@ def manager(database: Database, client: FlaskClient) -> FlaskClient:
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typed(
+def test_staff_write_an_email_anew_and_a_wrong_name_is_refused_with_what_was_typed(
     database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
@@ -60,7 +60,7 @@ def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typ
     preview = manager.get(f"{KIND}/preview?member=7&plain=yes", headers=PAGE).text
     assert "First." in preview
     deliver(database, mail_server)
-    (message,) = postbox.letters
+    (message,) = postbox.emails
     assert message["Subject"] == "Oh, £10"
     assert "First.\n\nUntil " in text_of(message).replace("\r\n", "\n")
     assert press(manager, f"{KIND}/words", original="yes").status_code == 303
@@ -68,7 +68,7 @@ def test_staff_write_a_letter_anew_and_a_wrong_name_is_refused_with_what_was_typ
 
 
 @pytest.mark.usefixtures("at_noon")
-def test_a_wording_with_a_name_that_a_letter_has_no_value_for_falls_back_to_the_original(
+def test_a_wording_with_a_name_that_an_email_has_no_value_for_falls_back_to_the_original(
     database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
@@ -79,7 +79,7 @@ def test_a_wording_with_a_name_that_a_letter_has_no_value_for_falls_back_to_the_
         join(session, **failing(days(1), card_last4=None))
         sweep(session)
     deliver(database, mail_server)
-    subjects = sorted(message["Subject"] for message in postbox.letters)
+    subjects = sorted(message["Subject"] for message in postbox.emails)
     assert subjects == ["Card 4242", "Your payment of £10 failed"]
 
 
@@ -91,9 +91,9 @@ def test_each_kind_can_be_read_and_changed_before_anybody_is_owed_it(
         make_campaign(session)
         if has_member:
             join(session).number = 7
-    for kind in LetterKind:
-        page = manager.get(f"/staff/letters/kinds/{kind}", headers=PAGE)
-        if kind is LetterKind.TO_STAFF:
+    for kind in EmailKind:
+        page = manager.get(f"/staff/emails/kinds/{kind}", headers=PAGE)
+        if kind is EmailKind.TO_STAFF:
             assert page.status_code == 404
             continue
         assert "Keep these words" in page.text, kind
@@ -102,11 +102,11 @@ def test_each_kind_can_be_read_and_changed_before_anybody_is_owed_it(
             assert preview.status_code == 200, kind
             assert not re.search(r"%\(|\bNone\b|\{[a-z]+\}", preview.text), (kind, preview.text)
     with database.transaction() as session:
-        assert not session.scalars(select(Letter)).all(), "to look owes nothing"
+        assert not session.scalars(select(Email)).all(), "to look enqueues nothing"
 
 
-def test_the_letter_with_a_code_stays_on_and_keeps_its_code(manager: FlaskClient) -> None:
-    kind = "/staff/letters/kinds/sign_in"
+def test_the_email_with_a_code_stays_on_and_keeps_its_code(manager: FlaskClient) -> None:
+    kind = "/staff/emails/kinds/sign_in"
     assert "Switch this letter off" not in manager.get(kind, headers=PAGE).text
     assert press(manager, f"{kind}/switch", on="no").status_code == 422
     new = {"subject": "Come in", "heading": "Hello", "text": "There is no code."}
@@ -115,18 +115,18 @@ def test_the_letter_with_a_code_stays_on_and_keeps_its_code(manager: FlaskClient
     assert press(manager, f"{kind}/words", **new).status_code == 303
 
 
-def test_the_words_of_staff_leave_what_a_letter_must_say(
+def test_the_words_of_staff_leave_what_an_email_must_say(
     database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
 ) -> None:
     """A debit in process is said whatever staff wrote; who comes back reads our own words."""
     with database.transaction() as session:
-        owe_welcome(session)
+        enqueue_welcome(session)
         session.scalars(select(Membership)).one().payment_status = Dues.IN_PROCESS
-        owe_welcome(session, turns=2, number=2)
+        enqueue_welcome(session, turns=2, number=2)
     new = {"subject": "Hello, {number}", "heading": "Hello", "text": "Welcome to {newsroom}."}
-    assert press(manager, "/staff/letters/kinds/welcome/words", **new).status_code == 303
+    assert press(manager, "/staff/emails/kinds/welcome/words", **new).status_code == 303
     deliver(database, mail_server)
-    first, back = postbox.letters
+    first, back = postbox.emails
     assert first["Subject"] == "Hello, 16,235"
     assert "Your bank has the order for £10." in text_of(first).replace("\r\n", " ")
     assert back["Subject"].startswith("Welcome back to")
@@ -136,7 +136,7 @@ def test_a_kind_is_switched_off_and_on(manager: FlaskClient) -> None:
     for on, said in (("no", "are not sent."), ("yes", "are sent.")):
         assert press(manager, f"{KIND}/switch", on=on).status_code == 303
         assert f"Letters of this kind {said}" in manager.get(KIND, headers=PAGE).text
-    assert manager.get("/staff/letters/kinds/nothing", headers=PAGE).status_code == 404
+    assert manager.get("/staff/emails/kinds/nothing", headers=PAGE).status_code == 404
 
 
 def test_what_failed_is_listed_and_sent_again_once(
@@ -144,25 +144,25 @@ def test_what_failed_is_listed_and_sent_again_once(
 ) -> None:
     postbox.replies["RCPT"] = ["550 5.1.1 There is nobody of this name"]
     with database.transaction() as session:
-        owe_welcome(session)
+        enqueue_welcome(session)
     deliver(database, mail_server)
-    letter = only_letter(database)
-    page = manager.get("/staff/letters?state=failed", headers=PAGE).text
+    email = only_email(database)
+    page = manager.get("/staff/emails?state=failed", headers=PAGE).text
     assert "There is nobody of this name" in page
     for _ in range(2):
-        answer = press(manager, f"/staff/letters/{letter.id}/again")
+        answer = press(manager, f"/staff/emails/{email.id}/again")
         assert answer.status_code == 303
     deliver(database, mail_server)
-    assert only_letter(database).state is LetterState.SENT
-    press(manager, f"/staff/letters/{letter.id}/again")
+    assert only_email(database).state is EmailState.SENT
+    press(manager, f"/staff/emails/{email.id}/again")
     deliver(database, mail_server)
-    assert len(postbox.letters) == 1
+    assert len(postbox.emails) == 1
 
 
 def test_an_address_is_taken_off_the_list(database: Database, manager: FlaskClient) -> None:
     with database.transaction() as session:
-        take_in(session, Report("a@example.org", Ground.BOUNCE))
-    press(manager, "/staff/letters/addresses", address="A@example.org")
+        take_in(session, Report("a@example.org", SuppressionReason.BOUNCE))
+    press(manager, "/staff/emails/addresses", address="A@example.org")
     with database.transaction() as session:
         assert suppressed(session, "a@example.org") is None
 
@@ -171,16 +171,16 @@ def test_an_address_is_taken_off_the_list(database: Database, manager: FlaskClie
     ("role", "may_read", "may_change"),
     [(Role.FINANCE, False, False), (Role.SUPPORT, True, False), (Role.MANAGER, True, True)],
 )
-def test_finance_sees_no_letters_and_support_changes_none(
+def test_finance_sees_no_emails_and_support_changes_none(
     database: Database, client: FlaskClient, role: Role, *, may_read: bool, may_change: bool
 ) -> None:
     sign_in(client, hire(database, role))
-    for path in ("/staff/letters", KIND):
+    for path in ("/staff/emails", KIND):
         assert client.get(path, headers=PAGE).status_code == (200 if may_read else 403)
-    token = csrf_token(client, "/staff/letters") if may_read else csrf_token(client, "/staff")
+    token = csrf_token(client, "/staff/emails") if may_read else csrf_token(client, "/staff")
     form = {"on": "no", "csrf_token": token}
     answer = client.post(f"{KIND}/switch", data=form, headers=PAGE)
     assert answer.status_code == (303 if may_change else 403)
     with database.transaction() as session:
         assert not session.scalars(select(Member)).all()
-    assert letters_in(database) == []
+    assert emails_in(database) == []

@@ -1,4 +1,4 @@
-"""What each letter says, in the language that is in force; whether it is still to be said."""
+"""E-mail bodies in the current locale; raises `NotDueError` if the e-mail is no longer due."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sqlalchemy import bindparam, select
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
 from fundraiser.db import now, read_once
-from fundraiser.emails.debits import words_about_debit
-from fundraiser.emails.gifts import ABOUT_GIFT, words_about_gift
-from fundraiser.emails.invitations import words_about_campaign
-from fundraiser.emails.money import ABOUT_MONEY, words_about_money
+from fundraiser.emails.debits import body_about_debit
+from fundraiser.emails.gifts import ABOUT_GIFT, body_about_gift
+from fundraiser.emails.invitations import body_about_campaign
+from fundraiser.emails.money import ABOUT_MONEY, body_about_money
 from fundraiser.emails.parts import (
+    Body,
     Link,
-    NotOwedError,
-    Said,
-    Words,
+    NotDueError,
+    Wording,
     bar_of,
     campaign_of,
     compose,
     money,
     what_is_paid,
 )
-from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, words_about_membership
+from fundraiser.emails.sequences import ABOUT_MEMBERSHIP, body_about_membership
 from fundraiser.joining.join import return_address
 from fundraiser.members.address_changes import AddressChange, End, mask
 from fundraiser.members.addresses import mint
@@ -34,7 +34,7 @@ from fundraiser.members.eligibility import counting_of
 from fundraiser.members.email_links import membership_link, undo_link
 from fundraiser.members.models import Dues, Membership, Source
 from fundraiser.members.prices import next_payment_of
-from fundraiser.outbox import LetterKind
+from fundraiser.outbox import EmailKind
 from fundraiser.payments.models import Checkout, Payment, Tier
 from fundraiser.texts import by_language, date, gettext as _
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fundraiser.campaigns.models import Campaign
     from fundraiser.members.addresses import Minted
     from fundraiser.members.models import Member
-    from fundraiser.outbox import Letter
+    from fundraiser.outbox import Email
 
 # Made once: thousands of new members may be welcomed within an hour.
 _NEWEST_FIRST = (
@@ -57,38 +57,38 @@ _NEWEST_FIRST = (
 _CHECKOUT = select(Checkout).where(Checkout.reference == bindparam("reference"))
 
 
-def words_of(session: Session, letter: Letter, member: Member) -> Words:
-    """What this letter says to its member.
+def body_of(session: Session, email: Email, member: Member) -> Body:
+    """What this e-mail says to its member.
 
     Raises:
         NotOwedError: what it would say is true no longer.
     """
-    match letter.kind:
-        case LetterKind.WELCOME:
-            return _welcome(session, letter, member)
-        case LetterKind.CONTRIBUTION:
-            return _contribution(session, letter, member)
-        case _ if letter.kind in ABOUT_MONEY:
-            return words_about_money(session, letter)
-        case LetterKind.DEBIT_FAILED:
-            return words_about_debit(session, letter)
-        case LetterKind.SIGN_IN | LetterKind.CHANGE_OF_ADDRESS:
-            return words_with_code(letter.kind, _minted(session, letter))
-        case LetterKind.ADDRESS_CHANGED:
-            return _address_changed(session, letter)
-        case LetterKind.MILESTONE | LetterKind.LAST_DAYS:
-            return words_about_campaign(session, letter)
-        case _ if letter.kind in ABOUT_GIFT:
-            return words_about_gift(session, letter)
-        case _ if letter.kind in ABOUT_MEMBERSHIP:
-            return words_about_membership(session, letter)
-    raise NotOwedError("There is no such letter any more.")
+    match email.kind:
+        case EmailKind.WELCOME:
+            return _welcome(session, email, member)
+        case EmailKind.CONTRIBUTION:
+            return _contribution(session, email, member)
+        case _ if email.kind in ABOUT_MONEY:
+            return body_about_money(session, email)
+        case EmailKind.DEBIT_FAILED:
+            return body_about_debit(session, email)
+        case EmailKind.SIGN_IN | EmailKind.CHANGE_OF_ADDRESS:
+            return body_with_code(email.kind, _minted(session, email))
+        case EmailKind.ADDRESS_CHANGED:
+            return _address_changed(session, email)
+        case EmailKind.MILESTONE | EmailKind.LAST_DAYS:
+            return body_about_campaign(session, email)
+        case _ if email.kind in ABOUT_GIFT:
+            return body_about_gift(session, email)
+        case _ if email.kind in ABOUT_MEMBERSHIP:
+            return body_about_membership(session, email)
+    raise NotDueError("There is no such e-mail any more.")
 
 
-def words_to_staff(_session: Session, letter: Letter) -> Words:
-    """What was written when the letter was owed."""
-    told = letter.context
-    return Words(
+def body_to_staff(_session: Session, email: Email) -> Body:
+    """The body that was written when the e-mail was enqueued."""
+    told = email.context
+    return Body(
         has_account=False,
         to_staff=True,
         subject=told["subject"],
@@ -99,17 +99,17 @@ def words_to_staff(_session: Session, letter: Letter) -> Words:
     )
 
 
-def _welcome(session: Session, letter: Letter, member: Member) -> Words:
-    """Owed while the ledger's newest row of the person is the one that caused it."""
+def _welcome(session: Session, email: Email, member: Member) -> Body:
+    """Due while the ledger's newest row of the person is the one that caused it."""
     membership = _newest_that_counts(session, member)
-    if not member.counting or str(member.turns) != letter.cycle or membership is None:
-        raise NotOwedError("The person had stopped counting before the letter could leave.")
-    return words_of_welcome(session, member.number, membership, is_new=member.turns == 1)
+    if not member.counting or str(member.turns) != email.cycle or membership is None:
+        raise NotDueError("The person had stopped counting before the e-mail could leave.")
+    return body_of_welcome(session, member.number, membership, is_new=member.turns == 1)
 
 
-def words_of_welcome(
+def body_of_welcome(
     session: Session, number: int | None, membership: Membership, *, is_new: bool
-) -> Words:
+) -> Body:
     """What is said to who begins to count; to who comes back, always in our own words."""
     amount = money(membership.amount, membership.currency)
     values = {
@@ -157,8 +157,8 @@ def words_of_welcome(
     )
 
 
-def _greet(v: Mapping[str, str]) -> Said:
-    return Said(
+def _greet(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("You are member %(number)s of %(newsroom)s", number=v["number"], newsroom=v["newsroom"]),
         _("You are member %(number)s", number=v["number"]),
         [
@@ -170,8 +170,8 @@ def _greet(v: Mapping[str, str]) -> Said:
     )
 
 
-def _greet_again(v: Mapping[str, str]) -> Said:
-    return Said(
+def _greet_again(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _(
             "Welcome back to %(newsroom)s, member %(number)s",
             number=v["number"],
@@ -182,14 +182,14 @@ def _greet_again(v: Mapping[str, str]) -> Said:
     )
 
 
-def _contribution(session: Session, letter: Letter, member: Member) -> Words:
-    payment = session.scalars(select(Payment).where(Payment.charge_id == letter.cycle)).one()
+def _contribution(session: Session, email: Email, member: Member) -> Body:
+    payment = session.scalars(select(Payment).where(Payment.charge_id == email.cycle)).one()
     if payment.refunded >= payment.amount:
-        raise NotOwedError("The contribution was paid back before the letter could leave.")
-    return words_of_contribution(session, payment, is_member=member.counting)
+        raise NotDueError("The contribution was paid back before the e-mail could leave.")
+    return body_of_contribution(session, payment, is_member=member.counting)
 
 
-def words_of_contribution(session: Session, payment: Payment, *, is_member: bool) -> Words:
+def body_of_contribution(session: Session, payment: Payment, *, is_member: bool) -> Body:
     """What is said to who gave once."""
     values = {
         "newsroom": current_settings().newsroom_name,
@@ -197,9 +197,9 @@ def words_of_contribution(session: Session, payment: Payment, *, is_member: bool
         "date": date(payment.paid_at),
     }
 
-    def say(v: Mapping[str, str]) -> Said:
+    def say(v: Mapping[str, str]) -> Wording:
         thanks = _("Thank you for %(amount)s", amount=v["amount"])
-        return Said(
+        return Wording(
             thanks,
             thanks,
             [
@@ -239,10 +239,10 @@ def words_of_contribution(session: Session, payment: Payment, *, is_member: bool
     )
 
 
-def words_with_code(kind: LetterKind, minted: Minted) -> Words:
-    """The letters that prove that somebody reads those of an address."""
+def body_with_code(kind: EmailKind, minted: Minted) -> Body:
+    """The e-mails that prove that somebody reads those of an address."""
     values = {"newsroom": current_settings().newsroom_name, "code": minted.code}
-    if kind is LetterKind.CHANGE_OF_ADDRESS:
+    if kind is EmailKind.CHANGE_OF_ADDRESS:
         return compose(
             _change_of_address,
             values,
@@ -259,16 +259,16 @@ def words_with_code(kind: LetterKind, minted: Minted) -> Words:
     )
 
 
-def _address_changed(session: Session, letter: Letter) -> Words:
-    change = session.get(AddressChange, letter.context["change"])
+def _address_changed(session: Session, email: Email) -> Body:
+    change = session.get(AddressChange, email.context["change"])
     if change is None:
-        raise NotOwedError("The change was forgotten before the letter could leave.")
-    to = End(letter.context["end"])
+        raise NotDueError("The change was forgotten before the e-mail could leave.")
+    to = End(email.context["end"])
     before, after = (change.address(end) if end is to else mask(change.address(end)) for end in End)
-    return words_of_changed_address(before, after, change.id if change.can_be_undone else None)
+    return body_of_changed_address(before, after, change.id if change.can_be_undone else None)
 
 
-def words_of_changed_address(before: str, after: str, undone_by: int | None) -> Words:
+def body_of_changed_address(before: str, after: str, undone_by: int | None) -> Body:
     """That a member's address was changed; ``undone_by`` is the change that a link undoes."""
     newsroom = current_settings().newsroom_name
     return replace(
@@ -286,8 +286,8 @@ def words_of_changed_address(before: str, after: str, undone_by: int | None) -> 
     )
 
 
-def _changed_address(v: Mapping[str, str]) -> Said:
-    return Said(
+def _changed_address(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Your e-mail address at %(newsroom)s has been changed", newsroom=v["newsroom"]),
         _("Your e-mail address has been changed"),
         [
@@ -301,8 +301,8 @@ def _changed_address(v: Mapping[str, str]) -> Said:
     )
 
 
-def _sign_in(v: Mapping[str, str]) -> Said:
-    return Said(
+def _sign_in(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Your code for %(newsroom)s: %(code)s", newsroom=v["newsroom"], code=v["code"]),
         v["code"],
         [
@@ -315,8 +315,8 @@ def _sign_in(v: Mapping[str, str]) -> Said:
     )
 
 
-def _change_of_address(v: Mapping[str, str]) -> Said:
-    return Said(
+def _change_of_address(v: Mapping[str, str]) -> Wording:
+    return Wording(
         _("Your code to change your address: %(code)s", code=v["code"]),
         v["code"],
         [
@@ -330,10 +330,10 @@ def _change_of_address(v: Mapping[str, str]) -> Said:
     )
 
 
-def _minted(session: Session, letter: Letter) -> Minted:
-    minted = mint(session, letter.context["check"])
+def _minted(session: Session, email: Email) -> Minted:
+    minted = mint(session, email.context["check"])
     if minted is None:
-        raise NotOwedError("The code was not wanted any more before the letter could leave.")
+        raise NotDueError("The code was not wanted any more before the e-mail could leave.")
     return minted
 
 

@@ -16,7 +16,7 @@ from fundraiser.joining.reminders import (
 )
 from fundraiser.members.counting import recount_due
 from fundraiser.members.models import Member
-from fundraiser.outbox import Letter, LetterState
+from fundraiser.outbox import Email, EmailState
 from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.webhooks.catch_up import catch_up
 from tests.factories import GRACE
@@ -65,7 +65,7 @@ class Year:
         self.stripe.call("POST", path, cancel_at_period_end="true", **why)
 
     def pay_the_bill(self, name: str) -> None:
-        """As at the page that the letter leads to, which confirms the payment too."""
+        """As at the page that the e-mail leads to, which confirms the payment too."""
         query = f"customer={self.customers[name]}&status=open"
         (bill,) = self.stripe.call("GET", f"invoices?{query}")["data"]
         self.stripe.call("POST", f"invoices/{bill['id']}/pay")
@@ -75,10 +75,10 @@ class Year:
             self.stripe.advance(days=each)
             self.catch_up()
 
-    def pass_days_until(self, name: str, letters: int) -> None:
+    def pass_days_until(self, name: str, emails: int) -> None:
         """Until so many have left to this address."""
         for _ in range(20):
-            if len(self.told(name)) >= letters:
+            if len(self.told(name)) >= emails:
                 return
             self.pass_days(1)
         pytest.fail(f"{name}: {self.kinds(name)}")
@@ -95,15 +95,15 @@ class Year:
         deliver(self.database, self.server)
 
     def told(self, name: str) -> list[tuple[str, datetime]]:
-        """The letters that left to this address, and when."""
+        """The e-mails that left to this address, and when."""
         address = func.coalesce(Member.email, Reminder.email)
         with self.database.transaction() as session:
             found = session.execute(
-                select(Letter.kind, Letter.sent_at)
-                .outerjoin(Member, Member.id == Letter.member_id)
-                .outerjoin(Reminder, Reminder.id == Letter.reminder_id)
-                .where(address == f"{name}@example.org", Letter.state == LetterState.SENT)
-                .order_by(Letter.sent_at, Letter.id)
+                select(Email.kind, Email.sent_at)
+                .outerjoin(Member, Member.id == Email.member_id)
+                .outerjoin(Reminder, Reminder.id == Email.reminder_id)
+                .where(address == f"{name}@example.org", Email.state == EmailState.SENT)
+                .order_by(Email.sent_at, Email.id)
             ).all()
         return [(kind.value, at) for kind, at in found if at]
 

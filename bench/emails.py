@@ -1,9 +1,9 @@
-"""Letters: how many are rendered and handed over a second, and how long the sweep takes.
+"""E-mails: how many are rendered and handed over a second, and how long the sweep takes.
 
 A local SMTP server takes all that comes (``mail_sink``, which costs next to nothing: it is not what
 is measured, and has the same two cores). The yardstick is the same messages, prepared beforehand,
 over one connection. The sweep looks through as many members as are named: 1,000,000 unless
-LETTERS_MEMBERS says otherwise, of whom one in a thousand is owed a letter.
+EMAILS_MEMBERS says otherwise, of whom one in a thousand is due an e-mail.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from fundraiser.app import create_app
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import load_settings
 from fundraiser.db import now
-from fundraiser.emails.letters import write
 from fundraiser.emails.smtp import MailServer
 from fundraiser.emails.sweep import sweep
-from fundraiser.outbox import Letter
+from fundraiser.emails.writing import write
+from fundraiser.outbox import Email
 from fundraiser.payments.models import Tier
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
     from fundraiser.emails.message import Message
 
-LETTERS, PROCESSES = 2000, 2
-MEMBERS = int(os.environ.get("LETTERS_MEMBERS", "1000000"))
-WANTED, WITHIN = 200, 5.0  # letters a second on two cores; seconds for the sweep
+EMAILS, PROCESSES = 2000, 2
+MEMBERS = int(os.environ.get("EMAILS_MEMBERS", "1000000"))
+WANTED, WITHIN = 200, 5.0  # e-mails a second on two cores; seconds for the sweep
 
 _PEOPLE = """
 INSERT INTO member (email, address, language, counting, turns, created_at)
@@ -75,7 +75,7 @@ with flask_app.app_context(), MailServer(flask_app.extensions["settings"]) as se
     print(time.process_time() - began)
 """
 _WELCOMES = """
-INSERT INTO letter (member_id, kind, cycle, context, urgent, state, due_at, created_at, attempts)
+INSERT INTO email (member_id, kind, cycle, context, urgent, state, due_at, created_at, attempts)
 SELECT id, 'welcome', '1', '{}', true, 'queued', now(), now(), 0 FROM member ORDER BY id LIMIT %s
 """
 
@@ -86,14 +86,14 @@ def main() -> None:
         migrate(env)
         app = create_app(load_settings(env))
         with app.app_context():
-            _measure_letters(app, env)
+            _measure_emails(app, env)
             _measure_sweep(app, postgres.url)
         app.database.engine.dispose()
 
 
 @contextmanager
 def _mail_sink() -> Iterator[str]:
-    """The server that takes every letter, in a process of its own; gives its address."""
+    """The server that takes every e-mail, in a process of its own; gives its address."""
     sink = subprocess.Popen(
         [sys.executable, "-m", "bench.mail_sink"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -105,7 +105,7 @@ def _mail_sink() -> Iterator[str]:
         sink.wait()
 
 
-def _measure_letters(app: FundraiserApp, env: dict[str, str]) -> None:
+def _measure_emails(app: FundraiserApp, env: dict[str, str]) -> None:
     at = now()
     with app.database.transaction() as session:
         session.add(Tier(slug="member", position=1, names={"en": "Member"}, descriptions={}))
@@ -127,29 +127,29 @@ def _measure_letters(app: FundraiserApp, env: dict[str, str]) -> None:
             )
         )
     with psycopg.connect(env["DATABASE_URL"]) as database:
-        database.execute(_PEOPLE, (1, LETTERS))
+        database.execute(_PEOPLE, (1, EMAILS))
         database.execute(_MEMBERSHIPS, ())
-        database.execute(_WELCOMES, (LETTERS,))
+        database.execute(_WELCOMES, (EMAILS,))
     prepared: list[Message] = []
     with app.database.transaction() as session:
-        for letter in session.scalars(select(Letter).order_by(Letter.id)).all():
-            prepared.append(write(session, letter))  # noqa: PERF401 - it is what takes the time
+        for email in session.scalars(select(Email).order_by(Email.id)).all():
+            prepared.append(write(session, email))  # noqa: PERF401 - it is what takes the time
     with MailServer(app.extensions["settings"]) as server:
         server.open()
         began = time.perf_counter()
         for message in prepared:
             server.send(message)
-        yardstick = LETTERS / (time.perf_counter() - began)
+        yardstick = EMAILS / (time.perf_counter() - began)
     ours, busy = _hand_over_all(env)
     print(
-        f"letters: {ours:,.0f} a second by {PROCESSES} processes ({WANTED} wanted of two cores), "
+        f"e-mails: {ours:,.0f} a second by {PROCESSES} processes ({WANTED} wanted of two cores), "
         f"which took {busy:.1f} ms of a processor for each; "
         f"messages prepared beforehand, by one {yardstick:,.0f}; ratio {ours / yardstick:.2f}"
     )
 
 
 def _hand_over_all(env: dict[str, str]) -> tuple[float, float]:
-    """Letters a second, by as many processes as a worker of the Procfile has.
+    """E-mails a second, by as many processes as a worker of the Procfile has.
 
     And how many milliseconds of a processor they took for one: what the machine does beside it
     changes the first figure more.
@@ -178,23 +178,23 @@ def _hand_over_all(env: dict[str, str]) -> tuple[float, float]:
         assert worker.wait() == 0
     seconds = time.perf_counter() - began
     with psycopg.connect(env["DATABASE_URL"]) as database:
-        found = database.execute("SELECT count(*) FROM letter WHERE state = 'sent'").fetchone()
-    assert found == (LETTERS,), found
-    return LETTERS / seconds, busy * 1000 / LETTERS
+        found = database.execute("SELECT count(*) FROM email WHERE state = 'sent'").fetchone()
+    assert found == (EMAILS,), found
+    return EMAILS / seconds, busy * 1000 / EMAILS
 
 
 def _measure_sweep(app: FundraiserApp, url: str) -> None:
     with psycopg.connect(url) as database:
-        database.execute(_PEOPLE, (LETTERS + 1, MEMBERS))
+        database.execute(_PEOPLE, (EMAILS + 1, MEMBERS))
         database.execute(_MEMBERSHIPS, ())
     with psycopg.connect(url, autocommit=True) as database:
         database.execute("VACUUM ANALYZE")
     for what in ("the first sweep", "the next, which finds nothing new"):
         began = time.perf_counter()
         with app.database.transaction() as session:
-            owed = sweep(session)
+            due = sweep(session)
         seconds = time.perf_counter() - began
-        print(f"{what}, {MEMBERS:,} members: {seconds:.2f} s ({WITHIN:g} wanted), {owed:,} owed")
+        print(f"{what}, {MEMBERS:,} members: {seconds:.2f} s ({WITHIN:g} wanted), {due:,} due")
 
 
 if __name__ == "__main__":

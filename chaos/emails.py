@@ -1,12 +1,12 @@
-"""`python -m chaos.letters`: letters, while workers are killed and the mail server misbehaves.
+"""`python -m chaos.emails`: e-mails, while workers are killed and the mail server misbehaves.
 
-Half of the letters are receipts, which are sent again rather than lost, and half are reminders of a
+Half of the e-mails are receipts, which are sent again rather than lost, and half are reminders of a
 failed payment, which are rather lost than sent twice. A worker is killed with SIGKILL every few
 seconds; the mail server refuses for good and for now, is slow, and goes away before and after it
-has taken a letter. In the end what it took is compared with what our books say of each letter.
+has taken an e-mail. In the end what it took is compared with what our books say of each e-mail.
 
-``--without key`` takes the unique key away: two sweeps side by side then owe reminders twice, and
-the run has to notice.
+``--without key`` takes the unique key away: two sweeps side by side then enqueue reminders twice,
+and the run has to notice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 KILL_EVERY, WORKERS = 3.0, 3
 LONGEST_RUN = 3600.0  # seconds
-STEP = timedelta(hours=1)  # by which the clock moves where only waiting letters are left
+STEP = timedelta(hours=1)  # by which the clock moves where only waiting e-mails are left
 STEPS = 60
 
 # What the server does with so much of what it is sent.
@@ -58,8 +58,8 @@ MISBEHAVIOUR = {
 # The parent does some work first, so that not every child has to learn the statements by itself.
 WORKER = f"""
 import os, time
-from workers.tasks import deliver, flask_app, owe
-owe()
+from workers.tasks import deliver, enqueue, flask_app
+enqueue()
 deliver()
 flask_app.database.engine.dispose()
 alive = set()
@@ -68,7 +68,7 @@ while True:
         child = os.fork()
         while not child:
             deliver()
-            owe()
+            enqueue()
             time.sleep(0.2)
         alive.add(child)
     alive.discard(os.wait()[0])
@@ -77,12 +77,12 @@ while True:
 SWEEP = """
 import os, time
 from pathlib import Path
-from workers.tasks import owe
+from workers.tasks import enqueue
 here = Path(os.environ["CLOCK_OFFSET_FILE"]).parent
 (here / f"ready-{os.getpid()}").touch()
 while not (here / "begin").exists():
     time.sleep(0.05)
-owe()
+enqueue()
 """
 PEOPLE = """
 WITH people AS (
@@ -101,7 +101,7 @@ WITH people AS (
         %(at)s, %(at)s, %(at)s, CASE WHEN overdue THEN %(at)s END
     FROM split
 ), switch AS (
-    INSERT INTO letter_switch (kind, is_on) VALUES ('receipt', true)
+    INSERT INTO email_switch (kind, is_on) VALUES ('receipt', true)
 )
 INSERT INTO payment (charge_id, member_id, customer_id, subscription_id, kind, status, amount,
     refunded, currency, paid_at)
@@ -166,12 +166,12 @@ class Run:
         return spawn([sys.executable, "-c", program], log=log, cwd=ROOT, env=self.env)
 
     def count_open(self) -> tuple[int, int]:
-        """How many letters are not over yet, and how many of them are due."""
+        """How many e-mails are not over yet, and how many of them are due."""
         offset = int(self.clock.read_text())
         with self.connect() as database:
             found = database.execute(
                 "SELECT count(*), count(*) FILTER (WHERE due_at <= now() + %s * interval '1 s')"
-                " FROM letter WHERE state IN ('queued', 'sending')",
+                " FROM email WHERE state IN ('queued', 'sending')",
                 (offset,),
             ).fetchone()
         assert found
@@ -179,19 +179,19 @@ class Run:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="chaos.letters", description=__doc__)
-    parser.add_argument("--letters", type=int, default=25_000)
+    parser = argparse.ArgumentParser(prog="chaos.emails", description=__doc__)
+    parser.add_argument("--emails", type=int, default=25_000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--without", choices=["key"], help="a guard to take away")
     options = parser.parse_args()
-    print(f"seed {options.seed}: {options.letters:,} letters", flush=True)
+    print(f"seed {options.seed}: {options.emails:,} e-mails", flush=True)
     began = time.monotonic()
     box = Postbox(random.Random(options.seed))  # noqa: S311 - a fault must be repeatable
     with tempfile.TemporaryDirectory() as folder, throwaway() as servers, _listening(box) as smtp:
         run = _prepare(Path(folder), *servers, smtp)
         if options.without:
             _take_the_key_away(run)
-        killed = _work(run, options.letters)
+        killed = _work(run, options.emails)
         wrong = judge(run, box)
     print(f"seconds: {time.monotonic() - began:.0f}; workers killed: {killed}")
     for what, count in sorted(box.did.items()):
@@ -203,10 +203,10 @@ def main() -> int:
 
 
 def judge(run: Run, box: Postbox) -> list[str]:
-    """What is wrong, a sentence each; prints what became of the letters."""
+    """What is wrong, a sentence each; prints what became of the e-mails."""
     with run.connect() as database:
-        letters = database.execute(
-            "SELECT l.id, m.email, l.kind, l.state, l.unknown_at FROM letter l"
+        emails = database.execute(
+            "SELECT l.id, m.email, l.kind, l.state, l.unknown_at FROM email l"
             " JOIN member m ON m.id = l.member_id"
         ).fetchall()
         (people,) = database.execute("SELECT count(*) FROM member").fetchone() or (0,)
@@ -216,7 +216,7 @@ def judge(run: Run, box: Postbox) -> list[str]:
     doubted: defaultdict[str, bool] = defaultdict(bool)
     wrong: Counter[str] = Counter()
     states: Counter[str] = Counter()
-    for number, address, kind, state, unknown_at in letters:
+    for number, address, kind, state, unknown_at in emails:
         taken = by_name.get(f"<letter-{number}@127.0.0.1>", 0)
         is_receipt = kind == "receipt"
         states[f"{kind} {state}{', first unknown' if unknown_at and state == 'sent' else ''}"] += 1
@@ -226,14 +226,14 @@ def judge(run: Run, box: Postbox) -> list[str]:
             doubted[address] |= unknown_at is not None
         else:
             reminders[address] += taken
-        wrong["the server took a letter that we hold for not sent"] += bool(
+        wrong["the server took an e-mail that we hold for not sent"] += bool(
             taken and state != "sent" and not unknown_at
         )
-        wrong["we hold a letter for sent that the server never took"] += (
+        wrong["we hold an e-mail for sent that the server never took"] += (
             state == "sent" and taken == 0
         )
-        wrong["a letter is not over"] += state in {"queued", "sending"}
-    wrong["somebody is owed a letter and has none"] += people - len({*receipts, *reminders})
+        wrong["an e-mail is not over"] += state in {"queued", "sending"}
+    wrong["somebody is due an e-mail and has none"] += people - len({*receipts, *reminders})
     wrong["a receipt came twice, and nothing says so"] += sum(
         count > 1 and not doubted[address] for address, count in receipts.items()
     )
@@ -259,7 +259,7 @@ def _prepare(folder: Path, postgres: Postgres, valkey: Valkey, smtp: str) -> Run
         "PUBLIC_URL": "http://127.0.0.1:8000",
         "MAIL_FROM": "members@127.0.0.1",
         "CLOCK_OFFSET_FILE": str(clock),
-        "LETTERS_PER_SECOND": "0",
+        "EMAILS_PER_SECOND": "0",
         "LOG_LEVEL": "CRITICAL",
         "PYTHONPATH": str(ROOT),
     }
@@ -270,12 +270,12 @@ def _prepare(folder: Path, postgres: Postgres, valkey: Valkey, smtp: str) -> Run
 
 def _take_the_key_away(run: Run) -> None:
     with run.connect() as database:
-        database.execute("ALTER TABLE letter DROP CONSTRAINT uq_letter_member_id_kind_cycle")
-        database.execute("DROP INDEX uq_letter_told_once")
+        database.execute("ALTER TABLE email DROP CONSTRAINT uq_email_member_id_kind_cycle")
+        database.execute("DROP INDEX uq_email_told_once")
 
 
 def _work(run: Run, count: int) -> int:
-    """Until every letter is over; returns how many workers were killed."""
+    """Until every e-mail is over; returns how many workers were killed."""
     with run.connect() as database:
         at = datetime.now(UTC) + timedelta(seconds=int(run.clock.read_text()))
         database.execute(PEOPLE, {"count": count, "at": at - timedelta(minutes=1)})
@@ -322,7 +322,7 @@ def _sweep_side_by_side(run: Run) -> None:
         time.sleep(0.1)
     with psycopg.connect(run.url) as holder:
         holder.execute("ANALYZE")
-        holder.execute("LOCK TABLE letter IN ACCESS EXCLUSIVE MODE")
+        holder.execute("LOCK TABLE email IN ACCESS EXCLUSIVE MODE")
         (run.folder / "begin").touch()
         while time.monotonic() < until and _waiting_for_a_lock(run) < len(sweeps):
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A year of the clock at Stripe's simulator, and the letters that each story should have sent."""
+"""A year of the clock at Stripe's simulator, and the e-mails that each story should have sent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fundraiser.members.consistency import prove
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
 from fundraiser.payments.models import Checkout
+from tests.email_stories import Year
 from tests.factories import GRACE
-from tests.letter_stories import Year
 from tests.mail import text_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def stripe_url(empty_stripe_url: str) -> str:
 
 
 @pytest.mark.timeout(540)
-def test_in_a_year_each_story_sends_its_letters_and_no_others(
+def test_in_a_year_each_story_sends_its_emails_and_no_others(
     database: Database, mail_server: MailServer, stripe: Stripe
 ) -> None:
     year = Year(database, mail_server, stripe)
@@ -85,7 +85,7 @@ def test_in_a_year_each_story_sends_its_letters_and_no_others(
     year.pass_days_until("twice", 4)  # the second renewal
     year.use_card(PAYS, "twice")
     year.pass_days(306, each=6)
-    for name, letters in {
+    for name, emails in {
         "pays": ["welcome"],
         "yearly": ["welcome", "renewal_coming"],
         "once": ["welcome", "payment_failed_day_0"],
@@ -112,7 +112,7 @@ def test_in_a_year_each_story_sends_its_letters_and_no_others(
         "silent": ["reminder_confirmation"],
         "unfinished": ["unfinished_join"],
     }.items():
-        assert year.kinds(name) == letters, name
+        assert year.kinds(name) == emails, name
     failed = [at for kind, at in year.told("for-good") if kind.startswith("payment_failed")]
     assert [round((at - failed[0]) / timedelta(days=1)) for at in failed] == [0, 3, 7, 12]
 
@@ -139,9 +139,9 @@ def test_a_debit_that_fails_is_written_of_once_and_a_card_that_is_declined_is_no
     assert year.kinds("joins") == ["welcome", "payment_failed_first"]
     assert year.kinds("declined") == ["contribution"]
 
-    letters = {str(letter["To"]).split("@")[0]: letter for letter in postbox.letters}
-    assert str(letters["gives"]["Subject"]).split()[:4] == ["Ваш", "платіж", "на", "25"]
-    unseen, joins = (" ".join(text_of(letters[name]).split()) for name in ("unseen", "joins"))
+    emails = {str(email["To"]).split("@")[0]: email for email in postbox.emails}
+    assert str(emails["gives"]["Subject"]).split()[:4] == ["Ваш", "платіж", "на", "25"]
+    unseen, joins = (" ".join(text_of(emails[name]).split()) for name in ("unseen", "joins"))
     assert "Your bank refused the debit of €25 that you agreed to on" in unseen
     assert "You weren’t charged, and you owe nothing." in unseen
     assert "/join?interval=once" in unseen
