@@ -74,7 +74,7 @@ PAGES = {
     "payouts": "/staff/payouts",
     "a payout": "/staff/payouts/{payout}",
     "e-mails": "/staff/emails",
-    "the trail": "/staff/trail",
+    "the trail": "/staff/audit-log",
     "a campaign": "/staff/campaigns/25000",
     "the public names": "/campaigns/25000/members",
     "the public names, far behind": "/campaigns/25000/members?before={moment}",

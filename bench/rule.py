@@ -26,7 +26,7 @@ from bench.servers import environment, migrate
 from demo.servers import free_port, throwaway
 from fundraiser.config import load_settings
 from fundraiser.db import Database
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import apply_rule
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def recount_all(database: Database, grace: timedelta) -> None:
 
 def prove_it(database: Database, grace: timedelta = GRACE) -> int:
     with database.transaction() as session:
-        proof = prove(session, grace)
+        proof = check_consistency(session, grace)
     assert proof.holds, proof.findings[:3]
     return proof.counting
 

@@ -178,7 +178,7 @@ def _forget_values(context: ExceptionContext) -> None:
         context.sqlalchemy_exception.args = (text.replace(before, str(error)),)
 
 
-def read_once(session: Session, name: object, read: Callable[[], Read]) -> Read:
+def memoize(session: Session, name: object, read: Callable[[], Read]) -> Read:
     """What a transaction asks for again and again, as it was the first time."""
     known: dict[object, Read] = session.info.setdefault("read", {})
     if name not in known:
@@ -186,7 +186,7 @@ def read_once(session: Session, name: object, read: Callable[[], Read]) -> Read:
     return known[name]
 
 
-def put(session: Session, model: type[Base], row: dict[str, Any], *key: str) -> None:
+def upsert(session: Session, model: type[Base], row: dict[str, Any], *key: str) -> None:
     """Insert a row, or change the one that has its ``key``; without a key, one there is stays."""
     session.execute(_put(cast("Table", model.__table__), tuple(row), key), row)
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from fundraiser.db import Base, Identifier, now, put
+from fundraiser.db import Base, Identifier, now, upsert
 from fundraiser.jobs import Job, hint
 from fundraiser.texts import language
 
@@ -224,7 +224,7 @@ def enqueue(
         "created_at": at,
         "attempts": 0,
     }
-    put(session, Email, row)
+    upsert(session, Email, row)
     hint(session, Job.DELIVER)
 
 

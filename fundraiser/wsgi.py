@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0  # seconds that a request waits for a place
 
 
-class Places:
+class ConcurrencyLimiter:
     """Lets a quarter of the threads into the app at once; half of them wait for a moment.
 
     Where Stripe or the database is silent, each request in the app holds its thread for long. The
@@ -75,7 +75,7 @@ _app = create_app(_settings)
 refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
 _with_webhooks = WebhookLayer(_app, _app.extensions["gateway"], _app.extensions["inbox"])
 threads = _settings.web_threads
-application = ProgressLayer(Places(_with_webhooks, threads), _app.database)
+application = ProgressLayer(ConcurrencyLimiter(_with_webhooks, threads), _app.database)
 application.remember()
 
 # All this stands as long as the process does. Looked through by the garbage collector again and

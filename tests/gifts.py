@@ -16,7 +16,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.addresses import enqueue_codes
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import recount_due
 from fundraiser.members.gifts import Gift
 from fundraiser.members.ledger import read_balance
@@ -129,7 +129,7 @@ class Shop:
     def number(self) -> int:
         """The number, after it was proved."""
         with self.database.transaction() as session:
-            assert prove(session, GRACE).holds
+            assert check_consistency(session, GRACE).holds
         with self.database.transaction() as session:
             return read_balance(session).members
 

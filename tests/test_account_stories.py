@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Member
 from fundraiser.payments.models import Payment
@@ -47,7 +47,7 @@ class Story(Year):
     def number(self) -> int:
         """The public number, which the proof holds to be right."""
         with self.database.transaction() as session:
-            proof = prove(session, GRACE)
+            proof = check_consistency(session, GRACE)
             assert proof.holds, proof
             return read_balance(session).members
 

@@ -87,7 +87,7 @@ def is_on(app: FundraiserApp) -> bool:
         return read_guard(session).is_on
 
 
-def prove(app: FundraiserApp, address: str) -> Ask | None:
+def check_consistency(app: FundraiserApp, address: str) -> Ask | None:
     """A reader's second request, with the proof that the first was asked for."""
     asked = attempt(app, address)
     return asked and attempt(app, address, solve(asked.challenge))
@@ -105,7 +105,7 @@ def test_a_reader_with_a_proof_gets_through_while_the_guard_is_on(guarded: Fundr
     with guarded.database.transaction() as session:
         set_mode(session, Mode.ON)
     assert attempt(guarded, "203.0.113.7") is not None
-    assert prove(guarded, "203.0.113.7") is None
+    assert check_consistency(guarded, "203.0.113.7") is None
 
 
 def test_a_proof_is_good_once_and_for_fifteen_minutes(guarded: FundraiserApp) -> None:
@@ -139,7 +139,7 @@ def test_an_office_above_its_limit_proves_and_gets_in(guarded: FundraiserApp) ->
     started = Counter(attempt(guarded, "203.0.113.7") is None for _ in range(6))
     assert started == {True: 3, False: 3}
     assert not is_on(guarded)
-    assert prove(guarded, "203.0.113.7") is None
+    assert check_consistency(guarded, "203.0.113.7") is None
     assert attempt(guarded, "198.51.100.1") is None
 
 
@@ -185,11 +185,11 @@ def test_nobody_passes_the_ceiling_and_one_network_has_a_third_of_it(
     guarded.extensions["settings"] = settings
     with guarded.database.transaction() as session:
         set_mode(session, Mode.ON)
-    here = [prove(guarded, "203.0.113.7") for _ in range(5)]
+    here = [check_consistency(guarded, "203.0.113.7") for _ in range(5)]
     assert [one is None for one in here] == [True] * 3 + [False] * 2
     assert here[-1]
     assert here[-1].wait
-    elsewhere = [prove(guarded, somewhere(number)) is None for number in range(8)]
+    elsewhere = [check_consistency(guarded, somewhere(number)) is None for number in range(8)]
     assert sum(elsewhere) == 6
 
 
@@ -206,7 +206,7 @@ def test_the_more_is_proved_the_longer_it_takes(guarded: FundraiserApp) -> None:
 
     before = cost()
     for number in range(3):
-        assert prove(guarded, somewhere(number)) is None
+        assert check_consistency(guarded, somewhere(number)) is None
     assert cost() == 4 * before
 
 
@@ -323,7 +323,7 @@ def test_without_redis_the_limits_hold_in_each_process(
     monkeypatch.setattr(limiter, "_storage", nobody_listens)
     started = [attempt(guarded, somewhere(number)) is None for number in range(40)]
     assert sum(started) == 20
-    assert prove(guarded, somewhere(99)) is None
+    assert check_consistency(guarded, somewhere(99)) is None
 
 
 # The page
@@ -371,7 +371,7 @@ def test_staff_see_the_guard_and_switch_it(
     assert is_on(app)
     assert "Every browser is checked" in client.get("/staff").text
     assert "fundraiser_card_guard_on 1.0" in client.get("/metrics").text
-    assert "Set the check against card testing" in client.get("/staff/trail").text
+    assert "Set the check against card testing" in client.get("/staff/audit-log").text
     wrong = client.post("/staff/security/guard", data=form | {"mode": "perhaps"})
     assert wrong.status_code == 422
 

@@ -17,7 +17,7 @@ from fundraiser.joining.reminders import (
     months_to_choose,
     remember_join,
 )
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
 from fundraiser.payments.models import Checkout
@@ -151,6 +151,6 @@ def test_a_debit_that_fails_is_written_of_once_and_a_card_that_is_declined_is_no
 
 def number_of_members(database: Database) -> int:
     with database.transaction() as session:
-        assert prove(session, GRACE).holds
+        assert check_consistency(session, GRACE).holds
     with database.transaction() as session:
         return read_balance(session).members

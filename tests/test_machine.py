@@ -47,7 +47,7 @@ from chaos.verdict import Verdict, check_ledger, compare
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.db import now
 from fundraiser.members import eligibility as count_rule
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import find_or_add_person, recount, recount_due
 from fundraiser.members.models import Cause, Source
 from fundraiser.payments import reconcile, settlement, sync
@@ -376,7 +376,7 @@ class Machine(RuleBasedStateMachine):
         for name, error in self.house.books.execute("SELECT customer_id, error FROM sync_request"):
             verdict.wrong.append(f"{name} could not be settled: {error}")
         with self.house.app.database.transaction() as session:
-            verdict.wrong += [found.detail for found in prove(session, GRACE).findings]
+            verdict.wrong += [found.detail for found in check_consistency(session, GRACE).findings]
         with self.house.app.database.transaction() as session:
             _, differences = reconcile.compare_all(
                 session, self.house.gateway, GRACE, lambda _: None

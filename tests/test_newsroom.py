@@ -17,7 +17,7 @@ from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.networks import limit_by_network
 from fundraiser.newsroom import passwords
-from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.security import is_public
@@ -42,7 +42,7 @@ def test_the_right_password_leads_to_the_overview_in_any_case_of_the_address(
     answer = sign_in(client, hire(database).upper())
     assert (answer.status_code, answer.headers["Location"]) == (303, "/staff")
     assert client.get("/staff", headers=PAGE).status_code == 200
-    assert acts(database) == [Act.ADDED_STAFF, Act.SIGNED_IN]
+    assert acts(database) == [Action.ADDED_STAFF, Action.SIGNED_IN]
 
 
 def test_an_unknown_address_and_a_wrong_password_get_the_same_answer(
@@ -162,7 +162,7 @@ def test_signing_out_is_a_form_and_ends_the_session(
     form = {"csrf_token": csrf_token(client, "/staff")}
     assert client.post("/staff/sign-out", data=form, headers=PAGE).status_code == 303
     assert client.get("/staff", headers=PAGE).status_code == 303
-    assert acts(database)[-1] == Act.SIGNED_OUT
+    assert acts(database)[-1] == Action.SIGNED_OUT
 
 
 def test_a_new_password_signs_out_everywhere(app: FundraiserApp, database: Database) -> None:
@@ -328,7 +328,7 @@ def test_whoever_waits_for_the_check_holds_no_connection_to_the_database(
 def test_who_is_turned_away_keeps_what_was_typed(
     client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    email, full = hire(database), passwords.Places(1, 0)
+    email, full = hire(database), passwords.ConcurrencyLimiter(1, 0)
     monkeypatch.setattr(passwords, "STRANGERS", full)
     with full.one():
         answer = sign_in(client, email, next="/staff/members")
@@ -348,7 +348,7 @@ def test_strangers_in_the_same_network_and_at_every_place_do_not_keep_a_known_br
     owner.delete_cookie("staff")
     while sign_in(stranger, email, "wrong").status_code != 429:
         pass
-    full = passwords.Places(1, 0)
+    full = passwords.ConcurrencyLimiter(1, 0)
     monkeypatch.setattr(passwords, "STRANGERS", full)
     with full.one():
         assert sign_in(owner, email).status_code == 303

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from fundraiser.db import now
-from fundraiser.members.consistency import count_drift, prove, write_drift
+from fundraiser.members.consistency import check_consistency, count_drift, write_drift
 from fundraiser.members.counting import recount, recount_due
 from fundraiser.members.eligibility import Reason, Verdict
 from fundraiser.members.ledger import append, read_balance
@@ -365,7 +365,7 @@ def count(session: Session) -> Member:
 
 def prove_and_write(database: Database) -> None:
     with database.transaction() as session:
-        proof = prove(session, GRACE)
+        proof = check_consistency(session, GRACE)
     with database.transaction() as session:
         write_drift(session, proof)
 
@@ -376,7 +376,7 @@ def test_a_number_that_is_right_from_all_sides_has_no_drift(database: Database) 
             count(session)
         make_member(session)
     with database.transaction() as session:
-        proof = prove(session, GRACE)
+        proof = check_consistency(session, GRACE)
     assert (proof.balance, proof.ledger_sum, proof.counting) == (3, 3, 3)
     assert proof.holds
 
@@ -427,7 +427,7 @@ def test_the_proof_looks_both_ways(database: Database) -> None:
         missing = make_member(session)
         session.add(make_membership(missing))
     with database.transaction() as session:
-        proof = prove(session, GRACE)
+        proof = check_consistency(session, GRACE)
     assert proof.balance == proof.ledger_sum == proof.counting == 1
     assert [(found.kind, found.member_id) for found in proof.findings] == [
         (DriftKind.RULE, gone.id),
@@ -444,7 +444,7 @@ def test_where_very_many_differ_some_are_named_and_all_are_counted(
         session.execute(update(Membership).values(status=Status.UNPAID))
         session.execute(update(Member).values(turns=3))
     with database.transaction() as session:
-        proof = prove(session, GRACE)
+        proof = check_consistency(session, GRACE)
     for kind in (DriftKind.RULE, DriftKind.LEDGER):
         named = [found for found in proof.findings if found.kind is kind]
         assert [found.member_id for found in named] == [*members[:2], None]
@@ -468,7 +468,7 @@ def test_the_proof_says_where_the_rule_in_python_and_in_sql_differ(
     with monkeypatch.context() as patch:
         patch.setattr("fundraiser.members.eligibility.membership_counts", lambda *_: wrong)
         with database.transaction() as session:
-            found = prove(session, GRACE).findings[0]
+            found = check_consistency(session, GRACE).findings[0]
     assert found.member_id == member.id
     assert found.detail.endswith("In Python the rule says that the person counts.")
 
@@ -514,7 +514,7 @@ def test_whom_the_clocks_sweep_is_about_to_reach_is_no_drift(database: Database)
         session.execute(update(Membership).values(cancel_at=now()))
         member.recount_at = now()
     with database.transaction() as session:
-        proof = prove(session, GRACE)
+        proof = check_consistency(session, GRACE)
     assert (proof.holds, proof.due) == (True, 1)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, text, update
 
 from fundraiser.cli import main
 from fundraiser.db import now
-from fundraiser.members.consistency import prove
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import apply_rule, verdicts_of_all
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
@@ -112,7 +112,7 @@ def test_a_changed_rule_is_announced_and_then_written_with_its_cause(
     assert "1 people are counted now; by the rule paying-members/2 there will be 1." in again.output
     assert len(entries(database)) == 3
     with database.transaction() as session:
-        assert prove(session, GRACE).holds
+        assert check_consistency(session, GRACE).holds
 
 
 def test_another_grace_period_moves_the_day_on_which_somebody_leaves(session: Session) -> None:

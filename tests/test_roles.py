@@ -121,7 +121,7 @@ OPEN_TO = {
         POST /staff/team
         POST /staff/team/<int:staff_id>/<what>
         POST /staff/team/rules
-        GET  /staff/trail
+        GET  /staff/audit-log
     """,
 }
 OPEN = {

@@ -86,7 +86,7 @@ def test_somebody_invited_chooses_a_password_and_signs_in_with_the_role(
     assert sign_in(guest, email, NEW_PASSWORD).status_code == 303
     assert guest.get("/staff/team", headers=PAGE).status_code == 403
     assert staff_of(database, email).role is Role.SUPPORT
-    trail = words(read(admin, "/staff/trail"))
+    trail = words(read(admin, "/staff/audit-log"))
     assert "Taras Melnyk Signed in Taras Melnyk" in trail
     assert "Taras Melnyk Took up the invitation password Taras Melnyk" in trail
     assert "Iryna Bondar Invited to the staff role Taras Melnyk" in trail
@@ -372,7 +372,7 @@ def test_only_administrators_manage_the_staff(
 ) -> None:
     victim = staff_of(database, hire(database))
     sign_in(client, hire(database, role))
-    for path in ("/staff/team", "/staff/trail"):
+    for path in ("/staff/team", "/staff/audit-log"):
         assert client.get(path, headers=PAGE).status_code == 403
     assert "/staff/team" not in client.get("/staff", headers=PAGE).text
     form = {"role": "admin", "email": new_address()}
@@ -395,7 +395,7 @@ def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
             AuditEntry(at=now(), staff_id=other.id, act="settled_again", subject=f"customer c{n}")
             for n in range(60)
         )
-    first = read(admin, f"/staff/trail?staff={other.id}")
+    first = read(admin, f"/staff/audit-log?staff={other.id}")
     onward = first.select_one("nav.more a[rel=next]")
     assert onward
     second = read(admin, str(onward["href"]))
@@ -405,8 +405,8 @@ def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
     assert len(rows) == 60
     assert "customer c59" in rows[0]
     assert "Settled a customer again" in rows[0]
-    everybody = words(read(admin, "/staff/trail?staff=&before=x"))
-    assert "Iryna Bondar Signed in Iryna Bondar" in words(read(admin, "/staff/trail?before=6"))
+    everybody = words(read(admin, "/staff/audit-log?staff=&before=x"))
+    assert "Iryna Bondar Signed in Iryna Bondar" in words(read(admin, "/staff/audit-log?before=6"))
     assert "customer c59" in everybody
 
 
@@ -415,7 +415,7 @@ def test_an_act_that_is_known_no_more_keeps_its_name(
 ) -> None:
     with database.transaction() as session:
         session.add(AuditEntry(at=now(), act="painted_door", subject="member 7", fields=["colour"]))
-    page = read(admin, "/staff/trail")
+    page = read(admin, "/staff/audit-log")
     assert "Painted door colour member 7" in words(page)
     assert page.select_one("a[href='/staff/members/7']")
 

@@ -54,7 +54,7 @@ def test_a_silent_part_holds_up_only_its_share_of_the_threads(wsgi: ModuleType) 
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"at last"]
 
-    places = wsgi.Places(silent, THREADS)
+    places = wsgi.ConcurrencyLimiter(silent, THREADS)
     statuses: list[int] = []
     hands = [
         threading.Thread(target=lambda: statuses.append(Client(places).get("/").status_code))

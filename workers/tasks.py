@@ -124,11 +124,11 @@ def publish() -> None:
 
 
 @shared_task(name=Job.PROVE)
-def prove() -> None:
+def check_consistency() -> None:
     """Prove the number, and see whether what differed agrees again."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
-            found = consistency.prove(session, current_settings().grace)
+            found = consistency.check_consistency(session, current_settings().grace)
         with flask_app.database.transaction() as session:
             consistency.write_drift(session, found)
         _while_there_is_work(_recheck_each())

@@ -160,7 +160,7 @@ def enter_digits() -> ResponseReturnValue:
 @blueprint.post("/gift/redeem/proof")
 @cookieless
 @limiter.limit(_limit, key_func=network_hash)
-def prove() -> ResponseReturnValue:
+def check_consistency() -> ResponseReturnValue:
     """Accept the gift for who knows the digits, and sign in."""
     check_origin()
     session, check = db.session(), _asked_here()

@@ -12,7 +12,7 @@ import click
 from fundraiser.cli.app import open_app
 from fundraiser.cli.progress import counter, patiently
 from fundraiser.config import current_settings
-from fundraiser.members.consistency import prove, read_drift, write_drift
+from fundraiser.members.consistency import check_consistency, read_drift, write_drift
 from fundraiser.members.models import DriftKind
 from fundraiser.outbox import withdraw_queued
 from fundraiser.payments import current_gateway, stripe_import
@@ -90,12 +90,12 @@ def reconcile(*, only_check: bool, adopted: tuple[str, ...], ignored: tuple[str,
         with app.database.transaction() as session:
             ignore_products(session, ignored)
         if only_check:
-            agrees = _print_proof(app) & _print_differences(app)
+            agrees = _print_check(app) & _print_differences(app)
         else:
             if tiers:
                 _adopt(app, tiers)
             _repair(app)
-            agrees = _print_proof(app) & _print_drift(app)
+            agrees = _print_check(app) & _print_drift(app)
     click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
     sys.exit(not agrees)
 
@@ -143,7 +143,7 @@ def _repair(app: FundraiserApp) -> None:
             bar.update(1)
     _wait_for_the_workers(app)
     with app.database.transaction() as session:
-        write_drift(session, prove(session, current_settings().grace))
+        write_drift(session, check_consistency(session, current_settings().grace))
     after: int | None = 0
     while after is not None:
         after = patiently(partial(_recheck, app, after))
@@ -179,17 +179,17 @@ def _recheck(app: FundraiserApp, after: int) -> int | None:
         return recheck_next(session, current_gateway(), after)
 
 
-def _print_proof(app: FundraiserApp) -> bool:
+def _print_check(app: FundraiserApp) -> bool:
     with app.database.transaction() as session:
-        proof = prove(session, current_settings().grace)
-    click.echo(f"The balance is {proof.balance}.")
-    click.echo(f"The ledger's rows add up to {proof.ledger_sum}.")
-    click.echo(f"By the rule {proof.counting} people count now.")
-    if proof.due:
-        click.echo(f"{proof.due} more are due to be counted again by the clock's sweep.")
-    for found in proof.findings:
+        check = check_consistency(session, current_settings().grace)
+    click.echo(f"The balance is {check.balance}.")
+    click.echo(f"The ledger's rows add up to {check.ledger_sum}.")
+    click.echo(f"By the rule {check.counting} people count now.")
+    if check.due:
+        click.echo(f"{check.due} more are due to be counted again by the clock's sweep.")
+    for found in check.findings:
         click.echo(f"{_person(found.member_id)}{found.detail}")
-    return proof.holds
+    return check.holds
 
 
 def _print_differences(app: FundraiserApp) -> bool:
@@ -236,7 +236,7 @@ def restore_check() -> None:
                 patiently(partial(_bring_back, app, customer))
         click.echo(f"Brought back {len(customers)} customers.")
         _repair(app)
-        agrees = _print_proof(app) & _print_drift(app)
+        agrees = _print_check(app) & _print_drift(app)
     click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
     sys.exit(not agrees)
 

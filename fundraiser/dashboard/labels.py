@@ -408,7 +408,7 @@ def email_state(state: EmailState) -> str:
             return _("Came back")
 
 
-def cut(topic: Topic, key: str) -> str:
+def breakdown(topic: Topic, key: str) -> str:
     """What a table of people says of a key."""
     if key == "*":
         return _("All others")

@@ -20,7 +20,7 @@ from fundraiser.dashboard.overview import figures
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
 from fundraiser.payments import queue
@@ -113,7 +113,7 @@ def sync_customer(name: str) -> ResponseReturnValue:
         if session.get(Customer, name) is None:
             raise NotFoundError(_("There is no such customer in our books."))
         queue.request_sync(session, name)
-    record(session, Act.SETTLED_AGAIN, f"customer {name}", staff=staff)
+    record(session, Action.SETTLED_AGAIN, f"customer {name}", staff=staff)
     flash(_("%(customer)s is being synced again. Reload in a moment.", customer=name))
     return redirect(own_path(request.form.get("back")), HTTPStatus.SEE_OTHER)
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
-from fundraiser.db import now, read_once
+from fundraiser.db import memoize, now
 from fundraiser.emails.debits import body_about_debit
 from fundraiser.emails.gifts import ABOUT_GIFT, body_about_gift
 from fundraiser.emails.invitations import body_about_campaign
@@ -347,7 +347,7 @@ def terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
     """What they pay, what was taken, what comes next."""
     rows = []
     slug = membership.tier
-    tier = read_once(session, ("tier", slug), lambda: session.get(Tier, slug)) if slug else None
+    tier = memoize(session, ("tier", slug), lambda: session.get(Tier, slug)) if slug else None
     if tier:
         rows.append((_("Membership"), by_language(tier.names)))
     if membership.source is Source.GIFT:

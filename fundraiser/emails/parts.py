@@ -11,7 +11,7 @@ from flask_babel import format_decimal, ngettext
 
 from fundraiser.campaigns.models import Campaign, Counts
 from fundraiser.campaigns.progress import current_campaign, read_progress
-from fundraiser.db import now, read_once
+from fundraiser.db import memoize, now
 from fundraiser.members.prices import per, price_of
 from fundraiser.money import Money, format_money
 from fundraiser.texts import date, gettext as _, language
@@ -105,7 +105,7 @@ def with_one_full_stop(sentence: str) -> str:
 def bar_of(session: Session, campaign: Campaign) -> Bar:
     """How far the campaign is; e-mails that are written together say the same."""
     name = ("bar", campaign.slug, language())
-    return read_once(session, name, lambda: _bar_of(session, campaign))
+    return memoize(session, name, lambda: _bar_of(session, campaign))
 
 
 def _bar_of(session: Session, campaign: Campaign) -> Bar:
@@ -135,11 +135,9 @@ def last_day(campaign: Campaign) -> str:
 def campaign_of(session: Session, membership: Membership) -> Campaign | None:
     slug = membership.campaign
     campaign = (
-        read_once(session, ("campaign", slug), lambda: session.get(Campaign, slug))
-        if slug
-        else None
+        memoize(session, ("campaign", slug), lambda: session.get(Campaign, slug)) if slug else None
     )
-    return campaign or read_once(session, "campaign", lambda: current_campaign(session))
+    return campaign or memoize(session, "campaign", lambda: current_campaign(session))
 
 
 def money(amount: int, currency: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.dialects.postgresql import insert
 
-from fundraiser.db import now, read_once
+from fundraiser.db import memoize, now
 from fundraiser.emails.models import EmailSwitch, EmailWording
 from fundraiser.emails.parts import with_one_full_stop
 from fundraiser.errors import UnprocessableError
@@ -38,7 +38,7 @@ def as_staff_want_it(session: Session, kind: EmailKind, words: Body) -> Body:
     A name that this e-mail has no value for would leave a hole: then it stays as it was.
     """
     key = (kind.value, language())
-    wording = read_once(session, key, lambda: session.get(EmailWording, key))
+    wording = memoize(session, key, lambda: session.get(EmailWording, key))
     if wording is None or words.original is None:
         return words
     missing = _names(wording.subject, wording.heading, wording.text) - set(words.values)

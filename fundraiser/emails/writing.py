@@ -14,7 +14,7 @@ from flask_babel import force_locale
 from mjml import mjml2html
 
 from fundraiser.config import current_settings
-from fundraiser.db import now, read_once
+from fundraiser.db import memoize, now
 from fundraiser.emails.bodies import body_of, body_to_staff
 from fundraiser.emails.feedback import suppressed
 from fundraiser.emails.gifts import body_to_recipient
@@ -92,7 +92,7 @@ def _check_that_it_is_wanted(session: Session, email: Email, address: str) -> No
         EmailKind.GIFT_CODE,
     }:
         raise NotDueError("The person called an e-mail of ours spam, so no other is sent.")
-    if email.kind in read_once(session, "off", lambda: kinds_switched_off(session)):
+    if email.kind in memoize(session, "off", lambda: kinds_switched_off(session)):
         raise NotDueError("E-mails of this kind are switched off.")
     topic = TOPIC_OF.get(email.kind)
     if topic and not wants(session, email.member_id or 0, topic):

@@ -122,7 +122,7 @@ def campaign(slug: str) -> ResponseReturnValue:
 
 @blueprint.get("/campaigns/<slug>/members")
 @public
-def cockpit(slug: str) -> ResponseReturnValue:
+def public_progress(slug: str) -> ResponseReturnValue:
     """The curve, the milestones, and the names of who agreed to that.
 
     Kept by browsers and caches, which ask each time whether it is still so: a name that is taken
@@ -137,7 +137,7 @@ def cockpit(slug: str) -> ResponseReturnValue:
     names, more = read_named(session, _read_moment(request.args.get("before")), _NAMES)
     response = make_response(
         render_template(
-            "joining/cockpit.html",
+            "joining/progress.html",
             chart=line_chart(series, end=found.deadline, goal=progress.goal, projected=None)
             if series
             else None,
@@ -147,7 +147,9 @@ def cockpit(slug: str) -> ResponseReturnValue:
             names=names,
             named=count_named(session),
             most_counted=MOST_COUNTED,
-            older_url=url_for(".cockpit", slug=slug, before=_write_moment(more), _anchor="names")
+            older_url=url_for(
+                ".public_progress", slug=slug, before=_write_moment(more), _anchor="names"
+            )
             if more
             else None,
             is_first="before" not in request.args,

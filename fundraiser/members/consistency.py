@@ -1,7 +1,7 @@
-"""The proof: the balance, the ledger's sum, and the people who count by the rule now are one.
+"""The consistency check: balance, ledger and the people who count by the rule now are one.
 
 PostgreSQL does the counting, by the rule in SQL: a million members are proved in seconds and in
-constant memory. People are counted by the rule in Python, so that each proof compares both.
+constant memory. People are counted by the rule in Python, so that each check compares both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ConsistencyCheck:
     """The number from three sides, and what does not agree.
 
     Whom time alone has just changed, and the clock's sweep has not reached yet, is in ``due``: such
@@ -60,7 +60,7 @@ class Proof:
         return not self.findings
 
 
-def prove(session: Session, grace: timedelta) -> Proof:
+def check_consistency(session: Session, grace: timedelta) -> ConsistencyCheck:
     """Count from all sides, as of one moment, in a transaction that has read nothing yet.
 
     At most 1,000 people of each kind are named; one more finding says how many there are.
@@ -79,12 +79,12 @@ def prove(session: Session, grace: timedelta) -> Proof:
             f"and {counting} people count by the rule."
         )
         findings.append(Finding(DriftKind.BALANCE, None, detail))
-    return Proof(balance, ledger_sum, counting, due, tuple(findings))
+    return ConsistencyCheck(balance, ledger_sum, counting, due, tuple(findings))
 
 
-def write_drift(session: Session, proof: Proof) -> None:
+def write_drift(session: Session, check: ConsistencyCheck) -> None:
     """Keep what does not agree for staff to see, and note what agrees again."""
-    kept = [note_drift(session, found) for found in proof.findings]
+    kept = [note_drift(session, found) for found in check.findings]
     session.execute(
         update(Drift)
         .where(Drift.kind.in_(_OURS), Drift.gone_at.is_(None), Drift.id.not_in(kept))

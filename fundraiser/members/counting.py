@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import String, bindparam, select
 
-from fundraiser.db import now, put
+from fundraiser.db import now, upsert
 from fundraiser.members import ledger
 from fundraiser.members.eligibility import RULE, person_counts, verdicts_of
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
@@ -48,7 +48,7 @@ def find_or_add_person(session: Session, email: str, *, language: str) -> Member
         "counting": False,
         "turns": 0,
     }
-    put(session, Member, row)
+    upsert(session, Member, row)
     return session.scalars(_PERSON, {"address": row["address"]}).one()
 
 

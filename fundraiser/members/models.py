@@ -291,9 +291,9 @@ class Consent(Base):
 
 
 class Note(Base):
-    """What staff wrote down about a person; ``act`` names the row of the trail that it explains.
+    """A note by staff about a person; ``act`` is the entry of the audit log that it explains.
 
-    Personal values stand here and not in the trail, because here they can be erased.
+    Personal values stand here and not in the audit log, because here they can be erased.
     """
 
     __tablename__ = "member_note"

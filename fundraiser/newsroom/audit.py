@@ -1,4 +1,4 @@
-"""The trail: every act of staff is one row, written in the transaction of the act."""
+"""The audit log: every act of staff is one row, written in the transaction of the act."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-class Act(StrEnum):
+class Action(StrEnum):
     """What staff do."""
 
     SIGNED_IN = "signed_in"
@@ -75,7 +75,7 @@ class Act(StrEnum):
 
 def record(
     session: Session,
-    act: Act,
+    act: Action,
     subject: str,
     *,
     staff: Staff | None,
@@ -99,7 +99,7 @@ def record(
 
 def record_once(
     session: Session,
-    act: Act,
+    act: Action,
     subject: str,
     *,
     staff: Staff,

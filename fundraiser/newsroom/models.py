@@ -1,4 +1,4 @@
-"""Staff, and the trail of what they did."""
+"""Staff, and the audit log of what they did."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ AT_ONCE = min(os.cpu_count() or 1, 4)
 _PATIENCE = 3.0  # seconds
 
 
-class Places:
+class ConcurrencyLimiter:
     """So many at once, and so many who wait."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
@@ -55,7 +55,7 @@ class Places:
             self._queue.release()
 
 
-STRANGERS, KNOWN = Places(AT_ONCE, 6), Places(1, 4)
+STRANGERS, KNOWN = ConcurrencyLimiter(AT_ONCE, 6), ConcurrencyLimiter(1, 4)
 
 
 def hash_password(password: str) -> str:
@@ -68,7 +68,7 @@ def hash_password(password: str) -> str:
         return _hasher.hash(password)
 
 
-def is_right(password_hash: str | None, password: str, places: Places = KNOWN) -> bool:
+def is_right(password_hash: str | None, password: str, places: ConcurrencyLimiter = KNOWN) -> bool:
     """Whether the password is the one that was hashed.
 
     None, the hash of nobody's password, takes as long to answer and is never right.

@@ -12,7 +12,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import clock, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom import passkeys, second_factor, sessions
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.models import RecoveryCode, Role, StaffRules
 from fundraiser.outbox import enqueue_to_staff
 from fundraiser.security import digest
@@ -44,7 +44,7 @@ def change_rules(session: Session, by: Staff, roles: list[Role], large_refund: i
             id=1, second_step_roles=[role.value for role in roles], large_refund=large_refund
         )
     )
-    record(session, Act.CHANGED_RULES, "staff rules", staff=by)
+    record(session, Action.CHANGED_RULES, "staff rules", staff=by)
 
 
 def start_deadline(session: Session, staff: Staff) -> None:
@@ -69,7 +69,7 @@ def turn_on_authenticator(session: Session, staff: Staff, code: str) -> None:
         UnprocessableError: the code is wrong.
     """
     if second_factor.turn_on(session, staff, code):
-        _note_added(session, staff, Act.SECOND_FACTOR_ON)
+        _note_added(session, staff, Action.SECOND_FACTOR_ON)
         tell(session, staff, _("An authenticator app was added to your account."))
 
 
@@ -77,7 +77,7 @@ def turn_off_authenticator(session: Session, staff: Staff) -> None:
     """Ask for no authenticator code any more; the next one begins with another secret."""
     if staff.second_factor_at is not None:
         staff.second_factor = staff.second_factor_at = None
-        record(session, Act.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=staff)
+        record(session, Action.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=staff)
         tell(session, staff, _("The authenticator app was removed from your account."))
         _forget_codes_of_nothing(session, staff)
 
@@ -89,7 +89,7 @@ def add_passkey(session: Session, staff: Staff, here: StaffSession, answer: str,
         UnprocessableError: it can't be checked, or the person has too many.
     """
     passkeys.add(session, staff, here, answer, name)
-    _note_added(session, staff, Act.ADDED_PASSKEY)
+    _note_added(session, staff, Action.ADDED_PASSKEY)
     tell(session, staff, _("A passkey was added to your account."))
 
 
@@ -98,7 +98,7 @@ def remove_passkey(session: Session, staff: Staff, passkey_id: int) -> None:
     found = next((known for known in staff.passkeys if known.id == passkey_id), None)
     if found is not None:
         staff.passkeys.remove(found)
-        record(session, Act.REMOVED_PASSKEY, f"staff {staff.id}", staff=staff)
+        record(session, Action.REMOVED_PASSKEY, f"staff {staff.id}", staff=staff)
         tell(session, staff, _("A passkey was removed from your account."))
         _forget_codes_of_nothing(session, staff)
 
@@ -147,7 +147,7 @@ def make_codes(session: Session, staff: Staff) -> list[str]:
         "".join(secrets.choice(_ALPHABET) for _each in range(_LENGTH)) for _code in range(CODES)
     ]
     session.add_all(RecoveryCode(staff_id=staff.id, code_hash=digest(code)) for code in codes)
-    record(session, Act.MADE_RECOVERY_CODES, f"staff {staff.id}", staff=staff)
+    record(session, Action.MADE_RECOVERY_CODES, f"staff {staff.id}", staff=staff)
     tell(session, staff, _("Ten new recovery codes were made for your account."))
     groups = range(0, _LENGTH, _GROUP)
     return ["-".join(code[start : start + _GROUP] for start in groups) for code in codes]
@@ -170,7 +170,7 @@ def remove_all(session: Session, by: Staff, staff: Staff) -> None:
     if staff.has_second_step:
         forget(session, staff)
         sessions.end_all(session, staff)
-        record(session, Act.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=by)
+        record(session, Action.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=by)
         tell(session, staff, _("An administrator turned off the second step of your sign-in."))
 
 
@@ -196,7 +196,7 @@ def tell(session: Session, staff: Staff, sentence: str) -> None:
     )
 
 
-def _note_added(session: Session, staff: Staff, act: Act) -> None:
+def _note_added(session: Session, staff: Staff, act: Action) -> None:
     staff.second_step_by = None
     record(session, act, f"staff {staff.id}", staff=staff)
 

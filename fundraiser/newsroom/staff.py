@@ -12,7 +12,7 @@ from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passwords, second_step, sessions
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.keys import (
     end_keys,
     find_key,
@@ -60,7 +60,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
     )
     session.add(staff)
     session.flush()
-    record(session, Act.ADDED_STAFF, f"staff {staff.id}", staff=None)
+    record(session, Action.ADDED_STAFF, f"staff {staff.id}", staff=None)
     return staff
 
 
@@ -77,7 +77,7 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
     staff.password_hash = _hash(password)
     sessions.end_all(session, staff)
     second_step.forget(session, staff)
-    record(session, Act.RESET_PASSWORD, f"staff {staff.id}", staff=None)
+    record(session, Action.RESET_PASSWORD, f"staff {staff.id}", staff=None)
     return staff
 
 
@@ -106,7 +106,7 @@ def let_in(session: Session, email: str, password: str, *, is_known: bool = Fals
 def note_sign_in(session: Session, staff: Staff) -> None:
     """Note that the person is in, with all that was asked for."""
     staff.last_sign_in_at, staff.language = now(), language()
-    record(session, Act.SIGNED_IN, f"staff {staff.id}", staff=staff)
+    record(session, Action.SIGNED_IN, f"staff {staff.id}", staff=staff)
 
 
 def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) -> Staff:
@@ -131,7 +131,7 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
     session.add(staff)
     session.flush()
     send_invitation(session, staff)
-    record(session, Act.INVITED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    record(session, Action.INVITED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
     return staff
 
 
@@ -147,7 +147,7 @@ def invite_again(session: Session, by: Staff, staff: Staff) -> None:
         )
     if not was_sent_just_now(session, staff):
         send_invitation(session, staff)
-        record(session, Act.INVITED_STAFF, f"staff {staff.id}", staff=by)
+        record(session, Action.INVITED_STAFF, f"staff {staff.id}", staff=by)
 
 
 def choose_password(session: Session, token: str, password: str) -> Staff:
@@ -166,7 +166,7 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     session.flush()
     end_keys(session, staff)
     is_invitation = key.kind is KeyKind.INVITATION
-    act = Act.TOOK_INVITATION if is_invitation else Act.CHANGED_PASSWORD
+    act = Action.TOOK_INVITATION if is_invitation else Action.CHANGED_PASSWORD
     record(session, act, f"staff {staff.id}", staff=staff, fields=("password",))
     return staff
 
@@ -180,7 +180,7 @@ def forget_password(session: Session, email: str) -> None:
         send_invitation(session, staff)
     else:
         send_new_password(session, staff)
-    record(session, Act.ASKED_FOR_PASSWORD, f"staff {staff.id}", staff=None)
+    record(session, Action.ASKED_FOR_PASSWORD, f"staff {staff.id}", staff=None)
 
 
 def change_password(session: Session, staff: Staff, new: str) -> None:
@@ -192,7 +192,7 @@ def change_password(session: Session, staff: Staff, new: str) -> None:
     staff.password_hash = _hash(new, field="new")
     sessions.end_all(session, staff)
     end_keys(session, staff)
-    record(session, Act.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
+    record(session, Action.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
 
 
 def check_password(staff: Staff, password: str, *, field: str) -> None:
@@ -220,7 +220,7 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
         return False
     staff.role = role
     sessions.end_all(session, staff)
-    record(session, Act.CHANGED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    record(session, Action.CHANGED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
     return True
 
 
@@ -234,7 +234,7 @@ def close_account(session: Session, by: Staff, staff: Staff) -> None:
     if staff.deactivated_at is None:
         staff.deactivated_at = now()
         sessions.end_all(session, staff)
-        record(session, Act.CLOSED_STAFF, f"staff {staff.id}", staff=by)
+        record(session, Action.CLOSED_STAFF, f"staff {staff.id}", staff=by)
 
 
 def open_account(session: Session, by: Staff, staff: Staff) -> None:
@@ -245,13 +245,13 @@ def open_account(session: Session, by: Staff, staff: Staff) -> None:
     second_step.forget(session, staff)
     sessions.end_all(session, staff)
     send_invitation(session, staff)
-    record(session, Act.OPENED_STAFF, f"staff {staff.id}", staff=by)
+    record(session, Action.OPENED_STAFF, f"staff {staff.id}", staff=by)
 
 
 def sign_out_everywhere(session: Session, by: Staff, staff: Staff) -> None:
     """End the person's sessions in all browsers."""
     sessions.end_all(session, staff)
-    record(session, Act.SIGNED_OUT_EVERYWHERE, f"staff {staff.id}", staff=by)
+    record(session, Action.SIGNED_OUT_EVERYWHERE, f"staff {staff.id}", staff=by)
 
 
 def get_staff(session: Session, staff_id: int) -> Staff:

@@ -11,7 +11,7 @@ from fundraiser import db
 from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.incidents import Kind, note
 from fundraiser.newsroom import second_step, sign_in as staff_session
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.devices import known_device, remember_device
 from fundraiser.newsroom.staff import choose_password, forget_password, let_in, note_sign_in
 from fundraiser.security import forget_try, limiter, public
@@ -151,7 +151,7 @@ def keep_new_password() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     """End this browser's session."""
     staff = staff_session.signed_in_staff()
-    record(db.session(), Act.SIGNED_OUT, f"staff {staff.id}", staff=staff)
+    record(db.session(), Action.SIGNED_OUT, f"staff {staff.id}", staff=staff)
     staff_session.end_session()
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from fundraiser.db import lock, now, put, read_once
+from fundraiser.db import lock, memoize, now, upsert
 from fundraiser.errors import NotFoundError
 from fundraiser.jobs import Job, hint
 from fundraiser.members.consistency import Finding, note_drift
@@ -284,7 +284,7 @@ def _compare_listed(
 
 def _note_unknown(session: Session, run: Reconciliation, others: Iterable[Subscription]) -> None:
     """Add up the running subscriptions of products that are neither ours nor known as others'."""
-    known = read_once(
+    known = memoize(
         session, "other products", lambda: set(session.scalars(select(OtherProduct.id)))
     )
     unknown = Counter(run.unknown)
@@ -307,7 +307,7 @@ def name_unknown(gateway: Gateway, run: Reconciliation) -> list[str]:
 def ignore_products(session: Session, products: Iterable[str]) -> None:
     """Note that these products at Stripe are no memberships; done twice, it is done once."""
     for product in products:
-        put(session, OtherProduct, {"id": product, "noted_at": now()})
+        upsert(session, OtherProduct, {"id": product, "noted_at": now()})
 
 
 def _difference(

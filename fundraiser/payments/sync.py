@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, or_, select
 
-from fundraiser.db import lock, now, put
+from fundraiser.db import lock, now, upsert
 from fundraiser.errors import NotFoundError
 from fundraiser.members.address_changes import note_change
 from fundraiser.members.counting import find_or_add_person, recount
@@ -309,7 +309,7 @@ def _person(
         "facts": FACTS,
         "settled_at": now(),
     }
-    put(session, Customer, row, "id")
+    upsert(session, Customer, row, "id")
     if known is not None:
         session.expire(known)
     return member
@@ -433,7 +433,7 @@ def _write_membership(
     }
     if checkout:
         row |= {"campaign": checkout.campaign, "ref": checkout.ref, "utm": checkout.utm}
-    put(session, Membership, row, "source", "reference")
+    upsert(session, Membership, row, "source", "reference")
 
 
 def _free_until(found: Subscription, facts: PaymentFacts, amount: int) -> datetime | None:
@@ -496,7 +496,7 @@ def _write_payments(
             "failure": charge.failure,
             "paid_at": charge.created_at,
         }
-        put(session, Payment, row, "charge_id")
+        upsert(session, Payment, row, "charge_id")
         if is_contribution and charge.status == PaymentStatus.SUCCEEDED:
             enqueue(
                 session,

@@ -45,7 +45,7 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     join(page, live, email)
     number, name = live.members(), f"Solomiia {email.partition('@')[0]}"
     sign_in(page, live, email)
-    cockpit = window()
+    page_of_progress = window()
 
     page.get_by_role("link", name="Change your name, language and letters").click()
     for tick in page.get_by_role("checkbox").all():
@@ -54,8 +54,8 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     page.get_by_label("My name may stand on the public page").check()
     page.get_by_role("button", name="Save this").click()
     expect(page.get_by_role("status")).to_have_text("We have saved this.")
-    cockpit.goto(f"{live.app}/campaigns/25000/members")
-    expect(cockpit.locator(".names li").first).to_have_text(name)
+    page_of_progress.goto(f"{live.app}/campaigns/25000/members")
+    expect(page_of_progress.locator(".names li").first).to_have_text(name)
     assert live.at_stripe("customers", email=email)[0]["name"] == name
 
     other, reader = new_address(), window()
@@ -101,8 +101,8 @@ def test_name_language_roster_address_and_card_are_changed_and_all_of_it_is_take
     page.get_by_label("My name may stand on the public page").uncheck()
     page.get_by_role("button", name="Save this").click()
     expect(page.get_by_role("status")).to_have_text("We have saved this.")
-    cockpit.reload()
-    expect(cockpit.get_by_text(name)).to_have_count(0)
+    page_of_progress.reload()
+    expect(page_of_progress.get_by_text(name)).to_have_count(0)
     assert live.members() == number
 
 

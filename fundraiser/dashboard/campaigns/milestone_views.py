@@ -16,7 +16,7 @@ from fundraiser.campaigns.progress import find_campaign
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.forms import Form, fingerprint
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.texts import gettext as _
@@ -51,7 +51,7 @@ def keep_hook(slug: str) -> ResponseReturnValue:
     if form.errors:
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
     if milestones.keep_hook(session, campaign, url if isinstance(url, str) else None):
-        record(session, Act.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("address",))
+        record(session, Action.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("address",))
     flash(
         _("The site is told of the next milestone there.")
         if campaign.hook_url
@@ -68,7 +68,7 @@ def change_secret(slug: str) -> ResponseReturnValue:
     campaign = lock_campaign(session, slug)
     if campaign.hook_url and request.form.get("seen") == _seen(campaign):
         milestones.change_secret(campaign)
-        record(session, Act.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("secret",))
+        record(session, Action.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("secret",))
     flash(_("There is a new secret. Give it to your site: the one before is used no more."))
     return _back(slug)
 
@@ -84,7 +84,7 @@ def try_hook(slug: str) -> ResponseReturnValue:
     if error := milestones.try_hook(campaign):
         form = Form({"hook_url": campaign.hook_url}, errors={"hook_url": labels.hook_fault(error)})
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
-    record(session, Act.TRIED_HOOK, f"campaign {slug}", staff=staff)
+    record(session, Action.TRIED_HOOK, f"campaign {slug}", staff=staff)
     flash(_("The site has taken the trial."))
     return _back(slug)
 

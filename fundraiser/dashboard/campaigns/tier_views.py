@@ -18,7 +18,7 @@ from fundraiser.jobs import Job, hint
 from fundraiser.joining.offers import money
 from fundraiser.members.models import SOLD, Interval
 from fundraiser.money import Money, parse_amount, write_amount
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments import StripeKeyError, StripeUnavailableError, current_gateway
@@ -78,7 +78,7 @@ def create() -> ResponseReturnValue:
         except UnprocessableError as error:
             form.errors[error.field or "name_en"] = str(error)
         else:
-            record(session, Act.CREATED_TIER, f"tier {slug}", staff=staff)
+            record(session, Action.CREATED_TIER, f"tier {slug}", staff=staff)
             _bring_to_stripe(_("The membership is on offer."))
             return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -112,7 +112,7 @@ def change(slug: str) -> ResponseReturnValue:
             form.errors[error.field or "name_en"] = str(error)
         else:
             fields = form.changed(_fields_of(stored))
-            record(session, Act.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
+            record(session, Action.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
             _bring_to_stripe(_("The membership is changed. Open pages show it in a minute."))
             return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
     return _form_page(tier, form), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -137,7 +137,7 @@ def move(slug: str) -> ResponseReturnValue:
     if place is None or tier.retired_at:
         raise BadRequestError(_("Open the list of memberships and use its buttons."))
     catalogue.move_tier(session, tier, place)
-    record(session, Act.MOVED_TIER, f"tier {slug}", staff=staff)
+    record(session, Action.MOVED_TIER, f"tier {slug}", staff=staff)
     flash(_("“%(tier)s” has its new place.", tier=by_language(tier.names)))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
@@ -150,7 +150,7 @@ def retire(slug: str) -> ResponseReturnValue:
     tier = find_tier(session, slug, locked=True)
     if tier.retired_at is None:
         catalogue.retire_tier(session, tier)
-        record(session, Act.RETIRED_TIER, f"tier {slug}", staff=staff)
+        record(session, Action.RETIRED_TIER, f"tier {slug}", staff=staff)
     _bring_to_stripe(_("Nobody can join by it any more. Its members stay members."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
@@ -163,7 +163,7 @@ def restore(slug: str) -> ResponseReturnValue:
     tier = find_tier(session, slug, locked=True)
     if tier.retired_at:
         catalogue.restore_tier(session, tier)
-        record(session, Act.RESTORED_TIER, f"tier {slug}", staff=staff)
+        record(session, Action.RESTORED_TIER, f"tier {slug}", staff=staff)
     _bring_to_stripe(_("The membership is on offer."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 

@@ -19,7 +19,7 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard.forms import Form
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES
@@ -92,7 +92,7 @@ def create() -> ResponseReturnValue:
         except UnprocessableError as error:
             form.errors[error.field or "slug"] = str(error)
         else:
-            record(session, Act.CREATED_CAMPAIGN, f"campaign {slug}", staff=staff)
+            record(session, Action.CREATED_CAMPAIGN, f"campaign {slug}", staff=staff)
             flash(_("The campaign is made. This is what readers see."))
             return _to("show", slug)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -130,7 +130,7 @@ def change(slug: str) -> ResponseReturnValue:
         return _form_page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
     planning.change_campaign(campaign, plan, current_settings().newsroom_timezone.key)
     fields = form.changed(stored)
-    record(session, Act.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, fields=fields)
+    record(session, Action.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, fields=fields)
     flash(_("The campaign is changed. Open pages show it within a minute."))
     return _to("show", slug)
 
@@ -159,7 +159,7 @@ def set_goal(slug: str) -> ResponseReturnValue:
     if isinstance(goal, int) and not form.errors:
         try:
             if planning.set_goal(campaign, goal, staff):
-                record(session, Act.SET_GOAL, f"campaign {slug}", staff=staff)
+                record(session, Action.SET_GOAL, f"campaign {slug}", staff=staff)
         except UnprocessableError as error:
             form.errors["goal"] = str(error)
         else:
@@ -175,7 +175,7 @@ def end(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
     if planning.end_campaign(campaign):
-        record(session, Act.ENDED_CAMPAIGN, f"campaign {slug}", staff=staff)
+        record(session, Action.ENDED_CAMPAIGN, f"campaign {slug}", staff=staff)
     flash(_("The campaign has ended. Its result stays as it is."))
     return _to("show", slug)
 
@@ -186,7 +186,7 @@ def archive(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.archive_campaign(lock_campaign(session, slug)):
-        record(session, Act.ARCHIVED_CAMPAIGN, f"campaign {slug}", staff=staff)
+        record(session, Action.ARCHIVED_CAMPAIGN, f"campaign {slug}", staff=staff)
     flash(_("The campaign is in the archive."))
     return _to("show", slug)
 
@@ -197,7 +197,7 @@ def restore(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.restore_campaign(lock_campaign(session, slug)):
-        record(session, Act.RESTORED_CAMPAIGN, f"campaign {slug}", staff=staff)
+        record(session, Action.RESTORED_CAMPAIGN, f"campaign {slug}", staff=staff)
     flash(_("The campaign is out of the archive."))
     return _to("show", slug)
 

@@ -23,7 +23,7 @@ from fundraiser.campaigns.theme import (
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.members.models import SOLD, Interval
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.checkout import CURRENCIES, offered_tiers
@@ -70,7 +70,7 @@ def keep(slug: str) -> ResponseReturnValue:
     except UnprocessableError as error:
         return _page(campaign, request.form, error), HTTPStatus.UNPROCESSABLE_ENTITY
     if changed:
-        record(session, Act.CHANGED_LOOK, f"campaign {slug}", staff=staff)
+        record(session, Action.CHANGED_LOOK, f"campaign {slug}", staff=staff)
         flash(_("This is the campaign’s look now. Open pages show it within a minute."))
     else:
         flash(_("This is the campaign’s look already."))

@@ -28,7 +28,7 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.joining.reminders import Reminder
 from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Member
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -105,7 +105,7 @@ def send_again(email_id: int) -> ResponseReturnValue:
         raise NotFoundError(_("There is no such letter."))
     if email.state in _CAN_BE_SENT_AGAIN:
         enqueue_again(session, email)
-        record(session, Act.SENT_EMAIL_AGAIN, f"email {email.id}", staff=staff)
+        record(session, Action.SENT_EMAIL_AGAIN, f"email {email.id}", staff=staff)
         flash(_("The letter is being sent again, if its reason still holds."))
     else:
         flash(_("This letter was not one to be sent again."))
@@ -118,7 +118,7 @@ def write_again() -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if allow_again(session, request.form.get("address", "")):
-        record(session, Act.ALLOWED_ADDRESS, "suppression list", staff=staff)
+        record(session, Action.ALLOWED_ADDRESS, "suppression list", staff=staff)
         flash(_("Letters go to this address again."))
     else:
         flash(_("This address is not on the list: letters go to it already."))
@@ -159,7 +159,7 @@ def change_switch(kind: str) -> ResponseReturnValue:
     if found in _ALWAYS_ON:
         raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
     switch(session, found, is_on=is_on)
-    record(session, Act.CHANGED_EMAIL_KIND, f"email {found.value}", staff=staff)
+    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.value}", staff=staff)
     flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
     return redirect(url_for(".show", kind=found.value), HTTPStatus.SEE_OTHER)
 
@@ -186,7 +186,7 @@ def change_words(kind: str) -> ResponseReturnValue:
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
         flash(_("The letter says this from now on."))
-    record(session, Act.CHANGED_EMAIL_KIND, f"email {found.value} {code}", staff=staff)
+    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.value} {code}", staff=staff)
     return redirect(url_for(".show", kind=found.value, language=code), HTTPStatus.SEE_OTHER)
 
 

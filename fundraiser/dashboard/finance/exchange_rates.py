@@ -15,7 +15,7 @@ from fundraiser.dashboard.overview.income import enter_rate, list_rates, read_ra
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.money import CARD_FEES
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.texts import gettext as _
@@ -46,7 +46,7 @@ def keep_rate() -> ResponseReturnValue:
         enter_rate(session, staff, currency=currency, own=own, day=day, rate=rate, today=_today())
     except UnprocessableError as error:
         return _rates_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    record(session, Act.ENTERED_RATE, f"rate {currency} {own} {day}", staff=staff)
+    record(session, Action.ENTERED_RATE, f"rate {currency} {own} {day}", staff=staff)
     flash(_("The rate is kept. The overview adds up with it from now on."))
     return redirect(url_for("exchange_rates.rates"), HTTPStatus.SEE_OTHER)
 

@@ -14,7 +14,7 @@ from fundraiser.dashboard import labels
 from fundraiser.dashboard.export import stream_movements
 from fundraiser.dashboard.finance import money
 from fundraiser.dashboard.finance.money import Month, Sums
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -75,12 +75,12 @@ def month(month: str) -> ResponseReturnValue:
 @blueprint.post("/staff/money/<month>/export")
 @confirmed
 def export_month(month: str) -> ResponseReturnValue:
-    """Every movement of a month as CSV; the trail keeps who took it."""
+    """Every movement of a month as CSV; the audit log keeps who took it."""
     staff = signed_in_staff()
     require(staff, Permission.EXPORT)
     day = money.read_month(month)
     first, following = bounds(day, current_settings().newsroom_timezone)
-    record(db.session(), Act.EXPORTED_MONEY, f"month {day:%Y-%m}", staff=staff)
+    record(db.session(), Action.EXPORTED_MONEY, f"month {day:%Y-%m}", staff=staff)
     return _file(
         (BalanceTransaction.created_at >= first) & (BalanceTransaction.created_at < following),
         f"money-{day:%Y-%m}.csv",
@@ -104,11 +104,11 @@ def payout(payout_id: str) -> ResponseReturnValue:
 @blueprint.post("/staff/payouts/<payout_id>/export")
 @confirmed
 def export_payout(payout_id: str) -> ResponseReturnValue:
-    """All that is in a payout as CSV; the trail keeps who took it."""
+    """All that is in a payout as CSV; the audit log keeps who took it."""
     staff = signed_in_staff()
     require(staff, Permission.EXPORT)
     found = money.read_payout(db.session(), payout_id).payout
-    record(db.session(), Act.EXPORTED_MONEY, f"payout {found.id}", staff=staff)
+    record(db.session(), Action.EXPORTED_MONEY, f"payout {found.id}", staff=staff)
     return _file(BalanceTransaction.payout_id == found.id, f"payout-{found.id}.csv")
 
 

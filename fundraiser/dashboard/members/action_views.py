@@ -1,6 +1,6 @@
 """The page of an act on a member: says beforehand what it will do, and does it once.
 
-However often a form is sent: its nonce makes the key of its row in the trail, which is written
+However often a form is sent: its nonce makes the key of its row in the audit log, which is written
 first, and the key of what is asked of Stripe. A form is refused where the member has changed since
 it was opened.
 """
@@ -23,7 +23,7 @@ from fundraiser.db import lock
 from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.members.models import Cause, Member, Membership, Note
 from fundraiser.newsroom import confirmation
-from fundraiser.newsroom.audit import Act, record_once
+from fundraiser.newsroom.audit import Action, record_once
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -64,7 +64,7 @@ class ChangedMeanwhileError(UnprocessableError):
 class Plan:
     """What a form asks for, read and found to make sense.
 
-    ``fields`` and ``details`` go into the trail; ``remark`` and what staff wrote become a note.
+    ``fields`` and ``details`` go into the audit log; ``remark`` and what staff wrote become a note.
     """
 
     do: Callable[[Change], None]
@@ -82,7 +82,7 @@ class ActPage:
     """
 
     person: Person
-    act: Act
+    act: Action
     heading: str
     button: str
     effects: list[Effects]
@@ -97,7 +97,7 @@ def note_page(person: Person) -> ActPage:
     """Something is written down, and nothing done."""
     return ActPage(
         person=person,
-        act=Act.WROTE_NOTE,
+        act=Action.WROTE_NOTE,
         heading=_("Write a note"),
         button=_("Keep the note"),
         effects=of_note(person),
@@ -182,7 +182,9 @@ def _carry_out(
     if act is None:
         return _done_before()
     lock(session, "member", str(member_id))
-    if page.act is not Act.WROTE_NOTE and request.form.get("seen") != _as_seen(session, member_id):
+    if page.act is not Action.WROTE_NOTE and request.form.get("seen") != _as_seen(
+        session, member_id
+    ):
         raise ChangedMeanwhileError(
             _(
                 "This member has changed since you opened the page, so nothing was done. Read how "

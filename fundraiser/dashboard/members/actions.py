@@ -22,7 +22,7 @@ from fundraiser.members.complimentary import end_given, give_membership
 from fundraiser.members.consents import close_roster, open_roster
 from fundraiser.members.models import Source
 from fundraiser.money import Money, decimals, parse_amount, write_amount
-from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.confirmation import ask_again
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.second_step import read_rules
@@ -140,7 +140,7 @@ def _giving(person: Person) -> ActPage:
 
     return ActPage(
         person=person,
-        act=Act.GAVE_MEMBERSHIP,
+        act=Action.GAVE_MEMBERSHIP,
         heading=_("Give a complimentary membership?"),
         button=_("Give the membership"),
         effects=preview.of_giving(person),
@@ -185,7 +185,7 @@ def _ending(membership_id: int, person: Person) -> ActPage:
 
     return ActPage(
         person=person,
-        act=Act.ENDED_MEMBERSHIP,
+        act=Action.ENDED_MEMBERSHIP,
         heading=_("End the membership of %(price)s?", price=labels.price(membership)),
         button=_("End the membership"),
         effects=offered,
@@ -233,7 +233,7 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
 
     return ActPage(
         person=person,
-        act=Act.REFUNDED,
+        act=Action.REFUNDED,
         heading=_(
             "Pay back %(amount)s of %(date)s?",
             amount=labels.money(payment.amount, payment.currency),
@@ -266,7 +266,7 @@ def _changing_email(person: Person) -> ActPage:
 
     return ActPage(
         person=person,
-        act=Act.CHANGED_EMAIL,
+        act=Action.CHANGED_EMAIL,
         heading=_("Change the e-mail address?"),
         button=_("Change the address"),
         effects=preview.of_new_email(person),
@@ -290,7 +290,7 @@ def _sending_again(email_id: int, person: Person) -> ActPage:
     name = labels.email(email.kind)
     return ActPage(
         person=person,
-        act=Act.SENT_EMAIL_AGAIN,
+        act=Action.SENT_EMAIL_AGAIN,
         heading=_("Send “%(letter)s” again?", letter=name),
         button=_("Send the letter again"),
         effects=preview.of_email_again(person, name),
@@ -309,7 +309,7 @@ def _closing_roster(person: Person) -> ActPage:
     text = _("Our staff took the name off the public page.")
     return ActPage(
         person=person,
-        act=Act.CLOSED_ROSTER,
+        act=Action.CLOSED_ROSTER,
         heading=_("Take the name off the public page?"),
         button=_("Take the name off"),
         effects=preview.of_closing_roster(person),
@@ -326,7 +326,7 @@ def _opening_roster(person: Person) -> ActPage:
         raise UnprocessableError(_("Staff do not keep this name off the public page."))
     return ActPage(
         person=person,
-        act=Act.OPENED_ROSTER,
+        act=Action.OPENED_ROSTER,
         heading=_("Leave it to the person again whether the name is shown?"),
         button=_("Leave it to the person"),
         effects=preview.of_opening_roster(person),

@@ -23,7 +23,7 @@ from fundraiser.dashboard.members.listing import (
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -67,14 +67,14 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
 @blueprint.post("/staff/members/export")
 @confirmed
 def export() -> ResponseReturnValue:
-    """Everybody who fits, as CSV. The trail keeps who took it and by which filters."""
+    """Everybody who fits, as CSV. The audit log keeps who took it and by which filters."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.EXPORT)
     filters, errors = read_filters(request.form, read_options(session))
     if errors:
         return show_list(request.form)
     narrowed = ", ".join(sorted(filters.query()))
-    record(session, Act.EXPORTED_MEMBERS, f"members by {narrowed or 'nothing'}", staff=staff)
+    record(session, Action.EXPORTED_MEMBERS, f"members by {narrowed or 'nothing'}", staff=staff)
     database: Database = current_app.extensions["database"]
     zone = current_settings().newsroom_timezone
     name = f"members-{now().astimezone(zone):%Y-%m-%d-%H%M}.csv"

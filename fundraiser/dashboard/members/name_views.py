@@ -12,7 +12,7 @@ from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError
 from fundraiser.members.consents import names_to_review, show_name
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.texts import gettext as _
@@ -52,7 +52,7 @@ def show() -> ResponseReturnValue:
         one for one in waiting if show_name(session, one.id, request.form.get(str(one.id), ""))
     ]
     for member in shown:
-        record(session, Act.SHOWED_NAME, f"member {member.id}", staff=staff)
+        record(session, Action.SHOWED_NAME, f"member {member.id}", staff=staff)
     flash(
         ngettext("%(num)s name is shown now.", "%(num)s names are shown now.", len(shown))
         if shown

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from fundraiser.dashboard import labels
 from fundraiser.members.gifts import giver_of, recipient_of
 from fundraiser.members.models import Note
-from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import AuditEntry, Staff
 from fundraiser.outbox import EmailKind, EmailState
 from fundraiser.payments.changes import refundable
@@ -49,7 +49,7 @@ _HAS_LEFT = {EmailState.SENT, EmailState.FAILED, EmailState.UNKNOWN, EmailState.
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class TimelineEntry:
     """``change`` is what it did to the number; ``link`` an act on it: its address and its name."""
 
     at: datetime
@@ -63,7 +63,7 @@ class Happening:
 
 def read_timeline(
     session: Session, person: Person, *, with_emails: bool, may_change: bool, may_refund: bool
-) -> list[Happening]:
+) -> list[TimelineEntry]:
     """Ledger, memberships, payments, e-mails, and the acts and notes of staff."""
     found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
     found += _gifts(person)
@@ -78,9 +78,9 @@ def may_be_sent_again(email: Email) -> bool:
     return email.kind in SENT_AGAIN and email.state in _HAS_LEFT
 
 
-def _ledger(person: Person) -> Iterator[Happening]:
+def _ledger(person: Person) -> Iterator[TimelineEntry]:
     for entry, known_as in person.ledger:
-        yield Happening(
+        yield TimelineEntry(
             at=entry.happened_at,
             sentence=labels.ledger_sentence(entry),
             detail=labels.cause(entry, known_as),
@@ -88,16 +88,16 @@ def _ledger(person: Person) -> Iterator[Happening]:
         )
 
 
-def _memberships(person: Person) -> Iterator[Happening]:
+def _memberships(person: Person) -> Iterator[TimelineEntry]:
     for membership in person.memberships:
-        yield Happening(
+        yield TimelineEntry(
             at=membership.started_at,
             sentence=_("A membership began: %(price)s.", price=labels.price(membership)),
             detail=labels.came_from(membership),
         )
 
 
-def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
+def _payments(person: Person, *, may_refund: bool) -> Iterator[TimelineEntry]:
     for payment in person.payments:
         amount = labels.money(payment.amount, payment.currency)
         what = {
@@ -105,7 +105,7 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
             CheckoutKind.GIFT: _("%(amount)s for a gift.", amount=amount),
             CheckoutKind.MEMBERSHIP: _("%(amount)s for the membership.", amount=amount),
         }[payment.kind]
-        yield Happening(
+        yield TimelineEntry(
             at=payment.paid_at,
             sentence=f"{what} {labels.payment_state(payment)}.",
             detail=payment.charge_id,
@@ -115,19 +115,19 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[Happening]:
         )
 
 
-def _gifts(person: Person) -> Iterator[Happening]:
+def _gifts(person: Person) -> Iterator[TimelineEntry]:
     """Given: when it was paid for and when it was accepted. Had: when it was accepted."""
     for gift in person.gifts:
         names = {"giver": giver_of(gift), "recipient": recipient_of(gift)}
         if gift.giver_id == person.member.id:
-            yield Happening(
+            yield TimelineEntry(
                 at=gift.paid_at,
                 sentence=_("A gift for %(recipient)s was paid for.", **names),
                 detail=_gift_state(gift),
                 wrong=gift.is_void,
             )
         if gift.redeemed_at is not None:
-            yield Happening(
+            yield TimelineEntry(
                 at=gift.redeemed_at,
                 sentence=_(
                     "The gift from %(giver)s was accepted by %(recipient)s.",
@@ -150,11 +150,11 @@ def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
     return address, _("Pay back")
 
 
-def _emails(person: Person, *, may_change: bool) -> Iterator[Happening]:
+def _emails(person: Person, *, may_change: bool) -> Iterator[TimelineEntry]:
     for email in person.emails:
         name = labels.email(email.kind)
         again = url_for("member_acts.email_again", member_id=person.member.id, email_id=email.id)
-        yield Happening(
+        yield TimelineEntry(
             at=email.sent_at or email.created_at,
             sentence=_("Letter “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
             detail=email.error or "",
@@ -163,7 +163,7 @@ def _emails(person: Person, *, may_change: bool) -> Iterator[Happening]:
         )
 
 
-def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Happening]:
+def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[TimelineEntry]:
     subjects = [f"member {person.member.id}"]
     subjects += [f"customer {customer.id}" for customer in person.customers]
     rows = session.execute(
@@ -175,9 +175,9 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ha
         .limit(_MOST_ACTS)
     )
     for entry, name, note in rows:
-        if entry.act == Act.SENT_EMAIL_AGAIN and not with_emails:
+        if entry.act == Action.SENT_EMAIL_AGAIN and not with_emails:
             continue
-        yield Happening(
+        yield TimelineEntry(
             at=entry.at,
             sentence=act_sentence(entry),
             detail=_("Staff: %(name)s", name=name) if name else _("The operator"),
@@ -189,30 +189,30 @@ def act_sentence(entry: AuditEntry) -> str:
     """What somebody of the staff did to a person."""
     details = entry.details
     match entry.act:
-        case Act.GAVE_MEMBERSHIP:
+        case Action.GAVE_MEMBERSHIP:
             return _(
                 "A complimentary membership was given until %(date)s.",
                 date=labels.day(date.fromisoformat(details["until"])),
             )
-        case Act.ENDED_MEMBERSHIP if details["when"] == "period_end":
+        case Action.ENDED_MEMBERSHIP if details["when"] == "period_end":
             return _("The membership was set to end with its period.")
-        case Act.ENDED_MEMBERSHIP:
+        case Action.ENDED_MEMBERSHIP:
             return _("The membership was ended.")
-        case Act.REFUNDED:
+        case Action.REFUNDED:
             amount = labels.money(details["amount"], details["currency"])
             return _(
                 "%(amount)s of %(payment)s was paid back.",
                 amount=amount,
                 payment=details["payment"],
             )
-        case Act.SENT_EMAIL_AGAIN:
+        case Action.SENT_EMAIL_AGAIN:
             return _("The letter “%(name)s” was sent again.", name=labels.email(details["letter"]))
     known: dict[str, str] = {
-        Act.CHANGED_EMAIL: _("The e-mail address was changed."),
-        Act.CLOSED_ROSTER: _("The name was taken off the public page."),
-        Act.SHOWED_NAME: _("Staff let the name stand on the public page."),
-        Act.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
-        Act.WROTE_NOTE: _("A note was written."),
-        Act.SETTLED_AGAIN: _("The customer was settled again."),
+        Action.CHANGED_EMAIL: _("The e-mail address was changed."),
+        Action.CLOSED_ROSTER: _("The name was taken off the public page."),
+        Action.SHOWED_NAME: _("Staff let the name stand on the public page."),
+        Action.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
+        Action.WROTE_NOTE: _("A note was written."),
+        Action.SETTLED_AGAIN: _("The customer was settled again."),
     }
     return known.get(entry.act) or entry.act.replace("_", " ").capitalize() + "."

@@ -10,7 +10,7 @@ from flask_babel import ngettext
 
 from fundraiser import db
 from fundraiser.dashboard import labels
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments import queue
@@ -49,7 +49,7 @@ def retry() -> ResponseReturnValue:
     require(staff, Permission.SETTLE)
     count = queue.retry_all_failed(session)
     if count:
-        record(session, Act.SETTLED_ALL_AGAIN, f"customers {count}", staff=staff)
+        record(session, Action.SETTLED_ALL_AGAIN, f"customers {count}", staff=staff)
     flash(
         ngettext(
             "%(num)s customer is being synced again. Reload in a moment.",

@@ -74,7 +74,7 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Breakdown:
     """A row of a table of people: ``share`` of all in percent, ``recent`` joined in 28 days."""
 
     name: str
@@ -259,12 +259,12 @@ def _people(session: Session, daily: Daily) -> dict[str, object]:
     def name(row: DailyFigure) -> str:
         if row.topic is Topic.TIER and row.key in tiers:
             return by_language(tiers[row.key])
-        return labels.cut(row.topic, row.key)
+        return labels.breakdown(row.topic, row.key)
 
     return {"cuts": {topic.value: _cut(daily.of(topic), name) for topic in _CUTS}}
 
 
-def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Cut]:
+def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Breakdown]:
     """The largest, and the rest as one."""
     everybody = sum(row.people for row in rows) or 1
     shown = rows if len(rows) <= _MOST_ROWS else rows[: _MOST_ROWS - 1]
@@ -273,7 +273,7 @@ def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Cu
     if rest:
         recent = sum(row.recent for row in rest)
         pairs.append((_("All others"), sum(row.people for row in rest), recent))
-    return [Cut(*pair, share=round(pair[1] / everybody * 100, 1)) for pair in pairs]
+    return [Breakdown(*pair, share=round(pair[1] / everybody * 100, 1)) for pair in pairs]
 
 
 def _churn(daily: Daily, month: figures.Flow, here: Mark) -> dict[str, object]:

@@ -1,10 +1,10 @@
-"""What staff did, as words for the trail, and what each role may do."""
+"""What staff did, as words for the audit log, and what each role may do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundraiser.newsroom.audit import Act
+from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import Role
 from fundraiser.texts import gettext as _
 
@@ -55,59 +55,59 @@ def status_label(staff: Staff) -> str:
 def act(name: str) -> str:
     """What somebody did."""
     known = {
-        Act.SIGNED_IN: _("Signed in"),
-        Act.SIGNED_OUT: _("Signed out"),
-        Act.ADDED_STAFF: _("Added to the staff"),
-        Act.INVITED_STAFF: _("Invited to the staff"),
-        Act.TOOK_INVITATION: _("Took up the invitation"),
-        Act.CHANGED_STAFF: _("Changed somebody’s account"),
-        Act.CLOSED_STAFF: _("Closed an account"),
-        Act.OPENED_STAFF: _("Opened an account again"),
-        Act.ENDED_SESSION: _("Signed out in another browser"),
-        Act.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
-        Act.ASKED_FOR_PASSWORD: _("Asked for another password"),
-        Act.CHANGED_PASSWORD: _("Chose another password"),
-        Act.SECOND_FACTOR_ON: _("Turned the second factor on"),
-        Act.ADDED_PASSKEY: _("Added a passkey"),
-        Act.REMOVED_PASSKEY: _("Removed a passkey"),
-        Act.MADE_RECOVERY_CODES: _("Made recovery codes"),
-        Act.CHANGED_RULES: _("Changed the sign-in rules"),
-        Act.SECOND_FACTOR_OFF: _("Turned the second factor off"),
-        Act.RESET_PASSWORD: _("Was given another password"),
-        Act.SETTLED_AGAIN: _("Settled a customer again"),
-        Act.SETTLED_ALL_AGAIN: _("Settled all resting customers again"),
-        Act.CHANGED_LOOK: _("Changed the widget’s look"),
-        Act.ENTERED_RATE: _("Entered an exchange rate"),
-        Act.EXPORTED_MEMBERS: _("Took the list of members as a file"),
-        Act.GAVE_MEMBERSHIP: _("Gave a membership"),
-        Act.ENDED_MEMBERSHIP: _("Ended a membership"),
-        Act.REFUNDED: _("Paid money back"),
-        Act.CHANGED_EMAIL: _("Changed an e-mail address"),
-        Act.SENT_EMAIL_AGAIN: _("Sent a letter again"),
-        Act.CHANGED_EMAIL_KIND: _("Changed a letter"),
-        Act.ALLOWED_ADDRESS: _("Had an address written to again"),
-        Act.CLOSED_ROSTER: _("Took a name off the public page"),
-        Act.SHOWED_NAME: _("Let a name stand on the public page"),
-        Act.OPENED_ROSTER: _("Left a name on the public page to its owner again"),
-        Act.WROTE_NOTE: _("Wrote a note"),
-        Act.CREATED_CAMPAIGN: _("Made a campaign"),
-        Act.CHANGED_CAMPAIGN: _("Changed a campaign"),
-        Act.SET_GOAL: _("Set a goal"),
-        Act.ENDED_CAMPAIGN: _("Ended a campaign"),
-        Act.ARCHIVED_CAMPAIGN: _("Put a campaign into the archive"),
-        Act.RESTORED_CAMPAIGN: _("Took a campaign out of the archive"),
-        Act.CHANGED_HOOK: _("Changed where the site is told of milestones"),
-        Act.TRIED_HOOK: _("Told the site as a trial"),
-        Act.CREATED_TIER: _("Made a membership to offer"),
-        Act.CHANGED_TIER: _("Changed a membership on offer"),
-        Act.MOVED_TIER: _("Moved a membership on offer"),
-        Act.RETIRED_TIER: _("Took a membership off the offer"),
-        Act.SWITCHED_GUARD: _("Set the check against card testing"),
-        Act.RESTORED_TIER: _("Put a membership on offer again"),
-        Act.EXPORTED_MONEY: _("Took movements of money as a file"),
+        Action.SIGNED_IN: _("Signed in"),
+        Action.SIGNED_OUT: _("Signed out"),
+        Action.ADDED_STAFF: _("Added to the staff"),
+        Action.INVITED_STAFF: _("Invited to the staff"),
+        Action.TOOK_INVITATION: _("Took up the invitation"),
+        Action.CHANGED_STAFF: _("Changed somebody’s account"),
+        Action.CLOSED_STAFF: _("Closed an account"),
+        Action.OPENED_STAFF: _("Opened an account again"),
+        Action.ENDED_SESSION: _("Signed out in another browser"),
+        Action.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
+        Action.ASKED_FOR_PASSWORD: _("Asked for another password"),
+        Action.CHANGED_PASSWORD: _("Chose another password"),
+        Action.SECOND_FACTOR_ON: _("Turned the second factor on"),
+        Action.ADDED_PASSKEY: _("Added a passkey"),
+        Action.REMOVED_PASSKEY: _("Removed a passkey"),
+        Action.MADE_RECOVERY_CODES: _("Made recovery codes"),
+        Action.CHANGED_RULES: _("Changed the sign-in rules"),
+        Action.SECOND_FACTOR_OFF: _("Turned the second factor off"),
+        Action.RESET_PASSWORD: _("Was given another password"),
+        Action.SETTLED_AGAIN: _("Settled a customer again"),
+        Action.SETTLED_ALL_AGAIN: _("Settled all resting customers again"),
+        Action.CHANGED_LOOK: _("Changed the widget’s look"),
+        Action.ENTERED_RATE: _("Entered an exchange rate"),
+        Action.EXPORTED_MEMBERS: _("Took the list of members as a file"),
+        Action.GAVE_MEMBERSHIP: _("Gave a membership"),
+        Action.ENDED_MEMBERSHIP: _("Ended a membership"),
+        Action.REFUNDED: _("Paid money back"),
+        Action.CHANGED_EMAIL: _("Changed an e-mail address"),
+        Action.SENT_EMAIL_AGAIN: _("Sent a letter again"),
+        Action.CHANGED_EMAIL_KIND: _("Changed a letter"),
+        Action.ALLOWED_ADDRESS: _("Had an address written to again"),
+        Action.CLOSED_ROSTER: _("Took a name off the public page"),
+        Action.SHOWED_NAME: _("Let a name stand on the public page"),
+        Action.OPENED_ROSTER: _("Left a name on the public page to its owner again"),
+        Action.WROTE_NOTE: _("Wrote a note"),
+        Action.CREATED_CAMPAIGN: _("Made a campaign"),
+        Action.CHANGED_CAMPAIGN: _("Changed a campaign"),
+        Action.SET_GOAL: _("Set a goal"),
+        Action.ENDED_CAMPAIGN: _("Ended a campaign"),
+        Action.ARCHIVED_CAMPAIGN: _("Put a campaign into the archive"),
+        Action.RESTORED_CAMPAIGN: _("Took a campaign out of the archive"),
+        Action.CHANGED_HOOK: _("Changed where the site is told of milestones"),
+        Action.TRIED_HOOK: _("Told the site as a trial"),
+        Action.CREATED_TIER: _("Made a membership to offer"),
+        Action.CHANGED_TIER: _("Changed a membership on offer"),
+        Action.MOVED_TIER: _("Moved a membership on offer"),
+        Action.RETIRED_TIER: _("Took a membership off the offer"),
+        Action.SWITCHED_GUARD: _("Set the check against card testing"),
+        Action.RESTORED_TIER: _("Put a membership on offer again"),
+        Action.EXPORTED_MONEY: _("Took movements of money as a file"),
     }
     texts: dict[str, str] = {kind.value: text for kind, text in known.items()}
-    # The trail outlives the acts: one that is known no more keeps its name.
+    # The audit log outlives the acts: one that is known no more keeps its name.
     return texts.get(name) or name.replace("_", " ").capitalize()
 
 

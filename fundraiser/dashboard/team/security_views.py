@@ -13,7 +13,7 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard.team import security_labels as words
 from fundraiser.errors import UnprocessableError
 from fundraiser.incidents import current_incidents, read_entries
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.card_guard import Mode, ceilings, read_guard, set_mode
@@ -55,6 +55,6 @@ def switch() -> ResponseReturnValue:
     except ValueError as error:
         raise UnprocessableError(_("Choose one of the three settings.")) from error
     set_mode(session, mode)
-    record(session, Act.SWITCHED_GUARD, f"card guard {mode.value}", staff=staff)
+    record(session, Action.SWITCHED_GUARD, f"card guard {mode.value}", staff=staff)
     flash(_("Saved. It applies from now on."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)

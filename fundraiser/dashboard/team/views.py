@@ -1,4 +1,4 @@
-"""The staff themselves: who may do what, one's own account, and the trail of every act."""
+"""The staff themselves: who may do what, one's own account, and the audit log of every act."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fundraiser import db
 from fundraiser.dashboard.team import labels as words
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passkeys, second_factor, second_step, sessions, staff as people
-from fundraiser.newsroom.audit import Act, record
+from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import check_ones_password, confirmed
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.roles import Permission, may, require
@@ -112,7 +112,7 @@ def end_one_session(session_id: int) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     is_this_one = session_id == current_session().id
     if sessions.end(session, staff, min(session_id, _LARGEST_KEY)):
-        record(session, Act.ENDED_SESSION, f"staff {staff.id}", staff=staff)
+        record(session, Action.ENDED_SESSION, f"staff {staff.id}", staff=staff)
     if is_this_one:
         end_session()
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
@@ -130,8 +130,8 @@ def sign_out_everywhere() -> ResponseReturnValue:
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
 
 
-@blueprint.get("/staff/trail")
-def trail() -> ResponseReturnValue:
+@blueprint.get("/staff/audit-log")
+def audit_log() -> ResponseReturnValue:
     """Every act of staff, the newest first, of everybody or of one."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.MANAGE_STAFF)
@@ -149,7 +149,7 @@ def trail() -> ResponseReturnValue:
     rows = session.execute(statement).all()
     everybody = session.scalars(select(Staff).order_by(Staff.name, Staff.id)).all()
     return render_template(
-        "dashboard/trail.html",
+        "dashboard/audit_log.html",
         staff=staff,
         words=words,
         rows=rows[:_PAGE],

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fundraiser.db import Base, now, read_once
+from fundraiser.db import Base, memoize, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def note_accepted(session: Session) -> None:
 
 def read_refusals(session: Session) -> Sequence[Refusal]:
     """All that was ever refused, by kind and reason."""
-    return read_once(
+    return memoize(
         session,
         Refusal,
         lambda: session.scalars(select(Refusal).order_by(Refusal.kind, Refusal.reason)).all(),
