@@ -145,7 +145,7 @@ def test_a_goal_that_is_passed_is_said_so(
     assert not page.select(".bar-track")
 
 
-def test_names_cannot_put_markup_into_a_email(
+def test_names_cannot_put_markup_into_an_email(
     app: FundraiserApp, database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     name = "Left & Right <News>"

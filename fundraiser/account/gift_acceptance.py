@@ -160,7 +160,7 @@ def enter_digits() -> ResponseReturnValue:
 @blueprint.post("/gift/redeem/proof")
 @cookieless
 @limiter.limit(_limit, key_func=network_hash)
-def check_consistency() -> ResponseReturnValue:
+def check_digits() -> ResponseReturnValue:
     """Accept the gift for who knows the digits, and sign in."""
     check_origin()
     session, check = db.session(), _asked_here()

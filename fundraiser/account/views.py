@@ -260,7 +260,7 @@ def by_email(key: str) -> ResponseReturnValue:
             "by_email.html",
             membership,
             reasons=labels.reasons(),
-            action=url_for(".by_letter", key=key),
+            action=url_for(".by_email", key=key),
         )
     check_origin()
     goes_on = request.form.get("what") == "resume"
