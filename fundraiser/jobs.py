@@ -45,6 +45,7 @@ class Job(StrEnum):
     MILESTONES = "milestones"
     MONEY = "money"
     RETAIN = "retain"
+    IMPORT = "import"
     BEAT = "beat"
 
     @property

@@ -15,6 +15,7 @@ from fundraiser.members import addresses, forwarding, gifts, models as members
 from fundraiser.newsroom import models as newsroom
 from fundraiser.payments import cases, models as payments
 from fundraiser.payments.stripe import budget
+from fundraiser.sources import models as sources
 from fundraiser.webhooks import models as webhooks
 
 ROOMS = (
@@ -34,6 +35,7 @@ ROOMS = (
     webhooks,
     account,
     dashboard,
+    sources,
 )
 
 engine = make_engine(load_settings().database_url)

@@ -39,6 +39,8 @@ from fundraiser.payments.products import check_catalogue, publish_next
 from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.payments.settlement import settle_next
+from fundraiser.sources import batches, overview
+from fundraiser.sources.people import forget_undone
 from fundraiser.webhooks import catch_up as catching_up
 from workers.app import flask_app
 
@@ -170,6 +172,18 @@ def retain() -> None:
         _while_there_is_work(_retain_some)
 
 
+@shared_task(name=Job.IMPORT)
+def import_members() -> None:
+    """Read, apply and undo the files that were brought in from elsewhere."""
+    with flask_app.app_context():
+        grace = current_settings().grace
+        if _while_there_is_work(lambda: batches.step_any(flask_app.database, grace)):
+            with flask_app.database.transaction() as session:
+                jobs.hint(session, Job.IMPORT)
+        with flask_app.database.transaction() as session:
+            overview.refresh_if_due(session, grace)
+
+
 @shared_task(name=Job.BEAT)
 def beat() -> None:
     """Note that a worker does real work: one that lives and hears nothing would not get here."""
@@ -243,6 +257,7 @@ def _look_at_the_money() -> bool:
 def _retain_some() -> bool:
     with flask_app.database.transaction() as session:
         forget_old(session)
+        forget_undone(session)
         return retention.enforce_some(session)
 
 

@@ -19,6 +19,7 @@ _SWEEPS = {
     Job.MILESTONES: 10.0,
     Job.MONEY: 30.0,
     Job.RETAIN: 300.0,
+    Job.IMPORT: 10.0,
     Job.BEAT: 20.0,
 }
 

@@ -22,6 +22,7 @@ from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Member, Membership, Source, Status
 from fundraiser.payments.models import Customer
 from fundraiser.payments.sync import settle
+from fundraiser.sources.people import forget_address
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -62,6 +63,8 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
         .where(rows_of("reminder", person))
         .values(stopped_at=func.coalesce(Reminder.stopped_at, at))
     )
+    if member.address:
+        forget_address(session, member.address)
     for (table, owner), columns in _by_owner().items():
         _erase_rows(session, table, rows_of(owner, person), columns)
     _erase_mentions(session, person)

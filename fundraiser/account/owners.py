@@ -93,6 +93,13 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
     "suppression": lambda person: table_of("suppression").c.address_hash.in_(
         [hash_address(address) for address in person.addresses]
     ),
+    "import_row": lambda person: or_(
+        table_of("import_row").c.member_id == person.member_id,
+        table_of("import_row").c.address.in_(person.addresses),
+    ),
+    "erased_address": lambda person: table_of("erased_address").c.hash.in_(
+        [hash_address(address) for address in person.addresses]
+    ),
     "sync_request": _of_customer("sync_request"),
     "audit_entry": lambda person: table_of("audit_entry").c.subject == f"member {person.member_id}",
 }

@@ -58,6 +58,7 @@ _BOOKS = "as long as bookkeeping law asks for; without a name once the account i
 _NUMBER = "for good, without a name once the account is deleted: the ledger proves the number"
 _OF_STAFF = "as long as the staff account; its name stays beside what was changed"
 _DAY, _MONTH, _HALF_A_YEAR = timedelta(days=1), timedelta(days=30), timedelta(days=180)
+_QUARTER = timedelta(days=90)
 
 
 def _personal(
@@ -331,7 +332,7 @@ PERSONAL: tuple[Personal, ...] = (
         " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
         " ended_at grace_from refunded_at disputed_at counts_until second_to schedule_id"
         " collection_method needs_confirmation credit due cancel_reason"
-        " cancel_feedback campaign",
+        " cancel_feedback campaign origin",
         "Decide who is counted as a member, and prove it",
         _BOOKS,
     ),
@@ -377,6 +378,35 @@ PERSONAL: tuple[Personal, ...] = (
         "id number counting turns recount_at first_counted_at created_at",
         "Count each member once",
         _NUMBER,
+    ),
+    # Of people who pay elsewhere
+    _personal(
+        "import_row",
+        "id batch_id number lines says why looks cells key email address name amount currency"
+        " interval interval_count started_at counts_until cancel_at refunded_at outcome counts"
+        " same_as decision decided_at member_id membership_id before added applied_at undone_at",
+        "Count members who pay elsewhere, and undo an import as a whole",
+        "90 days after the file came",
+        Erasure.DELETED,
+        Limit(_QUARTER, "SELECT created_at FROM import_batch WHERE import_batch.id = batch_id"),
+    ),
+    _personal(
+        "import_file",
+        "batch_id content created_at",
+        "Show what a file would do before it is brought in",
+        "until it is brought in, at most a day",
+        Erasure.KEPT,
+        Limit(_DAY, "created_at"),
+        exported=False,
+    ),
+    _personal(
+        "erased_address",
+        "hash erased_at",
+        "Ask before a list from elsewhere brings somebody back; a keyed hash",
+        "two years",
+        Erasure.KEPT,
+        Limit(8 * _QUARTER, "erased_at"),
+        exported=False,
     ),
     # What names a person by Stripe's ID alone: Stripe deletes what it stands for.
     _personal(
@@ -472,6 +502,8 @@ PERSONAL: tuple[Personal, ...] = (
     _personal("goal", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("email_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal("import_batch", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal("import_row", "decided_by", "Account for what staff did", _OF_STAFF, exported=False),
 )
 
 # Columns that say nothing about anybody.
@@ -488,10 +520,14 @@ NOT_PERSONAL: dict[str, str] = {
     "event": "id type created_at received_at settled_at",
     "event_watermark": "id event_id cursor newest_id looked_at found",
     "exchange_rate": "id currency own day rate entered_at",
+    "external_source": "name label format options list_at members counted_at created_at",
     "goal": "id campaign_slug members set_at",
     "heartbeat": "name beat_at",
     "held_at_stripe": "currency amount told_at difference compared_at",
     "hosted_origin": "origin seen_at",
+    "import_batch": "id source format state file_name hash options headings notes problem list_at"
+    " counts sums members_before members_after rows progress done attempts peaks created_at"
+    " planned_at applied_at undone_at",
     "ledger_head": "id version balance numbers_given changed_at",
     "email_switch": "kind is_on",
     "email_wording": "kind language subject heading text changed_at",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask_babel import force_locale, format_decimal, ngettext
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from fundraiser.campaigns import outgoing_webhook
@@ -29,7 +29,7 @@ from fundraiser.outbox import enqueue_to_staff
 from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -61,6 +61,46 @@ def look_for_milestones(session: Session) -> None:
         progress = read_progress(session, campaign)
         if campaign.most_members is None or progress.members > campaign.most_members:
             _note(session, lock_campaign(session, campaign.slug), progress)
+
+
+def pass_silently(session: Session) -> dict[str, int]:
+    """Note the number as the largest that there was, and tell nobody: an import is no news.
+
+    Returns what was the largest before, of the campaigns where that has changed.
+    """
+    at, before = now(), {}
+    session.flush()
+    for campaign in session.scalars(
+        select(Campaign).where(
+            Campaign.archived_at.is_(None), Campaign.starts_at <= at, Campaign.deadline > at
+        )
+    ).all():
+        members = read_progress(session, campaign).members
+        if campaign.most_members is not None and members > campaign.most_members:
+            before[campaign.slug] = campaign.most_members
+            session.execute(
+                update(Campaign)
+                .where(Campaign.slug == campaign.slug, Campaign.most_members < members)
+                .values(most_members=members)
+            )
+    return before
+
+
+def take_back(session: Session, before: Mapping[str, int]) -> None:
+    """Give campaigns the largest number back that they had ``before`` an import that was undone.
+
+    What was told since stays told.
+    """
+    session.flush()
+    for slug, members in before.items():
+        campaign = session.get(Campaign, slug)
+        if campaign is None:
+            continue
+        told = session.scalar(
+            select(func.max(Milestone.members)).where(Milestone.campaign_slug == slug)
+        )
+        most = max(members, told or 0, read_progress(session, campaign).members)
+        session.execute(update(Campaign).where(Campaign.slug == slug).values(most_members=most))
 
 
 def between(before: int, members: int, goal: int) -> dict[int, int | None]:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 from fundraiser.cli.books import reconcile, restore_check, settle
 from fundraiser.cli.counting import recount
 from fundraiser.cli.service import bounces, create_staff, doctor, list_personal_data, migrate
+from fundraiser.cli.sources import sources
 from fundraiser.cli.stripe_account import publish, stripe
 from fundraiser.config import ConfigError
 from fundraiser.errors import FundraiserError
@@ -39,6 +40,6 @@ def main() -> None:
 
 for command in (
     *(migrate, create_staff, doctor, list_personal_data, bounces),
-    *(stripe, publish, settle, reconcile, restore_check, recount),
+    *(stripe, publish, settle, reconcile, restore_check, recount, sources),
 ):
     main.add_command(command)

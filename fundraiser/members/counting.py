@@ -14,7 +14,7 @@ from fundraiser.members.eligibility import RULE, person_counts, verdicts_of
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy.orm import Session
@@ -77,10 +77,13 @@ def recount_many(
     cause: Cause,
     cause_ref: str | None = None,
     began: datetime | None = None,
+    each: Mapping[int, tuple[str, datetime | None]] | None = None,
 ) -> list[LedgerEntry]:
     """Apply the rule to people whose rows are locked; returns the rows of the ledger that were due.
 
     All are read at once, and the ledger's head is locked once: of thousands, each costs little.
+    ``each`` says for a person's id the cause's name, and when it happened where that is known
+    better than by the rule.
     """
     session.flush()
     at = now()
@@ -97,8 +100,9 @@ def recount_many(
     head = ledger.lock_head(session)
     entries = []
     for member, verdict in turning:
-        happened_at = (began if verdict.counts else None) or verdict.since or at
-        if member.id in left_at and happened_at <= left_at[member.id]:
+        ref, known_at = (each or {}).get(member.id, (cause_ref, None))
+        happened_at = known_at or (began if verdict.counts else None) or verdict.since or at
+        if _is_over(cause, happened_at, left_at.get(member.id)):
             # What was paid before they left is not when they came back: a dispute was won, or a
             # rule was changed.
             happened_at = at
@@ -107,13 +111,23 @@ def recount_many(
                 session,
                 member,
                 cause=cause,
-                cause_ref=cause_ref,
+                cause_ref=ref,
                 reason=verdict.reason,
                 happened_at=happened_at,
                 head=head,
             )
         )
     return entries
+
+
+def _is_over(cause: Cause, happened_at: datetime, left_at: datetime | None) -> bool:
+    """Whether it lies before the person left last: then it isn't when they came back.
+
+    An import that was undone never was: brought in again, they began when they did.
+    """
+    if left_at is None:
+        return False
+    return happened_at < left_at or (happened_at == left_at and cause is not Cause.IMPORT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ class Membership(Base):
     is good no longer), ``pay_url`` where the overdue invoice can be paid and ``due`` what it still
     asks for, ``needs_confirmation`` where the bank wants the payer to confirm it, and Stripe's
     words for why it ended.
+    ``origin`` names the source outside Stripe that an import is from.
     ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff see to it.
     """
 
@@ -201,6 +202,12 @@ class Membership(Base):
         Index("ix_membership_campaign", "campaign"),
         Index("ix_membership_ref", "ref"),
         Index("ix_membership_utm", "utm"),
+        Index(
+            "ix_membership_origin",
+            "origin",
+            "counts_until",
+            postgresql_where="origin IS NOT NULL",
+        ),
         Index(
             "ix_membership_cancel_wanted",
             "member_id",
@@ -263,6 +270,7 @@ class Membership(Base):
     campaign: Mapped[str | None]
     ref: Mapped[str | None]
     utm: Mapped[str | None]
+    origin: Mapped[str | None]
 
     member: Mapped[Member] = relationship(back_populates="memberships", lazy="raise")
 
@@ -348,6 +356,7 @@ class LedgerEntry(Base):
         CheckConstraint("turn >= 1", name="turn"),
         Index("ix_ledger_recorded_at", "recorded_at"),
         Index("ix_ledger_happened_at", "happened_at"),
+        Index("ix_ledger_import", "happened_at", postgresql_where="cause = 'import'"),
         Index("ix_ledger_reached", "balance", "version", postgresql_where="change = 1"),
     )
 

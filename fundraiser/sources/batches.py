@@ -1,0 +1,346 @@
+"""A file's way: uploaded, read and planned, applied in the background, undone as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, IntegrityError
+
+from fundraiser.db import now
+from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.jobs import Job, hint
+from fundraiser.sources import applying, planning, staging, undoing
+from fundraiser.sources.formats import File, Format, find_format, recognise
+from fundraiser.sources.models import (
+    AT_WORK,
+    BatchState,
+    ExternalSource,
+    ImportBatch,
+    ImportFile,
+    ImportRow,
+)
+from fundraiser.sources.readings import FileRefusedError, Options
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.db import Database
+
+log = structlog.get_logger()
+
+_PIECE = 1 << 20  # bytes
+_MOST_TRIES = 3  # of reading a file: what kills a worker three times kills a fourth
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it was handed to us."""
+
+    content: BinaryIO
+    name: str
+    format: str | None = None
+    source: str | None = None
+
+
+def begin(
+    session: Session, upload: Upload, options: Options, *, staff_id: int | None = None
+) -> ImportBatch:
+    """Note a file under the source that it is from; nothing of it is read into rows yet.
+
+    Raises:
+        FileRefusedError: nobody knows what it is, or it isn't what it's said to be.
+    """
+    form = _find(upload, options)
+    source = find_or_add_source(session, upload.source or form.name, form)
+    merged = _as_last_time(source, options, form)
+    batch = ImportBatch(
+        source=source.name,
+        format=form.name,
+        state=BatchState.UPLOADED,
+        file_name=upload.name[:200],
+        hash=_hash(upload.content),
+        options=merged.to_json(),
+        headings=[],
+        notes=[],
+        counts={},
+        sums={},
+        peaks={},
+        staff_id=staff_id,
+        created_at=now(),
+    )
+    session.add(batch)
+    session.flush()
+    return batch
+
+
+def _find(upload: Upload, options: Options) -> Format:
+    file = File(upload.content, upload.name, options)
+    told = find_format(upload.format) if upload.format else None
+    if upload.format and told is None:
+        raise FileRefusedError(_("We don’t know the format “%(name)s”.", name=upload.format[:40]))
+    found = told if told and (told.is_mapped or told.recognise(file)) else recognise(file)
+    if found is None:
+        file.table()  # says what is wrong with it
+        raise FileRefusedError(
+            _(
+                "We can’t tell where this file is from, and none of its columns looks like an "
+                "e-mail address. Choose the source and the columns."
+            )
+        )
+    if told is None or told is found:
+        return found
+    if not told.is_mapped and found.is_mapped:
+        raise FileRefusedError(
+            _(
+                "This is no file of %(told)s: its columns are missing. Check that you export the "
+                "list of members, or import it as a list with columns that you choose.",
+                told=told.label,
+            )
+        )
+    raise FileRefusedError(
+        _(
+            "This is no file of %(told)s: it looks like one of %(found)s.",
+            told=told.label,
+            found=found.label,
+        )
+    )
+
+
+def find_or_add_source(session: Session, name: str, form: Format) -> ExternalSource:
+    """The source of this name, added if there is none.
+
+    Raises:
+        FileRefusedError: the name can't be one, or is a source of another system.
+    """
+    if not _NAME.fullmatch(name):
+        raise FileRefusedError(
+            _("A source’s name has small letters, digits and hyphens, at most 40 of them.")
+        )
+    label = form.label if name == form.name else name
+    session.execute(
+        insert(ExternalSource)
+        .values(name=name, label=label, format=form.name, options={}, created_at=now())
+        .on_conflict_do_nothing()
+    )
+    source = session.get_one(ExternalSource, name)
+    if source.format != form.name:
+        raise FileRefusedError(
+            _(
+                "The source “%(name)s” takes files of another system. Give this one another name.",
+                name=name,
+            )
+        )
+    return source
+
+
+def _as_last_time(source: ExternalSource, options: Options, form: Format) -> Options:
+    """What staff chose for the last file of a source holds where they choose nothing now."""
+    last = Options.from_json(source.options)
+    if form.is_mapped and not options.columns:
+        options.columns = last.columns
+    options.date_order = options.date_order or last.date_order
+    options.decimal = options.decimal or last.decimal
+    options.currency = options.currency or last.currency
+    return options
+
+
+def _hash(content: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    content.seek(0)
+    while piece := content.read(_PIECE):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def keep_file(session: Session, batch: ImportBatch, content: BinaryIO) -> None:
+    """Keep the bytes until a worker reads them."""
+    content.seek(0)
+    session.add(ImportFile(batch_id=batch.id, content=content.read(), created_at=now()))
+
+
+def start_reading(session: Session, batch: ImportBatch, options: Options) -> None:
+    """Have a file read into rows and planned in the background.
+
+    Raises:
+        UnprocessableError: it is on its way already.
+    """
+    session.refresh(batch, with_for_update=True)
+    if batch.state not in {BatchState.UPLOADED, BatchState.PLANNED, BatchState.REFUSED}:
+        raise UnprocessableError(_("This file is past that: look at what has become of it."))
+    batch.options, batch.state = options.to_json(), BatchState.READING
+    batch.problem, batch.attempts = None, 0
+    hint(session, Job.IMPORT)
+
+
+def read_and_plan(
+    session: Session, batch: ImportBatch, content: BinaryIO, grace: timedelta
+) -> None:
+    """Read a file into rows, and say what each would do.
+
+    Raises:
+        FileRefusedError: it can't be read, or is older than what we have.
+    """
+    options = Options.from_json(batch.options)
+    form = staging.named(batch.format)
+    file = File(content, batch.file_name, options)
+    try:
+        staging.stage(session, batch, file, form)
+    except DataError:
+        raise FileRefusedError(
+            _("There is a number or a day in this file that is too large to keep.")
+        ) from None
+    _refuse_older(session, batch)
+    planning.plan(session, batch, grace, whole_list=options.whole_list)
+
+
+def _refuse_older(session: Session, batch: ImportBatch) -> None:
+    source = session.get_one(ExternalSource, batch.source)
+    if batch.list_at and source.list_at and batch.list_at < source.list_at:
+        raise FileRefusedError(
+            _(
+                "This list is from %(day)s, and a newer one, from %(newest)s, is here already. "
+                "Export it again and send that.",
+                day=f"{batch.list_at:%Y-%m-%d %H:%M}",
+                newest=f"{source.list_at:%Y-%m-%d %H:%M}",
+            )
+        )
+
+
+def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
+    """Have a planned file applied in the background; one that is on its way stays so.
+
+    Raises:
+        UnprocessableError: it isn't planned, or another file of the source is being applied.
+    """
+    session.refresh(batch, with_for_update=True)
+    if batch.state in {BatchState.APPLYING, BatchState.APPLIED}:
+        return
+    if batch.state is not BatchState.PLANNED:
+        raise UnprocessableError(_("Look at what this file would do before you bring it in."))
+    source = session.get_one(ExternalSource, batch.source, with_for_update=True)
+    newer = session.scalar(
+        select(ImportBatch.id).where(
+            ImportBatch.source == source.name,
+            func.coalesce(ImportBatch.undone_at, ImportBatch.applied_at) > batch.planned_at,
+        )
+    )
+    if newer is not None:
+        planning.plan(session, batch, grace, whole_list=Options.from_json(batch.options).whole_list)
+        raise StalePlanError(
+            _(
+                "Another file of this source was brought in or undone meanwhile. Look at what this "
+                "one would do now, and confirm it again."
+            )
+        )
+    session.execute(delete(ImportFile).where(ImportFile.batch_id == batch.id))
+    batch.state, batch.progress, batch.done = BatchState.APPLYING, 0, 0
+    try:
+        session.flush()
+    except IntegrityError:
+        raise UnprocessableError(
+            _("Another file of this source is being brought in. Try again when it’s done.")
+        ) from None
+    hint(session, Job.IMPORT)
+
+
+class StalePlanError(UnprocessableError):
+    """What was planned no longer holds; it has been planned anew."""
+
+
+def discard(session: Session, batch: ImportBatch) -> None:
+    """Forget a file that isn't applied, and all that was read of it."""
+    session.refresh(batch, with_for_update=True)
+    if batch.state in {BatchState.APPLYING, BatchState.APPLIED, BatchState.UNDOING}:
+        raise UnprocessableError(_("This file is applied. Undo it instead."))
+    if batch.state is BatchState.UNDONE:
+        return
+    batch.state = BatchState.DISCARDED
+    session.execute(delete(ImportRow).where(ImportRow.batch_id == batch.id))
+    session.execute(delete(ImportFile).where(ImportFile.batch_id == batch.id))
+
+
+def undo(session: Session, batch: ImportBatch) -> None:
+    """Have an applied file undone in the background."""
+    undoing.begin_undo(session, batch)
+    hint(session, Job.IMPORT)
+
+
+def find_batch(session: Session, batch_id: int) -> ImportBatch:
+    """The file of this number.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    batch = session.get(ImportBatch, batch_id)
+    if batch is None:
+        raise NotFoundError(_("There is no import with this number."))
+    return batch
+
+
+def step(database: Database, batch_id: int, grace: timedelta) -> bool:
+    """Go on with one file; False where nothing of it is to be done, or somebody else is at it."""
+    with database.transaction() as session:
+        state = session.scalar(select(ImportBatch.state).where(ImportBatch.id == batch_id))
+        if state is BatchState.APPLYING:
+            return applying.apply_some(session, batch_id, grace)
+        if state is BatchState.UNDOING:
+            return undoing.undo_some(session, batch_id, grace)
+    return state is BatchState.READING and _read_one(database, batch_id, grace)
+
+
+def step_any(database: Database, grace: timedelta) -> bool:
+    """Go on with any file that is on its way; False where there is none."""
+    with database.transaction() as session:
+        ids = session.scalars(
+            select(ImportBatch.id).where(ImportBatch.state.in_(AT_WORK)).order_by(ImportBatch.id)
+        ).all()
+    return any(step(database, one, grace) for one in ids)
+
+
+def _read_one(database: Database, batch_id: int, grace: timedelta) -> bool:
+    """Read an uploaded file; what can't be read is refused with its reason."""
+    with database.transaction() as session:
+        batch = session.scalars(
+            select(ImportBatch)
+            .where(ImportBatch.id == batch_id, ImportBatch.state == BatchState.READING)
+            .with_for_update(skip_locked=True)
+        ).first()
+        if batch is None:
+            return False
+        batch.attempts += 1
+        if batch.attempts > _MOST_TRIES:
+            batch.state, batch.problem = BatchState.REFUSED, _("This file can’t be read.")
+            return False
+    problem = None
+    try:
+        with database.transaction() as session:
+            batch = session.scalars(
+                select(ImportBatch)
+                .where(ImportBatch.id == batch_id, ImportBatch.state == BatchState.READING)
+                .with_for_update(skip_locked=True)
+            ).first()
+            kept = session.get(ImportFile, batch_id) if batch else None
+            if batch is None:
+                return False
+            if kept is None:
+                raise FileRefusedError(_("We no longer have this file. Upload it again."))  # noqa: TRY301 - one place says what is refused
+            read_and_plan(session, batch, io.BytesIO(kept.content), grace)
+    except FileRefusedError as error:
+        problem = str(error)
+    if problem is not None:
+        with database.transaction() as session:
+            batch = session.get_one(ImportBatch, batch_id, with_for_update=True)
+            batch.state, batch.problem = BatchState.REFUSED, problem
+            log.info("import_refused", batch=batch_id, source=batch.source)
+    return False

@@ -1,0 +1,211 @@
+"""One file a system: each says how to recognise its export, and what a row of it proves.
+
+A module here with a ``FORMAT`` is a source that staff can import from: there is no list to keep.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, BinaryIO
+
+from fundraiser.sources.readings import FileRefusedError, Reading, RowError, Says, Why
+from fundraiser.sources.tables import Line, Table, fold_heading, open_table
+from fundraiser.sources.values import Cell, Notation, is_yes, text_of
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    from fundraiser.sources.readings import Context, Options
+
+_LONGEST_CELL = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An uploaded file, its name, and its rows where it is a table."""
+
+    content: BinaryIO
+    name: str
+    options: Options
+
+    def table(self) -> Table:
+        """The file as a table.
+
+        Raises:
+            FileRefusedError: it is none.
+        """
+        return open_table(self.content, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one system's export is recognised and read.
+
+    ``recognise`` says whether a file is this system's. ``read`` gives what its rows prove; it reads
+    them as they come, so that a million need no more memory than one. ``list_at`` finds the day on
+    which the list was made, in ISO 8601, where the file tells. ``notes`` are sentences for staff
+    about all files of the system, ``aliases`` other names for the command line.
+    """
+
+    name: str
+    label: str
+    recognise: Callable[[File], bool]
+    read: Callable[[File, Context], Iterator[Reading]]
+    list_at: Callable[[File], str | None] = lambda _: None
+    notes: Callable[[], list[str]] = list
+    aliases: tuple[str, ...] = ()
+    is_mapped: bool = False
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """All that there are, by name; the one that takes any table is the last."""
+    found = [
+        module.FORMAT
+        for one in sorted(pkgutil.iter_modules(__path__), key=lambda one: one.name)
+        if hasattr(module := import_module(f"{__name__}.{one.name}"), "FORMAT")
+    ]
+    return {one.name: one for one in sorted(found, key=lambda one: one.is_mapped)}
+
+
+def find_format(name: str) -> Format | None:
+    """The format of this name or of one of its other names."""
+    plain = name.strip().lower()
+    return next((one for one in formats().values() if plain in {one.name, *one.aliases}), None)
+
+
+def recognise(file: File) -> Format | None:
+    """The system that a file comes from; None if it is no table and nobody's."""
+    return next((one for one in formats().values() if one.recognise(file)), None)
+
+
+def has_columns(*wanted: str) -> Callable[[File], bool]:
+    """Whether a file is a table with all of these headings."""
+    folded = {fold_heading(one) for one in wanted}
+
+    def recognised(file: File) -> bool:
+        try:
+            return folded <= set(file.table().columns)
+        except FileRefusedError:
+            return False
+
+    return recognised
+
+
+class Row:
+    """One row's cells by their headings, and the notation in which the file writes values."""
+
+    __slots__ = ("columns", "line", "notation", "reading")
+
+    def __init__(self, line: Line, columns: Mapping[str, int], notation: Notation) -> None:
+        self.line, self.columns, self.notation = line, columns, notation
+        self.reading = Reading(line.row, cells=line.cells)
+        if line.is_hidden:
+            self.reading.looks.append(Why.HIDDEN_ROW)
+
+    def cell(self, *headings: str) -> Cell:
+        """The first of these columns that the file has; None if it has none of them."""
+        for heading in headings:
+            place = self.columns.get(heading)
+            if place is not None:
+                return self.line.cells[place]
+        return None
+
+    def text(self, *headings: str) -> str:
+        return text_of(self.cell(*headings)).strip()
+
+    def is_yes(self, *headings: str) -> bool:
+        return is_yes(self.cell(*headings))
+
+    def day(self, *headings: str) -> date | datetime | None:
+        return self.notation.read_day(self.cell(*headings), self.reading.looks)
+
+    def amount(self, *headings: str) -> Decimal | None:
+        return self.notation.read_amount(self.cell(*headings))
+
+
+def read_rows(
+    table: Table,
+    context: Context,
+    read_row: Callable[[Row, Context], Reading],
+    *,
+    needed: Iterable[str],
+    days: Iterable[str] = (),
+    amounts: Iterable[str] = (),
+) -> Iterator[Reading]:
+    """Read each row by ``read_row``; one that can't be read is refused, and the others go in.
+
+    ``needed`` are folded headings that must be there, once; ``days`` and ``amounts`` are those
+    whose notation is recognised before the first row is read.
+    """
+    columns = check_columns(table, needed)
+    notation = Notation(context.options.date_order, context.options.decimal)
+    day_places = [columns[name] for name in days if name in columns]
+    amount_places = [columns[name] for name in amounts if name in columns]
+    width = len(table.headings)
+    for line in table.lines():
+        notation.look_at_days(line.cells[at] for at in day_places if at < len(line.cells))
+        notation.look_at_amounts(line.cells[at] for at in amount_places if at < len(line.cells))
+    for line in table.lines():
+        row = None
+        try:
+            _check_line(line, width)
+            row = Row(line, columns, notation)
+            yield read_row(row, context)
+        except RowError as error:
+            reading = row.reading if row else Reading(line.row, cells=line.cells)
+            reading.says, reading.why = error.says, error.why
+            yield reading
+
+
+def check_columns(table: Table, needed: Iterable[str]) -> dict[str, int]:
+    """Where each column stands.
+
+    Raises:
+        FileRefusedError: one of ``needed`` is missing, or there twice.
+    """
+    columns, repeated = table.columns, table.repeated()
+    for name in needed:
+        if name not in columns:
+            raise FileRefusedError(
+                _(
+                    "The column “%(name)s” is missing. Check that this is the right file and the "
+                    "right source.",
+                    name=name,
+                )
+            )
+        if name in repeated:
+            raise FileRefusedError(
+                _(
+                    "The column “%(name)s” is there twice. Remove one of them and send the file "
+                    "again.",
+                    name=name,
+                )
+            )
+    return columns
+
+
+def _check_line(line: Line, width: int) -> None:
+    """Refuse a row of another length than the headings: which cell is which can't be known."""
+    while len(line.cells) > width and not text_of(line.cells[-1]).strip():
+        line.cells.pop()
+    if len(line.cells) != width:
+        raise RowError(Why.ROW_LENGTH)
+    if any(isinstance(cell, str) and len(cell) > _LONGEST_CELL for cell in line.cells):
+        raise RowError(Why.TOO_LONG)
+    for place, cell in enumerate(line.cells):
+        if isinstance(cell, str) and "\0" in cell:
+            line.cells[place] = cell.replace("\0", "")
+
+
+def give_name(reading: Reading, name: str, says: Says | None = None) -> None:
+    """Keep a name as it was typed, but not as long as it likes."""
+    reading.name = " ".join(name.split())[:200] or None
+    if says:
+        reading.says = says

@@ -1,0 +1,171 @@
+"""Ghost: the answer of its Admin API (members.json), and the CSV export, which proves nothing.
+
+The CSV has no status, no amount and no end, and a Stripe customer stays there after leaving.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from fundraiser.members.models import Interval
+from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
+from fundraiser.sources.readings import FileRefusedError, Reading, RowError, Says, Why
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.sources.readings import Context
+
+_MOST_JSON = 64 << 20  # bytes; a page of a hundred members has some 100 kB
+_GUARDED = ("'=", "'+", "'-", "'@")
+_INTERVALS = {"month": Interval.MONTH, "year": Interval.YEAR, "week": Interval.WEEK}
+_LONGEST_DATE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    until: datetime
+    started_at: datetime | None
+    amount: int
+    currency: str
+    interval: Interval | None
+    leaves: bool
+
+
+def _is_json(file: File) -> bool:
+    file.content.seek(0)
+    return file.content.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
+
+
+def _recognise(file: File) -> bool:
+    if _is_json(file):
+        file.content.seek(0)
+        return b'"subscriptions"' in file.content.read(1 << 16)
+    return has_columns("id", "email", "complimentary plan", "stripe customer id")(file)
+
+
+def _read(file: File, context: Context) -> Iterator[Reading]:
+    if _is_json(file):
+        for row, member in enumerate(_members(file), 1):
+            yield read_member(row, member, context)
+    else:
+        table = file.table()
+        yield from read_rows(table, context, _read_row, needed=["id", "email"])
+
+
+def _read_row(row: Row, _context: Context) -> Reading:
+    reading = row.reading
+    name = row.text("name")
+    # Ghost guards its cells against spreadsheets; what it put in front is no part of the name.
+    give_name(reading, name[1:] if name.startswith(_GUARDED) else name)
+    reading.set_email(row.text("email"))
+    reading.key = row.text("id")[:64] or reading.address
+    return reading.is_not_paying(Why.NO_PROOF)
+
+
+def _members(file: File) -> list[dict[str, Any]]:
+    file.content.seek(0)
+    body = file.content.read(_MOST_JSON + 1)
+    if len(body) > _MOST_JSON:
+        raise FileRefusedError(_("This file is too large. Send it in parts."))
+    try:
+        whole = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise FileRefusedError(
+            _("This is no whole answer of Ghost’s Admin API. Fetch it again and send that.")
+        ) from None
+    members = whole.get("members") if isinstance(whole, dict) else whole
+    if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
+        raise FileRefusedError(
+            _("This is no whole answer of Ghost’s Admin API. Fetch it again and send that.")
+        )
+    return members
+
+
+def read_member(row: int, member: dict[str, Any], context: Context) -> Reading:
+    """What Ghost's Admin API says of one member."""
+    reading = Reading(row, cells=[member.get(name) for name in ("id", "email", "name", "status")])
+    try:
+        give_name(reading, str(member.get("name") or ""))
+        reading.set_email(str(member.get("email") or ""))
+        reading.key = str(member.get("id") or "")[:64] or reading.address
+        if not reading.key:
+            raise RowError(Why.NO_ADDRESS)  # noqa: TRY301 - one place says what is refused
+        _judge(reading, member, context)
+    except RowError as error:
+        reading.says, reading.why = error.says, error.why
+    return reading
+
+
+def _judge(reading: Reading, member: dict[str, Any], context: Context) -> None:
+    subscriptions = [one for one in member.get("subscriptions") or () if isinstance(one, dict)]
+    paid = [found for one in subscriptions if (found := _read_subscription(one, context))]
+    statuses = {str(one.get("status")) for one in subscriptions}
+    if paid:
+        best = max(paid, key=lambda one: one.until)
+        reading.amount, reading.currency = best.amount, best.currency
+        reading.interval, reading.started_at = best.interval, best.started_at
+        reading.counts_until = best.until
+        reading.cancel_at = best.until if best.leaves else None
+    elif "past_due" in statuses:
+        # The period that Ghost names is the one that isn't paid; only Stripe knows since when.
+        reading.ask(Why.PAST_DUE)
+    elif "trialing" in statuses:
+        reading.is_not_paying(Why.TRIAL)
+    elif member.get("status") == "comped":
+        reading.is_not_paying(Why.COMPLIMENTARY)
+    elif "canceled" in statuses:
+        reading.is_not_paying(Why.NOT_ACTIVE)
+    else:
+        reading.is_not_paying(Why.FREE)
+
+
+def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
+    """An active subscription that costs something; a made-up one of Ghost has no id."""
+    price = one.get("price") or {}
+    amount, until = price.get("amount"), _time(one.get("current_period_end"))
+    if one.get("status") != "active" or not one.get("id") or not until:
+        return None
+    if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:
+        return None
+    if "ghost_migrated_to" in (one.get("metadata") or {}):
+        return None
+    return _Paid(
+        until=context.until(until),
+        started_at=_time(one.get("start_date")),
+        amount=amount,
+        currency=str(price.get("currency") or context.currency).upper()[:3],
+        interval=_INTERVALS.get(str(price.get("interval"))),
+        leaves=bool(one.get("cancel_at_period_end")),
+    )
+
+
+def _time(written: object) -> datetime | None:
+    if not isinstance(written, str) or not written or len(written) > _LONGEST_DATE:
+        return None
+    try:
+        found = datetime.fromisoformat(written)
+    except ValueError:
+        raise RowError(Why.NO_SUCH_DAY, Says.REFUSED) from None
+    if found.tzinfo is None:
+        raise RowError(Why.NO_SUCH_DAY, Says.REFUSED)
+    return found
+
+
+def _notes() -> list[str]:
+    return [
+        _(
+            "Ghost’s CSV doesn’t say who pays: nobody in it is counted. Send the answer of Ghost’s "
+            "Admin API instead (/ghost/api/admin/members/?filter=status:paid), or bring its "
+            "subscribers over from Stripe: fundraiser reconcile --adopt."
+        )
+    ]
+
+
+FORMAT = Format(
+    "ghost", "Ghost", _recognise, _read, notes=_notes, aliases=("ghost-api", "ghost-csv")
+)

@@ -1,0 +1,216 @@
+"""Any list in CSV or XLSX, by its columns: which is which is guessed from their headings.
+
+Staff can say otherwise, and that is remembered for the source.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundraiser.sources.formats import File, Format, Row, give_name, read_rows
+from fundraiser.sources.readings import (
+    TOO_FAR,
+    FileRefusedError,
+    Reading,
+    RowError,
+    Says,
+    Why,
+    add_interval,
+)
+from fundraiser.sources.tables import Table, fold_heading
+from fundraiser.sources.values import read_interval
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundraiser.sources.readings import Context
+
+# Our fields, in the order in which staff see them, and stems of headings that mean them.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "email": (
+        "e-mail",
+        "email",
+        "mail",
+        "електронн",
+        "пошта",
+        "эл. почта",
+        "электронн",
+        "courriel",
+    ),
+    "name": ("full name", "name", "ім'я", "піб", "имя", "фио", "nom", "nazw", "imię"),
+    "first_name": ("first name", "vorname", "given name", "prénom"),
+    "last_name": ("last name", "surname", "nachname", "family name", "прізвище", "фамилия"),
+    "amount": ("amount", "сума", "сумма", "betrag", "montant", "kwota", "importe", "gross"),
+    "currency": ("currency", "валюта", "währung", "devise", "moneda", "waluta"),
+    "interval": (
+        *("every", "frequency", "interval", "period", "періодич", "периодич", "turnus", "rhythm"),
+        *("fréquence", "frecuencia", "billing"),
+    ),
+    "until": (
+        *("paid until", "paid through", "paid to", "valid until", "сплачено до", "оплачено до"),
+        *("bezahlt bis", "expires", "expiry", "expiration", "next payment", "next charge", "дійсн"),
+        *("renewal", "renews", "payé jusqu", "opłacone do", "period end"),
+    ),
+    "ends": ("cancelled on", "leaves on", "ends on"),
+    "paid": ("last payment", "paid on", "payment date", "donated at", "дата оплати", "date paid"),
+    "started": (
+        *("member since", "joined", "start", "since", "дата вступу", "дата вступления"),
+        *("eintritt", "created", "began", "signup", "sign-up", "subscribed"),
+    ),
+    "key": (
+        "member id",
+        "membership id",
+        "subscription id",
+        "user id",
+        "member number",
+        "contract",
+    ),
+    "status": ("status", "state", "стан", "статус"),
+}
+_DAYS = ("until", "ends", "paid", "started")
+_TOTALS = {"total", "totals", "sum", "разом", "усього", "всього", "итого", "summe", "gesamt"}
+_REFUNDED = {"refunded", "chargeback", "reversed", "повернено"}
+_LEAVING = {"cancelled", "canceled", "not_renewing", "not renewing", "pending-cancel", "скасовано"}
+_WAITING = {"pending", "trial", "in_trial", "trialing", "on-hold", "failed", "unpaid", "incomplete"}
+
+
+def guess_columns(table: Table) -> dict[str, str]:
+    """Which heading is which of our fields, each used once; the most exact ones first."""
+    left = {fold_heading(heading): heading for heading in table.headings if heading.strip()}
+    found: dict[str, str] = {}
+    for is_meant in (str.__eq__, str.startswith, str.__contains__):
+        for ours, stems in FIELDS.items():
+            if ours in found:
+                continue
+            hit = next((plain for stem in stems for plain in left if is_meant(plain, stem)), None)
+            if hit is not None:
+                found[ours] = left.pop(hit)
+    return found
+
+
+def mapped_columns(file: File) -> dict[str, str]:
+    """The columns as staff have mapped them, else as guessed."""
+    return dict(file.options.columns) or guess_columns(file.table())
+
+
+def _read(file: File, context: Context) -> Iterator[Reading]:
+    table = file.table()
+    mapping = {ours: fold_heading(theirs) for ours, theirs in mapped_columns(file).items()}
+    if "email" not in mapping and "key" not in mapping:
+        raise FileRefusedError(
+            _("We can’t tell which column has the e-mail addresses. Choose it, and read it again.")
+        )
+    if "until" not in mapping and not {"paid", "interval"} <= set(mapping):
+        raise FileRefusedError(
+            _(
+                "We can’t tell which column says until when somebody has paid. Choose it (or the "
+                "latest payment and how often it is paid), and read it again."
+            )
+        )
+    default = _currency_in(mapping.get("amount", "")) or context.options.currency
+
+    def read_row(row: Row, context: Context) -> Reading:
+        return _read_row(row, context, mapping, default or context.currency)
+
+    yield from read_rows(
+        table,
+        context,
+        read_row,
+        needed=list(mapping.values()),
+        days=[mapping[name] for name in _DAYS if name in mapping],
+        amounts=[mapping[name] for name in ("amount",) if name in mapping],
+    )
+
+
+def _currency_in(heading: str) -> str | None:
+    """The currency that a heading names ("Сума, грн")."""
+    for word, code in (
+        *(("грн", "UAH"), ("uah", "UAH"), ("₴", "UAH"), ("eur", "EUR"), ("€", "EUR")),
+        *(("usd", "USD"), ("$", "USD"), ("gbp", "GBP"), ("£", "GBP"), ("zł", "PLN")),
+    ):
+        if word in heading:
+            return code
+    return None
+
+
+def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str) -> Reading:
+    reading = row.reading
+
+    def text(ours: str) -> str:
+        return row.text(mapping[ours]) if ours in mapping else ""
+
+    give_name(reading, text("name") or f"{text('first_name')} {text('last_name')}")
+    if (
+        not text("email")
+        and not text("key")
+        and (reading.name or "").lower().rstrip(":") in _TOTALS
+    ):
+        return reading.skip(Why.NOT_A_PERSON)
+    reading.set_email(text("email"))
+    reading.key = text("key")[:64] or reading.address
+    if not reading.key:
+        raise RowError(Why.NO_ADDRESS)
+    if not reading.email:
+        reading.looks.append(Why.NO_ADDRESS_KNOWN)
+    if rhythm := read_interval(text("interval")):
+        reading.interval, reading.interval_count = rhythm
+    if "amount" in mapping:
+        amount = row.amount(mapping["amount"])
+        if amount is None:
+            raise RowError(Why.NO_AMOUNT)
+        reading.set_amount(amount, text("currency") or currency)
+        if reading.amount == 0:
+            return reading.is_not_paying(Why.FREE)
+    else:
+        reading.amount, reading.currency = 1, currency.upper()
+    _read_days(row, reading, context, mapping)
+    return _judge(reading, text("status").lower(), context)
+
+
+def _read_days(row: Row, reading: Reading, context: Context, mapping: dict[str, str]) -> None:
+    days = {name: row.day(mapping[name]) for name in _DAYS if name in mapping}
+    if began := days.get("started"):
+        reading.started_at = context.since(began)
+    until, paid = days.get("until"), days.get("paid")
+    if until is None and paid is not None:
+        if reading.interval is None:
+            raise RowError(Why.NO_INTERVAL, Says.ASK)
+        until = add_interval(paid, reading.interval, reading.interval_count)
+        reading.started_at = reading.started_at or context.since(paid)
+    if until is None:
+        raise RowError(Why.NO_DAY)
+    reading.counts_until = context.until(until)
+    if ends := days.get("ends"):
+        reading.cancel_at = context.until(ends)
+
+
+def _judge(reading: Reading, status: str, context: Context) -> Reading:
+    if reading.counts_until and reading.counts_until > context.at + TOO_FAR:
+        return reading.is_not_paying(Why.COMPLIMENTARY)
+    if status in _REFUNDED:
+        reading.refunded_at = context.list_at
+        return reading.is_not_paying(Why.REFUNDED)
+    if status in _WAITING:
+        return reading.is_not_paying(Why.PENDING)
+    if status in _LEAVING and reading.cancel_at is None:
+        reading.cancel_at = reading.counts_until
+    return reading
+
+
+def _recognise(file: File) -> bool:
+    try:
+        found = guess_columns(file.table())
+    except FileRefusedError:
+        return False
+    return "email" in found or "key" in found
+
+
+FORMAT = Format(
+    "table",
+    "List (CSV or XLSX)",
+    _recognise,
+    _read,
+    aliases=("csv", "xlsx", "list", "mapped", "spreadsheet", "other", "generic"),
+    is_mapped=True,
+)

@@ -1,0 +1,271 @@
+"""What a file from elsewhere says of a person: the one shape that every format is read into."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from fundraiser.addresses import read_address
+from fundraiser.members.models import Interval, fold_address
+from fundraiser.money import decimals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
+
+LONGEST_TEXT = 200  # characters of a name or of a key
+_LARGEST = Decimal(10) ** 12
+# Nobody pays ten years ahead: such an end was set by whoever gave the membership away.
+TOO_FAR = timedelta(days=10 * 366)
+
+
+class Says(StrEnum):
+    """What a row proves.
+
+    ``paid``: something was paid, until a day that the rule judges. ``not_paying``: nothing was.
+    ``ask``: only a person can say. ``refused``: it can't be read. ``skipped``: it's nobody.
+    """
+
+    PAID = "paid"
+    NOT_PAYING = "not_paying"
+    ASK = "ask"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+
+
+class Why(StrEnum):
+    """Why a row is read as it is, or should be looked at; ``labels`` has the sentences."""
+
+    PAID = "paid"
+    # nothing was paid
+    FREE = "free"
+    TRIAL = "trial"
+    GIFTED = "gifted"
+    COMPLIMENTARY = "complimentary"
+    NEVER_PAID = "never_paid"
+    REFUNDED = "refunded"
+    FRAUD = "fraud"
+    GUEST = "guest"
+    PENDING = "pending"
+    NOT_ACTIVE = "not_active"
+    NO_PROOF = "no_proof"
+    MOVED = "moved"
+    AT_STRIPE = "at_stripe"
+    ONE_TIME = "one_time"
+    # only a person can say
+    PARTLY_REFUNDED = "partly_refunded"
+    UNKNOWN_CHARGE = "unknown_charge"
+    GIFT = "gift"
+    PAST_DUE = "past_due"
+    NO_END = "no_end"
+    NO_INTERVAL = "no_interval"
+    NO_PAYER = "no_payer"
+    WHICH_MONTH = "which_month"
+    WHICH_DECIMAL = "which_decimal"
+    ERASED = "erased"
+    # it can't be read
+    BAD_ADDRESS = "bad_address"
+    LOOKALIKE_ADDRESS = "lookalike_address"
+    NO_ADDRESS = "no_address"
+    NO_SUCH_DAY = "no_such_day"
+    NO_DAY = "no_day"
+    NO_AMOUNT = "no_amount"
+    BAD_AMOUNT = "bad_amount"
+    BAD_CURRENCY = "bad_currency"
+    ROW_LENGTH = "row_length"
+    TOO_LONG = "too_long"
+    UNKNOWN_STATUS = "unknown_status"
+    # it's nobody
+    DELETED = "deleted"
+    NOT_A_PERSON = "not_a_person"
+    NOT_A_PAYMENT = "not_a_payment"
+    MONEY_OUT = "money_out"
+    PAYOUT = "payout"
+    # what the plan finds
+    GRACE_OVER = "grace_over"
+    ENDED = "ended"
+    SAME_ROW = "same_row"
+    ABSENT = "absent"
+    # counted, and to be looked at
+    NO_ADDRESS_KNOWN = "no_address_known"
+    SERIAL_DATE = "serial_date"
+    HIDDEN_ROW = "hidden_row"
+    SEAT = "seat"
+    NOT_CHARGED = "not_charged"
+    BY_ITS_TEXT = "by_its_text"
+
+
+class RowError(Exception):
+    """A row can't be taken as it stands; ``says`` is what becomes of it."""
+
+    def __init__(self, why: Why, says: Says = Says.REFUSED) -> None:
+        super().__init__(why)
+        self.why, self.says = why, says
+
+
+class FileRefusedError(Exception):
+    """A file as a whole can't be read; the message says why and what to do."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How a file is to be read; what is None is recognised from the file itself.
+
+    ``columns`` maps our fields to the file's headings. ``as_of`` is the day on which the list was
+    made. ``annual`` says whether a yearly payer's amount is a ``year``'s or a ``month``'s.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    date_order: str | None = None
+    decimal: str | None = None
+    sheet: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    as_of: str | None = None
+    currency: str | None = None
+    annual: str = "year"
+    whole_list: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Options:
+        return cls(**{name: kept[name] for name in cls.__dataclass_fields__ if name in kept})
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a format needs to know beside the file: the newsroom's zone and currency, and the day.
+
+    ``at`` is now; ``list_at`` is when the list was made, as far as is known before it is read.
+    """
+
+    zone: ZoneInfo
+    currency: str
+    at: datetime
+    list_at: datetime
+    options: Options
+
+    def end_of(self, day: date) -> datetime:
+        """The first moment after this day, where the newsroom is: a day lasts until its end."""
+        return datetime.combine(day + timedelta(days=1), time(), self.zone).astimezone(UTC)
+
+    def start_of(self, day: date) -> datetime:
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+    def until(self, moment: date | datetime) -> datetime:
+        """A moment as an end: a day without a time counts whole."""
+        return self._aware(moment) if isinstance(moment, datetime) else self.end_of(moment)
+
+    def since(self, moment: date | datetime) -> datetime:
+        """A moment as a beginning."""
+        return self._aware(moment) if isinstance(moment, datetime) else self.start_of(moment)
+
+    @staticmethod
+    def _aware(moment: datetime) -> datetime:
+        """What comes without a zone is UTC, as the systems that we know write it."""
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Reading:
+    """One row, or one payer's rows, as our rule can judge it.
+
+    ``row`` is the row's number, from 1 under the headings (in a workbook, the sheet's own), and
+    ``lines`` how many rows of the file it stands for. ``key`` is the membership's name at its
+    source. ``amount`` is in the currency's smallest unit. ``counts_until`` is what is paid for,
+    ``cancel_at`` an end that the person chose. ``looks`` are reasons to look at it that don't keep
+    it from being counted. ``cells`` are the file's own.
+    """
+
+    row: int
+    says: Says = Says.PAID
+    why: Why = Why.PAID
+    key: str | None = None
+    email: str | None = None
+    address: str | None = None
+    name: str | None = None
+    amount: int = 0
+    currency: str = ""
+    interval: Interval | None = None
+    interval_count: int = 1
+    started_at: datetime | None = None
+    counts_until: datetime | None = None
+    cancel_at: datetime | None = None
+    refunded_at: datetime | None = None
+    looks: list[str] = field(default_factory=list)
+    cells: list[Any] = field(default_factory=list)
+    lines: int = 1
+
+    def set_email(self, typed: str) -> None:
+        """Read the address.
+
+        Raises:
+            RowError: it is none, or looks like another that it isn't.
+        """
+        cleaned = typed.replace("\xa0", " ").strip()
+        if not cleaned:
+            return
+        address = read_address(cleaned)
+        if address is None:
+            raise RowError(Why.BAD_ADDRESS)
+        if not address.isascii():
+            # A Cyrillic letter in a Latin word passes for the letter that it resembles.
+            raise RowError(Why.LOOKALIKE_ADDRESS)
+        self.email, self.address = address, fold_address(address)
+
+    def set_amount(self, amount: Decimal, currency: str) -> None:
+        """Keep an amount of this currency, in its smallest unit.
+
+        Raises:
+            RowError: it is no amount of a currency.
+        """
+        code = currency.strip().upper()
+        if len(code) != 3 or not code.isascii() or not code.isalpha():  # noqa: PLR2004 - ISO 4217
+            raise RowError(Why.BAD_CURRENCY)
+        if not amount.is_finite() or abs(amount) > _LARGEST:
+            raise RowError(Why.BAD_AMOUNT)
+        self.amount = max(int((amount.scaleb(decimals(code))).to_integral_value()), 0)
+        self.currency = code
+
+    def is_not_paying(self, why: Why) -> Reading:
+        self.says, self.why = Says.NOT_PAYING, why
+        return self
+
+    def ask(self, why: Why) -> Reading:
+        self.says, self.why = Says.ASK, why
+        return self
+
+    def skip(self, why: Why) -> Reading:
+        self.says, self.why = Says.SKIPPED, why
+        return self
+
+
+def add_interval(at: date | datetime, interval: Interval, count: int = 1) -> date | datetime:
+    """The same day so many intervals later; the month's last one where it has no such day."""
+    if interval in {Interval.DAY, Interval.WEEK}:
+        return at + timedelta(days=count * (7 if interval is Interval.WEEK else 1))
+    months = at.month - 1 + count * (12 if interval is Interval.YEAR else 1)
+    year, month = at.year + months // 12, months % 12 + 1
+    for day in (at.day, 30, 29, 28):
+        try:
+            return at.replace(year=year, month=month, day=min(day, at.day))
+        except ValueError:
+            continue
+    raise AssertionError
+
+
+def next_anniversary(began: date, interval: Interval, after: date) -> date:
+    """The first renewal of a membership that began then which lies behind a day."""
+    count = 1
+    if interval is Interval.YEAR:
+        count = max(after.year - began.year, 1)
+    elif interval is Interval.MONTH:
+        count = max((after.year - began.year) * 12 + after.month - began.month, 1)
+    while (found := add_interval(began, interval, count)) <= after:
+        count += 1
+    return found

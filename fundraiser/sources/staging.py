@@ -1,0 +1,201 @@
+"""Reads a file into rows of the database, by COPY: as many as there are, in constant memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import delete, select, text
+
+from fundraiser.config import current_settings
+from fundraiser.db import now
+from fundraiser.members.forwarding import hash_address
+from fundraiser.sources.formats import Format, formats
+from fundraiser.sources.models import ErasedAddress, ImportBatch, ImportRow
+from fundraiser.sources.readings import (
+    LONGEST_TEXT,
+    Context,
+    FileRefusedError,
+    Reading,
+    Says,
+    Why,
+)
+from fundraiser.sources.values import text_of
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    import psycopg
+    from sqlalchemy.orm import Session
+
+    from fundraiser.sources.formats import File
+
+MOST_ROWS = 2_000_000
+_LONGEST_CELL = 2_000  # characters that are kept of a cell
+_COLUMNS = (
+    *("batch_id", "number", "lines", "says", "why", "looks", "cells", "key", "email", "address"),
+    *("name", "amount", "currency", "interval", "interval_count", "started_at", "counts_until"),
+    *("cancel_at", "refunded_at"),
+)
+
+
+def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> None:
+    """Read all rows of a file; those of an earlier try are replaced.
+
+    Raises:
+        FileRefusedError: it can't be read, or is older than the source's newest list.
+    """
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
+    session.execute(delete(ImportRow).where(ImportRow.batch_id == batch.id))
+    options = file.options
+    batch.list_at = list_day(form, file)
+    batch.notes = form.notes()
+    if not _is_document(file):
+        table = file.table()
+        batch.headings = table.headings[:500]
+        batch.options = options.to_json() | {
+            "encoding": table.encoding or None,
+            "delimiter": table.delimiter or None,
+            "sheet": table.sheet or None,
+        }
+        if table.other_sheets:
+            batch.notes = [
+                *batch.notes,
+                _(
+                    "We read the sheet “%(sheet)s” and not the others: %(others)s.",
+                    sheet=table.sheet,
+                    others=", ".join(table.other_sheets[:10]),
+                ),
+            ]
+        if table.hidden_rows:
+            batch.notes = [
+                *batch.notes,
+                _(
+                    "%(count)s rows are hidden in this workbook. They’re read like the others.",
+                    count=table.hidden_rows,
+                ),
+            ]
+    settings = current_settings()
+    context = Context(
+        zone=settings.newsroom_timezone,
+        currency=options.currency or settings.newsroom_currency,
+        at=now(),
+        list_at=batch.list_at or now(),
+        options=options,
+    )
+    erased = set(session.scalars(select(ErasedAddress.hash)))
+    session.flush()
+    batch.rows = _copy(session, batch, _asked_about(form.read(file, context), erased))
+    if batch.rows == 0:
+        raise FileRefusedError(_("There are no rows in this file. Export it again and send that."))
+
+
+def _is_document(file: File) -> bool:
+    """Whether it is no table: an XML or a JSON document."""
+    file.content.seek(0)
+    return file.content.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"["))
+
+
+def list_day(form: Format, file: File) -> datetime | None:
+    """When the list was made: what staff say, else what the file tells; None if nothing does.
+
+    Raises:
+        FileRefusedError: it lies ahead.
+    """
+    told = file.options.as_of or form.list_at(file)
+    if not told:
+        return None
+    try:
+        day = datetime.fromisoformat(told.strip())
+    except ValueError:
+        if file.options.as_of:
+            raise FileRefusedError(
+                _("“%(day)s” is no day. Write it like 2026-11-29.", day=told[:40])
+            ) from None
+        return None
+    day = day if day.tzinfo else day.replace(tzinfo=UTC)
+    if day.date() > date.fromordinal(now().date().toordinal() + 1):
+        raise FileRefusedError(
+            _("This list is from %(day)s, which is still to come.", day=day.date().isoformat())
+        )
+    return day
+
+
+def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Reading]:
+    """Ask about people whose account was deleted: a list must not bring them back silently."""
+    for reading in readings:
+        if (
+            erased
+            and reading.says is Says.PAID
+            and reading.address
+            and hash_address(reading.address) in erased
+        ):
+            reading.ask(Why.ERASED)
+        yield reading
+
+
+def _copy(session: Session, batch: ImportBatch, readings: Iterator[Reading]) -> int:
+    """Write the rows; returns how many lines of the file they stand for."""
+    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    statement = f"COPY import_row ({', '.join(_COLUMNS)}) FROM STDIN"
+    prefix = f"{batch.source}:"
+    lines = 0
+    with connection.cursor() as cursor:
+        copying: AbstractContextManager[psycopg.Copy] = cursor.copy(statement)
+        with copying as copy:
+            for reading in readings:
+                lines += reading.lines
+                if lines > MOST_ROWS:
+                    raise FileRefusedError(
+                        _(
+                            "This file has more than %(most)s rows. Send it in parts.",
+                            most=MOST_ROWS,
+                        )
+                    )
+                copy.write_row(_row(batch.id, prefix, reading))
+    return lines
+
+
+def _row(batch_id: int, prefix: str, reading: Reading) -> tuple[Any, ...]:
+    return (
+        batch_id,
+        reading.row,
+        reading.lines,
+        reading.says.value,
+        str(reading.why),
+        Jsonb([str(look) for look in dict.fromkeys(reading.looks)]),
+        Jsonb([_cell(cell) for cell in reading.cells]),
+        prefix + reading.key[:LONGEST_TEXT] if reading.key else None,
+        reading.email,
+        reading.address,
+        reading.name,
+        reading.amount,
+        reading.currency,
+        reading.interval.value if reading.interval else None,
+        reading.interval_count,
+        reading.started_at,
+        reading.counts_until,
+        reading.cancel_at,
+        reading.refunded_at,
+    )
+
+
+def _cell(cell: object) -> str:
+    written = text_of(cell)  # type: ignore[arg-type] # a cell of any format
+    return written[:_LONGEST_CELL].replace("\0", "").encode(errors="replace").decode()
+
+
+def named(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        FileRefusedError: there is none.
+    """
+    form = formats().get(name)
+    if form is None:
+        raise FileRefusedError(_("We don’t know the format “%(name)s”.", name=name[:40]))
+    return form

@@ -1,0 +1,407 @@
+"""Reads CSV and XLSX files into rows: encoding, delimiter and sheet are recognised and shown."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING, BinaryIO
+
+from charset_normalizer import from_bytes
+from lxml import etree
+from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
+
+from fundraiser.sources.readings import FileRefusedError, Options
+from fundraiser.sources.values import Cell, text_of
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from _csv import Reader
+    from collections.abc import Iterator, Sequence
+
+_DELIMITERS = ";,\t|"
+_PIECE = 1 << 20  # bytes
+_SAMPLE = 1 << 16  # bytes by which an encoding is recognised
+_LONGEST_CELL = 1 << 15  # characters; what a spreadsheet holds in one
+_MOST_COLUMNS = 500
+_MOST_HEADINGS = 20  # rows among which the headings are looked for
+_MOST_UNPACKED = 200 << 20  # bytes of a workbook
+_MOST_ENTRIES = 500  # files inside it
+# Those in which lists of people come; guessed among all that there are, a short one may be Chinese.
+_CODE_PAGES = [
+    *("cp1251", "cp1252", "cp1250", "koi8_u", "koi8_r", "cp866", "mac_cyrillic"),
+    *("iso8859_2", "iso8859_5", "iso8859_15", "mac_roman", "cp1253", "cp1254", "cp1257"),
+]
+_ZIP = b"PK\x03\x04"
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the file: its number, its cells, and the text's line on which it ends."""
+
+    row: int
+    cells: list[Cell]
+    line: int
+    is_hidden: bool = False
+
+
+@dataclass(slots=True)
+class Table:
+    """A file's headings and its rows, read as they are asked for.
+
+    ``encoding``, ``delimiter`` and ``sheet`` are what was recognised or told; ``other_sheets`` and
+    ``hidden_rows`` are what staff should know of.
+    """
+
+    headings: list[str]
+    file: BinaryIO
+    encoding: str = ""
+    delimiter: str = ""
+    sheet: str = ""
+    other_sheets: list[str] = field(default_factory=list)
+    hidden_rows: int = 0
+    first_row: int = 1
+    _sheet_rows: list[list[Cell]] = field(default_factory=list)
+    _hidden: frozenset[int] = frozenset()
+
+    def lines(self) -> Iterator[Line]:
+        """The rows under the headings; empty ones are left out."""
+        if self.encoding:
+            yield from self._lines_of_text()
+        else:
+            for place, cells in enumerate(self._sheet_rows):
+                row = self.first_row + place
+                if any(text_of(cell).strip() for cell in cells):
+                    yield Line(row, list(cells), row, row in self._hidden)
+
+    def _lines_of_text(self) -> Iterator[Line]:
+        reader = _csv_reader(self.file, self.encoding, self.delimiter)
+        next(reader, None)
+        row = 0
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    row += 1
+                    yield Line(row, list(cells), reader.line_num)
+        except csv.Error:
+            raise FileRefusedError(
+                _(
+                    "A cell that begins before line %(line)s doesn’t end, or is longer than any "
+                    "spreadsheet’s. Check the quotation marks there and send the file again.",
+                    line=reader.line_num + 1,
+                )
+            ) from None
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """Where each heading stands, by its folded words.
+
+        Raises:
+            FileRefusedError: one stands there twice: nobody can say which of them is meant.
+        """
+        folded = [fold_heading(heading) for heading in self.headings]
+        return {heading: place for place, heading in enumerate(folded) if heading}
+
+    def repeated(self) -> set[str]:
+        """Folded headings that stand there more than once."""
+        counts = Counter(fold_heading(heading) for heading in self.headings)
+        return {heading for heading, count in counts.items() if heading and count > 1}
+
+
+def fold_heading(heading: str) -> str:
+    """A heading in a form that is the same in any case, with any apostrophe and any blanks."""
+    plain = heading.replace("\ufeff", "").replace("’", "'").replace("`", "'").replace("_", " ")
+    return " ".join(plain.split()).casefold()
+
+
+def is_workbook(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(4) == _ZIP
+
+
+def open_table(file: BinaryIO, options: Options) -> Table:
+    """Read a file's headings, and how it is written.
+
+    Raises:
+        FileRefusedError: it is none that can be read.
+    """
+    file.seek(0)
+    head = file.read(4)
+    if not head:
+        raise FileRefusedError(_("This file is empty. Export it again and send that."))
+    if head == _ZIP:
+        return _open_workbook(file, options)
+    if head == _OLD_EXCEL:
+        raise FileRefusedError(
+            _("This is an old Excel file (.xls). Save it as .xlsx or .csv and send that.")
+        )
+    encoding = options.encoding or recognise_encoding(file)
+    first, second = _first_lines(file, encoding)
+    told = _told_delimiter(first)
+    delimiter = options.delimiter or told or _recognise_delimiter(first)
+    table = Table([], file, encoding=_checked(encoding), delimiter=delimiter)
+    try:
+        table.headings = next(_csv_reader(file, encoding, delimiter), [])
+    except csv.Error:
+        table.headings = []
+    if not any(heading.strip() for heading in table.headings) or "\0" in (first + second):
+        raise FileRefusedError(
+            _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
+        )
+    if len(table.headings) > _MOST_COLUMNS:
+        raise FileRefusedError(
+            _("This file has more than %(most)s columns. Send fewer.", most=_MOST_COLUMNS)
+        )
+    return table
+
+
+def recognise_encoding(file: BinaryIO) -> str:
+    """UTF-8 where all of it is that, else what the letters are most likely.
+
+    Raises:
+        FileRefusedError: it begins as UTF-8 and isn't: neither reading may be taken silently.
+    """
+    file.seek(0)
+    start = file.read(4)
+    if start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return "utf-16"
+    is_marked = start.startswith(codecs.BOM_UTF8)
+    bad = _first_bad_byte(file)
+    if bad is None:
+        return "utf-8-sig"
+    sample = _around(file, bad)
+    guess = _guess(sample)
+    if is_marked:
+        line = sample[: sample.find(b"\n") if b"\n" in sample else 200]
+        raise FileRefusedError(
+            _(
+                "This file says that it is UTF-8, and is not: it reads “%(one)s” as UTF-8, and "
+                "“%(other)s” as %(encoding)s. Save it again as CSV UTF-8, or choose the encoding.",
+                one=line.decode("utf-8", "replace")[:60],
+                other=line.decode(guess, "replace")[:60],
+                encoding=guess,
+            )
+        )
+    return guess
+
+
+def _first_bad_byte(file: BinaryIO) -> int | None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    file.seek(0)
+    read = 0
+    while piece := file.read(_PIECE):
+        try:
+            decoder.decode(piece)
+        except UnicodeDecodeError as error:
+            return max(read + error.start, 0)
+        read += len(piece)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return max(read - 4, 0)
+    return None
+
+
+def _around(file: BinaryIO, place: int) -> bytes:
+    """What to recognise an encoding by: the lines on which it shows."""
+    file.seek(max(place - _SAMPLE // 2, 0))
+    sample = file.read(_SAMPLE)
+    return sample.removeprefix(codecs.BOM_UTF8)
+
+
+def _guess(sample: bytes) -> str:
+    best = from_bytes(sample, cp_isolation=_CODE_PAGES).best()
+    return best.encoding if best else "cp1252"
+
+
+def _checked(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name if encoding != "utf-8-sig" else encoding
+    except LookupError:
+        raise FileRefusedError(
+            _("“%(encoding)s” is no encoding that we know.", encoding=encoding[:40])
+        ) from None
+
+
+def _open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    file.seek(0)
+    return io.TextIOWrapper(
+        _Unclosed(file), encoding=_checked(encoding), errors="strict", newline=""
+    )
+
+
+class _Unclosed(io.BufferedIOBase):
+    """A file that a text wrapper reads and doesn't close when it is done."""
+
+    name = ""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._file.read(-1 if size is None else size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._file.read(_PIECE if size is None or size < 0 else size)
+
+
+def _first_lines(file: BinaryIO, encoding: str) -> tuple[str, str]:
+    text = _open_text(file, encoding)
+    try:
+        return text.readline(_SAMPLE), text.readline(_SAMPLE)
+    except UnicodeError:
+        raise _wrong_encoding(encoding) from None
+
+
+def _wrong_encoding(encoding: str) -> FileRefusedError:
+    return FileRefusedError(
+        _(
+            "This file can’t be read as %(encoding)s. Choose another encoding, or save it as CSV "
+            "UTF-8.",
+            encoding=encoding,
+        )
+    )
+
+
+def _told_delimiter(first: str) -> str | None:
+    """Excel's own first line ("sep=;") is no heading: it names the delimiter."""
+    words = first.lstrip("\ufeff").strip().strip('"')
+    is_told = words.lower().startswith("sep=") and len(words) == len("sep=;")
+    return words[-1] if is_told else None
+
+
+def _recognise_delimiter(first: str) -> str:
+    """The one that stands most often in the first line, outside quotation marks."""
+    outside = "".join(first.split('"')[::2])
+    found = max(_DELIMITERS, key=outside.count)
+    return found if outside.count(found) else ","
+
+
+def _csv_reader(file: BinaryIO, encoding: str, delimiter: str) -> Reader:
+    """A reader that begins at the headings."""
+    text = _decoded(_open_text(file, encoding), encoding)
+    first = next(text, "")
+    lines = text if _told_delimiter(first) else chain([first.lstrip("\ufeff")], text)
+    return csv.reader(lines, delimiter=delimiter)
+
+
+def _decoded(text: io.TextIOWrapper, encoding: str) -> Iterator[str]:
+    try:
+        while line := text.readline(_PIECE):
+            yield line
+    except UnicodeError:
+        raise _wrong_encoding(encoding) from None
+
+
+def _open_workbook(file: BinaryIO, options: Options) -> Table:
+    hidden = _check_workbook(file)
+    file.seek(0)
+    try:
+        workbook = CalamineWorkbook.from_filelike(file)
+        names = [
+            sheet.name for sheet in workbook.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet
+        ]
+        name = options.sheet or (names[0] if names else "")
+        if name not in names:
+            raise FileRefusedError(
+                _("There is no sheet “%(name)s” in this workbook.", name=name[:60])
+            )
+        rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
+    except CalamineError:
+        raise FileRefusedError(
+            _("This workbook can’t be read. Save it as CSV UTF-8 and send that.")
+        ) from None
+    place = _find_headings(rows)
+    table = Table([text_of(cell).strip() for cell in rows[place]], file, sheet=name)
+    table.other_sheets = [other for other in names if other != name]
+    table.first_row = place + 2
+    table._sheet_rows = [list(row) for row in rows[place + 1 :]]  # noqa: SLF001 - its own maker
+    table._hidden = hidden.get(names.index(name), frozenset())  # noqa: SLF001
+    table.hidden_rows = sum(row >= table.first_row for row in table._hidden)  # noqa: SLF001
+    return table
+
+
+def _find_headings(rows: Sequence[Sequence[Cell]]) -> int:
+    """The first row among the first twenty with the most words in it; a title has one."""
+
+    def words(row: Sequence[Cell]) -> int:
+        return sum(isinstance(cell, str) and bool(cell.strip()) for cell in row)
+
+    first = rows[:_MOST_HEADINGS]
+    if not any(words(row) for row in first):
+        raise FileRefusedError(
+            _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
+        )
+    # Headings are words only; a row under them has an address.
+    plain = [
+        place
+        for place, row in enumerate(first)
+        if words(row) > 1 and not any("@" in text_of(cell) for cell in row)
+    ]
+    return plain[0] if plain else max(range(len(first)), key=lambda place: words(first[place]))
+
+
+def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
+    """Unpack it to nothing, in pieces, before anybody else does; says which rows are hidden.
+
+    What an archive says of its sizes may be a lie: a bomb is found by what comes out of it.
+    """
+    too_large = FileRefusedError(
+        _("This workbook is too large when it is unpacked. Save it as CSV UTF-8 and send that.")
+    )
+    hidden: dict[int, frozenset[int]] = {}
+    left = _MOST_UNPACKED
+    try:
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if len(entries) > _MOST_ENTRIES or sum(one.file_size for one in entries) > left:
+                raise too_large
+            if "xl/workbook.xml" not in archive.namelist():
+                raise FileRefusedError(
+                    _("This is a ZIP file and no workbook. Send the CSV or XLSX file inside it.")
+                )
+            for entry in entries:
+                with archive.open(entry) as packed:
+                    while piece := packed.read(_PIECE):
+                        left -= len(piece)
+                        if left < 0:
+                            raise too_large
+            for place, entry in enumerate(
+                sorted(
+                    (one for one in entries if one.filename.startswith("xl/worksheets/sheet")),
+                    key=lambda one: (len(one.filename), one.filename),
+                )
+            ):
+                with archive.open(entry) as sheet:
+                    hidden[place] = frozenset(_hidden_rows(sheet))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
+        raise FileRefusedError(
+            _("This workbook is damaged or locked. Save it as CSV UTF-8 and send that.")
+        ) from None
+    return hidden
+
+
+def _hidden_rows(sheet: object) -> Iterator[int]:
+    rows = etree.iterparse(
+        sheet, events=("end",), tag="{*}row", resolve_entities=False, no_network=True, recover=True
+    )
+    for _event, row in rows:
+        if row.get("hidden") in {"1", "true"} and (row.get("r") or "").isdigit():
+            yield int(row.get("r"))
+        row.clear()
+        while row.getprevious() is not None:
+            del row.getparent()[0]
+
+
+def preview(table: Table, most: int = 5) -> list[Line]:
+    """The first rows, to show how the file is read."""
+    return list(islice(table.lines(), most))

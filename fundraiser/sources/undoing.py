@@ -1,0 +1,168 @@
+"""Undoes a file as a whole: memberships that it added go, those that it changed are as before.
+
+The ledger's rows stay, and new ones say what was undone; who was added is kept without a
+membership, so that the same file brought in again finds the same people.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, delete, exists, or_, select
+
+from fundraiser.campaigns.milestones import take_back
+from fundraiser.db import now
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.counting import recount_many
+from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
+from fundraiser.sources.applying import AT_ONCE, put_back
+from fundraiser.sources.models import BatchState, ExternalSource, ImportBatch, ImportRow
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+UNDONE_WITHIN = timedelta(days=90)
+
+
+def begin_undo(session: Session, batch: ImportBatch) -> None:
+    """Have a file undone in the background.
+
+    Raises:
+        UnprocessableError: it isn't applied, or a later file of the same source is.
+    """
+    session.refresh(batch, with_for_update=True)
+    if batch.state in {BatchState.UNDOING, BatchState.UNDONE}:
+        return
+    if batch.state not in {BatchState.APPLIED, BatchState.APPLYING}:
+        raise UnprocessableError(_("This file isn’t applied, so there is nothing to undo."))
+    if batch.created_at < now() - UNDONE_WITHIN:
+        raise UnprocessableError(
+            _("This file is older than 90 days, and what was there before it is forgotten.")
+        )
+    later = session.scalar(
+        select(ImportBatch.id)
+        .where(
+            ImportBatch.source == batch.source,
+            ImportBatch.id != batch.id,
+            or_(
+                ImportBatch.applied_at > (batch.applied_at or now()),
+                ImportBatch.state.in_((BatchState.APPLYING, BatchState.UNDOING)),
+            ),
+            ImportBatch.state.in_((BatchState.APPLIED, BatchState.APPLYING, BatchState.UNDOING)),
+        )
+        .order_by(ImportBatch.id.desc())
+        .limit(1)
+    )
+    if later is not None:
+        raise UnprocessableError(
+            _(
+                "Batch %(later)s of the same source came after this one. Undo that first.",
+                later=later,
+            )
+        )
+    batch.state, batch.done = BatchState.UNDOING, 0
+
+
+def undo_some(session: Session, batch_id: int, grace: timedelta) -> bool:
+    """Undo the next rows; False once nothing is left, or while another process is at it."""
+    batch = session.scalars(
+        select(ImportBatch)
+        .where(ImportBatch.id == batch_id, ImportBatch.state == BatchState.UNDOING)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if batch is None:
+        return False
+    rows = session.scalars(
+        select(ImportRow).where(_is_to_undo(batch)).order_by(ImportRow.number.desc()).limit(AT_ONCE)
+    ).all()
+    if not rows:
+        _finish(session, batch)
+        return False
+    _undo_rows(session, batch, rows, grace)
+    batch.done += len(rows)
+    return True
+
+
+def _is_to_undo(batch: ImportBatch) -> ColumnElement[bool]:
+    return (
+        (ImportRow.batch_id == batch.id)
+        & ImportRow.applied_at.is_not(None)
+        & ImportRow.undone_at.is_(None)
+    )
+
+
+def _finish(session: Session, batch: ImportBatch) -> None:
+    batch.state, batch.undone_at = BatchState.UNDONE, now()
+    take_back(session, batch.peaks)
+    source = session.get_one(ExternalSource, batch.source, with_for_update=True)
+    source.list_at = session.scalar(
+        select(ImportBatch.list_at)
+        .where(ImportBatch.source == batch.source, ImportBatch.state == BatchState.APPLIED)
+        .order_by(ImportBatch.list_at.desc().nulls_last())
+        .limit(1)
+    )
+
+
+def _undo_rows(
+    session: Session, batch: ImportBatch, rows: Sequence[ImportRow], grace: timedelta
+) -> None:
+    ids = [row.membership_id for row in rows if row.membership_id]
+    owners = session.scalars(select(Membership.member_id).where(Membership.id.in_(ids))).all()
+    members = session.scalars(
+        select(Member)
+        .where(Member.id.in_(sorted({*owners, *(row.member_id for row in rows if row.member_id)})))
+        .order_by(Member.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    memberships = {
+        one.id: one
+        for one in session.scalars(
+            select(Membership)
+            .where(Membership.id.in_(ids))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    }
+    at, whose, gone = now(), {}, []
+    for row in rows:
+        row.undone_at = at
+        found = memberships.get(row.membership_id or 0)
+        if found is None:
+            continue
+        whose[found.member_id] = f"{batch.source}, batch {batch.id} undone, row {row.number}"
+        if row.before is None:
+            gone.append(found.id)
+        else:
+            put_back(found, row.before)
+    session.flush()
+    if gone:
+        session.execute(delete(Membership).where(Membership.id.in_(gone)))
+        session.expire_all()
+    began = _counted_by(session, batch, [member.id for member in members])
+    recount_many(
+        session,
+        members,
+        grace,
+        cause=Cause.IMPORT,
+        each={one: (ref, began.get(one)) for one, ref in whose.items()},
+    )
+
+
+def _counted_by(session: Session, batch: ImportBatch, ids: Sequence[int]) -> dict[int, datetime]:
+    """Since when people are counted by this file: undone, it's as if they never were."""
+    newest = exists().where(Member.id == LedgerEntry.member_id, Member.turns == LedgerEntry.turn)
+    rows = session.execute(
+        select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
+            LedgerEntry.member_id.in_(ids),
+            LedgerEntry.cause == Cause.IMPORT,
+            LedgerEntry.cause_ref.startswith(f"{batch.source}, batch {batch.id}, "),
+            newest,
+        )
+    )
+    return dict(rows.all())
