@@ -9,7 +9,7 @@ from flask import Flask, jsonify, request
 from fundraiser.campaigns.progress import find_campaign, read_progress
 from fundraiser.config import load_settings
 from fundraiser.db import Database
-from fundraiser.widget.progress import ANYWHERE, FRESH
+from fundraiser.headers import ANYWHERE, FRESH
 
 if TYPE_CHECKING:
     from flask import Response

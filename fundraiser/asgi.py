@@ -22,7 +22,7 @@ import structlog
 from fundraiser.bodies import Bodies, DisconnectedError, largest
 from fundraiser.errors import FundraiserError
 from fundraiser.widget.progress import Reply, slug_of
-from fundraiser.wsgi import application as wsgi_application, busy, threads
+from fundraiser.wsgi import application as wsgi_application, busy, refusals, threads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -97,8 +97,7 @@ class Front:
             except DisconnectedError:
                 return
             except FundraiserError as error:
-                # Not in the app's own words: whoever sends hundreds of these is to cost no thread.
-                await _send(send, _refuse(error))
+                await _send(send, refusals.reply(error.status, environ))
                 return
         # More than there are threads would wait for longer than anybody waits for a page.
         reply = await self._ask(environ) if self._free else _call(busy, environ)
@@ -209,18 +208,6 @@ def _refuse_to_write(_: bytes) -> object:
 def _close(made_by: object) -> None:
     if hasattr(made_by, "close"):
         made_by.close()
-
-
-def _refuse(error: FundraiserError) -> Reply:
-    body = str(error).encode()
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        ("Connection", "close"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
-    return Reply(f"{error.status.value} {error.status.phrase}", headers, body)
 
 
 async def _send(send: Send, reply: Reply) -> None:

@@ -15,8 +15,6 @@ LARGEST = 1 << 20  # bytes: what staff and webhooks may send
 LARGEST_OF_ANYBODY = 1 << 14
 PATIENCE = 20.0  # seconds for all of a body
 _MEMORY = 1 << 26  # bytes: bodies of a process that are not whole yet
-_TOO_LARGE = "This is too large for us. Go back, shorten it and send it again."
-_TOO_SLOW = "This didn’t reach us in time. Check your connection, go back and send it again."
 _ROOMY = ("/staff/", "/webhooks/")
 
 
@@ -63,7 +61,7 @@ class Bodies:
             DisconnectedError: it broke off.
         """
         if declared > limit:
-            raise TooLargeError(_TOO_LARGE)
+            raise TooLargeError
         body = bytearray()
         try:
             async with asyncio.timeout(PATIENCE) as deadline:
@@ -74,7 +72,7 @@ class Bodies:
                             raise DisconnectedError
                         body += message["body"]
                         if len(body) > limit:
-                            raise TooLargeError(_TOO_LARGE)
+                            raise TooLargeError
                         if not message["more_body"]:
                             return bytes(body)
                         self._sizes[deadline] = len(body)
@@ -82,7 +80,7 @@ class Bodies:
                 finally:
                     self._sizes.pop(deadline, None)
         except TimeoutError:
-            raise TooSlowError(_TOO_SLOW) from None
+            raise TooSlowError from None
 
     def _make_room(self) -> None:
         total = sum(self._sizes.values()) if len(self._sizes) * LARGEST > self._memory else 0

@@ -1,4 +1,4 @@
-"""Security: headers, content policy, origin checks, and which routes are public. The one place."""
+"""Security: cookies, forms, limits, origin checks, and which routes are public."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
-from fundraiser import bodies, incidents
+from fundraiser import bodies, headers, incidents
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.incidents import Kind
@@ -160,12 +160,6 @@ def public(view: View) -> View:
     return view
 
 
-def embeddable(view: View) -> View:
-    """Declare that any site may frame this view's page."""
-    view.is_embeddable = True  # type: ignore[attr-defined]  # a mark, read by set_headers
-    return view
-
-
 def is_public(endpoint: str | None) -> bool:
     """Whether a route's view was declared public; an address without a view is (a 404)."""
     if endpoint is None or endpoint == "static":
@@ -230,54 +224,13 @@ def check_origin() -> None:
     )
 
 
-# On these a page's headers say nothing, and the widget's script would be a third larger by them.
-_NEVER_A_PAGE = {"text/javascript", "text/css", "font/woff2", "image/png"}
-_NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-
-
 def set_headers(response: Response) -> Response:
-    """The headers of every answer, whatever the view said."""
-    settings = current_settings()
-    view = current_app.view_functions.get(request.endpoint or "")
-    framing = "*" if getattr(view, "is_embeddable", False) else "'none'"
-    headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if response.mimetype not in _NEVER_A_PAGE:
-        headers.setdefault(
-            "Content-Security-Policy", content_policy(settings, framing, g.get("form_origins", ()))
-        )
-        headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
-        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        headers["Permissions-Policy"] = _NO_DEVICES
-        if framing != "*":
-            headers["X-Frame-Options"] = "DENY"
-    if settings.public_url.startswith("https://"):
-        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-    if "Cache-Control" not in headers:
-        headers["Cache-Control"] = "no-store"
+    """Give every answer the headers of its route."""
+    route = request.url_rule.rule if request.url_rule else None
+    headers.complete(response, route, current_settings(), g.get("form_origins", ()))
     return response
 
 
 def allow_forms_to(origins: Iterable[str]) -> None:
     """Let the forms of the page that is being answered lead to these origins as well."""
     g.form_origins = tuple(origins)
-
-
-def content_policy(settings: Settings, framing: str, more: Iterable[str] = ()) -> str:
-    """Our pages load only what is ours; forms may lead to us and, by redirect, to Checkout."""
-    forms = ("'self'", settings.checkout_origin, settings.portal_origin, *more)
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self'",
-            "font-src 'self'",
-            "connect-src 'self'",
-            "manifest-src 'self'",
-            f"form-action {' '.join(dict.fromkeys(forms))}",
-            f"frame-ancestors {framing}",
-            "base-uri 'none'",
-        )
-    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
-import json
+from http import HTTPStatus
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.headers import of_refusal, of_transport
 from fundraiser.payments import refuse_other_mode
+from fundraiser.refusals import Refusals
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 
@@ -52,30 +54,24 @@ class ConcurrencyLimiter:
             self._waiting.release()
 
 
-def busy(_environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
+def busy(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
     """A WSGI application that only says that there is no place."""
-    sentence = (
-        "We’re very busy at the moment. Try again in a minute. If you’ve just paid, don’t pay "
-        "again: your payment isn’t lost."
-    )
-    body = json.dumps({"error": sentence}, ensure_ascii=False).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        ("Retry-After", "10"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
-    start_response("503 Service Unavailable", headers)
-    return (body,)
+    reply = refusals.reply(HTTPStatus.SERVICE_UNAVAILABLE, environ)
+    start_response(reply.status, reply.headers)
+    return (reply.body,)
 
 
 _settings = load_settings()
 _app = create_app(_settings)
 refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
-_with_webhooks = WebhookLayer(_app, _app.extensions["gateway"], _app.extensions["inbox"])
+_with_webhooks = WebhookLayer(
+    _app, _app.extensions["gateway"], _app.extensions["inbox"], of_refusal(_settings)
+)
+refusals = Refusals(_app)
 threads = _settings.web_threads
-application = ProgressLayer(ConcurrencyLimiter(_with_webhooks, threads), _app.database)
+application = ProgressLayer(
+    ConcurrencyLimiter(_with_webhooks, threads), _app.database, of_transport(_settings)
+)
 application.remember()
 
 # All this stands as long as the process does. Looked through by the garbage collector again and

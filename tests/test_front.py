@@ -165,6 +165,18 @@ def test_a_body_in_chunks_is_as_long_as_it_is_and_no_longer_than_others(web: int
     assert post(*[b"email=" + b"a" * 4_000] * 5).status_code == 413
 
 
+def test_a_person_whose_form_is_too_large_reads_a_page(web: int) -> None:
+    answer = requests.post(
+        f"http://127.0.0.1:{web}/join?lang=uk",
+        data={"x": "a" * 20_000},
+        headers={"Accept": "text/html,*/*;q=0.8"},
+        timeout=10,
+    )
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert '<html lang="uk">' in answer.text
+
+
 def test_a_form_that_breaks_off_is_not_used(web: int) -> None:
     body = b"email=broken-off@example.org&name="
     with send_head(web, "/account/sign-in", len(body) + 9, body) as sender:

@@ -122,7 +122,7 @@ def test_the_doctor_and_the_overview_say_why(
 
 def test_the_short_way_counts_a_refusal_once(settings: Settings) -> None:
     app = create_app(settings)
-    layer = WebhookLayer(app.wsgi_app, app.extensions["gateway"], app.extensions["inbox"])
+    layer = WebhookLayer(app.wsgi_app, app.extensions["gateway"], app.extensions["inbox"], {})
     app.wsgi_app = layer  # type: ignore[method-assign]  # as wsgi.py has it
     client = app.test_client()
     WAYS["signature"](client)

@@ -86,7 +86,9 @@ def test_a_signed_webhook_is_stored_before_the_app_is_asked(wsgi: ModuleType) ->
         return [environ["wsgi.input"].read()]
 
     app_of = wsgi._app.extensions  # noqa: SLF001 - what the module itself hands to the layer
-    client = Client(WebhookLayer(app, app_of["gateway"], app_of["inbox"]))
+    client = Client(
+        WebhookLayer(app, app_of["gateway"], app_of["inbox"], {"Cache-Control": "no-store"})
+    )
     body = json.dumps(
         {
             "id": "evt_1",

@@ -156,7 +156,6 @@ def public_progress(slug: str) -> ResponseReturnValue:
             **figures,
         )
     )
-    response.headers["Cache-Control"] = "public, no-cache"
     response.vary.add("Accept-Language")
     response.add_etag()
     return response.make_conditional(request)

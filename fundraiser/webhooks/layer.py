@@ -14,27 +14,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from fundraiser.errors import FundraiserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from fundraiser.payments import Gateway
     from fundraiser.webhooks.inbox import Inbox
 
 _LARGEST = 1 << 20  # bytes: what the app itself reads of a body
-_HEADERS = [
-    ("Cache-Control", "no-store"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("X-Content-Type-Options", "nosniff"),
-]
 
 
 class WebhookLayer:
     """In front of the app: both store by the same inbox."""
 
-    def __init__(self, app: WSGIApplication, gateway: Gateway, inbox: Inbox) -> None:
+    def __init__(
+        self, app: WSGIApplication, gateway: Gateway, inbox: Inbox, headers: Mapping[str, str]
+    ) -> None:
         self._app = app
         self._gateway = gateway
         self._inbox = inbox
+        self._headers = list(headers.items())  # of a receipt
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH") or "0"
@@ -46,7 +44,7 @@ class WebhookLayer:
         ):
             body = environ["wsgi.input"].read(int(length))
             if self._take(body, environ.get("HTTP_STRIPE_SIGNATURE", "")):
-                start_response("204 No Content", _HEADERS)
+                start_response("204 No Content", self._headers)
                 return ()
             environ["wsgi.input"] = BytesIO(body)
         return self._app(environ, start_response)

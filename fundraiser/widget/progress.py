@@ -24,9 +24,10 @@ from fundraiser.campaigns.progress import (
 )
 from fundraiser.db import now
 from fundraiser.errors import FundraiserError, NotFoundError, UnavailableError
+from fundraiser.headers import ANYWHERE, FRESH, NO_SNIFFING, NO_STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -43,14 +44,6 @@ _PATIENCE, _FIRST_PATIENCE = 1.0, 8.0  # seconds that a request waits, with and 
 _FOR_EVER = float("inf")
 _MOST_READERS = 4
 _UNKNOWN = "The number is not known at the moment. Try again in a minute."
-
-# Any site may ask. Any cache may answer in our place for a second, and while we are away.
-ANYWHERE = {
-    "Access-Control-Allow-Origin": "*",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "Timing-Allow-Origin": "*",
-}
-FRESH = "public, max-age=1, stale-while-revalidate=2, stale-if-error=86400"
 
 
 @dataclass(frozen=True)
@@ -141,8 +134,12 @@ class ProgressLayer:
     that exist are kept; the list of them is read once a second at most, whatever is asked for.
     """
 
-    def __init__(self, app: WSGIApplication, database: Database) -> None:
+    def __init__(
+        self, app: WSGIApplication, database: Database, transport: Mapping[str, str] | None = None
+    ) -> None:
+        """``transport``: headers of every answer (``headers.of_transport``)."""
         self._app = app
+        self._transport = transport or {}
         self._database = database
         self._campaigns: dict[str, Kept] = {}
         self._list = Reading()
@@ -167,11 +164,11 @@ class ProgressLayer:
         to wait; after that, ``reply_after`` has the answer.
         """
         if method not in {"GET", "HEAD"}:
-            return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
+            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
         try:
             found = self._find(slug)
         except FundraiserError as error:
-            return _refuse(error.status, str(error))
+            return self._refuse(error.status, str(error))
         if isinstance(found, Answer):
             return _reply(found, method, known)
         if not wait:
@@ -184,7 +181,7 @@ class ProgressLayer:
         try:
             return _reply(self._newest(slug, waited.done), method, known)
         except FundraiserError as error:
-            return _refuse(error.status, str(error))
+            return self._refuse(error.status, str(error))
 
     def remember(self) -> bool:
         """Whether a number is known. Those of open campaigns are read though nobody asks for them.
@@ -229,7 +226,7 @@ class ProgressLayer:
         answer = kept.answer
         is_old = answer.made_at < kept.begun_at
         if is_old and time.monotonic() - answer.made_at > _SILENT_AFTER:
-            answer = kept.answer = _stale(answer)
+            answer = kept.answer = self._stale(answer)
         return answer
 
     def _begin_list(self, at: float) -> None:
@@ -278,7 +275,7 @@ class ProgressLayer:
             answered = True
         except SQLAlchemyError as error:
             log.warning("progress_stale", campaign=slug, error=type(error).__name__)
-            kept.answer = _stale(kept.answer)
+            kept.answer = self._stale(kept.answer)
         finally:
             self._readers.release()
             kept.end(answered=answered)
@@ -286,7 +283,43 @@ class ProgressLayer:
     def _read(self, slug: str) -> Answer:
         with self._database.transaction() as session:
             figures = read_progress(session, find_campaign(session, slug)).as_json()
-        return _finish(figures, now())
+        return self._finish(figures, now())
+
+    def _stale(self, answer: Answer) -> Answer:
+        return self._finish(answer.figures | {"stale_since": iso(answer.read_at)}, answer.read_at)
+
+    def _finish(self, figures: dict[str, Any], read_at: datetime) -> Answer:
+        body = json.dumps(figures, separators=(",", ":")).encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("ETag", etag),
+            ("Cache-Control", FRESH),
+            *(NO_SNIFFING | ANYWHERE).items(),
+            *self._transport.items(),
+        ]
+        return Answer(
+            figures,
+            read_at,
+            time.monotonic(),
+            etag,
+            whole=Reply("200 OK", headers, body),
+            head=Reply("200 OK", headers),
+            unchanged=Reply("304 Not Modified", headers[2:]),
+        )
+
+    def _refuse(self, status: HTTPStatus, sentence: str) -> Reply:
+        body = json.dumps({"error": sentence}).encode()
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", NO_STORE),
+            *([("Allow", "GET, HEAD")] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
+            *(NO_SNIFFING | ANYWHERE).items(),
+            *self._transport.items(),
+        ]
+        return Reply(f"{status.value} {status.phrase}", headers, body)
 
 
 def slug_of(path: str) -> str | None:
@@ -301,42 +334,3 @@ def _reply(answer: Answer, method: str, known: str) -> Reply:
     if answer.etag in known:
         return answer.unchanged
     return answer.head if method == "HEAD" else answer.whole
-
-
-def _stale(answer: Answer) -> Answer:
-    return _finish(answer.figures | {"stale_since": iso(answer.read_at)}, answer.read_at)
-
-
-def _finish(figures: dict[str, Any], read_at: datetime) -> Answer:
-    body = json.dumps(figures, separators=(",", ":")).encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("ETag", etag),
-        ("Cache-Control", FRESH),
-        ("X-Content-Type-Options", "nosniff"),
-        *ANYWHERE.items(),
-    ]
-    return Answer(
-        figures,
-        read_at,
-        time.monotonic(),
-        etag,
-        whole=Reply("200 OK", headers, body),
-        head=Reply("200 OK", headers),
-        unchanged=Reply("304 Not Modified", headers[2:]),
-    )
-
-
-def _refuse(status: HTTPStatus, sentence: str) -> Reply:
-    body = json.dumps({"error": sentence}).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        *([("Allow", "GET, HEAD")] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
-        ("X-Content-Type-Options", "nosniff"),
-        *ANYWHERE.items(),
-    ]
-    return Reply(f"{status.value} {status.phrase}", headers, body)

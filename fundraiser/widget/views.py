@@ -18,12 +18,12 @@ from fundraiser import db
 from fundraiser.campaigns.progress import find_campaign, read_progress
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError
+from fundraiser.headers import FRESH, MINUTES
 from fundraiser.payments.checkout import offered_tiers
-from fundraiser.security import embeddable, public
+from fundraiser.security import public
 from fundraiser.texts import by_language
 from fundraiser.widget.appearance import describe, of_the_goal, spoken, words
 from fundraiser.widget.picture import SHAPES, draw, paint
-from fundraiser.widget.progress import ANYWHERE, FRESH
 from fundraiser.widget.script import FOLDER, current_script, pinned_scripts
 
 if TYPE_CHECKING:
@@ -31,15 +31,13 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("widget", __name__)
 
-_MINUTES = "public, max-age=300, stale-while-revalidate=86400, stale-if-error=604800"
-_FOR_EVER = "public, max-age=31536000, immutable"
 _SIZES = {"card": (600, 420), "bar": (600, 170), "compact": (600, 90)}
 
 
 @blueprint.get("/widget.js")
 @public
 def script() -> ResponseReturnValue:
-    return _packed(current_script().body, "text/javascript", _MINUTES)
+    return _packed(current_script().body, "text/javascript")
 
 
 @blueprint.get("/widget-<name>.js")
@@ -49,7 +47,7 @@ def pinned_script(name: str) -> ResponseReturnValue:
     script = pinned_scripts().get(name)
     if script is None:
         raise NotFoundError("No script was published under this name.")
-    return _packed(script.body, "text/javascript", _FOR_EVER)
+    return _packed(script.body, "text/javascript")
 
 
 @blueprint.get("/campaigns/<slug>/appearance")
@@ -65,7 +63,9 @@ def appearance(slug: str) -> ResponseReturnValue:
     )
     is_named = request.args.get("revision") == str(found.revision)
     body = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
-    return _packed(body, "application/json", _MINUTES if is_named else FRESH)
+    response = _packed(body, "application/json")
+    response.headers["Cache-Control"] = MINUTES if is_named else FRESH
+    return response
 
 
 @blueprint.get("/campaigns/<slug>/progress.svg", defaults={"kind": "svg"})
@@ -80,13 +80,12 @@ def picture(slug: str, kind: str) -> ResponseReturnValue:
     language, _ = spoken(request.args.get("lang", "en"))
     svg = draw(found, read_progress(db.session(), found), language=language, shape=shape)
     if kind == "svg":
-        return _anywhere(Response(svg, mimetype="image/svg+xml"), FRESH)
-    return _anywhere(Response(paint(svg), mimetype="image/png"), FRESH)
+        return _conditional(Response(svg, mimetype="image/svg+xml"))
+    return _conditional(Response(paint(svg), mimetype="image/png"))
 
 
 @blueprint.get("/campaigns/<slug>/embed")
 @public
-@embeddable
 def embed(slug: str) -> ResponseReturnValue:
     """The widget as a page of its own. A sandbox may make its origin opaque: it names ours."""
     found = find_campaign(db.session(), slug)
@@ -105,12 +104,7 @@ def embed(slug: str) -> ResponseReturnValue:
             of_goal=of_the_goal(found, format_decimal(progress.goal)),
             join=words(found)["join"],
         )
-    response = Response(page)
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src {url}; style-src {url}; connect-src {url}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors *"
-    )
-    return _anywhere(response, FRESH)
+    return _conditional(Response(page))
 
 
 @blueprint.get("/<any('embed.css', 'embed.js'):name>")
@@ -118,7 +112,7 @@ def embed(slug: str) -> ResponseReturnValue:
 def embed_part(name: str) -> ResponseReturnValue:
     """The style and the script of the iframe's page."""
     kind = "text/css" if name.endswith("css") else "text/javascript"
-    return _anywhere(Response((FOLDER / name).read_bytes(), mimetype=kind), _MINUTES)
+    return _conditional(Response((FOLDER / name).read_bytes(), mimetype=kind))
 
 
 @blueprint.get("/oembed")
@@ -126,10 +120,7 @@ def embed_part(name: str) -> ResponseReturnValue:
 def oembed() -> ResponseReturnValue:
     """The oEmbed provider (https://oembed.com, 1.0) of the campaign pages."""
     if request.args.get("format", "json") != "json":
-        return _anywhere(
-            Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain"),
-            FRESH,
-        )
+        return Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain")
     settings = current_settings()
     address = urlsplit(request.args.get("url", ""))
     room, _, slug = address.path.strip("/").partition("/")
@@ -144,7 +135,7 @@ def oembed() -> ResponseReturnValue:
         '<iframe src="{}/embed" width="{}" height="{}" title="{}" frameborder="0" '
         'sandbox="allow-scripts allow-top-navigation-by-user-activation"></iframe>'
     )
-    return _anywhere(
+    return _conditional(
         jsonify(
             version="1.0",
             type="rich",
@@ -158,18 +149,17 @@ def oembed() -> ResponseReturnValue:
             thumbnail_url=f"{page}/progress.png",
             thumbnail_width=SHAPES["card"].width,
             thumbnail_height=SHAPES["card"].height,
-        ),
-        FRESH,
+        )
     )
 
 
-def _packed(body: bytes, kind: str, caching: str) -> Response:
+def _packed(body: bytes, kind: str) -> Response:
     coding = request.accept_encodings.best_match(["br", "gzip"])
     response = Response(_pack(body, coding), mimetype=kind)
     if coding:
         response.headers["Content-Encoding"] = coding
     response.vary.add("Accept-Encoding")
-    return _anywhere(response, caching)
+    return _conditional(response)
 
 
 @lru_cache(maxsize=64)
@@ -183,10 +173,8 @@ def _pack(body: bytes, coding: str | None) -> bytes:
     return body
 
 
-def _anywhere(response: Response, caching: str) -> Response:
-    """Let any site use this answer and any cache keep it so long."""
-    response.headers.update(ANYWHERE)
-    response.headers["Cache-Control"] = caching
+def _conditional(response: Response) -> Response:
+    """Send nothing anew to a cache that has it."""
     response.add_etag()
     response.make_conditional(request)
     return response

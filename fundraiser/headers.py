@@ -1,0 +1,168 @@
+"""Response headers of every address: who may cache, read and frame what, in one table.
+
+``security`` completes the app's answers with them; what answers in front of the app (the number,
+webhooks, refusals) takes its own from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from werkzeug.wrappers import Response
+
+    from fundraiser.config import Settings
+
+NO_STORE = "no-store"
+# A cache may answer in our place for a second, and while we are away.
+FRESH = "public, max-age=1, stale-while-revalidate=2, stale-if-error=86400"
+MINUTES = "public, max-age=300, stale-while-revalidate=86400, stale-if-error=604800"
+FOR_EVER = "public, max-age=31536000, immutable"
+CHECKED = "public, no-cache"  # kept, and asked for each time with its ETag
+FILE = "no-cache"
+
+ANYWHERE = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Timing-Allow-Origin": "*",
+}
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+# On these a page's headers say nothing, and the widget's script would be a third larger by them.
+_NEVER_A_PAGE = {"text/javascript", "text/css", "font/woff2", "image/png"}
+_NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for the answers of one address, or of all below it.
+
+    ``caching``: the values of Cache-Control that a success may have, the usual one first; an error
+    is never stored. ``is_for_any_site``: scripts and pages of others may read and embed it.
+    ``is_framed``: any site may show it in a frame.
+    """
+
+    caching: tuple[str, ...] = (NO_STORE,)
+    is_for_any_site: bool = False
+    is_framed: bool = False
+
+
+PRIVATE = Rules()
+# Each address that anybody may ask for, as the app's map of routes writes it.
+ADDRESSES = {
+    "/": PRIVATE,
+    "/campaigns/<slug>": PRIVATE,
+    "/campaigns/<slug>/appearance": Rules((FRESH, MINUTES), is_for_any_site=True),
+    "/campaigns/<slug>/embed": Rules((FRESH,), is_for_any_site=True, is_framed=True),
+    "/campaigns/<slug>/members": Rules((CHECKED,)),
+    "/campaigns/<slug>/progress.png": Rules((FRESH,), is_for_any_site=True),
+    "/campaigns/<slug>/progress.svg": Rules((FRESH,), is_for_any_site=True),
+    "/campaigns/<slug>/reminder": PRIVATE,
+    "/<any('embed.css', 'embed.js'):name>": Rules((MINUTES,), is_for_any_site=True),
+    "/healthz": PRIVATE,
+    "/how-we-count": PRIVATE,
+    "/join": PRIVATE,
+    "/join/thanks": PRIVATE,
+    "/metrics": PRIVATE,
+    "/oembed": Rules((FRESH,), is_for_any_site=True),
+    "/readyz": PRIVATE,
+    "/static/<path:filename>": Rules((FILE,)),
+    "/terms": PRIVATE,
+    "/widget-<name>.js": Rules((FOR_EVER,), is_for_any_site=True),
+    "/widget.js": Rules((MINUTES,), is_for_any_site=True),
+}
+# All below these addresses is somebody's own.
+AREAS = {
+    "/account": PRIVATE,
+    "/gift": PRIVATE,
+    "/letters": PRIVATE,
+    "/staff": PRIVATE,
+    "/webhooks": PRIVATE,
+}
+
+
+def find_rules(route: str) -> Rules | None:
+    """The row for a route, as the app's map writes it; None if the table has none."""
+    return ADDRESSES.get(route) or AREAS.get("/" + route.split("/")[1])
+
+
+def of_transport(settings: Settings) -> dict[str, str]:
+    """HSTS, where we are reached by https: on every answer, whoever gives it."""
+    if not settings.public_url.startswith("https://"):
+        return {}
+    return {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+
+
+def of_refusal(settings: Settings) -> dict[str, str]:
+    """Headers of what is answered in front of the app: an error, or a webhook's receipt."""
+    return {
+        "Cache-Control": NO_STORE,
+        "Cross-Origin-Resource-Policy": "same-origin",
+        **NO_SNIFFING,
+        **of_transport(settings),
+    }
+
+
+def complete(
+    response: Response, route: str | None, settings: Settings, form_origins: Iterable[str]
+) -> None:
+    """Give an answer of the app what the table says, whatever its view said."""
+    rules = (route and find_rules(route)) or PRIVATE
+    headers = response.headers
+    is_error = response.status_code >= HTTPStatus.BAD_REQUEST
+    if is_error or headers.get("Cache-Control") not in rules.caching:
+        headers["Cache-Control"] = NO_STORE if is_error else rules.caching[0]
+    headers.update(NO_SNIFFING | of_transport(settings))
+    headers.update(
+        ANYWHERE if rules.is_for_any_site else {"Cross-Origin-Resource-Policy": "same-origin"}
+    )
+    if response.mimetype not in _NEVER_A_PAGE:
+        headers.update(of_a_page(settings, rules, form_origins))
+
+
+def of_a_page(
+    settings: Settings, rules: Rules = PRIVATE, form_origins: Iterable[str] = ()
+) -> dict[str, str]:
+    """What a page may load and do, and who may frame it."""
+    common = {
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": _NO_DEVICES,
+    }
+    if rules.is_framed:
+        return common | {"Content-Security-Policy": _frame_policy(settings)}
+    return common | {
+        "Content-Security-Policy": _page_policy(settings, form_origins),
+        "X-Frame-Options": "DENY",
+    }
+
+
+def _page_policy(settings: Settings, form_origins: Iterable[str]) -> str:
+    """Our pages load only what is ours; forms may lead to us and, by redirect, to Checkout."""
+    forms = ("'self'", settings.checkout_origin, settings.portal_origin, *form_origins)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            f"form-action {' '.join(dict.fromkeys(forms))}",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        )
+    )
+
+
+def _frame_policy(settings: Settings) -> str:
+    """A frame's sandbox may make its origin opaque, so that ``'self'`` would be nobody."""
+    url = settings.public_url
+    return (
+        f"default-src 'none'; script-src {url}; style-src {url}; connect-src {url}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors *"
+    )
