@@ -1,6 +1,8 @@
-"""E-mail addresses as people type them, and the one place that reads them."""
+"""E-mail addresses and URLs as somebody sent them, and the one place that reads them."""
 
 from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -21,3 +23,11 @@ def read_address(typed: str) -> str | None:
     except EmailNotValidError:
         return None
     return address
+
+
+def read_url(sent: str) -> SplitResult:
+    """The parts of a URL, or none of them where it is none: ``http://[`` can't be split."""
+    try:
+        return urlsplit(sent)
+    except ValueError:
+        return urlsplit("")

@@ -6,7 +6,6 @@ import hmac
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -15,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
+from fundraiser.addresses import read_url
 from fundraiser.config import LOOPBACK, current_settings
 from fundraiser.dashboard.overview.figures import read_machinery
 from fundraiser.db import now
@@ -89,8 +89,7 @@ def _asks_for_the_operator() -> bool:
 
 def _is_called_here(host: str) -> bool:
     """Whether the request names this machine, as a proxy that passes on readers' would not."""
-    name = urlsplit(f"//{host}").hostname
-    return name in LOOPBACK
+    return read_url(f"//{host}").hostname in LOOPBACK
 
 
 def _read_figures(session: Session) -> CollectorRegistry:

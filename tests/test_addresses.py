@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fundraiser.addresses import LONGEST, read_address
+from fundraiser.addresses import LONGEST, read_address, read_url
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,12 @@ def test_an_address_is_read_as_it_was_typed(typed: str) -> None:
 )
 def test_what_is_no_address_is_none(typed: str) -> None:
     assert read_address(typed) is None
+
+
+@pytest.mark.parametrize("sent", ["//[", "http://[::1", "http://\u2100.example", "//[v1.]/", ""])
+def test_a_url_that_can_not_be_split_has_no_parts(sent: str) -> None:
+    assert not any(read_url(sent))
+    assert read_url("https://example.org/a?b#c")[:3] == ("https", "example.org", "/a")
 
 
 @pytest.mark.parametrize("middle", [".", "@", " ", "a", "xn--", "é", "\t", '"'])

@@ -76,6 +76,14 @@ def test_a_signed_event_of_no_time_is_refused(client: FlaskClient, created: obje
     assert client.post("/webhooks/stripe", data=data, headers=header).status_code == 400
 
 
+@pytest.mark.parametrize("url", ["//[", "http://[::1", "http://\u2100.example"])
+def test_a_url_that_can_not_be_split_is_no_fault(signed_in: FlaskClient, url: str) -> None:
+    assert signed_in.get("/oembed", query_string={"url": url}).status_code == 404
+    assert signed_in.get("/staff/sign-in", query_string={"next": url}).location == "/staff"
+    assert signed_in.get("/metrics", headers={"Host": url.strip("/:htp")}).status_code == 404
+    assert signed_in.get("/join", query_string={"return": url}).status_code == 400
+
+
 def test_a_foreign_host_leads_to_us(client: FlaskClient) -> None:
     for host in ("evil.example", "evil.example:8000", "127.0.0.1:8000@evil.example", ""):
         answer = client.get("/campaigns//25000", headers={"Host": host})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlunsplit
 
+from fundraiser.addresses import read_url
 from fundraiser.errors import UnprocessableError
 from fundraiser.joining.offers import ONCE
 from fundraiser.joining.reminders import read_address
@@ -149,10 +150,7 @@ def read_utm(values: Mapping[str, str]) -> str | None:
     """The tags of the link that led here or to the article: source / medium / campaign."""
     if said := values.get("utm"):
         return said[:_LONGEST_REF]
-    try:
-        article = dict(parse_qsl(urlsplit(values.get("return", "")).query))
-    except ValueError:
-        article = {}
+    article = dict(parse_qsl(read_url(values.get("return", "")).query))
     for query in (values, article):
         said = " / ".join(tag for name in _UTM if (tag := query.get(name, "").strip()))
         if said:
@@ -183,14 +181,14 @@ def return_address(checkout: Checkout, *, joined: bool) -> str | None:
     """The way back to the article; its fragment tells the widget there to say thanks."""
     if checkout.return_url is None:
         return None
-    parts = urlsplit(checkout.return_url)
+    parts = read_url(checkout.return_url)
     fragment = f"joined={checkout.campaign}" if joined else parts.fragment
     return urlunsplit(parts._replace(fragment=fragment))
 
 
 def site_alone(checkout: Checkout) -> str | None:
     """The site's name where the way back leads to its front page and to no article."""
-    parts = urlsplit(checkout.return_url or "")
+    parts = read_url(checkout.return_url or "")
     return parts.netloc if parts.path in {"", "/"} and not parts.query else None
 
 
@@ -207,10 +205,7 @@ def _price(tier: Tier, wish: Wish) -> int | None:
 
 
 def _leads_to_one_of(sites: Sequence[str], address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return False
+    parts = read_url(address)
     # Browsers read a backslash as a slash, and Python does not.
     is_plain = "\\" not in address and len(address) <= _LONGEST_ADDRESS
     return is_plain and f"{parts.scheme}://{parts.netloc}" in sites

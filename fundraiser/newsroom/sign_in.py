@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import flask_login
 from flask import Flask, current_app, jsonify, redirect, request, session as cookie, url_for
 
 from fundraiser import db, security
+from fundraiser.addresses import read_url
 from fundraiser.errors import ForbiddenError
 from fundraiser.networks import limit_by_network
 from fundraiser.newsroom import passkeys, passwords, second_step, sessions
@@ -166,7 +166,7 @@ def own_path(wish: str | None) -> str:
     overview = url_for("dashboard.overview")
     if not wish or not wish.isprintable() or "\\" in wish:
         return overview
-    parts = urlsplit(wish)
+    parts = read_url(wish)
     is_ours = not parts.scheme and not parts.netloc and parts.path.startswith("/staff")
     return wish if is_ours and not wish.startswith("//") else overview
 

@@ -7,7 +7,6 @@ import json
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import brotli
 from flask import Blueprint, Response, jsonify, render_template, request
@@ -15,6 +14,7 @@ from flask_babel import force_locale, format_decimal
 from markupsafe import Markup
 
 from fundraiser import db
+from fundraiser.addresses import read_url
 from fundraiser.campaigns.progress import find_campaign, read_progress
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError
@@ -122,7 +122,7 @@ def oembed() -> ResponseReturnValue:
     if request.args.get("format", "json") != "json":
         return Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain")
     settings = current_settings()
-    address = urlsplit(request.args.get("url", ""))
+    address = read_url(request.args.get("url", ""))
     room, _, slug = address.path.strip("/").partition("/")
     if f"{address.scheme}://{address.netloc}" != settings.public_url or room != "campaigns":
         raise NotFoundError("This is not the address of one of our campaigns.")
