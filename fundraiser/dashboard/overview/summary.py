@@ -261,7 +261,7 @@ def _people(session: Session, daily: Daily) -> dict[str, object]:
             return by_language(tiers[row.key])
         return labels.breakdown(row.topic, row.key)
 
-    return {"cuts": {topic.value: _cut(daily.of(topic), name) for topic in _CUTS}}
+    return {"breakdowns": {topic.value: _cut(daily.of(topic), name) for topic in _CUTS}}
 
 
 def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Breakdown]:
