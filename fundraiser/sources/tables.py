@@ -8,7 +8,7 @@ import io
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
 from charset_normalizer import from_bytes
@@ -32,10 +32,9 @@ _MOST_HEADINGS = 20  # rows among which the headings are looked for
 _MOST_UNPACKED = 200 << 20  # bytes of a workbook
 _MOST_ENTRIES = 500  # files inside it
 # Those in which lists of people come; guessed among all that there are, a short one may be Chinese.
-_CODE_PAGES = [
-    *("cp1251", "cp1252", "cp1250", "koi8_u", "koi8_r", "cp866", "mac_cyrillic"),
-    *("iso8859_2", "iso8859_5", "iso8859_15", "mac_roman", "cp1253", "cp1254", "cp1257"),
-]
+_CYRILLIC = ["cp1251", "koi8_u", "koi8_r", "cp866", "mac_cyrillic", "iso8859_5"]
+_LATIN = ["cp1252", "cp1250", "iso8859_2", "iso8859_15", "mac_roman", "cp1254", "cp1257"]
+_ASCII = 0x80
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
@@ -141,7 +140,7 @@ def open_table(file: BinaryIO, options: Options) -> Table:
             _("This is an old Excel file (.xls). Save it as .xlsx or .csv and send that.")
         )
     encoding = options.encoding or recognise_encoding(file)
-    first, second = _first_lines(file, encoding)
+    first = _first_line(file, encoding)
     told = _told_delimiter(first)
     delimiter = options.delimiter or told or _recognise_delimiter(first)
     table = Table([], file, encoding=_checked(encoding), delimiter=delimiter)
@@ -149,7 +148,7 @@ def open_table(file: BinaryIO, options: Options) -> Table:
         table.headings = next(_csv_reader(file, encoding, delimiter), [])
     except csv.Error:
         table.headings = []
-    if not any(heading.strip() for heading in table.headings) or "\0" in (first + second):
+    if not any(heading.strip() for heading in table.headings) or "\0" in first:
         raise FileRefusedError(
             _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
         )
@@ -171,10 +170,9 @@ def recognise_encoding(file: BinaryIO) -> str:
     if start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
         return "utf-16"
     is_marked = start.startswith(codecs.BOM_UTF8)
-    bad = _first_bad_byte(file)
-    if bad is None:
+    if _is_utf8(file):
         return "utf-8-sig"
-    sample = _around(file, bad)
+    sample = _telling_lines(file)
     guess = _guess(sample)
     if is_marked:
         line = sample[: sample.find(b"\n") if b"\n" in sample else 200]
@@ -190,33 +188,38 @@ def recognise_encoding(file: BinaryIO) -> str:
     return guess
 
 
-def _first_bad_byte(file: BinaryIO) -> int | None:
+def _is_utf8(file: BinaryIO) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     file.seek(0)
-    read = 0
-    while piece := file.read(_PIECE):
-        try:
-            decoder.decode(piece)
-        except UnicodeDecodeError as error:
-            return max(read + error.start, 0)
-        read += len(piece)
     try:
+        while piece := file.read(_PIECE):
+            decoder.decode(piece)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return max(read - 4, 0)
-    return None
+        return False
+    return True
 
 
-def _around(file: BinaryIO, place: int) -> bytes:
-    """What to recognise an encoding by: the lines on which it shows."""
-    file.seek(max(place - _SAMPLE // 2, 0))
-    sample = file.read(_SAMPLE)
-    return sample.removeprefix(codecs.BOM_UTF8)
+def _telling_lines(file: BinaryIO) -> bytes:
+    """What to recognise an encoding by: the lines that have letters beyond ASCII in them."""
+    file.seek(0)
+    sample = bytearray()
+    while len(sample) < _SAMPLE and (line := file.readline(_SAMPLE)):
+        if not line.isascii():
+            sample += line.removeprefix(codecs.BOM_UTF8)
+    return bytes(sample)
 
 
 def _guess(sample: bytes) -> str:
-    best = from_bytes(sample, cp_isolation=_CODE_PAGES).best()
-    return best.encoding if best else "cp1252"
+    """The code page, of those whose letters stand together as these do.
+
+    In Cyrillic whole words lie beyond ASCII, in Latin alphabets single letters.
+    """
+    beyond = [sign >= _ASCII for sign in sample]
+    together = sum(one and two for one, two in pairwise(beyond))
+    pages = _CYRILLIC if together * 2 > sum(beyond) else _LATIN
+    best = from_bytes(sample, cp_isolation=pages).best()
+    return best.encoding if best else pages[0]
 
 
 def _checked(encoding: str) -> str:
@@ -253,10 +256,9 @@ class _Unclosed(io.BufferedIOBase):
         return self._file.read(_PIECE if size is None or size < 0 else size)
 
 
-def _first_lines(file: BinaryIO, encoding: str) -> tuple[str, str]:
-    text = _open_text(file, encoding)
+def _first_line(file: BinaryIO, encoding: str) -> str:
     try:
-        return text.readline(_SAMPLE), text.readline(_SAMPLE)
+        return _open_text(file, encoding).readline(_SAMPLE)
     except UnicodeError:
         raise _wrong_encoding(encoding) from None
 

@@ -236,12 +236,21 @@ def _split(written: str) -> tuple[str | None, str | None]:
         return None, None
     if "." in digits and "," in digits:
         last = max(".,", key=digits.rfind)
-        return (digits, last) if digits.count(last) == 1 else (None, None)
+        whole = digits[: digits.rfind(last)]
+        return (digits, last) if digits.count(last) == 1 and _has_groups(whole) else (None, None)
     sign = next((sign for sign in ".," if sign in digits), None)
-    if sign is None or digits.count(sign) > 1:
+    if sign is None:
         return digits, None
+    if digits.count(sign) > 1:
+        return (digits, None) if _has_groups(digits) else (None, None)
     after = len(digits) - 1 - digits.index(sign)
     return digits, (sign if after != _GROUP else None)
+
+
+def _has_groups(digits: str) -> bool:
+    """Whether its separators stand before three digits each, as those of thousands do."""
+    groups = digits.replace(",", ".").split(".")
+    return all(len(group) == _GROUP for group in groups[1:])
 
 
 def _from_serial(number: float, looks: list[str] | None) -> date | datetime:
