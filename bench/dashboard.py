@@ -5,7 +5,7 @@
 The members are made up in SQL, of uneven shape: nine in ten are of one tier, a handful of refs have
 most people and thousands have one, some currencies and countries have next to nobody, half of all
 joined in the last quarter of the time, a fifth pay on one day of the month. Each page is asked for
-over HTTP from the Procfile's web process with one worker, in turns, so that a busy moment is
+over HTTP from the Procfile's web process with one worker, in turn, so that a busy moment is
 everybody's. What the processor spent on an answer, in the worker and in PostgreSQL, says more than
 the clock on the wall where others have a machine's cores too.
 """
@@ -82,8 +82,8 @@ PAGES = {
 
 FILL = (
     """
-    INSERT INTO member (id, email, address, name, country, language, number, counting, turns,
-                        first_counted_at, created_at, roster_since)
+    INSERT INTO member (id, email, address, name, country, language, number, counting, sequence,
+                        first_counted_at, created_at, supporter_since)
     OVERRIDING SYSTEM VALUE
     SELECT n, 'reader.' || n || '@example.' || (ARRAY['org', 'com', 'net'])[1 + n % 3],
            'reader.' || n || '@example.' || (ARRAY['org', 'com', 'net'])[1 + n % 3],
@@ -175,15 +175,15 @@ FILL = (
     FROM balance_transaction GROUP BY 1, 2, 3, 4, 5
     """,
     """
-    INSERT INTO ledger (version, member_id, turn, change, balance, cause, cause_ref, reason, rule,
-                        happened_at, recorded_at)
-    SELECT row_number() OVER w, member_id, turn, change, sum(change) OVER w, 'stripe', NULL,
+    INSERT INTO ledger (version, member_id, sequence, change, balance, cause, cause_ref, reason,
+                        rule, happened_at, recorded_at)
+    SELECT row_number() OVER w, member_id, sequence, change, sum(change) OVER w, 'stripe', NULL,
            CASE WHEN change > 0 THEN 'paid' ELSE 'ended' END, 'paying-members/2', at, at
-    FROM (SELECT id AS member_id, 1 AS turn, 1 AS change, first_counted_at AS at FROM member
+    FROM (SELECT id AS member_id, 1 AS sequence, 1 AS change, first_counted_at AS at FROM member
           UNION ALL
           SELECT id, 2, -1, first_counted_at + (now() - first_counted_at) / 2
-          FROM member WHERE NOT counting) AS turns
-    WINDOW w AS (ORDER BY at, turn, member_id)
+          FROM member WHERE NOT counting) AS sequence
+    WINDOW w AS (ORDER BY at, sequence, member_id)
     """,
     """
     UPDATE ledger_head SET (version, balance, numbers_given, changed_at)

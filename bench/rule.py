@@ -38,7 +38,7 @@ _MOST_MEMORY = 60  # MB that counting may add to the process, however many peopl
 
 FILL = (
     """
-    INSERT INTO member (id, email, address, language, counting, turns, created_at)
+    INSERT INTO member (id, email, address, language, counting, sequence, created_at)
     OVERRIDING SYSTEM VALUE
     SELECT n, 'reader.' || n || '@example.org', 'reader.' || n || '@example.org', 'en', false, 0,
            now() - interval '8 years' * n / :members

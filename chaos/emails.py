@@ -86,7 +86,7 @@ enqueue()
 """
 PEOPLE = """
 WITH people AS (
-    INSERT INTO member (email, address, language, counting, turns, created_at)
+    INSERT INTO member (email, address, language, counting, sequence, created_at)
     SELECT email, email, 'en', false, 0, %(at)s FROM (
         SELECT 'reader-' || n || '@letters.example' AS email FROM generate_series(1, %(count)s) n
     ) RETURNING id

@@ -48,7 +48,7 @@ _EMAILS_TWICE = """
 _WELCOMES_TOO_MANY = """
     SELECT count(*) FROM email WHERE kind = 'welcome' AND NOT EXISTS (
         SELECT 1 FROM ledger
-        WHERE ledger.member_id = email.member_id AND turn::text = cycle AND change = 1
+        WHERE ledger.member_id = email.member_id AND sequence::text = cycle AND change = 1
     )
 """
 

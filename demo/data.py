@@ -165,7 +165,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
         rows[Consent].append(
             {
                 "member_id": number,
-                "kind": ConsentKind.ROSTER,
+                "kind": ConsentKind.SUPPORTERS,
                 "given": True,
                 "text": "My name may stand on the public page of the campaign.",
                 "at": named_since,
@@ -183,7 +183,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
             "turns": 1 if story.left is None else 2,
             "recount_at": story.recount_at,
             "first_counted_at": story.joined,
-            "roster_since": named_since if is_named else None,
+            "supporter_since": named_since if is_named else None,
             "created_at": story.joined,
         }
     )
@@ -223,16 +223,16 @@ def _add_ledger(connection: Connection, stories: list[Story]) -> None:
     )
     entries: list[dict[str, Any]] = []
     balance = 0
-    for version, (at, turn, number, reason, story) in enumerate(
+    for version, (at, sequence, number, reason, story) in enumerate(
         heapq.merge(starts, stops, key=lambda entry: entry[:3]), start=1
     ):
-        balance += 1 if turn == 1 else -1
+        balance += 1 if sequence == 1 else -1
         entries.append(
             {
                 "version": version,
                 "member_id": number,
-                "turn": turn,
-                "change": 1 if turn == 1 else -1,
+                "sequence": sequence,
+                "change": 1 if sequence == 1 else -1,
                 "balance": balance,
                 "cause": Cause.STRIPE if reason is not Reason.GRACE_OVER else Cause.CLOCK,
                 "cause_ref": story.row["reference"],

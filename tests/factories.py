@@ -47,7 +47,7 @@ def make_member(session: Session, **values: Any) -> Member:
         "email": f"reader-{next(_numbers)}@example.org",
         "language": "en",
         "counting": False,
-        "turns": 0,
+        "sequence": 0,
         "created_at": NOON,
     }
     member = Member(**defaults | values)

@@ -136,7 +136,7 @@ def mail_settings(app: FundraiserApp, url: str) -> Settings:
 
 def add_member(session: Session, **values: Any) -> Member:
     """A person who counts, by a monthly membership of £10."""
-    counting = {"counting": True, "turns": 1, "number": 16_235}
+    counting = {"counting": True, "sequence": 1, "number": 16_235}
     member = make_member(session, **counting | values)
     session.add(make_membership(member, tier="member", campaign="25000"))
     session.flush()
@@ -146,7 +146,7 @@ def add_member(session: Session, **values: Any) -> Member:
 def enqueue_welcome(session: Session, **values: Any) -> Member:
     """A new member to be welcomed."""
     member = add_member(session, **values)
-    enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(member.turns), context={})
+    enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(member.sequence), context={})
     return member
 
 

@@ -59,7 +59,7 @@ class Taras:
     def acts(self) -> list[tuple[str, list[str], dict[str, Any]]]:
         with self.database.transaction() as session:
             return [
-                (entry.act, entry.fields, entry.details)
+                (entry.action, entry.fields, entry.details)
                 for entry in session.scalars(
                     select(AuditEntry)
                     .where(AuditEntry.subject == f"member {self.id}")

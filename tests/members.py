@@ -82,7 +82,7 @@ class Olena:
     def send(self, path: str, form: dict[str, str], **more: str) -> TestResponse:
         return self.client.post(path, data=form | more, headers=OURS)
 
-    def act(self, what: str, **more: str) -> str:
+    def action(self, what: str, **more: str) -> str:
         """Fill in the page of an act and send it; returns what the overview then says."""
         answer = self.send(self.path(what), self.form(self.path(what), self.path(what)), **more)
         assert answer.status_code == 303, answer.text

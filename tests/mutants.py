@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     Mutant(
         "later_changes_are_booked_as_import",
-        "if adopted and member.turns == 0:",
+        "if imported and member.sequence == 0:",
         "if adopted:",
         "tests/test_reconcile_command.py"
         "::test_later_changes_of_somebody_imported_are_not_booked_as_import",

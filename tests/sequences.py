@@ -32,7 +32,7 @@ def days(count: float) -> timedelta:
 def join(session: Session, **values: Any) -> Member:
     """A person with a membership that is paid by a card, as of now."""
     at = db.now()
-    member = make_member(session, counting=values.pop("counting", True), turns=1)
+    member = make_member(session, counting=values.pop("counting", True), sequence=1)
     paid = {
         "tier": None,
         "started_at": at - days(40),

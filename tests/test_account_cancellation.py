@@ -43,7 +43,7 @@ def test_a_membership_that_ends_in_a_year_is_charged_until_then_and_can_be_cance
     assert "you’ll be charged £10 on" in said
     assert "You can cancel before then." in said
     assert "won’t be charged again" not in said
-    assert "You have cancelled your membership." in olena.act("cancellation")
+    assert "You have cancelled your membership." in olena.action("cancellation")
     assert olena.membership.cancel_at == olena.membership.period_end
     assert "you won’t be charged again" in olena.overview()
     olena.stripe.advance(days=32)
@@ -87,13 +87,13 @@ def test_a_cancellation_that_stripe_refuses_is_told_to_the_member_and_to_staff(
 
     with monkeypatch.context() as refused:
         refused.setattr(MemberGateway, "_update", refuse)
-        said = olena.act("cancellation")
+        said = olena.action("cancellation")
     assert "will cancel it for you" in said
     assert "You asked us to cancel it on" in said
     assert "subscription schedule" not in said
     with olena.database.transaction() as session:
         assert [m.id for m, _member in read_to_cancel(session, 9)] == [olena.membership.id]
-    assert "You have cancelled your membership." in olena.act("cancellation")
+    assert "You have cancelled your membership." in olena.action("cancellation")
     with olena.database.transaction() as session:
         assert read_to_cancel(session, 9) == []
 
@@ -109,7 +109,7 @@ def test_a_change_that_stripe_refuses_is_no_sentence_for_developers(
     monkeypatch.setattr(MemberGateway, "_update", refuse)
     assert olena.send(path, form).status_code == 303
     assert "The payment service refused this, so nothing has changed." in olena.overview()
-    assert "The payment service refused this" in olena.act("pause", months="1")
+    assert "The payment service refused this" in olena.action("pause", months="1")
     assert olena.membership.amount == 1000
 
 
@@ -133,9 +133,9 @@ def test_a_membership_that_a_schedule_manages_can_be_changed_like_any_other(
         assert "You have changed what you pay." in olena.overview()
         assert olena.membership.amount == 2500
     elif what == "pause":
-        assert "Your membership is paused." in olena.act(what, months="1")
+        assert "Your membership is paused." in olena.action(what, months="1")
     else:
-        assert "You have cancelled your membership." in olena.act(what)
+        assert "You have cancelled your membership." in olena.action(what)
         assert olena.at_stripe()["cancel_at_period_end"] is True
         assert "Your membership goes on." in olena.resume()
     assert olena.stripe.call("GET", f"subscription_schedules/{schedule}")["status"] == "released"
@@ -169,7 +169,7 @@ def test_a_cancellation_by_date_is_taken_back_whichever_way_stripe_clears_it(
 def test_a_cancellation_that_stripe_does_not_take_back_is_not_said_to_be(
     olena: Olena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    olena.act("cancellation")
+    olena.action("cancellation")
     monkeypatch.setattr(MemberGateway, "_update", lambda *_given: None)
     said = olena.resume()
     assert "Your membership goes on" not in said

@@ -47,7 +47,7 @@ def test_the_overview_says_what_is_paid_when_and_what_comes_next(olena: Olena) -
 
 
 def test_who_stops_stays_until_what_is_paid_for_ends_and_may_go_on(olena: Olena) -> None:
-    said = olena.act("cancellation", reason="too_expensive", comment="Rent went up.")
+    said = olena.action("cancellation", reason="too_expensive", comment="Rent went up.")
     assert "You have cancelled your membership." in said
     assert "You stay a member until" in said
     found = olena.at_stripe()
@@ -57,7 +57,7 @@ def test_who_stops_stays_until_what_is_paid_for_ends_and_may_go_on(olena: Olena)
     assert olena.number() == 1
     assert "Your membership goes on." in olena.resume()
     assert olena.at_stripe()["cancel_at_period_end"] is False
-    olena.act("cancellation")
+    olena.action("cancellation")
     olena.stripe.advance(days=32)
     olena.stripe.settle(olena.customer)
     assert olena.number() == 0
@@ -197,11 +197,11 @@ def test_what_can_not_be_paid_is_said(olena: Olena, amount: str, sentence: str) 
 
 def test_a_pause_charges_nothing_and_counts_until_the_end_of_what_is_paid_for(olena: Olena) -> None:
     olena.stripe.advance(hours=1)  # not in the second in which the period began
-    said = olena.act("pause", months="1")
+    said = olena.action("pause", months="1")
     assert "Your membership is paused." in said
     assert olena.number() == 1, "she has paid for this month"
     assert "Your membership goes on." in olena.resume()
-    olena.act("pause", months="2")
+    olena.action("pause", months="2")
     olena.stripe.advance(days=31)
     with olena.database.transaction() as session:
         recount_due(session, GRACE)
@@ -222,7 +222,7 @@ def test_a_pause_of_a_month_skips_a_payment_and_the_page_says_until_when(
     offered = olena.open(olena.path("pause")).get_text(" ", strip=True)
     told = re.search(r"1 month, until (\d+ \w+ \d+)", offered)
     assert told
-    olena.act("pause", months="1")
+    olena.action("pause", months="1")
     resumes = datetime.fromtimestamp(olena.at_stripe()["pause_collection"]["resumes_at"], tz=UTC)
     assert f"{resumes.day} {resumes:%B %Y}" == told[1]
     assert olena.membership.period_end
@@ -247,7 +247,7 @@ def test_a_membership_whose_payment_failed_ends_at_once(olena: Olena) -> None:
     olena.stripe.settle(olena.customer)
     assert "The last payment of £10 failed." in olena.overview()
     assert "it ends at once" in olena.open(olena.path("cancellation")).get_text(" ")
-    olena.act("cancellation")
+    olena.action("cancellation")
     assert olena.at_stripe()["status"] == "canceled"
     assert olena.number() == 0
 

@@ -81,7 +81,7 @@ def test_who_wants_to_pay_in_another_currency_stops_joins_again_and_keeps_the_nu
         link = page.select_one("section[aria-labelledby=currency] a")
         assert link
         assert link["href"] == member.path("cancellation")
-        member.act("cancellation")
+        member.action("cancellation")
         assert story.number() == 2
         assert f"You are member {number} " in member.overview()
     assert "You are member 2" in story.join_again("hurries", "EUR")
@@ -111,10 +111,10 @@ def test_who_pauses_is_not_counted_until_it_goes_on_and_pays_from_the_next_perio
 ) -> None:
     resumes, waits = story.member("resumes"), story.member("waits")
     story.pass_days(10)
-    said = resumes.act("pause", months="3")
+    said = resumes.action("pause", months="3")
     assert "Your membership is paused." in said
     assert "You are counted as a member until" in said
-    waits.act("pause", months="2")
+    waits.action("pause", months="2")
     assert story.number() == 2  # until what was paid for ends
     story.pass_days(32, each=16)  # a renewal, of which nothing is taken
     assert story.number() == 0
@@ -135,5 +135,5 @@ def test_who_pauses_is_not_counted_until_it_goes_on_and_pays_from_the_next_perio
     assert story.paid(waits) == [(1000, "GBP")] * 2
     assert story.kinds("resumes") == story.kinds("waits") == ["welcome"]
     with story.database.transaction() as session:
-        people = session.execute(select(Member.number, Member.turns).order_by(Member.id)).all()
+        people = session.execute(select(Member.number, Member.sequence).order_by(Member.id)).all()
     assert [tuple(row) for row in people] == [(1, 3), (2, 3)]

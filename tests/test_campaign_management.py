@@ -187,7 +187,7 @@ def test_a_change_reaches_the_pages_and_is_in_the_trail(
         assert found.sites == ["https://news.example.org", "https://xn--b1amarcd.xn--j1amh"]
         assert found.revision == 2
         trail = session.scalars(select(AuditEntry).where(AuditEntry.subject == "campaign 25000"))
-        assert [entry.act for entry in trail] == ["changed_campaign"]
+        assert [entry.action for entry in trail] == ["changed_campaign"]
 
 
 @pytest.mark.usefixtures("shop")
@@ -369,7 +369,9 @@ def test_ended_now_the_campaign_keeps_the_number_of_that_moment(
         add_member(session)
     assert "1 of 25,000 members" in said(staff.get("/campaigns/25000"))
     with database.transaction() as session:
-        trail = session.scalars(select(AuditEntry.act).where(AuditEntry.act == "ended_campaign"))
+        trail = session.scalars(
+            select(AuditEntry.action).where(AuditEntry.action == "ended_campaign")
+        )
         assert len(trail.all()) == 1
     refused = post(staff, "/staff/campaigns/25000/goals", goal="30000", before="25000")
     assert refused.status_code == REFUSED

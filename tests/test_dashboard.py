@@ -99,8 +99,8 @@ def test_a_customer_that_rests_is_shown_with_its_error_and_settled_again_once(
     with database.transaction() as session:
         sync = session.scalars(select(SyncRequest)).one()
         assert (sync.attempts, sync.due_at is not None) == (0, True)
-        acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "settled_again")).all()
-        assert {(act.subject, act.staff_id is not None) for act in acts} == {
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.action == "settled_again")).all()
+        assert {(action.subject, action.staff_id is not None) for action in acts} == {
             ("customer cus_1", True)
         }
 

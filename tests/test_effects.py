@@ -48,7 +48,7 @@ def payment(number: int, paid_at: datetime) -> Payment:
 
 
 def person(one: Membership, *payments: Payment) -> Person:
-    member = Member(id=1, email="olena@example.org", language="en", counting=True, turns=1)
+    member = Member(id=1, email="olena@example.org", language="en", counting=True, sequence=1)
     return Person(member, [], {}, [one], payments, [], [], [], None, 0, [])
 
 

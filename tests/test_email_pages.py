@@ -122,7 +122,7 @@ def test_the_words_of_staff_leave_what_an_email_must_say(
     with database.transaction() as session:
         enqueue_welcome(session)
         session.scalars(select(Membership)).one().payment_status = Dues.IN_PROCESS
-        enqueue_welcome(session, turns=2, number=2)
+        enqueue_welcome(session, sequence=2, number=2)
     new = {"subject": "Hello, {number}", "heading": "Hello", "text": "Welcome to {newsroom}."}
     assert press(manager, "/staff/emails/kinds/welcome/words", **new).status_code == 303
     deliver(database, mail_server)

@@ -109,7 +109,7 @@ def test_who_comes_back_is_welcomed_back(
     database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
     with database.transaction() as session:
-        enqueue_welcome(session, turns=3)
+        enqueue_welcome(session, sequence=3)
     deliver(database, mail_server)
     assert postbox.emails[0]["Subject"] == "Welcome back to The Northern Ledger, member 16,235"
 
@@ -174,7 +174,7 @@ def test_who_left_and_came_back_meanwhile_is_welcomed_once(
 ) -> None:
     with database.transaction() as session:
         member = enqueue_welcome(session)
-        member.turns = 3
+        member.sequence = 3
         enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="3", context={})
     deliver(database, mail_server)
     assert [email.state for email in emails_in(database)] == ["withdrawn", "sent"]

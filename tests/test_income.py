@@ -101,7 +101,7 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
     assert "3 March 2026 USD 0.75 Iryna Bondar 1 January 2020 USD 0.1 Iryna Bondar" in rates
     with database.transaction() as session:
         assert len(session.scalars(select(ExchangeRate)).all()) == 2
-        acts = session.scalars(select(AuditEntry).where(AuditEntry.act == "entered_rate")).all()
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.action == "entered_rate")).all()
         assert acts[0].subject == "rate USD GBP 2026-03-03"
 
 

@@ -119,11 +119,11 @@ def test_a_name_is_shown_only_where_the_member_agreed_and_counts(
     for path in (address, address.replace("/?", "/join?")):
         assert "Olena Hrytsenko invites you" in page_of(client, path).get_text()
     with stripe.app.database.transaction() as session:
-        session.get_one(Member, olena).roster_closed_at = now()
+        session.get_one(Member, olena).supporter_closed_at = now()
     assert "Olena" not in client.get(address, headers=OURS).text
     with stripe.app.database.transaction() as session:
         member = session.get_one(Member, olena)
-        member.roster_closed_at, member.counting = None, False
+        member.supporter_closed_at, member.counting = None, False
     assert "Olena" not in client.get(address, headers=OURS).text
 
 

@@ -66,7 +66,7 @@ def test_the_database_refuses_to_count_a_person_twice(session: Session) -> None:
     member = make_member(session)
     turn(session, member)
     session.flush()
-    member.turns = 0
+    member.sequence = 0
     turn(session, member)
     with pytest.raises(IntegrityError):
         session.flush()

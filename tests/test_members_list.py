@@ -400,8 +400,10 @@ def test_the_file_has_who_is_filtered_in_the_lists_order(
     }
     assert rows[1]["Began"] == "2026-04-22"
     with database.transaction() as session:
-        act = session.scalars(select(AuditEntry).where(AuditEntry.act == "exported_members")).one()
-        assert (act.subject, act.staff_id is not None) == ("members by country, sort", True)
+        action = session.scalars(
+            select(AuditEntry).where(AuditEntry.action == "exported_members")
+        ).one()
+        assert (action.subject, action.staff_id is not None) == ("members by country, sort", True)
     assert taras.number == 1
 
 
@@ -463,7 +465,7 @@ def test_a_file_by_filters_that_make_no_sense_is_not_made(
     assert "There is no “baron” to choose here." in answer.text
     with database.transaction() as session:
         assert not session.scalars(
-            select(AuditEntry).where(AuditEntry.act == "exported_members")
+            select(AuditEntry).where(AuditEntry.action == "exported_members")
         ).all()
 
 

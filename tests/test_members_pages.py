@@ -435,7 +435,7 @@ def test_a_note_is_kept_with_the_person_and_not_in_the_trail(
     assert send(staff, path, form).status_code == 303
     with database.transaction() as session:
         assert [found.text for found in session.scalars(select(Note))] == [form["note"]]
-        trail = session.scalars(select(AuditEntry).where(AuditEntry.act == "wrote_note")).one()
+        trail = session.scalars(select(AuditEntry).where(AuditEntry.action == "wrote_note")).one()
         assert "Lviv" not in repr((trail.subject, trail.fields, trail.details))
     shown = staff.get(f"/staff/members/{member.id}", headers=PAGE).text
     assert "Called: &lt;b&gt;moves&lt;/b&gt; to Lviv" in shown

@@ -22,7 +22,7 @@ from fundraiser.campaigns import outgoing_webhook
 from fundraiser.campaigns.milestones import (
     WAITS,
     between,
-    keep_hook,
+    keep_webhook,
     look_for_milestones,
     tell_next,
     try_hook,
@@ -111,7 +111,7 @@ def campaign_with_hook(database: Database, url: str | None, goal: int = 25_000) 
     with database.transaction() as session:
         make_tiers(session)
         campaign = make_campaign(session, goals=[Goal(members=goal, set_at=WHEN)])
-        keep_hook(session, campaign, url)
+        keep_webhook(session, campaign, url)
         return outgoing_webhook.secret_of(campaign)
 
 
@@ -257,11 +257,11 @@ def test_nobody_in_a_private_network_is_told(
     assert try_hook(campaign) == outgoing_webhook.Fault.PRIVATE
     assert not site.told
     for host in PRIVATE:
-        campaign.hook_url = f"https://{host}/hooks"
+        campaign.webhook_url = f"https://{host}/hooks"
         assert try_hook(campaign) == outgoing_webhook.Fault.PRIVATE, host
     # The control: without the guard the site on this machine hears it.
     monkeypatch.setattr(outgoing_webhook, "_is_public", lambda _address: True)
-    campaign.hook_url = site.url
+    campaign.webhook_url = site.url
     assert try_hook(campaign) is None
     assert site.told
 
@@ -314,10 +314,10 @@ def test_staff_say_where_the_site_is_told_and_see_whether_it_was(
         return answer.text
 
     for wrong in ("http://news.example.org/x", "ftp://a.b", "https://", "https://a:b@c.de/", "x y"):
-        assert "Enter an address that begins with https://" in send("hook", 422, hook_url=wrong)
+        assert "Enter an address that begins with https://" in send("hook", 422, webhook_url=wrong)
     send("trial", 422)
-    send("hook", hook_url=site.url)
-    send("hook", hook_url=site.url)
+    send("hook", webhook_url=site.url)
+    send("hook", webhook_url=site.url)
     send("trial")
     shown = read(client, page)
     secret = shown.select_one("details code")
@@ -346,9 +346,11 @@ def test_staff_say_where_the_site_is_told_and_see_whether_it_was(
     new = read(client, page).select_one("details code")
     assert new
     assert new.text != secret.text
-    send("hook", hook_url="")
+    send("hook", webhook_url="")
     with database.transaction() as session:
-        acts = session.scalars(select(AuditEntry.act).where(AuditEntry.subject == "campaign 25000"))
+        acts = session.scalars(
+            select(AuditEntry.action).where(AuditEntry.subject == "campaign 25000")
+        )
         assert sorted(acts) == ["changed_hook"] * 3 + ["tried_hook"]
 
 

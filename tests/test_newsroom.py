@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def acts(database: Database) -> list[str]:
     with database.transaction() as session:
-        return list(session.scalars(select(AuditEntry.act).order_by(AuditEntry.id)))
+        return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
 
 
 def test_the_right_password_leads_to_the_overview_in_any_case_of_the_address(

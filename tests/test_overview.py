@@ -146,9 +146,9 @@ def test_a_card_that_expires_before_a_payment_is_a_loss_when_the_grace_is_over(
             "payment_status": Dues.OVERDUE,
         },
     ):
-        member = make_member(session, counting=True, turns=1)
+        member = make_member(session, counting=True, sequence=1)
         session.add(make_membership(member, **values))
-    leaving = make_member(session, counting=True, turns=1, recount_at=first)
+    leaving = make_member(session, counting=True, sequence=1, recount_at=first)
     session.add(make_membership(leaving, **month, period_end=first, cancel_at=first))
     session.flush()
     refresh(session, LONDON, GRACE)
@@ -237,7 +237,7 @@ def test_all_customers_that_rest_can_be_reached_and_settled_again(
     with database.transaction() as session:
         assert not queue.failed_requests(session)
         acts = session.scalars(
-            select(AuditEntry.subject).where(AuditEntry.act == "settled_all_again")
+            select(AuditEntry.subject).where(AuditEntry.action == "settled_all_again")
         )
         assert acts.all() == ["customers 53"]
 
@@ -359,7 +359,7 @@ def test_midnight_is_the_newsrooms(session: Session) -> None:
     connection.exec_driver_sql("ALTER TABLE ledger DISABLE TRIGGER USER")
     late = (now() - timedelta(days=1)).astimezone(LONDON).replace(hour=23, minute=30)
     count(session, member, "ended")
-    session.execute(update(LedgerEntry).where(LedgerEntry.turn == 2).values(recorded_at=late))
+    session.execute(update(LedgerEntry).where(LedgerEntry.sequence == 2).values(recorded_at=late))
     refresh(session, LONDON, GRACE)
     row = session.scalars(select(DailyFigure).where(DailyFigure.topic == Topic.CHURN)).one()
     assert row.day == late.date()

@@ -117,13 +117,15 @@ def fill(olena: Olena) -> None:
                 ),
             )
         ):
-            act = AuditEntry(at=at, act="wrote_note", subject=f"member {member_id}", key=str(index))
-            session.add(act)
+            action = AuditEntry(
+                at=at, action="wrote_note", subject=f"member {member_id}", key=str(index)
+            )
+            session.add(action)
             session.flush()
-            session.add(Note(member_id=member_id, act=act.id, text=words))
+            session.add(Note(member_id=member_id, audit_entry_id=action.id, text=words))
         session.add(
             Consent(
-                member_id=olena.member_id, kind=ConsentKind.ROSTER, given=True, text=NAME, at=at
+                member_id=olena.member_id, kind=ConsentKind.SUPPORTERS, given=True, text=NAME, at=at
             )
         )
         choose_emails(session, olena.member_id, Topic.CAMPAIGN, wanted=True, text=f"{NAME}: yes")
@@ -289,10 +291,10 @@ def test_an_erased_person_who_is_erased_again_takes_nobody_along(olena: Olena) -
             )
         )
         other = make_member(session, email="petro@example.org")
-        act = AuditEntry(at=now(), act="wrote_note", subject=f"member {other.id}")
-        session.add(act)
+        action = AuditEntry(at=now(), action="wrote_note", subject=f"member {other.id}")
+        session.add(action)
         session.flush()
-        session.add(Note(member_id=other.id, act=act.id, text="Will call."))
+        session.add(Note(member_id=other.id, audit_entry_id=action.id, text="Will call."))
     for _ in range(2):
         with olena.database.transaction() as session:
             erase(session, member_gateway(), session.get_one(Member, olena.member_id))
@@ -307,7 +309,7 @@ def test_the_download_has_what_staff_wrote_and_why_no_email_is_sent(olena: Olena
     told = answer.json
     assert told
     assert [row["text"] for row in told["member_note"]] == [f"{NAME} called."]
-    assert [row["act"] for row in told["audit_entry"]] == ["wrote_note"]
+    assert [row["action"] for row in told["audit_entry"]] == ["wrote_note"]
     assert [row["reason"] for row in told["suppression"]] == ["bounce"]
     assert len(told["email"]) >= 3
     assert len(told["gift"]) == 2

@@ -390,7 +390,7 @@ def test_a_number_that_is_right_from_all_sides_has_no_drift(database: Database) 
             "does not count (not_paid)",
         ),
         ("UPDATE member SET counting = false", {"rule", "ledger"}, "says does not count after 1"),
-        ("UPDATE member SET turns = 3", {"ledger"}, "after 3 turns; the ledger has 1 rows"),
+        ("UPDATE member SET sequence = 3", {"ledger"}, "after 3 sequence; the ledger has 1 rows"),
         ("UPDATE ledger_head SET balance = 2", {"balance"}, "The balance is 2,"),
         (
             "ALTER TABLE ledger DISABLE TRIGGER ledger_is_append_only; DELETE FROM ledger",
@@ -442,7 +442,7 @@ def test_where_very_many_differ_some_are_named_and_all_are_counted(
     with database.transaction() as session:
         members = [count(session).id for _ in range(5)]
         session.execute(update(Membership).values(status=Status.UNPAID))
-        session.execute(update(Member).values(turns=3))
+        session.execute(update(Member).values(sequence=3))
     with database.transaction() as session:
         proof = check_consistency(session, GRACE)
     for kind in (DriftKind.RULE, DriftKind.LEDGER):

@@ -248,9 +248,9 @@ def test_an_adoption_that_was_killed_goes_on(
         customers.append(subscribe(shop, product, f"friend-{turn}@example.org"))
         shop.advance(seconds=5)
     with database.transaction() as session:
-        stripe_import.adopt_products(session, current_gateway(), {product: "member"})
+        stripe_import.import_products(session, current_gateway(), {product: "member"})
     with database.transaction() as session:
-        found = stripe_import.customers_to_adopt(
+        found = stripe_import.customers_to_import(
             session, current_gateway(), {product: "member"}, lambda _: None
         )
     assert found == customers

@@ -75,10 +75,10 @@ OPEN_TO = {
         POST /staff/members/<int:member_id>/memberships/<int:membership_id>/end
         GET  /staff/members/<int:member_id>/note
         POST /staff/members/<int:member_id>/note
-        GET  /staff/members/<int:member_id>/roster/off
-        POST /staff/members/<int:member_id>/roster/off
-        GET  /staff/members/<int:member_id>/roster/on
-        POST /staff/members/<int:member_id>/roster/on
+        GET  /staff/members/<int:member_id>/name/hide
+        POST /staff/members/<int:member_id>/name/hide
+        GET  /staff/members/<int:member_id>/name/restore
+        POST /staff/members/<int:member_id>/name/restore
         POST /staff/names
         POST /staff/failed-syncs/retry
     """,

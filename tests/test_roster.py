@@ -17,7 +17,7 @@ from fundraiser.campaigns.public_progress import Milestones, read_milestones, re
 from fundraiser.db import now
 from fundraiser.joining import views
 from fundraiser.members import consents
-from fundraiser.members.consents import close_roster, is_given, note_consent, read_named
+from fundraiser.members.consents import hide_name, is_given, note_consent, read_named
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Consent, ConsentKind, Member
 from fundraiser.newsroom.models import AuditEntry, Role
@@ -48,7 +48,7 @@ def shop(database: Database) -> None:
 def named(session: Session, name: str | None) -> Member:
     """Somebody who counts and agreed to be named."""
     member = join(session, name=name)
-    note_consent(session, member, ConsentKind.ROSTER, TEXT, given=True)
+    note_consent(session, member, ConsentKind.SUPPORTERS, TEXT, given=True)
     return member
 
 
@@ -114,7 +114,7 @@ def test_with_a_review_a_name_is_shown_once_staff_have_looked_at_it(
     assert "1 member who wished to be named" in client.get(PATH, headers=PAGE).text
     with database.transaction() as session:
         session.get_one(Member, olena.id).name = "Another Name"
-        acts = session.scalars(select(AuditEntry.subject).where(AuditEntry.act == "showed_name"))
+        acts = session.scalars(select(AuditEntry.subject).where(AuditEntry.action == "showed_name"))
         assert acts.all() == [f"member {olena.id}"]
     assert names(client) == []
 
@@ -131,8 +131,8 @@ def test_a_name_that_is_taken_back_is_gone_with_the_next_look_also_from_a_cache(
     assert client.get(PATH, headers=kept).status_code == 304
     with database.transaction() as session:
         member = session.get_one(Member, member.id)
-        note_consent(session, member, ConsentKind.ROSTER, TEXT, given=False)
-        assert not is_given(session, member, ConsentKind.ROSTER)
+        note_consent(session, member, ConsentKind.SUPPORTERS, TEXT, given=False)
+        assert not is_given(session, member, ConsentKind.SUPPORTERS)
         assert session.query(Consent).count() == 2
     answer = client.get(PATH, headers=kept)
     assert answer.status_code == 200
@@ -176,19 +176,21 @@ def test_a_name_that_staff_take_off_stays_off_until_they_lift_it_and_its_owner_a
     before = submit(owner, details, name="Buy Pills Now", language="en", roster="yes")
     assert (before.status_code, names(reader)) == (303, ["Buy Pills Now"])
     sign_in(client, hire(database, Role.SUPPORT))
-    assert client.get(f"{staffs}/roster/on", headers=PAGE).headers["Location"] == staffs
-    off = words(read(client, f"{staffs}/roster/off"))
+    assert client.get(f"{staffs}/name/restore", headers=PAGE).headers["Location"] == staffs
+    off = words(read(client, f"{staffs}/name/hide"))
     assert "The number The number stays as it is: this person goes on counting." in off
     assert "The money None." in off
     assert "The mail We send no letter." in off
-    fields = read(client, f"{staffs}/roster/off").select("form.act input[type=hidden]")
+    fields = read(client, f"{staffs}/name/hide").select("form.act input[type=hidden]")
     form = {str(field["name"]): str(field["value"]) for field in fields} | {"note": "An advert."}
     for _ in range(2):
-        answer = client.post(f"{staffs}/roster/off", data=form, headers=PAGE)
+        answer = client.post(f"{staffs}/name/hide", data=form, headers=PAGE)
         assert (answer.status_code, answer.headers["Location"]) == (303, staffs)
     assert names(reader) == []
     with database.transaction() as session:
-        acts = session.scalars(select(AuditEntry.act).where(AuditEntry.act.contains("roster")))
+        acts = session.scalars(
+            select(AuditEntry.action).where(AuditEntry.action.contains("roster"))
+        )
         assert acts.all() == ["closed_roster"]
         newest = session.scalars(select(Consent).order_by(Consent.id.desc())).first()
         assert newest
@@ -205,7 +207,7 @@ def test_a_name_that_staff_take_off_stays_off_until_they_lift_it_and_its_owner_a
     submit(owner, details, name="Anna Byrne", language="en", roster="yes")  # an old tab's box
     assert names(reader) == []
 
-    assert submit(client, f"{staffs}/roster/on", note="").status_code == 303
+    assert submit(client, f"{staffs}/name/restore", note="").status_code == 303
     assert names(reader) == []
     assert "It does not stand there" in words(read(owner, "/account"))
     submit(owner, details, name="Anna Byrne", language="en", roster="yes")
@@ -221,10 +223,10 @@ def test_an_owner_who_agrees_while_staff_take_the_name_off_does_not_bring_it_bac
         member = named(session, "Buy Pills Cheap")
     with database.transaction() as owner:
         seen = owner.get_one(Member, member.id)
-        assert seen.roster_closed_at is None
+        assert seen.supporter_closed_at is None
         with database.transaction() as staff:
-            close_roster(staff, staff.get_one(Member, member.id), "Taken off.")
-        note_consent(owner, seen, ConsentKind.ROSTER, TEXT, given=True)
+            hide_name(staff, staff.get_one(Member, member.id), "Taken off.")
+        note_consent(owner, seen, ConsentKind.SUPPORTERS, TEXT, given=True)
     assert names(client) == []
 
 

@@ -152,7 +152,7 @@ def compare(session: Session, people: list[list[dict[str, Any]]]) -> None:
 
 def write(session: Session, people: list[list[dict[str, Any]]]) -> dict[int, list[Membership]]:
     """Insert them all at once; returns each person's memberships as they were read back."""
-    new = {"email": None, "language": "en", "counting": False, "turns": 0, "created_at": NOON}
+    new = {"email": None, "language": "en", "counting": False, "sequence": 0, "created_at": NOON}
     ids = session.scalars(insert(MEMBER).returning(Member.id), [new for _ in people]).all()
     numbers = count()
     rows = [

@@ -35,7 +35,7 @@ def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
         stripe.settle(second)
     kept, ended = memberships(database)
     assert (kept.status, ended.status) == (Status.ACTIVE, Status.CANCELED)
-    assert ended.second_to == kept.reference
+    assert ended.duplicate_of == kept.reference
     assert kept.member_id == ended.member_id
     charge = stripe.call("GET", "charges", customer=second)["data"][0]
     assert charge["refunded"]

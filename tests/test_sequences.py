@@ -279,7 +279,7 @@ def test_what_is_coming_is_told_in_time_and_once(
             [],
         ),
         ({"counting": True}, []),
-        ({"second_to": "sub_first"}, []),
+        ({"duplicate_of": "sub_first"}, []),
     ],
 )
 @pytest.mark.usefixtures("at_noon")

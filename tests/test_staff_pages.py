@@ -189,7 +189,7 @@ def test_a_role_is_changed_and_holds_at_once(
     with database.transaction() as session:
         entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
         assert entry
-        assert (entry.act, entry.subject, entry.fields) == (
+        assert (entry.action, entry.subject, entry.fields) == (
             "changed_staff",
             f"staff {staff.id}",
             ["role"],
@@ -392,7 +392,9 @@ def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
     other = staff_of(database, hire(database, Role.SUPPORT))
     with database.transaction() as session:
         session.add_all(
-            AuditEntry(at=now(), staff_id=other.id, act="settled_again", subject=f"customer c{n}")
+            AuditEntry(
+                at=now(), staff_id=other.id, action="settled_again", subject=f"customer c{n}"
+            )
             for n in range(60)
         )
     first = read(admin, f"/staff/audit-log?staff={other.id}")
@@ -414,7 +416,9 @@ def test_an_act_that_is_known_no_more_keeps_its_name(
     admin: FlaskClient, database: Database
 ) -> None:
     with database.transaction() as session:
-        session.add(AuditEntry(at=now(), act="painted_door", subject="member 7", fields=["colour"]))
+        session.add(
+            AuditEntry(at=now(), action="painted_door", subject="member 7", fields=["colour"])
+        )
     page = read(admin, "/staff/audit-log")
     assert "Painted door colour member 7" in words(page)
     assert page.select_one("a[href='/staff/members/7']")

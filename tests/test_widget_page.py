@@ -199,7 +199,9 @@ def test_a_look_that_is_kept_is_the_campaigns_everywhere(
     assert "This is the campaign’s look now." in page
     assert element(BeautifulSoup(page, "html.parser")) == {"campaign": "25000", "variant": "bar"}
     with database.transaction() as session:
-        entries = session.scalars(select(AuditEntry).where(AuditEntry.act == "changed_look")).all()
+        entries = session.scalars(
+            select(AuditEntry).where(AuditEntry.action == "changed_look")
+        ).all()
         assert [entry.subject for entry in entries] == ["campaign 25000"]
 
 
@@ -207,7 +209,9 @@ def test_the_same_look_again_is_no_change(staff: FlaskClient, database: Database
     assert keep(staff, theme="auto", accent="#0B5D46").status_code == 303
     assert look(database) == ("auto", "#0b5d46", 1)
     with database.transaction() as session:
-        assert not session.scalars(select(AuditEntry).where(AuditEntry.act == "changed_look")).all()
+        assert not session.scalars(
+            select(AuditEntry).where(AuditEntry.action == "changed_look")
+        ).all()
 
 
 def test_an_accent_on_which_nobody_can_read_is_not_kept(

@@ -111,7 +111,7 @@ def change(
     membership: Membership,
     page_showed: str,
     *,
-    act: Callable[[str], None],
+    action: Callable[[str], None],
     is_so: Callable[[Membership], bool],
     done: Notice,
 ) -> Notice:
@@ -131,7 +131,7 @@ def change(
         return Notice.MEANWHILE
     try:
         try:
-            act(membership.reference)
+            action(membership.reference)
         except NotFoundError:
             done = Notice.ENDED
         except BankRefusedError:
@@ -165,7 +165,7 @@ def stop(
     Where Stripe refuses, the wish is kept, so that staff see it and act on it.
     """
 
-    def act(subscription_id: str) -> None:
+    def action(subscription_id: str) -> None:
         if membership.status in UNPAID:
             gateway.cancel(subscription_id)
         else:
@@ -175,7 +175,7 @@ def stop(
         return found.status in ENDED or (found.cancel_at is not None and not renews(found))
 
     done = change(
-        session, gateway, membership, page_showed, act=act, is_so=is_so, done=Notice.STOPPED
+        session, gateway, membership, page_showed, action=action, is_so=is_so, done=Notice.STOPPED
     )
     if done is Notice.STOPPED and not is_so(membership):
         done = Notice.REFUSED
@@ -204,7 +204,7 @@ def resume(
         gateway,
         membership,
         page_showed,
-        act=lambda name: gateway.go_on(name, f"resume-{key}"),
+        action=lambda name: gateway.go_on(name, f"resume-{key}"),
         is_so=is_so,
         done=Notice.RESUMED,
     )

@@ -219,16 +219,16 @@ def _next_charge(m: Membership, amount: str, at: datetime) -> str:
     )
 
 
-def roster(member: Member) -> str:
+def supporters(member: Member) -> str:
     """Whether the name may stand on the campaign's page, and why not where that is ours to say."""
-    if member.roster_closed_at:
+    if member.supporter_closed_at:
         return _(
             "We took it off on %(date)s, and it stays off until we lift that. If you think that we "
             "are wrong, write to %(address)s.",
-            date=date(member.roster_closed_at),
+            date=date(member.supporter_closed_at),
             address=current_settings().mail_from,
         )
-    return _("It may stand there") if member.roster_since else _("It does not stand there")
+    return _("It may stand there") if member.supporter_since else _("It does not stand there")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from fundraiser import db
 from fundraiser.account.changes import Notice
 from fundraiser.account.download import everything_about
 from fundraiser.account.erasure import erase
-from fundraiser.account.labels import roster
+from fundraiser.account.labels import supporters
 from fundraiser.account.sessions import (
     begin_session,
     for_members,
@@ -205,9 +205,9 @@ def _customers(session: Session, member: Member) -> list[str]:
 
 def _consents(member: Member) -> dict[ConsentKind, str]:
     """What is asked: not whether the name may stand where staff keep it off."""
-    if member.roster_closed_at:
+    if member.supporter_closed_at:
         return {}
-    return {ConsentKind.ROSTER: _("My name may stand on the public page of the campaign.")}
+    return {ConsentKind.SUPPORTERS: _("My name may stand on the public page of the campaign.")}
 
 
 def _emails() -> list[tuple[Topic, str, bool]]:
@@ -233,7 +233,7 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
             (kind, text, is_given(session, member, kind))
             for kind, text in _consents(member).items()
         ],
-        closed=roster(member) if member.roster_closed_at else None,
+        closed=supporters(member) if member.supporter_closed_at else None,
         topics=[
             (topic, text, wants(session, member.id, topic) is ticked_is_yes)
             for topic, text, ticked_is_yes in _emails()

@@ -133,7 +133,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "member_note",
-        "id member_id act text",
+        "id member_id audit_entry_id text",
         "Remember what staff agreed with a member",
         _ACCOUNT,
         Erasure.DELETED,
@@ -330,7 +330,7 @@ PERSONAL: tuple[Personal, ...] = (
         " interval_count status payment_status collection_paused started_at paid_at paid_until"
         " has_paid"
         " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
-        " ended_at grace_from refunded_at disputed_at counts_until second_to schedule_id"
+        " ended_at grace_from refunded_at disputed_at counts_until duplicate_of schedule_id"
         " collection_method needs_confirmation credit due cancel_reason"
         " cancel_feedback campaign origin",
         "Decide who is counted as a member, and prove it",
@@ -345,7 +345,8 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "ledger",
-        "version member_id turn change balance cause cause_ref reason rule happened_at recorded_at",
+        "version member_id sequence change balance cause cause_ref reason rule happened_at"
+        " recorded_at",
         "Prove the number of members",
         _NUMBER,
     ),
@@ -359,7 +360,7 @@ PERSONAL: tuple[Personal, ...] = (
     _personal("member", "country", "Count members by country", _ACCOUNT, Erasure.EMPTIED),
     _personal(
         "member",
-        "roster_since roster_closed_at roster_name",
+        "supporter_since supporter_closed_at supporter_name",
         "Name those who agreed to it",
         _ACCOUNT,
         Erasure.EMPTIED,
@@ -375,7 +376,7 @@ PERSONAL: tuple[Personal, ...] = (
     _personal("member", "language", "Write in the member's language", _NUMBER),
     _personal(
         "member",
-        "id number counting turns recount_at first_counted_at created_at",
+        "id number counting sequence recount_at first_counted_at created_at",
         "Count each member once",
         _NUMBER,
     ),
@@ -452,7 +453,7 @@ PERSONAL: tuple[Personal, ...] = (
     # Of staff
     _personal(
         "audit_entry",
-        "id at act subject fields details",
+        "id at action subject fields details",
         "Account for what staff did",
         "for good: it names members by number alone",
     ),
@@ -508,13 +509,13 @@ PERSONAL: tuple[Personal, ...] = (
 
 # Columns that say nothing about anybody.
 NOT_PERSONAL: dict[str, str] = {
-    "adopted_product": "id tier_slug adopted_at",
+    "imported_product": "id tier_slug imported_at",
     "balance_transaction": "part category amount fee net currency created_at available_at"
     " payout_id kind tier",
     "call_budget": "endpoint free_at",
     "campaign": "slug headlines messages counts starts_at deadline timezone theme accent tiers"
-    " default_tier default_currency sites revision archived_at created_at most_members hook_url"
-    " hook_salt",
+    " default_tier default_currency sites revision archived_at created_at most_members webhook_url"
+    " webhook_salt",
     "card_guard": "id mode on_until on_since cause",
     "daily_figure": "day topic key currency people recent amount",
     "event": "id type created_at received_at settled_at",

@@ -87,7 +87,7 @@ def overview() -> ResponseReturnValue:
         sessions=count_sessions(session, member),
         invited=count_invited(session, member),
         languages=LANGUAGES,
-        roster=labels.roster(member),
+        supporters=labels.supporters(member),
         wants_news=wants(session, member.id, Topic.CAMPAIGN),
     )
 
@@ -164,7 +164,7 @@ def pause(membership_id: int) -> ResponseReturnValue:
         member_gateway(),
         membership,
         request.form.get("seen", ""),
-        act=lambda name: member_gateway().pause(name, until, f"pause-{_key()}"),
+        action=lambda name: member_gateway().pause(name, until, f"pause-{_key()}"),
         is_so=lambda found: found.collection_paused,
         done=Notice.PAUSED,
     )
@@ -208,7 +208,7 @@ def change_price(membership_id: int) -> ResponseReturnValue:
             member_gateway(),
             membership,
             request.form.get("seen", ""),
-            act=lambda name: member_gateway().change(name, terms, at, f"price-{_key()}"),
+            action=lambda name: member_gateway().change(name, terms, at, f"price-{_key()}"),
             is_so=lambda found: _is_paid_already(found, terms, wish) and found.cancel_at is None,
             done=Notice.CHANGED,
         )

@@ -132,7 +132,7 @@ def tell_next(database: Database) -> bool:
         ).first()
         if milestone is None:
             return False
-        if milestone.attempts > len(WAITS) or milestone.campaign.hook_url is None:
+        if milestone.attempts > len(WAITS) or milestone.campaign.webhook_url is None:
             milestone.tell_at = None
             return True
         milestone.tell_at = now() + WAITS[min(milestone.attempts, len(WAITS) - 1)]
@@ -158,12 +158,12 @@ def try_hook(campaign: Campaign) -> str | None:
     return None
 
 
-def keep_hook(session: Session, campaign: Campaign, url: str | None) -> bool:
+def keep_webhook(session: Session, campaign: Campaign, url: str | None) -> bool:
     """Have the site be told at this address, or at none; False if it is so already."""
-    if campaign.hook_url == url:
+    if campaign.webhook_url == url:
         return False
-    campaign.hook_url = url
-    campaign.hook_salt = campaign.hook_salt or secrets.token_urlsafe(24)
+    campaign.webhook_url = url
+    campaign.webhook_salt = campaign.webhook_salt or secrets.token_urlsafe(24)
     if url is None:
         session.execute(
             update(Milestone)
@@ -175,7 +175,7 @@ def keep_hook(session: Session, campaign: Campaign, url: str | None) -> bool:
 
 def change_secret(campaign: Campaign) -> None:
     """Sign with a new secret from now on."""
-    campaign.hook_salt = secrets.token_urlsafe(24)
+    campaign.webhook_salt = secrets.token_urlsafe(24)
 
 
 def tell_again(session: Session, milestone: Milestone) -> None:
@@ -229,7 +229,7 @@ def _note(session: Session, campaign: Campaign, progress: Progress) -> None:
         percent=found[members],
         goal=campaign.goal,
         reached_at=at,
-        tell_at=at if campaign.hook_url else None,
+        tell_at=at if campaign.webhook_url else None,
         attempts=0,
     )
     session.add(milestone)

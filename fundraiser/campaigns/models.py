@@ -36,8 +36,8 @@ class Campaign(Base):
     ``headlines`` and ``messages`` are by language. ``sites`` are the origins that may embed the
     campaign and be returned to. ``revision`` grows with each change of its appearance.
     ``most_members`` is the most that it had when somebody looked for milestones; None before that.
-    ``hook_url`` is where the site wants to be told of milestones, signed with what is made of
-    ``hook_salt``.
+    ``webhook_url`` is where the site wants to be told of milestones, signed with what is made of
+    ``webhook_salt``.
     """
 
     __tablename__ = "campaign"
@@ -59,8 +59,8 @@ class Campaign(Base):
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     most_members: Mapped[int | None] = mapped_column(BigInteger)
-    hook_url: Mapped[str | None]
-    hook_salt: Mapped[str | None]
+    webhook_url: Mapped[str | None]
+    webhook_salt: Mapped[str | None]
 
     goals: Mapped[list[Goal]] = relationship(
         back_populates="campaign", order_by="Goal.set_at, Goal.id", lazy="selectin"

@@ -68,19 +68,19 @@ def read_hook_url(text: str) -> str:
     if not host or parts.username or not is_plain or not (parts.scheme == "https" or is_ours):
         raise UnprocessableError(
             _("Enter an address that begins with https://, like https://news.example.org/hooks."),
-            field="hook_url",
+            field="webhook_url",
         )
     address = urlunsplit((parts.scheme, f"{host}{port}", parts.path or "/", parts.query, ""))
     if len(address) > _LONGEST:
         raise UnprocessableError(
-            _("Enter %(count)s characters or less.", count=_LONGEST), field="hook_url"
+            _("Enter %(count)s characters or less.", count=_LONGEST), field="webhook_url"
         )
     return address
 
 
 def secret_of(campaign: Campaign) -> str:
     """What the site verifies with. A copy of the database alone is not enough to make it."""
-    message = f"hook {campaign.slug} {campaign.hook_salt}".encode()
+    message = f"hook {campaign.slug} {campaign.webhook_salt}".encode()
     made = hmac.new(current_settings().secret_key.encode(), message, "sha256").digest()
     return f"whsec_{base64.b64encode(made).decode()}"
 
@@ -96,7 +96,7 @@ def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
     key = base64.b64decode(secret_of(campaign).removeprefix("whsec_"))
     signature = hmac.new(key, f"{name}.{at}.".encode() + body, "sha256").digest()
     _post(
-        campaign.hook_url or "",
+        campaign.webhook_url or "",
         body,
         {
             "Content-Type": "application/json",

@@ -77,15 +77,15 @@ def _settle(app: FundraiserApp, customer: str) -> str:
     metavar="PRODUCT",
     help="First note that a product at Stripe is no membership, so that it isn't named any more.",
 )
-def reconcile(*, only_check: bool, adopted: tuple[str, ...], ignored: tuple[str, ...]) -> None:
+def reconcile(*, only_check: bool, imported: tuple[str, ...], ignored: tuple[str, ...]) -> None:
     """Compare our books with all that Stripe lists, and prove the number.
 
     Customers that differ are synced again, and live subscriptions of products that we don't know
     are named. The exit status is 0 only if everything agrees in the end.
     """
-    if only_check and (adopted or ignored):
+    if only_check and (imported or ignored):
         raise click.UsageError("--check changes nothing; --adopt and --not-ours do: choose one.")
-    tiers = dict(_product_and_tier(word) for word in adopted)
+    tiers = dict(_product_and_tier(word) for word in imported)
     with open_app() as app:
         with app.database.transaction() as session:
             ignore_products(session, ignored)
@@ -93,7 +93,7 @@ def reconcile(*, only_check: bool, adopted: tuple[str, ...], ignored: tuple[str,
             agrees = _print_check(app) & _print_differences(app)
         else:
             if tiers:
-                _adopt(app, tiers)
+                _import(app, tiers)
             _repair(app)
             agrees = _print_check(app) & _print_drift(app)
     click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
@@ -107,12 +107,12 @@ def _product_and_tier(word: str) -> tuple[str, str]:
     return product, tier
 
 
-def _adopt(app: FundraiserApp, tiers: dict[str, str]) -> None:
+def _import(app: FundraiserApp, tiers: dict[str, str]) -> None:
     """Settle the products' subscribers one after the other, in the order in which they began."""
     with app.database.transaction() as session:
-        stripe_import.adopt_products(session, current_gateway(), tiers)
+        stripe_import.import_products(session, current_gateway(), tiers)
     with counter("Looking for subscribers") as seen, app.database.transaction() as session:
-        customers = stripe_import.customers_to_adopt(session, current_gateway(), tiers, seen)
+        customers = stripe_import.customers_to_import(session, current_gateway(), tiers, seen)
     failed: dict[str, str] = {}
     with click.progressbar(customers, label="Adopting", file=sys.stderr) as bar:
         for customer in bar:

@@ -62,7 +62,7 @@ def ledger_sentence(entry: LedgerEntry) -> str:
 
 
 def _started(entry: LedgerEntry, day: str) -> str:
-    if entry.turn > 1:
+    if entry.sequence > 1:
         return _("Counted again from %(date)s.", date=day)
     match entry.reason:
         case Reason.FIRST_PAYMENT_IN_PROCESS:
@@ -135,7 +135,7 @@ def method(membership: Membership) -> str:
 
 def state(membership: Membership) -> str:
     """How a membership stands."""
-    if membership.second_to:
+    if membership.duplicate_of:
         return (
             _("Second membership, canceled")
             if membership.ended_at
@@ -439,7 +439,7 @@ def churn(kind: Churn) -> str:
             return _("A payment did not arrive")
 
 
-def hook_fault(error: str) -> str:
+def webhook_fault(error: str) -> str:
     """Why the site could not be told, in a sentence."""
     match error:
         case Fault.UNKNOWN:

@@ -102,9 +102,9 @@ def body_to_staff(_session: Session, email: Email) -> Body:
 def _welcome(session: Session, email: Email, member: Member) -> Body:
     """Due while the ledger's newest row of the person is the one that caused it."""
     membership = _newest_that_counts(session, member)
-    if not member.counting or str(member.turns) != email.cycle or membership is None:
+    if not member.counting or str(member.sequence) != email.cycle or membership is None:
         raise NotDueError("The person had stopped counting before the e-mail could leave.")
-    return body_of_welcome(session, member.number, membership, is_new=member.turns == 1)
+    return body_of_welcome(session, member.number, membership, is_new=member.sequence == 1)
 
 
 def body_of_welcome(

@@ -50,7 +50,7 @@ def _to_members(cycle: ColumnElement[str], *conditions: ColumnElement[bool]) -> 
         .join(Member, Member.id == Membership.member_id)
         .where(
             Membership.source == Source.STRIPE,
-            Membership.second_to.is_(None),
+            Membership.duplicate_of.is_(None),
             Member.address.is_not(None),
             *conditions,
         )

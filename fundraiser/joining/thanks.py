@@ -187,7 +187,7 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
     membership = find_membership(session, checkout)
     if membership is None:
         return Outcome.WAITING
-    if membership.second_to or is_open(session, CaseKind.SECOND_END, membership.reference):
+    if membership.duplicate_of or is_open(session, CaseKind.SECOND_END, membership.reference):
         return Outcome.SECOND
     if verdict_of(session, membership, grace).counts:
         in_process = membership.payment_status is Dues.IN_PROCESS

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_COUNTED = 10_000  # names: each look at the page counts them anew
 _IS_NAMED = (
     Member.counting,
-    Member.roster_since.is_not(None),
+    Member.supporter_since.is_not(None),
     Member.name.is_not(None),
     # Stripe's page takes anything for a name. What else is none (see names) is left out below.
     func.length(Member.name) <= LONGEST_NAME,
@@ -47,28 +47,28 @@ def note_consent(
 
     A name that staff keep off the public page is not put there by its owner.
     """
-    if kind is ConsentKind.ROSTER:
-        session.refresh(member, ["roster_since", "roster_closed_at"], with_for_update=True)
-        given = given and member.roster_closed_at is None
+    if kind is ConsentKind.SUPPORTERS:
+        session.refresh(member, ["supporter_since", "supporter_closed_at"], with_for_update=True)
+        given = given and member.supporter_closed_at is None
     if given == is_given(session, member, kind):
         return
     at = now()
     session.add(Consent(member_id=member.id, kind=kind, given=given, text=text, at=at))
-    if kind is ConsentKind.ROSTER:
-        member.roster_since = at if given else None
+    if kind is ConsentKind.SUPPORTERS:
+        member.supporter_since = at if given else None
 
 
-def close_roster(session: Session, member: Member, text: str) -> None:
+def hide_name(session: Session, member: Member, text: str) -> None:
     """Take the consent back for the person, until staff open it again; ``text`` says that."""
     at = now()
-    kind = ConsentKind.ROSTER
+    kind = ConsentKind.SUPPORTERS
     session.add(Consent(member_id=member.id, kind=kind, given=False, text=text, at=at))
-    member.roster_since, member.roster_closed_at = None, at
+    member.supporter_since, member.supporter_closed_at = None, at
 
 
-def open_roster(member: Member) -> None:
+def restore_name(member: Member) -> None:
     """Leave it to the person, who has to agree anew."""
-    member.roster_closed_at = None
+    member.supporter_closed_at = None
 
 
 def names_to_review(session: Session, most: int) -> Sequence[Member]:
@@ -77,8 +77,8 @@ def names_to_review(session: Session, most: int) -> Sequence[Member]:
         return []
     waiting = session.scalars(
         select(Member)
-        .where(*_IS_NAMED, Member.roster_name.is_distinct_from(Member.name))
-        .order_by(Member.roster_since, Member.id)
+        .where(*_IS_NAMED, Member.supporter_name.is_distinct_from(Member.name))
+        .order_by(Member.supporter_since, Member.id)
         .limit(most)
     )
     return [member for member in waiting if is_plain_name(member.name or "")]
@@ -88,8 +88,8 @@ def show_name(session: Session, member_id: int, name: str) -> bool:
     """Let a name stand on the public page; False where it is another by now, or taken back."""
     shown = session.scalar(
         update(Member)
-        .where(Member.id == member_id, Member.name == name, Member.roster_since.is_not(None))
-        .values(roster_name=name)
+        .where(Member.id == member_id, Member.name == name, Member.supporter_since.is_not(None))
+        .values(supporter_name=name)
         .returning(Member.id)
     )
     return shown is not None
@@ -102,11 +102,11 @@ def read_named(
 
     With it, where the next ones begin; None after the last.
     """
-    named = select(Member.name, Member.roster_since).where(_is_shown())
+    named = select(Member.name, Member.supporter_since).where(_is_shown())
     if before:
-        named = named.where(Member.roster_since < before)
-    rows = session.execute(named.order_by(Member.roster_since.desc()).limit(most + 1)).all()
-    more = rows[most - 1].roster_since if len(rows) > most else None
+        named = named.where(Member.supporter_since < before)
+    rows = session.execute(named.order_by(Member.supporter_since.desc()).limit(most + 1)).all()
+    more = rows[most - 1].supporter_since if len(rows) > most else None
     return [row.name for row in rows[:most] if is_plain_name(row.name)], more
 
 
@@ -118,5 +118,5 @@ def count_named(session: Session) -> int:
 
 def _is_shown() -> ColumnElement[bool]:
     if current_settings().review_names:
-        return and_(*_IS_NAMED, Member.roster_name == Member.name)
+        return and_(*_IS_NAMED, Member.supporter_name == Member.name)
     return and_(*_IS_NAMED)

@@ -138,16 +138,16 @@ def _people_not_as_their_rows(session: Session) -> list[Finding]:
         select(
             LedgerEntry.member_id,
             func.sum(LedgerEntry.change).label("change"),
-            func.count().label("turns"),
+            func.count().label("sequence"),
         )
         .group_by(LedgerEntry.member_id)
         .subquery()
     )
-    change, turns = func.coalesce(rows.c.change, 0), func.coalesce(rows.c.turns, 0)
+    change, sequence = func.coalesce(rows.c.change, 0), func.coalesce(rows.c.sequence, 0)
     found = session.execute(
-        select(Member.id, Member.counting, Member.turns, change, turns, func.count().over())
+        select(Member.id, Member.counting, Member.sequence, change, sequence, func.count().over())
         .outerjoin(rows, rows.c.member_id == Member.id)
-        .where((cast(Member.counting, Integer) != change) | (Member.turns != turns))
+        .where((cast(Member.counting, Integer) != change) | (Member.sequence != sequence))
         .order_by(Member.id)
         .limit(_MOST_NOTED)
     ).all()
@@ -155,10 +155,10 @@ def _people_not_as_their_rows(session: Session) -> list[Finding]:
         Finding(
             DriftKind.LEDGER,
             member_id,
-            f"The person's row says {_word(counts=counting)} after {turn} turns; "
+            f"The person's row says {_word(counts=counting)} after {sequence} turns; "
             f"the ledger has {count} rows that add up to {total}.",
         )
-        for member_id, counting, turn, total, count, _all in found
+        for member_id, counting, sequence, total, count, _all in found
     ]
     return findings + (_unnamed(DriftKind.LEDGER, found[0][-1]) if found else [])
 

@@ -46,7 +46,7 @@ def find_or_add_person(session: Session, email: str, *, language: str) -> Member
         "language": language,
         "created_at": now(),
         "counting": False,
-        "turns": 0,
+        "sequence": 0,
     }
     upsert(session, Member, row)
     return session.scalars(_PERSON, {"address": row["address"]}).one()
@@ -96,7 +96,9 @@ def recount_many(
             turning.append((member, verdict))
     if not turning:
         return []
-    left_at = ledger.left_at(session, [m for m, verdict in turning if verdict.counts and m.turns])
+    left_at = ledger.left_at(
+        session, [m for m, verdict in turning if verdict.counts and m.sequence]
+    )
     head = ledger.lock_head(session)
     entries = []
     for member, verdict in turning:

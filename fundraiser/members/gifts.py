@@ -335,7 +335,9 @@ def redeem(session: Session, gift: Gift, member: Member, grace: timedelta) -> Me
     gift.redeemed_at, gift.recipient_id = at, member.id
     entry = recount(session, member, grace, cause=Cause.GIFT, cause_ref=gift.charge_id)
     if entry is not None:
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
+        enqueue(
+            session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.sequence), context={}
+        )
     enqueue(
         session,
         EmailKind.GIFT_REDEEMED,

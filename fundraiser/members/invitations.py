@@ -41,7 +41,7 @@ def name_of_inviter(session: Session, inviter: Member) -> str | None:
 
     What staff keep off the public page they would not have read here either.
     """
-    may_be_read = inviter.counting and inviter.roster_closed_at is None
+    may_be_read = inviter.counting and inviter.supporter_closed_at is None
     agreed = may_be_read and is_given(session, inviter, ConsentKind.INVITER)
     return inviter.name if agreed and is_plain_name(inviter.name or "") else None
 

@@ -74,13 +74,13 @@ def joined_since(session: Session, at: datetime) -> int:
 
 def left_at(session: Session, members: Iterable[Member]) -> dict[int, datetime]:
     """When people who were counted before stopped last, by their ids."""
-    turns = [(member.id, member.turns) for member in members]
+    sequence = [(member.id, member.sequence) for member in members]
     rows = session.execute(
         select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
-            tuple_(LedgerEntry.member_id, LedgerEntry.turn).in_(turns)
+            tuple_(LedgerEntry.member_id, LedgerEntry.sequence).in_(sequence)
         )
     )
-    return dict(rows.all()) if turns else {}
+    return dict(rows.all()) if sequence else {}
 
 
 def lock_head(session: Session) -> LedgerHead:
@@ -106,8 +106,8 @@ def append(
     """
     head = head or lock_head(session)
     recorded_at = max(now(), head.changed_at)
-    member.turns += 1
-    change = 1 if member.turns % 2 else -1
+    member.sequence += 1
+    change = 1 if member.sequence % 2 else -1
     head.version += 1
     head.balance += change
     head.changed_at = recorded_at
@@ -119,7 +119,7 @@ def append(
     entry = LedgerEntry(
         version=head.version,
         member_id=member.id,
-        turn=member.turns,
+        sequence=member.sequence,
         change=change,
         balance=head.balance,
         cause=cause,

@@ -26,7 +26,7 @@ def absorb(session: Session, kept: Member, other: Member) -> None:
     kept.name, kept.country = kept.name or other.name, kept.country or other.country
     code, other.invite_code = other.invite_code, None
     other.email = other.name = other.country = None
-    other.roster_since = other.roster_name = None
+    other.supporter_since = other.supporter_name = None
     session.flush()
     kept.invite_code = kept.invite_code or code
     for table in Base.metadata.sorted_tables:

@@ -111,12 +111,12 @@ class Member(Base):
     ``address`` is ``email`` as ``fold_address`` makes it: what a person is found by.
     ``number`` is the order in which people first counted: given once, kept for ever.
     ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
-    alone may change it; ``turns`` is how many rows of the ledger are this person's.
-    ``roster_since`` is when the person agreed to be named on the public page, as the newest consent
-    says; ``roster_closed_at`` is since when staff keep the name off it. ``roster_name`` is the name
-    that they have let stand there, where they look at each first. ``invite_code`` is in the
-    link that the person invites others by, while there is one; ``invited_by`` is whose link led
-    here. It is no foreign key: that would lock the inviter's row.
+    alone may change it; ``sequence`` is how many rows of the ledger are this person's.
+    ``supporter_since`` is when the person agreed to be named on the public page, as the newest
+    consent says; ``supporter_closed_at`` is since when staff keep the name off it.
+    ``supporter_name`` is the name that they have let stand there, where they look at each first.
+    ``invite_code`` is in the link that the person invites others by, while there is one;
+    ``invited_by`` is whose link led here. It is no foreign key: that would lock the inviter's row.
     """
 
     __tablename__ = "member"
@@ -130,9 +130,9 @@ class Member(Base):
         Index("ix_member_by_name", text("lower(coalesce(name, email, ''))"), "id"),
         Index("ix_member_country", "country"),
         Index(
-            "ix_member_roster",
-            "roster_since",
-            postgresql_where="counting AND roster_since IS NOT NULL AND name IS NOT NULL",
+            "ix_member_supporter",
+            "supporter_since",
+            postgresql_where="counting AND supporter_since IS NOT NULL AND name IS NOT NULL",
         ),
         Index("ix_member_invited_by", "invited_by", postgresql_where="invited_by IS NOT NULL"),
     )
@@ -145,12 +145,12 @@ class Member(Base):
     language: Mapped[str]
     number: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     counting: Mapped[bool] = mapped_column(default=False)
-    turns: Mapped[int] = mapped_column(default=0)
+    sequence: Mapped[int] = mapped_column(default=0)
     recount_at: Mapped[datetime | None]
     first_counted_at: Mapped[datetime | None]
-    roster_since: Mapped[datetime | None]
-    roster_closed_at: Mapped[datetime | None]
-    roster_name: Mapped[str | None]
+    supporter_since: Mapped[datetime | None]
+    supporter_closed_at: Mapped[datetime | None]
+    supporter_name: Mapped[str | None]
     invite_code: Mapped[str | None] = mapped_column(unique=True)
     invited_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
@@ -178,7 +178,7 @@ class Membership(Base):
     speak of the payment for the current period. ``moved_at`` is when it was found to be for a
     product that is no membership. ``method`` is Stripe's word for how it is paid. ``counts_until``:
     the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
-    (Stripe's subscription). ``second_to`` names the membership beside which it was one too many.
+    (Stripe's subscription). ``duplicate_of`` names the membership beside which it was one too many.
     What e-mails need: the card that is charged (``card_expires_at`` is the first moment at which it
     is good no longer), ``pay_url`` where the overdue invoice can be paid and ``due`` what it still
     asks for, ``needs_confirmation`` where the bank wants the payer to confirm it, and Stripe's
@@ -256,7 +256,7 @@ class Membership(Base):
     refunded_at: Mapped[datetime | None]
     disputed_at: Mapped[datetime | None]
     counts_until: Mapped[datetime | None]
-    second_to: Mapped[str | None]
+    duplicate_of: Mapped[str | None]
     method: Mapped[str | None]
     schedule_id: Mapped[str | None]
     collection_method: Mapped[str | None]
@@ -278,7 +278,7 @@ class Membership(Base):
 class ConsentKind(StrEnum):
     """What a person may agree to, each by itself."""
 
-    ROSTER = "roster"
+    SUPPORTERS = "roster"
     INVITER = "inviter"
 
 
@@ -299,7 +299,7 @@ class Consent(Base):
 
 
 class Note(Base):
-    """A note by staff about a person; ``act`` is the entry of the audit log that it explains.
+    """A note by staff about a person, and the entry of the audit log that it explains.
 
     Personal values stand here and not in the audit log, because here they can be erased.
     """
@@ -308,7 +308,9 @@ class Note(Base):
 
     id: Mapped[Identifier]
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
-    act: Mapped[int] = mapped_column(BigInteger, ForeignKey("audit_entry.id"), index=True)
+    audit_entry_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("audit_entry.id"), index=True
+    )
     text: Mapped[str]
 
 
@@ -344,16 +346,18 @@ class LedgerHead(Base):
 class LedgerEntry(Base):
     """A person started (+1) or stopped (-1) counting. Rows are never changed: a trigger refuses it.
 
-    ``version`` has no gaps. A person's ``turn`` 1, 3, 5 … are +1 and 2, 4, 6 … are -1, so that the
-    database itself refuses to count a person twice.
+    ``version`` has no gaps. A person's ``sequence`` 1, 3, 5 … is +1 and 2, 4, 6 … is -1, so that
+    the database itself refuses to count a person twice.
     """
 
     __tablename__ = "ledger"
     __table_args__ = (
-        UniqueConstraint("member_id", "turn"),
-        CheckConstraint("change = CASE WHEN mod(turn, 2) = 1 THEN 1 ELSE -1 END", name="change"),
+        UniqueConstraint("member_id", "sequence"),
+        CheckConstraint(
+            "change = CASE WHEN mod(sequence, 2) = 1 THEN 1 ELSE -1 END", name="change"
+        ),
         CheckConstraint("balance >= 0", name="balance"),
-        CheckConstraint("turn >= 1", name="turn"),
+        CheckConstraint("sequence >= 1", name="sequence"),
         Index("ix_ledger_recorded_at", "recorded_at"),
         Index("ix_ledger_happened_at", "happened_at"),
         Index("ix_ledger_import", "happened_at", postgresql_where="cause = 'import'"),
@@ -362,7 +366,7 @@ class LedgerEntry(Base):
 
     version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"))
-    turn: Mapped[int]
+    sequence: Mapped[int]
     change: Mapped[int]
     balance: Mapped[int] = mapped_column(BigInteger)
     cause: Mapped[Cause]

@@ -53,8 +53,8 @@ class Action(StrEnum):
     SENT_EMAIL_AGAIN = "sent_letter_again"
     CHANGED_EMAIL_KIND = "changed_letter"
     ALLOWED_ADDRESS = "allowed_address"
-    CLOSED_ROSTER = "closed_roster"
-    OPENED_ROSTER = "opened_roster"
+    HID_NAME = "closed_roster"
+    RESTORED_NAME = "opened_roster"
     SHOWED_NAME = "showed_name"
     WROTE_NOTE = "wrote_note"
     CREATED_CAMPAIGN = "created_campaign"
@@ -63,8 +63,8 @@ class Action(StrEnum):
     ENDED_CAMPAIGN = "ended_campaign"
     ARCHIVED_CAMPAIGN = "archived_campaign"
     RESTORED_CAMPAIGN = "restored_campaign"
-    CHANGED_HOOK = "changed_hook"
-    TRIED_HOOK = "tried_hook"
+    CHANGED_WEBHOOK = "changed_hook"
+    TRIED_WEBHOOK = "tried_hook"
     CREATED_TIER = "created_tier"
     CHANGED_TIER = "changed_tier"
     MOVED_TIER = "moved_tier"
@@ -75,7 +75,7 @@ class Action(StrEnum):
 
 def record(
     session: Session,
-    act: Action,
+    action: Action,
     subject: str,
     *,
     staff: Staff | None,
@@ -90,7 +90,7 @@ def record(
         AuditEntry(
             at=now(),
             staff_id=staff.id if staff else None,
-            act=act.value,
+            action=action.value,
             subject=subject,
             fields=list(fields),
         )
@@ -99,7 +99,7 @@ def record(
 
 def record_once(
     session: Session,
-    act: Action,
+    action: Action,
     subject: str,
     *,
     staff: Staff,
@@ -117,7 +117,7 @@ def record_once(
         .values(
             at=now(),
             staff_id=staff.id,
-            act=act.value,
+            action=action.value,
             subject=subject,
             key=key,
             fields=list(fields),

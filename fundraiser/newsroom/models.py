@@ -163,7 +163,7 @@ class AuditEntry(Base):
     id: Mapped[Identifier]
     at: Mapped[datetime]
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
-    act: Mapped[str]
+    action: Mapped[str]
     subject: Mapped[str]
     fields: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))

@@ -196,9 +196,9 @@ def tell(session: Session, staff: Staff, sentence: str) -> None:
     )
 
 
-def _note_added(session: Session, staff: Staff, act: Action) -> None:
+def _note_added(session: Session, staff: Staff, action: Action) -> None:
     staff.second_step_by = None
-    record(session, act, f"staff {staff.id}", staff=staff)
+    record(session, action, f"staff {staff.id}", staff=staff)
 
 
 def _forget_codes_of_nothing(session: Session, staff: Staff) -> None:

@@ -166,8 +166,8 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     session.flush()
     end_keys(session, staff)
     is_invitation = key.kind is KeyKind.INVITATION
-    act = Action.TOOK_INVITATION if is_invitation else Action.CHANGED_PASSWORD
-    record(session, act, f"staff {staff.id}", staff=staff, fields=("password",))
+    action = Action.TOOK_INVITATION if is_invitation else Action.CHANGED_PASSWORD
+    record(session, action, f"staff {staff.id}", staff=staff, fields=("password",))
     return staff
 
 

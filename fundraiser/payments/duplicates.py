@@ -69,7 +69,7 @@ def end_second_memberships(
     session.flush()
     marked = session.scalars(
         select(Membership).where(
-            Membership.customer_id == state.id, Membership.second_to.is_not(None)
+            Membership.customer_id == state.id, Membership.duplicate_of.is_not(None)
         )
     ).all()
     for second in marked:
@@ -109,7 +109,7 @@ def _paying(session: Session, member: Member, grace: timedelta) -> list[Membersh
         and verdict.reason in _PAYING
         and not one.collection_paused
         and renews(one)
-        and one.second_to is None
+        and one.duplicate_of is None
     ]
 
 
@@ -120,7 +120,7 @@ def _mark(session: Session, gateway: Gateway, second: Membership, first: Members
         lambda: gateway.mark_second(second.reference, first.reference),
     )
     if done:
-        second.second_to = first.reference
+        second.duplicate_of = first.reference
     return done
 
 
@@ -163,7 +163,7 @@ def _end(
             "amount": second.amount,
             "currency": second.currency,
             "interval": second.interval,
-            "first": second.second_to,
+            "first": second.duplicate_of,
         },
     )
     return told

@@ -26,7 +26,7 @@ from fundraiser.payments.cases import (
     open_case,
 )
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.models import AdoptedProduct, Payment
+from fundraiser.payments.models import ImportedProduct, Payment
 from fundraiser.payments.payment_status import charges_of
 from fundraiser.payments.stripe.types import PAID_BY_KEY
 
@@ -75,13 +75,13 @@ def note_late_payments(
     """
     told = False
     # Nobody is e-mailed about what they paid long ago, or before we adopted their subscriptions.
-    adopted_at = session.scalar(select(func.max(AdoptedProduct.adopted_at)))
-    since = max(at for at in (adopted_at, now() - _RECENT) if at)
+    imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
+    since = max(at for at in (imported_at, now() - _RECENT) if at)
     ours = session.scalars(
         select(Membership).where(
             Membership.customer_id == state.id,
             Membership.ended_at.is_not(None),
-            Membership.second_to.is_(None),
+            Membership.duplicate_of.is_(None),
         )
     ).all()
     used = {found.metadata[PAID_BY_KEY] for found in state.subscriptions if _is_restart(found)}

@@ -41,17 +41,17 @@ class Tier(Base):
     )
 
 
-class AdoptedProduct(Base):
+class ImportedProduct(Base):
     """A product made before us whose subscriptions are of this tier; nobody joins by it any more.
 
-    Who began to pay for it before ``adopted_at`` did not join through us.
+    Who began to pay for it before ``imported_at`` did not join through us.
     """
 
-    __tablename__ = "adopted_product"
+    __tablename__ = "imported_product"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tier_slug: Mapped[str] = mapped_column(ForeignKey("tier.slug"), index=True)
-    adopted_at: Mapped[datetime]
+    imported_at: Mapped[datetime]
 
 
 class OtherProduct(Base):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, null, or_, select
 
 from fundraiser.db import now
-from fundraiser.payments.models import AdoptedProduct, OldPrice, Price, Tier
+from fundraiser.payments.models import ImportedProduct, OldPrice, Price, Tier
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 _ON_THEIR_WAY = timedelta(minutes=1)
 # A settlement asks each time: in one go.
 _OUR_PRODUCTS = select(
-    AdoptedProduct.id, AdoptedProduct.tier_slug, AdoptedProduct.adopted_at
+    ImportedProduct.id, ImportedProduct.tier_slug, ImportedProduct.imported_at
 ).union_all(select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
 class OurProduct:
-    """A product whose subscribers are members; ``adopted_at`` is None for one that we made."""
+    """A product whose subscribers are members; ``imported_at`` is None for one that we made."""
 
     tier: str
-    adopted_at: datetime | None
+    imported_at: datetime | None
 
 
 def our_products(session: Session) -> dict[str, OurProduct]:
     """The products that make members, by their id at Stripe: each tier's own and adopted ones."""
     found = session.execute(_OUR_PRODUCTS)
-    return {product_id: OurProduct(tier, adopted_at) for product_id, tier, adopted_at in found}
+    return {product_id: OurProduct(tier, imported_at) for product_id, tier, imported_at in found}
 
 
 def publish_catalogue(session: Session, gateway: Gateway) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.models import Membership
-from fundraiser.payments.models import AdoptedProduct, Customer, Tier
+from fundraiser.payments.models import Customer, ImportedProduct, Tier
 from fundraiser.payments.products import our_products
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.gateway import Gateway
 
 
-def adopt_products(session: Session, gateway: Gateway, tiers: Mapping[str, str]) -> None:
+def import_products(session: Session, gateway: Gateway, tiers: Mapping[str, str]) -> None:
     """Make these products (tier by product) ours; done twice, it is done once.
 
     Raises:
@@ -47,11 +47,11 @@ def adopt_products(session: Session, gateway: Gateway, tiers: Mapping[str, str])
             gateway.check_product(product_id)
         except NotFoundError as error:
             raise UnprocessableError(f"Stripe has no product {product_id}.") from error
-        session.add(AdoptedProduct(id=product_id, tier_slug=tier, adopted_at=now()))
+        session.add(ImportedProduct(id=product_id, tier_slug=tier, imported_at=now()))
     session.flush()
 
 
-def customers_to_adopt(
+def customers_to_import(
     session: Session, gateway: Gateway, products: Mapping[str, str], seen: Callable[[int], None]
 ) -> list[str]:
     """Who pays or paid for these products and is not settled yet, in the order they began.
@@ -59,8 +59,8 @@ def customers_to_adopt(
     ``seen`` is told how many subscriptions were looked through.
     """
     began = _began(gateway, products, seen)
-    adopted_at = {row.id: row.adopted_at for row in session.scalars(select(AdoptedProduct))}
-    newest = max(adopted_at[product] for product in products if product in adopted_at)
+    imported_at = {row.id: row.imported_at for row in session.scalars(select(ImportedProduct))}
+    newest = max(imported_at[product] for product in products if product in imported_at)
     settled = set(session.scalars(select(Customer.id).where(Customer.settled_at >= newest)))
     return sorted(began.keys() - settled, key=lambda customer: (began[customer], customer))
 

@@ -114,14 +114,16 @@ def settle(
         recount(session, left, grace, cause=Cause.MERGE, cause_ref=customer_id)
     for recipient in recipients:
         recount(session, recipient, grace, cause=cause, cause_ref=cause_ref)
-    adopted = _began_before_us(state, products)
-    if adopted and member.turns == 0:
-        began = adopted.started_at
-        recount(session, member, grace, cause=Cause.IMPORT, cause_ref=adopted.id, began=began)
+    imported = _began_before_us(state, products)
+    if imported and member.sequence == 0:
+        began = imported.started_at
+        recount(session, member, grace, cause=Cause.IMPORT, cause_ref=imported.id, began=began)
         return member
     entry = recount(session, member, grace, cause=cause, cause_ref=cause_ref)
-    if entry is not None and entry.change > 0 and not adopted and _has_joined(session, entry):
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.turn), context={})
+    if entry is not None and entry.change > 0 and not imported and _has_joined(session, entry):
+        enqueue(
+            session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.sequence), context={}
+        )
     return member
 
 
@@ -140,7 +142,7 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
     """
     left = session.execute(
         select(LedgerEntry.happened_at, LedgerEntry.reason).where(
-            LedgerEntry.member_id == entry.member_id, LedgerEntry.turn == entry.turn - 1
+            LedgerEntry.member_id == entry.member_id, LedgerEntry.sequence == entry.sequence - 1
         )
     ).first()
     if left is None:
@@ -182,12 +184,12 @@ def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> S
 
     Nobody is welcomed who has been there for years; the ledger says when they began.
     """
-    adopted = {name: found.adopted_at for name, found in products.items() if found.adopted_at}
+    imported = {name: found.imported_at for name, found in products.items() if found.imported_at}
     return min(
         (
             found
-            for found in _only(state.subscriptions, adopted)
-            if found.started_at < adopted[found.product_id] and found.ended_at is None
+            for found in _only(state.subscriptions, imported)
+            if found.started_at < imported[found.product_id] and found.ended_at is None
         ),
         key=lambda found: found.started_at,
         default=None,
@@ -217,8 +219,8 @@ def _write(
     for name, checkout in checkouts.items():
         _note_outcome(checkout, member, name, state)
         note_inviter(session, member, checkout.invite)
-    adopted = (products[found.product_id].adopted_at for found in ours)
-    since = max((at for at in adopted if at), default=None)
+    imported = (products[found.product_id].imported_at for found in ours)
+    since = max((at for at in imported if at), default=None)
     failed = find_failed_debits(session, state, since)
     _write_payments(session, member, state, ours, checkouts, failed=failed)
     session.flush()
@@ -417,7 +419,7 @@ def _write_membership(
         "grace_from": facts.grace_from,
         "refunded_at": facts.refunded_at,
         "disputed_at": facts.disputed_at,
-        "second_to": found.metadata.get(SECOND_KEY),
+        "duplicate_of": found.metadata.get(SECOND_KEY),
         "method": method.type if method else None,
         "card_last4": method.last4 if method else None,
         "card_expires_at": _end_of_month(method) if method else None,

@@ -205,7 +205,7 @@ def _new_person(row: ImportRow) -> dict[str, Any]:
         "name": row.name,
         "language": language(),
         "counting": False,
-        "turns": 0,
+        "sequence": 0,
         "created_at": row.started_at or now(),
     }
 

@@ -156,7 +156,9 @@ def _undo_rows(
 
 def _counted_by(session: Session, batch: ImportBatch, ids: Sequence[int]) -> dict[int, datetime]:
     """Since when people are counted by this file: undone, it's as if they never were."""
-    newest = exists().where(Member.id == LedgerEntry.member_id, Member.turns == LedgerEntry.turn)
+    newest = exists().where(
+        Member.id == LedgerEntry.member_id, Member.sequence == LedgerEntry.sequence
+    )
     rows = session.execute(
         select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
             LedgerEntry.member_id.in_(ids),

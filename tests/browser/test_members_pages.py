@@ -179,7 +179,7 @@ def test_each_page_is_for_everybody(
         enqueue(session, EmailKind.WELCOME, member_id=hanna.id, cycle="1", context={})
         session.execute(update(Email).values(state=EmailState.UNKNOWN, error="Nobody knows."))
         email = session.query(Email.id).scalar()
-        session.get_one(Member, hanna.id).roster_since = now()
+        session.get_one(Member, hanna.id).supporter_since = now()
     person = f"/staff/members/{hanna.id}"
     paths = [
         *("/staff/members?state=counting", "/staff/members?tier=baron&joined_from=yesterday"),
@@ -187,7 +187,7 @@ def test_each_page_is_for_everybody(
         f"{person}/memberships/{membership.id}/end",
         f"{person}/payments/{payment.id}/refund",
         f"{person}/emails/{email}/again",
-        f"{person}/roster/off",
+        f"{person}/name/hide",
     ]
     for locale in ("uk-UA", "en-GB"):
         page = open_page(viewport={"width": 320, "height": 640}, locale=locale)

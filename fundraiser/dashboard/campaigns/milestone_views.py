@@ -36,25 +36,27 @@ _LARGEST_KEY = 2**63 - 1
 def index(slug: str) -> str:
     """What the campaign has reached, and whether the site was told."""
     campaign = find_campaign(db.session(), slug)
-    return _page(campaign, Form({"hook_url": campaign.hook_url or ""}))
+    return _page(campaign, Form({"webhook_url": campaign.webhook_url or ""}))
 
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/hook")
-def keep_hook(slug: str) -> ResponseReturnValue:
+def keep_webhook(slug: str) -> ResponseReturnValue:
     """Keep the address at which the site is told; an empty one: it is not."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
-    form = Form.sent(request.form, ("hook_url",))
-    typed = form.typed["hook_url"]
-    url = form.read("hook_url", read_hook_url) if typed else None
+    form = Form.sent(request.form, ("webhook_url",))
+    typed = form.typed["webhook_url"]
+    url = form.read("webhook_url", read_hook_url) if typed else None
     if form.errors:
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
-    if milestones.keep_hook(session, campaign, url if isinstance(url, str) else None):
-        record(session, Action.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("address",))
+    if milestones.keep_webhook(session, campaign, url if isinstance(url, str) else None):
+        record(
+            session, Action.CHANGED_WEBHOOK, f"campaign {slug}", staff=staff, fields=("address",)
+        )
     flash(
         _("The site is told of the next milestone there.")
-        if campaign.hook_url
+        if campaign.webhook_url
         else _("The site is told of no milestones.")
     )
     return _back(slug)
@@ -66,9 +68,9 @@ def change_secret(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
-    if campaign.hook_url and request.form.get("seen") == _seen(campaign):
+    if campaign.webhook_url and request.form.get("seen") == _seen(campaign):
         milestones.change_secret(campaign)
-        record(session, Action.CHANGED_HOOK, f"campaign {slug}", staff=staff, fields=("secret",))
+        record(session, Action.CHANGED_WEBHOOK, f"campaign {slug}", staff=staff, fields=("secret",))
     flash(_("There is a new secret. Give it to your site: the one before is used no more."))
     return _back(slug)
 
@@ -79,12 +81,15 @@ def try_hook(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
-    if campaign.hook_url is None:
+    if campaign.webhook_url is None:
         raise UnprocessableError(_("Enter an address for the site first."))
     if error := milestones.try_hook(campaign):
-        form = Form({"hook_url": campaign.hook_url}, errors={"hook_url": labels.hook_fault(error)})
+        form = Form(
+            {"webhook_url": campaign.webhook_url},
+            errors={"webhook_url": labels.webhook_fault(error)},
+        )
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
-    record(session, Action.TRIED_HOOK, f"campaign {slug}", staff=staff)
+    record(session, Action.TRIED_WEBHOOK, f"campaign {slug}", staff=staff)
     flash(_("The site has taken the trial."))
     return _back(slug)
 
@@ -98,7 +103,7 @@ def tell_again(slug: str, milestone_id: int) -> ResponseReturnValue:
     milestone = session.get(Milestone, min(milestone_id, _LARGEST_KEY), with_for_update=True)
     if milestone is None or milestone.campaign_slug != slug:
         raise NotFoundError(_("There is no such milestone."))
-    if campaign.hook_url is None:
+    if campaign.webhook_url is None:
         raise UnprocessableError(_("Enter an address for the site first."))
     milestones.tell_again(session, milestone)
     flash(_("The site is being told. Reload in a moment."))
@@ -116,15 +121,15 @@ def _page(campaign: Campaign, form: Form) -> str:
         name_of=milestones.name_of,
         words=labels,
         form=form,
-        labels={"hook_url": _("Address at your site")},
+        labels={"webhook_url": _("Address at your site")},
         may_change=may_change,
-        secret=secret_of(campaign) if campaign.hook_url and may_change else None,
+        secret=secret_of(campaign) if campaign.webhook_url and may_change else None,
         seen=_seen(campaign),
     )
 
 
 def _seen(campaign: Campaign) -> str:
-    return fingerprint({"secret": campaign.hook_salt or ""})
+    return fingerprint({"secret": campaign.webhook_salt or ""})
 
 
 def _back(slug: str) -> ResponseReturnValue:

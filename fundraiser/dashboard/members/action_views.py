@@ -75,14 +75,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class ActPage:
+class ActionPage:
     """One act on one person: what its page shows, and how its form is read.
 
     ``address`` is where the form goes, if not to where the page stands.
     """
 
     person: Person
-    act: Action
+    action: Action
     heading: str
     button: str
     effects: list[Effects]
@@ -93,22 +93,22 @@ class ActPage:
     address: str = ""
 
 
-def note_page(person: Person) -> ActPage:
+def note_page(person: Person) -> ActionPage:
     """Something is written down, and nothing done."""
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.WROTE_NOTE,
+        action=Action.WROTE_NOTE,
         heading=_("Write a note"),
         button=_("Keep the note"),
         effects=of_note(person),
         read=lambda _typed: Plan(do=lambda _change: None, done=_("The note is kept.")),
         needs_note=True,
-        address=url_for("member_acts.note", member_id=person.member.id),
+        address=url_for("member_actions.note", member_id=person.member.id),
     )
 
 
 def serve(
-    member_id: int, permission: Permission, build: Callable[[Person], ActPage]
+    member_id: int, permission: Permission, build: Callable[[Person], ActionPage]
 ) -> ResponseReturnValue:
     """The page of an act, or the act: what goes wrong is said on the page, with all as typed."""
     session, staff = db.session(), signed_in_staff()
@@ -143,7 +143,7 @@ def serve(
 
 def _show_or_leave(
     member_id: int,
-    build: Callable[[Person], ActPage],
+    build: Callable[[Person], ActionPage],
     error: UnprocessableError | None = None,
     status: HTTPStatus = HTTPStatus.OK,
 ) -> ResponseReturnValue:
@@ -166,23 +166,23 @@ def _show_or_leave(
 
 
 def _carry_out(
-    session: Session, staff: Staff, page: ActPage, plan: Plan, *, text: str, key: str
+    session: Session, staff: Staff, page: ActionPage, plan: Plan, *, text: str, key: str
 ) -> str:
     """Do it, in the one order in which nobody is in another's way; returns what to say."""
     member_id = page.person.member.id
-    act = record_once(
+    action = record_once(
         session,
-        page.act,
+        page.action,
         f"member {member_id}",
         staff=staff,
         key=key,
         fields=plan.fields,
         details=plan.details,
     )
-    if act is None:
+    if action is None:
         return _done_before()
     lock(session, "member", str(member_id))
-    if page.act is not Action.WROTE_NOTE and request.form.get("seen") != _as_seen(
+    if page.action is not Action.WROTE_NOTE and request.form.get("seen") != _as_seen(
         session, member_id
     ):
         raise ChangedMeanwhileError(
@@ -194,17 +194,17 @@ def _carry_out(
     by = f"staff {staff.id}"
     plan.do(changes.Change(member_gateway(), grace(), key, Cause.STAFF, by))
     if note_text := " ".join(part for part in (plan.remark, text) if part):
-        session.add(Note(member_id=member_id, act=act, text=note_text))
+        session.add(Note(member_id=member_id, audit_entry_id=action, text=note_text))
     return plan.done
 
 
-def _show(page: ActPage, error: UnprocessableError | None = None) -> str:
+def _show(page: ActionPage, error: UnprocessableError | None = None) -> str:
     # Stripe replays a refusal to the same key for a day.
     is_new = request.method == "GET" or isinstance(
         error, (ChangedMeanwhileError, StripeRefusedError)
     )
     return render_template(
-        "dashboard/member_act.html",
+        "dashboard/member_action.html",
         staff=signed_in_staff(),
         page=page,
         member=page.person.member,
@@ -243,9 +243,9 @@ def _as_seen(session: Session, member_id: int) -> str:
         select(
             Member.email,
             Member.name,
-            Member.turns,
-            Member.roster_since,
-            Member.roster_closed_at,
+            Member.sequence,
+            Member.supporter_since,
+            Member.supporter_closed_at,
         ).where(Member.id == member_id),
         select(
             Membership.id,
@@ -267,7 +267,7 @@ def _as_seen(session: Session, member_id: int) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
 
 
-def _read_note(page: ActPage) -> str:
+def _read_note(page: ActionPage) -> str:
     typed = request.form.get("note", "").strip()
     if page.needs_note and not typed:
         raise UnprocessableError(_("Write the note."), field="note")

@@ -14,12 +14,12 @@ from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.members import preview
-from fundraiser.dashboard.members.action_views import ActPage, Plan, grace, note_page, serve
+from fundraiser.dashboard.members.action_views import ActionPage, Plan, grace, note_page, serve
 from fundraiser.dashboard.members.timeline import may_be_sent_again
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.complimentary import end_given, give_membership
-from fundraiser.members.consents import close_roster, open_roster
+from fundraiser.members.consents import hide_name, restore_name
 from fundraiser.members.models import Source
 from fundraiser.money import Money, decimals, parse_amount, write_amount
 from fundraiser.newsroom.audit import Action
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fundraiser.dashboard.members.profile import Person
     from fundraiser.payments.changes import Change
 
-blueprint = Blueprint("member_acts", __name__)
+blueprint = Blueprint("member_actions", __name__)
 
 _BOTH = ["GET", "POST"]
 _LONGEST_GIFT = timedelta(days=3660)
@@ -87,16 +87,16 @@ def note(member_id: int) -> ResponseReturnValue:
     return serve(member_id, Permission.CHANGE_MEMBER, note_page)
 
 
-@blueprint.route("/staff/members/<int:member_id>/roster/off", methods=_BOTH)
-def roster_off(member_id: int) -> ResponseReturnValue:
+@blueprint.route("/staff/members/<int:member_id>/name/hide", methods=_BOTH)
+def hide_supporter(member_id: int) -> ResponseReturnValue:
     """Take the name off the public page."""
-    return serve(member_id, Permission.CHANGE_MEMBER, _closing_roster)
+    return serve(member_id, Permission.CHANGE_MEMBER, _hiding_name)
 
 
-@blueprint.route("/staff/members/<int:member_id>/roster/on", methods=_BOTH)
-def roster_on(member_id: int) -> ResponseReturnValue:
+@blueprint.route("/staff/members/<int:member_id>/name/restore", methods=_BOTH)
+def restore_supporter(member_id: int) -> ResponseReturnValue:
     """Leave it to the person again whether the name stands there."""
-    return serve(member_id, Permission.CHANGE_MEMBER, _opening_roster)
+    return serve(member_id, Permission.CHANGE_MEMBER, _restoring_name)
 
 
 def _is_large_refund(payment_id: int) -> bool:
@@ -108,7 +108,7 @@ def _is_large_refund(payment_id: int) -> bool:
     return amount > large
 
 
-def _giving(person: Person) -> ActPage:
+def _giving(person: Person) -> ActionPage:
     session = db.session()
     tiers = session.scalars(
         select(Tier).where(Tier.retired_at.is_(None), Tier.prices.any()).order_by(Tier.position)
@@ -138,9 +138,9 @@ def _giving(person: Person) -> ActPage:
             details={"tier": tier, "until": typed.get("until", "")},
         )
 
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.GAVE_MEMBERSHIP,
+        action=Action.GAVE_MEMBERSHIP,
         heading=_("Give a complimentary membership?"),
         button=_("Give the membership"),
         effects=preview.of_giving(person),
@@ -150,7 +150,7 @@ def _giving(person: Person) -> ActPage:
     )
 
 
-def _ending(membership_id: int, person: Person) -> ActPage:
+def _ending(membership_id: int, person: Person) -> ActionPage:
     session = db.session()
     membership = next((found for found in person.memberships if found.id == membership_id), None)
     if membership is None:
@@ -183,9 +183,9 @@ def _ending(membership_id: int, person: Person) -> ActPage:
             details={"membership": membership.reference, "when": when},
         )
 
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.ENDED_MEMBERSHIP,
+        action=Action.ENDED_MEMBERSHIP,
         heading=_("End the membership of %(price)s?", price=labels.price(membership)),
         button=_("End the membership"),
         effects=offered,
@@ -194,7 +194,7 @@ def _ending(membership_id: int, person: Person) -> ActPage:
     )
 
 
-def _refunding(payment_id: int, person: Person) -> ActPage:
+def _refunding(payment_id: int, person: Person) -> ActionPage:
     session = db.session()
     payment = session.get(Payment, payment_id)
     if payment is None or payment.member_id != person.member.id:
@@ -231,9 +231,9 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
             },
         )
 
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.REFUNDED,
+        action=Action.REFUNDED,
         heading=_(
             "Pay back %(amount)s of %(date)s?",
             amount=labels.money(payment.amount, payment.currency),
@@ -250,7 +250,7 @@ def _refunding(payment_id: int, person: Person) -> ActPage:
     )
 
 
-def _changing_email(person: Person) -> ActPage:
+def _changing_email(person: Person) -> ActionPage:
     session, member = db.session(), person.member
     before = member.email or "–"
 
@@ -264,9 +264,9 @@ def _changing_email(person: Person) -> ActPage:
             remark=_("From %(before)s to %(after)s.", before=before, after=wanted),
         )
 
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.CHANGED_EMAIL,
+        action=Action.CHANGED_EMAIL,
         heading=_("Change the e-mail address?"),
         button=_("Change the address"),
         effects=preview.of_new_email(person),
@@ -276,7 +276,7 @@ def _changing_email(person: Person) -> ActPage:
     )
 
 
-def _sending_again(email_id: int, person: Person) -> ActPage:
+def _sending_again(email_id: int, person: Person) -> ActionPage:
     session = db.session()
     email = next((found for found in person.emails if found.id == email_id), None)
     if email is None:
@@ -288,9 +288,9 @@ def _sending_again(email_id: int, person: Person) -> ActPage:
     if person.member.email is None:
         raise UnprocessableError(_("We have no address of this person."))
     name = labels.email(email.kind)
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.SENT_EMAIL_AGAIN,
+        action=Action.SENT_EMAIL_AGAIN,
         heading=_("Send “%(letter)s” again?", letter=name),
         button=_("Send the letter again"),
         effects=preview.of_email_again(person, name),
@@ -302,36 +302,36 @@ def _sending_again(email_id: int, person: Person) -> ActPage:
     )
 
 
-def _closing_roster(person: Person) -> ActPage:
+def _hiding_name(person: Person) -> ActionPage:
     session, member = db.session(), person.member
-    if member.roster_since is None:
+    if member.supporter_since is None:
         raise UnprocessableError(_("The name does not stand on the public page."))
     text = _("Our staff took the name off the public page.")
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.CLOSED_ROSTER,
+        action=Action.HID_NAME,
         heading=_("Take the name off the public page?"),
         button=_("Take the name off"),
-        effects=preview.of_closing_roster(person),
+        effects=preview.of_hiding_name(person),
         read=lambda _typed: Plan(
-            do=lambda _change: close_roster(session, member, text),
+            do=lambda _change: hide_name(session, member, text),
             done=_("The name is off the public page, and stays off until staff lift that."),
         ),
     )
 
 
-def _opening_roster(person: Person) -> ActPage:
+def _restoring_name(person: Person) -> ActionPage:
     member = person.member
-    if member.roster_closed_at is None:
+    if member.supporter_closed_at is None:
         raise UnprocessableError(_("Staff do not keep this name off the public page."))
-    return ActPage(
+    return ActionPage(
         person=person,
-        act=Action.OPENED_ROSTER,
+        action=Action.RESTORED_NAME,
         heading=_("Leave it to the person again whether the name is shown?"),
         button=_("Leave it to the person"),
-        effects=preview.of_opening_roster(person),
+        effects=preview.of_restoring_name(person),
         read=lambda _typed: Plan(
-            do=lambda _change: open_roster(member),
+            do=lambda _change: restore_name(member),
             done=_("The person may put the name on the public page again."),
         ),
     )

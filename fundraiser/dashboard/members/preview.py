@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 class Effects:
     """A sentence or two on each; ``value`` and ``label`` where there are several to choose from.
 
-    ``roster`` is what becomes of the name on the public page, where that is what it is about.
+    ``supporters`` is what becomes of the name on the public page, where that is what it is about.
     """
 
     number: str
     money: str
     mail: str
-    roster: str = ""
+    supporters: str = ""
     label: str = ""
     value: str = ""
 
@@ -154,11 +154,11 @@ def of_email_again(person: Person, name: str) -> list[Effects]:
     ]
 
 
-def of_closing_roster(person: Person) -> list[Effects]:
+def of_hiding_name(person: Person) -> list[Effects]:
     """Of taking the name off the public page."""
     return [
         Effects(
-            roster=_(
+            supporters=_(
                 "The name is gone with the next look at the page, and can’t be put back from the "
                 "person’s own pages until staff lift that."
             ),
@@ -172,11 +172,11 @@ def of_closing_roster(person: Person) -> list[Effects]:
     ]
 
 
-def of_opening_roster(person: Person) -> list[Effects]:
+def of_restoring_name(person: Person) -> list[Effects]:
     """Of leaving it to the person again whether the name is shown."""
     return [
         Effects(
-            roster=_("The name does not come back by itself: the person has to agree anew."),
+            supporters=_("The name does not come back by itself: the person has to agree anew."),
             number=_unchanged(person),
             money=_("None."),
             mail=_("We send no letter."),

@@ -122,7 +122,7 @@ def read_person(session: Session, member_id: int) -> Person:
             .outerjoin(Event, Event.id == LedgerEntry.cause_ref)
             .outerjoin(Staff, func.concat("staff ", Staff.id) == LedgerEntry.cause_ref)
             .where(LedgerEntry.member_id == member_id)
-            .order_by(LedgerEntry.turn.desc())
+            .order_by(LedgerEntry.sequence.desc())
             .limit(MOST_OF_A_KIND)
         ).all(),
     )

@@ -146,14 +146,14 @@ def _gift_state(gift: Gift) -> str:
 
 
 def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
-    address = url_for("member_acts.refund", member_id=person.member.id, payment_id=payment.id)
+    address = url_for("member_actions.refund", member_id=person.member.id, payment_id=payment.id)
     return address, _("Pay back")
 
 
 def _emails(person: Person, *, may_change: bool) -> Iterator[TimelineEntry]:
     for email in person.emails:
         name = labels.email(email.kind)
-        again = url_for("member_acts.email_again", member_id=person.member.id, email_id=email.id)
+        again = url_for("member_actions.email_again", member_id=person.member.id, email_id=email.id)
         yield TimelineEntry(
             at=email.sent_at or email.created_at,
             sentence=_("Letter “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
@@ -169,13 +169,13 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
     rows = session.execute(
         select(AuditEntry, Staff.name, Note.text)
         .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
-        .outerjoin(Note, Note.act == AuditEntry.id)
+        .outerjoin(Note, Note.audit_entry_id == AuditEntry.id)
         .where(AuditEntry.subject.in_(subjects))
         .order_by(AuditEntry.id.desc())
         .limit(_MOST_ACTS)
     )
     for entry, name, note in rows:
-        if entry.act == Action.SENT_EMAIL_AGAIN and not with_emails:
+        if entry.action == Action.SENT_EMAIL_AGAIN and not with_emails:
             continue
         yield TimelineEntry(
             at=entry.at,
@@ -188,7 +188,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
 def act_sentence(entry: AuditEntry) -> str:
     """What somebody of the staff did to a person."""
     details = entry.details
-    match entry.act:
+    match entry.action:
         case Action.GAVE_MEMBERSHIP:
             return _(
                 "A complimentary membership was given until %(date)s.",
@@ -209,10 +209,10 @@ def act_sentence(entry: AuditEntry) -> str:
             return _("The letter “%(name)s” was sent again.", name=labels.email(details["letter"]))
     known: dict[str, str] = {
         Action.CHANGED_EMAIL: _("The e-mail address was changed."),
-        Action.CLOSED_ROSTER: _("The name was taken off the public page."),
+        Action.HID_NAME: _("The name was taken off the public page."),
         Action.SHOWED_NAME: _("Staff let the name stand on the public page."),
-        Action.OPENED_ROSTER: _("It was left to the person again whether the name is shown."),
+        Action.RESTORED_NAME: _("It was left to the person again whether the name is shown."),
         Action.WROTE_NOTE: _("A note was written."),
         Action.SETTLED_AGAIN: _("The customer was settled again."),
     }
-    return known.get(entry.act) or entry.act.replace("_", " ").capitalize() + "."
+    return known.get(entry.action) or entry.action.replace("_", " ").capitalize() + "."

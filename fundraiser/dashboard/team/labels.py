@@ -52,7 +52,7 @@ def status_label(staff: Staff) -> str:
     return _("Signs in with a second step") if staff.has_second_step else _("Signs in")
 
 
-def act(name: str) -> str:
+def action(name: str) -> str:
     """What somebody did."""
     known = {
         Action.SIGNED_IN: _("Signed in"),
@@ -86,9 +86,9 @@ def act(name: str) -> str:
         Action.SENT_EMAIL_AGAIN: _("Sent a letter again"),
         Action.CHANGED_EMAIL_KIND: _("Changed a letter"),
         Action.ALLOWED_ADDRESS: _("Had an address written to again"),
-        Action.CLOSED_ROSTER: _("Took a name off the public page"),
+        Action.HID_NAME: _("Took a name off the public page"),
         Action.SHOWED_NAME: _("Let a name stand on the public page"),
-        Action.OPENED_ROSTER: _("Left a name on the public page to its owner again"),
+        Action.RESTORED_NAME: _("Left a name on the public page to its owner again"),
         Action.WROTE_NOTE: _("Wrote a note"),
         Action.CREATED_CAMPAIGN: _("Made a campaign"),
         Action.CHANGED_CAMPAIGN: _("Changed a campaign"),
@@ -96,8 +96,8 @@ def act(name: str) -> str:
         Action.ENDED_CAMPAIGN: _("Ended a campaign"),
         Action.ARCHIVED_CAMPAIGN: _("Put a campaign into the archive"),
         Action.RESTORED_CAMPAIGN: _("Took a campaign out of the archive"),
-        Action.CHANGED_HOOK: _("Changed where the site is told of milestones"),
-        Action.TRIED_HOOK: _("Told the site as a trial"),
+        Action.CHANGED_WEBHOOK: _("Changed where the site is told of milestones"),
+        Action.TRIED_WEBHOOK: _("Told the site as a trial"),
         Action.CREATED_TIER: _("Made a membership to offer"),
         Action.CHANGED_TIER: _("Changed a membership on offer"),
         Action.MOVED_TIER: _("Moved a membership on offer"),
