@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -97,12 +98,28 @@ def test_a_platform_runs_the_procfile(
                 wait_until(lambda: connection.execute(beats).fetchall(), 60)
 
 
+def copied(home: Path) -> Path:
+    """What the Dockerfile copies, and nothing else."""
+    folder = home / "image"
+    for line in re.findall(
+        r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    ):
+        for name in line.split():
+            source, target = home / "app" / name, folder / name
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+    return folder
+
+
 def test_the_package_holds_all_that_it_needs(
     home: Path, servers: tuple[Postgres, Valkey], environment: dict[str, str], tmp_path: Path
 ) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
-    subprocess.run([*pip, *options, str(home / "app")], check=True)
+    subprocess.run([*pip, *options, str(copied(home))], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     programs = home / "python" / "bin"
     install(home, "--no-deps", str(wheel))
