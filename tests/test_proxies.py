@@ -25,8 +25,8 @@ from demo.processes import end, spawn, wait_until
 from demo.servers import free_port
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.headers import FRESH
 from fundraiser.newsroom.models import Role
-from fundraiser.widget.progress import FRESH
 from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
 from tests.deployment import CERTIFICATE, ROOT, answers, python
