@@ -8,13 +8,15 @@ import secrets
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, g, request
+from flask.sessions import SecureCookieSessionInterface
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
+from itsdangerous import Signer, URLSafeSerializer, URLSafeTimedSerializer
 from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
@@ -39,6 +41,8 @@ _ADVICE = (
     "Set TRUSTED_PROXIES to how many proxies stand in front: limits take all their readers for one."
 )
 _LARGEST_NUMBER = (1 << 63) - 1
+# E-mails from before 2026-12 are still read, and their links have to work.
+_OLDER_SIGNATURES: list[Any] = [{"digest_method": hashlib.sha1}]
 _TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
 log = structlog.get_logger()
 View = TypeVar("View", bound="Callable[..., object]")
@@ -51,6 +55,16 @@ class Number(IntegerConverter):
 
     def __init__(self, map: Map, *, min: int = 0, max: int = _LARGEST_NUMBER) -> None:  # noqa: A002 - as Werkzeug names them
         super().__init__(map, min=min, max=max)
+
+
+# Everything that itsdangerous signs, form tokens of Flask-WTF included; its own default is SHA-1.
+Signer.default_digest_method = staticmethod(hashlib.sha256)
+
+
+class CookieInterface(SecureCookieSessionInterface):
+    """Flask's signed cookie, with HMAC-SHA256."""
+
+    digest_method = staticmethod(hashlib.sha256)
 
 
 csrf = CSRFProtect()
@@ -68,6 +82,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Cookies, forms, limits, headers, and whose word we take for a reader's address."""
     is_https = settings.public_url.startswith("https://")
     app.url_map.converters["int"] = Number
+    app.session_interface = CookieInterface()
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=bodies.LARGEST,
@@ -192,6 +207,20 @@ def keyed_digest(kind: str, value: str) -> str:
     """A hash of something guessable, like an address, that says nothing without our key."""
     key = current_settings().secret_key.encode()
     return hmac.new(key, f"{kind}:{value}".encode(), "sha256").hexdigest()
+
+
+def link_signer(purpose: str) -> URLSafeSerializer:
+    """Signs what a link says, with a key for this purpose alone; such a link has no end."""
+    return URLSafeSerializer(
+        current_settings().secret_key, salt=purpose, fallback_signers=_OLDER_SIGNATURES
+    )
+
+
+def timed_link_signer(purpose: str) -> URLSafeTimedSerializer:
+    """The same for links that are good for a time."""
+    return URLSafeTimedSerializer(
+        current_settings().secret_key, salt=purpose, fallback_signers=_OLDER_SIGNATURES
+    )
 
 
 def new_nonce() -> str:

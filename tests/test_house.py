@@ -339,3 +339,29 @@ def test_no_test_file_imports_another() -> None:
         if re.search(r"^\s*from tests\.(\w+\.)?test_", path.read_text(), re.MULTILINE)
     ]
     assert importing == []
+
+
+def test_forms_and_queries_are_read_apart() -> None:
+    """Only the search for NUL looks into both."""
+    users = [
+        str(path.relative_to(ROOT))
+        for path, tree in sources()
+        if re.search(r"request\.values\b", ast.unparse(tree))
+    ]
+    assert users == ["fundraiser/security.py"]
+
+
+def test_no_process_waits_for_the_passkeys_library(environment: dict[str, str]) -> None:
+    program = (
+        "import sys; from fundraiser.app import create_app; create_app();"
+        "print('webauthn' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stdout.split() == ["False"]

@@ -344,7 +344,7 @@ def _pause_until(membership: Membership, months: int) -> datetime:
 
 
 def _wish(membership: Membership) -> Wish:
-    values = request.values
+    values = request.form if request.method == "POST" else request.args
     interval = values.get("interval", "")
     return Wish(
         tier=values.get("tier") or membership.tier or "",

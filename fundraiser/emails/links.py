@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError
 from fundraiser.outbox import EmailKind, Topic
+from fundraiser.security import link_signer
 from fundraiser.texts import gettext as _
 
+_PURPOSE = "letters"
 # What is not about the reader's own money, and what one may say no to.
 TOPIC_OF = {
     EmailKind.WIN_BACK: Topic.RETURN,
@@ -34,7 +36,7 @@ def address_of(reference: Reference) -> str:
         parts: list[object] = ["reminder", reference.reminder_id]
     else:
         parts = ["member", reference.member_id, reference.topic]
-    return f"{current_settings().public_url}/letters/{_serializer().dumps(parts)}"
+    return f"{current_settings().public_url}/letters/{link_signer(_PURPOSE).dumps(parts)}"
 
 
 def read_token(token: str) -> Reference:
@@ -44,7 +46,7 @@ def read_token(token: str) -> Reference:
         NotFoundError: we have not made it.
     """
     try:
-        whose, number, *topic = _serializer().loads(token)
+        whose, number, *topic = link_signer(_PURPOSE).loads(token)
     except (BadSignature, ValueError, TypeError) as error:
         raise NotFoundError(
             _("This address is not whole. Open it from the letter again.")
@@ -52,7 +54,3 @@ def read_token(token: str) -> Reference:
     if whose == "reminder":
         return Reference(reminder_id=number)
     return Reference(member_id=number, topic=Topic(topic[0]) if topic[0] else None)
-
-
-def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_settings().secret_key, salt="letters")

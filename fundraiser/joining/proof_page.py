@@ -9,6 +9,7 @@ from flask import render_template, request, url_for
 
 from fundraiser.payments import allow_hosted_pages
 from fundraiser.payments.card_guard import admit
+from fundraiser.payments.proofs import seconds_to_wait
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -33,6 +34,7 @@ def ask_first(session: Session) -> ResponseReturnValue | None:
     page = render_template(
         "joining/proof.html",
         ask=ask,
+        seconds=max(ask.wait, seconds_to_wait(ask.ticket) or 0),
         action=url_for(request.endpoint or ""),
         fields=[
             (name, value)

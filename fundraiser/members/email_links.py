@@ -9,14 +9,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError
 from fundraiser.members.models import Membership, Source
+from fundraiser.security import timed_link_signer
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from itsdangerous import URLSafeTimedSerializer
     from sqlalchemy.orm import Session
 
 _READ_WITHIN = timedelta(days=60)
@@ -89,5 +91,5 @@ def read_undo_link(key: str) -> int:
         raise NotFoundError(_("This link is incomplete. Open it from our e-mail again.")) from error
 
 
-def _signer(salt: str = "membership-in-a-letter") -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_settings().secret_key, salt=salt)
+def _signer(purpose: str = "membership-in-a-letter") -> URLSafeTimedSerializer:
+    return timed_link_signer(purpose)

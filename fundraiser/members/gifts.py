@@ -15,7 +15,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, delete, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,7 +30,7 @@ from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import EmailKind, enqueue
-from fundraiser.security import digest
+from fundraiser.security import digest, link_signer
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ LOOKS_LIKE_CODE = re.compile(r"\w{4}(?:-\w{4}){3}")
 _MOST_WRONG = 10
 _WRONG_COUNT_FOR = timedelta(hours=1)
 _LEAP_DAY = 28
+_CARD = "gift-card"
 
 
 class TooManyCodesError(FundraiserError):
@@ -215,7 +216,7 @@ def note_wrong_code(session: Session, network: str) -> None:
 
 def card_address(gift: Gift) -> str:
     """Where the giver sees and prints the card, without signing in."""
-    return f"{current_settings().public_url}/gift/card/{_signer().dumps(gift.id)}"
+    return f"{current_settings().public_url}/gift/card/{link_signer(_CARD).dumps(gift.id)}"
 
 
 def read_card(session: Session, key: str) -> Gift:
@@ -225,16 +226,12 @@ def read_card(session: Session, key: str) -> Gift:
         NotFoundError: we have not made it, or it is cut.
     """
     try:
-        found = session.get(Gift, _signer().loads(key))
+        found = session.get(Gift, link_signer(_CARD).loads(key))
     except BadData:
         found = None
     if found is None:
         raise NotFoundError(_("This address is not whole. Open it from the letter again."))
     return found
-
-
-def _signer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_settings().secret_key, salt="gift-card")
 
 
 # Redeeming

@@ -40,7 +40,6 @@ def remember_device(response: Response, email: str) -> None:
         _name(),
         _signer().dumps([_account(email), device]),
         max_age=_LIVES,
-        path="/staff",
         secure=_is_https(),
         httponly=True,
         samesite="Lax",
@@ -56,7 +55,7 @@ def _signer() -> URLSafeTimedSerializer:
 
 
 def _name() -> str:
-    return "__Secure-device" if _is_https() else "device"
+    return "__Host-device" if _is_https() else "device"
 
 
 def _is_https() -> bool:

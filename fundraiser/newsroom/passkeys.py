@@ -1,7 +1,8 @@
 """Passkeys (WebAuthn): made, and asked for at sign-in or to confirm an act.
 
 The browser gets options with a challenge, and sends back JSON, which ``webauthn`` verifies. A
-challenge is good once, and in the session that it was made for.
+challenge is good once, and in the session that it was made for. The library takes half a second to
+import, which no process has to spend before somebody uses a passkey.
 """
 
 from __future__ import annotations
@@ -10,16 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import webauthn
 from sqlalchemy import select, update
-from webauthn.helpers import bytes_to_base64url
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from fundraiser.config import current_settings
 from fundraiser.db import clock
@@ -29,11 +21,10 @@ from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
 
     from fundraiser.newsroom.models import Staff
 
-# The last two: JSON or CBOR too deep to be read.
-_UNREADABLE = (WebAuthnException, RecursionError, ValueError)
 LARGEST = 8_000  # characters of what a browser sends back
 MOST = 10
 
@@ -49,15 +40,18 @@ def are_possible() -> bool:
 
 def registration_options(session: Session, staff: Staff, here: StaffSession) -> str:
     """What ``navigator.credentials.create`` is to be called with, as JSON."""
+    import webauthn
+    from webauthn.helpers import structs
+
     options = webauthn.generate_registration_options(
         rp_id=_host(),
         rp_name=current_settings().newsroom_name,
         user_id=f"staff {staff.id}".encode(),
         user_name=staff.email,
         user_display_name=staff.name,
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.PREFERRED,
-            user_verification=UserVerificationRequirement.REQUIRED,
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.PREFERRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
         exclude_credentials=_descriptors(staff),
     )
@@ -67,10 +61,13 @@ def registration_options(session: Session, staff: Staff, here: StaffSession) -> 
 
 def sign_in_options(session: Session, staff: Staff, here: StaffSession) -> str:
     """What ``navigator.credentials.get`` is to be called with, as JSON."""
+    import webauthn
+    from webauthn.helpers import structs
+
     options = webauthn.generate_authentication_options(
         rp_id=_host(),
         allow_credentials=_descriptors(staff),
-        user_verification=UserVerificationRequirement.REQUIRED,
+        user_verification=structs.UserVerificationRequirement.REQUIRED,
     )
     _keep_challenge(session, here, options.challenge)
     return webauthn.options_to_json(options)
@@ -82,6 +79,8 @@ def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: s
     Raises:
         UnprocessableError: the answer is not one to the last challenge, or there are ten already.
     """
+    import webauthn
+
     if len(staff.passkeys) >= MOST:
         raise UnprocessableError(
             _("You have %(count)s passkeys. Remove one you no longer use first.", count=MOST)
@@ -95,7 +94,7 @@ def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: s
             expected_origin=current_settings().public_url,
             require_user_verification=True,
         )
-    except _UNREADABLE as error:
+    except _unreadable() as error:
         raise _refusal() from error
     if session.scalar(select(Passkey.id).where(Passkey.credential_id == made.credential_id)):
         raise _refusal()
@@ -117,6 +116,8 @@ def check(session: Session, staff: Staff, here: StaffSession, answer: str) -> No
     Raises:
         UnprocessableError: it has not.
     """
+    import webauthn
+
     challenge = _take_challenge(session, here)
     try:
         credential = webauthn.helpers.parse_authentication_credential_json(_checked(answer))
@@ -136,16 +137,20 @@ def check(session: Session, staff: Staff, here: StaffSession, answer: str) -> No
             credential_current_sign_count=known.sign_count,
             require_user_verification=True,
         )
-    except _UNREADABLE as error:
+    except _unreadable() as error:
         raise _refusal() from error
     known.sign_count, known.used_at = verified.new_sign_count, clock.machine()
 
 
 def _descriptors(staff: Staff) -> list[PublicKeyCredentialDescriptor]:
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
     return [PublicKeyCredentialDescriptor(id=known.credential_id) for known in staff.passkeys]
 
 
 def _keep_challenge(session: Session, here: StaffSession, challenge: bytes) -> None:
+    from webauthn.helpers import bytes_to_base64url
+
     session.execute(
         update(StaffSession)
         .where(StaffSession.id == here.id)
@@ -161,7 +166,16 @@ def _take_challenge(session: Session, here: StaffSession) -> bytes:
     if kept is None:
         raise _refusal()
     session.execute(update(StaffSession).where(StaffSession.id == here.id).values(challenge=None))
-    return webauthn.base64url_to_bytes(kept)
+    from webauthn.helpers import base64url_to_bytes
+
+    return base64url_to_bytes(kept)
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What the library raises; the last two for JSON or CBOR that is too deep."""
+    from webauthn.helpers.exceptions import WebAuthnException
+
+    return WebAuthnException, RecursionError, ValueError
 
 
 def _checked(answer: str) -> str:

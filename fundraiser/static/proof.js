@@ -39,4 +39,6 @@ async function send() {
   form.submit();
 }
 
+document.getElementById("by-hand").hidden = true;
+document.getElementById("by-itself").hidden = false;
 send();

@@ -291,7 +291,8 @@ def _state(name: str | None) -> EmailState | None:
 
 
 def _language() -> str:
-    wish = request.values.get("language", "en")
+    sent = request.form if request.method == "POST" else request.args
+    wish = sent.get("language", "en")
     return wish if wish in LANGUAGES else "en"
 
 
