@@ -1,7 +1,7 @@
 """Every benchmark, or those that are named, one after the other: make bench.
 
 ``dashboard`` and ``rule`` take ``--members 1000000``; ``dashboard`` also ``--plans``, to print how
-its queries are answered. ``cards`` takes ``--attempts 120000``.
+its queries are answered. ``cards`` takes ``--attempts 120000``, ``forecast`` ``--seed 7``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bench import (
     cards,
     dashboard,
     emails,
+    forecast,
     freshness,
     page_weight,
     progress,
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "dashboard": dashboard.main,
     "rule": rule.main,
     "cards": cards.main,
+    "forecast": forecast.main,
 }
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from fundraiser.config import Settings
+
 FEW, ROUNDS = 25_000, 60
 LONG_AGO = 1_650_000_000_000_000  # microseconds: in 2022
 EMAIL = "bench@example.org"
@@ -231,6 +233,21 @@ def measure(members: int, *, plans: bool) -> None:
             servers = [*workers_of(int(env["PORT"])), *psutil.Process().children()]
             report(*ask(staff, url, addresses, servers), queries)
             export(staff, url, members, int(env["PORT"]))
+
+
+@contextmanager
+def filled(members: int) -> Iterator[tuple[Database, Settings]]:
+    """A database of this many members, thrown away afterwards."""
+    with throwaway() as servers:
+        env = environment(*servers, free_port())
+        migrate(env)
+        settings = load_settings(env)
+        database = Database(settings)
+        print(f"{members:,} members, made in {fill(database, members):.0f} s")
+        try:
+            yield database, settings
+        finally:
+            database.engine.dispose()
 
 
 def fill(database: Database, members: int) -> float:

@@ -273,54 +273,6 @@ def test_a_dispute_needs_somebody_until_it_is_decided(
     assert "ch_2" not in page
 
 
-def age_ledger(session: Session, days: float) -> None:
-    """As if all of the ledger were so much older; its trigger is the only thing in the way."""
-    connection = session.connection()
-    connection.exec_driver_sql("ALTER TABLE ledger DISABLE TRIGGER USER")
-    session.execute(
-        update(LedgerEntry).values(recorded_at=LedgerEntry.recorded_at - timedelta(days=days))
-    )
-    connection.exec_driver_sql("ALTER TABLE ledger ENABLE TRIGGER USER")
-
-
-def test_the_forecast_is_said_with_its_reasons(staff: FlaskClient, database: Database) -> None:
-    """10 joined 5 days ago, and nobody since: 2 a day for 10 days more, less 1 known: 10+20-1."""
-    with database.transaction() as session:
-        at = now()
-        make_campaign(session, starts_at=at - timedelta(days=5), deadline=at + timedelta(days=10))
-        members = [join(session) for _ in range(10)]
-        members[0].recount_at = at + timedelta(days=2)
-        age_ledger(session, 5)
-        refresh(session, LONDON, GRACE)
-    page = words(read(staff, "/staff"))
-    assert "At this pace the campaign ends at 29 members" in page
-    assert "In the last 7 days: 2 joined and 0 stopped a day." in page
-    assert "1 person is known to leave before the deadline" in page
-    assert "at this pace 29–29" in page
-
-
-def test_on_the_first_day_it_is_too_early_for_a_forecast(
-    staff: FlaskClient, database: Database
-) -> None:
-    with database.transaction() as session:
-        make_campaign(session, starts_at=now() - timedelta(hours=1))
-        join(session)
-    assert "It is too early to say where the campaign ends" in words(read(staff, "/staff"))
-
-
-def test_an_import_of_yesterday_does_not_make_the_forecast(
-    staff: FlaskClient, database: Database
-) -> None:
-    with database.transaction() as session:
-        at = now()
-        make_campaign(session, starts_at=at - timedelta(days=9), deadline=at + timedelta(days=10))
-        for _ in range(50):
-            count(session, make_member(session), cause=Cause.IMPORT)
-        age_ledger(session, 2)
-        refresh(session, LONDON, GRACE)
-    assert "At this pace the campaign ends at 50 members" in words(read(staff, "/staff"))
-
-
 def queries_of(client: FlaskClient, database: Database, path: str) -> int:
     seen: list[str] = []
 

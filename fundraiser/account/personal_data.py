@@ -522,6 +522,8 @@ NOT_PERSONAL: dict[str, str] = {
     "event_watermark": "id event_id cursor newest_id looked_at found",
     "exchange_rate": "id currency own day rate entered_at",
     "external_source": "name label format options list_at members counted_at created_at",
+    "forecast": "day campaign days made_at due_at members goal low middle high chance pace joins"
+    " canceled overdue ending renewals rush_low rush_high came",
     "goal": "id campaign_slug members set_at",
     "heartbeat": "name beat_at",
     "held_at_stripe": "currency amount told_at difference compared_at",

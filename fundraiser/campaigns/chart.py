@@ -38,6 +38,7 @@ class LineChart:
     goal_y: float
     low_y: float | None
     high_y: float | None
+    rush_y: float | None
     goal_label_y: float
     projected_label_y: float
     rows: list[Tick]
@@ -50,14 +51,18 @@ def line_chart(
     end: datetime,
     goal: int,
     projected: tuple[int, int] | None,
+    rush: int | None = None,
 ) -> LineChart:
     """Place a series that began at its first time and may go on until ``end``.
 
-    ``projected`` is where it may lead, from the lowest to the highest.
+    ``projected`` is where it may lead, from the lowest to the highest; ``rush`` where a scenario
+    does.
     """
     start, last = series[0][0], series[-1][0]
     span = max((max(end, last) - start).total_seconds(), 1.0)
-    top, step = nice_scale(max(goal, *(projected or ()), *(value for _, value in series)))
+    top, step = nice_scale(
+        max(goal, rush or 0, *(projected or ()), *(value for _, value in series))
+    )
 
     def x(at: datetime) -> float:
         return round((at - start).total_seconds() / span * 100, 2)
@@ -74,6 +79,7 @@ def line_chart(
         goal_y=y(goal),
         low_y=low_y,
         high_y=high_y,
+        rush_y=None if rush is None else y(rush),
         goal_label_y=goal_label,
         projected_label_y=projected_label,
         rows=[Tick(y(value), value) for value in range(step, top + 1, step)],

@@ -6,7 +6,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Numeric, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Numeric,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Currency, Identifier
@@ -68,6 +75,43 @@ class DailyFigure(Base):
     people: Mapped[int] = mapped_column(BigInteger)
     recent: Mapped[int] = mapped_column(BigInteger)
     amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class ShownForecast(Base):
+    """A forecast as it was shown on a day; the day's last one stays.
+
+    ``campaign`` is empty for the newsroom's own number, forecast ``days`` ahead (7, 14 or 28); a
+    campaign's is forecast for its deadline, with 0 ``days``. ``low``, ``middle`` and ``high`` are
+    P10, P50 and P90 of the members at ``due_at``, ``chance`` (0 to 1) that of reaching ``goal``,
+    ``pace`` where the last 28 days carried on would lead. ``joins`` and the losses ``canceled``,
+    ``overdue``, ``ending`` and ``renewals`` are the people expected in that time; ``rush_low`` and
+    ``rush_high`` the middle with an end rush. ``came`` is the number that came, as soon as it is
+    known, without what imports, merges, erasures and new rules moved meanwhile.
+    """
+
+    __tablename__ = "forecast"
+    __table_args__ = (Index("ix_forecast_open", "due_at", postgresql_where="came IS NULL"),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    days: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    made_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    members: Mapped[int] = mapped_column(BigInteger)
+    goal: Mapped[int | None] = mapped_column(BigInteger)
+    low: Mapped[int] = mapped_column(BigInteger)
+    middle: Mapped[int] = mapped_column(BigInteger)
+    high: Mapped[int] = mapped_column(BigInteger)
+    chance: Mapped[float]
+    pace: Mapped[int] = mapped_column(BigInteger)
+    joins: Mapped[int] = mapped_column(BigInteger)
+    canceled: Mapped[int] = mapped_column(BigInteger)
+    overdue: Mapped[int] = mapped_column(BigInteger)
+    ending: Mapped[int] = mapped_column(BigInteger)
+    renewals: Mapped[int] = mapped_column(BigInteger)
+    rush_low: Mapped[int] = mapped_column(BigInteger)
+    rush_high: Mapped[int] = mapped_column(BigInteger)
+    came: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ExchangeRate(Base):

@@ -16,7 +16,7 @@ from fundraiser.dashboard import labels
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.members.list_views import show_list
 from fundraiser.dashboard.members.timeline import read_timeline
-from fundraiser.dashboard.overview import figures
+from fundraiser.dashboard.overview import figures, labels as overview_labels
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
@@ -43,7 +43,7 @@ def overview() -> ResponseReturnValue:
         current_settings(),
         reads_emails=may(signed_in_staff(), Permission.READ_EMAILS),
     )
-    return _page("dashboard/overview.html", **values)
+    return _page("dashboard/overview.html", says=overview_labels, **values)
 
 
 @blueprint.get("/staff/members")

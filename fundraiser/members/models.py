@@ -327,6 +327,11 @@ class Cause(StrEnum):
     GIFT = "gift"
 
 
+# What moves the number by no reader's own act; the index and the query must say the same.
+NOT_READERS = (Cause.IMPORT, Cause.MERGE, Cause.ERASURE, Cause.RULE)
+MOVED_BY_NO_READER = "cause IN ('import', 'merge', 'erasure', 'rule')"
+
+
 class LedgerHead(Base):
     """The one row whose lock gives each change its place: the newest balance and version."""
 
@@ -361,6 +366,7 @@ class LedgerEntry(Base):
         Index("ix_ledger_recorded_at", "recorded_at"),
         Index("ix_ledger_happened_at", "happened_at"),
         Index("ix_ledger_import", "happened_at", postgresql_where="cause = 'import'"),
+        Index("ix_ledger_moved", "recorded_at", postgresql_where=MOVED_BY_NO_READER),
         Index("ix_ledger_reached", "balance", "version", postgresql_where="change = 1"),
     )
 

@@ -200,6 +200,7 @@ class Payment(Base):
         ),
         Index("ix_payment_paid_at", "paid_at"),
         Index("ix_payment_dispute", "id", postgresql_where=IS_DISPUTED),
+        Index("ix_payment_failed", "paid_at", "id", postgresql_where="status = 'failed'"),
     )
 
     id: Mapped[Identifier]

@@ -1,4 +1,4 @@
-"""The daily figures: made by a job from all the rows, so that no page has to read them."""
+"""The daily figures, made by a job from all the rows, so that no page has to read them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from fundraiser import jobs
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.dashboard.overview.counted import counted_memberships, loss_of_member
+from fundraiser.dashboard.overview.forecasts import write_forecasts
 from fundraiser.db import lock, now
 from fundraiser.jobs import Heartbeat
-from fundraiser.members.eligibility import Reason, counts_at
+from fundraiser.members.eligibility import Reason
 from fundraiser.members.history import start_of_day
 from fundraiser.members.models import (
+    NOT_READERS,
     PER_YEAR,
     SOLD,
-    Cause,
     Dues,
     Interval,
     LedgerEntry,
@@ -58,7 +60,6 @@ _YEAR = timedelta(days=365)
 _EVERY = timedelta(minutes=5)
 _AT_FIRST = 57  # days to look back where nothing has been kept yet: twice 28 and today
 _MOST_KEYS = 40  # of what readers can write themselves
-_NOT_READERS = (Cause.IMPORT, Cause.MERGE, Cause.ERASURE, Cause.RULE)
 _NOT_PAID = (Reason.GRACE_OVER, Reason.NOT_PAID, Reason.DISPUTED)
 _BY_PEOPLE = (
     *(Topic.TIER, Topic.INTERVAL, Topic.COUNTRY),
@@ -90,7 +91,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
             )
         )
     )
-    counting = _counting(at, grace)
+    counting = counted_memberships(at, grace)
     _write_people(session, today, counting, at)
     _write(session, Topic.INCOME, _income(today, counting))
     _write(session, Topic.LEAVING, _leaving(zone))
@@ -98,6 +99,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write(session, Topic.CHURN, _churn(first, zone))
     _write(session, Topic.MOVED, _moved(first, zone))
     _write(session, Topic.CONTRIBUTION, _contributions(today, at))
+    write_forecasts(session, zone, grace, at)
     session.flush()
     jobs.beat(session, HEARTBEAT)
 
@@ -111,15 +113,6 @@ def _first_day(session: Session, today: date) -> date:
     )
     earliest = today - timedelta(days=_AT_FIRST)
     return max(newest - timedelta(days=1), earliest) if newest else earliest
-
-
-def _counting(at: datetime, grace: timedelta) -> Select[Membership]:
-    """The memberships that count, of people who do."""
-    return (
-        select(Membership)
-        .join(Member, Member.id == Membership.member_id)
-        .where(Member.counting, counts_at(at, grace))
-    )
 
 
 def _write(session: Session, topic: Topic, rows: Figures) -> None:
@@ -206,31 +199,13 @@ def _income(today: date, counting: Select[Membership]) -> Figures:
 
 
 def _leaving(zone: ZoneInfo) -> Figures:
-    """By day and reason, who stops to count if nothing but time happens.
+    """By day and reason, who leaves if nothing but time happens.
 
     The person's own time says when, so that somebody with another membership is not among them.
     """
-    of_member = Membership.member_id == Member.id
-    reason = case(
-        (
-            exists().where(
-                of_member,
-                Membership.status == Status.PAST_DUE,
-                func.coalesce(Membership.cancel_at > Member.recount_at, literal(value=True)),
-            ),
-            Loss.PAST_DUE.value,
-        ),
-        (
-            exists().where(
-                of_member,
-                Membership.cancel_at == Member.recount_at,
-                Membership.source != Source.GIFT,
-            ),
-            Loss.CANCELED.value,
-        ),
-        else_=Loss.RUNS_OUT.value,
+    return _by_day(
+        Member.recount_at, zone, loss_of_member(), Member.counting, Member.recount_at.is_not(None)
     )
-    return _by_day(Member.recount_at, zone, reason, Member.counting, Member.recount_at.is_not(None))
 
 
 def _cards(counting: Select[Membership], at: datetime, zone: ZoneInfo, grace: timedelta) -> Figures:
@@ -275,7 +250,7 @@ def _churn(first: date, zone: ZoneInfo) -> Figures:
         case((is_involuntary, Churn.INVOLUNTARY.value), else_=Churn.VOLUNTARY.value),
         LedgerEntry.recorded_at >= _midnight(first, zone),
         LedgerEntry.change == -1,
-        LedgerEntry.cause.not_in(_NOT_READERS),
+        LedgerEntry.cause.not_in(NOT_READERS),
     )
 
 
@@ -286,7 +261,7 @@ def _moved(first: date, zone: ZoneInfo) -> Figures:
         zone,
         case((LedgerEntry.change == 1, "joined"), else_="stopped"),
         LedgerEntry.recorded_at >= _midnight(first, zone),
-        LedgerEntry.cause.in_(_NOT_READERS),
+        LedgerEntry.cause.in_(NOT_READERS),
     )
 
 

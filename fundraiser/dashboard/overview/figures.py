@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
-from fundraiser.campaigns.forecast import Pace, without
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.dashboard.overview.daily import HEARTBEAT
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import Mark, read_marks, start_of_day
-from fundraiser.members.models import LedgerEntry, Member, Membership
+from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email, EmailState
 from fundraiser.payments.disputes import INQUIRIES
@@ -30,15 +29,16 @@ if TYPE_CHECKING:
 
 LATE = timedelta(minutes=5)  # an event that waits longer has met something that does not work
 SILENT = timedelta(minutes=1)  # a heartbeat this old means that its part is not running
-WINDOWS = (7, 28)  # days that a pace is taken from
+WINDOWS = (7, 28)  # days
 DAYS_SHOWN = 28
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Who started and who stopped counting in the last ``days``, today included."""
+    """Who joined and who left in the last ``days``, today included; ``elapsed`` of them so far."""
 
     days: int
+    elapsed: float
     joined: int
     stopped: int
 
@@ -48,7 +48,7 @@ class Flow:
 
     @property
     def net_a_day(self) -> float:
-        return self.net / self.days
+        return self.net / self.elapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +74,13 @@ class Machinery:
 
 def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
     """Today, the last 7 and the last 28 days."""
-    spans = (1, *WINDOWS)
-    since = read_marks(session, [start_of_day(now(), zone, days - 1) for days in spans])
+    at, spans = now(), (1, *WINDOWS)
+    starts = [start_of_day(at, zone, days - 1) for days in spans]
+    marks = read_marks(session, starts)
     return [
-        Flow(days, *_joined_and_stopped(mark, here))
-        for days, mark in zip(spans, since, strict=True)
+        Flow(days, (at - start) / timedelta(days=1), *_joined_and_stopped(mark, here))
+        for days, start, mark in zip(spans, starts, marks, strict=True)
     ]
-
-
-def read_paces(session: Session, zone: ZoneInfo, flows: Sequence[Flow]) -> list[Pace]:
-    """How fast readers came and went in each window, as far as the ledger goes back.
-
-    What an import, a merge, an erasure or a new rule moved is no pace.
-    """
-    at = now()
-    began = session.scalar(
-        select(LedgerEntry.recorded_at).order_by(LedgerEntry.recorded_at).limit(1)
-    )
-    windows = {flow.days: start_of_day(at, zone, flow.days - 1) for flow in flows}
-    moved = session.execute(
-        select(DailyFigure.day, DailyFigure.key, DailyFigure.people).where(
-            DailyFigure.topic == Topic.MOVED, DailyFigure.day >= min(windows.values()).date()
-        )
-    ).all()
-
-    def pace(flow: Flow) -> Pace:
-        start = windows[flow.days]
-        days = (at - max(start, began or at)) / timedelta(days=1)
-        joined, stopped = (
-            sum(row.people for row in moved if row.key == key and row.day >= start.date())
-            for key in ("joined", "stopped")
-        )
-        return without(Pace(flow.days, days, flow.joined, flow.stopped), joined, stopped)
-
-    return [pace(flow) for flow in flows if flow.days in WINDOWS]
 
 
 def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:

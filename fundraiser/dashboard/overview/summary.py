@@ -11,14 +11,14 @@ from sqlalchemy import and_, func, or_, select
 
 from fundraiser.campaigns import milestones
 from fundraiser.campaigns.chart import line_chart
-from fundraiser.campaigns.forecast import forecast, needed_a_day, whole_days
+from fundraiser.campaigns.forecast import RUSH, RUSH_DAYS, needed_a_day, whole_days
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.campaigns.public_progress import read_series, thinned
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.finance.money import read_agreement
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
-from fundraiser.dashboard.overview import figures, income
+from fundraiser.dashboard.overview import figures, forecasts, income
 from fundraiser.dashboard.overview.chart import day_chart
 from fundraiser.dashboard.overview.stripe_troubles import stripe_troubles
 from fundraiser.db import now
@@ -135,28 +135,28 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
         left = campaign.deadline - at
         last = campaign.deadline.astimezone(zone).date()
         losses = daily.by_key(Topic.LEAVING, date.min, last)
-        found = forecast(
-            progress.members,
-            left,
-            figures.read_paces(session, zone, flows),
-            leaving=sum(losses.values()) - losses.get(Loss.CARD, 0),
-            cards=losses.get(Loss.CARD, 0),
-        )
+        shown = forecasts.read_newest(session, at)
+        of_campaign = [one for one in shown if one.campaign == campaign.slug]
+        found = next((one for one in of_campaign if one.due_at == campaign.deadline), None)
         series = read_series(session, zone, campaign, progress)
         chart = series and line_chart(
             series,
             end=campaign.deadline,
             goal=progress.goal,
             projected=(found.low, found.high) if found else None,
+            rush=found.rush_high if found and progress.remaining else None,
         )
         values |= {
             "progress": progress,
             "days_left": whole_days(left),
             "needed": needed_a_day(progress.remaining, left),
             "forecast": found,
+            "horizons": [one for one in shown if not one.campaign],
+            "records": forecasts.read_records(session, at),
             "losses": {loss.value: losses.get(loss, 0) for loss in Loss},
             "chart": chart or None,
             "chart_table": thinned(series),
+            "rush": (RUSH_DAYS, *RUSH),
         }
     return values
 

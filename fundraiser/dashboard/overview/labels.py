@@ -1,0 +1,59 @@
+"""How the overview says what a forecast found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_babel import format_decimal, ngettext
+
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.dashboard.overview.forecasts import Record
+
+_HARDLY, _NEARLY = 0.01, 0.99
+
+
+def chance(share: float) -> str:
+    """A chance in percent, of which no forecast knows the last one."""
+    if share < _HARDLY:
+        return _("less than 1%%")
+    if share > _NEARLY:
+        return _("more than 99%%")
+    return _("%(percent)s%%", percent=format_decimal(round(100 * share)))
+
+
+def record(found: Record) -> str:
+    """How often forecasts held, or that too few are over to say."""
+    if found.is_young:
+        return str(
+            ngettext(
+                "Too young to say: %(num)s forecast is over",
+                "Too young to say: %(num)s forecasts are over",
+                found.total,
+            )
+        )
+    return _(
+        "%(held)s of %(total)s held (%(percent)s%%)",
+        held=format_decimal(found.held),
+        total=format_decimal(found.total),
+        percent=format_decimal(found.percent),
+    )
+
+
+def misses(found: Record) -> str:
+    """On which side the others ended, and whether the forecasts were worth having."""
+    sides = _(
+        "%(below)s ended below, %(above)s above.",
+        below=format_decimal(found.below),
+        above=format_decimal(found.above),
+    )
+    if found.better is None:
+        return sides
+    percent = format_decimal(abs(round(found.better)))
+    worth = (
+        _("They err %(percent)s%% less than the last 28 days carried on.", percent=percent)
+        if found.better >= 0
+        else _("They err %(percent)s%% more than the last 28 days carried on.", percent=percent)
+    )
+    return f"{sides} {worth}"
