@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
+from babel.core import Locale
 from babel.numbers import format_decimal, get_currency_symbol
 
 _LONGEST_AMOUNT = 12
@@ -55,22 +56,26 @@ def format_money(money: Money, locale: str) -> str:
     """Write an amount for people: whole units without decimals (£10), others with (£10.50)."""
     digits = decimals(money.currency)
     value = Decimal(money.amount).scaleb(-digits)
-    number = "#,##0" if value == value.to_integral_value() else "#,##0." + "0" * digits
-    # Babel writes GBP for £ in Ukrainian: readers know the sign.
-    sign = f"'{get_currency_symbol(money.currency, locale='en')}'"
-    pattern = f"{number}\xa0{sign}" if locale.startswith("uk") else f"{sign}{number}"
-    return format_decimal(value, format=pattern, locale=locale)
+    is_whole = value == value.to_integral_value()
+    return _written(value, money.currency, 0 if is_whole else digits, locale)
 
 
 def format_exact(money: Money, locale: str) -> str:
     """Write an amount for the books: always with its decimals, and a real minus."""
     digits = decimals(money.currency)
-    value = Decimal(abs(money.amount)).scaleb(-digits)
-    sign = f"'{get_currency_symbol(money.currency, locale='en')}'"
-    number = f"#,##0.{'0' * digits}" if digits else "#,##0"
-    pattern = f"{number}\xa0{sign}" if locale.startswith("uk") else f"{sign}{number}"
-    written = format_decimal(value, format=pattern, locale=locale)
+    written = _written(Decimal(abs(money.amount)).scaleb(-digits), money.currency, digits, locale)
     return f"\N{MINUS SIGN}{written}" if money.amount < 0 else written
+
+
+def _written(value: Decimal, currency: str, digits: int, locale: str) -> str:
+    """The value with the currency's sign on the side where the language has it."""
+    pattern = Locale.parse(locale).currency_formats["standard"].pattern.partition(";")[0]
+    # Babel writes GBP for £ in Ukrainian: readers know the sign.
+    sign = f"'{get_currency_symbol(currency, locale='en')}'"
+    number = "0." + "0" * digits if digits else "0"
+    return format_decimal(
+        value, format=pattern.replace("0.00", number).replace("¤", sign), locale=locale
+    )
 
 
 def parse_amount(text: str, currency: str) -> int | None:

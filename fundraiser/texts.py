@@ -6,9 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from babel.core import Locale, get_global
 from babel.dates import format_date, format_datetime, format_time
 from flask import request
-from flask_babel import Babel, format_decimal, get_locale, gettext as translate, ngettext
+from flask_babel import (
+    Babel,
+    force_locale,
+    format_decimal,
+    get_locale,
+    gettext as translate,
+    ngettext,
+)
 from markupsafe import Markup, escape
 
 from fundraiser.config import current_settings
@@ -20,7 +28,14 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+# By code, each in its own words. A language is a line here and a catalogue in ``translations/``.
 LANGUAGES = {"en": "English", "uk": "Українською"}
+DEFAULT_LANGUAGE = "en"  # in which the code's own texts are written, and which is never missing
+
+
+def N_(message: str) -> str:
+    """Mark a message for the catalogue where it is declared; ``gettext`` it where it is shown."""
+    return message
 
 
 def gettext(message: str, **values: object) -> str:
@@ -31,12 +46,36 @@ def gettext(message: str, **values: object) -> str:
 def language() -> str:
     """The language of this answer."""
     locale = get_locale()
-    return locale.language if locale and locale.language in LANGUAGES else "en"
+    return known_language(locale.language if locale else "")
+
+
+def known_language(code: str) -> str:
+    """The language of this code, or the default one where we do not speak it."""
+    return code if code in LANGUAGES else DEFAULT_LANGUAGE
+
+
+def name_of_language(code: str) -> str:
+    """What the answer's language calls a language: Ukrainian, англійська."""
+    return str(Locale(code).get_display_name(language()))
+
+
+def script_of(code: str) -> str:
+    """The script that a language is written in, by ISO 15924: Latn, Cyrl."""
+    return str(get_global("likely_subtags")[code]).split("_")[1]
 
 
 def by_language(texts: dict[str, str]) -> str:
-    """The text in the answer's language, or the English one; empty where there is neither."""
-    return texts.get(language()) or texts.get("en", "")
+    """The text in the answer's language, or in the default one; empty where there is neither."""
+    return texts.get(language()) or texts.get(DEFAULT_LANGUAGE, "")
+
+
+def in_each_language(message: str) -> dict[str, str]:
+    """A message of ours by language, as staff's own texts are kept."""
+    texts = {}
+    for code in LANGUAGES:
+        with force_locale(code):
+            texts[code] = gettext(message)
+    return texts
 
 
 def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
@@ -109,8 +148,11 @@ def _context() -> dict[str, Any]:
     here = language()
     return {
         "language": here,
+        "languages": LANGUAGES,
+        "script": script_of(here),
         "other_languages": [(code, name) for code, name in LANGUAGES.items() if code != here],
         "in_language": _in_language,
+        "default_language": name_of_language(DEFAULT_LANGUAGE),
         "newsroom_name": settings.newsroom_name,
         "newsroom_url": settings.newsroom_url,
         "newsroom_address": settings.newsroom_address,

@@ -13,7 +13,7 @@ from fundraiser.members.gifts import YEARS, Tell
 from fundraiser.members.models import Interval
 from fundraiser.members.names import has_link, is_plain_name, read_name
 from fundraiser.payments.checkout import CURRENCIES, GiftChoice, price_of
-from fundraiser.texts import LANGUAGES, gettext as _, language
+from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, gettext as _, language
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class GiftWish:
     recipient_name: str = ""
     recipient_email: str = ""
     message: str = ""
-    to_language: str = "en"
+    to_language: str = DEFAULT_LANGUAGE
     tell: Tell = Tell.NOW
     day: str = ""
     errors: dict[str, str] = field(default_factory=dict)
@@ -165,7 +165,7 @@ def gift_wish_of(checkout: Checkout) -> GiftWish:
         recipient_name=written.get("recipient_name", ""),
         recipient_email=written.get("recipient_email") or "",
         message=written.get("message", ""),
-        to_language=written.get("language", "en"),
+        to_language=written.get("language", DEFAULT_LANGUAGE),
         tell=Tell(written.get("tell", Tell.NOW)),
         day=(written.get("tell_at") or "")[:10],
     )

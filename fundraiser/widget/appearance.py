@@ -12,7 +12,7 @@ from fundraiser.campaigns.progress import iso
 from fundraiser.joining.offers import currencies_sold, intervals_sold
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, format_money
-from fundraiser.texts import LANGUAGES, date, gettext as _
+from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, date, gettext as _, known_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 def spoken(tag: str) -> tuple[str, str]:
     """The language of ours and the locale for figures, for what a page says its language is.
 
-    A page in a language that we have no words for gets English ones, and its own figures.
+    A page in a language that we have no words for gets those of the default one, and its own
+    figures.
     """
     try:
         locale = Locale.parse(tag, sep="-" if "-" in tag else "_")
     except (UnknownLocaleError, ValueError, TypeError):
-        return "en", "en-GB"
-    language = locale.language if locale.language in LANGUAGES else "en"
-    return language, "en-GB" if str(locale) == "en" else str(locale).replace("_", "-")
+        return DEFAULT_LANGUAGE, "en-GB"
+    return known_language(locale.language), "en-GB" if str(locale) == "en" else str(locale).replace(
+        "_", "-"
+    )
 
 
 def describe(
@@ -116,7 +118,10 @@ def of_the_goal(campaign: Campaign, goal: str) -> str:
 
 def _in_each_language(texts: dict[str, str]) -> dict[str, str]:
     # A dash stays with the word before it.
-    return {code: (texts.get(code) or texts["en"]).replace(" — ", "\xa0— ") for code in LANGUAGES}
+    return {
+        code: (texts.get(code) or texts[DEFAULT_LANGUAGE]).replace(" — ", "\xa0— ")
+        for code in LANGUAGES
+    }
 
 
 def _price(price: Price, language: str) -> dict[str, Any]:

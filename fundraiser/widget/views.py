@@ -21,7 +21,7 @@ from fundraiser.errors import BadRequestError, NotFoundError
 from fundraiser.headers import FRESH, MINUTES
 from fundraiser.payments.checkout import offered_tiers
 from fundraiser.security import public
-from fundraiser.texts import by_language
+from fundraiser.texts import DEFAULT_LANGUAGE, by_language
 from fundraiser.widget.appearance import describe, of_the_goal, spoken, words
 from fundraiser.widget.picture import SHAPES, draw, paint
 from fundraiser.widget.script import FOLDER, current_script, pinned_scripts
@@ -58,7 +58,7 @@ def appearance(slug: str) -> ResponseReturnValue:
     described = describe(
         found,
         offered_tiers(db.session(), found.tiers),
-        tag=request.args.get("lang", "en"),
+        tag=request.args.get("lang", DEFAULT_LANGUAGE),
         public_url=current_settings().public_url,
     )
     is_named = request.args.get("revision") == str(found.revision)
@@ -77,7 +77,7 @@ def picture(slug: str, kind: str) -> ResponseReturnValue:
     if shape is None:
         raise BadRequestError(f"The shape of a picture is one of: {', '.join(SHAPES)}.")
     found = find_campaign(db.session(), slug)
-    language, _ = spoken(request.args.get("lang", "en"))
+    language, _ = spoken(request.args.get("lang", DEFAULT_LANGUAGE))
     svg = draw(found, read_progress(db.session(), found), language=language, shape=shape)
     if kind == "svg":
         return _conditional(Response(svg, mimetype="image/svg+xml"))
@@ -89,7 +89,7 @@ def picture(slug: str, kind: str) -> ResponseReturnValue:
 def embed(slug: str) -> ResponseReturnValue:
     """The widget as a page of its own. A sandbox may make its origin opaque: it names ours."""
     found = find_campaign(db.session(), slug)
-    language, _ = spoken(request.args.get("lang", "en"))
+    language, _ = spoken(request.args.get("lang", DEFAULT_LANGUAGE))
     url = current_settings().public_url
     wanted = ("variant", "theme", "accent", "tier", "interval", "currency", "lang")
     progress = read_progress(db.session(), found)

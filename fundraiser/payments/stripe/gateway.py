@@ -44,6 +44,7 @@ from fundraiser.payments.stripe.types import (
     name_of,
     read_event,
 )
+from fundraiser.texts import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -464,7 +465,7 @@ class Gateway(Calls):
                 return self._prompt.v1.products.create(
                     {
                         "id": name,
-                        "name": tier.names["en"],
+                        "name": tier.names[DEFAULT_LANGUAGE],
                         "metadata": {"fundraiser_tier": tier.slug},
                     }
                 ).id
@@ -477,7 +478,8 @@ class Gateway(Calls):
         """Give a product its tier's name, and sell it only while the tier is on offer."""
         with self._call("products"):
             self._prompt.v1.products.update(
-                product_id, {"name": tier.names["en"], "active": tier.retired_at is None}
+                product_id,
+                {"name": tier.names[DEFAULT_LANGUAGE], "active": tier.retired_at is None},
             )
 
     def make_price(self, price: Price, product_id: str, amount: int) -> str:
