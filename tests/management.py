@@ -73,7 +73,7 @@ def landed(client: FlaskClient, answer: TestResponse) -> str:
 
 
 def new_tier(client: FlaskClient, name: str, **form: str) -> TestResponse:
-    typed = {"name_en": name, "price-month-GBP": "10", "price-year-GBP": "100", **form}
+    typed = {"names-en": name, "prices-month-GBP": "10", "prices-year-GBP": "100", **form}
     return post(client, "/staff/tiers", **fields(client, "/staff/tiers/new") | typed)
 
 
@@ -81,8 +81,8 @@ def new_campaign(client: FlaskClient, **form: Any) -> TestResponse:
     typed = {
         "slug": "spring-2030",
         "goal": "5 000",
-        "headline_en": "Keep the lights on",
-        "message_en": "Help us reach 5,000 members by the spring",
+        "headlines-en": "Keep the lights on",
+        "messages-en": "Help us reach 5,000 members by the spring",
         "deadline": "2060-03-31T23:59",
         "sites": "https://news.example.org",
         "default_currency": "GBP",

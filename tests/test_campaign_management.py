@@ -10,8 +10,8 @@ import time_machine
 from bs4 import BeautifulSoup
 from sqlalchemy import select
 
+from fundraiser.campaigns.forms import read_goal, read_site, read_slug
 from fundraiser.campaigns.models import Campaign, Counts, Goal
-from fundraiser.campaigns.plan import read_goal, read_site, read_slug
 from fundraiser.campaigns.progress import read_progress
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.counting import recount
@@ -127,8 +127,8 @@ def test_only_who_may_changes_anything(client: FlaskClient, database: Database, 
         ({"slug": "25000"}, "There is a campaign at this address already."),
         ({"slug": "Über uns"}, "Write the address in small Latin letters"),
         ({"slug": "new"}, "Write the address in small Latin letters"),
-        ({"headline_en": ""}, "Enter the headline in English."),
-        ({"message_uk": "ї" * 301}, "Write 300 characters or fewer; these are 301."),
+        ({"headlines-en": ""}, "Enter the headline."),
+        ({"messages-uk": "ї" * 301}, "Write 300 characters or fewer; these are 301."),
         ({"sites": "http://news.example.org"}, "can’t be one of the sites"),
         ({"sites": "https://news.example.org/politics"}, "can’t be one of the sites"),
         ({"sites": "https://u:p@news.example.org"}, "can’t be one of the sites"),
@@ -142,7 +142,7 @@ def test_only_who_may_changes_anything(client: FlaskClient, database: Database, 
 def test_what_can_not_be_is_said_and_nothing_typed_is_lost(
     staff: FlaskClient, database: Database, form: dict[str, Any], sentence: str
 ) -> None:
-    answer = new_campaign(staff, headline_uk="Тримаймо світло", **form)
+    answer = new_campaign(staff, **{"headlines-uk": "Тримаймо світло"}, **form)
     assert answer.status_code == REFUSED
     assert sentence in said(answer)
     assert "Тримаймо світло" in answer.text
@@ -155,7 +155,7 @@ def test_a_campaign_is_made_once_however_often_the_button_is_pressed(
     staff: FlaskClient, database: Database
 ) -> None:
     form = fields(staff, "/staff/campaigns/new") | {"slug": "spring-2030", "goal": "5000"}
-    form |= {"headline_en": "Keep the lights on", "message_en": "Help", "default_currency": "GBP"}
+    form |= {"headlines-en": "Keep the lights on", "messages-en": "Help", "default_currency": "GBP"}
     form["deadline"] = "2060-03-31T23:59"
     for _ in range(2):
         assert post(staff, "/staff/campaigns", **form).status_code == 303
@@ -170,8 +170,8 @@ def test_a_change_reaches_the_pages_and_is_in_the_trail(
     staff: FlaskClient, database: Database
 ) -> None:
     form = fields(staff, FORM) | {
-        "headline_en": "A new headline",
-        "headline_uk": "Новий заголовок",
+        "headlines-en": "A new headline",
+        "headlines-uk": "Новий заголовок",
         "deadline": "2061-01-01T00:00",
         "tiers": ["member", "patron"],
         "sites": "https://News.example.org/\r\nhttps://новини.укр",
@@ -196,7 +196,7 @@ def test_sending_the_form_unchanged_or_twice_changes_nothing_more(
 ) -> None:
     form = fields(staff, FORM)
     assert "as you want it" in landed(staff, post(staff, FORM, **form))
-    form["headline_en"] = "A new headline"
+    form["headlines-en"] = "A new headline"
     for _ in range(2):
         assert post(staff, FORM, **form).status_code == 303
     with database.transaction() as session:
@@ -207,27 +207,33 @@ def test_sending_the_form_unchanged_or_twice_changes_nothing_more(
 def test_the_second_of_two_who_edit_is_told_and_loses_nothing(
     staff: FlaskClient, app: FundraiserApp, database: Database
 ) -> None:
-    mine = fields(staff, FORM) | {"headline_en": "Mine"}
+    mine = fields(staff, FORM) | {"headlines-en": "Mine"}
     other = app.test_client()
     sign_in(other, hire(database))
-    theirs = fields(other, FORM) | {"headline_en": "Theirs", "message_en": "Their message"}
+    theirs = fields(other, FORM) | {"headlines-en": "Theirs", "messages-en": "Their message"}
     theirs["deadline"] = "2027-03-05T18:30"
     assert post(other, FORM, **theirs).status_code == 303
     answer = post(staff, FORM, **mine)
     assert answer.status_code == 409
     words = said(answer)
     assert "Iryna Bondar changed this at" in words
-    assert "Headline in English : Theirs" in words
-    assert "Message in English : Their message" in words
-    assert "Deadline : 5 March 2027, 18:30" in words
     page = BeautifulSoup(answer.text, "html.parser")
-    typed, seen = page.select_one("#headline_en"), page.select_one("input[name=seen]")
+    theirs_now = {
+        str(link["href"]): link.parent.text.partition(": ")[2] if link.parent else ""
+        for link in page.select("#conflict a")
+    }
+    assert theirs_now == {
+        "#headlines-en": "Theirs",
+        "#messages-en": "Their message",
+        "#deadline": "5 March 2027, 18:30",
+    }
+    typed, seen = page.select_one("#headlines-en"), page.select_one("input[name=seen]")
     assert typed
     assert seen
     assert typed["value"] == "Mine"
     with database.transaction() as session:
         assert session.get_one(Campaign, "25000").headlines["en"] == "Theirs"
-    again = mine | {"seen": str(seen["value"]), "message_en": "Their message"}
+    again = mine | {"seen": str(seen["value"]), "messages-en": "Their message"}
     assert post(staff, FORM, **again).status_code == 303
     with database.transaction() as session:
         found = session.get_one(Campaign, "25000")
@@ -250,7 +256,7 @@ def test_who_edits_while_the_campaign_begins_can_keep_the_rest(
     """The start has no field any more, so that what it said before is no obstacle."""
     with database.transaction() as session:
         session.get_one(Campaign, "25000").starts_at = datetime.now(UTC) + timedelta(days=1)
-    form = fields(staff, FORM) | {"headline_en": "Mine"}
+    form = fields(staff, FORM) | {"headlines-en": "Mine"}
     with database.transaction() as session:
         session.get_one(Campaign, "25000").starts_at = datetime.now(UTC) - timedelta(days=1)
     answer = post(staff, FORM, **form)
@@ -306,6 +312,10 @@ def test_who_sets_a_goal_beside_somebody_else_is_told(staff: FlaskClient) -> Non
     answer = post(staff, path, goal="30000", before="25000")
     assert answer.status_code == REFUSED
     assert "Somebody else set the goal to 40,000 meanwhile." in said(answer)
+    before = BeautifulSoup(answer.text, "html.parser").select_one("input[name=before]")
+    assert before
+    again = post(staff, path, goal="30000", before=str(before["value"]), lower="yes")
+    assert again.status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -376,7 +386,7 @@ def test_ended_now_the_campaign_keeps_the_number_of_that_moment(
     refused = post(staff, "/staff/campaigns/25000/goals", goal="30000", before="25000")
     assert refused.status_code == REFUSED
     assert "so that its goal stays as it is" in said(refused)
-    form = fields(staff, FORM) | {"headline_en": "We did not make it"}
+    form = fields(staff, FORM) | {"headlines-en": "We did not make it"}
     assert post(staff, FORM, **form).status_code == 303
     later = fields(staff, FORM) | {"deadline": "2061-01-01T00:00"}
     assert "so that its deadline stays as it is" in said(post(staff, FORM, **later))

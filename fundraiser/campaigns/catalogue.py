@@ -5,50 +5,42 @@ Each verb writes rows; ``payments.catalogue`` makes Stripe match them, now or wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from fundraiser.campaigns.forms import TierPlan
 from fundraiser.campaigns.models import Campaign
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import values_of
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Interval
 from fundraiser.payments.checkout import CONTRIBUTION
 from fundraiser.payments.models import Price, Tier
 from fundraiser.payments.products import retire_price
-from fundraiser.texts import by_language, gettext as _
+from fundraiser.texts import (
+    DEFAULT_LANGUAGE,
+    N_,
+    by_language,
+    gettext as _,
+    in_each_language,
+    name_of_language,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
 
-_CONTRIBUTION_NAMES = {"en": "One-time contribution", "uk": "Одноразовий внесок"}
-
-
-@dataclass(frozen=True, slots=True)
-class TierPlan:
-    """A tier as staff want it: words by language, prices in the smallest unit."""
-
-    names: dict[str, str]
-    descriptions: dict[str, str]
-    perks: dict[str, str]
-    prices: dict[tuple[Interval, str], int]
-
 
 def plan_of(tier: Tier) -> TierPlan:
     """A tier as staff last wanted it, whether Stripe has it already or not."""
-    return TierPlan(
-        names=dict(tier.names),
-        descriptions=dict(tier.descriptions),
-        perks=dict(tier.perks),
-        prices={
-            (price.interval, price.currency): price.next_amount or price.amount
-            for price in tier.prices
-        },
-    )
+    prices = {
+        (price.interval, price.currency): price.next_amount or price.amount for price in tier.prices
+    }
+    return TierPlan(**values_of(tier, TierPlan, but="prices"), prices=prices)
 
 
 def find_tier(session: Session, slug: str, *, locked: bool = False) -> Tier:
@@ -68,28 +60,36 @@ def list_tiers(session: Session) -> list[Tier]:
     return list(session.scalars(select(Tier).order_by(Tier.retired_at.is_not(None), Tier.position)))
 
 
-def create_tier(session: Session, slug: str, plan: TierPlan) -> Tier:
+def create_tier(session: Session, plan: TierPlan) -> Tier:
     """Offer a new tier, after those there are; made twice with the same words, it is made once.
 
-    The first one brings the product of one-time contributions with it.
+    Its slug is made of its name. The first one brings the product of one-time contributions.
 
     Raises:
-        UnprocessableError: another tier has this slug, or the product of contributions.
+        UnprocessableError: no slug can be made, or another tier has it.
     """
+    name = plan.names[DEFAULT_LANGUAGE]
+    slug = "-".join(re.sub(r"[^a-z0-9]", " ", name.lower()).split())
+    if not slug:
+        raise UnprocessableError(
+            _(
+                "The name in %(language)s needs a Latin letter or a figure.",
+                language=name_of_language(DEFAULT_LANGUAGE),
+            ),
+            field="names",
+        )
     lock(session, "shop", "tiers")
     found = session.get(Tier, slug)
     if found and plan_of(found) == plan:
         return found
     if found or slug == CONTRIBUTION:
         raise UnprocessableError(
-            _("There is a membership of this name already. Choose another name."), field="name_en"
+            _("There is a membership of this name already. Choose another name."), field="names"
         )
     tier = Tier(
         slug=slug,
         position=_next_position(session),
-        names=plan.names,
-        descriptions=plan.descriptions,
-        perks=plan.perks,
+        **values_of(plan, TierPlan, but="prices"),
         prices=[
             Price(interval=interval, currency=currency, amount=amount)
             for (interval, currency), amount in plan.prices.items()
@@ -101,7 +101,7 @@ def create_tier(session: Session, slug: str, plan: TierPlan) -> Tier:
             Tier(
                 slug=CONTRIBUTION,
                 position=tier.position + 1,
-                names=_CONTRIBUTION_NAMES,
+                names=in_each_language(N_("One-time contribution")),
                 descriptions={},
                 perks={},
                 prices=[],
@@ -129,11 +129,12 @@ def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
                     headline=by_language(campaign.headlines),
                     currency=campaign.default_currency,
                 ),
-                field=f"price-month-{campaign.default_currency}",
+                field=f"prices-month-{campaign.default_currency}",
             )
-    if tier.names["en"] != plan.names["en"]:
+    if tier.names[DEFAULT_LANGUAGE] != plan.names[DEFAULT_LANGUAGE]:
         tier.stale_at_stripe = True
-    tier.names, tier.descriptions, tier.perks = plan.names, plan.descriptions, plan.perks
+    for name, value in values_of(plan, TierPlan, but="prices").items():
+        setattr(tier, name, value)
     wanted = dict(plan.prices)
     for price in list(tier.prices):
         amount = wanted.pop((price.interval, price.currency), None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from fundraiser.campaigns.catalogue import list_tiers
-from fundraiser.campaigns.models import Campaign, Counts, Goal
-from fundraiser.config import LOOPBACK
+from fundraiser.campaigns.forms import Plan
+from fundraiser.campaigns.models import Campaign, Goal
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import values_of
 from fundraiser.members.models import Interval
 from fundraiser.newsroom.models import Staff
 from fundraiser.payments.checkout import CURRENCIES, price_of
@@ -23,30 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.orm import Session
-
-MOST_MEMBERS, LONGEST_SLUG = 99_999_999, 40  # the public JSON keeps to its 300 bytes
-_SLUG = re.compile(rf"(?!-)(?:[a-z0-9]|-(?!-|$)){{1,{LONGEST_SLUG}}}")
-_HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,20}")
-_HTTPS = 443
-_OURS = {"new"}  # an address of the staff's pages
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A campaign as staff want it; headlines and messages by language, sites as origins.
-
-    ``tiers`` are by the alphabet: readers see them in the order that the tiers themselves have.
-    """
-
-    headlines: dict[str, str]
-    messages: dict[str, str]
-    counts: Counts
-    starts_at: datetime
-    deadline: datetime
-    tiers: list[str]
-    default_tier: str
-    default_currency: str
-    sites: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,80 +36,7 @@ class GoalChange:
 
 def plan_of(campaign: Campaign) -> Plan:
     """The campaign as it is planned now."""
-    return Plan(
-        headlines=dict(campaign.headlines),
-        messages=dict(campaign.messages),
-        counts=campaign.counts,
-        starts_at=campaign.starts_at,
-        deadline=campaign.deadline,
-        tiers=sorted(campaign.tiers),
-        default_tier=campaign.default_tier,
-        default_currency=campaign.default_currency,
-        sites=list(campaign.sites),
-    )
-
-
-def read_slug(text: str) -> str:
-    """The campaign's part of its addresses.
-
-    Raises:
-        UnprocessableError: it can't stand in an address.
-    """
-    slug = text.strip().lower()
-    if not _SLUG.fullmatch(slug) or slug in _OURS:
-        raise UnprocessableError(
-            _(
-                "Write the address in small Latin letters, figures and single hyphens, like "
-                "spring-2027, with %(most)s characters at most.",
-                most=LONGEST_SLUG,
-            ),
-            field="slug",
-        )
-    return slug
-
-
-def read_goal(text: str) -> int:
-    """A number of members, as people write it: 25000, 25 000 or 25,000.
-
-    Raises:
-        UnprocessableError: it is none, or none that a campaign can have.
-    """
-    digits = re.sub(r"(?<=\d)[ \xa0\u202f,.'’](?=\d{3}(?!\d))", "", text.strip())
-    if not (digits.isascii() and digits.isdecimal()) or not 0 < len(digits) <= len(
-        str(MOST_MEMBERS)
-    ):
-        raise UnprocessableError(
-            _("Enter the goal as a number of members in figures, like 25000."), field="goal"
-        )
-    if int(digits) == 0:
-        raise UnprocessableError(_("The goal must be 1 member or more."), field="goal")
-    return int(digits)
-
-
-def read_site(text: str, *, is_demonstration: bool) -> str:
-    """A site as browsers name it, its origin: https://news.example.org.
-
-    Raises:
-        UnprocessableError: it is no https origin; a demonstration's may be http on this machine.
-    """
-    try:
-        parts = urlsplit(text.strip())
-        host = (parts.hostname or "").encode("idna").decode()
-        port = f":{parts.port}" if parts.port and parts.port != _HTTPS else ""
-    except (ValueError, UnicodeError):
-        parts, host, port = urlsplit(""), "", ""
-    is_ours = parts.scheme == "http" and host in LOOPBACK and is_demonstration
-    has_more = parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username
-    if not _HOST.fullmatch(host) or has_more or not (parts.scheme == "https" or is_ours):
-        raise UnprocessableError(
-            _(
-                "“%(site)s” can’t be one of the sites. Write each as https:// and its name, like "
-                "https://news.example.org, with nothing after it.",
-                site=text.strip(),
-            ),
-            field="sites",
-        )
-    return f"{parts.scheme}://{host}{port}"
+    return Plan(**values_of(campaign, Plan) | {"tiers": sorted(campaign.tiers)})
 
 
 def lock_campaign(session: Session, slug: str) -> Campaign:
@@ -224,18 +126,10 @@ def create_campaign(
     at = now()
     campaign = Campaign(
         slug=slug,
-        headlines=plan.headlines,
-        messages=plan.messages,
-        counts=plan.counts,
-        starts_at=plan.starts_at,
-        deadline=plan.deadline,
         timezone=timezone,
-        tiers=plan.tiers,
-        default_tier=plan.default_tier,
-        default_currency=plan.default_currency,
-        sites=plan.sites,
         created_at=at,
         goals=[Goal(members=goal, set_at=at, staff_id=staff.id)],
+        **values_of(plan, Plan),
     )
     session.add(campaign)
     session.flush()
@@ -244,11 +138,9 @@ def create_campaign(
 
 def change_campaign(campaign: Campaign, plan: Plan, timezone: str) -> None:
     """Give a campaign, which the caller has locked, this plan; open pages fetch it anew."""
-    campaign.headlines, campaign.messages = plan.headlines, plan.messages
-    campaign.counts, campaign.starts_at = plan.counts, plan.starts_at
-    campaign.deadline, campaign.timezone = plan.deadline, timezone
-    campaign.tiers, campaign.default_tier = plan.tiers, plan.default_tier
-    campaign.default_currency, campaign.sites = plan.default_currency, plan.sites
+    for name, value in values_of(plan, Plan).items():
+        setattr(campaign, name, value)
+    campaign.timezone = timezone
     campaign.revision += 1
 
 

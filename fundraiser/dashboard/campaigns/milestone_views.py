@@ -9,13 +9,14 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.campaigns import milestones
+from fundraiser.campaigns.forms import WebhookPlan
 from fundraiser.campaigns.models import Milestone
-from fundraiser.campaigns.outgoing_webhook import read_hook_url, secret_of
+from fundraiser.campaigns.outgoing_webhook import secret_of
 from fundraiser.campaigns.plan import lock_campaign
 from fundraiser.campaigns.progress import find_campaign
 from fundraiser.dashboard import labels
-from fundraiser.dashboard.forms import Form, fingerprint
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import Form, fingerprint
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -36,7 +37,7 @@ _LARGEST_KEY = 2**63 - 1
 def index(slug: str) -> str:
     """What the campaign has reached, and whether the site was told."""
     campaign = find_campaign(db.session(), slug)
-    return _page(campaign, Form({"webhook_url": campaign.webhook_url or ""}))
+    return _page(campaign, Form.blank(WebhookPlan, webhook_url=campaign.webhook_url))
 
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/hook")
@@ -45,12 +46,11 @@ def keep_webhook(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
-    form = Form.sent(request.form, ("webhook_url",))
-    typed = form.typed["webhook_url"]
-    url = form.read("webhook_url", read_hook_url) if typed else None
-    if form.errors:
+    form = Form.sent(request.form, WebhookPlan)
+    plan = form.read(WebhookPlan)
+    if plan is None:
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
-    if milestones.keep_webhook(session, campaign, url if isinstance(url, str) else None):
+    if milestones.keep_webhook(session, campaign, plan.webhook_url):
         record(
             session, Action.CHANGED_WEBHOOK, f"campaign {slug}", staff=staff, fields=("address",)
         )
@@ -84,10 +84,8 @@ def try_hook(slug: str) -> ResponseReturnValue:
     if campaign.webhook_url is None:
         raise UnprocessableError(_("Enter an address for the site first."))
     if error := milestones.try_hook(campaign):
-        form = Form(
-            {"webhook_url": campaign.webhook_url},
-            errors={"webhook_url": labels.webhook_fault(error)},
-        )
+        form = Form.blank(WebhookPlan, webhook_url=campaign.webhook_url)
+        form.errors["webhook_url"] = labels.webhook_fault(error)
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
     record(session, Action.TRIED_WEBHOOK, f"campaign {slug}", staff=staff)
     flash(_("The site has taken the trial."))
@@ -121,7 +119,6 @@ def _page(campaign: Campaign, form: Form) -> str:
         name_of=milestones.name_of,
         words=labels,
         form=form,
-        labels={"webhook_url": _("Address at your site")},
         may_change=may_change,
         secret=secret_of(campaign) if campaign.webhook_url and may_change else None,
         seen=_seen(campaign),

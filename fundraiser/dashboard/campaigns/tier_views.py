@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -11,36 +10,30 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.campaigns import catalogue
-from fundraiser.campaigns.catalogue import TierPlan, find_tier, plan_of
-from fundraiser.dashboard.forms import Form
+from fundraiser.campaigns.catalogue import find_tier, plan_of
+from fundraiser.campaigns.forms import TierPlan
+from fundraiser.dashboard.forms import note_conflict
 from fundraiser.errors import BadRequestError, UnprocessableError
+from fundraiser.forms import Form, fields_of
 from fundraiser.jobs import Job, hint
-from fundraiser.joining.offers import money
-from fundraiser.members.models import SOLD, Interval
-from fundraiser.money import Money, parse_amount, write_amount
+from fundraiser.members.models import Interval
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments import StripeKeyError, StripeUnavailableError, current_gateway
-from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES, LEAST, MOST
+from fundraiser.payments.checkout import CONTRIBUTION, CURRENCIES
 from fundraiser.payments.models import OldPrice
 from fundraiser.payments.products import is_at_stripe, publish_catalogue
-from fundraiser.texts import LANGUAGES, by_language, gettext as _
+from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from flask.typing import ResponseReturnValue
 
     from fundraiser.payments.models import Tier
 
 blueprint = Blueprint("tier_pages", __name__)
-
-_LONGEST_NAME, _LONGEST_DESCRIPTION, _LONGEST_PERKS = 40, 200, 600
-_TEXTS = tuple(f"{name}_{code}" for name in ("name", "description", "perks") for code in LANGUAGES)
-_PRICES = {
-    f"price-{interval}-{currency}": (interval, currency)
-    for interval in SOLD
-    for currency in CURRENCIES
-}
 
 
 @blueprint.get("/staff/tiers")
@@ -59,7 +52,7 @@ def index() -> str:
 @blueprint.get("/staff/tiers/new")
 def new() -> str:
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
-    return _form_page(None, Form(dict.fromkeys((*_TEXTS, *_PRICES), "")))
+    return _form_page(None, Form.blank(TierPlan))
 
 
 @blueprint.post("/staff/tiers")
@@ -67,18 +60,14 @@ def create() -> ResponseReturnValue:
     """Make the membership, here and at Stripe."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
-    form = Form.sent(request.form, (*_TEXTS, *_PRICES))
-    plan = _read_plan(form)
-    slug = "-".join(re.sub(r"[^a-z0-9]", " ", plan.names.get("en", "").lower()).split())
-    if not slug and "name_en" not in form.errors:
-        form.errors["name_en"] = _("The name in English needs a Latin letter or a figure.")
-    if not form.errors:
+    form = Form.sent(request.form, TierPlan)
+    if plan := form.read(TierPlan):
         try:
-            catalogue.create_tier(session, slug, plan)
+            tier = catalogue.create_tier(session, plan)
         except UnprocessableError as error:
-            form.errors[error.field or "name_en"] = str(error)
+            form.refuse(error, "names")
         else:
-            record(session, Action.CREATED_TIER, f"tier {slug}", staff=staff)
+            record(session, Action.CREATED_TIER, f"tier {tier.slug}", staff=staff)
             _bring_to_stripe(_("The membership is on offer."))
             return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -88,7 +77,7 @@ def create() -> ResponseReturnValue:
 def show(slug: str) -> str:
     """A membership's words and prices, to read or to change."""
     tier = find_tier(db.session(), slug)
-    return _form_page(tier, Form.of(_fields_of(plan_of(tier))))
+    return _form_page(tier, Form.of(plan_of(tier), only=_asked(tier)))
 
 
 @blueprint.post("/staff/tiers/<slug>")
@@ -97,21 +86,21 @@ def change(slug: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     tier = find_tier(session, slug, locked=True)
-    form = Form.sent(request.form, (*_TEXTS, *_PRICES))
-    plan, stored = _read_plan(form, tier), plan_of(tier)
-    if plan == stored and not form.errors:
+    form, stored = Form.sent(request.form, TierPlan, only=_asked(tier)), plan_of(tier)
+    plan = form.read(TierPlan, stored)
+    if plan == stored:
         flash(_("The membership is as you want it."))
         return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
-    form.compare(session, _fields_of(stored), f"tier {slug}")
+    note_conflict(form, session, stored, f"tier {slug}")
     if form.conflict:
         return _form_page(tier, form), HTTPStatus.CONFLICT
-    if not form.errors:
+    if plan:
+        fields = form.changed(stored)
         try:
             catalogue.change_tier(session, tier, plan)
         except UnprocessableError as error:
-            form.errors[error.field or "name_en"] = str(error)
+            form.refuse(error, "names")
         else:
-            fields = form.changed(_fields_of(stored))
             record(session, Action.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
             _bring_to_stripe(_("The membership is changed. Open pages show it in a minute."))
             return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
@@ -192,45 +181,9 @@ def _bring_to_stripe(well: str) -> None:
         flash(well)
 
 
-def _read_plan(form: Form, tier: Tier | None = None) -> TierPlan:
-    """What was typed; sentences in the form where it can't be read."""
-    is_contribution = tier is not None and tier.slug == CONTRIBUTION
-    plan = TierPlan(
-        names=form.words("name", most=_LONGEST_NAME, missing=_("Enter the name in English.")),
-        descriptions=form.words("description", most=_LONGEST_DESCRIPTION),
-        perks=form.words("perks", most=_LONGEST_PERKS),
-        prices={},
-    )
-    for name, (interval, currency) in _PRICES.items():
-        typed = form.typed[name]
-        if not typed or is_contribution:
-            continue
-        amount = parse_amount(typed, currency)
-        least, most = LEAST[interval], MOST
-        if amount is None:
-            form.errors[name] = _("Enter the amount in figures, like 12 or 12.50.")
-        elif not least <= amount <= most:
-            form.errors[name] = _(
-                "The price must be between %(least)s and %(most)s.",
-                least=money(least, currency),
-                most=money(most, currency),
-            )
-        else:
-            plan.prices[interval, currency] = amount
-    has_month = any(interval is Interval.MONTH for interval, _currency in plan.prices)
-    if not has_month and not is_contribution and not any(name in form.errors for name in _PRICES):
-        form.errors["price-month-EUR"] = _("Enter a price a month in one currency or more.")
-    return plan
-
-
-def _fields_of(plan: TierPlan) -> dict[str, str]:
-    texts = {"name": plan.names, "description": plan.descriptions, "perks": plan.perks}
-    return {
-        f"{name}_{code}": said.get(code, "") for name, said in texts.items() for code in LANGUAGES
-    } | {
-        name: write_amount(Money(plan.prices[key], key[1])) if key in plan.prices else ""
-        for name, key in _PRICES.items()
-    }
+def _asked(tier: Tier) -> Collection[str]:
+    """What there is to ask of this tier: of the product of contributions only its name."""
+    return {"names"} if tier.slug == CONTRIBUTION else fields_of(TierPlan)
 
 
 def _form_page(tier: Tier | None, form: Form) -> str:
@@ -239,7 +192,6 @@ def _form_page(tier: Tier | None, form: Form) -> str:
         "dashboard/tier_form.html",
         tier=tier,
         form=form,
-        labels=_labels(),
         is_contribution=tier is not None and tier.slug == CONTRIBUTION,
         waits_for_stripe=tier is not None
         and (tier.stale_at_stripe or (tier.retired_at is None and not is_at_stripe(tier))),
@@ -260,21 +212,3 @@ def _page(template: str, **values: object) -> str:
         currencies=CURRENCIES,
         **values,
     )
-
-
-def _labels() -> dict[str, str]:
-    """What the form calls its fields."""
-    prices = {
-        name: _("%(currency)s a year", currency=currency)
-        if interval is Interval.YEAR
-        else _("%(currency)s a month", currency=currency)
-        for name, (interval, currency) in _PRICES.items()
-    }
-    return prices | {
-        "name_en": _("Name in English"),
-        "name_uk": _("Name in Ukrainian"),
-        "description_en": _("Description in English"),
-        "description_uk": _("Description in Ukrainian"),
-        "perks_en": _("What members get, in English"),
-        "perks_uk": _("What members get, in Ukrainian"),
-    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundraiser.campaigns.forms import Plan, TierPlan
+from fundraiser.forms import Form
 from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import Role
 from fundraiser.texts import gettext as _
@@ -113,4 +115,6 @@ def action(name: str) -> str:
 
 def field(name: str) -> str:
     """What was changed."""
-    return {"role": _("role"), "password": _("password")}.get(name, name.replace("_", " "))
+    known = {"role": _("role"), "password": _("password")}
+    inputs = Form.blank(TierPlan, Plan).inputs
+    return inputs[name].label if name in inputs else known.get(name, name.replace("_", " "))

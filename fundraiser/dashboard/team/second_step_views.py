@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
+from fundraiser.dashboard.team.forms import SignInRules
 from fundraiser.dashboard.team.views import account_page, team_page
 from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
+from fundraiser.forms import Form
 from fundraiser.newsroom import passkeys, second_factor, second_step
 from fundraiser.newsroom.confirmation import confirmed
-from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sessions import name_browser
 from fundraiser.newsroom.sign_in import current_session, open_while_overdue, signed_in_staff
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("second_step_pages", __name__)
-
-_LARGEST_REFUND = 10**6
 
 
 @blueprint.post("/staff/account/passkeys/new")
@@ -122,12 +121,11 @@ def change_rules() -> ResponseReturnValue:
     """Who has to have a second step, and above which refund the password is asked for again."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
-    roles = [role for role in Role if role.value in request.form.getlist("second_step_roles")]
-    typed = request.form.get("large_refund", "").strip()
-    if not (typed.isascii() and typed.isdecimal() and len(typed) < len(str(_LARGEST_REFUND))):
-        error = UnprocessableError(_("Enter a whole number, like 100."), field="large_refund")
-        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
-    second_step.change_rules(session, by, roles, int(typed))
+    form = Form.sent(request.form, SignInRules)
+    rules = form.read(SignInRules)
+    if rules is None:
+        return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
+    second_step.change_rules(session, by, rules.second_step_roles, rules.large_refund)
     flash(_("The sign-in rules are changed."))
     return redirect(url_for("staff_pages.team", _anchor="rules"), HTTPStatus.SEE_OTHER)
 

@@ -10,7 +10,9 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.dashboard.team import labels as words
+from fundraiser.dashboard.team.forms import Invitation, SignInRules, read_role
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import Form, values_of
 from fundraiser.newsroom import passkeys, second_factor, second_step, sessions, staff as people
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import check_ones_password, confirmed
@@ -47,11 +49,15 @@ def invite() -> ResponseReturnValue:
     """Invite a person by e-mail."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
-    email, name = request.form.get("email", ""), request.form.get("name", "")
+    form = Form.sent(request.form, Invitation)
+    asked = form.read(Invitation)
+    if asked is None:
+        return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     try:
-        staff = people.invite(session, by, email=email, name=name, role=_role())
+        staff = people.invite(session, by, email=asked.email, name=asked.name, role=asked.role)
     except UnprocessableError as error:
-        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+        form.refuse(error, "email")
+        return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     return _done(_("A letter with an invitation is on its way to %(email)s.", email=staff.email))
 
 
@@ -66,7 +72,7 @@ def change(staff_id: int, what: str) -> ResponseReturnValue:
         sentence = _act(by, staff, what)
     except UnprocessableError as error:
         # Nothing of it is kept: an answer with an error's status is rolled back.
-        return team_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
+        return team_page(error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     return _done(sentence)
 
 
@@ -166,7 +172,7 @@ def _act(by: Staff, staff: Staff, what: str) -> str:
     session = db.session()
     match what:
         case "role":
-            people.change_role(session, by, staff, _role())
+            people.change_role(session, by, staff, read_role(request.form.get("role", "")))
             return _(
                 "%(name)s is %(role)s now.", name=staff.name, role=words.role(staff.role).lower()
             )
@@ -193,9 +199,14 @@ def _done(sentence: str) -> ResponseReturnValue:
     return redirect(url_for("staff_pages.team"), HTTPStatus.SEE_OTHER)
 
 
-def team_page(error: UnprocessableError | None = None) -> str:
-    """The staff, with what went wrong on the page."""
+def team_page(sent: Form | None = None, *, error: UnprocessableError | None = None) -> str:
+    """The staff; with a form as it was sent, or with what went wrong in the list."""
     session = db.session()
+    rules = second_step.read_rules(session)
+    form = Form.blank(Invitation, SignInRules, role=Role.SUPPORT, **values_of(rules, SignInRules))
+    if sent:
+        form.typed |= sent.typed
+        form.errors = sent.errors
     everybody = session.scalars(
         select(Staff).order_by(Staff.deactivated_at.is_not(None), Staff.name, Staff.id)
     ).all()
@@ -205,8 +216,7 @@ def team_page(error: UnprocessableError | None = None) -> str:
         words=words,
         everybody=everybody,
         roles=list(Role),
-        rules=second_step.read_rules(session),
-        typed=request.form,
+        form=form,
         error=error,
     )
 
@@ -227,13 +237,6 @@ def account_page(error: UnprocessableError | None = None) -> str:
         here=current_session().id,
         error=error,
     )
-
-
-def _role() -> Role:
-    try:
-        return Role(request.form.get("role", ""))
-    except ValueError as error:
-        raise UnprocessableError(_("Choose one of the roles."), field="role") from error
 
 
 def _number(name: str) -> int | None:

@@ -1,0 +1,276 @@
+"""Form fields, each declared once: the form, its errors and its page are made from that.
+
+What a form asks for is a dataclass, and each annotation says how its value is asked for::
+
+    @dataclass(frozen=True)
+    class TierPlan:
+        names: Annotated[dict[str, str], Translated(label=N_("Name"), limit=40)]
+
+    form = Form.sent(request.form, TierPlan)
+    plan = form.read(TierPlan)  # None, with a sentence in ``form.errors``, where it can't be read
+
+``templates/dashboard/fields.html`` draws the form's inputs. Nothing typed is lost: a form keeps the
+text of every input as it was sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+
+from fundraiser.errors import UnprocessableError
+from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, gettext as _, name_of_language
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from werkzeug.datastructures import MultiDict
+
+Kind = Literal["text", "area", "select", "radios", "checkbox", "checkboxes", "hidden"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """How one value is asked for. Texts are messages for the catalogue, marked with ``N_``.
+
+    ``hint`` is made when it is shown where it needs values. ``limit`` is in characters,
+    ``required`` the sentence where nothing was typed, ``part`` the section of the page. ``read``
+    makes the value of the text and raises ``UnprocessableError`` with a sentence where it can't;
+    ``write`` makes the text of the value; ``say`` what people read of the text where it is fixed.
+    """
+
+    label: str
+    hint: str | Callable[[], str] = ""
+    kind: Kind = "text"
+    type: str = "text"
+    mode: str = ""
+    rows: int = 3
+    limit: int | None = None
+    required: str = ""
+    part: str = ""
+    options: Callable[[], Iterable[tuple[str, str]]] | None = None
+    read: Callable[[str], Any] = str
+    write: Callable[[Any], str] = str
+    say: Callable[[str], str] = str
+
+    def inputs(self, name: str) -> list[Input]:
+        """What the page shows for this field, which is called ``name``."""
+        return [self.input(name, _(self.label))]
+
+    def input(self, name: str, label: str, lang: str = "") -> Input:
+        """One of the inputs, with its hint in the answer's language."""
+        hint = self.hint() if callable(self.hint) else self.hint and _(self.hint)
+        return Input(name, label, self, hint, lang)
+
+    def texts(self, name: str, value: Any) -> dict[str, str]:  # noqa: ANN401 - a field's own type
+        """The text of each input for this value."""
+        return {name: self.write(value)}
+
+    def value(self, name: str, typed: Mapping[str, str], errors: dict[str, str]) -> object:
+        """What the inputs' texts make; a sentence for each that can't be read goes into errors."""
+        text = typed[name]
+        if self.limit is not None and len(text) > self.limit:
+            errors[name] = _(
+                "Write %(most)s characters or fewer; these are %(count)s.",
+                most=self.limit,
+                count=len(text),
+            )
+        elif not text and self.required:
+            errors[name] = _(self.required)
+        else:
+            try:
+                return self.read(text)
+            except UnprocessableError as error:
+                errors[name] = str(error)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One box of a form: ``lang`` is the language that is written in it, where that is known."""
+
+    name: str
+    label: str
+    field: Field
+    hint: str = ""
+    lang: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translated(Field):
+    """A text by language: an input for each, of which only the default language's is required."""
+
+    def inputs(self, name: str) -> list[Input]:
+        return [
+            self.input(
+                f"{name}-{code}",
+                _("%(field)s (%(language)s)", field=_(self.label), language=name_of_language(code)),
+                code,
+            )
+            for code in LANGUAGES
+        ]
+
+    def texts(self, name: str, value: Any) -> dict[str, str]:  # noqa: ANN401 - by language
+        return {f"{name}-{code}": value.get(code, "") for code in LANGUAGES}
+
+    def value(self, name: str, typed: Mapping[str, str], errors: dict[str, str]) -> object:
+        one = dataclasses.replace(self, required="")
+        said = {
+            code: Field.value(
+                self if code == DEFAULT_LANGUAGE else one, f"{name}-{code}", typed, errors
+            )
+            for code in LANGUAGES
+        }
+        return {code: text for code, text in said.items() if text}
+
+
+@cache
+def fields_of(about: type) -> Mapping[str, Field]:
+    """The fields that a dataclass declares, by name."""
+    names = vars(sys.modules[about.__module__])  # also those that a reader uses
+    hints = get_type_hints(about, names, include_extras=True)
+    return {
+        name: found
+        for name in (each.name for each in dataclasses.fields(about))
+        for found in getattr(hints[name], "__metadata__", ())
+        if isinstance(found, Field)
+    }
+
+
+def values_of(stored: object, about: type, *, but: str = "") -> dict[str, Any]:
+    """What is stored of each field that a dataclass declares, ``but`` of one."""
+    return {name: getattr(stored, name) for name in fields_of(about) if name != but}
+
+
+@dataclass(slots=True)
+class Form:
+    """The inputs of a page, in order, and their texts.
+
+    ``typed`` and ``errors`` are by input. ``seen`` names the state that the page was made from.
+
+    ``options`` are those that the page alone knows; ``fixed`` are the fields that can't be changed
+    now. ``conflict`` says who was faster, and ``theirs`` what stands now where something else was
+    typed.
+    """
+
+    fields: dict[str, Field]
+    typed: dict[str, str] = field(default_factory=dict)
+    seen: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    fixed: Collection[str] = ()
+    conflict: str = ""
+    theirs: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, Input] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inputs = {
+            found.name: found
+            for name, declared in self.fields.items()
+            for found in declared.inputs(name)
+        }
+
+    @classmethod
+    def blank(cls, *about: type, **values: object) -> Form:
+        """The form before anybody types, with these values filled in."""
+        form = cls(_all_fields(about))
+        form.typed = dict.fromkeys(form.inputs, "")
+        for name, value in values.items():
+            form.typed |= form.fields[name].texts(name, value)
+        return form
+
+    @classmethod
+    def of(cls, stored: object, *, only: Collection[str] = ()) -> Form:
+        """The form of what is stored, with all its fields or some."""
+        form = cls(_all_fields([type(stored)], only))
+        form.typed = form.texts_of(stored)
+        form.seen = fingerprint(form.typed)
+        return form
+
+    @classmethod
+    def sent(cls, values: MultiDict[str, str], *about: type, only: Collection[str] = ()) -> Form:
+        """The form as it was sent, with all its fields or some; line ends as we write them."""
+        form = cls(_all_fields(about, only), seen=values.get("seen", ""))
+        form.typed = {
+            name: " ".join(sorted(values.getlist(name)))
+            if found.field.kind == "checkboxes"
+            else values.get(name, "").replace("\r\n", "\n").strip()
+            for name, found in form.inputs.items()
+        }
+        return form
+
+    def part(self, name: str) -> list[Input]:
+        """The inputs of one section of the page."""
+        return [found for found in self.inputs.values() if found.field.part == name]
+
+    def choices(self, name: str) -> Sequence[tuple[str, str]]:
+        """What there is to choose from in an input."""
+        if name in self.options:
+            return self.options[name]
+        options = self.inputs[name].field.options
+        return [(value, _(text)) for value, text in options()] if options else ()
+
+    def say(self, name: str, text: str) -> str:
+        """A text of an input as people read it: the words of what was chosen, a day as a date."""
+        found = self.inputs[name].field
+        words = dict(self.choices(name))
+        if found.kind == "checkboxes":
+            return ", ".join(words.get(value, value) for value in text.split())
+        return words.get(text) or found.say(text)
+
+    def read(self, about: type[T], stored: T | None = None) -> T | None:
+        """What was typed; None, with a sentence for each input in question, if it can't be read.
+
+        What the form does not ask for, and what nobody touched, stays as it is in ``stored``.
+        """
+        before = len(self.errors)
+        values = {}
+        for field_ in dataclasses.fields(about):  # type: ignore[arg-type]  # a dataclass
+            name, declared = field_.name, self.fields.get(field_.name)
+            if stored is not None and (
+                declared is None
+                or declared.texts(name, getattr(stored, name)).items() <= self.typed.items()
+            ):
+                values[name] = getattr(stored, name)
+            elif declared is not None:
+                values[name] = declared.value(name, self.typed, self.errors)
+        return about(**values) if len(self.errors) == before else None
+
+    def refuse(self, error: UnprocessableError, otherwise: str) -> None:
+        """Say an error beside the field that it is about; ``otherwise`` where it names none."""
+        name = error.field or otherwise
+        if name in self.fields:
+            name = self.fields[name].inputs(name)[0].name
+        self.errors[name if name in self.inputs else otherwise] = str(error)
+
+    def texts_of(self, stored: object) -> dict[str, str]:
+        """The text of each input for what is stored."""
+        return {
+            name: text
+            for called, declared in self.fields.items()
+            for name, text in declared.texts(called, getattr(stored, called)).items()
+        }
+
+    def changed(self, stored: object) -> list[str]:
+        """The inputs in which something else was typed than is stored."""
+        return [name for name, text in self.texts_of(stored).items() if self.typed[name] != text]
+
+
+def fingerprint(texts: dict[str, str]) -> str:
+    """A short name for a state: the same for the same values only."""
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _all_fields(about: Iterable[type], only: Collection[str] = ()) -> dict[str, Field]:
+    return {
+        name: found
+        for each in about
+        for name, found in fields_of(each).items()
+        if not only or name in only
+    }
