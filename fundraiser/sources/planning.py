@@ -54,6 +54,8 @@ _READ = (Says.PAID, Says.NOT_PAYING, Says.ASK)
 def plan(session: Session, batch: ImportBatch, grace: timedelta, *, whole_list: bool) -> None:
     """Say of each row what it would do; can be said anew at any time until it is applied."""
     session.execute(text("SET LOCAL statement_timeout = 0"))
+    # What was just copied in is unknown to the planner, which would go through it row by row.
+    session.execute(text("ANALYZE import_row"))
     at = now()
     _forget(session, batch)
     _find_same_rows(session, batch)

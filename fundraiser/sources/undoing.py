@@ -9,20 +9,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select
+from sqlalchemy import ColumnElement, or_, select, text
 
 from fundraiser.campaigns.milestones import take_back
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
-from fundraiser.members.counting import recount_many
-from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
-from fundraiser.sources.applying import AT_ONCE, put_back
+from fundraiser.members.bulk import recount_in_bulk
+from fundraiser.members.models import Cause
+from fundraiser.sources import statements
+from fundraiser.sources.applying import AT_ONCE
 from fundraiser.sources.models import BatchState, ExternalSource, ImportBatch, ImportRow
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -78,7 +78,10 @@ def undo_some(session: Session, batch_id: int, grace: timedelta) -> bool:
     if batch is None:
         return False
     rows = session.scalars(
-        select(ImportRow).where(_is_to_undo(batch)).order_by(ImportRow.number.desc()).limit(AT_ONCE)
+        select(ImportRow.id)
+        .where(_is_to_undo(batch))
+        .order_by(ImportRow.number.desc())
+        .limit(AT_ONCE)
     ).all()
     if not rows:
         _finish(session, batch)
@@ -108,63 +111,22 @@ def _finish(session: Session, batch: ImportBatch) -> None:
     )
 
 
-def _undo_rows(
-    session: Session, batch: ImportBatch, rows: Sequence[ImportRow], grace: timedelta
-) -> None:
-    ids = [row.membership_id for row in rows if row.membership_id]
-    owners = session.scalars(select(Membership.member_id).where(Membership.id.in_(ids))).all()
-    members = session.scalars(
-        select(Member)
-        .where(Member.id.in_(sorted({*owners, *(row.member_id for row in rows if row.member_id)})))
-        .order_by(Member.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    memberships = {
-        one.id: one
-        for one in session.scalars(
-            select(Membership)
-            .where(Membership.id.in_(ids))
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    }
-    at, whose, gone = now(), {}, []
-    for row in rows:
-        row.undone_at = at
-        found = memberships.get(row.membership_id or 0)
-        if found is None:
-            continue
-        whose[found.member_id] = f"{batch.source}, batch {batch.id} undone, row {row.number}"
-        if row.before is None:
-            gone.append(found.id)
-        else:
-            put_back(found, row.before)
-    session.flush()
-    if gone:
-        session.execute(delete(Membership).where(Membership.id.in_(gone)))
-        session.expire_all()
-    began = _counted_by(session, batch, [member.id for member in members])
-    recount_many(
+def _undo_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: timedelta) -> None:
+    values = {"rows": list(ids), "at": now()}
+    for statement in (
+        statements.LOCK_OWNERS,
+        statements.TAKE_AWAY,
+        statements.PUT_BACK,
+        statements.FINISH_UNDOING,
+    ):
+        session.execute(text(statement), values)
+    rows = session.execute(text(statements.WHOSE_WERE), values).all()
+    session.expire_all()
+    prefix = f"{batch.source}, batch {batch.id}"
+    recount_in_bulk(
         session,
-        members,
+        {member_id: f"{prefix} undone, row {number}" for member_id, number in rows},
         grace,
         cause=Cause.IMPORT,
-        each={one: (ref, began.get(one)) for one, ref in whose.items()},
+        undone=f"{prefix}, ",
     )
-
-
-def _counted_by(session: Session, batch: ImportBatch, ids: Sequence[int]) -> dict[int, datetime]:
-    """Since when people are counted by this file: undone, it's as if they never were."""
-    newest = exists().where(
-        Member.id == LedgerEntry.member_id, Member.sequence == LedgerEntry.sequence
-    )
-    rows = session.execute(
-        select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
-            LedgerEntry.member_id.in_(ids),
-            LedgerEntry.cause == Cause.IMPORT,
-            LedgerEntry.cause_ref.startswith(f"{batch.source}, batch {batch.id}, "),
-            newest,
-        )
-    )
-    return dict(rows.all())
