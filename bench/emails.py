@@ -42,7 +42,7 @@ MEMBERS = int(os.environ.get("EMAILS_MEMBERS", "1000000"))
 WANTED, WITHIN = 200, 5.0  # e-mails a second on two cores; seconds for the sweep
 
 _PEOPLE = """
-INSERT INTO member (email, address, language, counting, turns, created_at)
+INSERT INTO member (email, address, language, counting, sequence, created_at)
 SELECT email, email, 'en', true, 1, now() FROM (
     SELECT 'reader-' || n || '@letters.example' AS email FROM generate_series(%s::int, %s::int) n
 )

@@ -180,7 +180,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
             "language": person.language,
             "number": number,
             "counting": story.left is None,
-            "turns": 1 if story.left is None else 2,
+            "sequence": 1 if story.left is None else 2,
             "recount_at": story.recount_at,
             "first_counted_at": story.joined,
             "supporter_since": named_since if is_named else None,
