@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DataError, OperationalError, TimeoutError as NoConnectionError
 from sqlalchemy.orm import configure_mappers
 from werkzeug.exceptions import HTTPException
@@ -39,12 +39,12 @@ from fundraiser.db import Database
 from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
 from fundraiser.folders import folder
-from fundraiser.incidents import Incidents
+from fundraiser.incidents import Incidents, Kind, has_noted, note
 from fundraiser.jobs import Hints
 from fundraiser.joining import gift_views, views as campaigns
+from fundraiser.logs import configure_logging
 from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments import AccountGateway, MemberGateway, MoneyGateway
-from fundraiser.redaction import redact, redact_all
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
 from fundraiser.webhooks.inbox import Inbox
@@ -52,7 +52,6 @@ from fundraiser.widget import views as widget
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
-    from structlog.typing import EventDict
 
 
 class FundraiserApp(Flask):
@@ -124,49 +123,19 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     return app
 
 
-def configure_logging(settings: Settings) -> None:
-    """One line of JSON an event, on standard error; never a body, a header or an address.
-
-    What libraries log is no JSON, but redacted all the same.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_RedactingFormatter("%(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[handler])
-    logging.getLogger("stripe").setLevel(logging.WARNING)  # it would name every customer it fetches
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _redact_event,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.log_level]
-        ),
-        cache_logger_on_first_use=True,
-    )
-
-
-class _RedactingFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
-def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {name: redact_all(value) for name, value in event.items()}
-
-
 def _say_errors(app: Flask) -> None:
     """Each error has a heading and a sentence, as a page for people and as JSON for programs."""
 
     @app.errorhandler(FundraiserError)
     def ours(error: FundraiserError) -> ResponseReturnValue:
+        if error.status is HTTPStatus.FORBIDDEN and not has_noted():
+            note(Kind.FORBIDDEN)
         return _answer(error.status, str(error))
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> ResponseReturnValue:
+        if isinstance(error, CSRFError):
+            note(Kind.FOREIGN_FORM)
         status = HTTPStatus(error.code or 500)
         response = app.make_response(_answer(status, _sentence(status)))
         for name, value in error.get_headers(request.environ):

@@ -53,6 +53,8 @@ class Kind(StrEnum):
     PROOF_WRONG = "proof_wrong"
     CEILING = "ceiling"  # as many payments were started as may be in a minute
     DECLINED = "declined"  # a card of somebody who is no member yet
+    FOREIGN_FORM = "foreign_form"  # a form of another site, or without its token
+    FORBIDDEN = "forbidden"  # something that a role, or somebody who isn't signed in, may not do
     PROXY = "proxy"  # a forwarded header from a private address while no proxy is trusted
     FORWARDED = "forwarded"  # the same from a public address, which may be anybody's invention
 

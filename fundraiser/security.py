@@ -25,6 +25,7 @@ from fundraiser import bodies, headers, incidents
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.incidents import Kind
+from fundraiser.logs import name_request
 from fundraiser.networks import PlainAddress, is_passed_on, limit_by_network, sender
 from fundraiser.texts import gettext as _
 
@@ -102,12 +103,19 @@ def init_app(app: Flask, settings: Settings) -> None:
     else:
         app.before_request(notice_proxy)
     app.wsgi_app = our_own_name(app.wsgi_app, settings)  # type: ignore[assignment, method-assign]  # as above
+    app.before_request(name_it_in_the_log)
     app.before_request(limit_body)  # before anybody reads a form
     csrf.init_app(app)
     limiter.init_app(app)
     app.before_request(refuse_nul)
     app.after_request(set_headers)
     app.after_request(note_limit)
+
+
+def name_it_in_the_log() -> None:
+    """Have all lines of this request carry one name, which a trusted proxy may have given."""
+    is_trusted = current_settings().trusted_proxies > 0
+    name_request(request.headers.get("X-Request-ID") if is_trusted else None)
 
 
 def notice_proxy() -> None:
@@ -248,6 +256,7 @@ def check_origin() -> None:
             return
     elif origin == current_settings().public_url:
         return
+    incidents.note(Kind.FOREIGN_FORM)
     raise ForbiddenError(
         _("This form was sent from another site. Open our page and send it there.")
     )

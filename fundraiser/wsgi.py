@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.headers import of_refusal, of_transport
+from fundraiser.newsroom.secret_key import warn_of_another_key
 from fundraiser.payments import refuse_other_mode
 from fundraiser.refusals import Refusals
 from fundraiser.webhooks.layer import WebhookLayer
@@ -64,6 +65,7 @@ def busy(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes
 _settings = load_settings()
 _app = create_app(_settings)
 refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
+warn_of_another_key(_settings, _app.database)
 _with_webhooks = WebhookLayer(
     _app, _app.extensions["gateway"], _app.extensions["inbox"], of_refusal(_settings)
 )

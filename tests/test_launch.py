@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import stat
 import time
 from pathlib import Path
@@ -331,3 +332,19 @@ def test_a_sandboxs_limit_of_all_calls_is_kept(
     finally:
         stripe.control("choices", rate_limits=None)
         app.database.engine.dispose()
+
+
+def test_another_secret_key_is_noticed_until_it_is_accepted(fundraiser: Command) -> None:
+    assert not [line for line in wrong(fundraiser("doctor")) if "SECRET_KEY" in line]
+    other = {"SECRET_KEY": "another-key-0123456789-abcdefghijklmnop"}
+    assert any("SECRET_KEY is another" in line for line in wrong(fundraiser("doctor", **other)))
+    assert not [line for line in wrong(fundraiser("doctor")) if "SECRET_KEY" in line]
+    assert fundraiser("accept-secret-key", **other).exit_code == 0
+    assert not [line for line in wrong(fundraiser("doctor", **other)) if "SECRET_KEY" in line]
+
+
+def test_a_low_limit_of_open_files_is_told(
+    fundraiser: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    assert any("may open 1024 files" in line for line in wrong(fundraiser("doctor")))

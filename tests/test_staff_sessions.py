@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from fundraiser.db import clock
+from fundraiser.db import clock, now
+from fundraiser.incidents import Kind, SecurityEvent
+from fundraiser.newsroom.confirmation import FRESH
 from fundraiser.newsroom.models import Role, StaffSession
 from fundraiser.newsroom.sessions import name_browser
 from tests.staff import NEW_PASSWORD, PAGE, PASSWORD, hire, post, read, sign_in, staff_of
@@ -197,3 +200,45 @@ ANDROID = (
 )
 def test_a_browser_is_named_by_what_it_says(user_agent: str, name: str) -> None:
     assert name_browser(user_agent) == name
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET action = 'nothing'",
+        "DELETE FROM audit_entry",
+        "TRUNCATE audit_entry CASCADE",
+        "UPDATE security_event SET count = 0",
+        "UPDATE security_event SET kind = 'limit'",
+    ],
+)
+def test_what_was_done_is_not_rewritten(
+    client: FlaskClient, database: Database, statement: str
+) -> None:
+    sign_in(client, hire(database))
+    with database.transaction() as session:
+        at = now()
+        session.add(SecurityEvent(kind=Kind.PASSWORD, place="/", minute=at, count=1))
+    with database.transaction() as session:
+        session.execute(text("UPDATE security_event SET count = count + 1"))
+    with pytest.raises(DBAPIError, match="append-only"), database.transaction() as session:
+        session.execute(text(statement))
+
+
+def test_a_proof_of_who_sits_there_gives_the_session_another_token(
+    client: FlaskClient, database: Database
+) -> None:
+    sign_in(client, hire(database, Role.ADMIN))
+    with database.transaction() as session:
+        found = session.scalars(select(StaffSession)).one()
+        before, found.confirmed_at = found.token_hash, clock.machine() - FRESH
+    copied = client.get_cookie("staff")
+    assert copied
+    form = {"second_step_roles": "admin", "large_refund": "100", "password_again": PASSWORD}
+    assert post(client, "/staff/team/rules", **form).status_code == 303
+    with database.transaction() as session:
+        assert session.scalars(select(StaffSession)).one().token_hash != before
+    assert client.get("/staff/account", headers=PAGE).status_code == 200
+    thief = client.application.test_client()
+    thief.set_cookie("staff", copied.value)
+    assert thief.get("/staff/account", headers=PAGE).status_code == 303

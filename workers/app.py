@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from celery import Celery
-from celery.signals import setup_logging
+from celery import Celery, Task
+from celery.signals import setup_logging, task_prerun
 from kombu import Exchange, Queue
 
-from fundraiser.app import configure_logging, create_app
+from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.jobs import Job
+from fundraiser.logs import configure_logging, name_task
+from fundraiser.newsroom.secret_key import warn_of_another_key
 from fundraiser.payments import refuse_other_mode
 from workers.timetable import TIMETABLE
 
 settings = load_settings()
 flask_app = create_app(settings)
 refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
+warn_of_another_key(settings, flask_app.database)
 flask_app.database.engine.dispose()  # no connection may be shared with the processes to come
 
 _VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
@@ -58,3 +61,8 @@ app.conf.update(
 @setup_logging.connect
 def _log_as_the_app_does(**_: object) -> None:
     configure_logging(settings)
+
+
+@task_prerun.connect
+def _name_it_in_the_log(task_id: str, task: Task[..., None], **_: object) -> None:
+    name_task(task.name, task_id)

@@ -190,7 +190,7 @@ def check_digits() -> ResponseReturnValue:
         session.rollback()
         return _start_again(str(error))
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
-    begin_session(session, member, response).notice = Notice.GIFT
+    begin_session(session, member, response, by="gift").notice = Notice.GIFT
     return response
 
 

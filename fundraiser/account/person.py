@@ -158,7 +158,7 @@ def confirm_email() -> ResponseReturnValue:
     use(session, enter, browser)
     # The change has ended this session as well.
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
-    begin_session(session, member, response).notice = Notice.EMAIL
+    begin_session(session, member, response, by="new_address").notice = Notice.EMAIL
     return response
 
 

@@ -117,7 +117,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "member_session",
-        "id member_id created_at ends_at",
+        "id member_id browser created_at seen_at ends_at",
         "Keep them signed in",
         "until the session ends",
         Erasure.DELETED,
@@ -526,6 +526,7 @@ NOT_PERSONAL: dict[str, str] = {
     " canceled overdue ending renewals rush_low rush_high came",
     "goal": "id campaign_slug members set_at",
     "heartbeat": "name beat_at",
+    "secret_key_check": "id digest",
     "held_at_stripe": "currency amount told_at difference compared_at",
     "hosted_origin": "origin seen_at",
     "import_batch": "id source format state file_name hash options headings notes problem list_at"

@@ -8,27 +8,33 @@ from functools import wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import structlog
 from flask import g, redirect, request, url_for
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 
 from fundraiser import db
 from fundraiser.account.models import MemberSession
 from fundraiser.config import current_settings
-from fundraiser.db import now
+from fundraiser.db import clock, now
 from fundraiser.errors import ForbiddenError
+from fundraiser.incidents import Kind, note
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.models import Member
+from fundraiser.newsroom.sessions import name_browser
 from fundraiser.security import check_origin, cookieless, digest, new_secret
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flask import Response
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
 
-LIVES = timedelta(days=30)
+log = structlog.get_logger()
+
+LIVES, IDLE = timedelta(days=30), timedelta(days=14)
+_SEEN_EACH = timedelta(hours=1)
 _ASKING = timedelta(hours=1)
 
 
@@ -37,12 +43,16 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
 
     @wraps(view)
     def guarded(**values: object) -> ResponseReturnValue:
-        if current_session() is None:
+        current = current_session()
+        if current is None:
             return redirect(url_for("account_sign_in.sign_in"), HTTPStatus.SEE_OTHER)
+        if clock.machine() - current.seen_at > _SEEN_EACH:
+            current.seen_at = clock.machine()
         if request.method == "POST":
             check_origin()
             sent = request.form.get("token", "").encode()  # as text, only ASCII can be compared
             if not hmac.compare_digest(sent, form_token().encode()):
+                note(Kind.FOREIGN_FORM)
                 raise ForbiddenError(
                     _("This page was opened before you signed in. Open it again and repeat this.")
                 )
@@ -51,14 +61,25 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
     return cookieless(guarded)
 
 
-def begin_session(session: Session, member: Member, response: Response) -> MemberSession:
-    """Sign in here."""
+def begin_session(
+    session: Session, member: Member, response: Response, *, by: str
+) -> MemberSession:
+    """Sign in here, in place of whoever was signed in before; ``by`` says by what, for the log."""
     at, token = now(), new_secret()
-    session.execute(delete(MemberSession).where(MemberSession.ends_at < at))
+    before = current_session()
+    is_over = MemberSession.ends_at < at
+    gone = is_over | (MemberSession.id == before.id) if before else is_over
+    session.execute(delete(MemberSession).where(gone))
+    log.info("member_signed_in", member=member.id, by=by)
     begun = MemberSession(
-        member_id=member.id, token_hash=digest(token), created_at=at, ends_at=at + LIVES
+        member_id=member.id,
+        token_hash=digest(token),
+        browser=name_browser(request.headers.get("User-Agent", "")),
+        created_at=at,
+        ends_at=at + LIVES,
     )
     session.add(begun)
+    g.pop("member_session", None)
     _set_cookie(response, "member", token, LIVES)
     return begun
 
@@ -74,12 +95,29 @@ def end_session(session: Session, *, everywhere: bool) -> None:
     session.execute(delete(MemberSession).where(which))
 
 
-def count_sessions(session: Session, member: Member) -> int:
-    """In how many browsers this person is signed in."""
-    return (
-        session.scalar(select(func.count()).where(MemberSession.member_id == member.id, _is_good()))
-        or 0
+def end_one(session: Session, session_id: int) -> bool:
+    """Sign this person out in one browser; says whether that was this one."""
+    current = signed_in()
+    session.execute(
+        delete(MemberSession).where(
+            MemberSession.id == session_id, MemberSession.member_id == current.member_id
+        )
     )
+    return session_id == current.id
+
+
+def end_all(session: Session, member: Member) -> None:
+    """Sign a member out everywhere, on the word of staff."""
+    session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
+
+
+def sessions_of(session: Session, member: Member) -> Sequence[MemberSession]:
+    """In which browsers this person is signed in, the one used last first."""
+    return session.scalars(
+        select(MemberSession)
+        .where(MemberSession.member_id == member.id, _is_good())
+        .order_by(MemberSession.seen_at.desc(), MemberSession.id.desc())
+    ).all()
 
 
 def current_session() -> MemberSession | None:
@@ -118,13 +156,19 @@ def form_token() -> str:
     return hmac.new(key, f"form:{signed_in().token_hash}".encode(), "sha256").hexdigest()
 
 
+def form_token_here() -> str | None:
+    """The same for a page that also opens to somebody who isn't signed in; None then."""
+    return form_token() if current_session() else None
+
+
 def _is_good() -> ColumnElement[bool]:
     """Within its time, and begun since the member's address was last changed."""
     changed_since = select(AddressChange.id).where(
         AddressChange.member_id == MemberSession.member_id,
         AddressChange.at > MemberSession.created_at,
     )
-    return (MemberSession.ends_at > now()) & ~changed_since.exists()
+    is_used = MemberSession.seen_at > clock.machine() - IDLE
+    return (MemberSession.ends_at > now()) & is_used & ~changed_since.exists()
 
 
 def asking_browser() -> str | None:

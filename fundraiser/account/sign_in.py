@@ -18,6 +18,7 @@ from fundraiser.account.sessions import (
     asking_browser,
     begin_session,
     current_session,
+    end_one,
     end_session,
     for_members,
     forget_member,
@@ -129,7 +130,7 @@ def try_code() -> ResponseReturnValue:
         return _wrong_code(
             email, token, _("This is not the code of the newest letter. Check the six digits.")
         )
-    return _let_in(check)
+    return _let_in(check, by="code")
 
 
 @blueprint.get("/account/sign-in/link")
@@ -155,7 +156,7 @@ def use_link() -> ResponseReturnValue:
     browser = asking_browser()
     if browser is None or digest(browser) != check.browser_hash:
         return _page("code.html", email=None, link_token=token, error=None)
-    return _let_in(check)
+    return _let_in(check, by="link")
 
 
 @blueprint.post("/account/sign-out")
@@ -165,6 +166,18 @@ def sign_out() -> ResponseReturnValue:
     end_session(db.session(), everywhere=request.form.get("where") == "everywhere")
     response = make_response(redirect(url_for(".sign_in"), HTTPStatus.SEE_OTHER))
     forget_member(response)
+    return response
+
+
+@blueprint.post("/account/sessions/<int:session_id>/end")
+@for_members
+def end_one_session(session_id: int) -> ResponseReturnValue:
+    """Sign out in one browser of one's own."""
+    is_here = end_one(db.session(), session_id)
+    page = ".sign_in" if is_here else "account.overview"
+    response = make_response(redirect(url_for(page), HTTPStatus.SEE_OTHER))
+    if is_here:
+        forget_member(response)
     return response
 
 
@@ -180,13 +193,13 @@ def _try_is_free(check: AddressCheck) -> bool:
         return take_try(own, check.id)
 
 
-def _let_in(check: AddressCheck) -> ResponseReturnValue:
+def _let_in(check: AddressCheck, *, by: str) -> ResponseReturnValue:
     session = db.session()
     member = session.scalars(select(Member).where(Member.address == check.email)).first()
     if member is None or not use(session, check, asking_browser()):
         return _ask_again(_("This code or link was used. Ask for another letter."))
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
-    begin_session(session, member, response)
+    begin_session(session, member, response, by=by)
     return response
 
 

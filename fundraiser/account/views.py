@@ -15,9 +15,10 @@ from fundraiser import db
 from fundraiser.account import changes, labels, methods
 from fundraiser.account.changes import Notice, find_membership
 from fundraiser.account.sessions import (
-    count_sessions,
     for_members,
     form_token,
+    form_token_here,
+    sessions_of,
     signed_in,
     signed_in_member,
 )
@@ -66,6 +67,11 @@ _PREVIEW_HOLDS = timedelta(hours=1)
 _LONGEST_COMMENT = 500
 
 
+@blueprint.app_context_processor
+def _in_templates() -> dict[str, object]:
+    return {"member_form_token": form_token_here}
+
+
 @blueprint.get("/account")
 @for_members
 def overview() -> ResponseReturnValue:
@@ -84,7 +90,8 @@ def overview() -> ResponseReturnValue:
         gifts=labels.say_gifts(session, member),
         notice=_said(session, notice) if notice else None,
         token=form_token(),
-        sessions=count_sessions(session, member),
+        sessions=sessions_of(session, member),
+        here=current.id,
         invited=count_invited(session, member),
         languages=LANGUAGES,
         supporters=labels.supporters(member),

@@ -7,7 +7,14 @@ from sqlalchemy.exc import OperationalError
 
 from fundraiser.cli.books import reconcile, restore_check, settle
 from fundraiser.cli.counting import recount
-from fundraiser.cli.service import bounces, create_staff, doctor, list_personal_data, migrate
+from fundraiser.cli.service import (
+    accept_secret_key,
+    bounces,
+    create_staff,
+    doctor,
+    list_personal_data,
+    migrate,
+)
 from fundraiser.cli.sources import sources
 from fundraiser.cli.stripe_account import publish, stripe
 from fundraiser.config import ConfigError
@@ -39,7 +46,7 @@ def main() -> None:
 
 
 for command in (
-    *(migrate, create_staff, doctor, list_personal_data, bounces),
+    *(migrate, create_staff, doctor, list_personal_data, bounces, accept_secret_key),
     *(stripe, publish, settle, reconcile, restore_check, recount, sources),
 ):
     main.add_command(command)

@@ -15,6 +15,7 @@ from fundraiser.cli.app import open_app
 from fundraiser.config import current_settings
 from fundraiser.doctor.service import alembic_config, examine
 from fundraiser.emails.feedback import read_bounces, take_in
+from fundraiser.newsroom import secret_key
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.payments import account_gateway
@@ -55,6 +56,14 @@ def doctor() -> None:
             click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)
+
+
+@click.command("accept-secret-key")
+def accept_secret_key() -> None:
+    """Take today's SECRET_KEY for the right one, where the one before is lost."""
+    with open_app() as app:
+        secret_key.accept(current_settings(), app.database)
+    click.echo("SECRET_KEY is accepted. Staff set up their authenticators again.")
 
 
 @click.command("personal-data")

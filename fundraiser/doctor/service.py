@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import redis
@@ -16,6 +18,7 @@ from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refus
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.folders import folder
 from fundraiser.incidents import is_proxy_untrusted
+from fundraiser.newsroom.secret_key import is_the_known_key
 from fundraiser.payments import refused_calls, refused_webhooks
 from fundraiser.payments.products import missing_from_catalogue
 
@@ -29,11 +32,14 @@ if TYPE_CHECKING:
     from fundraiser.payments import AccountGateway
 
 _PATIENCE = 3.0  # seconds
+_ENOUGH_FILES = 10_000  # connections that rest are open files, and browsers leave many
 
 
 def examine(settings: Settings, database: Database, gateway: AccountGateway) -> Iterator[Finding]:
     """Look at each part in turn."""
     yield from _examine_database(database)
+    yield from _examine_secret_key(settings, database)
+    yield _examine_file_limit()
     yield _examine_redis(settings)
     yield from examine_stripe(gateway, settings)
     yield _examine_mail(settings)
@@ -90,6 +96,32 @@ def _examine_work(session: Session) -> Iterator[Finding]:
         Finding(False, f"{machinery.syncs_failed} customers rest with an error: see /staff.")
         if machinery.syncs_failed
         else Finding(True, f"No customer rests; {machinery.syncs_due} wait to be settled.")
+    )
+
+
+def _examine_secret_key(settings: Settings, database: Database) -> Iterator[Finding]:
+    with suppress(SQLAlchemyError):  # said above
+        yield (
+            Finding(True, "SECRET_KEY is the one that keyed hashes were made with.")
+            if is_the_known_key(settings, database)
+            else Finding(
+                False,
+                "SECRET_KEY is another one than before, so that the suppression list matches "
+                "nobody and authenticators have ended: put the old one back. Where it is lost, "
+                "import the list again (fundraiser bounces import), then run "
+                "fundraiser accept-secret-key.",
+            )
+        )
+
+
+def _examine_file_limit() -> Finding:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if limit == resource.RLIM_INFINITY or limit >= _ENOUGH_FILES:
+        return Finding(True, "Each process may open enough files.")
+    return Finding(
+        False,
+        f"Each process may open {limit} files, and each reader's connection is one: let it open "
+        f"{_ENOUGH_FILES} or more (LimitNOFILE for systemd, ulimits for Compose).",
     )
 
 

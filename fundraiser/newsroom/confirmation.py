@@ -10,18 +10,15 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 from flask import render_template, request
-from sqlalchemy import update
 
-from fundraiser import db
 from fundraiser.db import clock
 from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.incidents import Kind, note
-from fundraiser.newsroom.models import StaffSession
 from fundraiser.newsroom.sign_in import (
     check_passkey,
+    confirm_session,
     current_session,
     limit_by_account,
-    own_transaction,
     passkey_options,
     signed_in_staff,
 )
@@ -64,13 +61,7 @@ def ask_again() -> ResponseReturnValue | None:
     except (UnprocessableError, UnavailableError) as error:
         note(Kind.PASSWORD)
         return _page(error), error.status
-    with own_transaction() as own:  # it was given, whatever becomes of the act
-        own.execute(
-            update(StaffSession)
-            .where(StaffSession.id == current_session().id)
-            .values(confirmed_at=clock.machine())
-        )
-    db.session().expire(current_session(), ["confirmed_at"])
+    confirm_session()
     return None
 
 

@@ -103,6 +103,16 @@ class StaffRules(Base):
     large_refund: Mapped[int]
 
 
+class SecretKeyCheck(Base):
+    """A keyed hash of nothing secret, by which another SECRET_KEY is noticed: one row."""
+
+    __tablename__ = "secret_key_check"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str]
+
+
 class StaffSession(Base):
     """One browser in which somebody of the staff is signed in; ``token_hash`` is of its cookie.
 

@@ -103,8 +103,10 @@ def remove_passkey(session: Session, staff: Staff, passkey_id: int) -> None:
         _forget_codes_of_nothing(session, staff)
 
 
-def check_code(session: Session, staff: Staff, typed: str) -> None:
+def check_code(session: Session, staff: Staff, typed: str) -> str:
     """Accept the authenticator's code of this moment, or a recovery code, which is used up.
+
+    Returns "authenticator" or "recovery_code".
 
     Raises:
         UnprocessableError: it is neither.
@@ -132,12 +134,13 @@ def check_code(session: Session, staff: Staff, typed: str) -> None:
             staff,
             _("One of your recovery codes was used to sign in. %(count)s are left.", count=left),
         )
-        return
+        return "recovery_code"
     if staff.second_factor_at is None:
         raise UnprocessableError(
             _("Use your passkey, or enter one of your recovery codes."), field="code"
         )
     second_factor.check(session, staff, typed)
+    return "authenticator"
 
 
 def make_codes(session: Session, staff: Staff) -> list[str]:

@@ -89,6 +89,17 @@ def note_seen(session: Session, session_id: int) -> None:
     )
 
 
+def confirm(session: Session, session_id: int) -> str:
+    """Note that its person has just proved who they are; returns the session's new token."""
+    token = new_secret()
+    session.execute(
+        update(StaffSession)
+        .where(StaffSession.id == session_id)
+        .values(confirmed_at=clock.machine(), token_hash=digest(token))
+    )
+    return token
+
+
 def sessions_of(session: Session, staff: Staff) -> Sequence[StaffSession]:
     """In which browsers a person is signed in, the one used last first."""
     return session.scalars(

@@ -153,6 +153,18 @@ def own_transaction() -> AbstractContextManager[Session]:
     return cast("Database", current_app.extensions["database"]).transaction()
 
 
+def confirm_session() -> None:
+    """Keep that the person has just given the password or a passkey, whatever becomes of the act.
+
+    The session goes on under another token, so that a copied cookie gains nothing by it.
+    """
+    found = _signed_in()
+    with own_transaction() as own:
+        token = sessions.confirm(own, found.session.id)
+    db.session().expire(found.session)
+    flask_login.login_user(SignedIn(found.session, found.staff, token))
+
+
 def end_session() -> None:
     """Sign out, here."""
     if found := _found():

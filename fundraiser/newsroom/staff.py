@@ -103,10 +103,10 @@ def let_in(session: Session, email: str, password: str, *, is_known: bool = Fals
     return staff
 
 
-def note_sign_in(session: Session, staff: Staff) -> None:
-    """Note that the person is in, with all that was asked for."""
+def note_sign_in(session: Session, staff: Staff, by: str) -> None:
+    """Note that the person is in, and by which last step, like "password" or "passkey"."""
     staff.last_sign_in_at, staff.language = now(), language()
-    record(session, Action.SIGNED_IN, f"staff {staff.id}", staff=staff)
+    record(session, Action.SIGNED_IN, f"staff {staff.id}", staff=staff, fields=[by])
 
 
 def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) -> Staff:

@@ -66,7 +66,7 @@ def try_to_sign_in() -> ResponseReturnValue:
         staff_session.await_code(staff, next_path)
         return redirect(url_for("newsroom.enter_code"), HTTPStatus.SEE_OTHER)
     second_step.start_deadline(db.session(), staff)
-    return _let_in(staff, next_path)
+    return _let_in(staff, next_path, by="password")
 
 
 @blueprint.get("/staff/sign-in/code")
@@ -94,14 +94,15 @@ def try_code() -> ResponseReturnValue:
     try:
         if answer := request.form.get("passkey"):
             staff_session.check_passkey(answer)
+            by = "passkey"
         else:
-            second_step.check_code(session, staff, request.form.get("code", ""))
+            by = second_step.check_code(session, staff, request.form.get("code", ""))
     except UnprocessableError as error:
         note(Kind.SECOND_STEP)
         session.rollback()
         return _second_step_page(staff, error), HTTPStatus.UNPROCESSABLE_ENTITY
     forget_try()
-    return _let_in(staff, next_path)
+    return _let_in(staff, next_path, by=by)
 
 
 @blueprint.get("/staff/forgotten")
@@ -156,8 +157,8 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
 
 
-def _let_in(staff: Staff, next_path: str | None) -> ResponseReturnValue:
-    note_sign_in(db.session(), staff)
+def _let_in(staff: Staff, next_path: str | None, *, by: str) -> ResponseReturnValue:
+    note_sign_in(db.session(), staff, by)
     staff_session.begin_session(staff)
     response = make_response(redirect(staff_session.own_path(next_path), HTTPStatus.SEE_OTHER))
     remember_device(response, staff.email)

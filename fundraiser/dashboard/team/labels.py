@@ -115,6 +115,12 @@ def action(name: str) -> str:
 
 def field(name: str) -> str:
     """What was changed."""
-    known = {"role": _("role"), "password": _("password")}
+    known = {
+        "role": _("role"),
+        "password": _("password"),
+        "passkey": _("passkey"),
+        "authenticator": _("authenticator code"),
+        "recovery_code": _("recovery code"),
+    }
     inputs = Form.blank(TierPlan, Plan).inputs
     return inputs[name].label if name in inputs else known.get(name, name.replace("_", " "))
