@@ -88,7 +88,7 @@ def init_app(app: Flask) -> None:
     """Choose a language by ``?lang=`` or the browser's wish, and give templates their words."""
     Babel(app, locale_selector=_choose)
     app.jinja_env.filters.update(
-        breakable=_breakable,
+        breakable=breakable,
         by_language=by_language,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
         dateformat=date,
@@ -101,7 +101,7 @@ def init_app(app: Flask) -> None:
     app.context_processor(_context)
 
 
-def _breakable(address: str) -> Markup:
+def breakable(address: str) -> Markup:
     """An e-mail address that a narrow page breaks before its dots and behind its @ only."""
     return Markup(re.sub(r"(@)|(?=\.)", r"\1<wbr>", str(escape(address))))  # noqa: S704 - escaped
 

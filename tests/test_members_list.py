@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import select, text
 
 from fundraiser.dashboard import export
-from fundraiser.dashboard.members import listing
+from fundraiser.dashboard.columns import Cells, Column, safe_cell
+from fundraiser.dashboard.members import list_views, listing
 from fundraiser.dashboard.members.listing import Filters, Options, list_members, read_filters
 from fundraiser.db import now
-from fundraiser.members.models import Dues, Interval, Source, Status
+from fundraiser.members.models import Dues, Interval, Member, Source, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import CheckoutKind, Customer, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
@@ -412,12 +413,45 @@ def test_the_file_has_who_is_filtered_in_the_lists_order(
     ["=1+1", "+49 30", "-2", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1", "=cmd|' /C calc'!A0"],  # noqa: RUF001 - a wide one
 )
 def test_no_cell_is_taken_for_a_formula(staff: FlaskClient, database: Database, name: str) -> None:
-    assert export.safe_cell(name) == f"'{name}"
+    assert safe_cell(name) == f"'{name}"
     with database.transaction() as session:
         session.add(make_membership(make_member(session, name=name), ref=name))
     text_ = take(staff).text
     row = next(csv.DictReader(text_.lstrip("\ufeff").splitlines(keepends=True)))
     assert row["Name"] == row["Came from"] == f"'{name}"
+
+
+def test_a_column_is_one_declaration_for_the_page_and_the_file(
+    staff: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Column(
+        title="Known since",
+        shown=lambda row: f"since {row.member.created_at:%Y}",
+        of=[Member.created_at],
+        cell=Cells.day,
+    )
+    for module in (export, list_views):
+        monkeypatch.setattr(module, "COLUMNS", (*module.COLUMNS, known))
+    with database.transaction() as session:
+        at = make_member(session).created_at
+    page = read(staff, "/staff/members")
+    assert page.select("#results thead th")[-1].text == "Known since"
+    assert page.select("#results tbody td")[-1].text == f"since {at:%Y}"
+    row = next(csv.DictReader(take(staff).text.lstrip("\ufeff").splitlines()))
+    assert row["Known since"].startswith(f"{at:%Y}-")
+
+
+def test_the_file_is_in_the_language_of_the_page(staff: FlaskClient, database: Database) -> None:
+    """It is read when the request has ended; its words were chosen before."""
+    with database.transaction() as session:
+        make_member(session)
+    token = csrf_token(staff, "/staff")
+    answer = staff.post(
+        "/staff/members/export",
+        data={"csrf_token": token},
+        headers=PAGE | {"Accept-Language": "uk"},
+    )
+    assert answer.text.lstrip("\ufeff").split(",")[1] == "Номер"
 
 
 def test_the_file_is_streamed_from_a_cursor(

@@ -13,6 +13,7 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.export import stream_movements
 from fundraiser.dashboard.finance import money
+from fundraiser.dashboard.finance.columns import PAYOUT_COLUMNS, sum_columns
 from fundraiser.dashboard.finance.money import Month, Sums
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
@@ -92,7 +93,9 @@ def payouts() -> ResponseReturnValue:
     """What Stripe sent to the newsroom's bank, the newest first."""
     before = request.args.get("before")
     rows, older = money.list_payouts(db.session(), before)
-    return _page("dashboard/payouts.html", rows=rows, before=before, older=older)
+    return _page(
+        "dashboard/payouts.html", columns=PAYOUT_COLUMNS, rows=rows, before=before, older=older
+    )
 
 
 @blueprint.get("/staff/payouts/<payout_id>")
@@ -136,6 +139,7 @@ def _page(template: str, **values: object) -> str:
         template,
         staff=staff,
         words=labels,
+        sum_columns=sum_columns,
         purpose=lambda one: labels.purpose(one.kind, one.tier, tiers),
         agreement=money.read_agreement(session),
         may_export=may(staff, Permission.EXPORT),

@@ -10,7 +10,9 @@ from flask import Blueprint, Response, current_app, render_template, request
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.columns import on_page
 from fundraiser.dashboard.export import stream_members
+from fundraiser.dashboard.members.columns import COLUMNS
 from fundraiser.dashboard.members.listing import (
     Leaving,
     Page,
@@ -51,10 +53,10 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
     shown = render_template(
         "dashboard/members.html",
         staff=signed_in_staff(),
-        words=labels,
         filters=filters,
         errors=errors,
         page=page,
+        columns=on_page(COLUMNS),
         after="" if page.lost else after,
         choices=_choices(options),
         refs=options.refs,

@@ -1,0 +1,75 @@
+"""Columns, each declared once for a list on a page and for the file of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from fundraiser.money import decimals
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+# What a spreadsheet takes for the beginning of a formula, also in its wide forms.
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the wide forms
+
+
+class Cells:
+    """Writes values as a file's cells, in the newsroom's zone and the language of the request."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone, self.yes, self.no = zone, _("yes"), _("no")
+
+    def text(self, value: object) -> str:
+        return "" if value is None else safe_cell(str(value))
+
+    def flag(self, value: bool) -> str:  # noqa: FBT001 - a column's value
+        return self.yes if value else self.no
+
+    def day(self, at: datetime | None) -> str:
+        return at.astimezone(self.zone).date().isoformat() if at else ""
+
+    def moment(self, at: datetime) -> str:
+        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S}"
+
+    def amount(self, amount: int | None, currency: str | None) -> str:
+        """In the currency's main unit, with a point, as every spreadsheet can be told to read."""
+        if amount is None or currency is None:
+            return ""
+        return str(Decimal(amount).scaleb(-decimals(currency)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a list: on its page, in its file, or in both.
+
+    ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` makes of a row what the
+    page has, and is None where only the file has the column; ``style`` are the page's classes.
+    ``of`` names the model's attributes that the file reads, if it has the column, and ``cell``
+    writes them.
+    """
+
+    title: str
+    shown: Callable[[Any], object] | None = None
+    style: str = ""
+    of: Sequence[Any] = ()
+    cell: Callable[..., str] = Cells.text
+
+
+def on_page(columns: Iterable[Column]) -> list[Column]:
+    """Those that the page shows."""
+    return [column for column in columns if column.shown]
+
+
+def in_file(columns: Iterable[Column]) -> list[Column]:
+    """Those that the file has."""
+    return [column for column in columns if column.of]
+
+
+def safe_cell(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if value.lstrip(" \xa0").startswith(_FORMULA) else value

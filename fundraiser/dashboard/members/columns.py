@@ -1,0 +1,76 @@
+"""What the list of members shows of a person, on its page and in its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import url_for
+from flask_babel import format_decimal
+from markupsafe import Markup
+
+from fundraiser.dashboard import labels
+from fundraiser.dashboard.columns import Cells, Column
+from fundraiser.members.models import Member, Membership
+from fundraiser.texts import N_, breakable, date, gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.dashboard.members.listing import Listed
+
+
+def _name(row: Listed) -> Markup:
+    member = row.member
+    return Markup('<a href="{}">{}</a>').format(
+        url_for("dashboard.member", member_id=member.id),
+        member.name or member.email or _("A person who was erased"),
+    )
+
+
+def _number(row: Listed) -> str:
+    return format_decimal(row.member.number) if row.member.number else "–"
+
+
+def _price(row: Listed) -> str:
+    return labels.price(row.membership) if row.membership else "–"
+
+
+def _status(row: Listed) -> str:
+    status = labels.note(row.member, row.membership) or labels.status_label(row.member)
+    return status if row.member.counting else Markup('<span class="quiet">{}</span>').format(status)
+
+
+def _since(row: Listed) -> str:
+    return date(row.member.first_counted_at or row.member.created_at, "d MMM y")
+
+
+COLUMNS = (
+    Column(title=N_("Name"), shown=_name, of=[Member.name]),
+    Column(title=N_("Number"), shown=_number, style="number secondary", of=[Member.number]),
+    Column(
+        title=N_("E-mail address"),
+        shown=lambda row: breakable(row.member.email or ""),
+        style="secondary came-from",
+        of=[Member.email],
+    ),
+    Column(title=N_("Country"), of=[Member.country]),
+    Column(title=N_("Language"), of=[Member.language]),
+    Column(title=N_("Pays"), shown=_price),
+    Column(title=N_("Standing"), shown=_status),
+    Column(title=N_("Since"), shown=_since, style="number secondary"),
+    Column(title=N_("Counts"), of=[Member.counting], cell=Cells.flag),
+    Column(title=N_("First counted"), of=[Member.first_counted_at], cell=Cells.day),
+    Column(title=N_("Source"), of=[Membership.source]),
+    Column(title=N_("Tier"), of=[Membership.tier]),
+    Column(title=N_("Amount"), of=[Membership.amount, Membership.currency], cell=Cells.amount),
+    Column(title=N_("Currency"), of=[Membership.currency]),
+    Column(title=N_("Interval"), of=[Membership.interval]),
+    Column(title=N_("State"), of=[Membership.status]),
+    Column(title=N_("Began"), of=[Membership.started_at], cell=Cells.day),
+    Column(title=N_("Paid until"), of=[Membership.period_end], cell=Cells.day),
+    Column(title=N_("Leaves"), of=[Membership.cancel_at], cell=Cells.day),
+    Column(title=N_("Ended"), of=[Membership.ended_at], cell=Cells.day),
+    Column(title=N_("Campaign"), of=[Membership.campaign]),
+    Column(title=N_("Came from"), of=[Membership.ref]),
+    Column(title=N_("Tags of the link (UTM)"), of=[Membership.utm]),
+    Column(title=N_("Customer at Stripe"), of=[Membership.customer_id]),
+    Column(title=N_("Subscription at Stripe"), of=[Membership.reference]),
+)
