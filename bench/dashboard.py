@@ -192,10 +192,10 @@ FILL = (
         = (SELECT max(version), sum(change), (SELECT count(*) FROM member), now() FROM ledger)
     """,
     """
-    INSERT INTO email (member_id, kind, cycle, context, state, due_at, attempts, created_at,
+    INSERT INTO email (member_id, kind, key, context, state, due_at, attempts, created_at,
                         sent_at, urgent)
-    SELECT id, 'welcome', '1', '{}', 'sent', first_counted_at, 1, first_counted_at,
-           first_counted_at, true
+    SELECT id, 'welcome', 'member ' || id || ' 1', '{}', 'sent', first_counted_at, 1,
+           first_counted_at, first_counted_at, true
     FROM member
     """,
     """

@@ -75,8 +75,9 @@ with flask_app.app_context(), MailServer(flask_app.extensions["settings"]) as se
     print(time.process_time() - began)
 """
 _WELCOMES = """
-INSERT INTO email (member_id, kind, cycle, context, urgent, state, due_at, created_at, attempts)
-SELECT id, 'welcome', '1', '{}', true, 'queued', now(), now(), 0 FROM member ORDER BY id LIMIT %s
+INSERT INTO email (member_id, kind, key, context, urgent, state, due_at, created_at, attempts)
+SELECT id, 'welcome', 'member ' || id || ' 1', '{}', true, 'queued', now(), now(), 0
+FROM member ORDER BY id LIMIT %s
 """
 
 

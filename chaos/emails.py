@@ -270,8 +270,7 @@ def _prepare(folder: Path, postgres: Postgres, valkey: Valkey, smtp: str) -> Run
 
 def _take_the_key_away(run: Run) -> None:
     with run.connect() as database:
-        database.execute("ALTER TABLE email DROP CONSTRAINT uq_email_member_id_kind_cycle")
-        database.execute("DROP INDEX uq_email_told_once")
+        database.execute("ALTER TABLE email DROP CONSTRAINT uq_email_kind_key")
 
 
 def _work(run: Run, count: int) -> int:

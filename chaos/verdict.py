@@ -41,14 +41,15 @@ _RUNNING_BALANCE = """
 # A welcome is enqueued each time that a person starts to count; the rest once for its cause.
 _EMAILS_TWICE = """
     SELECT count(*) FROM (
-        SELECT kind, cycle, CASE kind WHEN 'welcome' THEN member_id END AS whom
+        SELECT kind, regexp_replace(key, '^member [0-9]+ ', ''),
+               CASE kind WHEN 'welcome' THEN member_id END
         FROM email GROUP BY 1, 2, 3 HAVING count(*) > 1
     )
 """
 _WELCOMES_TOO_MANY = """
     SELECT count(*) FROM email WHERE kind = 'welcome' AND NOT EXISTS (
         SELECT 1 FROM ledger
-        WHERE ledger.member_id = email.member_id AND sequence::text = cycle AND change = 1
+        WHERE key = format('member %s %s', ledger.member_id, sequence) AND change = 1
     )
 """
 

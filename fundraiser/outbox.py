@@ -1,10 +1,15 @@
-"""The outbox: an e-mail to be sent is a row, written in the transaction that causes it."""
+"""The outbox: an e-mail to be sent is a row, written in the transaction that causes it.
+
+Here it is known how an e-mail is kept and kept from being sent twice; what it says, and to whom
+time makes it due, is in ``fundraiser.emails``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -12,6 +17,7 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Index,
+    String,
     UniqueConstraint,
     select,
     update,
@@ -23,96 +29,68 @@ from fundraiser.db import Base, Identifier, now, upsert
 from fundraiser.jobs import Job, hint
 from fundraiser.texts import language
 
-
-class EmailKind(StrEnum):
-    """The e-mails we send. The table knows nothing of the names: a kind needs no migration."""
-
-    WELCOME = "welcome"
-    CONTRIBUTION = "contribution"
-    SECOND_MEMBERSHIP = "second_membership"
-    REFUNDED = "refunded"
-    PAID_AFTER_END = "paid_after_end"
-    BANK_TO_CONFIRM = "bank_to_confirm"
-    SIGN_IN = "sign_in"
-    CHANGE_OF_ADDRESS = "change_of_address"
-    ADDRESS_CHANGED = "address_changed"
-    RECEIPT = "receipt"
-    DEBIT_FAILED = "debit_failed"
-    PAYMENT_FAILED_FIRST = "payment_failed_first"
-    PAYMENT_FAILED_DAY_0 = "payment_failed_day_0"
-    PAYMENT_FAILED_DAY_3 = "payment_failed_day_3"
-    PAYMENT_FAILED_DAY_7 = "payment_failed_day_7"
-    PAYMENT_FAILED_DAY_12 = "payment_failed_day_12"
-    PAYMENT_CONFIRMATION = "payment_confirmation"
-    CARD_EXPIRING_30_DAYS = "card_expiring_30_days"
-    CARD_EXPIRING_7_DAYS = "card_expiring_7_days"
-    RENEWAL_COMING = "renewal_coming"
-    CANCELED = "canceled"
-    ENDED = "ended"
-    WIN_BACK = "win_back"
-    UNFINISHED_JOIN = "unfinished_join"
-    REMINDER_CONFIRMATION = "reminder_confirmation"
-    REMINDER = "reminder"
-    MILESTONE = "milestone"
-    LAST_DAYS = "last_days"
-    GIFT_GIVEN = "gift_given"
-    GIFT_TOLD = "gift_told"
-    GIFT_CODE = "gift_code"
-    GIFT_REMINDER = "gift_reminder"
-    GIFT_REDEEMED = "gift_redeemed"
-    GIFT_ENDING = "gift_ending"
-    GIFT_PAID_BACK = "gift_paid_back"
-    GIFT_TAKEN_BACK = "gift_taken_back"
-    TO_STAFF = "to_staff"
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-# Somebody waits for these: they go before all others, and at any hour.
-URGENT = {
-    EmailKind.WELCOME,
-    EmailKind.CONTRIBUTION,
-    EmailKind.SECOND_MEMBERSHIP,
-    EmailKind.REFUNDED,
-    EmailKind.PAID_AFTER_END,
-    EmailKind.BANK_TO_CONFIRM,
-    EmailKind.SIGN_IN,
-    EmailKind.CHANGE_OF_ADDRESS,
-    EmailKind.ADDRESS_CHANGED,
-    EmailKind.RECEIPT,
-    EmailKind.DEBIT_FAILED,
-    EmailKind.PAYMENT_FAILED_FIRST,
-    EmailKind.REMINDER_CONFIRMATION,
-    EmailKind.GIFT_GIVEN,
-    EmailKind.GIFT_TOLD,
-    EmailKind.GIFT_CODE,
-    EmailKind.TO_STAFF,
-}
-# Their cycle names a thing at Stripe, whose customer may become somebody else's meanwhile: it is
-# told once, to whom it was then. A change here needs a migration.
-TOLD_ONCE = (
-    EmailKind.CONTRIBUTION,
-    EmailKind.SECOND_MEMBERSHIP,
-    EmailKind.REFUNDED,
-    EmailKind.PAID_AFTER_END,
-    EmailKind.BANK_TO_CONFIRM,
-    EmailKind.GIFT_GIVEN,
-    EmailKind.GIFT_REMINDER,
-    EmailKind.RECEIPT,
-    EmailKind.DEBIT_FAILED,
-    EmailKind.PAYMENT_FAILED_FIRST,
-    EmailKind.PAYMENT_FAILED_DAY_0,
-    EmailKind.PAYMENT_FAILED_DAY_3,
-    EmailKind.PAYMENT_FAILED_DAY_7,
-    EmailKind.PAYMENT_FAILED_DAY_12,
-    EmailKind.PAYMENT_CONFIRMATION,
-    EmailKind.CARD_EXPIRING_30_DAYS,
-    EmailKind.CARD_EXPIRING_7_DAYS,
-    EmailKind.RENEWAL_COMING,
-    EmailKind.CANCELED,
-    EmailKind.ENDED,
-    EmailKind.WIN_BACK,
-)
-# What these carry is a key to something, so it is forgotten once the e-mail has left.
-SECRET = {EmailKind.TO_STAFF}
+class Recipient(StrEnum):
+    """Whom an e-mail goes to: a member, a colleague, or an address that somebody left.
+
+    ``reminder``: a reader who wants to be reminded. ``gift``: whoever that gift is for, who may be
+    no member yet.
+    """
+
+    MEMBER = "member"
+    STAFF = "staff"
+    READER = "reminder"
+    GIFT = "gift"
+
+
+class OncePer(StrEnum):
+    """For what an e-mail is sent once, however often it is enqueued.
+
+    ``cause``: for its key, whoever it goes to. Its key names a thing at Stripe, whose customer may
+    become somebody else's meanwhile: it is told once, to whom it was then. ``recipient``: for its
+    key and recipient.
+    """
+
+    CAUSE = "cause"
+    RECIPIENT = "recipient"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxKind:
+    """What the outbox knows about a kind of e-mail.
+
+    ``urgent``: somebody waits for it, so it goes before all others, at any hour, and rather twice
+    than never.
+    """
+
+    name: str = ""
+    to: Recipient = Recipient.MEMBER
+    once_per: OncePer
+    urgent: bool = False
+
+
+class UnknownKindError(LookupError):
+    """There is no e-mail of this name in ``fundraiser/emails/kinds``."""
+
+
+_KINDS: dict[str, OutboxKind] = {}
+_LONGEST_NAME = 32
+
+
+def declare(kinds: Iterable[OutboxKind]) -> None:
+    """Let these be enqueued. Whoever starts the app has all of ``emails/kinds`` declared."""
+    for kind in kinds:
+        if len(kind.name) > _LONGEST_NAME:
+            raise ValueError(f"The name of an e-mail is too long: {kind.name}")
+        _KINDS[kind.name] = kind
+
+
+def key_for(to: Recipient, recipient_id: object, key: object) -> str:
+    """The key of an e-mail that is sent once per recipient."""
+    return f"{to} {recipient_id} {key}"
 
 
 class EmailState(StrEnum):
@@ -130,21 +108,8 @@ class EmailState(StrEnum):
     BOUNCED = "bounced"
 
 
-def _as_text(kinds: type[StrEnum]) -> Enum:
-    """Kept as words that the table does not check."""
-    return Enum(
-        kinds,
-        native_enum=False,
-        create_constraint=False,
-        length=32,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
 class Email(Base):
-    """An e-mail to a member, to somebody of the staff or to a reader: once in a cycle.
-
-    ``gift_id``: to whom that gift is for, who is nobody of ours yet.
+    """An e-mail to be sent, or sent: once for its kind and key.
 
     ``due_at`` of one that is ``sending`` is when it counts as lost. ``unknown_at`` stays where such
     an e-mail was sent again. ``error`` is a sentence for staff.
@@ -152,19 +117,9 @@ class Email(Base):
 
     __tablename__ = "email"
     __table_args__ = (
-        UniqueConstraint("member_id", "kind", "cycle"),
-        UniqueConstraint("staff_id", "kind", "cycle"),
-        UniqueConstraint("reminder_id", "kind", "cycle"),
-        UniqueConstraint("gift_id", "kind", "cycle"),
+        UniqueConstraint("kind", "key"),
         CheckConstraint(
             "num_nonnulls(member_id, staff_id, reminder_id, gift_id) = 1", name="recipient"
-        ),
-        Index(
-            "uq_email_told_once",
-            "kind",
-            "cycle",
-            unique=True,
-            postgresql_where=f"kind IN ({', '.join(repr(kind.value) for kind in TOLD_ONCE)})",
         ),
         Index(
             "ix_email_due", "urgent", "due_at", postgresql_where="state IN ('queued', 'sending')"
@@ -178,14 +133,14 @@ class Email(Base):
     )
 
     id: Mapped[Identifier]
-    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"))
-    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    member_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
     reminder_id: Mapped[int | None] = mapped_column(
-        BigInteger, ForeignKey("reminder.id", ondelete="CASCADE")
+        BigInteger, ForeignKey("reminder.id", ondelete="CASCADE"), index=True
     )
-    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"))
-    kind: Mapped[EmailKind] = mapped_column(_as_text(EmailKind))
-    cycle: Mapped[str]
+    gift_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("gift.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(_LONGEST_NAME))
+    key: Mapped[str]
     context: Mapped[dict[str, Any]]
     urgent: Mapped[bool]
     state: Mapped[EmailState]
@@ -198,27 +153,27 @@ class Email(Base):
 
 
 def enqueue(
-    session: Session,
-    kind: EmailKind,
-    *,
-    cycle: str,
-    context: dict[str, Any],
-    member_id: int | None = None,
-    staff_id: int | None = None,
-    reminder_id: int | None = None,
-    gift_id: int | None = None,
+    session: Session, kind: str, *, to: int, key: str, context: dict[str, Any] | None = None
 ) -> None:
-    """Enqueue this e-mail for one recipient, once: enqueued again, it changes nothing."""
+    """Enqueue an e-mail, once: enqueued again, it changes nothing.
+
+    ``kind`` is the name of a file in ``fundraiser/emails/kinds``, which says whether ``to`` is the
+    id of a member, a colleague, a reminder or a gift. ``key`` names what the e-mail tells of: a
+    charge, a subscription, a request. ``context`` is what its body will need beside them.
+
+    Raises:
+        UnknownKindError: there is no such file.
+    """
+    known = _KINDS.get(kind)
+    if known is None:
+        raise UnknownKindError(kind)
     at = now()
     row = {
-        "member_id": member_id,
-        "staff_id": staff_id,
-        "reminder_id": reminder_id,
-        "gift_id": gift_id,
+        f"{known.to}_id": to,
         "kind": kind,
-        "cycle": cycle,
-        "context": context,
-        "urgent": kind in URGENT,
+        "key": key if known.once_per is OncePer.CAUSE else key_for(known.to, to, key),
+        "context": context or {},
+        "urgent": known.urgent,
         "state": EmailState.QUEUED,
         "due_at": at,
         "created_at": at,
@@ -241,7 +196,7 @@ def enqueue_to_staff(
     session: Session,
     staff_id: int,
     *,
-    cycle: str,
+    key: str,
     subject: str,
     paragraphs: list[str],
     link: tuple[str, str] | None = None,
@@ -252,9 +207,9 @@ def enqueue_to_staff(
     """
     enqueue(
         session,
-        EmailKind.TO_STAFF,
-        staff_id=staff_id,
-        cycle=cycle,
+        "to_staff",
+        to=staff_id,
+        key=key,
         context={
             "subject": subject,
             "paragraphs": paragraphs,
@@ -275,6 +230,15 @@ class Topic(StrEnum):
     RETURN = "return"
 
 
+_TOPIC = Enum(  # as text that the table does not check
+    Topic,
+    native_enum=False,
+    create_constraint=False,
+    length=32,
+    values_callable=lambda topics: [topic.value for topic in topics],
+)
+
+
 class EmailChoice(Base):
     """What a person said about the e-mails of a topic, when, and what was read then.
 
@@ -284,7 +248,7 @@ class EmailChoice(Base):
     __tablename__ = "email_choice"
 
     member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), primary_key=True)
-    topic: Mapped[Topic] = mapped_column(_as_text(Topic), primary_key=True)
+    topic: Mapped[Topic] = mapped_column(_TOPIC, primary_key=True)
     wanted: Mapped[bool]
     at: Mapped[datetime]
     text: Mapped[str]

@@ -105,7 +105,7 @@ class Year:
                 .where(address == f"{name}@example.org", Email.state == EmailState.SENT)
                 .order_by(Email.sent_at, Email.id)
             ).all()
-        return [(kind.value, at) for kind, at in found if at]
+        return [(kind, at) for kind, at in found if at]
 
     def kinds(self, name: str) -> list[str]:
         return [kind for kind, _ in self.told(name)]

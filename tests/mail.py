@@ -18,7 +18,7 @@ from demo.servers import free_port
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
 from fundraiser.members.models import Membership
-from fundraiser.outbox import Email, EmailKind, enqueue
+from fundraiser.outbox import Email, enqueue
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 
@@ -146,7 +146,7 @@ def add_member(session: Session, **values: Any) -> Member:
 def enqueue_welcome(session: Session, **values: Any) -> Member:
     """A new member to be welcomed."""
     member = add_member(session, **values)
-    enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle=str(member.sequence), context={})
+    enqueue(session, "welcome", to=member.id, key=str(member.sequence))
     return member
 
 
@@ -169,7 +169,7 @@ def enqueue_thanks(session: Session, member: Member, **values: Any) -> None:
             **paid | values,
         )
     )
-    enqueue(session, EmailKind.CONTRIBUTION, member_id=member.id, cycle="ch_1", context={})
+    enqueue(session, "contribution", to=member.id, key="ch_1")
 
 
 def enqueue_second(session: Session, *payments: tuple[PaymentStatus, int]) -> None:
@@ -195,9 +195,9 @@ def enqueue_second(session: Session, *payments: tuple[PaymentStatus, int]) -> No
         )
     enqueue(
         session,
-        EmailKind.SECOND_MEMBERSHIP,
-        member_id=member.id,
-        cycle="sub_second",
+        "second_membership",
+        to=member.id,
+        key="sub_second",
         context={"amount": 2500, "currency": "GBP", "interval": "month", "first": first},
     )
 

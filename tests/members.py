@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from fundraiser.account.models import MemberSession
 from fundraiser.db import now
+from fundraiser.emails.kinds import KINDS
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Membership
+from fundraiser.outbox import Email
 from fundraiser.security import digest
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from fundraiser.db import Database
+    from fundraiser.emails.parts.body import Body
     from tests.factories import Stripe
 
 
@@ -55,6 +58,17 @@ class Olena:
                 .order_by(Membership.id.desc())
                 .limit(1)
             ).one()
+
+    def body_of(self, kind: str, **changes: Any) -> Body:
+        """What an e-mail says of the membership as it would be; nothing of it is kept."""
+        with self.database.transaction() as session:
+            membership = session.get_one(Membership, self.membership.id)
+            for name, value in changes.items():
+                setattr(membership, name, value)
+            email = Email(kind=kind, context={"membership": membership.reference})
+            body = KINDS[kind].body(session, email)
+            session.rollback()
+        return body
 
     def at_stripe(self) -> Any:
         return self.stripe.call("GET", f"subscriptions/{self.membership.reference}")

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from fundraiser.account.models import MemberSession
 from fundraiser.db import now
 from fundraiser.members.addresses import MOST_TRIES, AddressCheck, enqueue_codes
-from fundraiser.outbox import Email, EmailKind
+from fundraiser.outbox import Email
 from tests.factories import make_campaign, make_tiers
 from tests.mail import add_member, deliver, text_of
 
@@ -289,7 +289,7 @@ def test_tokens_and_codes_are_kept_nowhere(
     cookie = client.get_cookie("member")
     assert cookie
     with database.transaction() as session:
-        email = session.scalars(select(Email).where(Email.kind == EmailKind.SIGN_IN)).one()
+        email = session.scalars(select(Email).where(Email.kind == "sign_in")).one()
         kept = [email, *session.scalars(select(AddressCheck))]
         kept += session.scalars(select(MemberSession))
         rows = " ".join(str(vars(row)) for row in kept)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fundraiser.emails.sequences import body_about
 from fundraiser.members.models import Interval
-from fundraiser.outbox import EmailKind
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
@@ -82,9 +80,7 @@ def test_a_smaller_amount_than_the_list_price_is_smaller_whatever_the_discount(
 def test_e_mails_name_what_is_charged(olena: Olena, app: FundraiserApp) -> None:
     discount(olena, percent_off=50, duration="forever")
     with app.test_request_context():
-        membership = olena.membership
-        membership.interval = Interval.YEAR
-        words = body_about(EmailKind.RENEWAL_COMING, membership)
+        words = olena.body_of("renewal_coming", interval=Interval.YEAR)
     assert words.subject.startswith("You’ll be charged £5 on")
     assert "£10" not in " ".join(value for _label, value in words.rows or ())
 
@@ -102,9 +98,8 @@ def test_the_renewals_email_takes_off_what_the_credit_pays(
     olena: Olena, app: FundraiserApp, credit: int, said: str
 ) -> None:
     with app.test_request_context():
-        membership = olena.membership
-        membership.interval, membership.amount, membership.credit = Interval.YEAR, 9000, credit
-        words = body_about(EmailKind.RENEWAL_COMING, membership)
+        yearly = {"interval": Interval.YEAR, "amount": 9000, "credit": credit}
+        words = olena.body_of("renewal_coming", **yearly)
     text = " ".join([words.subject, *words.paragraphs])
     assert said in text
     assert ("you won’t be charged" in text) == (credit >= 9000)
@@ -122,5 +117,5 @@ def test_a_failed_payment_is_named_by_what_its_invoice_asks_for(
     assert (olena.membership.amount, olena.membership.due) == (500, 400)
     assert "The last payment of £4 failed." in olena.overview()
     with app.test_request_context():
-        words = body_about(EmailKind.PAYMENT_FAILED_DAY_0, olena.membership)
+        words = olena.body_of("payment_failed_day_0")
     assert words.subject == "Your payment of £4 failed"

@@ -19,7 +19,7 @@ from fundraiser.db import now
 from fundraiser.members.history import sample_times, start_of_day
 from fundraiser.members.models import Status
 from fundraiser.newsroom.models import AuditEntry, Role
-from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
+from fundraiser.outbox import Email, EmailState, enqueue
 from fundraiser.payments.models import Customer, Event, PaymentStatus, SyncRequest
 from tests.factories import GRACE, make_campaign, make_member, make_membership, sync_request
 from tests.staff import PAGE, contribute, count, csrf_token, hire, join, read, sign_in, words
@@ -141,7 +141,7 @@ def test_finance_reads_only_and_sees_no_emails(client: FlaskClient, database: Da
     sign_in(client, hire(database, Role.FINANCE))
     with database.transaction() as session:
         member = join(session)
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, "welcome", to=member.id, key="1")
         session.execute(update(Email).values(state=EmailState.FAILED))
         session.add(
             Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
@@ -159,7 +159,7 @@ def test_emails_that_failed_old_events_and_silent_workers_need_somebody(
     assert "No worker has ever reported." in words(read(staff, "/staff"))
     with database.transaction() as session:
         member = make_member(session, name="Taras Melnyk")
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, "welcome", to=member.id, key="1")
         session.execute(update(Email).values(state=EmailState.UNKNOWN))
         jobs.beat(session, "worker")
         session.execute(update(jobs.Heartbeat).values(beat_at=now() - timedelta(minutes=3)))
@@ -191,7 +191,7 @@ def test_a_persons_page_tells_all_and_why_they_left(staff: FlaskClient, database
         session.add(make_membership(member, status=Status.CANCELED, ended_at=left, tier="member"))
         contribute(session, member, "ch_1", refunded=500)
         contribute(session, member, "ch_2", dispute="needs_response")
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, "welcome", to=member.id, key="1")
         session.add(
             Customer(id="cus_1", member_id=member.id, email="a@b", settled_at=now(), deleted=False)
         )

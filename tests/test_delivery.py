@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 from structlog.testing import CapturingLogger
 
 from demo.servers import free_port
@@ -24,7 +24,7 @@ from fundraiser.emails import delivery, smtp
 from fundraiser.emails.delivery import WAITS
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.members.models import Member
-from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
+from fundraiser.outbox import Email, EmailState, enqueue
 from tests.factories import make_member
 from tests.mail import (
     Postbox,
@@ -210,12 +210,14 @@ def test_a_receipt_that_may_have_arrived_twice_stays_unknown(
     assert len(postbox.emails) == 2
 
 
-def test_a_kind_that_is_not_sent_again_stays_unknown_at_once(
-    database: Database, postbox: Postbox, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("at_noon")
+def test_what_nobody_waits_for_stays_unknown_at_once(
+    database: Database, postbox: Postbox, mail_server: MailServer
 ) -> None:
-    monkeypatch.setattr(delivery, "SENT_AGAIN", set())
     postbox.replies["DATA"] = ["drop"]
     enqueue_welcomes(database, 1)
+    with database.transaction() as session:
+        session.execute(update(Email).values(urgent=False))
     deliver(database, mail_server)
     assert only_email(database).state is EmailState.UNKNOWN
     assert len(postbox.emails) == 1
@@ -288,7 +290,7 @@ def test_an_email_that_cannot_be_written_does_not_hold_up_the_others(
 ) -> None:
     with database.transaction() as session:
         member = make_member(session)
-        enqueue(session, EmailKind.SECOND_MEMBERSHIP, member_id=member.id, cycle="sub", context={})
+        enqueue(session, "second_membership", to=member.id, key="sub")
         enqueue_welcome(session)
     deliver(database, mail_server)
     unwritten, written = emails_in(database)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from fundraiser.campaigns.models import Goal
 from fundraiser.emails.message import in_words, mailbox, write_source
 from fundraiser.members.models import Dues, LedgerHead, Membership
-from fundraiser.outbox import EmailKind, EmailState, enqueue
+from fundraiser.outbox import EmailState, enqueue
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
 from tests.factories import make_campaign, make_member, make_tiers
 from tests.mail import (
@@ -175,7 +175,7 @@ def test_who_left_and_came_back_meanwhile_is_welcomed_once(
     with database.transaction() as session:
         member = enqueue_welcome(session)
         member.sequence = 3
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="3", context={})
+        enqueue(session, "welcome", to=member.id, key="3")
     deliver(database, mail_server)
     assert [email.state for email in emails_in(database)] == ["withdrawn", "sent"]
     assert len(postbox.emails) == 1

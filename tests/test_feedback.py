@@ -23,7 +23,7 @@ from fundraiser import cli
 from fundraiser.emails import amazon
 from fundraiser.emails.models import Suppression, SuppressionReason
 from fundraiser.members.forwarding import hash_address
-from fundraiser.outbox import EmailKind, EmailState, enqueue
+from fundraiser.outbox import EmailState, enqueue
 from tests.mail import deliver, emails_in, enqueue_welcome
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_an_address_that_bounced_is_not_written_to_again(
     assert "olena" not in str(kept)
     with database.transaction() as session:
         member = session.merge(member)
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="again", context={})
+        enqueue(session, "welcome", to=member.id, key="again")
     deliver(database, mail_server)
     assert emails_in(database)[1].state is EmailState.WITHDRAWN
     assert len(postbox.emails) == 1

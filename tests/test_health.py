@@ -13,7 +13,7 @@ from fundraiser.app import create_app
 from fundraiser.db import now
 from fundraiser.members.ledger import append
 from fundraiser.members.models import Cause
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.models import Event
 from fundraiser.payments.queue import request_sync
 from fundraiser.widget.progress import IS_KNOWN
@@ -82,7 +82,7 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
                 received_at=now() - timedelta(minutes=10),
             )
         )
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
+        enqueue(session, "welcome", to=member.id, key="1")
         jobs.beat(session, "worker")
     lines = dict(
         line.rsplit(" ", 1)

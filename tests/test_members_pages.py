@@ -16,7 +16,7 @@ from fundraiser.members.consistency import read_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, Note, Source
 from fundraiser.newsroom.models import AuditEntry, Role, StaffRules, StaffSession
-from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
+from fundraiser.outbox import Email, EmailState, enqueue
 from fundraiser.payments.models import Customer
 from fundraiser.payments.stripe.gateway import Gateway, StripeUnavailableError
 from fundraiser.payments.stripe.member_gateway import member_gateway
@@ -403,8 +403,8 @@ def test_a_complimentary_membership_needs_a_tier_and_an_end(
 def test_an_email_is_sent_again_where_it_may_be(staff: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         member = join(session)
-        enqueue(session, EmailKind.WELCOME, member_id=member.id, cycle="1", context={})
-        enqueue(session, EmailKind.SIGN_IN, member_id=member.id, cycle="1", context={})
+        enqueue(session, "welcome", to=member.id, key="1")
+        enqueue(session, "sign_in", to=member.id, key="1")
         session.execute(update(Email).values(state=EmailState.FAILED, attempts=9, error="No."))
         welcome, key = session.scalars(select(Email.id).order_by(Email.id)).all()
     path = f"/staff/members/{member.id}/emails"

@@ -231,3 +231,40 @@ def test_an_index_that_was_interrupted_is_built_anew(migrated: psycopg.Connectio
     assert migrated.execute(interrupt, [index]).rowcount == 1
     alembic.command.upgrade(CONFIG, "head")
     assert migrated.execute("SELECT FROM pg_index WHERE NOT indisvalid").fetchall() == []
+
+
+EMAILS = """
+    INSERT INTO email (member_id, staff_id, kind, cycle, context, urgent, state, due_at,
+                       created_at, attempts)
+    SELECT m, s, kind, cycle, '{}', false, 'sent', now(), now(), 1 FROM (VALUES
+        (1, NULL::bigint, 'welcome', '1'), (2, NULL, 'welcome', '1'), (1, NULL, 'welcome', '2'),
+        (1, NULL, 'receipt', 'ch_1'), (NULL, 1, 'to_staff', 'milestone 3')
+    ) AS sent (m, s, kind, cycle)
+"""
+
+
+def test_the_outbox_keeps_who_was_sent_what(empty: psycopg.Connection) -> None:
+    """Also where the migration was interrupted after some of them had their keys."""
+
+    def column(name: str) -> list[str]:
+        rows = empty.execute(SQL("SELECT {} FROM email ORDER BY id").format(Identifier(name)))
+        return [row[0] for row in rows.fetchall()]
+
+    alembic.command.upgrade(CONFIG, "0044")
+    empty.execute(MEMBER)
+    empty.execute(MEMBER.replace("(1, 'olena", "(2, 'petro"))
+    empty.execute(STAFF)
+    empty.execute(EMAILS)
+    alembic.command.upgrade(CONFIG, "0047")
+    before = column("cycle")
+    empty.execute("UPDATE email SET cycle = 'member 1 1' WHERE id = 1")  # interrupted after it
+    alembic.command.upgrade(CONFIG, "0048")
+    assert column("key") == [
+        "member 1 1",
+        "member 2 1",
+        "member 1 2",
+        "ch_1",
+        "staff 1 milestone 3",
+    ]
+    alembic.command.downgrade(CONFIG, "0047")
+    assert column("cycle") == before

@@ -33,7 +33,7 @@ from fundraiser.members.gifts import Gift
 from fundraiser.members.merging import absorb
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership, Note
 from fundraiser.newsroom.models import AuditEntry
-from fundraiser.outbox import Email, EmailKind, EmailState, Topic, choose_emails
+from fundraiser.outbox import Email, EmailState, Topic, choose_emails
 from fundraiser.payments.cases import CaseKind, MoneyCase
 from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.payments.stripe.member_gateway import member_gateway
@@ -167,8 +167,8 @@ def fill(olena: Olena) -> None:
             session.add(
                 Email(
                     **whose,
-                    kind=EmailKind.LAST_DAYS,
-                    cycle="a",
+                    kind="last_days",
+                    key=str(whose),
                     context={"name": NAME},
                     urgent=False,
                     state=EmailState.BOUNCED,
@@ -373,8 +373,8 @@ def test_what_nobody_confirmed_or_paid_for_is_deleted_in_time(
         session.add(
             Email(
                 reminder_id=gone.id,
-                kind=EmailKind.REMINDER_CONFIRMATION,
-                cycle="once",
+                kind="reminder_confirmation",
+                key="once",
                 context={},
                 urgent=True,
                 state=EmailState.SENT,

@@ -24,7 +24,7 @@ from fundraiser.members.models import (
     Membership,
     Status,
 )
-from fundraiser.outbox import Email, EmailKind, EmailState
+from fundraiser.outbox import Email, EmailState
 from fundraiser.payments.models import Checkout, Customer, Payment
 from fundraiser.payments.sync import FACTS
 from tests.factories import GRACE, make_member, make_membership
@@ -227,7 +227,7 @@ def test_after_a_restore_people_keep_their_numbers_and_nobody_is_welcomed_again(
     assert numbers(database) == before
     with database.transaction() as session:
         welcomes = session.scalars(
-            select(Email.state).where(Email.kind == EmailKind.WELCOME).order_by(Email.id)
+            select(Email.state).where(Email.kind == "welcome").order_by(Email.id)
         ).all()
     queued = [state for state in welcomes if state is EmailState.QUEUED]
     assert len(queued) == 2, "those of the two whom the backup knows"

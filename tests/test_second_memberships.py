@@ -13,7 +13,6 @@ from fundraiser.members.models import (
     Member,
     Status,
 )
-from fundraiser.outbox import EmailKind
 from fundraiser.payments.models import Customer
 from fundraiser.payments.stripe.gateway import Gateway
 from tests.settlements import emails, memberships, number_of_members
@@ -39,7 +38,7 @@ def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
     assert kept.member_id == ended.member_id
     charge = stripe.call("GET", "charges", customer=second)["data"][0]
     assert charge["refunded"]
-    assert emails(database) == [EmailKind.WELCOME, EmailKind.SECOND_MEMBERSHIP]
+    assert emails(database) == ["welcome", "second_membership"]
     assert number_of_members(database) == 1
 
 

@@ -96,7 +96,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "email",
-        "id member_id staff_id reminder_id gift_id kind cycle urgent state due_at attempts"
+        "id member_id staff_id reminder_id gift_id kind key urgent state due_at attempts"
         " created_at sent_at unknown_at",
         "Send each e-mail once",
         _ACCOUNT,
@@ -536,7 +536,7 @@ NOT_PERSONAL: dict[str, str] = {
     "email_switch": "kind is_on",
     "email_wording": "kind language subject heading text changed_at",
     "listed_subscription": "run_id",
-    "mailing": "kind cycle at",
+    "mailing": "kind key at",
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "money_look": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",

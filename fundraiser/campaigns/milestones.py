@@ -249,7 +249,7 @@ def _write_to(
         enqueue_to_staff(
             session,
             staff.id,
-            cycle=f"milestone {milestone.id}",
+            key=f"milestone {milestone.id}",
             subject=name_of(milestone),
             paragraphs=[
                 _(

@@ -12,13 +12,14 @@ from fundraiser.campaigns.outgoing_webhook import Fault
 from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.db import now
+from fundraiser.emails.kinds import label_of
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Cause, DriftKind, Dues, Source, Status
 from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
 from fundraiser.money import Money, format_money
-from fundraiser.outbox import EmailKind, EmailState
+from fundraiser.outbox import EmailState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
@@ -345,48 +346,9 @@ def language_name(code: str) -> str:
     return str(Locale.parse(language()).languages.get(code, code))
 
 
-def email(kind: EmailKind) -> str:
+def email(kind: str) -> str:
     """Which e-mail it is."""
-    names = {
-        EmailKind.WELCOME: _("Welcome"),
-        EmailKind.CONTRIBUTION: _("Thanks for a contribution"),
-        EmailKind.SECOND_MEMBERSHIP: _("Second membership canceled"),
-        EmailKind.REFUNDED: _("Refund sent"),
-        EmailKind.PAID_AFTER_END: _("Paid after the membership had ended"),
-        EmailKind.BANK_TO_CONFIRM: _("Bank account to be confirmed"),
-        EmailKind.SIGN_IN: _("Sign-in"),
-        EmailKind.CHANGE_OF_ADDRESS: _("Change of address"),
-        EmailKind.ADDRESS_CHANGED: _("Address changed"),
-        EmailKind.RECEIPT: _("Receipt"),
-        EmailKind.DEBIT_FAILED: _("Debit of a contribution or a gift failed"),
-        EmailKind.PAYMENT_FAILED_FIRST: _("First debit of a membership failed"),
-        EmailKind.PAYMENT_FAILED_DAY_0: _("Payment failed, on the day"),
-        EmailKind.PAYMENT_FAILED_DAY_3: _("Payment failed, after 3 days"),
-        EmailKind.PAYMENT_FAILED_DAY_7: _("Payment failed, after 7 days"),
-        EmailKind.PAYMENT_FAILED_DAY_12: _("Payment failed, after 12 days"),
-        EmailKind.PAYMENT_CONFIRMATION: _("A payment needs to be confirmed"),
-        EmailKind.CARD_EXPIRING_30_DAYS: _("Card expires in 30 days"),
-        EmailKind.CARD_EXPIRING_7_DAYS: _("Card expires in 7 days"),
-        EmailKind.RENEWAL_COMING: _("Yearly renewal is coming"),
-        EmailKind.CANCELED: _("Membership stopped"),
-        EmailKind.ENDED: _("Membership ended"),
-        EmailKind.WIN_BACK: _("Invitation to come back"),
-        EmailKind.UNFINISHED_JOIN: _("Unfinished join"),
-        EmailKind.REMINDER_CONFIRMATION: _("Reminder, to be confirmed"),
-        EmailKind.REMINDER: _("Reminder"),
-        EmailKind.MILESTONE: _("Milestone of a campaign"),
-        EmailKind.LAST_DAYS: _("Last days of a campaign"),
-        EmailKind.GIFT_GIVEN: _("Gift: paid, to its giver"),
-        EmailKind.GIFT_TOLD: _("Gift: told to its recipient"),
-        EmailKind.GIFT_CODE: _("Gift: code to prove an address"),
-        EmailKind.GIFT_REMINDER: _("Gift: not accepted yet"),
-        EmailKind.GIFT_REDEEMED: _("Gift: accepted"),
-        EmailKind.GIFT_ENDING: _("Gift: runs out"),
-        EmailKind.GIFT_PAID_BACK: _("Gift: paid back, to its giver"),
-        EmailKind.GIFT_TAKEN_BACK: _("Gift: paid back or lost, to who had it"),
-        EmailKind.TO_STAFF: _("To the staff"),
-    }
-    return names.get(kind, kind.value)
+    return label_of(kind)
 
 
 def email_state(state: EmailState) -> str:

@@ -17,12 +17,13 @@ from sqlalchemy import Integer, bindparam, select, update
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.emails.kinds import KINDS
 from fundraiser.emails.message import Message
-from fundraiser.emails.parts import NotDueError
+from fundraiser.emails.parts.body import NotDueError
 from fundraiser.emails.smtp import Fate, Outcome, UnreachableError
 from fundraiser.emails.writing import UndeliverableError, write
 from fundraiser.members.models import Member
-from fundraiser.outbox import SECRET, URGENT, Email, EmailState
+from fundraiser.outbox import Email, EmailState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SENT_AGAIN = URGENT  # better twice than never; of a reminder it is the other way round
 DAYTIME = range(8, 21)  # hours: from 8 until 21 o'clock
 LOST_AFTER = timedelta(minutes=5)
 _AT_ONCE = 10  # e-mails
@@ -134,8 +134,7 @@ def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) 
         match result:
             case Message():
                 email.due_at = lease
-                is_secret = email.kind in SECRET
-                ready.append(_Ready(email.id, lease, result, email.urgent, is_secret))
+                ready.append(_Ready(email.id, lease, result, email.urgent, _is_secret(email)))
             case NotDueError():
                 email.state, email.error = EmailState.WITHDRAWN, str(result)
             case _:
@@ -228,8 +227,12 @@ def _note_sent(session: Session, one: _Ready, outcome: Outcome) -> None:
 
 def _note(email: Email, outcome: Outcome) -> None:
     _note_state(email, outcome)
-    if email.kind in SECRET and email.state is not EmailState.QUEUED:
+    if _is_secret(email) and email.state is not EmailState.QUEUED:
         email.context = {}
+
+
+def _is_secret(email: Email) -> bool:
+    return email.kind in KINDS and KINDS[email.kind].secret
 
 
 def _note_state(email: Email, outcome: Outcome) -> None:
@@ -258,7 +261,8 @@ def _put_off(email: Email) -> None:
 def _send_again_or_not(email: Email) -> None:
     is_first = email.unknown_at is None
     email.unknown_at = email.unknown_at or now()
-    if is_first and email.kind in SENT_AGAIN:
+    # Better twice than never; of what nobody waits for, better never than twice.
+    if is_first and email.urgent:
         email.state, email.due_at = EmailState.QUEUED, now()
     else:
         email.state = EmailState.UNKNOWN

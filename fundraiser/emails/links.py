@@ -8,17 +8,11 @@ from itsdangerous import BadSignature
 
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError
-from fundraiser.outbox import EmailKind, Topic
+from fundraiser.outbox import Topic
 from fundraiser.security import link_signer
 from fundraiser.texts import gettext as _
 
 _PURPOSE = "letters"
-# What is not about the reader's own money, and what one may say no to.
-TOPIC_OF = {
-    EmailKind.WIN_BACK: Topic.RETURN,
-    EmailKind.MILESTONE: Topic.CAMPAIGN,
-    EmailKind.LAST_DAYS: Topic.CAMPAIGN,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,10 @@ class EmailWording(Base):
 
 
 class Mailing(Base):
-    """An e-mail to many that a campaign caused: it goes out once, to who wanted it then."""
+    """An e-mail to everybody who asked for news, once: to those who had asked when it began."""
 
     __tablename__ = "mailing"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
-    cycle: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]

@@ -1,105 +1,113 @@
 """Enqueue the e-mails that are due by the passing of time: one query a kind.
 
-Just before an e-mail leaves, its rule is asked again of that one person: who has paid meanwhile,
-came back, or waited too long in the queue gets none.
+Just before an e-mail leaves, its query is asked again of that one person: somebody who has paid
+meanwhile, has come back, or whose e-mail waited too long in the queue gets none.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Subquery, and_, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from fundraiser.campaigns.models import Campaign, CampaignStatus
+from fundraiser.campaigns.models import CampaignStatus
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.db import now
-from fundraiser.emails.models import EmailSwitch, Mailing
-from fundraiser.emails.rules import RULES
+from fundraiser.emails.kinds import KINDS
+from fundraiser.emails.mailings import begin_mailing
+from fundraiser.emails.models import EmailSwitch
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Member
-from fundraiser.outbox import URGENT, Email, EmailChoice, EmailKind, EmailState, Topic
+from fundraiser.outbox import Email, EmailChoice, EmailState, OncePer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Subquery
     from sqlalchemy.orm import Session
 
-    from fundraiser.campaigns.progress import Progress
-    from fundraiser.emails.rules import Due
+    from fundraiser.emails.kind import Due, Kind
 
-# Stripe itself sends receipts unless it is told not to.
-OFF_UNLESS_SWITCHED_ON = {EmailKind.RECEIPT}
-_QUARTERS = (25, 50, 75, 100)  # per cent of a campaign's goal
-_LAST_DAYS = timedelta(days=3)
+_NEWS_WHILE = {CampaignStatus.RUNNING, CampaignStatus.REACHED}
 
 
 def sweep(session: Session) -> int:
     """Enqueue what is due now; returns how many e-mails that are new."""
     at, off = now(), kinds_switched_off(session)
-    due = 0
-    for kind, rule in RULES.items():
-        if kind not in off:
-            due += _enqueue_all(session, kind, rule(at), at)
-    campaign = current_campaign(session)
-    if campaign is not None:
-        due += _enqueue_of_campaign(session, campaign, at, off)
-    if due:
+    count = 0
+    for kind in KINDS.values():
+        if kind.due and kind.name not in off:
+            count += _enqueue_all(session, kind, kind.due(at), at)
+    count += _enqueue_news(session, off, at)
+    if count:
         hint(session, Job.DELIVER)
-    return due
+    return count
 
 
-def is_still_due(session: Session, email: Email) -> bool:
-    """Whether the rule of an e-mail's kind holds for its recipient now; True for kinds without."""
-    rule = RULES.get(email.kind)
-    if rule is None:
+def is_still_due(session: Session, kind: Kind, email: Email) -> bool:
+    """Whether its kind's query finds its recipient now; True for kinds without a query."""
+    if kind.due is None:
         return True
-    due = rule(now()).subquery()
-    if email.gift_id is not None:
-        to_whom = _gift_id(due) == email.gift_id
-    elif email.reminder_id is not None:
-        to_whom = due.c.reminder_id == email.reminder_id
-    else:
-        to_whom = due.c.member_id == email.member_id
-    found = select(exists().where(to_whom, due.c.cycle == email.cycle))
+    due = kind.due(now()).subquery()
+    to = getattr(email, f"{kind.to}_id")
+    found = select(exists().where(due.c.to == to, _key(kind, due) == email.key))
     return bool(session.scalar(found))
 
 
-def kinds_switched_off(session: Session) -> set[EmailKind]:
-    """The kinds that are not sent: as staff said, or as they are from the start."""
-    said = {row.kind: row.is_on for row in session.scalars(select(EmailSwitch))}
-    return {
-        kind for kind in EmailKind if not said.get(kind.value, kind not in OFF_UNLESS_SWITCHED_ON)
-    }
+def kinds_switched_off(session: Session) -> set[str]:
+    """The kinds that are not sent: as staff decided, or by default."""
+    decided = {row.kind: row.is_on for row in session.scalars(select(EmailSwitch))}
+    return {name for name, kind in KINDS.items() if not decided.get(name, kind.on_by_default)}
 
 
-def _enqueue_all(session: Session, kind: EmailKind, due: Due, at: datetime) -> int:
-    found = due.subquery()
-    has_one = exists().where(
-        Email.kind == kind,
-        Email.cycle == found.c.cycle,
-        or_(
-            Email.member_id == found.c.member_id,
-            Email.reminder_id == found.c.reminder_id,
-            Email.gift_id == _gift_id(found),
-        ),
+def _enqueue_news(session: Session, off: set[str], at: datetime) -> int:
+    """Enqueue what today's campaign tells those who asked for news."""
+    campaign = current_campaign(session)
+    if campaign is None:
+        return 0
+    progress = read_progress(session, campaign)
+    if progress.status not in _NEWS_WHILE:
+        return 0
+    count = 0
+    for kind in KINDS.values():
+        key = kind.mailing(session, progress, at) if kind.mailing else None
+        if key and kind.name not in off and begin_mailing(session, kind.name, key, at):
+            count += _enqueue_all(session, kind, _who_asked(kind, key, campaign.slug), at)
+    return count
+
+
+def _who_asked(kind: Kind, key: str, campaign: str) -> Due:
+    """Those who have asked for news of the kind's topic until now."""
+    return (
+        select(
+            EmailChoice.member_id.label("to"),
+            literal(key).label("key"),
+            func.jsonb_build_object("campaign", campaign, type_=JSONB).label("context"),
+        )
+        .join(Member, Member.id == EmailChoice.member_id)
+        .where(EmailChoice.topic == kind.topic, EmailChoice.wanted, Member.address.is_not(None))
     )
-    columns = {
-        "member_id": found.c.member_id,
-        "reminder_id": found.c.reminder_id,
-        "gift_id": _gift_id(found),
-        "kind": literal(kind.value),
-        "cycle": found.c.cycle,
+
+
+def _enqueue_all(session: Session, kind: Kind, due: Due, at: datetime) -> int:
+    found = due.subquery()
+    key = _key(kind, found)
+    columns: dict[str, Any] = {
+        f"{kind.to}_id": found.c.to,
+        "kind": literal(kind.name),
+        "key": key,
         "context": found.c.context,
-        "urgent": literal(kind in URGENT),
+        "urgent": literal(kind.urgent),
         "state": literal(EmailState.QUEUED.value),
         "due_at": literal(at),
         "created_at": literal(at),
         "attempts": literal(0),
     }
-    rows = select(*columns.values()).where(~has_one)
+    is_there = exists().where(Email.kind == kind.name, Email.key == key)
     made = (
         insert(Email)
-        .from_select(list(columns), rows)
+        .from_select(list(columns), select(*columns.values()).where(~is_there))
         .on_conflict_do_nothing()
         .returning(Email.id)
         .cte()
@@ -107,75 +115,8 @@ def _enqueue_all(session: Session, kind: EmailKind, due: Due, at: datetime) -> i
     return session.scalar(select(func.count()).select_from(made)) or 0
 
 
-def _gift_id(due: Subquery) -> ColumnElement[int | None]:
-    """The gift whose recipient a rule speaks of; most rules speak of members."""
-    return due.c.gift_id if "gift_id" in due.c else null().cast(Email.gift_id.type)
-
-
-# What a campaign tells to those who asked to be told
-
-
-def _enqueue_of_campaign(
-    session: Session, campaign: Campaign, at: datetime, off: set[EmailKind]
-) -> int:
-    progress = read_progress(session, campaign)
-    if progress.status not in {CampaignStatus.RUNNING, CampaignStatus.REACHED}:
-        return 0
-    due = 0
-    milestone = _new_milestone(session, progress, at)
-    if milestone and EmailKind.MILESTONE not in off:
-        cycle = _milestone_cycle(progress, milestone)
-        due += _enqueue_to_who_asked(session, EmailKind.MILESTONE, campaign, cycle, at)
-    if (
-        progress.status is CampaignStatus.RUNNING
-        and at > campaign.deadline - _LAST_DAYS
-        and EmailKind.LAST_DAYS not in off
-        and _begin_mailing(session, EmailKind.LAST_DAYS, campaign.slug, at)
-    ):
-        due += _enqueue_to_who_asked(session, EmailKind.LAST_DAYS, campaign, campaign.slug, at)
-    return due
-
-
-def _new_milestone(session: Session, progress: Progress, at: datetime) -> int | None:
-    """The highest quarter of the goal that was passed since the last look; each counts once.
-
-    What was passed before anybody looked, at this campaign or at a new goal, is told to nobody.
-    """
-    passed = [quarter for quarter in _QUARTERS if progress.percent >= quarter]
-    goal = f"{progress.campaign} {progress.goal}"
-    first_look = _begin_mailing(session, EmailKind.MILESTONE, goal, at)
-    new = [
-        quarter
-        for quarter in passed
-        if _begin_mailing(session, EmailKind.MILESTONE, _milestone_cycle(progress, quarter), at)
-    ]
-    return max(new) if new and not first_look else None
-
-
-def _milestone_cycle(progress: Progress, quarter: int) -> str:
-    return f"{progress.campaign} {quarter}% of {progress.goal}"
-
-
-def _begin_mailing(session: Session, kind: EmailKind, cycle: str, at: datetime) -> bool:
-    """True for the one who is the first to ask."""
-    begun = insert(Mailing).values(kind=kind.value, cycle=cycle, at=at).on_conflict_do_nothing()
-    return session.scalar(begun.returning(Mailing.cycle)) is not None
-
-
-def _enqueue_to_who_asked(
-    session: Session, kind: EmailKind, campaign: Campaign, cycle: str, at: datetime
-) -> int:
-    who = (
-        select(
-            EmailChoice.member_id.label("member_id"),
-            null().cast(Email.reminder_id.type).label("reminder_id"),
-            literal(cycle).label("cycle"),
-            func.jsonb_build_object("campaign", campaign.slug, type_=JSONB).label("context"),
-        )
-        .join(Member, Member.id == EmailChoice.member_id)
-        .where(
-            and_(EmailChoice.topic == Topic.CAMPAIGN, EmailChoice.wanted),
-            Member.address.is_not(None),
-        )
-    )
-    return _enqueue_all(session, kind, who, at)
+def _key(kind: Kind, due: Subquery) -> ColumnElement[str]:
+    """The key of each row, as ``key_for`` makes it."""
+    if kind.once_per is OncePer.CAUSE:
+        return due.c.key
+    return func.concat_ws(" ", kind.to.value, due.c.to, due.c.key)

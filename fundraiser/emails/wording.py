@@ -11,9 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import memoize, now
 from fundraiser.emails.models import EmailSwitch, EmailWording
-from fundraiser.emails.parts import with_one_full_stop
+from fundraiser.emails.parts.body import with_one_full_stop
 from fundraiser.errors import UnprocessableError
-from fundraiser.outbox import EmailKind
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -21,46 +20,45 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.emails.parts import Body, Wording
+    from fundraiser.emails.kind import Kind
+    from fundraiser.emails.parts.body import Body, Wording
     from fundraiser.newsroom.models import Staff
 
 log = structlog.get_logger()
 
 LONGEST_LINE, LONGEST_TEXT = 200, 5000
-# What heading or text must name.
-_NEEDED = {EmailKind.SIGN_IN: {"code"}, EmailKind.CHANGE_OF_ADDRESS: {"code"}}
 _NAME = re.compile(r"\{([^{}]{0,50})\}")
 
 
-def as_staff_want_it(session: Session, kind: EmailKind, words: Body) -> Body:
-    """The e-mail with the words of staff in the language in force, or as it was.
+def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
+    """The e-mail with what staff wrote in the current locale, or as it was.
 
     A name that this e-mail has no value for would leave a hole: then it stays as it was.
     """
-    key = (kind.value, language())
+    key = (kind.name, language())
     wording = memoize(session, key, lambda: session.get(EmailWording, key))
-    if wording is None or words.original is None:
-        return words
-    missing = _names(wording.subject, wording.heading, wording.text) - set(words.values)
+    if wording is None or body.original is None:
+        return body
+    missing = _names(wording.subject, wording.heading, wording.text) - set(body.values)
     if missing:
-        log.warning("wording_not_usable", kind=kind, missing=sorted(missing))
-        return words
+        log.warning("wording_not_usable", kind=kind.name, missing=sorted(missing))
+        return body
     return replace(
-        words,
-        subject=_fill(wording.subject, words.values),
-        heading=_fill(wording.heading, words.values),
+        body,
+        subject=_fill(wording.subject, body.values),
+        heading=_fill(wording.heading, body.values),
         paragraphs=[
             with_one_full_stop(part)
             for part in (
-                *(_fill(part, words.values) for part in _paragraphs(wording.text)),
-                *words.fixed,
+                *(_fill(part, body.values) for part in _paragraphs(wording.text)),
+                *body.fixed,
             )
         ],
     )
 
 
 def keep_wording(
-    session: Session, kind: EmailKind, code: str, said: Wording, *, names: set[str], staff: Staff
+    session: Session, kind: Kind, code: str, said: Wording, *, names: set[str], staff: Staff
 ) -> None:
     """Keep what staff wrote for a kind in a language; ``names`` are what it may speak of.
 
@@ -75,10 +73,10 @@ def keep_wording(
         ("text", text, LONGEST_TEXT),
     ):
         _check(field, value, most, names)
-    missing = _NEEDED.get(kind, set()) - _names(said.heading, text)
+    missing = kind.needed_names - _names(said.heading, text)
     if missing:
         raise UnprocessableError(
-            _("This letter is no use without %(name)s.", name=f"{{{missing.pop()}}}"), field="text"
+            _("This letter is no use without %(name)s.", name=f"{{{min(missing)}}}"), field="text"
         )
     row = {
         "subject": " ".join(said.subject.split()),
@@ -89,23 +87,23 @@ def keep_wording(
     }
     session.execute(
         insert(EmailWording)
-        .values(kind=kind.value, language=code, **row)
+        .values(kind=kind.name, language=code, **row)
         .on_conflict_do_update(index_elements=[EmailWording.kind, EmailWording.language], set_=row)
     )
 
 
-def forget_wording(session: Session, kind: EmailKind, code: str) -> None:
+def forget_wording(session: Session, kind: Kind, code: str) -> None:
     """Go back to our own words."""
-    wording = session.get(EmailWording, (kind.value, code))
+    wording = session.get(EmailWording, (kind.name, code))
     if wording is not None:
         session.delete(wording)
 
 
-def switch(session: Session, kind: EmailKind, *, is_on: bool) -> None:
+def switch(session: Session, kind: str, *, is_on: bool) -> None:
     """Send e-mails of this kind, or do not."""
     session.execute(
         insert(EmailSwitch)
-        .values(kind=kind.value, is_on=is_on)
+        .values(kind=kind, is_on=is_on)
         .on_conflict_do_update(index_elements=[EmailSwitch.kind], set_={"is_on": is_on})
     )
 

@@ -16,7 +16,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.forwarding import MOST_OF_A_NETWORK, TooOftenError, forward
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -122,10 +122,9 @@ def ask_for_reminder(
     reminder_id = session.scalars(of_this_address).one()
     enqueue(
         session,
-        EmailKind.REMINDER_CONFIRMATION,
-        reminder_id=reminder_id,
-        cycle="once",
-        context={},
+        "reminder_confirmation",
+        to=reminder_id,
+        key="once",
     )
 
 

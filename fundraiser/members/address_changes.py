@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Member, fold_address
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.texts import gettext as _
 
 UNDO_WITHIN = timedelta(hours=72)
@@ -78,9 +78,9 @@ def note_change(
     for end in End:
         enqueue(
             session,
-            EmailKind.ADDRESS_CHANGED,
-            member_id=member.id,
-            cycle=f"{change.id} {end}",
+            "address_changed",
+            to=member.id,
+            key=f"{change.id} {end}",
             context={"change": change.id, "end": end.value},
         )
 

@@ -22,7 +22,7 @@ from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.jobs import Job, hint
 from fundraiser.members.forwarding import TooOftenError, forward
 from fundraiser.members.models import Member, fold_address
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.security import digest, new_secret
 from fundraiser.texts import gettext as _
 
@@ -183,9 +183,9 @@ def enqueue_codes(session: Session) -> None:
         if check.gift_id is not None:
             enqueue(
                 session,
-                EmailKind.GIFT_CODE,
-                gift_id=check.gift_id,
-                cycle=str(check.id),
+                "gift_code",
+                to=check.gift_id,
+                key=str(check.id),
                 context=context,
             )
             continue
@@ -193,12 +193,13 @@ def enqueue_codes(session: Session) -> None:
             select(Member.id).where(Member.address == check.email)
         )
         if member_id is not None:
-            kind = (
-                EmailKind.SIGN_IN
-                if check.purpose is Purpose.SIGN_IN
-                else EmailKind.CHANGE_OF_ADDRESS
+            enqueue(
+                session,
+                "sign_in" if check.purpose is Purpose.SIGN_IN else "change_of_address",
+                to=member_id,
+                key=str(check.id),
+                context=context,
             )
-            enqueue(session, kind, member_id=member_id, cycle=str(check.id), context=context)
 
 
 def mint(session: Session, check_id: int) -> Minted | None:

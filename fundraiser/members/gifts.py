@@ -29,7 +29,7 @@ from fundraiser.members.models import Cause, Dues, Membership, Source, Status
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.security import digest, link_signer
 from fundraiser.texts import gettext as _, language
 
@@ -162,7 +162,7 @@ def recipient_of(gift: Gift) -> str:
 
 
 def telling(tell_at: datetime) -> str:
-    """The cycle of the e-mail that tells of a gift: another time is another e-mail."""
+    """The key of the e-mail that tells of a gift: another time is another e-mail."""
     return f"{tell_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -177,8 +177,7 @@ def tell_again(session: Session, gift: Gift, email: str) -> None:
     check_redeemable(gift)
     forward(session, f"member {gift.giver_id}", email)
     gift.recipient_email, gift.tell_at = email, now()
-    cycle = telling(gift.tell_at)
-    enqueue(session, EmailKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
+    enqueue(session, "gift_told", to=gift.id, key=telling(gift.tell_at))
 
 
 def gift_of(session: Session, membership: Membership) -> Gift | None:
@@ -332,14 +331,12 @@ def redeem(session: Session, gift: Gift, member: Member, grace: timedelta) -> Me
     gift.redeemed_at, gift.recipient_id = at, member.id
     entry = recount(session, member, grace, cause=Cause.GIFT, cause_ref=gift.charge_id)
     if entry is not None:
-        enqueue(
-            session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.sequence), context={}
-        )
+        enqueue(session, "welcome", to=member.id, key=str(entry.sequence))
     enqueue(
         session,
-        EmailKind.GIFT_REDEEMED,
-        member_id=gift.giver_id,
-        cycle=gift.charge_id,
+        "gift_redeemed",
+        to=gift.giver_id,
+        key=gift.charge_id,
         context={"gift": gift.id},
     )
     return membership

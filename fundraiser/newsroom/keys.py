@@ -36,7 +36,7 @@ def send_invitation(session: Session, staff: Staff) -> None:
     enqueue_to_staff(
         session,
         staff.id,
-        cycle=token[:8],
+        key=token[:8],
         subject=_("You are invited to the dashboard of %(newsroom)s", newsroom=newsroom),
         paragraphs=[
             _("Hello %(name)s, choose a password, and you can sign in.", name=staff.name),
@@ -53,7 +53,7 @@ def send_new_password(session: Session, staff: Staff) -> None:
     enqueue_to_staff(
         session,
         staff.id,
-        cycle=token[:8],
+        key=token[:8],
         subject=_("Choose another password"),
         paragraphs=[
             _("Somebody, you we hope, asked for another password for the dashboard."),

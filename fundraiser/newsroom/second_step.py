@@ -189,7 +189,7 @@ def tell(session: Session, staff: Staff, sentence: str) -> None:
     enqueue_to_staff(
         session,
         staff.id,
-        cycle=secrets.token_urlsafe(8),
+        key=secrets.token_urlsafe(8),
         subject=_("Your sign-in has changed"),
         paragraphs=[
             sentence,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from fundraiser.members.models import Dues, Membership, Status
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.models import Payment, PaymentStatus
 from fundraiser.payments.payment_status import charges_of, payment_facts
 from fundraiser.payments.stripe.gateway import SECOND_KEY
@@ -63,10 +63,9 @@ def enqueue_of_failed_debit(
     if subscription is None:
         enqueue(
             session,
-            EmailKind.DEBIT_FAILED,
-            member_id=member.id,
-            cycle=charge.id,
-            context={},
+            "debit_failed",
+            to=member.id,
+            key=charge.id,
         )
     elif (
         payment_facts(state, subscription.id).payment_status is Dues.NOTHING
@@ -76,9 +75,9 @@ def enqueue_of_failed_debit(
         # Once, however often Stripe tries again.
         enqueue(
             session,
-            EmailKind.PAYMENT_FAILED_FIRST,
-            member_id=member.id,
-            cycle=subscription.id,
+            "payment_failed_first",
+            to=member.id,
+            key=subscription.id,
             context={"membership": subscription.id},
         )
 
@@ -106,8 +105,8 @@ def note_accounts_to_confirm(
         for name in waiting:
             enqueue(
                 session,
-                EmailKind.BANK_TO_CONFIRM,
-                member_id=member.id,
-                cycle=name,
+                "bank_to_confirm",
+                to=member.id,
+                key=name,
                 context={"membership": name},
             )

@@ -14,7 +14,7 @@ from fundraiser.db import now
 from fundraiser.members.eligibility import Reason, verdicts_of
 from fundraiser.members.models import Membership
 from fundraiser.members.renewals import renews
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.cases import (
     CaseKind,
     MoneyCase,
@@ -91,9 +91,9 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
         if case := close_case(session, CaseKind.SECOND_REFUND, charge.id):
             enqueue(
                 session,
-                EmailKind.REFUNDED,
-                member_id=member.id,
-                cycle=charge.id,
+                "refunded",
+                to=member.id,
+                key=charge.id,
                 context={"amount": case.amount, "currency": case.currency},
             )
 
@@ -156,9 +156,9 @@ def _end(
         return told
     enqueue(
         session,
-        EmailKind.SECOND_MEMBERSHIP,
-        member_id=member.id,
-        cycle=second.reference,
+        "second_membership",
+        to=member.id,
+        key=second.reference,
         context={
             "amount": second.amount,
             "currency": second.currency,

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, Tell, hash_code, make_code, telling
 from fundraiser.members.models import Member, Membership, Source
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.models import Checkout, CheckoutKind, PaymentStatus
 from fundraiser.payments.payment_status import taken_back_at
 from fundraiser.payments.stripe.gateway import checkout_id
@@ -88,17 +88,17 @@ def _tell_of_the_end(session: Session, gift: Gift, charge: Charge) -> None:
     if charge.refunded_at and gift.refunded_at is None:
         enqueue(
             session,
-            EmailKind.GIFT_PAID_BACK,
-            member_id=gift.giver_id,
-            cycle=charge.id,
+            "gift_paid_back",
+            to=gift.giver_id,
+            key=charge.id,
             context=context,
         )
     if gift.recipient_id and (charge.refunded_at or charge.dispute == _LOST):
         enqueue(
             session,
-            EmailKind.GIFT_TAKEN_BACK,
-            member_id=gift.recipient_id,
-            cycle=charge.id,
+            "gift_taken_back",
+            to=gift.recipient_id,
+            key=charge.id,
             context=context,
         )
 
@@ -131,12 +131,11 @@ def _make(session: Session, giver: Member, checkout: Checkout, charge: Charge) -
     session.flush()
     enqueue(
         session,
-        EmailKind.GIFT_GIVEN,
-        member_id=giver.id,
-        cycle=charge.id,
+        "gift_given",
+        to=giver.id,
+        key=charge.id,
         context={"gift": gift.id},
     )
     if tell_at and tell_at <= now():
-        cycle = telling(tell_at)
-        enqueue(session, EmailKind.GIFT_TOLD, gift_id=gift.id, cycle=cycle, context={})
+        enqueue(session, "gift_told", to=gift.id, key=telling(tell_at))
     return gift

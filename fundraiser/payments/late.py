@@ -16,7 +16,7 @@ from sqlalchemy import func, or_, select
 
 from fundraiser.db import lock, now
 from fundraiser.members.models import Interval, Membership, Source, Status
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.cases import (
     CaseKind,
     MoneyCase,
@@ -176,10 +176,9 @@ def _keep_open(session: Session, gateway: Gateway, membership: Membership, charg
     )
     enqueue(
         session,
-        EmailKind.PAID_AFTER_END,
-        member_id=membership.member_id,
-        cycle=charge.id,
-        context={},
+        "paid_after_end",
+        to=membership.member_id,
+        key=charge.id,
     )
     return False
 
@@ -189,9 +188,9 @@ def _close(session: Session, member: Member, charge: Charge) -> None:
     if case and charge.refunded >= charge.amount:
         enqueue(
             session,
-            EmailKind.REFUNDED,
-            member_id=member.id,
-            cycle=charge.id,
+            "refunded",
+            to=member.id,
+            key=charge.id,
             context={"amount": case.amount, "currency": case.currency},
         )
 

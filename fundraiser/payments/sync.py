@@ -31,7 +31,7 @@ from fundraiser.members.models import (
     Status,
     fold_address,
 )
-from fundraiser.outbox import EmailKind, enqueue
+from fundraiser.outbox import enqueue
 from fundraiser.payments.debits import (
     enqueue_of_failed_debit,
     find_failed_debits,
@@ -121,9 +121,7 @@ def settle(
         return member
     entry = recount(session, member, grace, cause=cause, cause_ref=cause_ref)
     if entry is not None and entry.change > 0 and not imported and _has_joined(session, entry):
-        enqueue(
-            session, EmailKind.WELCOME, member_id=member.id, cycle=str(entry.sequence), context={}
-        )
+        enqueue(session, "welcome", to=member.id, key=str(entry.sequence))
     return member
 
 
@@ -502,9 +500,9 @@ def _write_payments(
         if is_contribution and charge.status == PaymentStatus.SUCCEEDED:
             enqueue(
                 session,
-                EmailKind.CONTRIBUTION,
-                member_id=member.id,
-                cycle=charge.id,
+                "contribution",
+                to=member.id,
+                key=charge.id,
                 context={"amount": charge.amount, "currency": charge.currency},
             )
         if charge.id in failed:

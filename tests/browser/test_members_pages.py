@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from fundraiser.db import now
 from fundraiser.members.models import Member, Membership, Note
-from fundraiser.outbox import Email, EmailKind, EmailState, enqueue
+from fundraiser.outbox import Email, EmailState, enqueue
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 from tests.staff import PASSWORD, count, hire
@@ -176,7 +176,7 @@ def test_each_page_is_for_everybody(
             paid_at=now(),
         )
         session.add(payment)
-        enqueue(session, EmailKind.WELCOME, member_id=hanna.id, cycle="1", context={})
+        enqueue(session, "welcome", to=hanna.id, key="1")
         session.execute(update(Email).values(state=EmailState.UNKNOWN, error="Nobody knows."))
         email = session.query(Email.id).scalar()
         session.get_one(Member, hanna.id).supporter_since = now()

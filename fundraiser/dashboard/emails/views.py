@@ -11,10 +11,10 @@ from sqlalchemy import func, select
 
 from fundraiser import db
 from fundraiser.dashboard import labels
-from fundraiser.emails.examples import example_of, example_of_stop_address
 from fundraiser.emails.feedback import allow_again
+from fundraiser.emails.kinds import KINDS
 from fundraiser.emails.models import EmailWording, Suppression
-from fundraiser.emails.parts import Wording
+from fundraiser.emails.parts.body import Wording, example_link
 from fundraiser.emails.sweep import kinds_switched_off
 from fundraiser.emails.wording import (
     as_staff_want_it,
@@ -32,7 +32,7 @@ from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.outbox import Email, EmailKind, EmailState, enqueue_again
+from fundraiser.outbox import Email, EmailState, enqueue_again
 from fundraiser.texts import LANGUAGES, gettext as _
 
 if TYPE_CHECKING:
@@ -42,20 +42,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from fundraiser.emails.parts import Body
+    from fundraiser.emails.kind import Kind
+    from fundraiser.emails.parts.body import Body
 
 blueprint = Blueprint("email_pages", __name__)
 
 _PAGE = 50
-# Those to the staff are written by the product, each for its occasion.
-_KINDS = [kind for kind in EmailKind if kind is not EmailKind.TO_STAFF]
-# Without these nobody gets in, or learns that somebody else is about to.
-_ALWAYS_ON = {
-    EmailKind.SIGN_IN,
-    EmailKind.CHANGE_OF_ADDRESS,
-    EmailKind.ADDRESS_CHANGED,
-    EmailKind.GIFT_CODE,
-}
 _SHOWN = (
     EmailState.FAILED,
     EmailState.BOUNCED,
@@ -86,7 +78,9 @@ def index() -> ResponseReturnValue:
         states=[(one, labels.email_state(one)) for one in _SHOWN],
         counts=_count_open(session),
         kinds=[
-            (kind, labels.email(kind), kind not in off, kind.value in changed) for kind in _KINDS
+            (kind.name, kind.label(), kind.name not in off, kind.name in changed)
+            for kind in KINDS.values()
+            if kind.example
         ],
         can_be_sent_again=_CAN_BE_SENT_AGAIN,
         unknown=EmailState.UNKNOWN,
@@ -126,7 +120,7 @@ def write_again() -> ResponseReturnValue:
 
 
 @blueprint.get("/staff/emails/kinds/<kind>")
-def show(kind: EmailKind | str) -> ResponseReturnValue:
+def show(kind: str) -> ResponseReturnValue:
     """One kind: on or off, its words in each language, and how it looks to a real member."""
     require(signed_in_staff(), Permission.READ_EMAILS)
     return _page(_kind(kind))
@@ -143,7 +137,7 @@ def preview(kind: str) -> ResponseReturnValue:
         raise NotFoundError(_("This letter is about a campaign, and there is none yet."))
     with force_locale(code):
         wording_of_staff = as_staff_want_it(db.session(), found, email)
-        text, html = render(wording_of_staff, example_of_stop_address(found))
+        text, html = render(wording_of_staff, example_link() if found.can_be_refused else None)
     if request.args.get("plain"):
         return text, {"Content-Type": "text/plain; charset=utf-8"}
     # An e-mail's styles are written into it, as mailboxes want it; nothing else may load or run.
@@ -156,12 +150,12 @@ def change_switch(kind: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, is_on = _kind(kind), request.form.get("on") == "yes"
-    if found in _ALWAYS_ON:
+    if found.always_on:
         raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
-    switch(session, found, is_on=is_on)
-    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.value}", staff=staff)
+    switch(session, found.name, is_on=is_on)
+    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name}", staff=staff)
     flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
-    return redirect(url_for(".show", kind=found.value), HTTPStatus.SEE_OTHER)
+    return redirect(url_for(".show", kind=found.name), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/staff/emails/kinds/<kind>/words")
@@ -186,13 +180,13 @@ def change_words(kind: str) -> ResponseReturnValue:
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
         flash(_("The letter says this from now on."))
-    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.value} {code}", staff=staff)
-    return redirect(url_for(".show", kind=found.value, language=code), HTTPStatus.SEE_OTHER)
+    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name} {code}", staff=staff)
+    return redirect(url_for(".show", kind=found.name, language=code), HTTPStatus.SEE_OTHER)
 
 
-def _page(kind: EmailKind, error: UnprocessableError | None = None) -> str:
+def _page(kind: Kind, error: UnprocessableError | None = None) -> str:
     session, staff, code = db.session(), signed_in_staff(), _language()
-    wording = session.get(EmailWording, (kind.value, code))
+    wording = session.get(EmailWording, (kind.name, code))
     member = _member_to_show(session, kind, request.args.get("member"))
     example = _example(session, kind, code, member)
     if error:
@@ -208,27 +202,27 @@ def _page(kind: EmailKind, error: UnprocessableError | None = None) -> str:
         "dashboard/email.html",
         staff=staff,
         kind=kind,
-        name=labels.email(kind),
-        is_on=kind not in kinds_switched_off(session),
+        name=kind.label(),
+        is_on=kind.name not in kinds_switched_off(session),
         language_shown=code,
         languages=LANGUAGES,
         said=said,
         names=sorted(example.values.items()) if example else [],
         fixed=example.fixed if example else (),
         is_changed=wording is not None,
-        can_be_switched=kind not in _ALWAYS_ON,
+        can_be_switched=not kind.always_on,
         member=member,
         error=error,
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
 
 
-def _example(session: Session, kind: EmailKind, code: str, member: Member | None) -> Body | None:
+def _example(session: Session, kind: Kind, code: str, member: Member | None) -> Body | None:
     with force_locale(code):
-        return example_of(session, kind, member)
+        return kind.example(session, member) if kind.example else None
 
 
-def _member_to_show(session: Session, kind: EmailKind, wish: str | None) -> Member | None:
+def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | None:
     """The member asked for by number, or the last to whom this kind was sent, or the newest.
 
     Raises:
@@ -244,7 +238,7 @@ def _member_to_show(session: Session, kind: EmailKind, wish: str | None) -> Memb
     people = select(Member).where(Member.number.is_not(None)).limit(1)
     last = session.scalars(
         people.join(Email, Email.member_id == Member.id)
-        .where(Email.kind == kind)
+        .where(Email.kind == kind.name)
         .order_by(Email.id.desc())
     ).first()
     return last or session.scalars(people.order_by(Member.number.desc())).first()
@@ -280,10 +274,11 @@ def _count_open(session: Session) -> dict[EmailState, int]:
     return dict(rows.all())
 
 
-def _kind(name: str) -> EmailKind:
-    if name not in {kind.value for kind in _KINDS}:
+def _kind(name: str) -> Kind:
+    kind = KINDS.get(name)
+    if kind is None or kind.example is None:
         raise NotFoundError(_("There is no letter of this kind."))
-    return EmailKind(name)
+    return kind
 
 
 def _state(name: str | None) -> EmailState | None:

@@ -297,7 +297,7 @@ def _sending_again(email_id: int, person: Person) -> ActionPage:
         read=lambda _typed: Plan(
             do=lambda _change: enqueue_again(session, email),
             done=_("The letter is on its way."),
-            details={"letter": email.kind.value},
+            details={"letter": email.kind},
         ),
     )
 

@@ -10,11 +10,12 @@ from flask import url_for
 from sqlalchemy import select
 
 from fundraiser.dashboard import labels
+from fundraiser.emails.kinds import KINDS
 from fundraiser.members.gifts import giver_of, recipient_of
 from fundraiser.members.models import Note
 from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import AuditEntry, Staff
-from fundraiser.outbox import EmailKind, EmailState
+from fundraiser.outbox import EmailState
 from fundraiser.payments.changes import refundable
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
@@ -32,19 +33,6 @@ if TYPE_CHECKING:
     from fundraiser.payments.models import Payment
 
 _MOST_ACTS = 100
-# What a person may be sent once more: the others carry a key, or were right on one day alone.
-SENT_AGAIN = {
-    EmailKind.WELCOME,
-    EmailKind.CONTRIBUTION,
-    EmailKind.SECOND_MEMBERSHIP,
-    EmailKind.REFUNDED,
-    EmailKind.PAID_AFTER_END,
-    EmailKind.RECEIPT,
-    EmailKind.DEBIT_FAILED,
-    EmailKind.GIFT_GIVEN,
-    EmailKind.GIFT_PAID_BACK,
-    EmailKind.GIFT_TAKEN_BACK,
-}
 _HAS_LEFT = {EmailState.SENT, EmailState.FAILED, EmailState.UNKNOWN, EmailState.BOUNCED}
 
 
@@ -75,7 +63,8 @@ def read_timeline(
 
 def may_be_sent_again(email: Email) -> bool:
     """Whether staff may send this e-mail once more."""
-    return email.kind in SENT_AGAIN and email.state in _HAS_LEFT
+    kind = KINDS.get(email.kind)
+    return kind is not None and kind.resendable and email.state in _HAS_LEFT
 
 
 def _ledger(person: Person) -> Iterator[TimelineEntry]:

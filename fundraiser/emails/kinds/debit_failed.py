@@ -1,4 +1,4 @@
-"""What is said of a debit that failed days later, where it was to pay for no membership."""
+"""The bank refused the debit that was to pay for a contribution or a gift, days later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
-from fundraiser.emails.parts import Body, Link, Wording, compose, money
+from fundraiser.emails.kind import Kind
+from fundraiser.emails.parts.body import Body, Link, Wording, compose, money
+from fundraiser.emails.parts.payments import example_payment, payment_of, refused
+from fundraiser.outbox import Email, OncePer
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from fundraiser.texts import date, gettext as _
 
@@ -17,19 +20,21 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.outbox import Email
+    from fundraiser.members.models import Member
 
 
-def body_about_debit(session: Session, email: Email) -> Body:
-    """What is said to who gave once, or paid for a gift."""
-    payment = session.scalars(select(Payment).where(Payment.charge_id == email.cycle)).one()
-    checkout = session.scalars(select(Checkout).where(Checkout.reference == email.cycle)).first()
+def _read(session: Session, email: Email) -> Body:
+    checkout = session.scalars(select(Checkout).where(Checkout.reference == email.key)).first()
     written = (checkout.gift if checkout else None) or {}
-    return body_of_debit(payment, written.get("recipient_name"))
+    return _body(payment_of(session, email), written.get("recipient_name"))
 
 
-def body_of_debit(payment: Payment, recipient: str | None = None) -> Body:
-    """What is said of one payment; ``recipient`` is who a gift was to be for, while it is known."""
+def _example(session: Session, member: Member | None) -> Body:
+    return _body(example_payment(session, member, CheckoutKind.CONTRIBUTION), None)
+
+
+def _body(payment: Payment, recipient: str | None) -> Body:
+    """``recipient`` is who a gift was to be for, while it is known."""
     values = {
         "newsroom": current_settings().newsroom_name,
         "amount": money(payment.amount, payment.currency),
@@ -46,7 +51,7 @@ def body_of_debit(payment: Payment, recipient: str | None = None) -> Body:
         link = Link(_("Give again"), f"{home}/join?interval=once")
     return replace(
         compose(
-            _not_given,
+            _say,
             values,
             _("You’re getting this e-mail because you paid by bank debit."),
             *fixed,
@@ -57,17 +62,17 @@ def body_of_debit(payment: Payment, recipient: str | None = None) -> Body:
     )
 
 
-def _not_given(v: Mapping[str, str]) -> Wording:
+def _say(v: Mapping[str, str]) -> Wording:
     subject = _("Your payment of %(amount)s failed", amount=v["amount"])
     again = _("If you still want to give it, you can do so again and choose how you pay.")
     return Wording(subject, subject, [refused(v), again])
 
 
-def refused(v: Mapping[str, str]) -> str:
-    """What became of the debit."""
-    return _(
-        "Your bank refused the debit of %(amount)s that you agreed to on %(date)s. You weren’t "
-        "charged, and you owe nothing.",
-        amount=v["amount"],
-        date=v["date"],
-    )
+KIND = Kind(
+    label=lambda: _("Debit of a contribution or a gift failed"),
+    urgent=True,
+    once_per=OncePer.CAUSE,
+    body=_read,
+    example=_example,
+    resendable=True,
+)

@@ -1,0 +1,95 @@
+"""A gift, told to whom it is for: at once, or on the day that its giver chose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask_babel import ngettext
+
+from fundraiser.config import current_settings
+from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.parts.body import Body, Link, Wording, compose
+from fundraiser.emails.parts.gifts import (
+    IS_WAITING,
+    code_row,
+    example_about_gift,
+    gift_values,
+    what_is_given,
+)
+from fundraiser.emails.parts.queries import days, due_to, key_of
+from fundraiser.members.gifts import Gift, code_of
+from fundraiser.outbox import OncePer, Recipient
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+
+def _due(at: datetime) -> Due:
+    """At once or on its day; who hears of it a week late hears of it all the same."""
+    return due_to(Gift.id, key_of(Gift.tell_at)).where(
+        Gift.tell_at <= at,
+        Gift.tell_at > at - days(30),
+        *IS_WAITING,
+        Gift.recipient_email.is_not(None),
+    )
+
+
+def _body(session: Session, gift: Gift) -> Body:
+    values = gift_values(session, gift)
+
+    def say(v: Mapping[str, str]) -> Wording:
+        return Wording(
+            _("%(giver)s gives you a membership of %(newsroom)s", **_names(v)),
+            _("A gift from %(name)s", name=v["giver"]),
+            [
+                ngettext(
+                    "%(giver)s has paid for %(num)s year of membership of %(newsroom)s for you.",
+                    "%(giver)s has paid for %(num)s years of membership of %(newsroom)s for you.",
+                    gift.years,
+                    **_names(v),
+                ),
+                _(
+                    "Accept it with the button or with the code. You are a member from that day "
+                    "on; it ends by itself, and nothing is ever taken from you."
+                ),
+            ],
+        )
+
+    body = compose(
+        say,
+        values,
+        _("You get this letter because somebody gave your address for a gift."),
+    )
+    # The giver's own words, unchanged and marked as theirs: our name stands on the rest.
+    said = _("%(name)s’s own words, which we pass on unread:", name=values["giver"])
+    lines = (f"> {line}" for line in gift.message.splitlines() if line.strip())
+    fixed = (said, *lines) if gift.message else ()
+    link = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
+    return replace(
+        body,
+        has_account=False,
+        paragraphs=[*body.paragraphs, *fixed],
+        fixed=fixed,
+        rows=[*code_row(gift), *what_is_given(gift, values)],
+        link=Link(_("Accept the gift"), link),
+    )
+
+
+def _names(values: Mapping[str, str]) -> dict[str, str]:
+    return {"giver": values["giver"], "newsroom": values["newsroom"]}
+
+
+KIND = Kind(
+    label=lambda: _("Gift: told to its recipient"),
+    to=Recipient.GIFT,
+    urgent=True,
+    once_per=OncePer.RECIPIENT,
+    due=_due,
+    body=lambda session, email: _body(session, session.get_one(Gift, email.gift_id)),
+    example=example_about_gift(_body),
+)

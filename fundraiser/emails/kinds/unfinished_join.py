@@ -1,0 +1,62 @@
+"""Somebody started to join and did not finish, and wanted to be told: three hours later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exists
+
+from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.parts.body import Body, Wording
+from fundraiser.emails.parts.queries import days, due_to_readers
+from fundraiser.emails.parts.reminders import about_reminder, asking_to_join, example_about_reminder
+from fundraiser.joining.reminders import Reminder, ReminderKind
+from fundraiser.outbox import OncePer, Recipient
+from fundraiser.payments.models import Checkout
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from fundraiser.campaigns.models import Campaign
+
+
+def _due(at: datetime) -> Due:
+    is_finished = exists().where(
+        Checkout.id == Reminder.checkout_id, Checkout.reference.is_not(None)
+    )
+    return due_to_readers(
+        Reminder.kind == ReminderKind.UNFINISHED,
+        Reminder.due_at <= at,
+        Reminder.due_at > at - days(2),
+        ~is_finished,
+    )
+
+
+def _body(session: Session, due_at: datetime, campaign: Campaign, _answer: str) -> Body:
+    reason = _("You get this letter because you agreed to it when you began to join.")
+    return asking_to_join(session, _say, campaign, reason, due_at)
+
+
+def _say(v: Mapping[str, str]) -> Wording:
+    return Wording(
+        _("You began to become a member of %(newsroom)s", newsroom=v["newsroom"]),
+        _("Your membership was not finished"),
+        [
+            _("If something didn’t work, or you have paid, reply to this e-mail and tell us."),
+            _("If you want to join, it takes a minute. We will not write about it again."),
+        ],
+    )
+
+
+KIND = Kind(
+    label=lambda: _("Unfinished join"),
+    to=Recipient.READER,
+    once_per=OncePer.RECIPIENT,
+    due=_due,
+    body=about_reminder(_body),
+    example=example_about_reminder(_body),
+)

@@ -1,0 +1,58 @@
+"""E-mails about a payment that failed, one for each time that it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fundraiser.config import current_settings
+from fundraiser.emails.parts.body import Body, Link, Wording, compose
+from fundraiser.emails.parts.memberships import MembershipBody, needs
+from fundraiser.emails.parts.payments import paid_with
+from fundraiser.members.payment_methods import pays_by_card
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from fundraiser.members.models import Membership
+
+SayOfFailure = Callable[..., Wording]
+
+
+def failed(say: SayOfFailure) -> MembershipBody:
+    """The body that says this; ``by_card`` is whether the membership is paid by card."""
+
+    def body(membership: Membership, values: dict[str, str]) -> Body:
+        needs(values, "date", "until")
+        by_card = pays_by_card(membership)
+        return replace(
+            compose(lambda v: say(v, by_card=by_card), values, unpaid()),
+            rows=[
+                (_("You pay"), values["each"]),
+                *paid_with(membership),
+                (_("Not paid since"), values["date"]),
+            ],
+            link=pay_link(membership),
+            advice=(
+                _("If you’d rather leave"),
+                _(
+                    "There’s nothing to do: we’ll stop trying, and you won’t be charged. Or reply "
+                    "to this e-mail, and we’ll cancel your membership now."
+                ),
+            ),
+        )
+
+    return body
+
+
+def unpaid() -> str:
+    """Why somebody gets such an e-mail."""
+    return _("You’re getting this e-mail because a payment for your membership failed.")
+
+
+def pay_link(membership: Membership) -> Link:
+    """The page of the unpaid invoice, which takes any payment method and needs no sign-in."""
+    link = membership.pay_url or f"{current_settings().public_url}/account"
+    if pays_by_card(membership):
+        return Link(_("Pay with this or another card"), link)
+    return Link(_("Pay now"), link)
