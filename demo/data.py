@@ -38,9 +38,9 @@ from fundraiser.newsroom.staff import add_staff
 from fundraiser.payments.balance import month_of, sum_up
 from fundraiser.payments.checkout import CONTRIBUTION
 from fundraiser.payments.models import (
+    BalanceScan,
     BalanceTransaction,
     Customer,
-    MoneyLook,
     MoneyStage,
     Payment,
     Payout,
@@ -289,7 +289,7 @@ def _add_up(session: Session, settings: Settings, money: Money) -> None:
     for month in {month_of(moved["created_at"], zone) for moved in money.movements}:
         sum_up(session, month, zone)
     session.add(
-        MoneyLook(
+        BalanceScan(
             id=1,
             stage=MoneyStage.DONE,
             since=max(moved["created_at"] for moved in money.movements),

@@ -54,7 +54,7 @@ def look(database: Database, every: timedelta = timedelta()) -> int:
     steps = 1
     while True:
         with database.transaction() as session:
-            if not balance.look_on(session, money_gateway(), ZONE, every=every):
+            if not balance.scan_on(session, money_gateway(), ZONE, every=every):
                 return steps
         steps += 1
 
@@ -174,18 +174,18 @@ def test_a_look_that_is_interrupted_goes_on_and_one_that_is_repeated_changes_not
     monkeypatch.setattr("fundraiser.payments.stripe.calls._PAGE", 3)
     for _ in range(3):
         with database.transaction() as session:
-            assert balance.look_on(session, money_gateway(), ZONE, every=timedelta())
+            assert balance.scan_on(session, money_gateway(), ZONE, every=timedelta())
     with monkeypatch.context() as away:
         away.setattr(MoneyGateway, "list_movements", refuse)
         with pytest.raises(StripeUnavailableError), database.transaction() as session:
-            balance.look_on(session, money_gateway(), ZONE, every=timedelta())
+            balance.scan_on(session, money_gateway(), ZONE, every=timedelta())
     look(database)
     assert ours(database) == stripes_own(store)
     before = ours(database)
     look(database)
     assert ours(database) == before
     with database.transaction() as session:
-        assert not balance.look_on(session, money_gateway(), ZONE, every=timedelta(hours=1))
+        assert not balance.scan_on(session, money_gateway(), ZONE, every=timedelta(hours=1))
 
 
 def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(

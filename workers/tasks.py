@@ -251,7 +251,7 @@ def _publish_one() -> bool:
 def _look_at_the_money() -> bool:
     zone = current_settings().newsroom_timezone
     with flask_app.database.transaction() as session:
-        return balance.look_on(session, money_gateway(), zone, every=balance.EVERY)
+        return balance.scan_on(session, money_gateway(), zone, every=balance.EVERY)
 
 
 def _retain_some() -> bool:

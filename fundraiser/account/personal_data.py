@@ -538,7 +538,7 @@ NOT_PERSONAL: dict[str, str] = {
     "listed_subscription": "run_id",
     "mailing": "kind key at",
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
-    "money_look": "id stage cursor began_at finished_at since newest months zone",
+    "balance_scan": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",
     "old_price": "stripe_id tier_slug interval currency amount retired_at archived_at",
     "other_product": "id noted_at",

@@ -16,7 +16,7 @@ from fundraiser.members.consistency import check_consistency, read_drift, write_
 from fundraiser.members.models import DriftKind
 from fundraiser.outbox import withdraw_queued
 from fundraiser.payments import current_gateway, stripe_import
-from fundraiser.payments.balance import look_soon
+from fundraiser.payments.balance import scan_soon
 from fundraiser.payments.models import Reconciliation
 from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import (
@@ -121,7 +121,7 @@ def _import(app: FundraiserApp, tiers: dict[str, str]) -> None:
             except Exception as error:  # noqa: BLE001 - one who can't be settled stops nobody else
                 failed[customer] = f"{type(error).__name__}: {error}"
     with app.database.transaction() as session:
-        look_soon(session)  # what they paid may have been somebody else's until now
+        scan_soon(session)  # what they paid may have been somebody else's until now
     click.echo(f"{len(customers) - len(failed)} customers are adopted.")
     for customer, why in failed.items():
         click.echo(f"{customer} could not be settled: {why}")

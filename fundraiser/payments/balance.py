@@ -1,6 +1,6 @@
-"""The bookkeeper's look through the balance at Stripe: every movement of money, to the cent.
+"""The scan of Stripe's balance: every movement of money, to the cent.
 
-A look asks what Stripe holds, then brings the movements since the last look, the payouts, and what
+A scan asks what Stripe holds, then brings the movements since the last scan, the payouts, and what
 is in each of them, a page a transaction; interrupted, it goes on. Movements are kept by the id that
 Stripe gave them, so that one that comes twice is one. At the end they are added up by month, and
 all of them together must be what Stripe said it holds: a difference is shown, never repaired.
@@ -18,9 +18,9 @@ from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.members.models import Membership, Source
 from fundraiser.payments.models import (
+    BalanceScan,
     BalanceTransaction,
     HeldAtStripe,
-    MoneyLook,
     MoneyStage,
     MonthlySum,
     Part,
@@ -58,36 +58,36 @@ _SAME_MOMENT = timedelta(minutes=1)
 _AT_ONCE = 1000
 
 
-def look_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: timedelta) -> bool:
-    """Take the next step of the look, or begin one that is due; True if there is more to do.
+def scan_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: timedelta) -> bool:
+    """Take the next step of the scan, or begin one that is due; True if there is more to do.
 
     Another worker's step is not waited for.
     """
     empty = {"id": 1, "stage": MoneyStage.DONE, "months": [], "zone": zone.key}
-    session.execute(insert(MoneyLook).values(empty).on_conflict_do_nothing())
-    look = session.scalars(select(MoneyLook).with_for_update(skip_locked=True)).first()
-    if look is None:
+    session.execute(insert(BalanceScan).values(empty).on_conflict_do_nothing())
+    scan = session.scalars(select(BalanceScan).with_for_update(skip_locked=True)).first()
+    if scan is None:
         return False
     try:
-        match look.stage:
+        match scan.stage:
             case MoneyStage.DONE:
-                return _begin(session, gateway, look, every)
+                return _begin(session, gateway, scan, every)
             case MoneyStage.TRANSACTIONS:
-                _bring_movements(session, gateway, zone, look)
+                _bring_movements(session, gateway, zone, scan)
             case MoneyStage.PAYOUTS:
-                _bring_payouts(session, gateway, look)
+                _bring_payouts(session, gateway, scan)
             case MoneyStage.CONTENTS:
-                _bring_contents(session, gateway, zone, look)
+                _bring_contents(session, gateway, zone, scan)
             case MoneyStage.ADDING_UP:
-                _add_up(session, zone, look)
+                _add_up(session, zone, scan)
     except NotFoundError:  # what the cursor named is gone from the list: go through it anew
-        look.cursor = None
-    return look.stage is not MoneyStage.DONE
+        scan.cursor = None
+    return scan.stage is not MoneyStage.DONE
 
 
-def look_soon(session: Session) -> None:
-    """Let the next look begin at the next tick, however lately the last one was."""
-    session.execute(update(MoneyLook).values(began_at=None))
+def scan_soon(session: Session) -> None:
+    """Let the next scan begin at the next tick, however lately the last one was."""
+    session.execute(update(BalanceScan).values(began_at=None))
 
 
 def month_of(at: datetime, zone: ZoneInfo) -> date:
@@ -102,9 +102,9 @@ def bounds(month: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return first, last
 
 
-def _begin(session: Session, gateway: MoneyGateway, look: MoneyLook, every: timedelta) -> bool:
+def _begin(session: Session, gateway: MoneyGateway, scan: BalanceScan, every: timedelta) -> bool:
     at = now()
-    if look.began_at is not None and at - look.began_at < every:
+    if scan.began_at is not None and at - scan.began_at < every:
         return False
     # First what Stripe holds, then the movements: whatever moves in between is among them.
     held = gateway.held()
@@ -116,34 +116,34 @@ def _begin(session: Session, gateway: MoneyGateway, look: MoneyLook, every: time
             .values(currency=currency, **row)
             .on_conflict_do_update(index_elements=[HeldAtStripe.currency], set_=row)
         )
-    look.began_at, look.newest = at, look.since
-    look.stage, look.cursor = MoneyStage.TRANSACTIONS, None
+    scan.began_at, scan.newest = at, scan.since
+    scan.stage, scan.cursor = MoneyStage.TRANSACTIONS, None
     return True
 
 
 def _bring_movements(
-    session: Session, gateway: MoneyGateway, zone: ZoneInfo, look: MoneyLook
+    session: Session, gateway: MoneyGateway, zone: ZoneInfo, scan: BalanceScan
 ) -> None:
-    since = look.since - _OVERLAP if look.since else None
-    page = gateway.list_movements(since=since, after=look.cursor)
-    _keep(session, gateway, zone, look, page.facts)
+    since = scan.since - _OVERLAP if scan.since else None
+    page = gateway.list_movements(since=since, after=scan.cursor)
+    _keep(session, gateway, zone, scan, page.facts)
     seen = [found.created_at for found in page.facts]
-    look.newest = max([*seen, *([look.newest] if look.newest else [])], default=None)
-    look.cursor = page.next
+    scan.newest = max([*seen, *([scan.newest] if scan.newest else [])], default=None)
+    scan.cursor = page.next
     if page.next is None:
-        look.since, look.stage = look.newest, MoneyStage.PAYOUTS
+        scan.since, scan.stage = scan.newest, MoneyStage.PAYOUTS
 
 
-def _bring_payouts(session: Session, gateway: MoneyGateway, look: MoneyLook) -> None:
+def _bring_payouts(session: Session, gateway: MoneyGateway, scan: BalanceScan) -> None:
     newest = session.scalar(
         select(func.max(Payout.created_at)).where(Payout.contents_at.is_not(None))
     )
-    page = gateway.list_payouts(newest - _PAYOUT_MOVES_FOR if newest else None, look.cursor)
+    page = gateway.list_payouts(newest - _PAYOUT_MOVES_FOR if newest else None, scan.cursor)
     for found in page.facts:
         _write_payout(session, found)
-    look.cursor = page.next
+    scan.cursor = page.next
     if page.next is None:
-        look.stage = MoneyStage.CONTENTS
+        scan.stage = MoneyStage.CONTENTS
 
 
 def _write_payout(session: Session, found: PayoutState) -> None:
@@ -164,7 +164,7 @@ def _write_payout(session: Session, found: PayoutState) -> None:
 
 
 def _bring_contents(
-    session: Session, gateway: MoneyGateway, zone: ZoneInfo, look: MoneyLook
+    session: Session, gateway: MoneyGateway, zone: ZoneInfo, scan: BalanceScan
 ) -> None:
     """Bring what is in the next payout: also what no list of movements had."""
     payout = session.scalars(
@@ -174,14 +174,14 @@ def _bring_contents(
         .limit(1)
     ).first()
     if payout is None:
-        look.stage = MoneyStage.ADDING_UP
+        scan.stage = MoneyStage.ADDING_UP
         return
     try:
         page = gateway.list_movements(payout_id=payout.id, after=payout.cursor)
     except NotFoundError:
         payout.cursor = None
         raise
-    _keep(session, gateway, zone, look, page.facts)
+    _keep(session, gateway, zone, scan, page.facts)
     session.execute(
         update(BalanceTransaction)
         .where(BalanceTransaction.id.in_([found.id for found in page.facts]))
@@ -196,7 +196,7 @@ def _keep(
     session: Session,
     gateway: MoneyGateway,
     zone: ZoneInfo,
-    look: MoneyLook,
+    scan: BalanceScan,
     listed: Sequence[Movement],
 ) -> None:
     """Add what is new, with what it was paid for as far as our books know."""
@@ -247,35 +247,35 @@ def _keep(
             }
         )
     session.execute(insert(BalanceTransaction).values(rows))
-    _mark(look, zone, (found.created_at for found in movements))
+    _mark(scan, zone, (found.created_at for found in movements))
 
 
-def _mark(look: MoneyLook, zone: ZoneInfo, moments: Iterable[datetime]) -> None:
+def _mark(scan: BalanceScan, zone: ZoneInfo, moments: Iterable[datetime]) -> None:
     """Note the months that have to be added up anew."""
     months = {month_of(at, zone).isoformat() for at in moments}
-    look.months = sorted({*look.months, *months})
+    scan.months = sorted({*scan.months, *months})
 
 
-def _add_up(session: Session, zone: ZoneInfo, look: MoneyLook) -> None:
+def _add_up(session: Session, zone: ZoneInfo, scan: BalanceScan) -> None:
     """Find out what late settlements were paid for, add up a month, or end with the comparison."""
-    if look.zone != zone.key:
+    if scan.zone != zone.key:
         session.execute(delete(MonthlySum))
         first, last = session.execute(
             select(func.min(BalanceTransaction.created_at), func.max(BalanceTransaction.created_at))
         ).one()
         while first is not None and first <= last + timedelta(days=31):
-            _mark(look, zone, [first])
+            _mark(scan, zone, [first])
             first += timedelta(days=28)
-        look.zone = zone.key
+        scan.zone = zone.key
     elif late := _attribute(session):
-        _mark(look, zone, late)
-    elif look.months:
-        month, *rest = look.months
+        _mark(scan, zone, late)
+    elif scan.months:
+        month, *rest = scan.months
         sum_up(session, date.fromisoformat(month), zone)
-        look.months = rest
+        scan.months = rest
     else:
         _compare(session)
-        look.stage, look.finished_at = MoneyStage.DONE, now()
+        scan.stage, scan.finished_at = MoneyStage.DONE, now()
 
 
 def _attribute(session: Session) -> Sequence[datetime]:

@@ -403,15 +403,15 @@ class MoneyStage(StrEnum):
     DONE = "done"
 
 
-class MoneyLook(Base):
+class BalanceScan(Base):
     """The one look through Stripe's balance, begun again every ten minutes.
 
     ``cursor`` is where the stage goes on after an interruption, ``since`` the newest movement that
-    earlier looks have brought and ``newest`` that of this one. ``months`` are to be added up anew
+    earlier scans have brought and ``newest`` that of this one. ``months`` are to be added up anew
     (their first days), all of them where the newsroom's ``zone`` has changed.
     """
 
-    __tablename__ = "money_look"
+    __tablename__ = "balance_scan"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -11,9 +11,9 @@ from sqlalchemy import func, select, tuple_
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.payments.models import (
+    BalanceScan,
     BalanceTransaction,
     HeldAtStripe,
-    MoneyLook,
     MonthlySum,
     Part,
     Payment,
@@ -133,7 +133,7 @@ class Purpose:
 
 def read_agreement(session: Session) -> Agreement:
     """Whether all movements add up to what Stripe holds, and as of when."""
-    look = session.get(MoneyLook, 1)
+    look = session.get(BalanceScan, 1)
     held = session.scalars(
         select(HeldAtStripe)
         .where(HeldAtStripe.compared_at.is_not(None))
