@@ -19,7 +19,14 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from fundraiser.bodies import Bodies, DisconnectedError, largest
+from fundraiser.bodies import (
+    LARGEST_UPLOAD,
+    UPLOAD_PATIENCE,
+    UPLOADS,
+    Bodies,
+    DisconnectedError,
+    largest,
+)
 from fundraiser.errors import FundraiserError
 from fundraiser.widget.progress import Reply, slug_of
 from fundraiser.wsgi import application as wsgi_application, busy, refusals, threads
@@ -82,6 +89,8 @@ class Front:
     def __init__(self, application: ProgressLayer, threads: int) -> None:
         self._application = application
         self._bodies = Bodies()
+        # Apart, so that long lists cost nobody else's form.
+        self._uploads = Bodies(patience=UPLOAD_PATIENCE, largest=LARGEST_UPLOAD)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._free = threads
 
@@ -119,9 +128,9 @@ class Front:
         return self._application.reply_after(reply, slug, scope["method"], known)
 
     async def _take_in(self, environ: WSGIEnvironment, receive: Receive) -> None:
-        body = await self._bodies.read(
-            receive, int(environ["CONTENT_LENGTH"]), limit=largest(environ["PATH_INFO"])
-        )
+        path = environ["PATH_INFO"]
+        bodies = self._uploads if path in UPLOADS else self._bodies
+        body = await bodies.read(receive, int(environ["CONTENT_LENGTH"]), limit=largest(path))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = BytesIO(body)

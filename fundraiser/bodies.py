@@ -16,6 +16,10 @@ LARGEST_OF_ANYBODY = 1 << 14
 PATIENCE = 20.0  # seconds for all of a body
 _MEMORY = 1 << 26  # bytes: bodies of a process that are not whole yet
 _ROOMY = ("/staff/", "/webhooks/")
+# A list of a hundred thousand members; a longer one is for the command line.
+LARGEST_UPLOAD = 32 << 20
+UPLOADS = ("/staff/sources/files",)
+UPLOAD_PATIENCE = 300.0  # seconds
 
 
 class TooLargeError(FundraiserError):
@@ -32,6 +36,8 @@ class DisconnectedError(Exception):
 
 def largest(path: str) -> int:
     """How many bytes a request to this address may bring; its view may want fewer."""
+    if path in UPLOADS:
+        return LARGEST_UPLOAD
     return LARGEST if path.startswith(_ROOMY) else LARGEST_OF_ANYBODY
 
 
@@ -42,8 +48,10 @@ class Bodies:
     whoever fills the memory slowly loses it to whoever sends at once.
     """
 
-    def __init__(self, memory: int = _MEMORY) -> None:
-        self._memory = memory
+    def __init__(
+        self, memory: int = _MEMORY, *, patience: float = PATIENCE, largest: int = LARGEST
+    ) -> None:
+        self._memory, self._patience, self._largest = memory, patience, largest
         self._sizes: dict[asyncio.Timeout, int] = {}  # in the order of their beginnings
 
     async def read(
@@ -64,7 +72,7 @@ class Bodies:
             raise TooLargeError
         body = bytearray()
         try:
-            async with asyncio.timeout(PATIENCE) as deadline:
+            async with asyncio.timeout(self._patience) as deadline:
                 try:
                     while True:
                         message = await receive()
@@ -83,7 +91,7 @@ class Bodies:
             raise TooSlowError from None
 
     def _make_room(self) -> None:
-        total = sum(self._sizes.values()) if len(self._sizes) * LARGEST > self._memory else 0
+        total = sum(self._sizes.values()) if len(self._sizes) * self._largest > self._memory else 0
         for deadline, size in list(self._sizes.items()) if total > self._memory else ():
             if total <= self._memory:
                 return

@@ -55,6 +55,8 @@ OPEN_TO = {
         GET  /staff/failed-syncs
         GET  /staff/security
         POST /staff/sign-out
+        GET  /staff/sources
+        GET  /staff/sources/imports/<int:batch_id>
         GET  /staff/tiers
         GET  /staff/tiers/<slug>
         GET  /staff/widget
@@ -80,6 +82,9 @@ OPEN_TO = {
         GET  /staff/members/<int:member_id>/name/restore
         POST /staff/members/<int:member_id>/name/restore
         POST /staff/names
+        GET  /staff/sources/people
+        POST /staff/sources/people
+        POST /staff/sources/imports/<int:batch_id>/decisions
         POST /staff/failed-syncs/retry
     """,
     "admin manager finance": """
@@ -108,6 +113,12 @@ OPEN_TO = {
         GET  /staff/members/<int:member_id>/payments/<int:payment_id>/refund
         POST /staff/members/<int:member_id>/payments/<int:payment_id>/refund
         POST /staff/rates
+        POST /staff/sources/files
+        POST /staff/sources/imports/<int:batch_id>/application
+        POST /staff/sources/imports/<int:batch_id>/reading
+        GET  /staff/sources/imports/<int:batch_id>/refused.csv
+        POST /staff/sources/imports/<int:batch_id>/removal
+        POST /staff/sources/imports/<int:batch_id>/undoing
         POST /staff/tiers
         POST /staff/tiers/<slug>
         POST /staff/tiers/<slug>/place

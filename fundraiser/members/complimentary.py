@@ -1,4 +1,4 @@
-"""Complimentary memberships: given by staff with an end, and not counted by the rule."""
+"""Complimentary memberships: given by staff, with or without an end; never counted."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def give_membership(
     *,
     tier: str | None,
     currency: str,
-    until: datetime,
+    until: datetime | None,
     reference: str,
 ) -> Membership:
-    """Give a person a membership that costs nothing and ends by itself.
+    """Give a person a membership that costs nothing; with an end, it ends by itself.
 
     ``reference`` names it at its source, which is us: no other has it.
     """

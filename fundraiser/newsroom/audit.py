@@ -71,6 +71,13 @@ class Action(StrEnum):
     RETIRED_TIER = "retired_tier"
     RESTORED_TIER = "restored_tier"
     SWITCHED_GUARD = "switched_guard"
+    UPLOADED_LIST = "uploaded_list"
+    APPLIED_LIST = "applied_list"
+    UNDID_LIST = "undid_list"
+    DECIDED_ROW = "decided_row"
+    ADDED_MEMBER = "added_member"
+    MERGED_MEMBERS = "merged_members"
+    SEPARATED_MEMBERS = "separated_members"
 
 
 def record(

@@ -24,6 +24,7 @@ class Permission(StrEnum):
     CHANGE_MEMBER = "change_member"
     REFUND = "refund"
     EXPORT = "export"
+    IMPORT = "import"
 
 
 ALLOWED = {

@@ -48,6 +48,7 @@ def begin_undo(session: Session, batch: ImportBatch) -> None:
         select(ImportBatch.id)
         .where(
             ImportBatch.source == batch.source,
+            ImportBatch.source != "by-hand",  # each of these is about another membership
             ImportBatch.id != batch.id,
             or_(
                 ImportBatch.applied_at > (batch.applied_at or now()),

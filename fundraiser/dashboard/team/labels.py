@@ -105,6 +105,13 @@ def action(name: str) -> str:
         Action.MOVED_TIER: _("Moved a membership on offer"),
         Action.RETIRED_TIER: _("Took a membership off the offer"),
         Action.SWITCHED_GUARD: _("Set the check against card testing"),
+        Action.UPLOADED_LIST: _("Uploaded a list of members"),
+        Action.APPLIED_LIST: _("Brought in a list of members"),
+        Action.UNDID_LIST: _("Undid a list of members"),
+        Action.DECIDED_ROW: _("Decided about a row of a list"),
+        Action.ADDED_MEMBER: _("Added a member by hand"),
+        Action.MERGED_MEMBERS: _("Merged two members"),
+        Action.SEPARATED_MEMBERS: _("Separated two members again"),
         Action.RESTORED_TIER: _("Put a membership on offer again"),
         Action.EXPORTED_MONEY: _("Took movements of money as a file"),
     }

@@ -1,0 +1,102 @@
+"""What staff are asked: how a file is to be read, and whom they add by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from fundraiser.addresses import read_address
+from fundraiser.config import current_settings
+from fundraiser.errors import UnprocessableError
+from fundraiser.forms import Field
+from fundraiser.money import CARD_FEES
+from fundraiser.texts import N_, gettext as _
+
+
+def _read_email(text: str) -> str:
+    address = read_address(text)
+    if address is None:
+        raise UnprocessableError(_("Enter an e-mail address, like olena@example.org."))
+    return address
+
+
+def _read_optional_day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UnprocessableError(
+            _("Enter the day as year, month and day, like 2026-03-03.")
+        ) from error
+
+
+def _currencies() -> list[tuple[str, str]]:
+    own = current_settings().newsroom_currency
+    return [(code, code) for code in dict.fromkeys((own, *CARD_FEES, "UAH", "PLN"))]
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return [
+        ("paid", _("Paid: by bank transfer, in cash or by a partner. Counted until the day below")),
+        ("complimentary", _("Complimentary: nothing is paid, and the person isn’t counted")),
+    ]
+
+
+def _rhythms() -> list[tuple[str, str]]:
+    return [("month", _("Monthly")), ("year", _("Yearly")), ("", _("Once, for this period"))]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Somebody who pays elsewhere, or is given a membership."""
+
+    kind: Annotated[
+        str, Field(label=N_("Kind of membership"), kind="radios", options=_kinds, part="person")
+    ]
+    email: Annotated[
+        str,
+        Field(
+            label=N_("E-mail address"),
+            type="email",
+            required=N_("Enter the person’s e-mail address."),
+            read=_read_email,
+            limit=254,
+            part="person",
+        ),
+    ]
+    name: Annotated[
+        str, Field(label=N_("Name"), hint=N_("If you know it"), limit=200, part="person")
+    ]
+    until: Annotated[
+        date | None,
+        Field(
+            label=N_("Paid until"),
+            hint=N_("The last day. A complimentary membership can do without."),
+            type="date",
+            read=_read_optional_day,
+            part="person",
+        ),
+    ]
+    amount: Annotated[
+        str, Field(label=N_("Amount"), hint=N_("What was paid"), mode="decimal", part="person")
+    ]
+    currency: Annotated[
+        str, Field(label=N_("Currency"), kind="select", options=_currencies, part="person")
+    ]
+    interval: Annotated[
+        str, Field(label=N_("How often"), kind="select", options=_rhythms, part="person")
+    ]
+    why: Annotated[
+        str,
+        Field(
+            label=N_("From whom, and why"),
+            hint=N_("Such as “bank transfer of 3 November” or “group of the school in Lviv”"),
+            kind="area",
+            limit=1000,
+            required=N_("Say where the payment came from, for whoever looks at it later."),
+            part="person",
+        ),
+    ]
+    key: Annotated[str, Field(label=N_("Form"), kind="hidden", limit=64)] = ""

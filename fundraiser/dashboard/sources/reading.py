@@ -1,0 +1,119 @@
+"""How a file is read, as staff see it on five rows and can change it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundraiser.sources.formats import File, formats
+from fundraiser.sources.formats.table import FIELDS, mapped_columns
+from fundraiser.sources.readings import FileRefusedError, Options
+from fundraiser.sources.tables import preview
+from fundraiser.sources.values import text_of
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
+
+    from fundraiser.sources.models import ImportBatch
+
+_WIDEST = 60  # characters that are shown of a cell
+_LONGEST = 100
+ENCODINGS = ("utf-8", "utf-16", "cp1251", "cp1252", "cp1250", "koi8_u", "cp866", "iso8859_2")
+DELIMITERS = {",": ",", ";": ";", "tab": "\t", "|": "|"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPage:
+    """The file as it is read now, and what can be chosen; ``error`` where it can't be read."""
+
+    options: Options
+    headings: list[str]
+    rows: list[list[str]]
+    encoding: str
+    delimiter: str
+    sheets: list[str]
+    mapping: dict[str, str]
+    fields: list[tuple[str, str]]
+    is_table: bool
+    error: str | None = None
+
+
+def page_of_options(batch: ImportBatch, content: bytes) -> ReadingPage:
+    """Five rows of the file, and how they are read."""
+    options = Options.from_json(batch.options)
+    form = formats()[batch.format]
+    file = File(io.BytesIO(content), batch.file_name, options)
+    fields = field_labels() if form.is_mapped else []
+    if content[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"[")):
+        return ReadingPage(options, [], [], "", "", [], {}, fields, is_table=False)
+    try:
+        table = file.table()
+        mapping = mapped_columns(file) if form.is_mapped else {}
+        rows = [[text_of(cell)[:_WIDEST] for cell in line.cells] for line in preview(table)]
+    except FileRefusedError as error:
+        return ReadingPage(
+            options,
+            [],
+            [],
+            options.encoding or "",
+            "",
+            [],
+            {},
+            fields,
+            is_table=True,
+            error=str(error),
+        )
+    return ReadingPage(
+        options,
+        table.headings,
+        rows,
+        table.encoding,
+        next((name for name, sign in DELIMITERS.items() if sign == table.delimiter), ""),
+        [table.sheet, *table.other_sheets] if table.sheet else [],
+        mapping,
+        fields,
+        is_table=True,
+    )
+
+
+def field_labels() -> list[tuple[str, str]]:
+    """Our fields, and what staff call them."""
+    words = {
+        "email": _("E-mail address"),
+        "name": _("Name"),
+        "first_name": _("First name"),
+        "last_name": _("Last name"),
+        "amount": _("Amount"),
+        "currency": _("Currency"),
+        "interval": _("How often"),
+        "until": _("Paid until"),
+        "ends": _("Leaves on"),
+        "paid": _("Latest payment"),
+        "started": _("Member since"),
+        "key": _("Number of the membership"),
+        "status": _("Status"),
+    }
+    return [(name, words[name]) for name in FIELDS]
+
+
+def read_options(options: Options, typed: MultiDict[str, str]) -> Options:
+    """What staff chose; what is left empty is recognised."""
+    columns = {
+        name: typed[f"column-{name}"][:_LONGEST]
+        for name in FIELDS
+        if typed.get(f"column-{name}", "").strip()
+    }
+    return Options(
+        encoding=typed.get("encoding", "")[:_LONGEST] or None,
+        delimiter=DELIMITERS.get(typed.get("delimiter", "")),
+        date_order=typed.get("date_order") if typed.get("date_order") in {"dmy", "mdy"} else None,
+        decimal=typed.get("decimal") if typed.get("decimal") in {".", ","} else None,
+        sheet=typed.get("sheet", "")[:_LONGEST] or None,
+        columns=columns or options.columns,
+        as_of=typed.get("as_of", "").strip()[:_LONGEST] or options.as_of,
+        currency=typed.get("currency", "").strip().upper()[:3] or None,
+        annual="month" if typed.get("annual") == "month" else "year",
+        whole_list=typed.get("whole_list") == "yes",
+    )
