@@ -192,6 +192,17 @@ def withdraw_queued(session: Session, member_id: int, why: str) -> None:
     )
 
 
+def withdraw_due(session: Session, why: str) -> int:
+    """Take back whatever is queued and due by now, and return how many e-mails that was."""
+    withdrawn = session.execute(
+        update(Email)
+        .where(Email.state == EmailState.QUEUED, Email.due_at <= now())
+        .values(state=EmailState.WITHDRAWN, error=why)
+        .returning(Email.id)
+    )
+    return len(withdrawn.all())
+
+
 def enqueue_to_staff(
     session: Session,
     staff_id: int,

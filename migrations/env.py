@@ -12,7 +12,7 @@ from fundraiser.db import Base, make_engine
 from fundraiser.emails import models as emails
 from fundraiser.joining import reminders
 from fundraiser.members import addresses, forwarding, gifts, models as members
-from fundraiser.newsroom import models as newsroom
+from fundraiser.newsroom import maintenance, models as newsroom
 from fundraiser.payments import cases, models as payments
 from fundraiser.payments.stripe import budget
 from fundraiser.sources import models as sources
@@ -23,6 +23,7 @@ ROOMS = (
     outbox,
     emails,
     newsroom,
+    maintenance,
     members,
     addresses,
     forwarding,

@@ -10,6 +10,7 @@ from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.jobs import Job
 from fundraiser.logs import configure_logging, name_task
+from fundraiser.newsroom.maintenance import Stopped, is_stopped
 from fundraiser.newsroom.secret_key import warn_of_another_key
 from fundraiser.payments import refuse_other_mode
 from workers.timetable import TIMETABLE
@@ -22,7 +23,20 @@ flask_app.database.engine.dispose()  # no connection may be shared with the proc
 
 _VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
 
-app = Celery("fundraiser", broker=settings.redis_url, include=["workers.tasks"])
+
+class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
+    """A task that is passed over while a restored backup has not caught up with Stripe."""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Run the task, unless work is held."""
+        if self.name != Job.BEAT:
+            with flask_app.database.transaction() as session:
+                if is_stopped(session, Stopped.RESTORE):
+                    return None
+        return super().__call__(*args, **kwargs)
+
+
+app = Celery("fundraiser", broker=settings.redis_url, include=["workers.tasks"], task_cls=HeldTask)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

@@ -536,6 +536,7 @@ NOT_PERSONAL: dict[str, str] = {
     "email_switch": "kind is_on",
     "email_wording": "kind language subject heading text changed_at",
     "listed_subscription": "run_id",
+    "maintenance": "what since notice",
     "mailing": "kind key at",
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "balance_scan": "id stage cursor began_at finished_at since newest months zone",

@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from fundraiser.cli.books import reconcile, restore_check, settle
 from fundraiser.cli.counting import recount
+from fundraiser.cli.maintenance import maintenance
 from fundraiser.cli.service import (
     accept_secret_key,
     bounces,
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 for command in (
-    *(migrate, create_staff, doctor, list_personal_data, bounces, accept_secret_key),
+    *(maintenance, migrate, create_staff, doctor, list_personal_data, bounces, accept_secret_key),
     *(stripe, publish, settle, reconcile, restore_check, recount, sources),
 ):
     main.add_command(command)

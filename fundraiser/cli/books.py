@@ -14,7 +14,8 @@ from fundraiser.cli.progress import counter, patiently
 from fundraiser.config import current_settings
 from fundraiser.members.consistency import check_consistency, read_drift, write_drift
 from fundraiser.members.models import DriftKind
-from fundraiser.outbox import withdraw_queued
+from fundraiser.newsroom.maintenance import Stopped, is_stopped, resume
+from fundraiser.outbox import withdraw_due, withdraw_queued
 from fundraiser.payments import current_gateway, stripe_import
 from fundraiser.payments.balance import scan_soon
 from fundraiser.payments.models import Reconciliation
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
 
 
+_SENT_BEFORE = "It was sent before the backup was restored."
 _WHAT_TO_DO = (
     " Adopt it (--adopt PRODUCT=TIER) or say that it is no membership (--not-ours PRODUCT)."
 )
@@ -65,7 +67,7 @@ def _settle(app: FundraiserApp, customer: str) -> str:
 @click.option("--check", "only_check", is_flag=True, help="Print what differs; change nothing.")
 @click.option(
     "--adopt",
-    "adopted",
+    "imported",
     multiple=True,
     metavar="PRODUCT=TIER",
     help="First make the subscribers of a product that was there before us members of this tier.",
@@ -224,8 +226,9 @@ def _person(member_id: int | None) -> str:
 def restore_check() -> None:
     """After restoring a backup: bring back who joined since it was made, then compare everything.
 
-    Run it before the workers start. People are counted in the order in which they joined, so that
-    they keep their member's numbers, and nobody is sent a welcome again.
+    Run it before the workers start; those that run wait for it where deploy/restore.sh restored the
+    backup. People are counted in the order in which they joined, so that they keep their member's
+    numbers, and nobody is e-mailed again what was sent since the backup was made.
     """
     with open_app() as app:
         label = "Looking for members who joined since"
@@ -237,12 +240,26 @@ def restore_check() -> None:
         click.echo(f"Brought back {len(customers)} customers.")
         _repair(app)
         agrees = _print_check(app) & _print_drift(app)
+        _let_work_go_on(app, agrees=agrees)
     click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
     sys.exit(not agrees)
+
+
+def _let_work_go_on(app: FundraiserApp, *, agrees: bool) -> None:
+    """Forget the e-mails that were sent in the gap; release the workers if the books agree."""
+    with app.database.transaction() as session:
+        if not is_stopped(session, Stopped.RESTORE):
+            return
+        withdrawn = withdraw_due(session, _SENT_BEFORE)
+        if agrees:
+            resume(session, Stopped.RESTORE)
+    click.echo(f"Took back {withdrawn} e-mails, since they may have been sent before.")
+    if not agrees:
+        click.echo("Workers wait until: fundraiser maintenance resume restore")
 
 
 def _bring_back(app: FundraiserApp, customer: str) -> None:
     with app.database.transaction() as session:
         member = settle_customer(session, current_gateway(), current_settings().grace, customer)
         if member is not None:
-            withdraw_queued(session, member.id, "It was sent before the backup was restored.")
+            withdraw_queued(session, member.id, _SENT_BEFORE)

@@ -23,6 +23,7 @@ from fundraiser.emails.parts.body import NotDueError
 from fundraiser.emails.smtp import Fate, Outcome, UnreachableError
 from fundraiser.emails.writing import UndeliverableError, write
 from fundraiser.members.models import Member
+from fundraiser.newsroom.maintenance import Stopped, is_stopped
 from fundraiser.outbox import Email, EmailState
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def deliver_some(database: Database, server: MailServer, budget: Budget | None =
     """
     try:
         with database.transaction() as session:
+            if is_stopped(session, Stopped.EMAILS):
+                return False
             emails = _take(session)
             if not emails:
                 return False

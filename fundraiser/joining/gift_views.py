@@ -27,6 +27,7 @@ from fundraiser.joining.thanks import came_back_unpaid, say_came_back
 from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
 from fundraiser.members.models import Interval
 from fundraiser.members.names import LONGEST_NAME
+from fundraiser.newsroom.maintenance import closed_notice
 from fundraiser.payments import allow_hosted_pages, current_gateway, lead_to
 from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
 from fundraiser.payments.models import Tier
@@ -144,7 +145,7 @@ def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:
     return render_template(
         "joining/gift.html",
         wish=wish,
-        notice=notice,
+        notice=notice or closed_notice(db.session()),
         offers=gift_offers(tiers, wish.years, wish.currency, wish.tier),
         years=[
             Switch(

@@ -70,6 +70,7 @@ from fundraiser.members.invitations import find_inviter, name_of_inviter
 from fundraiser.members.ledger import joined_since, read_balance
 from fundraiser.members.models import Interval
 from fundraiser.money import CARD_FEES, decimals
+from fundraiser.newsroom.maintenance import Stopped, closed_notice, is_stopped
 from fundraiser.payments import allow_hosted_pages, current_gateway, lead_to
 from fundraiser.payments.checkout import (
     CURRENCIES,
@@ -381,7 +382,7 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
     return render_template(
         "joining/join.html",
         wish=wish,
-        notice=notice,
+        notice=notice or closed_notice(db.session()),
         invited_by=_inviter_in_words(wish),
         once=wish.interval is None,
         interval=interval,
@@ -476,6 +477,7 @@ def figures_of(found: Campaign) -> dict[str, Any]:
         "message": by_language(found.messages),
         "progress": progress,
         "new_only": found.counts is Counts.NEW,
+        "is_checked": is_stopped(session, Stopped.NUMBER),
         "starts_at": found.starts_at,
         "ends_at": found.deadline,
         "joined_day": joined_since(session, db.now() - timedelta(days=1)) if counts_now else None,

@@ -17,6 +17,7 @@ from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableErro
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Interval
 from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
+from fundraiser.newsroom.maintenance import refuse_if_closed
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
 from fundraiser.payments.stripe.errors import UnusablePriceError
 from fundraiser.texts import gettext as _
@@ -178,7 +179,12 @@ def _one_checkout(
     choice: Choice | GiftChoice,
     **values: Any,  # noqa: ANN401 - the columns in which the two kinds of choice differ
 ) -> Checkout:
-    """The checkout of this form and choice, made if there is none yet; locked."""
+    """The checkout of this form and choice, made if there is none yet; locked.
+
+    Raises:
+        SignUpsClosedError: the operator has closed sign-ups.
+    """
+    refuse_if_closed(session)
     key = _key(choice, nonce)
     session.execute(
         insert(Checkout)
