@@ -7,8 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Response
 from werkzeug.test import Client
 
+from fundraiser.account.sessions import begin_session, remember_browser
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.headers import (
@@ -26,6 +28,7 @@ from fundraiser.security import public
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 from fundraiser.widget.script import pinned_scripts
+from tests.conftest import Browser
 from tests.factories import make_campaign, make_member, make_tiers
 from tests.members import OURS, sign_in as sign_in_member
 from tests.staff import PAGE, hire, sign_in
@@ -215,3 +218,24 @@ def test_a_refusal_is_a_page_in_the_readers_language(
     if language:
         assert f'<html lang="{language}">' in reply.body.decode()
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_each_cookie_is_for_our_host_alone(by_https: FundraiserApp) -> None:
+    by_https.test_client_class = Browser
+    client = by_https.test_client()
+    with by_https.database.transaction() as session:
+        member = make_member(session)
+    found = sign_in(client, hire(by_https.database)).headers.getlist("Set-Cookie")
+    response = Response()
+    with by_https.test_request_context(), by_https.database.transaction() as session:
+        begin_session(session, member, response, by="code")
+        remember_browser(response, "secret")
+    found += response.headers.getlist("Set-Cookie")
+    names = {cookie.partition("=")[0] for cookie in found if "Max-Age=0" not in cookie}
+    assert names == {"__Host-staff", "__Host-device", "__Host-member", "__Host-asking"}
+    for cookie in found:
+        parts = {part.strip().partition("=")[0] for part in cookie.split(";")}
+        assert {"Secure", "HttpOnly", "SameSite"} <= parts, cookie
+        assert "Path=/" in cookie.split("; "), cookie
+        assert "SameSite=Lax" in cookie, cookie
+        assert "Domain" not in parts, cookie
