@@ -18,6 +18,7 @@ from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableErro
 from fundraiser.networks import limit_by_network
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Action
+from fundraiser.newsroom.guessable import is_guessable
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.security import is_public
@@ -420,6 +421,34 @@ def test_an_account_needs_an_address_and_a_long_password(
 ) -> None:
     with database.transaction() as session, pytest.raises(UnprocessableError, match=sentence):
         add_staff(session, email=email, name="", role=Role.ADMIN, password=password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("The-Northern-Ledger", "northernledger2026", "NORTHERN ledger!!1", "iryna.bondar.2026"),
+        *("membership2026!!", "Newsroom-Dashboard", "welcome-iryna-26", "irynabondar1999"),
+    ],
+)
+def test_a_password_of_the_newsroom_s_own_words_is_refused(
+    database: Database, password: str
+) -> None:
+    with database.transaction() as session, pytest.raises(UnprocessableError) as refused:
+        add_staff(
+            session,
+            email="iryna@example.org",
+            name="Iryna Bondar",
+            role=Role.ADMIN,
+            password=password,
+        )
+    assert refused.value.field == "password"
+
+
+@pytest.mark.usefixtures("app")
+def test_a_long_password_may_hold_such_a_word() -> None:
+    assert not is_guessable("a ledger of nine purple otters", "Iryna Bondar", "i@example.org")
+    assert not is_guessable("correct horse battery", "Iryna Bondar", "i@example.org")
+    assert not is_guessable("\N{LATIN SMALL LETTER E WITH ACUTE}" * 900, "", "")
 
 
 def test_a_password_is_not_reset_for_somebody_unknown(database: Database) -> None:

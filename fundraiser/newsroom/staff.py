@@ -13,6 +13,7 @@ from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom import passwords, second_step, sessions
 from fundraiser.newsroom.audit import Action, record
+from fundraiser.newsroom.guessable import is_guessable
 from fundraiser.newsroom.keys import (
     end_keys,
     find_key,
@@ -54,7 +55,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
     staff = Staff(
         email=email,
         name=name.strip() or email,
-        password_hash=_hash(password),
+        password_hash=_hash(password, name, email),
         role=role,
         created_at=now(),
     )
@@ -74,7 +75,7 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
     staff = find_staff(session, email)
     if staff is None:
         raise NotFoundError(_("%(email)s is not on the staff.", email=email))
-    staff.password_hash = _hash(password)
+    staff.password_hash = _hash(password, staff.name, staff.email)
     sessions.end_all(session, staff)
     second_step.forget(session, staff)
     record(session, Action.RESET_PASSWORD, f"staff {staff.id}", staff=None)
@@ -160,7 +161,7 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     staff = session.get_one(Staff, key.staff_id, with_for_update=True)
     if staff.deactivated_at:
         raise UnprocessableError(_("This account is closed. Ask an administrator."))
-    staff.password_hash = _hash(password)
+    staff.password_hash = _hash(password, staff.name, staff.email)
     sessions.end_all(session, staff)
     key.used_at = now()
     session.flush()
@@ -189,7 +190,7 @@ def change_password(session: Session, staff: Staff, new: str) -> None:
     Raises:
         UnprocessableError: it is too short, or a common one.
     """
-    staff.password_hash = _hash(new, field="new")
+    staff.password_hash = _hash(new, staff.name, staff.email, field="new")
     sessions.end_all(session, staff)
     end_keys(session, staff)
     record(session, Action.CHANGED_PASSWORD, f"staff {staff.id}", staff=staff, fields=("password",))
@@ -308,7 +309,7 @@ def _sentence_of_known(staff: Staff) -> str:
     return _("%(email)s is on the staff already.", email=staff.email)
 
 
-def _hash(password: str, *, field: str = "password") -> str:
+def _hash(password: str, name: str, email: str, *, field: str = "password") -> str:
     if len(password) < SHORTEST_PASSWORD:
         raise UnprocessableError(
             _("The password must have %(count)s characters or more.", count=SHORTEST_PASSWORD),
@@ -324,6 +325,14 @@ def _hash(password: str, *, field: str = "password") -> str:
             _(
                 "This password is among the first that attackers try. Choose another one, like "
                 "four words that have nothing to do with each other."
+            ),
+            field=field,
+        )
+    if is_guessable(password, name, email):
+        raise UnprocessableError(
+            _(
+                "This password is made of words that everybody knows you by. Choose another one, "
+                "like four words that have nothing to do with each other."
             ),
             field=field,
         )

@@ -1,0 +1,41 @@
+"""Passwords made of the newsroom's own words, which whoever means this newsroom tries first.
+
+The words are the newsroom's name and addresses, the person's name and e-mail address, and those of
+the product below.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fundraiser.config import current_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRODUCT = (
+    *("admin", "campaign", "dashboard", "editor", "fundraiser", "journalism", "login", "member"),
+    *("membership", "news", "newsroom", "newspaper", "password", "staff", "supporter", "welcome"),
+)
+_SHORTEST_WORD, _ENOUGH = 4, 8
+_WORD = re.compile(r"[^\W_]{1,100}")
+
+
+def is_guessable(password: str, *own: str) -> bool:
+    """Whether fewer than eight letters and digits are left of it without these words.
+
+    ``own``: the person's name and e-mail address.
+    """
+    left = whole = "".join(_WORD.findall(password.casefold()))
+    for word in sorted(set(_words(*own)), key=len, reverse=True):
+        left = left.replace(word, "")
+    return left != whole and len(left) < _ENOUGH
+
+
+def _words(*own: str) -> Iterator[str]:
+    settings = current_settings()
+    yield from PRODUCT
+    for text in (settings.newsroom_name, settings.newsroom_url or "", settings.public_url, *own):
+        parts = _WORD.findall(text.casefold())
+        yield from (part for part in (*parts, "".join(parts)) if len(part) >= _SHORTEST_WORD)
