@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from fundraiser.campaigns.milestones import between
 from fundraiser.campaigns.models import CampaignStatus, Counts
 from fundraiser.db import now
-from fundraiser.members.history import read_first_times, read_marks, read_peak, sample_times
+from fundraiser.members.history import (
+    Mark,
+    brought_in,
+    read_first_times,
+    read_marks,
+    read_peak,
+    sample_times,
+)
 from fundraiser.members.ledger import balance_at
 
 if TYPE_CHECKING:
@@ -48,10 +55,21 @@ def read_series(
         return []
     times = sample_times(campaign.starts_at, min(now(), campaign.deadline), zone)
     marks = read_marks(session, times)
-    base = marks[0].balance if campaign.counts is Counts.NEW else 0
-    series = [(at, mark.balance - base) for at, mark in zip(times, marks, strict=True)]
+    if campaign.counts is Counts.NEW:
+        series = [(at, mark.balance - marks[0].balance) for at, mark in _beside(times, marks)]
+    else:
+        # Who was brought in from elsewhere is on the curve from when they began.
+        before = brought_in(session, times)
+        series = [
+            (at, mark.balance + more)
+            for (at, mark), more in zip(_beside(times, marks), before, strict=True)
+        ]
     series[-1] = (times[-1], progress.members)
     return series
+
+
+def _beside(times: list[datetime], marks: list[Mark]) -> list[tuple[datetime, Mark]]:
+    return list(zip(times, marks, strict=True))
 
 
 def thinned(series: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:

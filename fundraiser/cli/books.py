@@ -31,6 +31,7 @@ from fundraiser.payments.reconcile import (
 )
 from fundraiser.payments.settlement import settle_next
 from fundraiser.payments.sync import settle as settle_customer
+from fundraiser.sources.comparison import compare_sources
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
@@ -92,12 +93,12 @@ def reconcile(*, only_check: bool, imported: tuple[str, ...], ignored: tuple[str
         with app.database.transaction() as session:
             ignore_products(session, ignored)
         if only_check:
-            agrees = _print_check(app) & _print_differences(app)
+            agrees = _print_check(app) & _print_sources(app) & _print_differences(app)
         else:
             if tiers:
                 _import(app, tiers)
             _repair(app)
-            agrees = _print_check(app) & _print_drift(app)
+            agrees = _print_check(app) & _print_sources(app) & _print_drift(app)
     click.echo("All agree." if agrees else "They do not agree: see docs/drift.md.")
     sys.exit(not agrees)
 
@@ -192,6 +193,21 @@ def _print_check(app: FundraiserApp) -> bool:
     for found in check.findings:
         click.echo(f"{_person(found.member_id)}{found.detail}")
     return check.holds
+
+
+def _print_sources(app: FundraiserApp) -> bool:
+    """Each source outside Stripe beside its newest list."""
+    with app.database.transaction() as session:
+        compared = compare_sources(session, current_settings().grace)
+    for one in compared:
+        day = f"{one.list_at:%Y-%m-%d}" if one.list_at else "an unknown day"
+        click.echo(
+            f"{one.label}: {one.listed} memberships count by its list of {day}, "
+            f"and {one.differing} of them differ here."
+        )
+        for row, member_id in one.named:
+            click.echo(f"{_person(member_id)}row {row} of batch {one.batch_id} differs.")
+    return not any(one.differing for one in compared)
 
 
 def _print_differences(app: FundraiserApp) -> bool:

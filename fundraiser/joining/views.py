@@ -82,6 +82,7 @@ from fundraiser.payments.checkout import (
 )
 from fundraiser.payments.models import Checkout, CheckoutKind
 from fundraiser.security import check_origin, cookieless, network_hash, new_nonce, public
+from fundraiser.sources.overview import count_by_source
 from fundraiser.texts import (
     LANGUAGES,
     by_language,
@@ -298,6 +299,7 @@ def how_we_count() -> ResponseReturnValue:
         rule_in_words=rule_in_words(current_settings().grace_days),
         members=balance.members,
         version=balance.version,
+        sources=count_by_source(session),
         as_of=date_and_time(balance.changed_at),
         **(figures_of(found) if found else {}),
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, DateTime, cast, func, select, true
+from sqlalchemy import BigInteger, DateTime, Integer, cast, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from fundraiser.members.models import LedgerEntry
+from fundraiser.members.models import Cause, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,33 @@ def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
         .order_by(moments.c.place)
     )
     return [Mark(version or 0, balance or 0) for version, balance in rows]
+
+
+def brought_in(session: Session, times: Sequence[datetime]) -> list[int]:
+    """How many were members at each of these times, and were brought in from elsewhere later.
+
+    What an import records today began when the ledger says that it happened; an undo takes that
+    back for all the time. ``times`` are in their order.
+    """
+    moments = cast(times, ARRAY(DateTime(timezone=True)))
+    began, known = (
+        func.width_bucket(column, moments, type_=Integer)
+        for column in (LedgerEntry.happened_at, LedgerEntry.recorded_at)
+    )
+    rows = session.execute(
+        select(began, known, func.sum(LedgerEntry.change))
+        .where(
+            LedgerEntry.cause == Cause.IMPORT,
+            LedgerEntry.happened_at < LedgerEntry.recorded_at,
+            LedgerEntry.happened_at < times[-1],
+        )
+        .group_by(began, known)
+    ).all()
+    found = [0] * len(times)
+    for first, last, change in rows:
+        for place in range(first, last):
+            found[place] += change
+    return found
 
 
 def read_peak(session: Session) -> int:

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser import jobs
 from fundraiser.db import now
 from fundraiser.members.eligibility import counted_until, counts_at
 from fundraiser.members.models import Member, Membership, Source
 from fundraiser.sources.models import ExternalSource
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _EVERY = timedelta(minutes=1)
 _WARNED_BEFORE = timedelta(days=7)
 HEARTBEAT = "sources"
+_OWN = "(here)"  # the row that keeps the count of our own; no source can be called so
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,15 @@ def refresh(session: Session, grace: timedelta) -> None:
             .group_by(Membership.origin)
         ).all()
     )
-    for name in session.scalars(select(ExternalSource.name).order_by(ExternalSource.name)).all():
+    names = session.scalars(select(ExternalSource.name).order_by(ExternalSource.name)).all()
+    if names:
+        counts[_OWN] = _count_own(session, at, grace)
+        session.execute(
+            insert(ExternalSource)
+            .values(name=_OWN, label="", format="", options={}, created_at=at)
+            .on_conflict_do_nothing()
+        )
+    for name in {*names, _OWN} if names else ():
         session.execute(
             update(ExternalSource)
             .where(ExternalSource.name == name)
@@ -64,11 +75,50 @@ def refresh(session: Session, grace: timedelta) -> None:
     jobs.beat(session, HEARTBEAT)
 
 
+def _count_own(session: Session, at: datetime, grace: timedelta) -> int:
+    """People who are counted by what they pay here, or were given here."""
+    return (
+        session.scalar(
+            select(func.count(func.distinct(Membership.member_id))).where(
+                Membership.source.in_((Source.STRIPE, Source.GIFT)), counts_at(at, grace)
+            )
+        )
+        or 0
+    )
+
+
 def list_sources(session: Session) -> Sequence[ExternalSource]:
     """All sources, those with most people first."""
     return session.scalars(
-        select(ExternalSource).order_by(ExternalSource.members.desc(), ExternalSource.name)
+        select(ExternalSource)
+        .where(ExternalSource.name != _OWN)
+        .order_by(ExternalSource.members.desc(), ExternalSource.name)
     ).all()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many people are counted by one source; ``list_at`` is when its list was made."""
+
+    label: str
+    people: int
+    list_at: datetime | None = None
+
+
+def count_by_source(session: Session) -> list[SourceCount]:
+    """Our own Stripe first, then each other source that brings people; empty where none does.
+
+    Who pays in two is in both. Counted once a minute, as staff's page has them.
+    """
+    others = [one for one in list_sources(session) if one.members]
+    if not others:
+        return []
+
+    own = session.get(ExternalSource, _OWN)
+    return [
+        SourceCount(_("Here, through Stripe"), own.members if own else 0),
+        *(SourceCount(one.label, one.members, one.list_at) for one in others),
+    ]
 
 
 def running_out(session: Session, grace: timedelta) -> list[RunningOut]:

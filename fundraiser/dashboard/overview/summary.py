@@ -32,6 +32,7 @@ from fundraiser.payments import queue
 from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
+from fundraiser.sources.overview import running_out
 from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
             *_money_troubles(session),
             *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
         ],
+        "running_out": running_out(session, settings.grace),
         "names_wait": bool(names_to_review(session, 1)),
         "failed_syncs": queue.failed_requests(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
