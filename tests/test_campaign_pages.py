@@ -182,7 +182,7 @@ def test_how_we_count_says_the_whole_rule_and_the_figures(
     assert "Yes, for 14 days from the first failure in a row; then no" in words
     assert "A one-time contribution No" in words
     assert "line 2, written on" in words
-    assert len(read(answer).select("tbody tr")) == 18
+    assert len(read(answer).select("tbody tr")) == 20
 
 
 def test_how_we_count_is_there_without_a_campaign(client: FlaskClient) -> None:
