@@ -501,7 +501,7 @@ def test_squeezing_takes_comments_and_spaces_but_no_text() -> None:
 """
     assert squeeze(source) == (
         '{const say="a  b // c";sheet.replaceSync(`.a .b:hover{margin:-1px calc(1px - 2px)}`);'
-        "const[first]=say.split(/\\/\\/|\\?/),text=`${say} : ${first}`}\n"
+        "const[first]=say.split(/\\/\\/|\\?/),text=`${say} : ${first}`;}"
     )
 
 

@@ -80,7 +80,6 @@
     }
     .figure {
       font-size: 1.2em;
-      font-weight: 700;
     }
     .card .figure {
       font-size: 2.8em;
@@ -125,16 +124,15 @@
     label:has(:checked) {
       box-shadow: inset 0 3px var(--accent);
     }
-    .interval, .currency {
-      flex: 1 1 12em;
-    }
     input {
       scale: 1.3;
       margin-inline: .1em .5em;
       accent-color: var(--accent);
     }
-    a {
+    .interval, .currency, a {
       flex: 1 1 12em;
+    }
+    a {
       padding: .7em 1.4em;
       border: 1px solid var(--accent);
       border-radius: var(--membership-corner, 2px);
@@ -183,6 +181,7 @@
   /** @type {Record<string, Promise<any>>} */
   const asked = {};
   /**
+   * The answer's JSON, or its status if that is no success, or 0 if none came.
    * The elements of a page share what they ask for.
    * @param {string} address
    * @param {RequestCache} [cache]
@@ -191,8 +190,10 @@
     setTimeout(() => delete asked[address], 1500);
     return (asked[address] ??= fetch(address, {
       cache,
-      signal: AbortSignal.timeout(9000),
-    }).then((answer) => (answer.ok ? answer.json() : Promise.reject(answer.status))));
+      signal: AbortSignal.timeout(9e3)
+    })
+      .then((answer) => (answer.ok ? answer.json() : answer.status))
+      .catch(() => 0));
   };
 
   /**
@@ -216,7 +217,7 @@
    * @returns {(progress: Progress, old: string | number) => void} what shows a number there
    */
   const build = (host, root, appearance) => {
-    const { words, tiers, look, locale, language } = appearance;
+    const { words, look, tiers, language, locale } = appearance;
     /** @type {(name: string, otherwise: string) => string} */
     const own = (name, otherwise) => host.getAttribute(name) ?? otherwise;
     /** @type {(name: string, detail: object) => void} */
@@ -234,16 +235,15 @@
     const link = make("a", "join", {
       textContent: own("button", words["join" + short]),
       target: "_top",
-      onclick: () => tell("join", { ...choice, href: link.href }),
+      onclick: () => tell("join", { ...choice, href: link.href })
     });
     const prices = tiers.map(() => make("p", "price"));
     const choose = () => {
       const { interval, currency } = choice;
       tiers.forEach((tier, index) => {
-        const price = tier.prices.find(
-          (price) => price.interval + price.currency == interval + currency,
-        );
-        prices[index].textContent = price?.text ?? "";
+        prices[index].textContent =
+          tier.prices.find((price) => price.interval + price.currency == interval + currency)
+            ?.text ?? "";
       });
       // In a frame the address is the frame's own; the referrer is the page around it.
       const [page] = (top == window ? location.href : document.referrer).split("#");
@@ -261,9 +261,13 @@
           choice[name] = value;
           choose();
         };
-        const checked = value == choice[name];
-        const input = make("input", "", { type: "radio", name, checked, onchange });
-        return make("label", "option", {}, input, ...label);
+        return make(
+          "label",
+          "option",
+          {},
+          make("input", "", { type: "radio", name, checked: value == choice[name], onchange }),
+          ...label
+        );
       });
       return labels[1]
         ? make("div", name, { role: "radiogroup", ariaLabel: words[name] }, ...labels)
@@ -277,11 +281,11 @@
       "p",
       "track",
       { role: "progressbar", ariaLabel },
-      ...["fill", "over", "tick"].map((part) => make("i", part)),
+      ...["fill", "over", "tick"].map((part) => make("i", part))
     );
     const state = make("p", "state");
-    const joined = location.hash == "#joined=" + campaign;
-    const action = joined ? make("p", "thanks", {}, words.thanks) : link;
+    const action =
+      location.hash == "#joined=" + campaign ? make("p", "thanks", {}, words.thanks) : link;
     const box = make(
       "div",
       "",
@@ -289,7 +293,7 @@
       ...({
         counter: [figure],
         compact: [count, track, action],
-        bar: [count, action, track, state],
+        bar: [count, action, track, state]
       }[variant] ?? [
         make("p", "headline", {}, ariaLabel),
         count,
@@ -298,18 +302,18 @@
         state,
         ask(
           "tier",
-          tiers.map(({ tier, name }, index) => [tier, name[language], prices[index]]),
+          tiers.map(({ tier, name }, index) => [tier, name[language], prices[index]])
         ),
         ask(
           "interval",
-          appearance.intervals.map((interval) => [interval, words[interval]]),
+          appearance.intervals.map((interval) => [interval, words[interval]])
         ),
         ask(
           "currency",
-          appearance.currencies.map((currency) => [currency, currency]),
+          appearance.currencies.map((currency) => [currency, currency])
         ),
-        action,
-      ]),
+        action
+      ])
     );
     choose();
     root.replaceChildren(box);
@@ -319,19 +323,19 @@
     return (progress, old) => {
       const { members, goal, status, deadline } = progress;
       const more = members - goal;
-      const axis = Math.max(goal, members / 0.96);
-      box.style.cssText = `--own:${accent};--at:${members / axis};--goal:${goal / axis}`;
+      const axis = Math.max(goal, members / .96);
+      box.style.cssText = `--own:${accent};--at:${members/axis};--goal:${goal/axis}`;
       box.className = ["box", variant, theme, status].join(" ");
       // A light ink means a dark page, whatever the page declares.
       const ink = getComputedStyle(box).color;
-      box.classList.toggle("night", parseFloat(ink.split("(")[1]) > (ink[0] == "r" ? 128 : 0.5));
-      rest.textContent = (more > 0 ? words["beyond" + short] : words.of).replace(
+      box.classList.toggle("night", parseFloat(ink.split("(")[1]) > (ink[0] == "r" ? 128 : .5));
+      rest.textContent = words[more > 0 ? "beyond" + short : "of"].replace(
         "#",
-        (more > 0 ? more : goal).toLocaleString(locale),
+        (more > 0 ? more : goal).toLocaleString(locale)
       );
       state.textContent = words[status].replace("#", () => {
         // A reader's clock may be fast: an hour is the least that is left.
-        const days = Math.max(.01, (Date.parse(deadline) - Date.now()) / 864e5);
+        const days = Math.max(.01, (Date.parse(deadline) - Date.now()) / 86400000);
         const left = new Intl.RelativeTimeFormat(language);
         return days < 1
           ? left.format(Math.ceil(days * 24), "hour")
@@ -344,18 +348,16 @@
         figure.replaceChildren(make("span", news, {}, members.toLocaleString(locale)));
         tell(news, progress);
       }
-      Object.assign(track, {
-        ariaValueMax: axis,
-        ariaValueNow: members,
-        ariaValueText: count.textContent,
-      });
+      track.ariaValueMax = `${axis}`;
+      track.ariaValueNow = `${members}`;
+      track.ariaValueText = count.textContent;
     };
   };
 
-  class MembershipProgress extends HTMLElement {
+  class Widget extends HTMLElement {
     static observedAttributes =
       "campaign variant theme accent lang headline message button tier interval currency".split(
-        " ",
+        " "
       );
     #root = this.attachShadow({ mode: "open" });
     #visible = true;
@@ -381,37 +383,34 @@
       let appearance;
       /** @type {ReturnType<typeof build> | undefined} */
       let show;
+      // ``quiet`` counts the answers in a row that brought nothing new.
       let heard = 0;
       let due = 0;
-      /** How many answers in a row brought nothing new. */
       let quiet = 0;
 
       while (run == this.#run) {
         if (progress && (document.hidden || !navigator.onLine || !this.#visible)) quiet = due = 0;
         else if (Date.now() >= due) {
-          try {
-            /** @type {Progress} */
-            const news = await load(base + "progress", "no-cache");
-            if (news.revision != appearance?.revision) {
-              appearance = await load(
-                `${base}appearance?lang=${language}&revision=${news.revision}`,
-              );
-              if (run != this.#run) break;
-              show = build(this, this.#root, /** @type {Appearance} */ (appearance));
-            }
+          // The progress, or the status of an answer that was none.
+          const news = await load(base + "progress", "no-cache");
+          const { revision } = news;
+          /** @type {any} the appearance, or a status as well */
+          const fresh =
+            revision && revision != appearance?.revision
+              ? await load(`${base}appearance?lang=${language}&revision=${revision}`)
+              : appearance;
+          if (run != this.#run || news == 404 || fresh == 404) break;
+          if (revision && fresh?.revision) {
+            if (fresh != appearance) show = build(this, this.#root, (appearance = fresh));
             quiet = news.version == progress?.version ? quiet + 1 : 0;
             heard = Date.now();
             if (!progress || news.version >= progress.version) progress = news;
-          } catch (error) {
-            if (error == 404) break;
-            quiet = Math.max(quiet, 90) + 9;
-          }
+          } else quiet = Math.max(quiet, 90) + 9;
           // A look every 2 seconds for three minutes, then ever more rarely, up to once a minute.
-          due = Date.now() + 2000 * (Math.min(30, 1.05 ** (quiet - 90)) - 1);
+          due = Date.now() + 2000 * Math.min(29, 1.05 ** (quiet - 90) - 1);
         }
         // A number is old when the server says so, or when nothing was heard for two minutes.
-        if (progress)
-          show?.(progress, progress.stale_since ?? (Date.now() - heard > 12e4 ? heard : 0));
+        if (progress) show?.(progress, progress.stale_since ?? (Date.now() - heard > 12e4 ? heard : 0));
         await new Promise((done) => setTimeout(done, 1600 + Math.random() * 800));
       }
     }
@@ -426,5 +425,5 @@
   }
 
   customElements.get("membership-progress") ??
-    customElements.define("membership-progress", MembershipProgress);
+    customElements.define("membership-progress", Widget);
 }

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import rjsmin
+
 FOLDER = Path(__file__).parent
 PUBLISHED = FOLDER / "published"
 
-# Comments go; texts stay as they are; the style sheet is the one text that begins with a new line.
-_TOKEN = re.compile(
-    r"""(?P<comment> /\*.*?\*/ | (?<!\S)//[^\n]* )
-      | (?P<style> `\n[^`]*` )
-      | (?P<text> "[^"\n]*" | `[^`]*` | (?<=split\()/.+?/(?=\)) )
-      | (?P<space> \s+ )""",
-    re.DOTALL | re.VERBOSE,
-)
+# The style sheet is the one text that begins with a new line; rjsmin leaves texts as they are.
+_STYLE = re.compile(r"`\n[^`]*`")
+_AROUND = re.compile(r"\s*([{}:;,`])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +60,12 @@ def _name(body: bytes) -> Script:
 
 
 def squeeze(source: str) -> str:
-    """Take comments, indentation and needless spaces out; names and statements stay."""
-    texts: list[str] = []
+    """Remove comments, indentation and needless spaces; names and statements stay."""
+    return _STYLE.sub(_squeeze_style, rjsmin.jsmin(source))
 
-    def keep(token: re.Match[str]) -> str:
-        if token["comment"]:
-            return ""
-        if token["space"]:
-            return " "
-        style = token["style"]
-        texts.append(re.sub(r"\s*([{}:;,`])\s*", r"\1", style) if style else token["text"])
-        return f"\0{len(texts) - 1}\0"
 
-    script = re.sub(r" *([^\w$#\0 ]) *", r"\1", _TOKEN.sub(keep, source))
-    script = re.sub(r" *\0(\d+)\0 *", lambda match: texts[int(match[1])], script)
-    return re.sub(r"[;,](?=[})\]])", "", script).strip() + "\n"
+def _squeeze_style(style: re.Match[str]) -> str:
+    return _AROUND.sub(r"\1", style[0]).replace(";}", "}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tests.browser.widget import part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from tests.browser.conftest import Service, Site
 
@@ -300,6 +300,23 @@ def test_until_the_number_is_known_the_child_stands(page: Page, site: Site) -> N
     expect(page.get_by_role("link", name="Our campaign")).to_be_visible()
     page.unroute("**/progress")
     expect(part(page, "figure")).to_have_text("16,234")
+
+
+def test_a_bug_of_ours_reaches_the_console_and_the_child_stands(
+    chromium: Browser, site: Site
+) -> None:
+    errors: list[str] = []
+    page = chromium.new_page(locale="en-GB")
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    # An appearance that loads, and that the element can do nothing with.
+    page.route("**/appearance*", lambda route: route.fulfill(json={"revision": 1}))
+    page.goto(site.put(site.widget()))
+    with page.expect_event("pageerror", timeout=10_000):
+        pass
+    assert len(errors) == 1, errors
+    assert "undefined" in errors[0]
+    expect(page.locator("membership-progress a", has_text="Our campaign")).to_be_visible()
+    page.close()
 
 
 @pytest.mark.parametrize("blocked", ["javascript", "script"])
