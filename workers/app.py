@@ -36,7 +36,12 @@ class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
         return super().__call__(*args, **kwargs)
 
 
-app = Celery("fundraiser", broker=settings.redis_url, include=["workers.tasks"], task_cls=HeldTask)
+app = Celery(
+    "fundraiser",
+    broker=settings.redis_url,
+    include=["workers.tasks", "workers.sweep"],
+    task_cls=HeldTask,
+)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

@@ -6,7 +6,7 @@ from fundraiser.jobs import Job
 
 # Ticks are short even for what is done once an hour or a night: whether it is due is read from
 # rows, so that a beat that is restarted often forgets nothing.
-_SWEEPS = {
+SWEEPS = {
     Job.SETTLE: 5.0,
     Job.DELIVER: 10.0,
     Job.ENQUEUE: 60.0,
@@ -30,5 +30,5 @@ TIMETABLE = {
         "schedule": seconds,
         "options": {"queue": job.queue, "expires": seconds * 3},
     }
-    for job, seconds in _SWEEPS.items()
+    for job, seconds in SWEEPS.items()
 }

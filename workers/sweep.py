@@ -1,0 +1,86 @@
+"""Work without Redis: what is due still runs, in the beat process, while no worker hears a tick.
+
+Redis carries the ticks from beat to the workers. Where it is full, frozen or gone, or where no
+worker runs at all, the heartbeat that a tick leaves in the database stops. A thread of beat sees
+that and does the work itself: slower than the workers, but within a minute. What is done is claimed
+in PostgreSQL, so that nothing is done twice where the workers come back meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from celery.signals import beat_init
+
+from fundraiser.db import now
+from fundraiser.errors import FundraiserError
+from fundraiser.jobs import Heartbeat, Job
+from workers.app import app, flask_app
+from workers.timetable import SWEEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+log = structlog.get_logger()
+
+SILENT = timedelta(seconds=45)  # two ticks of the heartbeat, and some
+_PAUSE = 5.0  # seconds
+
+
+class Sweep:
+    """Does by itself what is due while the workers have been silent for ``silent``."""
+
+    def __init__(
+        self, run: Callable[[Job], object], silent: timedelta = SILENT, pause: float = _PAUSE
+    ) -> None:
+        self._run = run
+        self._silent = silent
+        self._pause = pause
+        self._since = now()
+        self._next: dict[Job, float] = {}
+        self._is_needed = False
+
+    def watch(self) -> None:
+        """Look every few seconds, for as long as the process lives."""
+        while True:
+            time.sleep(self._pause)
+            try:
+                self.look()
+            except Exception:
+                log.exception("sweep_failed")
+
+    def look(self) -> bool:
+        """Do what is due, if the workers are silent; returns whether they were."""
+        needed = now() - max(self._since, self._last_beat() or self._since) > self._silent
+        if needed != self._is_needed:
+            log.warning("sweep_begins" if needed else "sweep_ends")
+            self._is_needed = needed
+        if not needed:
+            return False
+        for job, every in SWEEPS.items():
+            if job is Job.BEAT or time.monotonic() < self._next.get(job, 0):
+                continue
+            self._next[job] = time.monotonic() + every
+            try:
+                self._run(job)
+            except FundraiserError as error:  # Stripe, mostly, is away too
+                log.warning("sweep_waits", job=job, error=type(error).__name__)
+            except Exception:
+                log.exception("sweep_failed", job=job)
+        return True
+
+    def _last_beat(self) -> datetime | None:
+        with flask_app.database.transaction() as session:
+            beat = session.get(Heartbeat, "worker")
+            return beat.beat_at if beat else None
+
+
+@beat_init.connect
+def _watch(**_: object) -> None:
+    sweep = Sweep(lambda job: app.tasks[job.value]())
+    threading.Thread(target=sweep.watch, name="sweep", daemon=True).start()
