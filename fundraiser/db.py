@@ -26,7 +26,10 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+
+from fundraiser import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,24 +142,9 @@ class Database:
 
 def make_engine(url: str) -> Engine:
     """An engine whose statements give up in seconds, and whose errors carry no personal data."""
-    connect = partial(
-        psycopg.connect,
-        url,  # libpq reads it, so that it may name several hosts or a Unix socket
-        connect_timeout=5,
-        application_name="fundraiser",
-        options="-c timezone=UTC -c statement_timeout=30s -c lock_timeout=15s "
-        "-c idle_in_transaction_session_timeout=60s "
-        # To compile a statement takes PostgreSQL longer than any of ours runs.
-        "-c jit=off",
-        # A server that is gone without a word is noticed within half a minute.
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=30_000,
-    )
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=connect,
+        creator=partial(postgres.connect, url),
         hide_parameters=True,
         pool_size=8,
         max_overflow=8,
@@ -164,7 +152,21 @@ def make_engine(url: str) -> Engine:
         pool_pre_ping=True,
     )
     event.listen(engine, "handle_error", _forget_values)
+    event.listen(engine, "handle_error", _leave_read_only_server)
+    event.listen(engine, "begin", postgres.begin)
     return engine
+
+
+def _leave_read_only_server(context: ExceptionContext) -> None:
+    """After a failover the server before is read-only: drop all connections to it.
+
+    Raises:
+        OperationalError: in place of the error, which is one of ours otherwise.
+    """
+    error = context.original_exception
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
+        raise OperationalError("The server is read-only.", None, error, hide_parameters=True)
 
 
 def _forget_values(context: ExceptionContext) -> None:
