@@ -53,7 +53,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 def begin(connection: Connection) -> None:
     """Set the time-outs of a transaction that goes through a pooler; of others they are set."""
-    if isinstance(connection.connection.dbapi_connection, _PooledConnection):
+    opened: object = connection.connection.dbapi_connection
+    if isinstance(opened, _PooledConnection):
         connection.exec_driver_sql(_SET_LOCAL)
 
 
