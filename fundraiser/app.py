@@ -32,7 +32,7 @@ from fundraiser.dashboard.campaigns import (
 )
 from fundraiser.dashboard.emails import views as email_pages
 from fundraiser.dashboard.finance import exchange_rates, views as money_pages
-from fundraiser.dashboard.members import actions, list_views, name_views
+from fundraiser.dashboard.members import actions, list_views, name_views, session_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.sources import by_hand_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
@@ -113,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app.register_blueprint(exchange_rates.blueprint)
     app.register_blueprint(failed_syncs.blueprint)
     app.register_blueprint(name_views.blueprint)
+    app.register_blueprint(session_views.blueprint)
     app.register_blueprint(source_pages.blueprint)
     app.register_blueprint(by_hand_views.blueprint)
     app.register_blueprint(staff_pages.blueprint)

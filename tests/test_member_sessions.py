@@ -12,9 +12,11 @@ from fundraiser.account.models import MemberSession
 from fundraiser.account.sessions import begin_session
 from fundraiser.db import now
 from fundraiser.members.models import Member
+from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.security import digest, new_secret
 from tests.factories import make_member
 from tests.members import sign_in
+from tests.staff import hire, post, sign_in as staff_sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -99,3 +101,15 @@ def test_every_page_of_a_member_has_the_button_to_sign_out(olena: Olena) -> None
         assert len(olena.open(path).select("form[action^='/account/sign-out']")) == 1, path
     olena.client.delete_cookie("member")
     assert not olena.open("/account/sign-in").select("form[action^='/account/sign-out']")
+
+
+def test_staff_sign_a_member_out_everywhere(olena: Olena, database: Database) -> None:
+    other, desk = browser_of(olena, "Firefox, Windows"), olena.stripe.app.test_client()
+    staff_sign_in(desk, hire(database, Role.SUPPORT))
+    page = f"/staff/members/{olena.member_id}"
+    assert post(desk, f"{page}/sessions/end", page).location == page
+    assert (is_in(olena.client), is_in(other)) == (False, False)
+    assert post(desk, "/staff/members/999999/sessions/end", page).status_code == 404
+    with database.transaction() as session:
+        actions = session.scalars(select(AuditEntry.action)).all()
+    assert actions.count("ended_member_sessions") == 1

@@ -77,6 +77,7 @@ OPEN_TO = {
         POST /staff/members/<int:member_id>/memberships/<int:membership_id>/end
         GET  /staff/members/<int:member_id>/note
         POST /staff/members/<int:member_id>/note
+        POST /staff/members/<int:member_id>/sessions/end
         GET  /staff/members/<int:member_id>/name/hide
         POST /staff/members/<int:member_id>/name/hide
         GET  /staff/members/<int:member_id>/name/restore

@@ -56,6 +56,7 @@ class Action(StrEnum):
     HID_NAME = "closed_roster"
     RESTORED_NAME = "opened_roster"
     SHOWED_NAME = "showed_name"
+    ENDED_MEMBER_SESSIONS = "ended_member_sessions"
     WROTE_NOTE = "wrote_note"
     CREATED_CAMPAIGN = "created_campaign"
     CHANGED_CAMPAIGN = "changed_campaign"

@@ -201,6 +201,7 @@ def act_sentence(entry: AuditEntry) -> str:
         Action.HID_NAME: _("The name was taken off the public page."),
         Action.SHOWED_NAME: _("Staff let the name stand on the public page."),
         Action.RESTORED_NAME: _("It was left to the person again whether the name is shown."),
+        Action.ENDED_MEMBER_SESSIONS: _("The member was signed out everywhere."),
         Action.WROTE_NOTE: _("A note was written."),
         Action.SETTLED_AGAIN: _("The customer was settled again."),
     }

@@ -66,6 +66,7 @@ def action(name: str) -> str:
         Action.CLOSED_STAFF: _("Closed an account"),
         Action.OPENED_STAFF: _("Opened an account again"),
         Action.ENDED_SESSION: _("Signed out in another browser"),
+        Action.ENDED_MEMBER_SESSIONS: _("Signed a member out everywhere"),
         Action.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
         Action.ASKED_FOR_PASSWORD: _("Asked for another password"),
         Action.CHANGED_PASSWORD: _("Chose another password"),
