@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, text
 
+from fundraiser import paging
 from fundraiser.dashboard import export
 from fundraiser.dashboard.columns import Cells, Column, safe_cell
 from fundraiser.dashboard.members import list_views, listing
@@ -354,7 +355,7 @@ def test_the_list_page_keeps_its_filters_on_the_way_on(
     staff: FlaskClient, database: Database
 ) -> None:
     with database.transaction() as session:
-        for _ in range(listing.PAGE + 1):
+        for _ in range(paging.PAGE + 1):
             join(session)
     page = read(staff, "/staff/members?state=counting&q=reader&sort=oldest")
     assert "More than 50 people fit." in words(page)

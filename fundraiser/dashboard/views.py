@@ -23,6 +23,7 @@ from fundraiser.incidents import current_incidents
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
+from fundraiser.paging import key_from_url
 from fundraiser.payments import queue
 from fundraiser.payments.models import Customer, Tier
 from fundraiser.payments.statement import read_statement, years_of
@@ -93,12 +94,12 @@ def statement(member_id: int, year: int) -> ResponseReturnValue:
 @blueprint.get("/staff/contributions")
 def contributions() -> ResponseReturnValue:
     """What was given once."""
-    rows, older = profile.list_contributions(db.session(), _key("before"))
+    rows, older = profile.list_contributions(db.session(), key_from_url("before"))
     return _page(
         "dashboard/contributions.html",
         rows=rows,
         older=older,
-        before=_key("before"),
+        before=key_from_url("before"),
         sums=figures.read_contribution_sums(db.session()),
         counted_at=figures.read_counted_at(db.session()),
     )
@@ -129,12 +130,6 @@ def _page(template: str, **values: object) -> str:
         may_read_emails=may(staff, Permission.READ_EMAILS),
         **values,
     )
-
-
-def _key(name: str) -> int | None:
-    """The key at which a page begins; anything that is none begins at the newest."""
-    value = request.args.get(name, "")
-    return int(value) if value.isdecimal() and len(value) < len(str(2**63)) else None
 
 
 def _signed(value: float) -> str:

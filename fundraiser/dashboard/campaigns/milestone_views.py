@@ -20,6 +20,7 @@ from fundraiser.forms import Form, fingerprint
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.paging import LARGEST_KEY
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("milestone_pages", __name__)
 
 _MOST = 100
-_LARGEST_KEY = 2**63 - 1
 
 
 @blueprint.get("/staff/campaigns/<slug>/milestones")
@@ -98,7 +98,7 @@ def tell_again(slug: str, milestone_id: int) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
-    milestone = session.get(Milestone, min(milestone_id, _LARGEST_KEY), with_for_update=True)
+    milestone = session.get(Milestone, min(milestone_id, LARGEST_KEY), with_for_update=True)
     if milestone is None or milestone.campaign_slug != slug:
         raise NotFoundError(_("There is no such milestone."))
     if campaign.webhook_url is None:

@@ -33,6 +33,7 @@ from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import Email, EmailState, enqueue_again
+from fundraiser.paging import PAGE, key_from_url, read_key, split_page
 from fundraiser.texts import LANGUAGES, gettext as _
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("email_pages", __name__)
 
-_PAGE = 50
 _SHOWN = (
     EmailState.FAILED,
     EmailState.BOUNCED,
@@ -65,15 +65,17 @@ def index() -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.READ_EMAILS)
     state = _state(request.args.get("state"))
-    rows = _list_emails(session, state, _number("before"))
+    rows, older = split_page(
+        _list_emails(session, state, key_from_url("before")), lambda row: row.Email.id
+    )
     off = kinds_switched_off(session)
     changed = set(session.scalars(select(EmailWording.kind)))
     return render_template(
         "dashboard/emails.html",
         staff=staff,
         words=labels,
-        rows=rows[:_PAGE],
-        older=rows[_PAGE - 1].Email.id if len(rows) > _PAGE else None,
+        rows=rows,
+        older=older,
         state=state,
         states=[(one, labels.email_state(one)) for one in _SHOWN],
         counts=_count_open(session),
@@ -229,9 +231,7 @@ def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | 
         NotFoundError: no member has this number.
     """
     if wish:
-        is_number = wish.isdecimal() and len(wish) < len(str(2**63))
-        number = int(wish) if is_number else 0
-        found = session.scalars(select(Member).where(Member.number == number)).first()
+        found = session.scalars(select(Member).where(Member.number == read_key(wish))).first()
         if found is None:
             raise NotFoundError(_("No member has this number."))
         return found
@@ -255,7 +255,7 @@ def _list_emails(
         .outerjoin(Reminder, Reminder.id == Email.reminder_id)
         .outerjoin(Gift, Gift.id == Email.gift_id)
         .order_by(Email.id.desc())
-        .limit(_PAGE + 1)
+        .limit(PAGE + 1)
     )
     if state:
         found = found.where(Email.state == state)
@@ -289,8 +289,3 @@ def _language() -> str:
     sent = request.form if request.method == "POST" else request.args
     wish = sent.get("language", "en")
     return wish if wish in LANGUAGES else "en"
-
-
-def _number(name: str) -> int | None:
-    value = request.args.get(name, "")
-    return int(value) if value.isdecimal() and len(value) < len(str(2**63)) else None

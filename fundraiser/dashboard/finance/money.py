@@ -10,6 +10,7 @@ from sqlalchemy import func, select, tuple_
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
+from fundraiser.paging import PAGE, split_page
 from fundraiser.payments.models import (
     BalanceScan,
     BalanceTransaction,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-PAGE = 50
 MOST_SHOWN = 200  # of what is in a payout; the file has all of it
 _LATE = timedelta(hours=3)
 _EARLIEST = 2000
@@ -224,8 +224,7 @@ def list_payouts(
     if before:
         last = select(*newest_first).where(Payout.id == before).scalar_subquery()
         statement = statement.where(tuple_(*newest_first) < last)
-    found = session.scalars(statement).all()
-    return found[:most], found[most - 1].id if len(found) > most else None
+    return split_page(session.scalars(statement).all(), lambda payout: payout.id, most)
 
 
 def read_payout(session: Session, payout_id: str) -> PayoutPage:

@@ -36,6 +36,7 @@ from fundraiser.members.models import (
     Source,
     Status,
 )
+from fundraiser.paging import PAGE, read_key
 from fundraiser.payments.models import Customer, Payment
 from fundraiser.texts import gettext as _
 
@@ -46,14 +47,12 @@ if TYPE_CHECKING:
     from sqlalchemy import FromClause
     from sqlalchemy.orm import Session
 
-PAGE = 50
 _AT_FIRST = 3_000  # people to look through
 _NOT_RARE = 15  # of the first who fit, for which it is worth to look further
 _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
 _YEARS = range(1900, 2200)
 _NUMBER = re.compile(r"(?:№|#|no\.?)?\s{0,5}(\d[\d\s.,]{0,18})", re.IGNORECASE)
-_LARGEST_ID = 2**63 - 1
 # The short list of one filter is looked up person by person in another's: their rows are in memory
 # more often than not, and PostgreSQL's own cost of a page would have it read all of both instead.
 _THROUGH_INDEXES = text("SET LOCAL enable_seqscan = off; SET LOCAL random_page_cost = 1.1")
@@ -409,14 +408,15 @@ class _Wanted:
 
 def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] | None:
     """The keys of the person with whom the page before ended; None where there is no such page."""
-    if not (after.isascii() and after.isdecimal()) or not 0 < int(after) <= _LARGEST_ID:
+    key = read_key(after)
+    if not key:
         return None
     newest = aliased(Membership, _newest_of(Member.id))
     keys = session.execute(
         select(*wanted.keys(Member, newest))
         .select_from(Member)
         .outerjoin(newest, literal_column("true"))
-        .where(Member.id == int(after))
+        .where(Member.id == key)
     ).first()
     return None if keys is None or None in keys else keys
 

@@ -14,6 +14,7 @@ from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email
+from fundraiser.paging import PAGE, split_page
 from fundraiser.payments.cases import MoneyCase
 from fundraiser.payments.models import CheckoutKind, Customer, Event, Payment, SyncRequest
 from fundraiser.texts import gettext as _
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-PAGE = 50
 MOST_OF_A_KIND = 100  # rows of one kind on a person's page
 _LARGEST_NUMBER = 2**63 - 1
 
@@ -143,5 +143,4 @@ def list_contributions(
     if before is not None:
         last = select(*newest_first).where(Payment.id == before).scalar_subquery()
         statement = statement.where(tuple_(*newest_first) < last)
-    found = session.execute(statement).all()
-    return found[:most], found[most - 1][0].id if len(found) > most else None
+    return split_page(session.execute(statement).all(), lambda row: row[0].id, most)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import ngettext
 
 from fundraiser import db
@@ -13,6 +13,7 @@ from fundraiser.dashboard import labels
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.paging import PAGE, key_from_url, split_page
 from fundraiser.payments import queue
 
 if TYPE_CHECKING:
@@ -20,23 +21,20 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("failed_syncs", __name__)
 
-_PAGE = 50
-_LARGEST_KEY = 2**63 - 1
-
 
 @blueprint.get("/staff/failed-syncs")
 def failed_syncs() -> ResponseReturnValue:
     """The customers that could not be settled, page by page."""
-    typed = request.args.get("after", "")
-    after = min(int(typed), _LARGEST_KEY) if typed.isdecimal() and typed.isascii() else 0
-    requests = queue.failed_requests(db.session(), most=_PAGE + 1, after=after)
+    after = key_from_url("after") or 0
+    found = queue.failed_requests(db.session(), most=PAGE + 1, after=after)
+    requests, next_after = split_page(found, lambda sync: sync.id)
     staff = signed_in_staff()
     return render_template(
         "dashboard/failed_syncs.html",
         staff=staff,
         words=labels,
-        requests=requests[:_PAGE],
-        next_after=requests[_PAGE - 1].id if len(requests) > _PAGE else None,
+        requests=requests,
+        next_after=next_after,
         after=after,
         may_settle=may(staff, Permission.SETTLE),
     )

@@ -22,6 +22,7 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.paging import read_key
 from fundraiser.sources import applying, batches, labels, overview
 from fundraiser.sources.formats import formats
 from fundraiser.sources.models import (
@@ -206,11 +207,10 @@ def discard(batch_id: int) -> ResponseReturnValue:
 def decide(batch_id: int) -> ResponseReturnValue:
     """Do with one row what staff say."""
     session, staff, batch = _for(batch_id, Permission.CHANGE_MEMBER)
-    number = request.form.get("row", "")
     row = session.scalars(
         select(ImportRow).where(
             ImportRow.batch_id == batch.id,
-            ImportRow.number == (int(number) if number.isdecimal() and len(number) < 9 else 0),  # noqa: PLR2004 - digits of a row's number
+            ImportRow.number == read_key(request.form.get("row", "")),
         )
     ).first()
     if row is None:

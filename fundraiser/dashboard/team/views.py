@@ -25,15 +25,13 @@ from fundraiser.newsroom.sign_in import (
     open_while_overdue,
     signed_in_staff,
 )
+from fundraiser.paging import LARGEST_KEY, PAGE, key_from_url, split_page
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("staff_pages", __name__)
-
-_PAGE = 50
-_LARGEST_KEY = 2**63 - 1
 
 
 @blueprint.get("/staff/team")
@@ -67,7 +65,7 @@ def change(staff_id: int, what: str) -> ResponseReturnValue:
     """One act on one person; done twice, it is done once."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
-    staff = people.get_staff(session, min(staff_id, _LARGEST_KEY))
+    staff = people.get_staff(session, min(staff_id, LARGEST_KEY))
     try:
         sentence = _act(by, staff, what)
     except UnprocessableError as error:
@@ -117,7 +115,7 @@ def end_one_session(session_id: int) -> ResponseReturnValue:
     """Sign out in one browser."""
     session, staff = db.session(), signed_in_staff()
     is_this_one = session_id == current_session().id
-    if sessions.end(session, staff, min(session_id, _LARGEST_KEY)):
+    if sessions.end(session, staff, min(session_id, LARGEST_KEY)):
         record(session, Action.ENDED_SESSION, f"staff {staff.id}", staff=staff)
     if is_this_one:
         end_session()
@@ -141,25 +139,25 @@ def audit_log() -> ResponseReturnValue:
     """Every act of staff, the newest first, of everybody or of one."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.MANAGE_STAFF)
-    who, before = _number("staff"), _number("before")
+    who, before = key_from_url("staff"), key_from_url("before")
     statement = (
         select(AuditEntry, Staff)
         .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
         .order_by(AuditEntry.id.desc())
-        .limit(_PAGE + 1)
+        .limit(PAGE + 1)
     )
     if who is not None:
         statement = statement.where(AuditEntry.staff_id == who)
     if before is not None:
         statement = statement.where(AuditEntry.id < before)
-    rows = session.execute(statement).all()
+    rows, older = split_page(session.execute(statement).all(), lambda row: row[0].id)
     everybody = session.scalars(select(Staff).order_by(Staff.name, Staff.id)).all()
     return render_template(
         "dashboard/audit_log.html",
         staff=staff,
         words=words,
-        rows=rows[:_PAGE],
-        older=rows[_PAGE - 1][0].id if len(rows) > _PAGE else None,
+        rows=rows,
+        older=older,
         before=before,
         who=who,
         everybody=everybody,
@@ -237,8 +235,3 @@ def account_page(error: UnprocessableError | None = None) -> str:
         here=current_session().id,
         error=error,
     )
-
-
-def _number(name: str) -> int | None:
-    typed = request.args.get(name, "")
-    return min(int(typed), _LARGEST_KEY) if typed.isascii() and typed.isdecimal() else None
