@@ -1,11 +1,9 @@
-"""What there is to say about one e-mail: each file in ``kinds`` declares a ``Kind``."""
+"""The declaration of an e-mail: each file in ``kinds`` makes one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import Select
+from typing import TYPE_CHECKING
 
 from fundraiser.outbox import Email, OutboxKind, Recipient, Topic
 
@@ -17,15 +15,13 @@ if TYPE_CHECKING:
 
     from fundraiser.campaigns.progress import Progress
     from fundraiser.emails.parts.body import Body
+    from fundraiser.emails.parts.queries import Due
     from fundraiser.members.models import Member
-
-# A row for each e-mail that is due, with the columns "to", "key" and "context" of ``enqueue``.
-Due = Select[tuple[int, str, dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind(OutboxKind):
-    """Everything that the service knows about one e-mail. Its name is the name of its file.
+    """Everything that the service knows about one e-mail; its name is that of its file.
 
     Attributes:
         label: its name for staff, in the current locale.

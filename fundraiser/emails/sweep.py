@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Subquery
     from sqlalchemy.orm import Session
 
-    from fundraiser.emails.kind import Due, Kind
+    from fundraiser.emails.kind import Kind
+    from fundraiser.emails.parts.queries import Due
 
 _NEWS_WHILE = {CampaignStatus.RUNNING, CampaignStatus.REACHED}
 

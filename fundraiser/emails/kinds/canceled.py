@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, NotDueError, Wording, compose
 from fundraiser.emails.parts.memberships import about_membership, example_about, needs
-from fundraiser.emails.parts.queries import days, due_to_members, key_of
+from fundraiser.emails.parts.queries import Due, days, due_to_members, key_of
 from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Membership
 from fundraiser.members.renewals import RENEWS, renews

@@ -9,10 +9,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
 from fundraiser.config import current_settings
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, NotDueError, Wording, compose
 from fundraiser.emails.parts.gifts import example_gift, gift_values, join_page, what_is_given
-from fundraiser.emails.parts.queries import days, due_to, key_of
+from fundraiser.emails.parts.queries import Due, days, due_to, key_of
 from fundraiser.members.eligibility import counted_until, counts_at
 from fundraiser.members.gifts import Gift, ends_at
 from fundraiser.members.models import Member, Membership, Source

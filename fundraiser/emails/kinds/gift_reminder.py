@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func
 
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, NotDueError, Wording, compose
 from fundraiser.emails.parts.gifts import (
     IS_WAITING,
@@ -18,7 +18,7 @@ from fundraiser.emails.parts.gifts import (
     name_of,
     what_is_given,
 )
-from fundraiser.emails.parts.queries import days, due_to
+from fundraiser.emails.parts.queries import Due, days, due_to
 from fundraiser.members.gifts import Gift, card_address
 from fundraiser.members.models import Member
 from fundraiser.outbox import OncePer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 
 from fundraiser.config import current_settings
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, Wording, compose
 from fundraiser.emails.parts.gifts import (
     IS_WAITING,
@@ -17,7 +17,7 @@ from fundraiser.emails.parts.gifts import (
     gift_values,
     what_is_given,
 )
-from fundraiser.emails.parts.queries import days, due_to, key_of
+from fundraiser.emails.parts.queries import Due, days, due_to, key_of
 from fundraiser.members.gifts import Gift, code_of
 from fundraiser.outbox import OncePer, Recipient
 from fundraiser.texts import gettext as _

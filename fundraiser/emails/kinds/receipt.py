@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fundraiser.config import current_settings
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, NotDueError, Wording, compose, money
 from fundraiser.emails.parts.memberships import example_membership, membership_of
 from fundraiser.emails.parts.payments import example_payment, paid_with, payment_of
-from fundraiser.emails.parts.queries import days, due_to
+from fundraiser.emails.parts.queries import Due, days, due_to
 from fundraiser.members.models import Member, Membership
 from fundraiser.outbox import Email, OncePer
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus

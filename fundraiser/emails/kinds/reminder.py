@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Wording
-from fundraiser.emails.parts.queries import days, due_to_readers
+from fundraiser.emails.parts.queries import Due, days, due_to_readers
 from fundraiser.emails.parts.reminders import about_reminder, asking_to_join, example_about_reminder
 from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.outbox import OncePer, Recipient

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, Say, Wording, compose, money
 from fundraiser.emails.parts.memberships import about_membership, example_about, needs
 from fundraiser.emails.parts.payments import paid_with
-from fundraiser.emails.parts.queries import RUNS, days, due_to_members, key_of
+from fundraiser.emails.parts.queries import RUNS, Due, days, due_to_members, key_of
 from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Interval, Membership
 from fundraiser.members.prices import next_payment_of

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import exists
 
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Wording
-from fundraiser.emails.parts.queries import days, due_to_readers
+from fundraiser.emails.parts.queries import Due, days, due_to_readers
 from fundraiser.emails.parts.reminders import about_reminder, asking_to_join, example_about_reminder
 from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.outbox import OncePer, Recipient

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exists, or_
 
 from fundraiser.config import current_settings
-from fundraiser.emails.kind import Due, Kind
+from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, Wording, compose
 from fundraiser.emails.parts.memberships import about_membership, example_about
-from fundraiser.emails.parts.queries import due_to_members, has_left, key_of
+from fundraiser.emails.parts.queries import Due, due_to_members, has_left, key_of
 from fundraiser.members.models import Dues, Membership
 from fundraiser.outbox import EmailChoice, OncePer, Topic
 from fundraiser.texts import gettext as _

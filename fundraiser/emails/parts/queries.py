@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from fundraiser.config import current_settings
@@ -15,13 +16,11 @@ from fundraiser.members.models import Dues, Member, Membership, Source, Status
 from fundraiser.members.renewals import RENEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import InstrumentedAttribute
 
-    from fundraiser.emails.kind import Due
-
-    Query = Callable[[datetime], Due]
+# A row for each e-mail that is due, with the columns "to", "key" and "context" of ``enqueue``.
+Due = Select[tuple[int, str, dict[str, Any]]]
+Query = Callable[[datetime], Due]
 
 # It is paid for, renews, and costs something.
 RUNS = (
