@@ -69,7 +69,7 @@ _SENT = _OF_THIS_ONE.values(state=EmailState.SENT, sent_at=bindparam("at"), erro
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A written e-mail. It is ours until ``lease``, which is then its own ``due_at``."""
+    """A message to send. This process holds it until ``lease``, the row's ``due_at`` meanwhile."""
 
     email_id: int
     lease: datetime
@@ -79,7 +79,7 @@ class _Ready:
 
 
 def deliver_some(database: Database, server: MailServer, budget: Budget | None = None) -> bool:
-    """Send a few e-mails that are due; False where none is, or where nothing can be sent now.
+    """Send a few e-mails that are due; returns False if there is none, or none can be sent now.
 
     They are written together, because most of what they say is the same, and sent one by one: who
     dies leaves one e-mail in doubt, and the others to be taken a minute later. The server is asked
@@ -102,7 +102,7 @@ def deliver_some(database: Database, server: MailServer, budget: Budget | None =
 
 
 def _take(session: Session) -> Sequence[Email]:
-    """The urgent ones first, so that no campaign's e-mail delays one that somebody waits for."""
+    """Lock the next e-mails: urgent ones first, so that a campaign never delays a sign-in."""
     emails = _take_some(session, urgent=True)
     if not emails and is_daytime():
         emails = _take_some(session, urgent=False)
@@ -110,7 +110,7 @@ def _take(session: Session) -> Sequence[Email]:
 
 
 def is_daytime() -> bool:
-    """Whether it is an hour of the newsroom's day at which people may be written to."""
+    """Whether it is daytime in the newsroom's time zone, so that e-mails may arrive."""
     return now().astimezone(current_settings().newsroom_timezone).hour in DAYTIME
 
 
@@ -122,7 +122,7 @@ def _take_some(session: Session, *, urgent: bool) -> Sequence[Email]:
 
 
 def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) -> list[_Ready]:
-    """Write those that are to be sent now, and mark them as ours for a while."""
+    """Render the e-mails that are to be sent now, and take a lease on each."""
     server.open()
     known = select(Member).where(Member.id.in_([email.member_id for email in emails]))
     members = session.scalars(known).all()  # kept, so that none is read again by itself
@@ -146,7 +146,7 @@ def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) 
 
 
 def _write_all(session: Session, emails: Sequence[Email]) -> list[Message | Exception]:
-    """Each e-mail, or why it is none: in one savepoint, or in one each where something breaks.
+    """Render each e-mail, or say why not: in one savepoint, or one each if something fails.
 
     Nothing is noted of them before that: a savepoint writes what was changed before it, and of a
     row that a transaction updates twice PostgreSQL checks the foreign key, and so waits for whoever
@@ -187,7 +187,7 @@ def _note_failure(email: Email, error: Exception) -> None:
 def _send_all(
     database: Database, server: MailServer, budget: Budget | None, ready: list[_Ready]
 ) -> None:
-    """Send one after the other, for a moment: somebody may have come who waits for an e-mail.
+    """Send one after the other, for a second at most: a more urgent one may have come.
 
     What became of one is noted together with the beginning of the next.
     """
@@ -215,7 +215,7 @@ def _send_all(
 
 
 def _begin(session: Session, one: _Ready) -> bool:
-    """Mark the e-mail as being sent; False where it is not ours any more, so long it took."""
+    """Mark the e-mail as being sent; returns False if its lease has run out."""
     ours = {"email": one.email_id, "lease": one.lease}
     begun = session.connection().scalar(_BEGIN, ours | {"until": now() + LOST_AFTER})
     return begun is not None

@@ -1,4 +1,4 @@
-"""What comes back: bounces and complaints, and the addresses that get no e-mails after them."""
+"""Bounces and complaints, and the suppression list that they fill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REASON = select(Suppression.reason).where(Suppression.address_hash == bindparam
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a provider says of one address.
+    """A provider's report about one address.
 
     ``reason`` is None where the e-mail did not arrive and the next one may (a full mailbox).
     ``message_id`` is the header of our e-mail, where the provider tells it.
@@ -43,7 +43,7 @@ class Report:
 
 
 def take_in(session: Session, report: Report) -> None:
-    """Write no more to an address that does not exist or complained; told twice, it is noted once.
+    """Suppress an address that bounced or complained; reported twice, it is noted once.
 
     A complaint weighs more than a bounce, and stays.
     """
@@ -69,7 +69,7 @@ def take_in(session: Session, report: Report) -> None:
 
 
 def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
-    """Read a list as CSV: ``address``, and if they are there ``reason`` and ``detail``.
+    """Read a suppression list as CSV: ``address``, and if they are there ``reason`` and ``detail``.
 
     A reason is bounce (which it is unless told otherwise) or complaint.
 
@@ -90,12 +90,12 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 
 def suppressed(session: Session, address: str) -> SuppressionReason | None:
-    """Why an address gets no e-mails, if so."""
+    """Why an address is suppressed; None if it is not."""
     return session.scalar(_REASON, {"hash": hash_address(address)})
 
 
 def allow_again(session: Session, address: str) -> bool:
-    """Write to an address again, as its owner wishes; False where nothing stood in the way."""
+    """Take an address off the suppression list; returns False if it was not on it."""
     row = session.get(Suppression, hash_address(address))
     if row is None:
         return False

@@ -1,4 +1,4 @@
-"""Signed addresses in e-mails: they say who and what about, so that nobody needs to sign in."""
+"""Signed links to the page of e-mail preferences, which needs no sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PURPOSE = "letters"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Whose e-mails: a member's (then of a topic, if one) or those to a reader's address."""
+    """Whose preferences: a member's (about one topic, or all), or those of a reader's reminder."""
 
     member_id: int | None = None
     reminder_id: int | None = None
@@ -25,7 +25,7 @@ class Reference:
 
 
 def address_of(reference: Reference) -> str:
-    """The page of which e-mails one gets."""
+    """The URL of the page of preferences."""
     if reference.reminder_id is not None:
         parts: list[object] = ["reminder", reference.reminder_id]
     else:
@@ -34,7 +34,7 @@ def address_of(reference: Reference) -> str:
 
 
 def read_token(token: str) -> Reference:
-    """What an address was made for.
+    """Verify the token of such a link.
 
     Raises:
         NotFoundError: we have not made it.

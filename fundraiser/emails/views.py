@@ -1,4 +1,4 @@
-"""What e-mails lead to: which of them one gets, reminders, and what the mail provider calls."""
+"""E-mail preferences, the form for reminders, and the mail provider's webhook."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ blueprint = Blueprint("emails", __name__)
 @blueprint.post("/webhooks/email")
 @cookieless
 def webhook() -> tuple[str, int]:
-    """Take in what came back. Another provider is another reader of a signed body."""
+    """Receive bounces and complaints. Another provider needs another parser of its signed body."""
     try:
         reports = amazon.read(current_settings(), request.get_data(cache=False))
     except amazon.ForgedReportError:
@@ -53,14 +53,14 @@ def webhook() -> tuple[str, int]:
 @blueprint.get("/letters/<token>")
 @public
 def emails(token: str) -> ResponseReturnValue:
-    """Which e-mails one gets. To look changes nothing: mailboxes follow links by themselves."""
+    """Show e-mail preferences. GET changes nothing: mailboxes follow links by themselves."""
     return _page(read_token(token), request.args.get("done"))
 
 
 @blueprint.post("/letters/<token>")
 @cookieless
 def change_choices(token: str) -> ResponseReturnValue:
-    """Change it: by the form, or by the one click of a mailbox (RFC 8058)."""
+    """Save e-mail preferences: from the form, or by a mailbox's one click (RFC 8058)."""
     reference, session = read_token(token), db.session()
     is_one_click = request.form.get("List-Unsubscribe") == "One-Click"
     if reference.reminder_id is not None:
@@ -128,7 +128,7 @@ def _topics() -> list[tuple[Topic, str, str]]:
 @blueprint.get("/campaigns/<slug>/reminder")
 @public
 def reminder_form(slug: str) -> ResponseReturnValue:
-    """Leave an address and a month."""
+    """The form to ask for a reminder: an address and a month."""
     return _reminder_form(slug)
 
 

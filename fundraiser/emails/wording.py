@@ -1,4 +1,4 @@
-"""What staff wrote instead of our own words: checked when it is kept, and again when it is used."""
+"""E-mail texts as edited by staff: checked when they are saved, and again when they are used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAME = re.compile(r"\{([^{}]{0,50})\}")
 
 
 def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
-    """The e-mail with what staff wrote in the current locale, or as it was.
+    """Replace the text of an e-mail with what staff wrote for the current locale, if anything.
 
     A name that this e-mail has no value for would leave a hole: then it stays as it was.
     """
@@ -60,7 +60,7 @@ def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
 def keep_wording(
     session: Session, kind: Kind, code: str, said: Wording, *, names: set[str], staff: Staff
 ) -> None:
-    """Keep what staff wrote for a kind in a language; ``names`` are what it may speak of.
+    """Save what staff wrote for a kind in a language; ``names`` may stand in curly brackets.
 
     Raises:
         UnprocessableError: a part is empty or too long, speaks of what the e-mail does not know, or
@@ -93,14 +93,14 @@ def keep_wording(
 
 
 def forget_wording(session: Session, kind: Kind, code: str) -> None:
-    """Go back to our own words."""
+    """Go back to the original text."""
     wording = session.get(EmailWording, (kind.name, code))
     if wording is not None:
         session.delete(wording)
 
 
 def switch(session: Session, kind: str, *, is_on: bool) -> None:
-    """Send e-mails of this kind, or do not."""
+    """Switch a kind on or off."""
     session.execute(
         insert(EmailSwitch)
         .values(kind=kind, is_on=is_on)
@@ -109,7 +109,7 @@ def switch(session: Session, kind: str, *, is_on: bool) -> None:
 
 
 def split_paragraphs(text: str) -> list[str]:
-    """Paragraphs are set apart by an empty line, as they are typed."""
+    """Split typed text into paragraphs at its empty lines."""
     return _paragraphs(text.replace("\r\n", "\n"))
 
 

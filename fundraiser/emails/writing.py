@@ -1,4 +1,4 @@
-"""Write an e-mail as a message: one layout, in HTML and plain text, in its reader's language."""
+"""Render an e-mail of the outbox as a message, in HTML and plain text, in its reader's language."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 
 class UndeliverableError(Exception):
-    """Nothing can be sent to this person's address; the message is one sentence for staff."""
+    """The address can't be sent to; the message tells staff why, in one sentence."""
 
 
 def write(session: Session, email: Email) -> Message:
-    """The e-mail as it stands now, ready to be sent.
+    """Render an e-mail as of now.
 
     Raises:
         NotDueError: it is not to be sent any more.
@@ -64,7 +64,7 @@ def write(session: Session, email: Email) -> Message:
 
 
 def render(body: Body, stop_address: str | None = None) -> tuple[str, str]:
-    """The e-mail as plain text and as HTML."""
+    """Render a body as plain text and as HTML."""
     text = render_template("emails/layout.txt", body=body, stop_address=stop_address)
     layout = _layout(current_app.jinja_env)
     return text, render_template(layout, body=body, stop_address=stop_address)
@@ -72,7 +72,7 @@ def render(body: Body, stop_address: str | None = None) -> tuple[str, str]:
 
 @cache
 def _layout(templates: Environment) -> Template:
-    """The layout as HTML, compiled from MJML once a process."""
+    """Compile the layout from MJML to HTML, once a process."""
     name = "emails/layout.mjml"
     assert templates.loader  # noqa: S101 - Flask's always has one
     source, _, _ = templates.loader.get_source(templates, name)
@@ -80,7 +80,7 @@ def _layout(templates: Environment) -> Template:
 
 
 def _check_that_it_is_wanted(session: Session, kind: Kind, email: Email, address: str) -> None:
-    """Ask what every sending asks: the suppression list, staff, the person, the reason again."""
+    """Raise ``NotDueError`` if the address, staff, the member or the e-mail's reason forbid it."""
     reason = suppressed(session, address)
     if reason is SuppressionReason.BOUNCE:
         raise NotDueError("An e-mail to this address came back, so none is sent to it.")
@@ -96,7 +96,7 @@ def _check_that_it_is_wanted(session: Session, kind: Kind, email: Email, address
 
 @dataclass(frozen=True, slots=True)
 class _Recipient:
-    """``stop_address``: where e-mails like this one can be refused, if it is not about money."""
+    """``stop_address`` is the link that stops e-mails like this one; None if there is no choice."""
 
     address: str
     language: str
@@ -157,7 +157,7 @@ def _headers(email: Email, recipient: _Recipient, subject: str) -> dict[str, str
 
 
 def _checked(address: str) -> str:
-    """The address as mail servers take it."""
+    """An address as SMTP wants it: ASCII, an international domain in Punycode."""
     local, _, domain = address.rpartition("@")
     try:
         return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}").addr_spec

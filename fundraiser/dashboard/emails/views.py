@@ -1,4 +1,4 @@
-"""The e-mails as staff see them: what was sent, and each kind to switch, read and write anew."""
+"""Staff pages for e-mails: what was sent, and each kind to preview, edit and switch off."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _CAN_BE_SENT_AGAIN = {EmailState.FAILED, EmailState.BOUNCED, EmailState.UNKNOWN}
 
 @blueprint.get("/staff/emails")
 def index() -> ResponseReturnValue:
-    """What became of the e-mails, and the kinds that there are."""
+    """List the e-mails by state, and the kinds."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.READ_EMAILS)
     state = _state(request.args.get("state"))
@@ -93,7 +93,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/<int:email_id>/again")
 def send_again(email_id: int) -> ResponseReturnValue:
-    """Send one e-mail again that did not arrive, or perhaps did not. Twice asked is once sent."""
+    """Send an e-mail again that failed or is in doubt; asked twice, it is sent once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.READ_EMAILS)
     email = session.get(Email, email_id, with_for_update=True)
@@ -110,7 +110,7 @@ def send_again(email_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/addresses")
 def write_again() -> ResponseReturnValue:
-    """Write again to an address that is on the suppression list."""
+    """Take an address off the suppression list."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if allow_again(session, request.form.get("address", "")):
@@ -123,14 +123,14 @@ def write_again() -> ResponseReturnValue:
 
 @blueprint.get("/staff/emails/kinds/<kind>")
 def show(kind: str) -> ResponseReturnValue:
-    """One kind: on or off, its words in each language, and how it looks to a real member."""
+    """Show one kind: its switch, its text in each language, and a preview for a member."""
     require(signed_in_staff(), Permission.READ_EMAILS)
     return _page(_kind(kind))
 
 
 @blueprint.get("/staff/emails/kinds/<kind>/preview")
 def preview(kind: str) -> ResponseReturnValue:
-    """The e-mail alone, as it would reach a member: to be framed by no page but ours."""
+    """The e-mail alone, as it would reach a member, for a frame of our own page."""
     require(signed_in_staff(), Permission.READ_EMAILS)
     found, code = _kind(kind), _language()
     member = _member_to_show(db.session(), found, request.args.get("member"))
@@ -148,7 +148,7 @@ def preview(kind: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/kinds/<kind>/switch")
 def change_switch(kind: str) -> ResponseReturnValue:
-    """Send e-mails of this kind, or do not."""
+    """Switch a kind on or off."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, is_on = _kind(kind), request.form.get("on") == "yes"
@@ -162,7 +162,7 @@ def change_switch(kind: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/kinds/<kind>/words")
 def change_words(kind: str) -> ResponseReturnValue:
-    """Keep other words for a kind in a language, or go back to our own."""
+    """Save another text for a kind in a language, or go back to the original."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, code = _kind(kind), _language()
@@ -247,7 +247,7 @@ def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | 
 def _list_emails(
     session: Session, state: EmailState | None, before: int | None
 ) -> Sequence[Row[Email, Member, Staff, Reminder, Gift]]:
-    """One more than a page, the newest first."""
+    """A page of e-mails and one more, newest first."""
     found = (
         select(Email, Member, Staff, Reminder, Gift)
         .outerjoin(Member, Member.id == Email.member_id)
@@ -265,7 +265,7 @@ def _list_emails(
 
 
 def _count_open(session: Session) -> dict[EmailState, int]:
-    """How many are in each state that is not over, by the index of just those."""
+    """Count the e-mails in each state that is not final, by a partial index."""
     rows = session.execute(
         select(Email.state, func.count())
         .where(Email.state.not_in((EmailState.SENT, EmailState.WITHDRAWN)))
