@@ -16,6 +16,7 @@ from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Membership
 from fundraiser.outbox import Email
 from fundraiser.security import digest
+from tests.pages import PageText
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -96,16 +97,16 @@ class Olena:
     def send(self, path: str, form: dict[str, str], **more: str) -> TestResponse:
         return self.client.post(path, data=form | more, headers=OURS)
 
-    def action(self, what: str, **more: str) -> str:
+    def action(self, what: str, **more: str) -> PageText:
         """Fill in the page of an act and send it; returns what the overview then says."""
         answer = self.send(self.path(what), self.form(self.path(what), self.path(what)), **more)
         assert answer.status_code == 303, answer.text
         return self.overview()
 
-    def overview(self) -> str:
-        return self.open("/account").get_text(" ", strip=True)
+    def overview(self) -> PageText:
+        return PageText.of(self.open("/account"))
 
-    def resume(self) -> str:
+    def resume(self) -> PageText:
         action = self.path("resumption")
         answer = self.send(action, self.form("/account", action))
         assert answer.status_code == 303, answer.text

@@ -114,21 +114,29 @@ def try_code() -> ResponseReturnValue:
     check = find_check(db.session(), Purpose.SIGN_IN, token) if token else _asked_here()
     if check is None:
         return _ask_again(
-            _("This browser has not asked for a letter, or too long ago. Ask for one here.")
+            "not-asked",
+            _("This browser has not asked for a letter, or too long ago. Ask for one here."),
         )
     if is_over(check):
-        return _ask_again(_("The ten minutes are over, or the code was used. Ask for another."))
+        return _ask_again(
+            "over", _("The ten minutes are over, or the code was used. Ask for another.")
+        )
     code = "".join(request.form.get("code", "").split())
     email = None if token else check.email
     if not _CODE.fullmatch(code):
-        return _wrong_code(email, token, _("Enter the six digits that stand in the letter."))
+        return _wrong_code(
+            email, token, "no-code", _("Enter the six digits that stand in the letter.")
+        )
     if not _try_is_free(check):
         note(Kind.LIMIT)
-        return _ask_again(_("Too many wrong codes. Ask for another letter."))
+        return _ask_again("too-many", _("Too many wrong codes. Ask for another letter."))
     if not is_code(check, code):
         note(Kind.MEMBER_CODE)
         return _wrong_code(
-            email, token, _("This is not the code of the newest letter. Check the six digits.")
+            email,
+            token,
+            "wrong-code",
+            _("This is not the code of the newest letter. Check the six digits."),
         )
     return _let_in(check, by="code")
 
@@ -151,7 +159,7 @@ def use_link() -> ResponseReturnValue:
     if check is None or is_over(check):
         note(Kind.MEMBER_CODE)
         return _ask_again(
-            _("This link is too old, was used, or is not whole. Ask for another letter.")
+            "link", _("This link is too old, was used, or is not whole. Ask for another letter.")
         )
     browser = asking_browser()
     if browser is None or digest(browser) != check.browser_hash:
@@ -197,19 +205,21 @@ def _let_in(check: AddressCheck, *, by: str) -> ResponseReturnValue:
     session = db.session()
     member = session.scalars(select(Member).where(Member.address == check.email)).first()
     if member is None or not use(session, check, asking_browser()):
-        return _ask_again(_("This code or link was used. Ask for another letter."))
+        return _ask_again("used", _("This code or link was used. Ask for another letter."))
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
     begin_session(session, member, response, by=by)
     return response
 
 
-def _wrong_code(email: str | None, token: str, error: str) -> ResponseReturnValue:
-    page = _page("code.html", email=email, link_token=token or None, error=error)
+def _wrong_code(email: str | None, token: str, name: str, error: str) -> ResponseReturnValue:
+    link = token or None
+    page = _page("code.html", email=email, link_token=link, error=error, error_name=name)
     return page, HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-def _ask_again(error: str) -> ResponseReturnValue:
-    return _page("sign_in.html", email="", error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+def _ask_again(name: str, error: str) -> ResponseReturnValue:
+    page = _page("sign_in.html", email="", error=error, error_name=name)
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def _page(name: str, **values: object) -> str:

@@ -89,6 +89,7 @@ def overview() -> ResponseReturnValue:
         years=years_of(session, member.id, current_settings().newsroom_timezone),
         gifts=labels.say_gifts(session, member),
         notice=_said(session, notice) if notice else None,
+        notice_name=notice.partition(":")[0] if notice else None,
         token=form_token(),
         sessions=sessions_of(session, member),
         here=current.id,
@@ -275,6 +276,7 @@ def by_email(key: str) -> ResponseReturnValue:
     return render_template(
         "account/done.html",
         notice=labels.notice(notice),
+        notice_name=notice,
         membership=labels.say(db.session(), membership),
     )
 

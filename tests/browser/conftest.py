@@ -50,6 +50,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip("Chromium is missing. On Debian and Ubuntu: apt-get install chromium")
     with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.live import axe, find_member, join, new_address, pay, sign_in, to_checkout
+from tests.browser.live import (
+    axe,
+    find_member,
+    join,
+    new_address,
+    pay,
+    read_email,
+    sign_in,
+    to_checkout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,14 +100,12 @@ def visited(
     page.get_by_role("link", name="Cancel and go back").click()
     page.wait_for_url("**/join?canceled=**")
     addresses["came_back"] = page.url
-    page.goto(f"{live.mailbox}/?to={email}")
-    page.get_by_role("link", name="You are member").click()
-    page.wait_for_url("**/letters/*")
+    read_email(page, live, email, "welcome")
     addresses["letter"] = page.url
     sign_in(page, live)
     find_member(page, live, email)
     addresses["member"] = page.url
-    page.get_by_role("link", name="Statement for").first.click()
+    page.locator("a[href*='/statements/']").first.click()
     addresses["statement"] = page.url
     for name, rows in (("month", "/staff/money"), ("payout", "/staff/payouts")):
         page.goto(f"{live.app}{rows}")
