@@ -87,7 +87,7 @@ def test_somebody_invited_chooses_a_password_and_signs_in_with_the_role(
     assert guest.get("/staff/team", headers=PAGE).status_code == 403
     assert staff_of(database, email).role is Role.SUPPORT
     trail = words(read(admin, "/staff/audit-log"))
-    assert "Taras Melnyk Signed in Taras Melnyk" in trail
+    assert "Taras Melnyk Signed in password Taras Melnyk" in trail
     assert "Taras Melnyk Took up the invitation password Taras Melnyk" in trail
     assert "Iryna Bondar Invited to the staff role Taras Melnyk" in trail
 
@@ -408,7 +408,7 @@ def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
     assert "customer c59" in rows[0]
     assert "Settled a customer again" in rows[0]
     everybody = words(read(admin, "/staff/audit-log?staff=&before=x"))
-    assert "Iryna Bondar Signed in Iryna Bondar" in words(read(admin, "/staff/audit-log?before=6"))
+    assert "Iryna Bondar Signed in password Iryna Bondar" in words(read(admin, "/staff/audit-log?before=6"))
     assert "customer c59" in everybody
 
 
