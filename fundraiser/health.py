@@ -23,7 +23,8 @@ from fundraiser.incidents import count_all, current_incidents, is_proxy_untruste
 from fundraiser.members.consistency import count_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.networks import is_passed_on, sender
-from fundraiser.outbox import EmailState
+from fundraiser.newsroom.maintenance import Stopped, read_maintenance
+from fundraiser.outbox import EmailState, oldest_due_email
 from fundraiser.payments import Refused, WebhookReason, read_refusals
 from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.reconcile import last_run
@@ -145,4 +146,18 @@ def _read_figures(session: Session) -> CollectorRegistry:
     gauge("proxy_untrusted", "Whether all readers share one limit: see TRUSTED_PROXIES.").set(
         is_proxy_untrusted(session)
     )
+    _tell_what_waits(session, registry)
     return registry
+
+
+def _tell_what_waits(session: Session, registry: CollectorRegistry) -> None:
+    waiting = oldest_due_email(session)
+    Gauge(
+        "fundraiser_oldest_due_email_seconds",
+        "How long an urgent e-mail has been due.",
+        registry=registry,
+    ).set((now() - waiting).total_seconds() if waiting else 0)
+    maintenance = read_maintenance(session)
+    stopped = Gauge("fundraiser_stopped", "What the operator stopped.", ["what"], registry=registry)
+    for what in Stopped:
+        stopped.labels(what.value).set(what in maintenance)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    func,
     select,
     update,
 )
@@ -189,6 +190,15 @@ def withdraw_queued(session: Session, member_id: int, why: str) -> None:
         update(Email)
         .where(Email.member_id == member_id, Email.state == EmailState.QUEUED)
         .values(state=EmailState.WITHDRAWN, error=why)
+    )
+
+
+def oldest_due_email(session: Session) -> datetime | None:
+    """Since when the oldest of the e-mails that somebody waits for has been due, if one is."""
+    return session.scalar(
+        select(func.min(Email.due_at)).where(
+            Email.state == EmailState.QUEUED, Email.urgent, Email.due_at <= now()
+        )
     )
 
 
