@@ -68,6 +68,8 @@ PAGES = {
     "members, filters that exclude": "/staff/members?tier=founder&currency=USD",
     "members, a month long ago": "/staff/members?joined_from=2021-03-01&joined_to=2021-03-31",
     "members, overdue": "/staff/members?state=overdue",
+    "the overdue desk": "/staff/overdue",
+    "the overdue desk, far behind": "/staff/overdue?counted=no",
     "a member": "/staff/members/{person}",
     "ending a membership": "/staff/members/{person}/memberships/{person}/end",
     "contributions": "/staff/contributions",
@@ -107,7 +109,7 @@ FILL = (
                             "interval", status, payment_status, collection_paused, started_at,
                             paid_at,
                             period_end, cancel_at, canceled_at, ended_at, campaign, ref, utm,
-                            card_expires_at)
+                            card_expires_at, has_paid, grace_from)
     SELECT id, 'stripe', 'sub_' || id, 'cus_' || id, t.tier, t.amount,
            CASE WHEN id % 2503 = 0 THEN 'PLN'
                 ELSE (ARRAY['GBP', 'EUR', 'USD'])[1 + (id / 7) % 3] END,
@@ -123,7 +125,8 @@ FILL = (
            CASE WHEN id % 10 < 3 THEN 'article-' || floor(power(r.x, 4) * 4000)::int
                 WHEN id % 10 < 6 THEN 'newsletter' END,
            CASE WHEN id % 10 = 5 THEN 'newsletter / email / week-' || id % 50 END,
-           date_trunc('month', now()) + interval '1 month' * (id % 48)
+           date_trunc('month', now()) + interval '1 month' * (id % 48), true,
+           CASE WHEN id % 61 = 0 THEN now() - interval '1 hour' * (id % 400) END
     FROM member,
          LATERAL (SELECT CASE WHEN id % 10 = 0 THEN 'patron'
                          WHEN id <= :members / 200 THEN 'founder' ELSE 'member' END AS tier,
@@ -199,7 +202,7 @@ FILL = (
     FROM member
     """,
     """
-    INSERT INTO audit_entry (at, staff_id, act, subject)
+    INSERT INTO audit_entry (at, staff_id, action, subject)
     SELECT now(), 1, 'settled_again', 'customer cus_' || id FROM member WHERE id % 5 = 0
     """,
 )

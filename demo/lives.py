@@ -22,6 +22,7 @@ from simulator.core.shapes import Object
 
 SEED = 25_000
 YEARS = timedelta(days=730)
+_NEXT_TRY = 43_200  # seconds until Stripe tries a failed payment again
 FAILS_ALWAYS = "4000000000000341"
 TIERS = {
     "reader": (500, 5000),
@@ -131,6 +132,7 @@ class Lives:
         elif kind == "past_due":
             row |= {"status": Status.PAST_DUE, "payment_status": Dues.OVERDUE}
             row["grace_from"] = term.begun
+            row["next_attempt_at"] = self.at + timedelta(seconds=_NEXT_TRY)
             story.recount_at = term.begun + self.grace
         self._write_objects(story, price, term, failing=kind == "past_due")
         return story
@@ -203,6 +205,7 @@ class Lives:
                 "canceled_at": None,
                 "ended_at": None,
                 "grace_from": None,
+                "next_attempt_at": None,
             },
             payments=[],
             objects=[],
@@ -315,7 +318,7 @@ class Lives:
             status="open",
             attempted=True,
             attempt_count=1,
-            next_payment_attempt=int(self.at.timestamp()) + 43_200 if running else None,
+            next_payment_attempt=int(self.at.timestamp()) + _NEXT_TRY if running else None,
             auto_advance=running,
             _failing_since=at,
         )

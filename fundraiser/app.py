@@ -33,6 +33,7 @@ from fundraiser.dashboard.campaigns import (
 from fundraiser.dashboard.emails import views as email_pages
 from fundraiser.dashboard.finance import exchange_rates, views as money_pages
 from fundraiser.dashboard.members import actions, list_views, name_views, session_views
+from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.sources import by_hand_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
@@ -69,6 +70,44 @@ class FundraiserApp(Flask):
         return response
 
 
+# The rooms' pages: each module has a ``blueprint``.
+_PAGES = (
+    campaigns,
+    gift_views,
+    webhooks,
+    widget,
+    emails,
+    account_sign_in,
+    account,
+    account_person,
+    address_undo,
+    gift_acceptance,
+    account_invitation,
+    account_late,
+    newsroom,
+    dashboard,
+    list_views,
+    actions,
+    money_pages,
+    widget_views,
+    email_pages,
+    exchange_rates,
+    failed_syncs,
+    overdue_views,
+    name_views,
+    session_views,
+    source_pages,
+    by_hand_views,
+    staff_pages,
+    security_views,
+    second_step_views,
+    campaign_pages,
+    milestone_views,
+    tier_views,
+    health,
+)
+
+
 def create_app(settings: Settings | None = None) -> FundraiserApp:
     """The whole service, ready to serve; settings come from the environment unless given."""
     settings = settings or load_settings()
@@ -91,38 +130,8 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     security.init_app(app, settings)
     texts.init_app(app)
     sign_in.init_app(app)
-    app.register_blueprint(campaigns.blueprint)
-    app.register_blueprint(gift_views.blueprint)
-    app.register_blueprint(webhooks.blueprint)
-    app.register_blueprint(widget.blueprint)
-    app.register_blueprint(emails.blueprint)
-    app.register_blueprint(account_sign_in.blueprint)
-    app.register_blueprint(account.blueprint)
-    app.register_blueprint(account_person.blueprint)
-    app.register_blueprint(address_undo.blueprint)
-    app.register_blueprint(gift_acceptance.blueprint)
-    app.register_blueprint(account_invitation.blueprint)
-    app.register_blueprint(account_late.blueprint)
-    app.register_blueprint(newsroom.blueprint)
-    app.register_blueprint(dashboard.blueprint)
-    app.register_blueprint(list_views.blueprint)
-    app.register_blueprint(actions.blueprint)
-    app.register_blueprint(money_pages.blueprint)
-    app.register_blueprint(widget_views.blueprint)
-    app.register_blueprint(email_pages.blueprint)
-    app.register_blueprint(exchange_rates.blueprint)
-    app.register_blueprint(failed_syncs.blueprint)
-    app.register_blueprint(name_views.blueprint)
-    app.register_blueprint(session_views.blueprint)
-    app.register_blueprint(source_pages.blueprint)
-    app.register_blueprint(by_hand_views.blueprint)
-    app.register_blueprint(staff_pages.blueprint)
-    app.register_blueprint(security_views.blueprint)
-    app.register_blueprint(second_step_views.blueprint)
-    app.register_blueprint(campaign_pages.blueprint)
-    app.register_blueprint(milestone_views.blueprint)
-    app.register_blueprint(tier_views.blueprint)
-    app.register_blueprint(health.blueprint)
+    for room in _PAGES:
+        app.register_blueprint(room.blueprint)
     _say_errors(app)
     return app
 

@@ -331,7 +331,7 @@ PERSONAL: tuple[Personal, ...] = (
         " has_paid"
         " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
         " ended_at grace_from refunded_at disputed_at counts_until duplicate_of schedule_id"
-        " collection_method needs_confirmation credit due cancel_reason"
+        " collection_method needs_confirmation credit due next_attempt_at cancel_reason"
         " cancel_feedback campaign origin",
         "Decide who is counted as a member, and prove it",
         _BOOKS,

@@ -26,7 +26,9 @@ class Topic(StrEnum):
     ``country``, ``source``, ``utm``, ``campaign``: the people who count. ``churn``: who stopped
     that day (``Churn``). ``moved``: who started or stopped then by no reader's doing (``joined``,
     ``stopped``). ``leaving``: who is known to stop on that day, which is yet to come (``Loss``).
-    ``contribution``: what was given once, less what was paid back.
+    ``contribution``: what was given once, less what was paid back. ``failed``: the payments that
+    failed first in the month that begins on that day, once their grace period is over, and
+    ``recovered`` those of them that were made good in it (Stripe's reason; ``amount`` is theirs).
     """
 
     INCOME = "income"
@@ -40,6 +42,8 @@ class Topic(StrEnum):
     MOVED = "moved"
     LEAVING = "leaving"
     CONTRIBUTION = "contribution"
+    FAILED = "failed"
+    RECOVERED = "recovered"
 
 
 class Churn(StrEnum):

@@ -20,6 +20,7 @@ from fundraiser.dashboard.overview import figures, labels as overview_labels
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
+from fundraiser.members.overdue import paid_until
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import own_path, signed_in_staff
@@ -65,6 +66,7 @@ def member(member_id: int) -> ResponseReturnValue:
         "dashboard/member.html",
         person=person,
         member=person.member,
+        paid_until=paid_until,
         may_change=may_change,
         timeline=read_timeline(
             session,

@@ -180,9 +180,9 @@ class Membership(Base):
     the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
     (Stripe's subscription). ``duplicate_of`` names the membership beside which it was one too many.
     What e-mails need: the card that is charged (``card_expires_at`` is the first moment at which it
-    is good no longer), ``pay_url`` where the overdue invoice can be paid and ``due`` what it still
-    asks for, ``needs_confirmation`` where the bank wants the payer to confirm it, and Stripe's
-    words for why it ended.
+    is good no longer), ``pay_url`` where the overdue invoice can be paid, ``due`` what it still
+    asks for, ``next_attempt_at`` when Stripe tries again, ``needs_confirmation`` where the bank
+    wants the payer to confirm it, and Stripe's words for why it ended.
     ``origin`` names the source outside Stripe that an import is from.
     ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff see to it.
     """
@@ -214,6 +214,11 @@ class Membership(Base):
             postgresql_where="cancel_wanted_at IS NOT NULL",
         ),
         Index("ix_membership_overdue", "member_id", postgresql_where="status = 'past_due'"),
+        Index(
+            "ix_membership_unpaid",
+            "member_id",
+            postgresql_where="payment_status = 'overdue' AND ended_at IS NULL",
+        ),
         Index(
             "ix_membership_complimentary", "member_id", postgresql_where="source = 'complimentary'"
         ),
@@ -264,6 +269,7 @@ class Membership(Base):
     card_expires_at: Mapped[datetime | None]
     pay_url: Mapped[str | None]
     due: Mapped[int | None] = mapped_column(BigInteger)
+    next_attempt_at: Mapped[datetime | None]
     needs_confirmation: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     cancel_reason: Mapped[str | None]
     cancel_feedback: Mapped[str | None]

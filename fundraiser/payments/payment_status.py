@@ -37,6 +37,7 @@ class PaymentFacts:
     has_paid: bool = False
     invoiced: int | None = None
     listed: int | None = None
+    next_attempt_at: datetime | None = None
 
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
@@ -83,6 +84,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         has_paid=any(_is_kept(invoice, state.charges) for invoice in paid),
         invoiced=period.amount if period else None,
         listed=_listed(period) if period else None,
+        next_attempt_at=latest.next_attempt_at if latest else None,
     )
 
 

@@ -426,6 +426,7 @@ def _write_membership(
         # Nobody is led to pay for what has ended, though the invoice may stay open.
         "pay_url": None if found.ended_at else facts.pay_url,
         "due": facts.due,
+        "next_attempt_at": None if found.ended_at else facts.next_attempt_at,
         # Without a method there is nothing to confirm: a new one is needed.
         "needs_confirmation": facts.needs_confirmation and method is not None,
         "cancel_reason": found.cancel_reason,

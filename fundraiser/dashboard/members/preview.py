@@ -15,6 +15,7 @@ from fundraiser.db import now
 from fundraiser.members.eligibility import person_counts
 from fundraiser.members.gifts import recipient_of
 from fundraiser.members.models import Membership, Source, Status
+from fundraiser.members.overdue import is_overdue
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import PaymentStatus
 from fundraiser.texts import date, gettext as _
@@ -55,21 +56,18 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         number=_number(
             person, grace, {membership.id: {"status": Status.CANCELED, "ended_at": now()}}
         ),
-        money=_(
-            "Nothing more is taken, and nothing is paid back. A payment has its own page for that."
-        )
-        if membership.source is Source.STRIPE
-        else _("None: it costs nothing."),
+        money=_money_of_ending(membership),
         mail=email if membership.source is Source.STRIPE else _("We send no letter."),
     )
     end = membership.period_end
     if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
         return [at_once]
     money = _("Nothing more is taken, and nothing is paid back.")
-    if membership.status is Status.PAST_DUE:
+    if is_overdue(membership):
         money = _(
-            "Stripe may still try to collect the payment that is overdue. Nothing is taken for the "
-            "time after that, and nothing is paid back."
+            "Stripe may still try to collect the overdue %(amount)s. The member won’t be charged "
+            "for the time after that, and nothing is refunded.",
+            amount=_due(membership),
         )
     later = Effects(
         value="period_end",
@@ -79,6 +77,25 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
         mail=email,
     )
     return [later, at_once]
+
+
+def _money_of_ending(membership: Membership) -> str:
+    if membership.source is not Source.STRIPE:
+        return _("None: it costs nothing.")
+    if is_overdue(membership):
+        return _(
+            "The overdue %(amount)s is no longer collected, and nothing is refunded. A payment has "
+            "its own page for that.",
+            amount=_due(membership),
+        )
+    return _(
+        "Nothing more is taken, and nothing is paid back. A payment has its own page for that."
+    )
+
+
+def _due(membership: Membership) -> str:
+    due = membership.amount if membership.due is None else membership.due
+    return labels.money(due, membership.currency)
 
 
 def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> list[Effects]:
@@ -202,15 +219,26 @@ def _number(person: Person, grace: timedelta, changes: dict[int, dict[str, Any]]
     after = person_counts(as_it_would_be, at, grace)
     if before.counts and not after.counts:
         return _("The number goes down by one, at once: this person stops counting.")
-    if before.counts and after.until and after.until != before.until:
+    if not before.counts or not after.until:
+        return _unchanged(person)
+    if after.until == before.until and any(map(is_overdue, person.memberships)):
         return _(
-            "The person counts until %(date)s. The number goes down by one then.",
+            "A payment is overdue: the person is counted until %(date)s, and the number goes down "
+            "by one then unless the payment arrives.",
             date=date(after.until),
         )
-    return _unchanged(person)
+    return _(
+        "The person counts until %(date)s. The number goes down by one then.",
+        date=date(after.until),
+    )
 
 
 def _unchanged(person: Person) -> str:
+    if person.member.counting and person.member.recount_at:
+        return _(
+            "The number stays as it is: this person is counted until %(date)s, as before.",
+            date=date(person.member.recount_at),
+        )
     if person.member.counting:
         return _("The number stays as it is: this person goes on counting.")
     return _("The number stays as it is: this person does not count.")
@@ -275,6 +303,13 @@ def _goes_on(person: Person, payment: Payment) -> str:
     )
     if running is None or running.cancel_at or running.period_end is None:
         return ""
+    if is_overdue(running):
+        return " " + _(
+            "The membership goes on: %(price)s has been due since %(date)s and may still be "
+            "charged unless you end it as well.",
+            price=_due(running),
+            date=date(running.grace_from or running.started_at),
+        )
     return " " + _(
         "The membership goes on: the next %(price)s is due on %(date)s unless you end it as well.",
         price=labels.money(running.amount, running.currency),

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from fundraiser import jobs
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.overview.counted import counted_memberships, loss_of_member
+from fundraiser.dashboard.overview.failures import first_failures
 from fundraiser.dashboard.overview.forecasts import write_forecasts
 from fundraiser.db import lock, now
 from fundraiser.jobs import Heartbeat
@@ -56,7 +57,7 @@ Figures: TypeAlias = "Select[date, str, str, int, int, int]"  # as DailyFigure, 
 
 HEARTBEAT = "figures"
 MONTH = timedelta(days=28)
-_YEAR = timedelta(days=365)
+_YEAR, _LONGEST_MONTH = timedelta(days=365), timedelta(days=31)
 _EVERY = timedelta(minutes=5)
 _AT_FIRST = 57  # days to look back where nothing has been kept yet: twice 28 and today
 _MOST_KEYS = 40  # of what readers can write themselves
@@ -99,6 +100,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     _write(session, Topic.CHURN, _churn(first, zone))
     _write(session, Topic.MOVED, _moved(first, zone))
     _write(session, Topic.CONTRIBUTION, _contributions(today, at))
+    _write_recoveries(session, zone, grace, at)
     write_forecasts(session, zone, grace, at)
     session.flush()
     jobs.beat(session, HEARTBEAT)
@@ -282,6 +284,51 @@ def _contributions(today: date, at: datetime) -> Figures:
         )
         .group_by(Payment.currency)
     )
+
+
+def _write_recoveries(session: Session, zone: ZoneInfo, grace: timedelta, at: datetime) -> None:
+    """Renewals that failed and those made good, by month, reason and currency.
+
+    A month is made again until its last grace period is over; at first there are twelve.
+    """
+    is_known = exists().where(DailyFigure.topic == Topic.FAILED)
+    back = (grace + _LONGEST_MONTH) if session.scalar(select(is_known)) else _YEAR
+    first = (at - back).astimezone(zone).date().replace(day=1)
+    session.execute(
+        delete(DailyFigure).where(
+            DailyFigure.day >= first, DailyFigure.topic.in_((Topic.FAILED, Topic.RECOVERED))
+        )
+    )
+    failed = first_failures(grace, _midnight(first, zone), at - grace).subquery()
+    month = cast(func.date_trunc("month", func.timezone(zone.key, failed.c.failed_at)), Date)
+    cause, is_paid = func.coalesce(failed.c.failure, ""), failed.c.days.is_not(None)
+    rows = session.execute(
+        select(
+            month.label("month"),
+            cause.label("cause"),
+            failed.c.currency,
+            func.count().label("failed"),
+            func.sum(failed.c.amount).label("asked"),
+            func.count().filter(is_paid).label("paid"),
+            func.coalesce(func.sum(failed.c.amount).filter(is_paid), 0).label("arrived"),
+        ).group_by(month, cause, failed.c.currency)
+    )
+    for row in rows:
+        for topic, people, amount in (
+            (Topic.FAILED, row.failed, row.asked),
+            (Topic.RECOVERED, row.paid, row.arrived),
+        ):
+            session.add(
+                DailyFigure(
+                    day=row.month,
+                    topic=topic,
+                    key=row.cause,
+                    currency=row.currency,
+                    people=people,
+                    recent=0,
+                    amount=int(amount),
+                )
+            )
 
 
 def _by_day(

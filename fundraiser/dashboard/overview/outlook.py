@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     Double,
-    Select,
     SQLColumnExpression,
     and_,
     case,
@@ -21,13 +20,12 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    true,
 )
-from sqlalchemy.orm import aliased
 
 from fundraiser.campaigns.forecast import HISTORY, LAST_RENEWAL, Outcomes, Outlook, Rates
 from fundraiser.dashboard.models import Loss
 from fundraiser.dashboard.overview.counted import counted_memberships, loss_of_member
+from fundraiser.dashboard.overview.failures import first_failures
 from fundraiser.members.history import read_marks, start_of_day
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
@@ -40,7 +38,6 @@ from fundraiser.members.models import (
     Source,
     Status,
 )
-from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 
 if TYPE_CHECKING:
     from datetime import date
@@ -268,53 +265,15 @@ def read_recoveries(session: Session, grace: timedelta, at: datetime) -> list[tu
     days = round(grace / _DAY)
     found = [0] * (days + 1)
     never = 0
-    for paid_after, count in session.execute(_failures(grace, at - _YEAR, at - grace)):
+    first = first_failures(grace, at - _YEAR, at - grace).subquery()
+    for paid_after, count in session.execute(
+        select(first.c.days, func.count()).group_by(first.c.days)
+    ):
         if paid_after is None:
             never += count
         else:
             found[min(paid_after, days)] += count
     return [(never + sum(found[day:]), sum(found[day:])) for day in range(days + 1)]
-
-
-def _failures(grace: timedelta, since: datetime, until: datetime) -> Select[int | None, int]:
-    """How many payments failed first in this time, by the days until they were made good."""
-    failed, before, after = aliased(Payment), aliased(Payment), aliased(Payment)
-    previous = (
-        select(before.status)
-        .where(
-            before.subscription_id == failed.subscription_id,
-            before.paid_at < failed.paid_at,
-        )
-        .order_by(before.paid_at.desc())
-        .limit(1)
-        .lateral()
-    )
-    made_good = (
-        select(func.min(after.paid_at).label("at"))
-        .where(
-            after.subscription_id == failed.subscription_id,
-            after.status == PaymentStatus.SUCCEEDED,
-            after.paid_at > failed.paid_at,
-            after.paid_at < failed.paid_at + grace,
-        )
-        .lateral()
-    )
-    days = _days_between(made_good.c.at, failed.paid_at)
-    first = (
-        select(days.label("days"))
-        .select_from(failed)
-        .join(previous, previous.c.status == PaymentStatus.SUCCEEDED)
-        .outerjoin(made_good, true())
-        .where(
-            failed.status == PaymentStatus.FAILED,
-            failed.kind == CheckoutKind.MEMBERSHIP,
-            failed.subscription_id.is_not(None),
-            failed.paid_at >= since,
-            failed.paid_at < until,
-        )
-        .subquery()
-    )
-    return select(first.c.days, func.count()).group_by(first.c.days)
 
 
 def _period() -> ColumnElement[int]:

@@ -18,6 +18,7 @@ from fundraiser.dashboard import labels
 from fundraiser.dashboard.finance.money import read_agreement
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.dashboard.overdue.desk import read_sums
 from fundraiser.dashboard.overview import figures, forecasts, income
 from fundraiser.dashboard.overview.chart import day_chart
 from fundraiser.dashboard.overview.stripe_troubles import stripe_troubles
@@ -106,6 +107,7 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
             *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
         ],
         "running_out": running_out(session, settings.grace),
+        **_overdue(session, settings),
         "names_wait": bool(names_to_review(session, 1)),
         "failed_syncs": queue.failed_requests(session, most=_MOST_SHOWN),
         "drift": read_drift(session, _MOST_SHOWN),
@@ -237,6 +239,15 @@ def _read_daily(session: Session, today: date) -> Daily:
         )
     )
     return Daily(newest, list(rows))
+
+
+def _overdue(session: Session, settings: Settings) -> dict[str, object]:
+    """How many people leave the number unless they pay, and what they owe, by currency."""
+    sums = read_sums(session, settings.grace, counted=True)
+    return {
+        "overdue": sum(one.people for one in sums),
+        "overdue_sums": ", ".join(labels.money(one.amount, one.currency) for one in sums),
+    }
 
 
 def _income(session: Session, daily: Daily, own: str, today: date) -> dict[str, object]:

@@ -148,6 +148,7 @@ def read_invoice(found: _Found) -> Invoice:
         pay_url=found["hosted_invoice_url"],
         due_at=_maybe(found.get("due_date")),
         lines=tuple(_line(one) for one in found["lines"]["data"]),
+        next_attempt_at=_maybe(found.get("next_payment_attempt")),
     )
 
 

@@ -180,6 +180,7 @@ class Invoice:
     ``charges`` are those of payments without an intent, as old ones are. ``due_at`` is set where
     the invoice is sent by e-mail to be paid by then. ``amount`` is its total after discounts,
     ``remaining`` what is still to be paid of it. ``to_confirm``: the bank waits for the payer.
+    ``next_attempt_at`` is when Stripe tries to collect it again, if it does.
     """
 
     id: str
@@ -196,6 +197,7 @@ class Invoice:
     to_confirm: bool = False
     charges: frozenset[str] = frozenset()
     lines: tuple[Line, ...] = ()
+    next_attempt_at: datetime | None = None
 
     @property
     def is_difference(self) -> bool:
