@@ -76,7 +76,7 @@ def near() -> str:
     return _around(32, 64)
 
 
-def limit_by_network() -> str:
+def for_guesses() -> str:
     """The network for which tries at passwords and codes are counted: IPv4 /24, IPv6 /56."""
     return _around(24, 56)
 

@@ -8,7 +8,7 @@ import secrets
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -26,7 +26,7 @@ from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.incidents import Kind
 from fundraiser.logs import name_request
-from fundraiser.networks import PlainAddress, is_passed_on, limit_by_network, sender
+from fundraiser.networks import PlainAddress, for_guesses, is_passed_on, sender
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -73,10 +73,18 @@ csrf = CSRFProtect()
 
 def network_hash() -> str:
     """The network that the request comes from, as a keyed hash to count and compare it by."""
-    return keyed_digest("network", limit_by_network())
+    return keyed_digest("network", for_guesses())
 
 
 limiter = Limiter(network_hash, in_memory_fallback_enabled=True, headers_enabled=False)
+
+
+def limit_by_network(**options: Any) -> Callable[[View], View]:  # noqa: ANN401 - the limiter's own
+    """Limit how often a network may call a route: ``NETWORK_LIMIT``, counted for each route."""
+    limit = limiter.limit(
+        lambda: current_settings().network_limit, key_func=network_hash, **options
+    )
+    return cast("Callable[[View], View]", limit)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

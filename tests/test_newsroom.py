@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
-from fundraiser.networks import limit_by_network
+from fundraiser.networks import for_guesses
 from fundraiser.newsroom import passwords
 from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.guessable import is_guessable
@@ -252,7 +252,7 @@ def test_a_network_is_a_24_of_ipv4_and_a_56_of_ipv6(
     app: FundraiserApp, address: str, network: str
 ) -> None:
     with app.test_request_context(environ_overrides={"REMOTE_ADDR": address}):
-        assert limit_by_network() == network
+        assert for_guesses() == network
 
 
 def test_of_many_guesses_at_once_no_more_are_looked_at_than_are_allowed(

@@ -56,7 +56,14 @@ from fundraiser.members.gifts import (
 )
 from fundraiser.members.models import Membership
 from fundraiser.payments.models import Tier
-from fundraiser.security import check_origin, cookieless, limiter, network_hash, new_secret, public
+from fundraiser.security import (
+    check_origin,
+    cookieless,
+    limit_by_network,
+    network_hash,
+    new_secret,
+    public,
+)
 from fundraiser.texts import by_language, gettext as _, keep_language, language
 
 if TYPE_CHECKING:
@@ -72,10 +79,6 @@ blueprint.url_defaults(keep_language)
 _DIGITS = re.compile(r"\d{6}")
 
 
-def _limit() -> str:
-    return current_settings().network_limit
-
-
 @blueprint.get("/gift/redeem")
 @public
 def enter_code() -> ResponseReturnValue:
@@ -85,7 +88,7 @@ def enter_code() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def look_at_gift() -> ResponseReturnValue:
     """Show what the code gives: to who is signed in with the button, to others with a field."""
     check_origin()
@@ -102,7 +105,7 @@ def look_at_gift() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/acceptance")
 @for_members
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def accept() -> ResponseReturnValue:
     """Make it the gift of who is signed in; a second click finds that it is."""
     code = request.form.get("code", "")
@@ -118,7 +121,7 @@ def accept() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/address")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def ask_for_code() -> ResponseReturnValue:
     """Send six digits to the address that is to be proven."""
     check_origin()
@@ -159,7 +162,7 @@ def enter_digits() -> ResponseReturnValue:
 
 @blueprint.post("/gift/redeem/proof")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def check_digits() -> ResponseReturnValue:
     """Accept the gift for who knows the digits, and sign in."""
     check_origin()
@@ -196,7 +199,7 @@ def check_digits() -> ResponseReturnValue:
 
 @blueprint.route("/account/gifts/<int:gift_id>/email", methods=["GET", "POST"])
 @for_members
-@limiter.limit(_limit, key_func=network_hash, methods=["POST"])
+@limit_by_network(methods=["POST"])
 def tell(gift_id: int) -> ResponseReturnValue:
     """The giver sends the e-mail now: again, to another address, or instead of the card."""
     session = db.session()

@@ -25,7 +25,6 @@ from fundraiser.account.sessions import (
     remember_browser,
 )
 from fundraiser.addresses import read_address
-from fundraiser.config import current_settings
 from fundraiser.incidents import Kind, note
 from fundraiser.members.addresses import (
     MOST_TRIES,
@@ -44,7 +43,7 @@ from fundraiser.security import (
     check_origin,
     cookieless,
     digest,
-    limiter,
+    limit_by_network,
     network_hash,
     new_secret,
     public,
@@ -63,10 +62,6 @@ blueprint.url_defaults(keep_language)
 _CODE = re.compile(r"\d{6}")
 
 
-def _limit() -> str:
-    return current_settings().network_limit
-
-
 @blueprint.get("/account/sign-in")
 @public
 def sign_in() -> ResponseReturnValue:
@@ -78,7 +73,7 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def ask_for_code() -> ResponseReturnValue:
     """Enqueue an e-mail, if the address is somebody's: the answer does not say."""
     check_origin()
@@ -106,7 +101,7 @@ def enter_code() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in/code")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def try_code() -> ResponseReturnValue:
     """Let in by the code: of what this browser asked, or of the link that was opened here."""
     check_origin()
@@ -150,7 +145,7 @@ def open_link() -> ResponseReturnValue:
 
 @blueprint.post("/account/sign-in/link")
 @cookieless
-@limiter.limit(_limit, key_func=network_hash)
+@limit_by_network()
 def use_link() -> ResponseReturnValue:
     """Let in by the link, in the browser that asked; another one has to know the code as well."""
     check_origin()

@@ -11,7 +11,7 @@ from flask import Flask, current_app, jsonify, redirect, request, session as coo
 from fundraiser import db, security
 from fundraiser.addresses import read_url
 from fundraiser.errors import ForbiddenError
-from fundraiser.networks import limit_by_network
+from fundraiser.networks import for_guesses
 from fundraiser.newsroom import passkeys, passwords, second_step, sessions
 from fundraiser.newsroom.devices import known_device
 from fundraiser.texts import gettext as _
@@ -192,7 +192,7 @@ def limit_by_account() -> str:
     email = _tried_email()
     if device := known_device(email):
         return f"device {device}"
-    return security.keyed_digest("limit", f"{limit_by_network()} {email.lower()}")
+    return security.keyed_digest("limit", f"{for_guesses()} {email.lower()}")
 
 
 def limit_by_network_or_device() -> str:

@@ -12,7 +12,14 @@ from fundraiser.campaigns.progress import iso
 from fundraiser.joining.offers import currencies_sold, intervals_sold
 from fundraiser.members.models import Interval
 from fundraiser.money import Money, format_money
-from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, date, gettext as _, known_language
+from fundraiser.texts import (
+    DEFAULT_LANGUAGE,
+    LANGUAGES,
+    date,
+    each_time,
+    gettext as _,
+    known_language,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,13 +133,9 @@ def _in_each_language(texts: dict[str, str]) -> dict[str, str]:
 
 def _price(price: Price, language: str) -> dict[str, Any]:
     amount = format_money(Money(price.amount, price.currency), language)
-    if price.interval is Interval.YEAR:
-        text = _("%(amount)s a year", amount=amount)
-    else:
-        text = _("%(amount)s a month", amount=amount)
     return {
         "interval": price.interval,
         "currency": price.currency,
         "amount": price.amount,
-        "text": text,
+        "text": each_time(amount, price.interval),
     }

@@ -17,6 +17,7 @@ from fundraiser.errors import BadRequestError, UnprocessableError
 from fundraiser.forms import Form, fields_of
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Interval
+from fundraiser.members.prices import per
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -191,6 +192,7 @@ def _form_page(tier: Tier | None, form: Form) -> str:
     return _page(
         "dashboard/tier_form.html",
         tier=tier,
+        per=per,
         form=form,
         is_contribution=tier is not None and tier.slug == CONTRIBUTION,
         waits_for_stripe=tier is not None
