@@ -451,6 +451,11 @@ def test_a_long_password_may_hold_such_a_word() -> None:
     assert not is_guessable("\N{LATIN SMALL LETTER E WITH ACUTE}" * 900, "", "")
 
 
+def test_without_a_service_the_product_s_words_are_known() -> None:
+    assert is_guessable("newsroom-password-1", "", "")
+    assert not is_guessable("correct horse battery", "", "")
+
+
 def test_a_password_is_not_reset_for_somebody_unknown(database: Database) -> None:
     with database.transaction() as session, pytest.raises(NotFoundError, match="not on the staff"):
         reset_password(session, "nobody@example.org", PASSWORD)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from flask import has_app_context
+
 from fundraiser.config import current_settings
 
 if TYPE_CHECKING:
@@ -34,8 +36,11 @@ def is_guessable(password: str, *own: str) -> bool:
 
 
 def _words(*own: str) -> Iterator[str]:
-    settings = current_settings()
     yield from PRODUCT
-    for text in (settings.newsroom_name, settings.newsroom_url or "", settings.public_url, *own):
+    newsroom: tuple[str, ...] = ()
+    if has_app_context():  # not where a demonstration is filled, before there is a service
+        settings = current_settings()
+        newsroom = (settings.newsroom_name, settings.newsroom_url or "", settings.public_url)
+    for text in (*newsroom, *own):
         parts = _WORD.findall(text.casefold())
         yield from (part for part in (*parts, "".join(parts)) if len(part) >= _SHORTEST_WORD)
