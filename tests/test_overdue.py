@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from fundraiser.dashboard.members.listing import Filters, list_members
 from fundraiser.dashboard.members.preview import of_ending, of_refund
 from fundraiser.dashboard.members.profile import Person
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.dashboard.overview.daily import refresh
 from fundraiser.db import now
-from fundraiser.members.models import Dues, Interval, Member, Membership, Status
+from fundraiser.members.models import Dues, Interval, Member, Membership, Source, Status
 from fundraiser.members.overdue import IS_OVERDUE, is_overdue
 from fundraiser.newsroom.models import Role
 from fundraiser.outbox import Email, EmailState
@@ -304,3 +305,27 @@ def test_the_next_try_is_stripes(stripe: Stripe) -> None:
         assert found.status is Status.PAST_DUE
         assert found.next_attempt_at
         assert found.next_attempt_at > now()
+
+
+@pytest.mark.parametrize("state", ["overdue", "gift"])
+def test_to_sort_by_who_leaves_hides_nobody(session: Session, state: str) -> None:
+    """Neither the overdue nor those with a gift have cancelled, and all of them leave."""
+    late = [overdue(session, days).id for days in (3, 9, 6)]
+    session.add(
+        make_membership(make_member(session), status=Status.PAST_DUE, ended_at=now())
+    )  # over: nobody to remind
+    gifts = []
+    for days in (30, 10, None):
+        member = make_member(session)
+        ends = now() + days * DAY if days else None
+        session.add(make_membership(member, source=Source.GIFT, interval=None, counts_until=ends))
+        gifts.append(member.id)
+    session.flush()
+    expected = {"overdue": [late[1], late[2], late[0]], "gift": [gifts[1], gifts[0], gifts[2]]}
+    shown: list[int] = []
+    after = ""
+    for _ in range(3):  # page by page
+        page = list_members(session, Filters(state=state, sort="leaving"), LONDON, after, most=1)
+        shown += [row.member.id for row in page.rows]
+        after = str(page.rows[-1].member.id)
+    assert shown == expected[state]

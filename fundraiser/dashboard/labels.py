@@ -16,6 +16,7 @@ from fundraiser.emails.kinds import label_of
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Cause, DriftKind, Dues, Source, Status
+from fundraiser.members.overdue import is_overdue
 from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
 from fundraiser.money import Money, format_money
@@ -110,7 +111,7 @@ def note(member: Member, membership: Membership | None) -> str:
         return ""
     if membership.cancel_at:
         return _("Leaves on %(date)s", date=date(membership.cancel_at))
-    if membership.status is Status.PAST_DUE:
+    if is_overdue(membership):
         return _("Payment overdue")
     return ""
 

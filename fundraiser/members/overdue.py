@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 
 from fundraiser.members.models import Dues, Membership, Status
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-# The same as ``is_overdue``, for queries.
-IS_OVERDUE: ColumnElement[bool] = and_(
-    Membership.ended_at.is_(None),
-    or_(
-        Membership.status == Status.PAST_DUE,
-        and_(Membership.status == Status.ACTIVE, Membership.payment_status == Dues.OVERDUE),
-    ),
-)
+
+def overdue(of: type[Membership] = Membership) -> ColumnElement[bool]:
+    """``is_overdue``, for queries; ``of`` is the table, or an alias of it."""
+    return and_(
+        of.ended_at.is_(None),
+        or_(
+            of.status == Status.PAST_DUE,
+            and_(of.status == Status.ACTIVE, of.payment_status == Dues.OVERDUE),
+        ),
+    )
+
+
+IS_OVERDUE = overdue()
+
+
+def overdue_since(of: type[Membership] = Membership) -> ColumnElement[datetime]:
+    """When the grace period of an overdue membership began, for queries."""
+    return func.coalesce(of.grace_from, of.paid_until, of.started_at)
 
 
 def is_overdue(membership: Membership) -> bool:

@@ -14,6 +14,8 @@ from fundraiser.members.models import Member, Membership
 from fundraiser.texts import N_, breakable, date, gettext as _
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fundraiser.dashboard.members.listing import Listed
 
 
@@ -42,6 +44,16 @@ def _since(row: Listed) -> str:
     return date(row.member.first_counted_at or row.member.created_at, "d MMM y")
 
 
+def _paid_until(
+    cells: Cells,
+    paid_until: datetime | None,
+    counts_until: datetime | None,
+    ended_at: datetime | None,
+) -> str:
+    """As on the person's page: Stripe's own period goes on while nothing is paid for it."""
+    return "" if ended_at else cells.day(paid_until or counts_until)
+
+
 COLUMNS = (
     Column(title=N_("Name"), shown=_name, of=[Member.name]),
     Column(title=N_("Number"), shown=_number, style="number secondary", of=[Member.number]),
@@ -65,7 +77,11 @@ COLUMNS = (
     Column(title=N_("Interval"), of=[Membership.interval]),
     Column(title=N_("State"), of=[Membership.status]),
     Column(title=N_("Began"), of=[Membership.started_at], cell=Cells.day),
-    Column(title=N_("Paid until"), of=[Membership.period_end], cell=Cells.day),
+    Column(
+        title=N_("Paid until"),
+        of=[Membership.paid_until, Membership.counts_until, Membership.ended_at],
+        cell=_paid_until,
+    ),
     Column(title=N_("Leaves"), of=[Membership.cancel_at], cell=Cells.day),
     Column(title=N_("Ended"), of=[Membership.ended_at], cell=Cells.day),
     Column(title=N_("Campaign"), of=[Membership.campaign]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,14 +28,8 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from fundraiser.db import now
 from fundraiser.members.gifts import LOOKS_LIKE_CODE, Gift, hash_code
-from fundraiser.members.models import (
-    MEMBER_WORDS,
-    Interval,
-    Member,
-    Membership,
-    Source,
-    Status,
-)
+from fundraiser.members.models import MEMBER_WORDS, Interval, Member, Membership, Source
+from fundraiser.members.overdue import overdue, overdue_since
 from fundraiser.paging import PAGE, read_key
 from fundraiser.payments.models import Customer, Payment
 from fundraiser.texts import gettext as _
@@ -79,11 +73,14 @@ class Leaving(StrEnum):
     ANY = "any"
 
 
+# Whoever is in one of these leaves without having cancelled; who has no end stands last.
+_END_OTHERWISE = {State.OVERDUE, State.GIFT, State.COMPLIMENTARY}
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _LEAVING_WITHIN = {Leaving.WEEK: timedelta(days=7), Leaving.MONTH: timedelta(days=30)}
 
 
 class Sort(StrEnum):
-    """The order of the list; the last is of those who leave alone."""
+    """The order of the list; the last is of those who leave alone, or are overdue."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -294,12 +291,12 @@ class _Wanted:
         if filters.ref:
             conditions.append(or_(newest.ref == filters.ref, newest.utm == filters.ref))
         if filters.state == State.OVERDUE:
-            conditions.append(newest.status == Status.PAST_DUE)
+            conditions.append(overdue(newest))
         if filters.state == State.COMPLIMENTARY:
             conditions.append(newest.source == Source.COMPLIMENTARY)
         if filters.state == State.GIFT:
             conditions.append(newest.source == Source.GIFT)
-        if filters.leaving or self.sort is Sort.LEAVING:
+        if filters.leaving or (self.sort is Sort.LEAVING and filters.state not in _END_OTHERWISE):
             conditions += [newest.cancel_at > now(), newest.ended_at.is_(None)]
             if filters.leaving in _LEAVING_WITHIN:
                 conditions.append(
@@ -312,6 +309,11 @@ class _Wanted:
         match self.sort:
             case Sort.NAME:
                 return func.lower(func.coalesce(who.name, who.email, "")), who.id
+            case Sort.LEAVING if self.filters.state == State.OVERDUE:
+                return overdue_since(newest), newest.member_id
+            case Sort.LEAVING if self.filters.state in _END_OTHERWISE:
+                ends = func.coalesce(newest.cancel_at, newest.counts_until, _NEVER)
+                return ends, newest.member_id
             case Sort.LEAVING:
                 return newest.cancel_at, newest.member_id
         return _joined(who), who.id

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.members.models import Member, Membership
-from fundraiser.members.overdue import IS_OVERDUE, grace_ends_at
+from fundraiser.members.overdue import IS_OVERDUE, grace_ends_at, overdue_since
 from fundraiser.outbox import Email
 from fundraiser.payments.models import Payment, PaymentStatus
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PAGE = 50
 MOST_FAILED = 100
 _MOST_EMAILS = 10  # of one person, in one row
-_GRACE_FROM = func.coalesce(Membership.grace_from, Membership.paid_until, Membership.started_at)
+_GRACE_FROM = overdue_since()
 
 
 @dataclass(frozen=True, slots=True)
