@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 from typing import TextIO
@@ -48,12 +49,16 @@ def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
+def doctor(*, as_json: bool) -> None:
     """Look whether everything that the service needs is there."""
     is_well = True
     with open_app() as app:
         for finding in examine(current_settings(), app.database, account_gateway()):
-            click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
+            if as_json:
+                click.echo(json.dumps({"well": finding.is_well, "finding": finding.sentence}))
+            else:
+                click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)
 

@@ -6,14 +6,12 @@ import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import redis
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser.dashboard.overview.figures import SILENT, read_machinery
 from fundraiser.db import now
+from fundraiser.doctor.database import examine_redis, examine_tables, why_not
 from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refusals
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.folders import folder
@@ -23,7 +21,8 @@ from fundraiser.payments import refused_calls, refused_webhooks
 from fundraiser.payments.products import missing_from_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.payments import AccountGateway
 
-_PATIENCE = 3.0  # seconds
 _ENOUGH_FILES = 10_000  # connections that rest are open files, and browsers leave many
 
 
@@ -40,8 +38,11 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
     yield from _examine_database(database)
     yield from _examine_secret_key(settings, database)
     yield _examine_file_limit()
-    yield _examine_redis(settings)
-    yield from examine_stripe(gateway, settings)
+    yield examine_redis(settings)
+    try:
+        yield from examine_stripe(gateway, settings)
+    except SQLAlchemyError:  # calls are counted there
+        yield Finding(False, "Stripe can't be asked without the database: mend that first.")
     yield _examine_mail(settings)
 
 
@@ -55,15 +56,12 @@ def alembic_config() -> Config:
 def _examine_database(database: Database) -> Iterator[Finding]:
     try:
         with database.transaction() as session:
-            context = MigrationContext.configure(session.connection())
-            head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-            if context.get_current_revision() != head:
-                yield Finding(False, "The database has old tables: run fundraiser migrate.")
-                return
-            yield Finding(True, "The database answers, and its tables are up to date.")
-            yield from _examine_work(session)
-    except SQLAlchemyError:
-        yield Finding(False, "The database does not answer: check DATABASE_URL.")
+            tables = examine_tables(session, alembic_config())
+            yield tables
+            if tables.is_well:
+                yield from _examine_work(session)
+    except SQLAlchemyError as error:
+        yield why_not(error)
 
 
 def _examine_work(session: Session) -> Iterator[Finding]:
@@ -84,18 +82,30 @@ def _examine_work(session: Session) -> Iterator[Finding]:
     )
     yield from tell_refusals(refused_webhooks(session), refused_calls(session))
     machinery = read_machinery(session)
-    beat = machinery.heartbeats.get("worker")
-    if beat is None:
-        yield Finding(False, "No worker has ever reported: start the worker and beat processes.")
-    elif (silence := now() - beat) > SILENT:
-        minutes = silence.total_seconds() / 60
-        yield Finding(False, f"The workers have been silent for {minutes:.0f} minutes: start them.")
-    else:
-        yield Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
+    yield _examine_heartbeats(machinery.heartbeats)
     yield (
         Finding(False, f"{machinery.syncs_failed} customers rest with an error: see /staff.")
         if machinery.syncs_failed
         else Finding(True, f"No customer rests; {machinery.syncs_due} wait to be settled.")
+    )
+
+
+def _examine_heartbeats(heartbeats: Mapping[str, datetime]) -> Finding:
+    """The workers hear beat's ticks: where they are silent, beat may be the cause."""
+    worker, beat = heartbeats.get("worker"), heartbeats.get("beat")
+    if worker is not None and (silence := now() - worker) <= SILENT:
+        return Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
+    if beat is None or now() - beat > SILENT:
+        return Finding(
+            False,
+            "Beat does not tick, so that workers hear nothing: start the beat process."
+            if worker is not None
+            else "No worker has ever reported: start the worker and beat processes.",
+        )
+    since = f"for {(now() - worker).total_seconds() / 60:.0f} minutes" if worker else "so far"
+    return Finding(
+        False,
+        f"Beat ticks, and the workers have been silent {since}: start them, or see Redis.",
     )
 
 
@@ -123,17 +133,6 @@ def _examine_file_limit() -> Finding:
         f"Each process may open {limit} files, and each reader's connection is one: let it open "
         f"{_ENOUGH_FILES} or more (LimitNOFILE for systemd, ulimits for Compose).",
     )
-
-
-def _examine_redis(settings: Settings) -> Finding:
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
-        ) as client:
-            client.ping()
-    except redis.RedisError:
-        return Finding(False, "Redis does not answer: check REDIS_URL.")
-    return Finding(True, "Redis answers.")
 
 
 def _examine_mail(settings: Settings) -> Finding:

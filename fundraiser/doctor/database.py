@@ -1,0 +1,111 @@
+"""What `fundraiser doctor` finds of PostgreSQL and Redis: why they can't be used."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import redis
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from fundraiser.doctor.stripe import Finding
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
+
+_PATIENCE = 3.0  # seconds
+# What PostgreSQL, libpq or PgBouncer say, and what to do. The first that is found is meant.
+_REFUSALS = {
+    r"password authentication failed|no password supplied|authentication failed": (
+        "PostgreSQL refuses the user or the password in DATABASE_URL."
+    ),
+    r'role "[^"]*" does not exist': "PostgreSQL does not know the user in DATABASE_URL.",
+    r'database "[^"]*" does not exist|no such database': (
+        "There is no such database: correct its name in DATABASE_URL, or create it."
+    ),
+    r"no encryption|SSL required|SSL connection is required|requires SSL": (
+        "PostgreSQL demands TLS: add ?sslmode=require to DATABASE_URL."
+    ),
+    r"does not support SSL": (
+        "PostgreSQL does not offer the TLS that sslmode in DATABASE_URL demands."
+    ),
+    r"certificate": "sslmode in DATABASE_URL does not accept PostgreSQL's certificate.",
+    r"no pg_hba.conf entry": "PostgreSQL lets nobody in from this host: see its pg_hba.conf.",
+    r"too many (clients|connections)|connection slots|no more connections|query_wait_timeout": (
+        "PostgreSQL or the pooler in front has no connection left: allow more (docs/scale.md)."
+    ),
+    r"starting up|shutting down|not yet accepting|recovery mode": (
+        "PostgreSQL is starting or stopping: ask again in a minute."
+    ),
+    r"could not translate host name|name or service not known|resolve host": (
+        "The host in DATABASE_URL is unknown: correct it."
+    ),
+    r"read-only|read only|session is not read-write": (
+        "PostgreSQL is read-only here: DATABASE_URL leads to a standby."
+    ),
+    r"permission denied": "The user in DATABASE_URL may not read our tables: grant it the right.",
+}
+
+
+def why_not(error: SQLAlchemyError) -> Finding:
+    """Name what keeps us from the database."""
+    said = str(getattr(error, "orig", None) or error)
+    for pattern, sentence in _REFUSALS.items():
+        if re.search(pattern, said, re.IGNORECASE):
+            return Finding(False, sentence)
+    return Finding(False, "The database does not answer: check DATABASE_URL, and whether it runs.")
+
+
+def examine_tables(session: Session, config: Config) -> Finding:
+    """Whether the tables are there, those of this version, and writable."""
+    connection = session.connection()
+    if session.scalar(text("SHOW transaction_read_only")) == "on":
+        return Finding(False, _REFUSALS[r"read-only|read only|session is not read-write"])
+    found = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(config)
+    if found is None:
+        if tables := inspect(connection).get_table_names():
+            return Finding(
+                False,
+                f"The database in DATABASE_URL belongs to another program: it has {len(tables)} "
+                "tables, and none of ours.",
+            )
+        return Finding(False, "The database is empty: run fundraiser migrate.")
+    if found == scripts.get_current_head():
+        return Finding(True, "The database answers, and its tables are up to date.")
+    if found in {script.revision for script in scripts.walk_revisions()}:
+        return Finding(False, "The database has old tables: run fundraiser migrate.")
+    return Finding(False, "The database has the tables of a newer version: upgrade this host too.")
+
+
+def examine_redis(settings: Settings) -> Finding:
+    """Whether Redis takes what we send it, and keeps it."""
+    try:
+        with redis.Redis.from_url(
+            settings.redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        ) as client:
+            client.set("fundraiser:doctor", "1", ex=60)
+            policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    except redis.AuthenticationError:
+        return Finding(False, "Redis refuses the user or the password in REDIS_URL.")
+    except redis.TimeoutError:
+        return Finding(False, "Redis is silent: it hangs, or a firewall is between.")
+    except redis.ResponseError as error:
+        if "maxmemory" in str(error):
+            return Finding(False, "Redis is full: give it more memory, or look what fills it.")
+        return Finding(False, "Redis refuses to write: see its log (its disk may be full).")
+    except redis.RedisError:
+        return Finding(False, "Redis does not answer: check REDIS_URL.")
+    if policy != "noeviction":
+        return Finding(
+            False,
+            f"Redis throws away what it holds when it is full ({policy}): set its "
+            "maxmemory-policy to noeviction.",
+        )
+    return Finding(True, "Redis answers, and keeps what it is given.")
