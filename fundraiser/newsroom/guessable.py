@@ -20,12 +20,12 @@ PRODUCT = (
     *("admin", "campaign", "dashboard", "editor", "fundraiser", "journalism", "login", "member"),
     *("membership", "news", "newsroom", "newspaper", "password", "staff", "supporter", "welcome"),
 )
-_SHORTEST_WORD, _ENOUGH = 4, 8
+_SHORTEST_WORD, _ENOUGH = 4, 5
 _WORD = re.compile(r"[^\W_]{1,100}")
 
 
 def is_guessable(password: str, *own: str) -> bool:
-    """Whether fewer than eight letters and digits are left of it without these words.
+    """Whether fewer than five letters and digits are left of it without these words.
 
     ``own``: the person's name and e-mail address.
     """
