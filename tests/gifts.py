@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.config import current_settings
@@ -21,7 +20,8 @@ from fundraiser.members.counting import recount_due
 from fundraiser.members.gifts import Gift
 from fundraiser.members.ledger import read_balance
 from tests.factories import GRACE
-from tests.mail import deliver, text_of
+from tests.mail import deliver, kind_of, text_of
+from tests.pages import PageText
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -51,8 +51,8 @@ FORM = {
 }
 
 
-def said(answer: TestResponse) -> str:
-    return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
+def said(answer: TestResponse) -> PageText:
+    return PageText.of(answer)
 
 
 class Shop:
@@ -138,7 +138,13 @@ class Shop:
             return session.scalars(select(Gift)).one()
 
     def emails_to(self, email: str) -> list[str]:
-        return [str(message["Subject"]) for message in self.postbox.emails if is_to(message, email)]
+        """The kinds of the e-mails to an address, in their order."""
+        with self.database.transaction() as session:
+            return [
+                kind_of(session, message)
+                for message in self.postbox.emails
+                if is_to(message, email)
+            ]
 
 
 def is_to(message: EmailMessage, email: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -216,6 +217,13 @@ def emails_in(database: Database) -> list[Email]:
 def only_email(database: Database) -> Email:
     (email,) = emails_in(database)
     return email
+
+
+def kind_of(session: Session, message: EmailMessage) -> str:
+    """Which of our e-mails this is: its Message-ID is its number in the outbox."""
+    found = re.search(r"-(\d+)@", message["Message-ID"])
+    assert found, message
+    return str(session.get_one(Email, int(found[1])).kind)
 
 
 def text_of(message: EmailMessage, kind: str = "plain") -> str:

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.factories import make_campaign, make_tiers
+from tests.pages import PageText
 from tests.staff import PAGE, csrf_token, hire, sign_in
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ def said(answer: TestResponse) -> str:
     return BeautifulSoup(answer.text, "html.parser").get_text(" ", strip=True)
 
 
-def landed(client: FlaskClient, answer: TestResponse) -> str:
+def landed(client: FlaskClient, answer: TestResponse) -> PageText:
+    """The page that the answer leads to."""
     assert answer.status_code == 303, said(answer)
-    return said(client.get(answer.headers["Location"], headers=PAGE))
+    return PageText.of(client.get(answer.headers["Location"], headers=PAGE))
 
 
 def new_tier(client: FlaskClient, name: str, **form: str) -> TestResponse:

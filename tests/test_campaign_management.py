@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,13 @@ from tests.management import (
     staff_browser,  # noqa: F401 - a fixture
     unique,
 )
+from tests.pages import PageText
 from tests.staff import PAGE, hire, sign_in
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
+    from werkzeug.test import TestResponse
 
     from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
@@ -45,21 +48,24 @@ if TYPE_CHECKING:
 FORM = "/staff/campaigns/25000/edit"
 
 
+def marks(page: TestResponse) -> list[str]:
+    return PageText.of(page).marks
+
+
 # An empty deployment
 
 
 def test_an_empty_deployment_leads_from_nothing_to_a_reader_who_pays(
     staff: FlaskClient, stripe: Stripe, database: Database
 ) -> None:
-    assert "Set it up in two steps" in staff.get("/staff").text
-    assert "Make your first membership" in staff.get("/staff/campaigns").text
+    assert "set-up" in marks(staff.get("/staff"))
+    assert "first-membership" in marks(staff.get("/staff/campaigns"))
     answer = staff.get("/staff/campaigns/new")
     assert answer.headers["Location"] == "/staff/tiers/new"
     name = unique("Friend")
-    assert "The membership is on offer." in landed(staff, new_tier(staff, name))
-    assert "Make your campaign" in staff.get("/staff/campaigns").text
-    words = landed(staff, new_campaign(staff))
-    assert "The campaign is made." in words
+    assert "notice-published" in landed(staff, new_tier(staff, name)).marks
+    assert "first-campaign" in marks(staff.get("/staff/campaigns"))
+    assert "notice-campaign-made" in landed(staff, new_campaign(staff)).marks
     assert "Keep the lights on" in said(staff.get("/"))
     with database.transaction() as session:
         assert missing_from_catalogue(session) == 0
@@ -82,7 +88,7 @@ def test_without_permission_the_steps_are_to_read_only(
 ) -> None:
     sign_in(client, hire(database, Role.FINANCE))
     page = client.get("/staff/campaigns", headers=PAGE)
-    assert "Ask an administrator" in page.text
+    assert "ask-an-administrator" in marks(page)
     for path in ("/staff/campaigns", "/staff/tiers"):
         assert post(client, path).status_code == 403
     for path in ("/staff/campaigns/new", "/staff/tiers/new"):
@@ -109,42 +115,41 @@ def test_only_who_may_changes_anything(client: FlaskClient, database: Database, 
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
-    ("form", "sentence"),
+    "form",
     [
-        ({"deadline": "2020-01-01T00:00"}, "The deadline must be after the start."),
-        (
-            {"starts_at": "2019-01-01T00:00", "deadline": "2020-01-01T00:00"},
-            "The deadline must be in the future.",
-        ),
-        ({"deadline": "soon"}, "Enter a day and a time that there is"),
-        ({"deadline": "0001-01-01T00:00"}, "The deadline must be after the start."),
-        ({"deadline": "2060-03-28T01:30"}, "Enter a day and a time that there is"),
-        ({"goal": "0"}, "The goal must be 1 member or more."),
-        ({"goal": "many"}, "Enter the goal as a number of members in figures"),
-        ({"goal": "-5"}, "Enter the goal as a number of members in figures"),
-        ({"goal": "12.5"}, "Enter the goal as a number of members in figures"),
-        ({"goal": "9" * 40}, "Enter the goal as a number of members in figures"),
-        ({"slug": "25000"}, "There is a campaign at this address already."),
-        ({"slug": "Über uns"}, "Write the address in small Latin letters"),
-        ({"slug": "new"}, "Write the address in small Latin letters"),
-        ({"headlines-en": ""}, "Enter the headline."),
-        ({"messages-uk": "ї" * 301}, "Write 300 characters or fewer; these are 301."),
-        ({"sites": "http://news.example.org"}, "can’t be one of the sites"),
-        ({"sites": "https://news.example.org/politics"}, "can’t be one of the sites"),
-        ({"sites": "https://u:p@news.example.org"}, "can’t be one of the sites"),
-        ({"sites": "https://[oops"}, "can’t be one of the sites"),
-        ({"tiers": []}, "Choose the memberships that readers can take"),
-        ({"tiers": ["reader"], "default_tier": "patron"}, "Choose one of the memberships"),
-        ({"default_currency": "XAU"}, "Choose a currency that we take"),
-        ({"counts": "dogs"}, "Choose whom the campaign counts."),
+        {"deadline": "2020-01-01T00:00"},
+        {"starts_at": "2019-01-01T00:00", "deadline": "2020-01-01T00:00"},
+        {"deadline": "soon"},
+        {"deadline": "0001-01-01T00:00"},
+        {"deadline": "2060-03-28T01:30"},
+        {"goal": "0"},
+        {"goal": "many"},
+        {"goal": "-5"},
+        {"goal": "12.5"},
+        {"goal": "9" * 40},
+        {"slug": "25000"},
+        {"slug": "Über uns"},
+        {"slug": "new"},
+        {"headlines-en": ""},
+        {"messages-uk": "ї" * 301},
+        {"sites": "http://news.example.org"},
+        {"sites": "https://news.example.org/politics"},
+        {"sites": "https://u:p@news.example.org"},
+        {"sites": "https://[oops"},
+        {"tiers": []},
+        {"tiers": ["reader"], "default_tier": "patron"},
+        {"default_currency": "XAU"},
+        {"counts": "dogs"},
     ],
 )
-def test_what_can_not_be_is_said_and_nothing_typed_is_lost(
-    staff: FlaskClient, database: Database, form: dict[str, Any], sentence: str
+def test_what_can_not_be_is_said_beside_its_field_and_nothing_typed_is_lost(
+    staff: FlaskClient, database: Database, form: dict[str, Any]
 ) -> None:
     answer = new_campaign(staff, **{"headlines-uk": "Тримаймо світло"}, **form)
     assert answer.status_code == REFUSED
-    assert sentence in said(answer)
+    wrong = PageText.of(answer).wrong
+    assert wrong
+    assert set(wrong) <= set(form)
     assert "Тримаймо світло" in answer.text
     with database.transaction() as session:
         assert session.scalars(select(Campaign.slug)).all() == ["25000"]
@@ -176,7 +181,7 @@ def test_a_change_reaches_the_pages_and_is_in_the_trail(
         "tiers": ["member", "patron"],
         "sites": "https://News.example.org/\r\nhttps://новини.укр",
     }
-    assert "The campaign is changed." in landed(staff, post(staff, FORM, **form))
+    assert "notice-campaign-changed" in landed(staff, post(staff, FORM, **form)).marks
     assert "A new headline" in said(staff.get("/campaigns/25000"))
     shown = staff.get("/campaigns/25000/appearance").json
     assert shown
@@ -195,7 +200,7 @@ def test_sending_the_form_unchanged_or_twice_changes_nothing_more(
     staff: FlaskClient, database: Database
 ) -> None:
     form = fields(staff, FORM)
-    assert "as you want it" in landed(staff, post(staff, FORM, **form))
+    assert "notice-unchanged" in landed(staff, post(staff, FORM, **form)).marks
     form["headlines-en"] = "A new headline"
     for _ in range(2):
         assert post(staff, FORM, **form).status_code == 303
@@ -216,7 +221,7 @@ def test_the_second_of_two_who_edit_is_told_and_loses_nothing(
     answer = post(staff, FORM, **mine)
     assert answer.status_code == 409
     words = said(answer)
-    assert "Iryna Bondar changed this at" in words
+    assert "Iryna Bondar" in words
     page = BeautifulSoup(answer.text, "html.parser")
     theirs_now = {
         str(link["href"]): link.parent.text.partition(": ")[2] if link.parent else ""
@@ -245,8 +250,7 @@ def test_what_a_running_campaign_counts_from_stays(staff: FlaskClient) -> None:
     form = fields(staff, FORM) | {"starts_at": "2020-01-01T00:00", "counts": "new"}
     answer = post(staff, FORM, **form)
     assert answer.status_code == REFUSED
-    assert "so that its start stays as it is" in said(answer)
-    assert "so that it goes on counting as it does" in said(answer)
+    assert sorted(PageText.of(answer).wrong) == ["counts", "starts_at"]
 
 
 @pytest.mark.usefixtures("shop")
@@ -261,9 +265,10 @@ def test_who_edits_while_the_campaign_begins_can_keep_the_rest(
         session.get_one(Campaign, "25000").starts_at = datetime.now(UTC) - timedelta(days=1)
     answer = post(staff, FORM, **form)
     assert answer.status_code == 409
-    assert "Start" in said(answer)
-    assert "Memberships on offer:" not in said(answer)
     page = BeautifulSoup(answer.text, "html.parser")
+    theirs = [str(link["href"]) for link in page.select("#conflict a")]
+    assert "#starts_at" in theirs
+    assert "#tiers" not in theirs
     for name in ("seen", "starts_at"):
         field = page.select_one(f"input[name={name}]")
         assert field
@@ -281,9 +286,9 @@ def test_a_raised_goal_keeps_its_history(staff: FlaskClient, database: Database)
     path = "/staff/campaigns/25000"
     for _ in range(2):
         answer = post(staff, f"{path}/goals", goal="30 000", before="25000")
-        assert "The goal is 30,000 members." in landed(staff, answer)
+        assert "notice-goal" in landed(staff, answer).marks
     progress = staff.get("/campaigns/25000").text
-    assert "of 30,000 members" in progress
+    assert "30,000" in progress
     rows = BeautifulSoup(staff.get(path).text, "html.parser").select("#goals ~ table tbody tr")
     texts = [row.get_text(" ", strip=True) for row in rows]
     assert len(texts) == 2
@@ -298,7 +303,7 @@ def test_a_lower_goal_is_asked_about_once_more(staff: FlaskClient, database: Dat
     path = "/staff/campaigns/25000/goals"
     answer = post(staff, path, goal="20000", before="25000")
     assert answer.status_code == REFUSED
-    assert "This is less than the goal of 25,000 that readers have seen." in said(answer)
+    assert BeautifulSoup(answer.text, "html.parser").select_one("[name=lower]")
     assert 'value="20000"' in answer.text
     assert post(staff, path, goal="20000", before="25000", lower="yes").status_code == 303
     with database.transaction() as session:
@@ -311,7 +316,7 @@ def test_who_sets_a_goal_beside_somebody_else_is_told(staff: FlaskClient) -> Non
     assert post(staff, path, goal="40000", before="25000").status_code == 303
     answer = post(staff, path, goal="30000", before="25000")
     assert answer.status_code == REFUSED
-    assert "Somebody else set the goal to 40,000 meanwhile." in said(answer)
+    assert "40,000" in said(answer)
     before = BeautifulSoup(answer.text, "html.parser").select_one("input[name=before]")
     assert before
     again = post(staff, path, goal="30000", before=str(before["value"]), lower="yes")
@@ -358,12 +363,12 @@ def test_the_result_stays_whatever_arrives_later(
             add_member(session)
         with database.transaction() as session:
             after = read_progress(session, session.get_one(Campaign, "25000")).as_json()
-        page = said(client.get("/campaigns/25000", headers=PAGE))
+        shown = client.get("/campaigns/25000", headers=PAGE)
     assert (before["members"], before["status"]) == (3, "ended")
     assert after["version"] == before.pop("version") + 1
     assert after | before == after
-    assert f"3 of 10 {'new ' if counts is Counts.NEW else ''}members" in page
-    assert "The campaign has ended." in page
+    assert re.search(r"\b3 of 10\b", said(shown))
+    assert "ended" in marks(shown)
 
 
 @pytest.mark.usefixtures("shop")
@@ -374,10 +379,10 @@ def test_ended_now_the_campaign_keeps_the_number_of_that_moment(
         add_member(session)
     for _ in range(2):
         answer = post(staff, "/staff/campaigns/25000/end")
-        assert "The campaign has ended." in landed(staff, answer)
+        assert "notice-campaign-ended" in landed(staff, answer).marks
     with database.transaction() as session:
         add_member(session)
-    assert "1 of 25,000 members" in said(staff.get("/campaigns/25000"))
+    assert "1 of 25,000" in said(staff.get("/campaigns/25000"))
     with database.transaction() as session:
         trail = session.scalars(
             select(AuditEntry.action).where(AuditEntry.action == "ended_campaign")
@@ -385,11 +390,11 @@ def test_ended_now_the_campaign_keeps_the_number_of_that_moment(
         assert len(trail.all()) == 1
     refused = post(staff, "/staff/campaigns/25000/goals", goal="30000", before="25000")
     assert refused.status_code == REFUSED
-    assert "so that its goal stays as it is" in said(refused)
+    assert PageText.of(refused).wrong == ["goal"]
     form = fields(staff, FORM) | {"headlines-en": "We did not make it"}
     assert post(staff, FORM, **form).status_code == 303
     later = fields(staff, FORM) | {"deadline": "2061-01-01T00:00"}
-    assert "so that its deadline stays as it is" in said(post(staff, FORM, **later))
+    assert PageText.of(post(staff, FORM, **later)).wrong == ["deadline"]
 
 
 @pytest.mark.usefixtures("shop")
@@ -399,13 +404,12 @@ def test_only_a_campaign_that_does_not_run_goes_into_the_archive(
     path = "/staff/campaigns/25000"
     answer = post(staff, f"{path}/archiving")
     assert answer.status_code == REFUSED
-    assert "The campaign is running. End it first." in said(answer)
     post(staff, f"{path}/end")
-    assert "The campaign is in the archive." in landed(staff, post(staff, f"{path}/archiving"))
-    assert "You can’t become a member here at the moment." in said(staff.get("/"))
-    assert "The campaign has ended." in said(staff.get("/campaigns/25000"))
-    assert "out of the archive" in landed(staff, post(staff, f"{path}/restoring"))
-    assert "The campaign has ended." in said(staff.get("/"))
+    assert "notice-archived" in landed(staff, post(staff, f"{path}/archiving")).marks
+    assert "not-open" in marks(staff.get("/"))
+    assert "ended" in marks(staff.get("/campaigns/25000"))
+    assert "notice-restored" in landed(staff, post(staff, f"{path}/restoring")).marks
+    assert "ended" in marks(staff.get("/"))
 
 
 def test_a_campaign_that_has_not_begun_is_scheduled_and_not_ended(
@@ -414,10 +418,9 @@ def test_a_campaign_that_has_not_begun_is_scheduled_and_not_ended(
     with database.transaction() as session:
         make_tiers(session)
         make_campaign(session, starts_at=datetime.now(UTC) + timedelta(days=1))
-    assert "Scheduled" in said(staff.get("/staff/campaigns"))
+    assert "scheduled" in marks(staff.get("/campaigns/25000"))
     answer = post(staff, "/staff/campaigns/25000/end")
     assert answer.status_code == REFUSED
-    assert "The campaign has not begun" in said(answer)
 
 
 @pytest.mark.parametrize("text", ["ftp://a.example", "https://", "https://a b", "", "//a.example"])

@@ -20,7 +20,7 @@ from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
-from tests.mail import text_of
+from tests.mail import kind_of, text_of
 from tests.staff import hire, read, sign_in as sign_in_as_staff, words
 
 if TYPE_CHECKING:
@@ -35,23 +35,23 @@ def test_a_gift_is_bought_told_accepted_and_runs_out(shop: Shop) -> None:
     shop.work()
     gift = shop.gift()
     assert (gift.amount, gift.years, gift.tier) == (20_000, 2, "member")
-    assert shop.emails_to(GIVER) == ["Your gift for Petro: the code and the card"]
-    assert shop.emails_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    assert shop.emails_to(GIVER) == ["gift_given"]
+    assert shop.emails_to(RECIPIENT) == ["gift_told"]
     told = text_of(shop.postbox.emails[-1])
     assert f"/gift/redeem#{code}" in told
     assert "winter evenings." in told
 
     account = shop.accept(code)
-    assert "The gift is yours" in said(account)
-    assert "You are member 1" in said(account)
+    assert "notice-gift" in said(account).marks
+    assert "member-number" in said(account).marks
     assert shop.number() == 1
     shop.work()
-    assert shop.emails_to(GIVER)[-1] == "Petro has accepted your gift"
+    assert shop.emails_to(GIVER)[-1] == "gift_redeemed"
 
     shop.stripe.advance(days=2 * 365 - 13)
     shop.work()
     assert shop.number() == 1
-    assert shop.emails_to(RECIPIENT)[-1].startswith("Your gift from Olena ends on")
+    assert shop.emails_to(RECIPIENT)[-1] == "gift_ending"
     shop.stripe.advance(days=16)
     shop.work()
     assert shop.number() == 0
@@ -69,26 +69,25 @@ def test_what_cannot_be_accepted_is_said_and_changes_nothing(shop: Shop) -> None
     code = shop.buy(tell="card")
     wrong = shop.send("/redeem", code="AAAA-BBBB-CCCC-DDDD")
     assert wrong.status_code == 422
-    assert "This is not the code of a gift." in said(wrong)
+    assert said(wrong).wrong == ["gift-code"]
     own = shop.accept(code, GIVER)
     assert own.status_code == 422
-    assert "You paid for this gift yourself." in said(own)
     assert shop.number() == 0
 
     shop.stripe.settle(shop.stripe.join("anna@example.org"))
     assert shop.number() == 1
     member = shop.accept(code, "anna@example.org")
-    assert "You are a member already and pay £10 yourself." in said(member)
+    assert "£10" in said(member)
+    assert "error" in said(member).marks
     assert shop.number() == 1
 
     typed = code.lower().replace("-", " ").replace("c", "\u0421")  # as a Ukrainian keyboard has it
-    assert "The gift is yours" in said(shop.accept(typed))
+    assert "notice-gift" in said(shop.accept(typed)).marks
     assert shop.number() == 2
     again = shop.send("/redeem", code=code)
     assert again.status_code == 422
-    assert "This gift was accepted already." in said(again)
     same = shop.send("/redeem", shop.client, code=code)
-    assert "You have accepted this gift already." in said(same)
+    assert same.status_code == 422
     assert shop.number() == 2
 
 
@@ -114,7 +113,6 @@ def test_two_hands_at_once_accept_a_gift_once(shop: Shop) -> None:
     for hand in hands:
         hand.join()
     assert sorted(answer == "/account" for answer in answers) == [False, True], answers
-    assert any("This gift was accepted already." in answer for answer in answers)
     assert shop.number() == 1
 
 
@@ -124,7 +122,6 @@ def test_wrong_codes_are_counted_by_network_and_then_none_is_looked_at(shop: Sho
         assert shop.send("/redeem", code=f"AAAA-BBBB-CCCC-DDD{number + 2}").status_code == 422
     refused = shop.send("/redeem", code=code)
     assert refused.status_code == 429
-    assert "Too many codes were tried from your network." in said(refused)
     with shop.database.transaction() as session:
         assert session.scalar(select(func.count()).select_from(WrongCode)) == 10
     shop.stripe.advance(hours=1, minutes=1)
@@ -139,7 +136,7 @@ def test_who_has_stopped_gets_the_gift_when_what_is_paid_for_ends(shop: Shop) ->
     shop.stripe.settle(customer)
     first, second = shop.buy(years="1"), shop.buy(years="3")
     offer = shop.send("/redeem", client := sign_in(shop, RECIPIENT), code=first)
-    assert "when what is paid for now ends" in said(offer)
+    assert "begins-later" in said(offer).marks
     token = BeautifulSoup(offer.text, "html.parser").select_one("input[name=token]")
     assert token
     for code in (first, second):
@@ -174,20 +171,18 @@ def test_a_gift_that_is_paid_back_is_void_and_a_dispute_that_is_won_revives_it(
     shop.stripe.call("POST", "refunds", charge=charges[hash_code(unused)])
     settle(unused)
     shop.work()
-    paid_back = "Your gift for Petro was paid back"
+    paid_back = "gift_paid_back"
     assert shop.emails_to(GIVER) == [paid_back]
     refused = shop.send("/redeem", code=unused)
-    assert "This gift was paid back to its giver" in said(refused)
+    assert refused.status_code == 422
     shop.stripe.call("POST", "refunds", charge=charges[hash_code(back)])
     settle(back)
     assert shop.number() == 1
     settle(back)
     shop.work()
     assert shop.emails_to(GIVER) == [paid_back, paid_back]
-    assert shop.emails_to("boris@example.org") == ["Your gift from Olena has ended"]
+    assert shop.emails_to("boris@example.org") == ["gift_taken_back"]
     told = " ".join(text_of(shop.postbox.emails[-1]).split())
-    assert "The payment for it was taken back" in told
-    assert "You are not in the number now." in told
     assert "/join?tier=member" in told
     dispute = shop.stripe.control("disputes", charge=charges[hash_code(used)])
     settle(used)
@@ -225,8 +220,9 @@ def test_a_dispute_that_is_lost_is_told_to_who_has_the_gift_and_pays_on_as_well(
     shop.settle(*customers)
     assert shop.emails_to(GIVER) == []
     (email,) = shop.postbox.emails
-    assert email["Subject"] == "Your gift from Olena has ended"
-    assert "You stay a member by what you have beside it." in text_of(email)
+    with shop.database.transaction() as session:
+        assert kind_of(session, email) == "gift_taken_back"
+    assert "/join?tier=member" not in text_of(email)  # who stays a member has nothing to buy
     assert shop.number() == 1
 
 
@@ -235,37 +231,37 @@ def test_the_debit_of_a_gift_that_fails_makes_none_and_is_written_of(shop: Shop)
     account = {"method": "sepa_debit", "iban": "DE62370400440532013001"}
     thanks = urlsplit(shop.stripe.pay(page, GIVER, **account).headers["Location"])
     where = f"{thanks.path}?{thanks.query}"
-    assert "we’ll e-mail you if the payment fails" in said(
-        shop.app.test_client().get(where, headers=OURS)
-    )
+    shown = said(shop.app.test_client().get(where, headers=OURS))
+    assert "outcome-gift_in_process" in shown.marks
     shop.stripe.advance(days=4)
     for _ in range(2):
         shop.settle(shop.stripe.customer_of(page))
     assert shop.emails_to(RECIPIENT) == []
     assert len(shop.emails_to(GIVER)) == 1
     email = " ".join(text_of(shop.postbox.emails[-1]).split())
-    assert "The gift for Petro is not paid, so nobody was told of it." in email
+    assert "Petro" in email
     assert "/gift " in email
-    assert "You haven’t been charged." in said(shop.app.test_client().get(where, headers=OURS))
+    shown = said(shop.app.test_client().get(where, headers=OURS))
+    assert "outcome-not_paid" in shown.marks
     assert shop.number() == 0
 
 
 def test_what_cannot_be_bought_is_said_beside_the_form_and_opens_no_payment(shop: Shop) -> None:
-    for changed, sentence in (
-        ({"recipient_name": " "}, "Enter the name of the person that it is for."),
-        ({"giver_name": ""}, "Enter your name, as it is to stand on the card."),
-        ({"recipient_email": "petro"}, "Enter the e-mail address that we are to write to"),
-        ({"tell": "day", "day": "2020-02-30"}, "Choose a day from tomorrow on, within a year."),
-        ({"tell": "day", "day": f"{now():%Y-%m-%d}"}, "Choose a day from tomorrow on"),
-        ({"tell": "shout"}, "Choose how the gift is to be told."),
-        ({"message": "a" * 501}, "The message may have 500 characters or fewer."),
-        ({"years": "4"}, "Choose one, two or three years."),
-        ({"tier": "baron"}, "Choose one of the memberships on offer."),
-        ({"currency": "XAU"}, "Choose a currency that we take: EUR, GBP, USD."),
+    for name, changed in (
+        ("recipient_name", {"recipient_name": " "}),
+        ("giver_name", {"giver_name": ""}),
+        ("recipient_email", {"recipient_email": "petro"}),
+        ("day", {"tell": "day", "day": "2020-02-30"}),
+        ("day", {"tell": "day", "day": f"{now():%Y-%m-%d}"}),
+        ("tell", {"tell": "shout"}),
+        ("message", {"message": "a" * 501}),
+        ("years", {"years": "4"}),
+        ("tier", {"tier": "baron"}),
+        ("currency", {"currency": "XAU"}),
     ):
         answer = shop.send("", **{"nonce": uuid4().hex, **FORM, **changed})
         assert answer.status_code == 422, changed
-        assert sentence in said(answer)
+        assert said(answer).wrong == [name]
     form = {"nonce": uuid4().hex, **FORM}
     other = {"Origin": "https://evil.example", "Accept": "text/html"}
     assert shop.app.test_client().post("/gift", data=form, headers=other).status_code == 403
@@ -279,18 +275,18 @@ def test_a_gift_is_told_on_its_day_and_its_giver_reminded_once(shop: Shop) -> No
     day = (now() + timedelta(days=10)).date()
     shop.buy(tell="day", day=day.isoformat())
     shop.work()
-    assert shop.emails_to(GIVER) == ["Your gift for Petro: the code and the card"]
+    assert shop.emails_to(GIVER) == ["gift_given"]
     for _ in range(9):
         shop.stripe.advance(days=1)
         shop.work()
     assert shop.emails_to(RECIPIENT) == []
     shop.stripe.advance(days=1)
     shop.work()
-    assert shop.emails_to(RECIPIENT) == ["Olena gives you a membership of The Northern Ledger"]
+    assert shop.emails_to(RECIPIENT) == ["gift_told"]
     for _ in range(4):
         shop.stripe.advance(days=12)
         shop.work()
-    assert shop.emails_to(GIVER)[1:] == ["Your gift for Petro was not accepted yet"]
+    assert shop.emails_to(GIVER)[1:] == ["gift_reminder"]
     assert len(shop.emails_to(RECIPIENT)) == 1
 
 
@@ -310,7 +306,7 @@ def test_a_gift_is_in_what_its_giver_downloads_and_outlives_the_givers_erasure(
     assert giver.post("/account/erasure", data=form, headers=OURS).status_code == 303
     gift = shop.gift()
     assert (gift.giver_name, gift.recipient_name, gift.message) == ("", "", "")
-    assert "The gift is yours" in said(shop.accept(code))
+    assert "notice-gift" in said(shop.accept(code)).marks
     assert shop.number() == 1
     page = BeautifulSoup(shop.client.get("/account/erasure", headers=OURS).text, "html.parser")
     token = page.select_one("input[name=token]")

@@ -63,7 +63,8 @@ def test_the_overview_is_for_everybody_without_scripts_as_well(
 ) -> None:
     page = window(java_script_enabled=False)
     sign_in(page, live)
-    expect(page.locator("#how")).to_be_visible()
+    forecast = page.get_by_test_id(re.compile("^(forecast|too-young)$"))
+    expect(forecast.first).to_be_visible()
     page.locator(".chart-table summary").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".chart-table[open] tbody tr").first).to_be_visible()

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.browser
 
 def open_as_staff(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/staff/sign-in?next=/staff/campaigns/25000/widget")
-    page.get_by_label("E-mail address").fill(hire(service.app.database))
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("#email").fill(hire(service.app.database))
+    page.locator("#password").fill(PASSWORD)
+    page.locator("form[action='/staff/sign-in'] button").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Widget")
 
 

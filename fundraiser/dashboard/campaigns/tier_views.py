@@ -90,7 +90,7 @@ def change(slug: str) -> ResponseReturnValue:
     form, stored = Form.sent(request.form, TierPlan, only=_asked(tier)), plan_of(tier)
     plan = form.read(TierPlan, stored)
     if plan == stored:
-        flash(_("The membership is as you want it."))
+        flash(_("The membership is as you want it."), "unchanged")
         return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
     note_conflict(form, session, stored, f"tier {slug}")
     if form.conflict:
@@ -128,7 +128,7 @@ def move(slug: str) -> ResponseReturnValue:
         raise BadRequestError(_("Open the list of memberships and use its buttons."))
     catalogue.move_tier(session, tier, place)
     record(session, Action.MOVED_TIER, f"tier {slug}", staff=staff)
-    flash(_("“%(tier)s” has its new place.", tier=by_language(tier.names)))
+    flash(_("“%(tier)s” has its new place.", tier=by_language(tier.names)), "moved")
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -169,17 +169,19 @@ def _bring_to_stripe(well: str) -> None:
                 "Your changes are kept, but Stripe refuses our key (%(detail)s). Tell whoever runs "
                 "this service. Until then readers pay the prices that Stripe has.",
                 detail=error.right or "STRIPE_API_KEY",
-            )
+            ),
+            "stripe-refuses",
         )
     except StripeUnavailableError:
         flash(
             _(
                 "Your changes are kept, and Stripe does not answer at the moment. We try again "
                 "every minute. Until then readers pay the prices that Stripe has."
-            )
+            ),
+            "stripe-away",
         )
     else:
-        flash(well)
+        flash(well, "published")
 
 
 def _asked(tier: Tier) -> Collection[str]:

@@ -57,7 +57,7 @@ def new() -> ResponseReturnValue:
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     tiers = [tier for tier in _memberships() if tier.retired_at is None]
     if not tiers:
-        flash(_("A campaign needs a membership to offer. Make your first one here."))
+        flash(_("A campaign needs a membership to offer. Make your first one here."), "tier-first")
         return redirect(url_for("tier_pages.new"))
     middle = tiers[len(tiers) // 2]
     before = current_campaign(db.session())
@@ -92,7 +92,7 @@ def create() -> ResponseReturnValue:
             form.refuse(error, "slug")
         else:
             record(session, Action.CREATED_CAMPAIGN, f"campaign {slug}", staff=staff)
-            flash(_("The campaign is made. This is what readers see."))
+            flash(_("The campaign is made. This is what readers see."), "campaign-made")
             return _to("show", slug)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -119,7 +119,7 @@ def change(slug: str) -> ResponseReturnValue:
     form, stored = Form.sent(request.form, Plan), plan_of(campaign)
     plan = _read_plan(form, campaign)
     if plan == stored:
-        flash(_("The campaign is as you want it."))
+        flash(_("The campaign is as you want it."), "unchanged")
         return _to("show", slug)
     form.options |= _options(form)
     note_conflict(form, session, stored, f"campaign {slug}")
@@ -130,7 +130,7 @@ def change(slug: str) -> ResponseReturnValue:
     planning.change_campaign(campaign, plan, current_settings().newsroom_timezone.key)
     fields = form.changed(stored)
     record(session, Action.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, fields=fields)
-    flash(_("The campaign is changed. Open pages show it within a minute."))
+    flash(_("The campaign is changed. Open pages show it within a minute."), "campaign-changed")
     return _to("show", slug)
 
 
@@ -162,7 +162,8 @@ def set_goal(slug: str) -> ResponseReturnValue:
         except UnprocessableError as error:
             form.refuse(error, "goal")
         else:
-            flash(_("The goal is %(goal)s members.", goal=format_decimal(campaign.goal)))
+            goal = format_decimal(campaign.goal)
+            flash(_("The goal is %(goal)s members.", goal=goal), "goal")
             return _to("show", slug)
     return _campaign_page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -175,7 +176,7 @@ def end(slug: str) -> ResponseReturnValue:
     campaign = lock_campaign(session, slug)
     if planning.end_campaign(campaign):
         record(session, Action.ENDED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign has ended. Its result stays as it is."))
+    flash(_("The campaign has ended. Its result stays as it is."), "campaign-ended")
     return _to("show", slug)
 
 
@@ -186,7 +187,7 @@ def archive(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.archive_campaign(lock_campaign(session, slug)):
         record(session, Action.ARCHIVED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign is in the archive."))
+    flash(_("The campaign is in the archive."), "archived")
     return _to("show", slug)
 
 
@@ -197,7 +198,7 @@ def restore(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.restore_campaign(lock_campaign(session, slug)):
         record(session, Action.RESTORED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign is out of the archive."))
+    flash(_("The campaign is out of the archive."), "restored")
     return _to("show", slug)
 
 

@@ -1,0 +1,120 @@
+"""Sentences may be rewritten: tests find things by role, field, address or ``data-test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.prose import our_phrases, phrases, prose_in
+
+pytestmark = pytest.mark.wording  # the controls below look like what is not to be
+TESTS = Path(__file__).parent
+
+# How many sentences each file may still hold. Lower a number where you found another way; a test
+# whose subject is what a page says is marked ``wording`` and holds as many as it needs.
+STILL_THERE = {
+    "browser/test_leaving.py": 3,
+    "browser/test_widget.py": 11,
+    "browser/test_widget_page.py": 2,
+    "test_account_cancellation.py": 8,
+    "test_account_discounts.py": 18,
+    "test_account_methods.py": 11,
+    "test_address_changes.py": 2,
+    "test_after_payment.py": 7,
+    "test_campaign_management.py": 1,
+    "test_campaign_pages.py": 10,
+    "test_card_guard.py": 6,
+    "test_cli.py": 3,
+    "test_dashboard.py": 17,
+    "test_disputes.py": 8,
+    "test_doctor.py": 2,
+    "test_email_kinds.py": 1,
+    "test_email_pages.py": 7,
+    "test_email_stories.py": 3,
+    "test_emails.py": 22,
+    "test_forms.py": 1,
+    "test_forwarding.py": 6,
+    "test_gifts.py": 7,
+    "test_health.py": 1,
+    "test_incidents.py": 2,
+    "test_income.py": 8,
+    "test_installed.py": 1,
+    "test_invitations.py": 7,
+    "test_join.py": 25,
+    "test_languages.py": 2,
+    "test_logs.py": 2,
+    "test_members_list.py": 8,
+    "test_members_pages.py": 46,
+    "test_milestones.py": 5,
+    "test_money.py": 6,
+    "test_money_cases.py": 18,
+    "test_newsroom.py": 8,
+    "test_odd_requests.py": 1,
+    "test_overdue.py": 1,
+    "test_overview.py": 4,
+    "test_paging.py": 1,
+    "test_proxies.py": 1,
+    "test_reconcile.py": 2,
+    "test_recount.py": 1,
+    "test_refusals.py": 7,
+    "test_reminders.py": 2,
+    "test_roster.py": 15,
+    "test_rule.py": 1,
+    "test_second_factor.py": 2,
+    "test_second_step.py": 14,
+    "test_sequences.py": 2,
+    "test_settlement_facts.py": 1,
+    "test_simulator.py": 1,
+    "test_simulator_methods.py": 1,
+    "test_simulator_payments.py": 2,
+    "test_sources_books.py": 2,
+    "test_staff_pages.py": 24,
+    "test_staff_sessions.py": 1,
+    "test_statement.py": 1,
+    "test_tier_management.py": 18,
+    "test_widget.py": 6,
+    "test_widget_page.py": 5,
+}
+
+
+SENTENCES = {*phrases("The number is yours for good."), *phrases("See what changes")}
+
+
+def test_no_test_finds_things_by_our_sentences_but_those_that_always_did() -> None:
+    ours = our_phrases()
+    assert len(ours) > 1_000
+    too_many = {}
+    for path in sorted(TESTS.rglob("*.py")):
+        found = prose_in(path.read_text(), ours)
+        name = str(path.relative_to(TESTS))
+        if len(found) > STILL_THERE.get(name, 0):
+            too_many[name] = found
+    assert too_many == {}, "use data-test, or mark the test `wording` if the words are its subject"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'assert "The number is yours for good" in page.text',
+        'assert f"{number}: the number is yours for good." in page.text',
+        'page.get_by_role("button", name="See what changes").click()',
+        'expect(page.locator("h1")).to_have_text("See what changes")',
+        'wait_for(lambda: page.get_by_text("See what changes").count() == 1)',
+    ],
+)
+def test_a_sentence_in_a_test_is_found(line: str) -> None:
+    assert len(prose_in(f"def test_it(page: Page) -> None:\n    {line}\n", SENTENCES)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@pytest.mark.wording\ndef test_it() -> None:\n    {line}\n",
+        "pytestmark = pytest.mark.wording\n\n\ndef test_it() -> None:\n    {line}\n",
+        'def test_it() -> None:\n    """{line}"""\n',
+    ],
+)
+def test_where_the_words_are_the_subject_they_may_stand(source: str) -> None:
+    line = "assert 'See what changes' in page.text"
+    assert prose_in(source.format(line=line), SENTENCES) == []
