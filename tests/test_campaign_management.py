@@ -142,7 +142,7 @@ def test_only_who_may_changes_anything(client: FlaskClient, database: Database, 
         {"counts": "dogs"},
     ],
 )
-def test_what_can_not_be_is_said_beside_its_field_and_nothing_typed_is_lost(
+def test_what_can_not_be_is_said_and_nothing_typed_is_lost(
     staff: FlaskClient, database: Database, form: dict[str, Any]
 ) -> None:
     answer = new_campaign(staff, **{"headlines-uk": "Тримаймо світло"}, **form)
