@@ -32,7 +32,13 @@ from fundraiser.dashboard.campaigns import (
 )
 from fundraiser.dashboard.emails import views as email_pages
 from fundraiser.dashboard.finance import exchange_rates, views as money_pages
-from fundraiser.dashboard.members import actions, list_views, name_views, session_views
+from fundraiser.dashboard.members import (
+    actions,
+    list_views,
+    merge_views,
+    name_views,
+    session_views,
+)
 from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.sources import by_hand_views, views as source_pages
@@ -94,6 +100,7 @@ _PAGES = (
     exchange_rates,
     failed_syncs,
     overdue_views,
+    merge_views,
     name_views,
     session_views,
     source_pages,

@@ -11,7 +11,7 @@ from fundraiser.dashboard import models as dashboard
 from fundraiser.db import Base, make_engine
 from fundraiser.emails import models as emails
 from fundraiser.joining import reminders
-from fundraiser.members import addresses, forwarding, gifts, models as members
+from fundraiser.members import addresses, forwarding, gifts, merging, models as members
 from fundraiser.newsroom import maintenance, models as newsroom
 from fundraiser.payments import cases, models as payments
 from fundraiser.payments.stripe import budget
@@ -28,6 +28,7 @@ ROOMS = (
     addresses,
     forwarding,
     gifts,
+    merging,
     payments,
     budget,
     cases,

@@ -56,6 +56,7 @@ OPEN_TO = {
         GET  /staff/security
         POST /staff/sign-out
         GET  /staff/sources
+        GET  /staff/members/alike
         GET  /staff/sources/imports/<int:batch_id>
         GET  /staff/tiers
         GET  /staff/tiers/<slug>
@@ -84,6 +85,10 @@ OPEN_TO = {
         POST /staff/members/<int:member_id>/name/restore
         POST /staff/names
         GET  /staff/sources/people
+        POST /staff/members/alike/difference
+        GET  /staff/members/<int:member_id>/merge
+        POST /staff/members/<int:member_id>/merge
+        POST /staff/merges/<int:merge_id>/separation
         POST /staff/sources/people
         POST /staff/sources/imports/<int:batch_id>/decisions
         POST /staff/failed-syncs/retry

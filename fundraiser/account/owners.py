@@ -97,6 +97,14 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
         table_of("import_row").c.member_id == person.member_id,
         table_of("import_row").c.address.in_(person.addresses),
     ),
+    "member_merge": lambda person: or_(
+        table_of("member_merge").c.kept_id == person.member_id,
+        table_of("member_merge").c.other_id == person.member_id,
+    ),
+    "different_people": lambda person: or_(
+        table_of("different_people").c.first_id == person.member_id,
+        table_of("different_people").c.second_id == person.member_id,
+    ),
     "erased_address": lambda person: table_of("erased_address").c.hash.in_(
         [hash_address(address) for address in person.addresses]
     ),

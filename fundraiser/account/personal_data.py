@@ -380,6 +380,28 @@ PERSONAL: tuple[Personal, ...] = (
         "Count each member once",
         _NUMBER,
     ),
+    _personal(
+        "member_alias",
+        "address member_id",
+        "Recognise a member by another address of theirs",
+        _ACCOUNT,
+        Erasure.DELETED,
+    ),
+    _personal(
+        "member_merge",
+        "id kept_id other_id moved before merged_at undone_at",
+        "Take two members apart again who were merged in error",
+        _ACCOUNT,
+        Erasure.DELETED,
+        exported=False,
+    ),
+    _personal(
+        "different_people",
+        "first_id second_id at",
+        "Not ask again whether two members are one",
+        _NUMBER,
+        exported=False,
+    ),
     # Of people who pay elsewhere
     _personal(
         "import_row",
@@ -503,6 +525,10 @@ PERSONAL: tuple[Personal, ...] = (
     _personal("goal", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("email_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal("member_merge", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal(
+        "different_people", "staff_id", "Account for what staff did", _OF_STAFF, exported=False
+    ),
     _personal("import_batch", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("import_row", "decided_by", "Account for what staff did", _OF_STAFF, exported=False),
 )

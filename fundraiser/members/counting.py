@@ -11,7 +11,14 @@ from sqlalchemy import String, bindparam, select
 from fundraiser.db import now, upsert
 from fundraiser.members import ledger
 from fundraiser.members.eligibility import RULE, person_counts, verdicts_of
-from fundraiser.members.models import Cause, LedgerEntry, Member, Membership, fold_address
+from fundraiser.members.models import (
+    Cause,
+    LedgerEntry,
+    Member,
+    MemberAlias,
+    Membership,
+    fold_address,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +35,9 @@ _PERSON = (
     .where(Member.address == bindparam("address", type_=String))
     .with_for_update()
     .execution_options(populate_existing=True)
+)
+_ALIAS = select(MemberAlias.member_id).where(
+    MemberAlias.address == bindparam("address", type_=String)
 )
 _MEMBERSHIPS = (
     select(Membership)
@@ -48,6 +58,9 @@ def find_or_add_person(session: Session, email: str, *, language: str) -> Member
         "counting": False,
         "sequence": 0,
     }
+    merged_into = session.scalar(_ALIAS, {"address": row["address"]})
+    if merged_into is not None:
+        return session.get_one(Member, merged_into, with_for_update=True, populate_existing=True)
     upsert(session, Member, row)
     return session.scalars(_PERSON, {"address": row["address"]}).one()
 

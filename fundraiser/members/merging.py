@@ -1,26 +1,208 @@
-"""Merging: two rows of one person become one."""
+"""Merging: two rows of one person become one, and can be taken apart again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from sqlalchemy import Table, update
+from sqlalchemy import BigInteger, ForeignKey, Table, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
-from fundraiser.db import Base
-from fundraiser.members.models import LedgerEntry, Member
+from fundraiser.db import Base, Identifier, now
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.counting import recount_many
+from fundraiser.members.models import (
+    ENDED,
+    Cause,
+    LedgerEntry,
+    Member,
+    MemberAlias,
+    Membership,
+    Source,
+    alike,
+)
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sqlalchemy import Column
     from sqlalchemy.orm import Session
 
 log = structlog.get_logger()
 
+_WORDS = ("email", "name", "country", "supporter_since", "supporter_name", "invite_code")
+_KEPT = ("name", "country", "invite_code")
 
-def absorb(session: Session, kept: Member, other: Member) -> None:
-    """Give ``kept`` all that is known of ``other``, who does not count and loses address and name.
 
-    The ledger's rows stay where they are: they are never changed. Both rows are locked.
+class MemberMerge(Base):
+    """Two people whom staff found to be one: what ``other_id`` was, and which rows moved.
+
+    ``moved`` are the keys of the rows by table and column; ``before`` what both rows said.
+    """
+
+    __tablename__ = "member_merge"
+
+    id: Mapped[Identifier]
+    kept_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    other_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    moved: Mapped[dict[str, Any]]
+    before: Mapped[dict[str, Any]]
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    merged_at: Mapped[datetime]
+    undone_at: Mapped[datetime | None]
+
+
+class DifferentPeople(Base):
+    """Two people who look like one, and whom staff found to be two; ``first_id`` is the lower."""
+
+    __tablename__ = "different_people"
+
+    first_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    second_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+    at: Mapped[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Two people who may be one, and what they have in common: ``name`` or ``address``."""
+
+    first: Member
+    second: Member
+    by: str
+
+
+def merge(
+    session: Session, kept_id: int, other_id: int, grace: timedelta, *, staff_id: int | None
+) -> MemberMerge:
+    """Make ``other_id`` part of ``kept_id``: memberships, e-mails and notes go there.
+
+    Raises:
+        UnprocessableError: they are one already, or both pay through Stripe.
+    """
+    kept, other = _lock_both(session, kept_id, other_id)
+    if not can_merge(session, kept, other):
+        raise UnprocessableError(_why_not(kept, other))
+    before = {"kept": _words_of(kept), "other": _words_of(other), "address": other.address}
+    address = other.address
+    moved = absorb(session, kept, other)
+    done = MemberMerge(
+        kept_id=kept.id,
+        other_id=other.id,
+        moved=moved,
+        before=before,
+        staff_id=staff_id,
+        merged_at=now(),
+    )
+    session.add(done)
+    if address:
+        session.execute(insert(MemberAlias).values(address=address, member_id=kept.id))
+    session.flush()
+    _recount(session, (kept_id, other_id), grace, f"merge {done.id}")
+    return done
+
+
+def can_merge(session: Session, kept: Member, other: Member) -> bool:
+    """Whether two people can become one: of two who pay through Stripe, one is ended first."""
+    return kept.id != other.id and not (
+        _pays_by_stripe(session, kept) and _pays_by_stripe(session, other)
+    )
+
+
+def _why_not(kept: Member, other: Member) -> str:
+    if kept.id == other.id:
+        return _("This is one person already.")
+    return _("Both pay through Stripe. End one of the two memberships first, then merge them.")
+
+
+def _pays_by_stripe(session: Session, member: Member) -> bool:
+    runs = exists().where(
+        Membership.member_id == member.id,
+        Membership.source == Source.STRIPE,
+        Membership.status.not_in(ENDED),
+    )
+    return bool(session.scalar(select(runs)))
+
+
+def separate(session: Session, merge_id: int, grace: timedelta) -> bool:
+    """Take two people apart again; False where that was done before.
+
+    Each row that moved goes back unless it has moved on since; what came after the merge stays.
+    """
+    done = session.get_one(MemberMerge, merge_id, with_for_update=True)
+    if done.undone_at is not None:
+        return False
+    kept, other = _lock_both(session, done.kept_id, done.other_id)
+    session.execute(
+        delete(MemberAlias).where(
+            MemberAlias.member_id == kept.id, MemberAlias.address == done.before["address"]
+        )
+    )
+    for name, value in done.before["other"].items():
+        setattr(other, name, _from_json(name, value))
+    for name in _KEPT:
+        if getattr(kept, name) == done.before["other"][name]:
+            setattr(kept, name, done.before["kept"][name])
+    session.flush()
+    for place, keys in done.moved.items():
+        table_name, _dot, column_name = place.partition(".")
+        table = Base.metadata.tables[table_name]
+        column = table.c[column_name]
+        key = _key_of(table, column)
+        session.execute(
+            update(table).where(key.in_(keys), column == kept.id).values({column_name: other.id})
+        )
+    done.undone_at = now()
+    session.flush()
+    session.expire_all()
+    _recount(session, (done.kept_id, done.other_id), grace, f"merge {done.id} undone")
+    return True
+
+
+def _lock_both(session: Session, kept_id: int, other_id: int) -> tuple[Member, Member]:
+    found = {
+        member.id: member
+        for member in session.scalars(
+            select(Member)
+            .where(Member.id.in_((kept_id, other_id)))
+            .order_by(Member.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    }
+    if not {kept_id, other_id} <= found.keys():
+        raise UnprocessableError(_("One of these people isn’t there any more."))
+    return found[kept_id], found[other_id]
+
+
+def _recount(session: Session, ids: Sequence[int], grace: timedelta, ref: str) -> None:
+    members = session.scalars(select(Member).where(Member.id.in_(ids)).order_by(Member.id)).all()
+    recount_many(session, members, grace, cause=Cause.MERGE, cause_ref=ref)
+
+
+def _words_of(member: Member) -> dict[str, Any]:
+    values = {name: getattr(member, name) for name in _WORDS}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def _from_json(name: str, value: Any) -> Any:  # noqa: ANN401 - of any column
+    return datetime.fromisoformat(value) if name.endswith("_since") and value else value
+
+
+def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]]:
+    """Give ``kept`` all that is known of ``other``, who loses address and name.
+
+    Returns the keys of the rows that moved, by table and column. The ledger's rows stay where they
+    are: they are never changed. Both rows are locked.
     """
     members = cast("Table", Member.__table__)
     kept.name, kept.country = kept.name or other.name, kept.country or other.country
@@ -29,6 +211,7 @@ def absorb(session: Session, kept: Member, other: Member) -> None:
     other.supporter_since = other.supporter_name = None
     session.flush()
     kept.invite_code = kept.invite_code or code
+    moved: dict[str, list[Any]] = {}
     for table in Base.metadata.sorted_tables:
         if table is LedgerEntry.__table__:
             continue
@@ -37,10 +220,77 @@ def absorb(session: Session, kept: Member, other: Member) -> None:
                 continue
             try:
                 with session.begin_nested():
-                    session.execute(
-                        update(table).where(column == other.id).values({column.name: kept.id})
-                    )
+                    keys = session.scalars(
+                        update(table)
+                        .where(column == other.id)
+                        .values({column.name: kept.id})
+                        .returning(_key_of(table, column))
+                    ).all()
             except IntegrityError:
                 # Both have one and there can be but one: the kept person's stays.
                 log.info("merge_kept_both", table=table.name, member=kept.id, other=other.id)
+                continue
+            if keys:
+                moved[f"{table.name}.{column.name}"] = list(keys)
     session.expire_all()
+    return moved
+
+
+def _key_of(table: Table, owner: Column[Any]) -> Column[Any]:
+    """The column that, with whose the row is, names it."""
+    return next(column for column in table.primary_key.columns if column is not owner)
+
+
+def say_different(session: Session, one: int, two: int, *, staff_id: int) -> None:
+    """Note that two people who look like one are two, so that they aren't offered again."""
+    session.execute(
+        insert(DifferentPeople)
+        .values(first_id=min(one, two), second_id=max(one, two), staff_id=staff_id, at=now())
+        .on_conflict_do_nothing()
+    )
+
+
+def find_alike(session: Session, most: int) -> list[Likeness]:
+    """People who are counted twice, perhaps: one of them pays elsewhere, and they look like one.
+
+    By the same name, or the same address without its dots and tags.
+    """
+    one, two = aliased(Member), aliased(Member)
+    elsewhere = exists().where(Membership.member_id == one.id, Membership.origin.is_not(None))
+    told_apart = exists().where(
+        DifferentPeople.first_id == func.least(one.id, two.id),
+        DifferentPeople.second_id == func.greatest(one.id, two.id),
+    )
+    name = func.lower(func.coalesce(two.name, two.email, ""))
+    found: dict[tuple[int, int], Likeness] = {}
+    for by, is_alike in (
+        ("address", alike(two) == alike(one)),
+        ("name", name == func.lower(one.name)),
+    ):
+        rows = session.execute(
+            select(one, two)
+            .join(two, (two.id != one.id) & is_alike)
+            .where(
+                one.counting,
+                two.counting,
+                elsewhere,
+                ~told_apart,
+                or_(one.name.is_not(None), one.address.is_not(None)),
+            )
+            .order_by(one.id, two.id)
+            .limit(2 * most)
+        )
+        for first, second in rows:
+            pair = (min(first.id, second.id), max(first.id, second.id))
+            found.setdefault(pair, Likeness(first, second, by))
+    return list(found.values())[:most]
+
+
+def list_merges(session: Session, most: int) -> Sequence[MemberMerge]:
+    """The newest merges that can be taken apart."""
+    return session.scalars(
+        select(MemberMerge)
+        .where(MemberMerge.undone_at.is_(None))
+        .order_by(MemberMerge.id.desc())
+        .limit(most)
+    ).all()

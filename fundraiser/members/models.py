@@ -8,12 +8,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from fundraiser.db import Base, Currency, Identifier
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.engine.default import DefaultExecutionContext
 
 
@@ -103,6 +114,17 @@ MEMBER_WORDS = (
     "to_tsvector('simple'::regconfig, "
     "translate((COALESCE(name, '') || ' ') || COALESCE(email, ''), '@.+-_''’', '       '))"
 )
+
+
+def alike(of: type[Member]) -> ColumnElement[str]:
+    """A person's address without its dots and its tag, which many mail providers leave out."""
+
+    def word(text: str) -> ColumnElement[str]:
+        return literal_column(f"'{text}'", String)
+
+    plain = func.replace(of.address, word("."), word(""))
+    plain = func.replace(plain, word("googlemail"), word("gmail"))
+    return func.regexp_replace(plain, word("[+][^@]*"), word(""), type_=String)
 
 
 class Member(Base):
@@ -279,6 +301,15 @@ class Membership(Base):
     origin: Mapped[str | None]
 
     member: Mapped[Member] = relationship(back_populates="memberships", lazy="raise")
+
+
+class MemberAlias(Base):
+    """Another address of a person: of somebody whom staff found to be the same."""
+
+    __tablename__ = "member_alias"
+
+    address: Mapped[str] = mapped_column(primary_key=True)
+    member_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("member.id"), index=True)
 
 
 class ConsentKind(StrEnum):

@@ -26,6 +26,7 @@ from fundraiser.members.models import (
     Interval,
     LedgerEntry,
     Member,
+    MemberAlias,
     Membership,
     Source,
     Status,
@@ -332,6 +333,9 @@ def _known_person(session: Session, known: Customer, email: str, *, runs: bool) 
     other = next((person for person in people if person.id != known.member_id), None)
     is_the_same = fold_address(email) == fold_address(known.email)
     if fold_address(email) == person.address or (is_the_same and not runs):
+        return person
+    alias = session.get(MemberAlias, fold_address(email))
+    if alias is not None and alias.member_id == person.id:
         return person
     return _person_with_new_address(session, known, person, other, email, runs=runs)
 

@@ -88,6 +88,7 @@ def apply_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: 
     values["list_at"] = batch.list_at or values["at"]
     for statement in (
         statements.FIND_MEMBERSHIPS,
+        statements.FIND_MERGED,
         statements.ADD_PEOPLE,
         statements.ADD_NAMELESS,
         statements.FIND_PEOPLE,

@@ -33,7 +33,7 @@ from sqlalchemy.orm import aliased
 from fundraiser.db import now
 from fundraiser.members.eligibility import counts_at
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Dues, Member, Membership, Source, Status
+from fundraiser.members.models import Dues, Member, MemberAlias, Membership, Source, Status
 from fundraiser.sources.models import (
     BatchState,
     Decision,
@@ -168,6 +168,16 @@ def _find_people(session: Session, batch: ImportBatch) -> None:
             Member.address == ImportRow.address,
         )
         .values(member_id=Member.id)
+    )
+    session.execute(
+        update(ImportRow)
+        .where(
+            _of(batch),
+            ImportRow.member_id.is_(None),
+            ImportRow.says.in_(_READ),
+            MemberAlias.address == ImportRow.address,
+        )
+        .values(member_id=MemberAlias.member_id)
     )
 
 

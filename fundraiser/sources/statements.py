@@ -15,6 +15,11 @@ FIND_MEMBERSHIPS = """
     LEFT JOIN membership m ON m.source = 'import' AND m.reference = same.key
     WHERE r.id = ANY(CAST(:rows AS bigint[])) AND same.id = r.id
 """
+FIND_MERGED = """
+    UPDATE import_row r SET member_id = a.member_id
+    FROM member_alias a
+    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.member_id IS NULL AND a.address = r.address
+"""
 ADD_PEOPLE = """
     WITH wanted AS (
         SELECT DISTINCT ON (r.address) r.id, r.address, r.email, r.name, r.started_at
