@@ -206,6 +206,8 @@ class Lives:
                 "ended_at": None,
                 "grace_from": None,
                 "next_attempt_at": None,
+                "pay_url": None,
+                "due": None,
             },
             payments=[],
             objects=[],
@@ -322,6 +324,9 @@ class Lives:
             auto_advance=running,
             _failing_since=at,
         )
+        if running:
+            story.row["pay_url"] = invoice["hosted_invoice_url"]
+            story.row["due"] = invoice["amount_remaining"]
         ending = invoice["id"].removeprefix("in_")
         intent = build_payment_intent(
             id=f"pi_{ending}",

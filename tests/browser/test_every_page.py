@@ -54,6 +54,7 @@ PAGES = {
     "staff members": "{app}/staff/members?q=a",
     "staff nobody": "{app}/staff/members?q=nobody-at-all",
     "staff member": "{member}",
+    "staff overdue": "{app}/staff/overdue",
     "staff contributions": "{app}/staff/contributions",
     "staff money": "{app}/staff/money",
     "staff month": "{month}",
