@@ -250,7 +250,7 @@ def filled(members: int) -> Iterator[tuple[Database, Settings]]:
         try:
             yield database, settings
         finally:
-            database.engine.dispose()
+            database.dispose()
 
 
 def fill(database: Database, members: int) -> float:
@@ -299,7 +299,7 @@ def look_behind(env: dict[str, str], addresses: dict[str, str], *, plans: bool) 
         counts[name] = len(asked)
         if plans:
             explain(app.database.engine, name, asked)
-    app.database.engine.dispose()
+    app.database.dispose()
     return counts
 
 

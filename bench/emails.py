@@ -89,7 +89,7 @@ def main() -> None:
         with app.app_context():
             _measure_emails(app, env)
             _measure_sweep(app, postgres.url)
-        app.database.engine.dispose()
+        app.database.dispose()
 
 
 @contextmanager

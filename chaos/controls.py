@@ -41,19 +41,22 @@ def _without_dedupe() -> None:
     _replace(inbox, "_STORE", deaf)
 
 
-def _without_customer_lock() -> None:
-    """Two workers may settle one customer at a time."""
-    from fundraiser.payments import settlement, sync
+def _without_lease() -> None:
+    """Several workers may look at one customer at a time, and each writes what it saw."""
+    from sqlalchemy import text
 
-    def deaf(lock: Any) -> Any:  # noqa: ANN401 - a function of the product's
-        def lock_others(session: Any, kind: str, name: str) -> None:  # noqa: ANN401 - as it is
-            if kind != "customer":
-                lock(session, kind, name)
+    from fundraiser.payments import queue, sync
 
-        return lock_others
+    def deaf(take: Any) -> Any:  # noqa: ANN401 - a statement of the product's
+        guard = "WHERE lease.until <= :at"
+        assert guard in take.text, "A control that takes nothing away is a mistake."
+        taken = take.text.replace(guard, f"{guard} OR true")
+        return text(taken.replace("AND until > :at", "AND until > :at AND false"))
 
-    _replace(sync, "lock", deaf)
-    _replace(settlement, "try_lock", lambda _: lambda *_: True)
+    _replace(queue, "_TAKE_URGENT", deaf)
+    _replace(queue, "_TAKE_ANY", deaf)
+    _replace(queue, "_TAKE_ONE", deaf)
+    _replace(queue, "hold", lambda _: lambda *_: None)
     # Called between the look at Stripe and the writing of what was seen.
     _replace(sync, "our_products", _slow(one_in=10, least=1.0, most=3.0))
     # Where the run meets a night, the comparison with Stripe's list repairs what the lock did not
@@ -89,7 +92,7 @@ def _without_head_lock() -> None:
 
 CONTROLS: dict[str, Callable[[], None]] = {
     "dedupe": _without_dedupe,
-    "customer-lock": _without_customer_lock,
+    "lease": _without_lease,
     "sweep": _without_sweep,
     "reconcile": _without_reconcile,
     "head-lock": _without_head_lock,

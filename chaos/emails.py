@@ -61,7 +61,7 @@ import os, time
 from workers.tasks import deliver, enqueue, flask_app
 enqueue()
 deliver()
-flask_app.database.engine.dispose()
+flask_app.database.dispose()
 alive = set()
 while True:
     while len(alive) < {WORKERS}:

@@ -88,4 +88,4 @@ def open_shop(service: Service, *, people: int, seed: int) -> None:
             ],
         )
         session.execute(text(_NOTE_SETTLEMENTS))
-    database.engine.dispose()
+    database.dispose()

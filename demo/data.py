@@ -152,7 +152,7 @@ def fill(
         _add_up(session, settings, money)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
-    database.engine.dispose()
+    database.dispose()
     progress(total, total)
 
 

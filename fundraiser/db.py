@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import psycopg
+from flask import current_app
 from sqlalchemy import (
     BigInteger,
     DateTime,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import ExceptionContext
 
     from fundraiser.config import Settings
+
+CONNECTIONS, SIDE_CONNECTIONS = 16, 2  # to PostgreSQL, of each process at most
 
 Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Currency = Annotated[str, mapped_column(String(3))]
@@ -124,7 +127,14 @@ class Database:
         self, settings: Settings, after_commit: Callable[[set[str]], None] = lambda _: None
     ) -> None:
         self.engine = make_engine(settings.database_url)
+        # For what is written beside a transaction, by whoever may be in one: limits and heartbeats.
+        self.side_engine = make_engine(settings.database_url, connections=SIDE_CONNECTIONS)
         self._after_commit = after_commit
+
+    def dispose(self) -> None:
+        """Close all connections: none may be shared with a process that is forked."""
+        self.engine.dispose()
+        self.side_engine.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -140,14 +150,30 @@ class Database:
             self._after_commit(hints)
 
 
-def make_engine(url: str) -> Engine:
-    """An engine whose statements give up in seconds, and whose errors carry no personal data."""
+def checkpoint(session: Session) -> None:
+    """Commit what is done so far, and hold no connection until the next statement.
+
+    For what waits for somebody else, above all Stripe, in the middle of a request or task.
+    """
+    session.commit()
+
+
+def current_database() -> Database:
+    """The database of the app that handles this request or task."""
+    return cast("Database", current_app.extensions["database"])
+
+
+def make_engine(url: str, *, connections: int = CONNECTIONS) -> Engine:
+    """An engine whose statements give up in seconds, and whose errors carry no personal data.
+
+    It keeps half of its ``connections`` open; the rest are for bursts.
+    """
     engine = create_engine(
         "postgresql+psycopg://",
         creator=partial(postgres.connect, url),
         hide_parameters=True,
-        pool_size=8,
-        max_overflow=8,
+        pool_size=connections // 2,
+        max_overflow=connections - connections // 2,
         pool_timeout=5,
         pool_pre_ping=True,
     )

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections import Counter
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from fundraiser import db
 from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import Settings, load_settings
 from fundraiser.newsroom import passwords
+from fundraiser.payments import queue
 from tests.factories import Stripe
 
 if TYPE_CHECKING:
@@ -206,6 +208,12 @@ class Browser(FlaskClient):
         return contextvars.Context().run(super().open, *args, **values)
 
 
+@pytest.fixture(autouse=True)
+def events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event's customer is due at once, in this process: few tests have another to wait for."""
+    monkeypatch.setattr(queue, "MERGE", timedelta())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_passwords() -> Iterator[None]:
     """Hashes of one MiB instead of 64: hundreds of tests sign somebody in."""
@@ -247,7 +255,7 @@ def app(request: pytest.FixtureRequest, compiled: BytecodeCache) -> Iterator[Fun
     app.test_client_class = Browser
     with app.app_context():
         yield app
-    app.database.engine.dispose()
+    app.database.dispose()
     db.clock.follow(None)
 
 

@@ -53,7 +53,7 @@ def database_with_a_campaign(
         with database.transaction() as session:
             make_tiers(session)
             make_campaign(session)
-        database.engine.dispose()
+        database.dispose()
         yield url
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -25,7 +25,6 @@ from fundraiser.payments.checkout import CONTRIBUTION, Choice, begin_checkout
 from fundraiser.payments.models import Price, SyncRequest, Tier
 from fundraiser.payments.products import publish_catalogue
 from fundraiser.payments.stripe.gateway import current_gateway
-from fundraiser.payments.sync import settle
 
 if TYPE_CHECKING:
     import subprocess
@@ -205,8 +204,7 @@ class Stripe:
 
     def settle(self, customer_id: str) -> Member | None:
         """Settle a customer as the worker does."""
-        with self.app.database.transaction() as session:
-            return settle(session, current_gateway(), GRACE, customer_id)
+        return settlement.settle(self.app.database, current_gateway(), GRACE, customer_id)
 
     def settle_all(self) -> None:
         """Settle whatever is due to be looked at."""

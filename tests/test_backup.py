@@ -120,4 +120,4 @@ def test_a_restored_backup_catches_up_with_the_world(  # noqa: PLR0917 - pytest 
     again = run("restore.sh", dump, env)
     assert again.returncode == 1
     assert "not empty" in again.stderr
-    app.database.engine.dispose()
+    app.database.dispose()

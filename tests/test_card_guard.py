@@ -57,7 +57,7 @@ def guarded(settings: Settings) -> Iterator[FundraiserApp]:
     """The service with the limits as a newsroom has them, and counters of the test's own."""
     app = create_app(replace(settings, join_limit="20 per 10 minutes", secret_key=uuid4().hex * 2))
     yield app
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def attempt(app: FundraiserApp, address: str, solution: str = "", ticket: str = "") -> Ask | None:

@@ -19,8 +19,8 @@ from fundraiser.db import clock
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Member, Membership, Status
 from fundraiser.payments.models import Customer
+from fundraiser.payments.settlement import settle
 from fundraiser.payments.stripe.gateway import current_gateway
-from fundraiser.payments.sync import settle
 from tests.conftest import ROOT
 from tests.factories import GRACE, Stripe
 
@@ -58,7 +58,7 @@ def newsroom(
         app = create_app(settings)
         with app.app_context():
             yield app
-        app.database.engine.dispose()
+        app.database.dispose()
     finally:
         process.terminate()
         process.wait(10)
@@ -80,8 +80,7 @@ def test_settling_any_of_its_people_changes_nothing(
         customers = session.scalars(select(Customer.id).order_by(Customer.id)).all()
         rows = {row.reference: facts(row) for row in session.scalars(select(Membership))}
     for customer in customers[::3]:
-        with newsroom.database.transaction() as session:
-            assert settle(session, current_gateway(), GRACE, customer)
+        assert settle(newsroom.database, current_gateway(), GRACE, customer)
     with newsroom.database.transaction() as session:
         assert read_balance(session) == before
         assert {row.reference: facts(row) for row in session.scalars(select(Membership))} == rows

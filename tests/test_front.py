@@ -60,7 +60,7 @@ def web(
     with database.transaction() as session:
         make_tiers(session)
         make_campaign(session)
-    database.engine.dispose()
+    database.dispose()
     log = tmp_path_factory.mktemp("front") / "web.log"
     command = [sys.executable, "-m", "fundraiser.granian"]
     child = spawn(command, log=log, cwd=ROOT, env=os.environ | env)
@@ -248,7 +248,7 @@ def asgi(
     for thread in threading.enumerate():
         if thread.name == "progress":
             thread.join(10)
-    sys.modules["fundraiser.wsgi"]._app.database.engine.dispose()  # noqa: SLF001 - nobody else needs it
+    sys.modules["fundraiser.wsgi"]._app.database.dispose()  # noqa: SLF001 - nobody else needs it
 
 
 class Endless:

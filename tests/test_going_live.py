@@ -116,7 +116,7 @@ def test_a_process_that_runs_already_calls_stripe_no_more(
     with pytest.raises(StripeKeyError) as refused, app.app_context():
         app.extensions["gateway"].fetch_customer("cus_1")
     assert "use another database for tests" in refused.value.detail
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def test_an_empty_sandbox_becomes_live_and_never_the_other_way_round(database: Database) -> None:

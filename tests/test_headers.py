@@ -156,7 +156,7 @@ def by_https(environment: dict[str, str], database_url: str) -> Iterator[Fundrai
     app = create_app(load_settings(environment | more))
     with app.app_context():
         yield app
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def test_every_answer_keeps_browsers_to_https_whoever_gives_it(by_https: FundraiserApp) -> None:

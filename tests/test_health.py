@@ -124,4 +124,4 @@ def test_where_a_token_is_set_it_alone_opens_the_figures(settings: Settings) -> 
     right = {"Authorization": "Bearer a-long-token"}
     answer = client.get("/metrics", headers=right, environ_overrides={"REMOTE_ADDR": "192.0.2.7"})
     assert answer.status_code == 200
-    app.database.engine.dispose()
+    app.database.dispose()

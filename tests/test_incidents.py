@@ -149,7 +149,7 @@ def test_networks_are_a_connection_and_what_a_provider_hands_around(
 def behind_one(settings: Settings) -> Iterator[FlaskClient]:
     app = create_app(replace(settings, trusted_proxies=1))
     yield app.test_client()
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_is_no_address_gives_way_to_the_proxy_s_own(
     app.before_request(lambda: seen.append(request.remote_addr))
     app.test_client().get("/healthz", headers={"X-Forwarded-For": forwarded})
     assert seen == [address]
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 # A proxy that nobody told us of
@@ -236,4 +236,4 @@ def test_forty_readers_of_one_office_may_all_ask_to_sign_in(settings: Settings) 
         data = {"email": f"reader{number}@example.org"}
         statuses.add(client.post("/account/sign-in", data=data, headers=OURS).status_code)
     assert statuses == {303}
-    app.database.engine.dispose()
+    app.database.dispose()

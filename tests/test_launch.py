@@ -331,7 +331,7 @@ def test_a_sandboxs_limit_of_all_calls_is_kept(
                 gateway.fetch_customer(customer)
     finally:
         stripe.control("choices", rate_limits=None)
-        app.database.engine.dispose()
+        app.database.dispose()
 
 
 def test_another_secret_key_is_noticed_until_it_is_accepted(fundraiser: Command) -> None:

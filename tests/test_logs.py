@@ -88,7 +88,7 @@ def test_a_trusted_proxy_names_requests(
     for sent, is_taken in (("d2f5-of-the-router", True), ('x" é', False), ("a" * 65, False)):
         lines = lines_of(app.test_client(), capsys, **{"X-Request-ID": sent})
         assert [line["request"] == sent for line in lines] == [is_taken, is_taken]
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def kinds(app: FundraiserApp) -> set[tuple[str, str]]:

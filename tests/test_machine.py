@@ -50,8 +50,9 @@ from fundraiser.members import eligibility as count_rule
 from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import find_or_add_person, recount, recount_due
 from fundraiser.members.models import Cause, Source
-from fundraiser.payments import reconcile, settlement, sync
+from fundraiser.payments import queue, reconcile, settlement, sync
 from fundraiser.payments.payment_status import payment_facts
+from fundraiser.payments.queue import LEASE, SyncBusyError
 from fundraiser.payments.stripe.gateway import CHECKOUT_KEY, current_gateway
 from fundraiser.webhooks.catch_up import catch_up
 from simulator.api.events import event_named
@@ -110,8 +111,8 @@ LIVES = (
 )
 
 
-class DiedError(Exception):
-    """A worker's process ended just before its commit."""
+class DiedError(BaseException):
+    """A worker's process ended: between its look at Stripe and its commit."""
 
 
 @dataclass
@@ -197,10 +198,20 @@ def house(settings: Settings, stripe_description: Path | None) -> Iterator[House
         app.test_client_class = Browser
         with app.app_context():
             yield House(app, world, books, clock)
-        app.database.engine.dispose()
+        app.database.dispose()
         server.shutdown()
         server.server_close()
     store.close()
+
+
+def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, after which the process is gone."""
+
+    def dies(*what: Any, **more: Any) -> None:
+        function(*what, **more)
+        raise DiedError
+
+    return dies
 
 
 class Machine(RuleBasedStateMachine):
@@ -342,13 +353,16 @@ class Machine(RuleBasedStateMachine):
         if looks:
             self.look_through_events()
 
-    @rule(customer=customers, dies=st.booleans())
-    def settle(self, customer: str, *, dies: bool) -> None:
-        """Though nothing happened; and perhaps the worker dies just before its commit."""
-        with suppress(DiedError), self.house.app.database.transaction() as session:
-            sync.settle(session, self.house.gateway, GRACE, customer)
+    @rule(customer=customers, dies=st.sampled_from([None, "fetch", "write"]))
+    def settle(self, customer: str, dies: str | None) -> None:
+        """Though nothing happened; and perhaps the worker dies on the way, and keeps its lease."""
+        with pytest.MonkeyPatch.context() as patch, suppress(DiedError, SyncBusyError):
             if dies:
-                raise DiedError
+                patch.setattr(sync, dies, dying(getattr(sync, dies)))
+                patch.setattr(queue, "release", lambda *_: None)
+            settlement.settle(
+                self.house.app.database, self.house.gateway, GRACE, customer, patience=0
+            )
 
     # What has to hold
 
@@ -387,6 +401,8 @@ class Machine(RuleBasedStateMachine):
 
     def become_quiet(self) -> None:
         """What a settlement tells Stripe makes events as well: look until there are none."""
+        if self.house.books.execute("SELECT 1 FROM sync_lease").fetchone():
+            self.time_passes(LEASE.seconds)  # until what the dead have held is free
         settled = True
         while settled:
             self.look_through_events()

@@ -99,7 +99,7 @@ def test_the_service_answers_through_pgbouncer(
     for _ in range(12):
         for path in ("/join", "/campaigns/25000", "/account/sign-in", "/how-we-count"):
             assert client.get(path, headers={"Accept": "text/html"}).status_code == 200
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def test_after_a_failover_the_connection_is_left_and_the_next_request_works(

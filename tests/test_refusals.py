@@ -127,13 +127,13 @@ def test_the_short_way_counts_a_refusal_once(settings: Settings) -> None:
     client = app.test_client()
     WAYS["signature"](client)
     assert figures(client)['fundraiser_webhooks_refused_total{reason="signature"}'] == 1
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def test_a_webhook_is_refused_alike_while_the_database_is_away(settings: Settings) -> None:
     away = create_app(replace(settings, database_url="postgresql://postgres@127.0.0.1:9/none"))
     assert WAYS["signature"](away.test_client()).status_code in {400, 503}
-    away.database.engine.dispose()
+    away.database.dispose()
 
 
 def test_the_simulator_tells_an_application_what_ours_handles() -> None:
@@ -169,7 +169,7 @@ def restricted(
 
     yield serve
     for app in apps:
-        app.database.engine.dispose()
+        app.database.dispose()
 
 
 def join(client: FlaskClient) -> Any:

@@ -184,5 +184,5 @@ def test_nobody_waits_for_the_ledger_while_stripe_is_told_of_a_second_membership
 
     monkeypatch.setattr(Gateway, "cancel", watched)
     stripe.settle(customer)
-    assert seen == [2], "the head's row was locked by the settlement"
+    assert seen == [3], "the head's row was locked by the settlement"
     assert number_of_members(database) == 1

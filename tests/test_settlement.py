@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
 from fundraiser.errors import NotFoundError
 from fundraiser.members.counting import recount_due
@@ -18,12 +20,14 @@ from fundraiser.members.models import (
     Membership,
     Status,
 )
-from fundraiser.payments import sync
+from fundraiser.payments import queue, settlement, sync
 from fundraiser.payments.checkout import find_checkout
-from fundraiser.payments.models import Checkout, CheckoutKind, Payment
-from fundraiser.payments.products import our_products
-from fundraiser.payments.stripe.gateway import current_gateway
+from fundraiser.payments.models import Checkout, CheckoutKind, Payment, SyncLease, SyncRequest
+from fundraiser.payments.queue import SyncBusyError
+from fundraiser.payments.stripe.gateway import Gateway, current_gateway
 from fundraiser.payments.stripe.types import read_event
+from fundraiser.payments.sync import fetch
+from fundraiser.payments.telling import Telling
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import GRACE
 from tests.settlements import emails, memberships, number_of_members
@@ -31,10 +35,8 @@ from tests.settlements import emails, memberships, number_of_members
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.orm import Session
-
     from fundraiser.db import Database
-    from fundraiser.payments.products import OurProduct
+    from fundraiser.payments.stripe.types import CustomerState
     from tests.factories import Stripe
 
 pytestmark = pytest.mark.usefixtures("open_shop")
@@ -293,29 +295,34 @@ def test_two_customers_of_one_person_settled_at_once_are_one_person(
     assert sorted(found.status for found in memberships(database)) == ["active", "canceled"]
 
 
-@pytest.mark.parametrize("locked", [True, False])
-def test_only_the_customers_lock_keeps_an_older_look_from_overwriting_a_newer(
-    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch, *, locked: bool
+@pytest.mark.parametrize("checked", [True, False])
+def test_only_the_leases_token_keeps_an_older_look_from_overwriting_a_newer(
+    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch, *, checked: bool
 ) -> None:
     """Polar's handler takes no lock, so that two workers may run one event; nor do most others."""
     customer = stripe.join("olena@example.org")
     stripe.settle(customer)
-    if not locked:
-        monkeypatch.setattr(sync, "lock", lambda *_: None)
-    has_looked, is_over = threading.Event(), threading.Event()
+    # As where whoever looked first goes on only when the time is up for which the lease was theirs.
+    monkeypatch.setattr(queue, "LEASE", timedelta())
+    if not checked:
+        monkeypatch.setattr(queue, "hold", lambda *_: None)
+    has_looked, is_over, overtaken = threading.Event(), threading.Event(), threading.Event()
 
-    def find_late(session: Session) -> dict[str, OurProduct]:
-        """Between the look at Stripe and the writing: whoever looked first goes on last."""
+    def find_late(*what: Any) -> CustomerState | None:
+        found = fetch(*what)
         if not has_looked.is_set():
             has_looked.set()
-            is_over.wait(0.5 if locked else 10)
-        return our_products(session)
+            is_over.wait(10)
+        return found
 
-    monkeypatch.setattr(sync, "our_products", find_late)
+    monkeypatch.setattr(sync, "fetch", find_late)
 
     def settle() -> None:
         with stripe.app.app_context():
-            stripe.settle(customer)
+            try:
+                stripe.settle(customer)
+            except SyncBusyError:
+                overtaken.set()
 
     older = threading.Thread(target=settle)
     older.start()
@@ -325,7 +332,96 @@ def test_only_the_customers_lock_keeps_an_older_look_from_overwriting_a_newer(
     settle()
     is_over.set()
     older.join()
-    assert (memberships(database)[0].cancel_at is not None) is locked
+    assert (memberships(database)[0].cancel_at is not None) is checked
+    assert overtaken.is_set() is checked
+
+
+def test_a_customer_is_looked_at_by_one_at_a_time(stripe: Stripe, database: Database) -> None:
+    customer = stripe.join("olena@example.org")
+    with settlement.leased(database, [customer]):
+        with pytest.raises(SyncBusyError), settlement.leased(database, [customer], patience=0.2):
+            pass
+        with database.transaction() as session:
+            queue.request_sync(session, customer)
+        assert not settlement.settle_next(database, current_gateway(), GRACE)
+    assert settlement.settle_next(database, current_gateway(), GRACE)
+    assert number_of_members(database) == 1
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing that it would have done after this is done."""
+
+
+# Where a worker is killed: before or after this function of the settlement.
+STEPS = [
+    ("fetch", "before"),
+    ("fetch", "after"),
+    ("write", "before"),
+    ("write", "after"),
+    ("make_calls", "before"),
+    ("make_calls", "after"),
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_worker_killed_at_any_step_leaves_all_of_it_to_another(
+    stripe: Stripe,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    step: tuple[str, str],
+    turn: int,
+) -> None:
+    """A second membership, so that Stripe is told something: it is ended and refunded once."""
+    name, when = step
+    stripe.settle(stripe.join("olena@example.org"))
+    customer = stripe.join("olena@example.org")
+    with database.transaction() as session:
+        queue.request_sync(session, customer)
+    place = Telling if name == "make_calls" else sync
+    whole, turns = getattr(place, name), iter(range(1, 100))
+
+    def killed(*what: Any, **more: Any) -> Any:
+        dies = next(turns) == turn
+        if dies and when == "before":
+            raise KilledError
+        done = whole(*what, **more)
+        if dies:
+            raise KilledError
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, killed)
+        with suppress(KilledError):
+            stripe.settle_all()
+    with database.transaction() as session:
+        session.execute(text("UPDATE sync_lease SET until = now()"))
+    stripe.settle_all()
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(SyncRequest)) == 0
+        assert session.scalar(select(func.count()).select_from(SyncLease)) == 0
+    assert sorted(found.status for found in memberships(database)) == ["active", "canceled"]
+    (charge,) = stripe.call("GET", "charges", customer=customer)["data"]
+    assert charge["amount_refunded"] == charge["amount"]
+    assert len(stripe.call("GET", "refunds", charge=charge["id"])["data"]) == 1
+    assert emails(database).count("second_membership") == 1
+    assert number_of_members(database) == 1
+
+
+def test_nothing_is_held_while_stripe_is_asked(
+    stripe: Stripe, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = stripe.join("olena@example.org")
+    fetch, held = Gateway.fetch_customer, []
+
+    def watched(gateway: Gateway, name: str) -> CustomerState:
+        pool: Any = database.engine.pool
+        held.append(pool.checkedout())
+        return fetch(gateway, name)
+
+    monkeypatch.setattr(Gateway, "fetch_customer", watched)
+    stripe.settle(customer)
+    assert held == [0]
 
 
 def test_an_address_changed_at_stripe_moves_with_the_person(

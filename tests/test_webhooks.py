@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from fundraiser.app import FundraiserApp, create_app
-from fundraiser.db import lock, now
+from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.outbox import Email
@@ -96,7 +96,7 @@ def test_nothing_that_was_not_stored_is_acknowledged(settings: Settings) -> None
     away = create_app(replace(settings, database_url="postgresql://postgres@127.0.0.1:9/none"))
     assert deliver_together(away, ["evt_1", "evt_2", "evt_3"]) == [503] * 3
     assert not away.extensions["inbox"].waiting
-    away.database.engine.dispose()
+    away.database.dispose()
 
 
 def test_a_dispute_names_no_customer_so_its_charge_is_kept(
@@ -123,7 +123,7 @@ def test_either_of_two_secrets_is_taken_while_one_is_rotated(settings: Settings)
     assert deliver(client, event(), secret="whsec_old").status_code == 204
     assert deliver(client, event(id="evt_2"), secret="whsec_new").status_code == 204
     assert deliver(client, event(id="evt_3"), secret="whsec_other").status_code == 400
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 @pytest.mark.parametrize("age", [301, 86_400])
@@ -170,7 +170,7 @@ def test_events_are_taken_while_redis_is_away(
     client, database = app.test_client(), app.database
     assert deliver(client, event()).status_code == 204
     assert len(syncs(database)) == 1
-    database.engine.dispose()
+    database.dispose()
 
 
 def test_a_join_is_settled_by_whatever_event_arrives_first(
@@ -226,10 +226,9 @@ def test_a_failure_is_counted_waits_longer_each_time_and_rests_in_the_end(
 
 
 def test_who_is_being_settled_by_somebody_slow_keeps_nobody_else_waiting(
-    stripe: Stripe, client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    stripe: Stripe, client: FlaskClient, database: Database
 ) -> None:
     """Stripe may be silent for long about one customer, and tell of the next change of the same."""
-    monkeypatch.setattr(settlement, "_MOMENT", 0.0)
     stripe.open_shop()
     slow, other = (stripe.join(f"{name}@example.org") for name in ("olena", "iryna"))
     for number, customer in enumerate((slow, other)):
@@ -237,16 +236,12 @@ def test_who_is_being_settled_by_somebody_slow_keeps_nobody_else_waiting(
         deliver(
             client, event(id=f"evt_{number}", type="customer.updated", data={"object": subject})
         )
-    with database.transaction() as session:
-        lock(session, "customer", slow)
-        assert settlement.settle_next(database, current_gateway(), GRACE)
+    with settlement.leased(database, [slow]):
         assert settlement.settle_next(database, current_gateway(), GRACE)
         assert not settlement.settle_next(database, current_gateway(), GRACE)
-    (waiting,) = syncs(database)
-    assert (waiting.customer_id, waiting.attempts) == (slow, 0)
-    assert members_and_memberships(database)[0] == 1
-    with database.transaction() as session:
-        session.execute(update(SyncRequest).values(due_at=now()))
+        (waiting,) = syncs(database)
+        assert (waiting.customer_id, waiting.attempts) == (slow, 0)
+        assert members_and_memberships(database)[0] == 1
     stripe.settle_all()
     assert members_and_memberships(database)[0] == 2
 
@@ -360,7 +355,7 @@ def test_two_endpoints_at_one_address_tell_of_an_event_once(
         assert deliver(client, event(), secret=secret).status_code == 204
     assert len(events(app.database)) == 1
     assert len(syncs(app.database)) == 1
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def test_the_second_of_two_updates_in_one_second_is_not_dropped(

@@ -74,7 +74,7 @@ def lost(
     """From here on the database is gone, after the number was known; it comes back at the end."""
     assert web.get(PROGRESS).status_code == 200
     name = urlsplit(database_url).path[1:]
-    database.engine.dispose()
+    database.dispose()
     with psycopg.connect(servers[0].url_of("postgres"), autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" RENAME TO "{name}_away"')
         yield

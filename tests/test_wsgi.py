@@ -41,7 +41,7 @@ def wsgi(
     for thread in threading.enumerate():
         if thread.name == "progress":
             thread.join(10)
-    module._app.database.engine.dispose()  # noqa: SLF001 - nobody else needs it
+    module._app.database.dispose()  # noqa: SLF001 - nobody else needs it
     db.clock.follow(None)
 
 

@@ -21,7 +21,7 @@ settings = load_settings()
 flask_app = create_app(settings)
 refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
 warn_of_another_key(settings, flask_app.database)
-flask_app.database.engine.dispose()  # no connection may be shared with the processes to come
+flask_app.database.dispose()  # no connection may be shared with the processes to come
 
 _VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
 

@@ -38,7 +38,7 @@ from fundraiser.payments.cases import look_at_due_cases
 from fundraiser.payments.products import check_catalogue, publish_next
 from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
-from fundraiser.payments.settlement import settle_next
+from fundraiser.payments.settlement import settle_due
 from fundraiser.sources import batches, overview
 from fundraiser.sources.people import forget_undone
 from fundraiser.webhooks import catch_up as catching_up
@@ -63,9 +63,15 @@ def settle() -> None:
         with flask_app.database.transaction() as session:
             look_at_due_cases(session)
         _share_the_work()
-        _while_there_is_work(
-            lambda: settle_next(flask_app.database, current_gateway(), current_settings().grace)
-        )
+        settings = current_settings()
+        if settle_due(
+            flask_app.database,
+            current_gateway(),
+            settings.grace,
+            threads=settings.settle_threads,
+            seconds=_BUSY_FOR,
+        ):
+            _share_the_work()
 
 
 @shared_task(name=Job.DELIVER)
@@ -78,7 +84,7 @@ def deliver() -> None:
         rate = current_settings().emails_per_second
         if rate and not _takes_part(session, rate):
             return
-        server, budget = _mail_server(os.getpid()), Budget(flask_app.database.engine, rate)
+        server, budget = _mail_server(os.getpid()), Budget(flask_app.database.side_engine, rate)
         if _while_there_is_work(lambda: _deliver_some(server, budget), _BRIEFLY):
             jobs.hint(session, Job.DELIVER)
 

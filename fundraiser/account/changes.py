@@ -1,6 +1,6 @@
 """What members change about a membership: asked of Stripe, settled, and answered with a notice.
 
-Each change takes the customer's lock, and looks again before it speaks to Stripe: a second click
+Each change takes the customer's lease, and looks again before it speaks to Stripe: a second click
 finds that what it wants is so, and a page that was overtaken by another window changes nothing.
 """
 
@@ -14,13 +14,13 @@ import structlog
 from sqlalchemy import or_, select
 
 from fundraiser.config import current_settings
-from fundraiser.db import lock, now
+from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import ENDED, Membership, Source, Status
 from fundraiser.members.renewals import renews
 from fundraiser.payments import BankRefusedError, StripeRefusedError
-from fundraiser.payments.queue import request_sync
-from fundraiser.payments.sync import settle
+from fundraiser.payments.queue import SyncBusyError, promise
+from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -120,34 +120,45 @@ def change(
     Raises:
         BankRefusedError: the bank refused a payment; nothing has changed.
     """
-    customer_id = membership.customer_id or ""
-    lock(session, "customer", customer_id)
-    session.refresh(membership)
-    if is_so(membership):
-        return done
-    if membership.status in ENDED:
-        return Notice.ENDED
-    if page_showed != seen(membership):
-        return Notice.MEANWHILE
+    database = current_database()
+    checkpoint(session)
     try:
-        try:
-            action(membership.reference)
-        except NotFoundError:
-            done = Notice.ENDED
-        except BankRefusedError:
-            raise
-        except StripeRefusedError as error:
-            # Stripe's reason is a sentence for developers.
-            log.warning("change_refused", membership=membership.id, reason=str(error))
-            done = Notice.REFUSED
-        grace = current_settings().grace
-        settle(session, gateway, grace, customer_id, cause_ref=_BY_ACCOUNT)
-    except UnavailableError:
-        # It may have been done before the answer was lost: a worker looks, and so may the member.
-        request_sync(session, customer_id)
-        return Notice.UNKNOWN
+        with leased(database, [membership.customer_id or ""]) as (claim,):
+            session.refresh(membership)
+            if is_so(membership):
+                return done
+            if membership.status in ENDED:
+                return Notice.ENDED
+            if page_showed != seen(membership):
+                return Notice.MEANWHILE
+            # It may be done before an answer is lost, or we are: a worker looks then.
+            promise(session, claim)
+            checkpoint(session)
+            try:
+                done = _do(action, membership) or done
+                grace = current_settings().grace
+                settle_claim(database, gateway, grace, claim, cause_ref=_BY_ACCOUNT)
+            except UnavailableError:
+                return Notice.UNKNOWN
+    except SyncBusyError:
+        return Notice.MEANWHILE
     session.refresh(membership)
     return done
+
+
+def _do(act: Callable[[str], None], membership: Membership) -> Notice | None:
+    """Do it at Stripe; returns what to say instead where it could not be done."""
+    try:
+        act(membership.reference)
+    except NotFoundError:
+        return Notice.ENDED
+    except BankRefusedError:
+        raise
+    except StripeRefusedError as error:
+        # Stripe's reason is a sentence for developers.
+        log.warning("change_refused", membership=membership.id, reason=str(error))
+        return Notice.REFUSED
+    return None
 
 
 def stop(

@@ -15,13 +15,14 @@ from fundraiser.account.owners import Person, rows_of, table_of
 from fundraiser.account.personal_data import PERSONAL, Erasure, Personal
 from fundraiser.account.retention import empty
 from fundraiser.config import current_settings
-from fundraiser.db import lock, now
+from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import NotFoundError
 from fundraiser.joining.reminders import Reminder
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Member, Membership, Source, Status
 from fundraiser.payments.models import Customer
-from fundraiser.payments.sync import settle
+from fundraiser.payments.queue import promise
+from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.sources.people import forget_address
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     customers = session.scalars(
         select(Customer).where(Customer.member_id == member.id).order_by(Customer.id)
     ).all()
-    for customer in customers:
-        lock(session, "customer", customer.id)
-    for customer in customers:
-        with suppress(NotFoundError):
-            gateway.delete_customer(customer.id)
-        settle(session, gateway, grace, customer.id, cause=Cause.ERASURE)
-    session.flush()
+    database = current_database()
+    checkpoint(session)
+    with leased(database, [customer.id for customer in customers]) as claims:
+        for claim in claims:
+            promise(session, claim)
+        checkpoint(session)
+        for claim in claims:
+            with suppress(NotFoundError):
+                gateway.delete_customer(claim.name)
+            settle_claim(database, gateway, grace, claim, cause=Cause.ERASURE)
     session.refresh(member, with_for_update=True)
     session.execute(
         update(Membership)

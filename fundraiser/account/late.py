@@ -9,14 +9,15 @@ from flask import Blueprint, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.config import current_settings
+from fundraiser.db import checkpoint
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.joining.offers import money
 from fundraiser.members.email_links import read_payment_link
 from fundraiser.members.prices import per
 from fundraiser.payments import StripeRefusedError, current_gateway
 from fundraiser.payments.late import LatePayment, Wish, choose, read_late_payment
-from fundraiser.payments.queue import request_sync
-from fundraiser.payments.sync import settle
+from fundraiser.payments.queue import promise
+from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.security import check_origin, cookieless
 from fundraiser.texts import gettext as _, keep_language
 
@@ -36,17 +37,22 @@ def late_payment(key: str) -> ResponseReturnValue:
         return _page(key, late)
     check_origin()
     wish = Wish.RESTART if request.form.get("what") == Wish.RESTART else Wish.REFUND
-    session, customer_id = db.session(), late.case.customer_id
-    grace = current_settings().grace
+    session, database, gateway = db.session(), db.current_database(), current_gateway()
+    checkpoint(session)
     try:
-        choose(session, current_gateway(), late, wish)
-        settle(session, current_gateway(), grace, customer_id, cause_ref="e-mail link")
+        with leased(database, [late.case.customer_id]) as (claim,):
+            restart = choose(session, gateway, late, wish)
+            promise(session, claim)
+            checkpoint(session)
+            if restart:
+                restart()
+            grace = current_settings().grace
+            settle_claim(database, gateway, grace, claim, cause_ref="e-mail link")
     except StripeRefusedError:
         notice = _("We couldn’t restart your membership. You can join again, or get a refund.")
         return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
     except UnavailableError:
         # Stripe may have done it before its answer was lost: a worker looks.
-        request_sync(session, customer_id)
         notice = _(
             "Stripe, our payment service, isn’t answering, so we don’t know yet whether this went "
             "through. Open this page again in a few minutes."

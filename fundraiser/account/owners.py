@@ -70,11 +70,13 @@ def _emails(person: Person) -> ColumnElement[bool]:
     )
 
 
-def _of_customer(table: str) -> Callable[[Person], ColumnElement[bool]]:
+def _of_customer(
+    table: str, column: str = "customer_id"
+) -> Callable[[Person], ColumnElement[bool]]:
     def owned(person: Person) -> ColumnElement[bool]:
         customer = table_of("customer").c
         mine = select(customer.id).where(customer.member_id == person.member_id)
-        return table_of(table).c.customer_id.in_(mine)
+        return table_of(table).c[column].in_(mine)
 
     return owned
 
@@ -109,6 +111,7 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
         [hash_address(address) for address in person.addresses]
     ),
     "sync_request": _of_customer("sync_request"),
+    "sync_lease": _of_customer("sync_lease", "name"),
     "audit_entry": lambda person: table_of("audit_entry").c.subject == f"member {person.member_id}",
 }
 

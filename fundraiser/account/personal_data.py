@@ -281,8 +281,14 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "sync_request",
-        "id customer_id charge_id event_id due_at attempts created_at",
+        "id customer_id charge_id event_id due_at urgent attempts created_at",
         "Sync a customer with Stripe",
+        "until the customer is synced",
+    ),
+    _personal(
+        "sync_lease",
+        "name token until",
+        "Let one worker at a time write what Stripe says",
         "until the customer is synced",
     ),
     _personal(

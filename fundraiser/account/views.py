@@ -25,7 +25,7 @@ from fundraiser.account.sessions import (
 from fundraiser.campaigns.models import Campaign
 from fundraiser.campaigns.progress import current_campaign
 from fundraiser.config import current_settings
-from fundraiser.db import now
+from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.joining.offers import money, offers, symbol
 from fundraiser.members.email_links import read_membership
@@ -39,8 +39,8 @@ from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
 from fundraiser.payments.models import Payment
 from fundraiser.payments.products import our_products
 from fundraiser.payments.queue import request_sync
+from fundraiser.payments.settlement import settle
 from fundraiser.payments.statement import read_statement, years_of
-from fundraiser.payments.sync import settle
 from fundraiser.security import check_origin, cookieless, new_nonce, public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language, language
 
@@ -250,8 +250,9 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
     membership = _mine(membership_id)
     visit = methods.Visit.began(db.session(), membership, request.args)
     grace, customer_id = current_settings().grace, membership.customer_id or ""
+    checkpoint(db.session())
     try:
-        settle(db.session(), member_gateway(), grace, customer_id, cause_ref="account")
+        settle(current_database(), member_gateway(), grace, customer_id, cause_ref="account")
     except UnavailableError:
         request_sync(db.session(), customer_id)
         return _note(Notice.UNKNOWN)

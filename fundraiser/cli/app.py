@@ -21,4 +21,4 @@ def open_app() -> Iterator[FundraiserApp]:
         with app.app_context():
             yield app
     finally:
-        app.database.engine.dispose()
+        app.database.dispose()

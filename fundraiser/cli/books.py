@@ -29,8 +29,7 @@ from fundraiser.payments.reconcile import (
     recheck_next,
     take_step,
 )
-from fundraiser.payments.settlement import settle_next
-from fundraiser.payments.sync import settle as settle_customer
+from fundraiser.payments.settlement import settle as settle_customer, settle_next
 from fundraiser.sources.comparison import compare_sources
 
 if TYPE_CHECKING:
@@ -55,13 +54,12 @@ def settle(customers: tuple[str, ...]) -> None:
 
 
 def _settle(app: FundraiserApp, customer: str) -> str:
-    with app.database.transaction() as session:
-        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
-        if member is None:
-            return "not one of ours, or not known to Stripe."
-        if member.counting:
-            return f"settled; the person counts, as member number {member.number}."
-        return "settled; the person does not count."
+    member = settle_customer(app.database, current_gateway(), current_settings().grace, customer)
+    if member is None:
+        return "not one of ours, or not known to Stripe."
+    if member.counting:
+        return f"settled; the person counts, as member number {member.number}."
+    return "settled; the person does not count."
 
 
 @click.command()
@@ -275,7 +273,7 @@ def _let_work_go_on(app: FundraiserApp, *, agrees: bool) -> None:
 
 
 def _bring_back(app: FundraiserApp, customer: str) -> None:
-    with app.database.transaction() as session:
-        member = settle_customer(session, current_gateway(), current_settings().grace, customer)
-        if member is not None:
+    member = settle_customer(app.database, current_gateway(), current_settings().grace, customer)
+    if member is not None:
+        with app.database.transaction() as session:
             withdraw_queued(session, member.id, _SENT_BEFORE)

@@ -18,7 +18,8 @@ from fundraiser.members.counting import apply_rule, verdicts_of_all
 from fundraiser.members.eligibility import RULE
 from fundraiser.members.ledger import read_balance
 from fundraiser.payments import current_gateway
-from fundraiser.payments.sync import customers_without_facts, settle as settle_customer
+from fundraiser.payments.settlement import settle as settle_customer
+from fundraiser.payments.sync import customers_without_facts
 
 if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
@@ -65,8 +66,8 @@ def _read_missing_facts(app: FundraiserApp) -> None:
 
 
 def _sync(app: FundraiserApp, customer: str) -> None:
-    with app.database.transaction() as session:
-        settle_customer(session, current_gateway(), current_settings().grace, customer, count=False)
+    grace = current_settings().grace
+    settle_customer(app.database, current_gateway(), grace, customer, count=False)
 
 
 def _print_recount(app: FundraiserApp) -> bool:

@@ -11,7 +11,7 @@ from flask_babel import format_decimal
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
-from fundraiser.db import now
+from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import FundraiserError
 from fundraiser.joining.asking import asking
 from fundraiser.joining.offers import money
@@ -25,7 +25,7 @@ from fundraiser.members.models import (
     Source,
     Status,
 )
-from fundraiser.payments import Confirmation, sync
+from fundraiser.payments import Confirmation, settlement
 from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from fundraiser.payments.models import Checkout
 
 log = structlog.get_logger()
+
+_MOMENT = 2.0  # seconds
 
 
 class Outcome(StrEnum):
@@ -94,6 +96,7 @@ def find_outcome(
         with asking(checkout, "outcome") as may_ask:
             if not may_ask:
                 return Outcome.WAITING
+            checkpoint(session)
             outcome = _settle(session, gateway, grace, checkout)
         if outcome:
             return outcome
@@ -105,7 +108,10 @@ def find_outcome(
 def _settle(
     session: Session, gateway: Gateway, grace: timedelta, checkout: Checkout
 ) -> Outcome | None:
-    """Ask Stripe what became of the checkout; None where it is written down now."""
+    """Ask Stripe what became of the checkout; None where it is written down now.
+
+    A worker that is at it already is waited for, for a moment.
+    """
     customer_id = None
     try:
         found = gateway.fetch_session(checkout.session_id or "")
@@ -113,8 +119,15 @@ def _settle(
             return Outcome.NOT_PAID
         customer_id = found.customer_id
         if customer_id:
-            with session.begin_nested():
-                sync.settle(session, gateway, grace, customer_id, cause_ref=checkout.session_id)
+            settlement.settle(
+                current_database(),
+                gateway,
+                grace,
+                customer_id,
+                cause_ref=checkout.session_id,
+                patience=_MOMENT,
+            )
+            session.refresh(checkout)
     except (OperationalError, NoConnectionError):
         raise
     except Exception as error:

@@ -27,7 +27,6 @@ from fundraiser.db import Base, Currency, Identifier, now
 from fundraiser.members.models import Member
 from fundraiser.payments.models import SyncRequest
 from fundraiser.payments.queue import request_sync
-from fundraiser.payments.stripe.gateway import StripeRefusedError
 from fundraiser.redaction import redact
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
+
+    from fundraiser.payments.telling import Telling
 
 log = structlog.get_logger()
 
@@ -122,24 +123,28 @@ def close_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | 
     return case
 
 
-def ask_stripe(session: Session, case: MoneyCase, ask: Callable[[], None]) -> bool:
-    """Ask Stripe for something unless it refused that a short while ago; True if it did it.
+def ask_stripe(
+    session: Session, telling: Telling, case: MoneyCase, verb: str, ask: Callable[[], None]
+) -> None:
+    """Have Stripe asked to do something, unless it refused that a short while ago.
 
     A refusal opens ``case``, or counts as one more attempt of the one that is open.
     """
+    name = f"{verb} {case.reference}"
     known = find_case(session, case.kind, case.reference)
-    if known and known.closed_at is None and (known.due_at is None or known.due_at > now()):
-        return False
-    try:
-        ask()
-    except StripeRefusedError as error:
+    if error := telling.refusals.pop(name, None):
         found = open_case(session, case)
         found.attempts += 1
         found.error = redact(str(error))[:500]
         found.due_at = now() + min(_FIRST_WAIT * 2 ** min(found.attempts - 1, 20), _LONGEST_WAIT)
         log.warning("money_case", kind=case.kind, reference=case.reference, tries=found.attempts)
-        return False
-    return True
+    elif known is None or known.closed_at is not None or is_due(known):
+        telling.tell(name, ask)
+
+
+def is_due(case: MoneyCase) -> bool:
+    """Whether Stripe is to be asked again."""
+    return case.due_at is not None and case.due_at <= now()
 
 
 def look_at_due_cases(session: Session) -> None:

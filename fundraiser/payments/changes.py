@@ -1,59 +1,76 @@
 """What staff and members change at Stripe: asked for there, then settled like after any event.
 
-Nothing is written to our rows directly. Each verb takes the customer's lock before it speaks to
+Nothing is written to our rows directly. Each verb takes the customer's lease before it speaks to
 Stripe. ``key`` becomes Stripe's idempotency key: the same change asked for again, after an answer
 that was lost or by a second click, is one change.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from fundraiser.db import lock
+from fundraiser.db import checkpoint, current_database
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.members.address_changes import note_change
 from fundraiser.members.models import Cause, Member, fold_address
 from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.models import Customer, Payment, PaymentStatus
+from fundraiser.payments.queue import promise
+from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.payments.stripe.gateway import StripeRefusedError, StripeUnavailableError
-from fundraiser.payments.sync import settle
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Membership
+    from fundraiser.payments.queue import Claim
     from fundraiser.payments.stripe.member_gateway import MemberGateway
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changes something: ``cause`` and ``cause_ref`` are what the ledger keeps of it."""
+    """Who changes something: ``cause`` and ``cause_ref`` are what the ledger keeps of it.
+
+    ``check`` raises where it should not be done after all: it is called when nobody else can change
+    the customer any more.
+    """
 
     gateway: MemberGateway
     grace: timedelta
     key: str
     cause: Cause
     cause_ref: str | None = None
+    check: Callable[[], None] = lambda: None
 
-    def settle(self, session: Session, customer_id: str) -> None:
+    @contextmanager
+    def leased(self, session: Session, customers: list[str]) -> Iterator[list[Claim]]:
+        """Have these customers to ourselves; what the session has loaded is read anew."""
+        checkpoint(session)
+        with leased(current_database(), customers) as claims:
+            session.expire_all()
+            self.check()
+            yield claims
+
+    def settle(self, session: Session, claim: Claim) -> None:
         """Make our rows match what Stripe says now; what the session has loaded is read anew."""
-        session.flush()
-        session.expire_all()
-        settle(
-            session,
+        checkpoint(session)
+        settle_claim(
+            current_database(),
             self.gateway,
             self.grace,
-            customer_id,
+            claim,
             cause=self.cause,
             cause_ref=self.cause_ref,
         )
+        session.expire_all()
 
 
 def end_membership(
@@ -67,14 +84,16 @@ def end_membership(
         StripeRefusedError: Stripe does not do it, and says why; nothing has changed.
         StripeUnavailableError: Stripe does not answer; asking again does it once.
     """
-    customer_id = _customer_of(membership)
-    lock(session, "customer", customer_id)
-    with suppress(NotFoundError):
-        if at_period_end:
-            change.gateway.cancel_at_period_end(membership.reference, f"end-{change.key}")
-        else:
-            change.gateway.cancel(membership.reference)
-    change.settle(session, customer_id)
+    customer_id, subscription_id = _customer_of(membership), membership.reference
+    with change.leased(session, [customer_id]) as (claim,):
+        promise(session, claim)
+        checkpoint(session)
+        with suppress(NotFoundError):
+            if at_period_end:
+                change.gateway.cancel_at_period_end(subscription_id, f"end-{change.key}")
+            else:
+                change.gateway.cancel(subscription_id)
+        change.settle(session, claim)
 
 
 def refund(session: Session, change: Change, payment: Payment, amount: int) -> None:
@@ -84,15 +103,16 @@ def refund(session: Session, change: Change, payment: Payment, amount: int) -> N
         UnprocessableError: nothing, or not so much, can be paid back.
         StripeUnavailableError: Stripe does not answer; asking again does it once.
     """
-    lock(session, "customer", payment.customer_id)
-    session.refresh(payment)
-    left = refundable(payment)
-    if left == 0:
-        raise UnprocessableError(_("Nothing of this payment is left to pay back."))
-    if not 0 < amount <= left:
-        raise UnprocessableError(_("Enter an amount that was paid and not paid back yet."))
-    change.gateway.pay_back(payment.charge_id, amount, f"refund-{change.key}")
-    change.settle(session, payment.customer_id)
+    with change.leased(session, [payment.customer_id]) as (claim,):
+        left, charge_id = refundable(payment), payment.charge_id
+        if left == 0:
+            raise UnprocessableError(_("Nothing of this payment is left to pay back."))
+        if not 0 < amount <= left:
+            raise UnprocessableError(_("Enter an amount that was paid and not paid back yet."))
+        promise(session, claim)
+        checkpoint(session)
+        change.gateway.pay_back(charge_id, amount, f"refund-{change.key}")
+        change.settle(session, claim)
 
 
 def refundable(payment: Payment) -> int:
@@ -117,29 +137,31 @@ def change_email(
         StripeUnavailableError: Stripe does not answer; all customers have the address they had.
     """
     customers = session.scalars(
-        select(Customer)
-        .where(Customer.member_id == member.id, Customer.deleted.is_(False))
-        .order_by(Customer.id)
+        select(Customer.id).where(Customer.member_id == member.id, Customer.deleted.is_(False))
     ).all()
-    for customer in customers:
-        lock(session, "customer", customer.id)
-    session.refresh(member, with_for_update=True)
-    check_email(session, member, email)
-    # First: a customer who is settled with an unknown address would become a person of its own.
-    before, member.email = member.email, email
-    session.flush()
-    note_change(session, member, before, is_undo=is_undo)
-    changed: list[str] = []
-    try:
-        for customer in customers:
-            changed.append(customer.id)
-            with suppress(NotFoundError):  # one that was deleted at Stripe needs no address
-                change.gateway.change_email(customer.id, email)
-    except (StripeUnavailableError, StripeRefusedError):
-        _change_back(change.gateway, changed, before)
-        raise
-    for customer in customers:
-        change.settle(session, customer.id)
+    with change.leased(session, list(customers)) as claims:
+        check_email(session, member, email)
+        before = member.email
+        for claim in claims:
+            promise(session, claim)
+        checkpoint(session)
+        changed: list[str] = []
+        try:
+            for claim in claims:
+                changed.append(claim.name)
+                with suppress(NotFoundError):  # one that was deleted at Stripe needs no address
+                    change.gateway.change_email(claim.name, email)
+        except (StripeUnavailableError, StripeRefusedError):
+            _change_back(change.gateway, changed, before)
+            raise
+        # Before a customer is settled: with an unknown address they would be a person of their own.
+        session.refresh(member, with_for_update=True)
+        check_email(session, member, email)
+        member.email = email
+        session.flush()
+        note_change(session, member, before, is_undo=is_undo)
+        for claim in claims:
+            change.settle(session, claim)
 
 
 def check_email(session: Session, member: Member, email: str) -> None:

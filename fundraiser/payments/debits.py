@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import Charge, CustomerState, Subscription
 
 
@@ -82,18 +81,23 @@ def enqueue_of_failed_debit(
         )
 
 
-def note_accounts_to_confirm(
-    session: Session, gateway: Gateway, member: Member, state: CustomerState
-) -> None:
-    """Enqueue the e-mail that leads back to Stripe's page, while a bank account is to be confirmed.
+def is_untried(state: CustomerState) -> bool:
+    """Whether a subscription's first payment was neither made nor tried yet.
 
-    Such a membership is incomplete, though Checkout is complete and nothing has failed.
+    So it is where a bank account is to be confirmed first: the subscription is incomplete, though
+    Checkout is complete and nothing has failed.
     """
-    tried = {
-        invoice.subscription_id
-        for invoice in state.invoices
-        if invoice.status == "paid" or charges_of(invoice, state.charges)
-    }
+    tried = _tried(state)
+    return any(
+        found.status == Status.INCOMPLETE and found.id not in tried for found in state.subscriptions
+    )
+
+
+def note_accounts_to_confirm(session: Session, member: Member, state: CustomerState) -> None:
+    """Enqueue the e-mail that leads back to Stripe, while a bank account is to be confirmed."""
+    if not state.account_to_confirm:
+        return
+    tried = _tried(state)
     waiting = session.scalars(
         select(Membership.reference).where(
             Membership.customer_id == state.id,
@@ -101,12 +105,20 @@ def note_accounts_to_confirm(
             Membership.reference.not_in(tried - {None}),
         )
     ).all()
-    if waiting and gateway.find_confirmation(state.id).address:
-        for name in waiting:
-            enqueue(
-                session,
-                "bank_to_confirm",
-                to=member.id,
-                key=name,
-                context={"membership": name},
-            )
+    for name in waiting:
+        enqueue(
+            session,
+            "bank_to_confirm",
+            to=member.id,
+            key=name,
+            context={"membership": name},
+        )
+
+
+def _tried(state: CustomerState) -> set[str | None]:
+    """The subscriptions with a payment that was made or tried."""
+    return {
+        invoice.subscription_id
+        for invoice in state.invoices
+        if invoice.status == "paid" or charges_of(invoice, state.charges)
+    }

@@ -1,11 +1,13 @@
 """Nobody pays twice: a second membership of one person is ended and refunded.
 
 Each step can be taken again, so that a worker killed between any two of them harms nothing: the
-mark is written at Stripe first, and whatever carries it is ended, refunded and told of.
+mark is written at Stripe first; what Stripe says carries it is ended and refunded; and what is
+ended is told of.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import CustomerState
+    from fundraiser.payments.telling import Telling
 
 # How a membership counts while it is paid for and goes on: a payment that fails, or a pause, does
 # not stand in the way of a new membership.
@@ -47,9 +49,13 @@ _OF_MEMBER = (
 
 
 def end_second_memberships(
-    session: Session, gateway: Gateway, grace: timedelta, member: Member, state: CustomerState
-) -> bool:
-    """End what this customer pays beside the person's first membership; True if Stripe was told.
+    session: Session,
+    grace: timedelta,
+    member: Member,
+    state: CustomerState,
+    telling: Telling,
+) -> None:
+    """Have ended what this customer pays beside the person's first membership.
 
     A membership that is about to end, or fails to be paid, does not stand in the way of a new one.
     Another customer of the same person is left to that customer's own settlement. What Stripe
@@ -57,24 +63,23 @@ def end_second_memberships(
     was paid.
     """
     paying = _paying(session, member, grace)
-    told = False
     # What did not come through our Checkout (it names a campaign) was no double click: it is left.
     for second in (found for found in paying[1:] if found.campaign):
         if second.customer_id == state.id:
-            told = _mark(session, gateway, second, paying[0]) or told
+            case = _case(second, CaseKind.SECOND_END, second.reference, second.amount)
+            mark = partial(telling.gateway.mark_second, second.reference, paying[0].reference)
+            ask_stripe(session, telling, case, "mark", mark)
         elif second.customer_id:
             request_sync(session, second.customer_id)
-    if not told and not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
-        return False
-    session.flush()
+    if not any(found.metadata.get(SECOND_KEY) for found in state.subscriptions):
+        return
     marked = session.scalars(
         select(Membership).where(
             Membership.customer_id == state.id, Membership.duplicate_of.is_not(None)
         )
     ).all()
     for second in marked:
-        told = _end(session, gateway, member, state, second) or told
-    return told
+        _end(session, member, state, second, telling)
 
 
 def note_refunds(session: Session, member: Member, state: CustomerState) -> None:
@@ -113,26 +118,18 @@ def _paying(session: Session, member: Member, grace: timedelta) -> list[Membersh
     ]
 
 
-def _mark(session: Session, gateway: Gateway, second: Membership, first: Membership) -> bool:
-    done = ask_stripe(
-        session,
-        _case(second, CaseKind.SECOND_END, second.reference, second.amount),
-        lambda: gateway.mark_second(second.reference, first.reference),
-    )
-    if done:
-        second.duplicate_of = first.reference
-    return done
-
-
 def _end(
-    session: Session, gateway: Gateway, member: Member, state: CustomerState, second: Membership
-) -> bool:
+    session: Session,
+    member: Member,
+    state: CustomerState,
+    second: Membership,
+    telling: Telling,
+) -> None:
     found = next((s for s in state.subscriptions if s.id == second.reference), None)
-    told = still_runs = found is not None and found.ended_at is None
+    still_runs = found is not None and found.ended_at is None
     if still_runs:
         case = _case(second, CaseKind.SECOND_END, second.reference, second.amount)
-        told = ask_stripe(session, case, lambda: gateway.cancel(second.reference))
-        still_runs = not told
+        ask_stripe(session, telling, case, "end", partial(telling.gateway.cancel, second.reference))
     payments = [
         charge
         for invoice in state.invoices
@@ -151,9 +148,9 @@ def _end(
             case.error = "The bank sent the refund back, so the money is still here."
             open_case(session, case)
         else:
-            told |= ask_stripe(session, case, lambda: gateway.refund(charge_id))
+            ask_stripe(session, telling, case, "refund", partial(telling.gateway.refund, charge_id))
     if still_runs:
-        return told
+        return
     enqueue(
         session,
         "second_membership",
@@ -166,7 +163,6 @@ def _end(
             "first": second.duplicate_of,
         },
     )
-    return told
 
 
 def _case(second: Membership, kind: CaseKind, reference: str, amount: int) -> MoneyCase:

@@ -10,11 +10,12 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
-from fundraiser.db import lock, now
+from fundraiser.db import now
 from fundraiser.members.models import Interval, Membership, Source, Status
 from fundraiser.outbox import enqueue
 from fundraiser.payments.cases import (
@@ -31,6 +32,7 @@ from fundraiser.payments.payment_status import charges_of
 from fundraiser.payments.stripe.types import PAID_BY_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Member
     from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import Charge, CustomerState
+    from fundraiser.payments.telling import Telling
 
 _RECENT = timedelta(days=60)  # for as long as the e-mail's link works
 _SOON = timedelta(days=1)  # a restart lasts longer than this before anything is charged
@@ -67,13 +70,12 @@ class LatePayment:
 
 
 def note_late_payments(
-    session: Session, gateway: Gateway, member: Member, state: CustomerState
-) -> bool:
+    session: Session, member: Member, state: CustomerState, telling: Telling
+) -> None:
     """Open a case for each payment after a membership's end, and close those that are resolved.
 
-    Returns whether Stripe was told to refund one.
+    One that the member wants back is refunded.
     """
-    told = False
     # Nobody is e-mailed about what they paid long ago, or before we adopted their subscriptions.
     imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
     since = max(at for at in (imported_at, now() - _RECENT) if at)
@@ -92,9 +94,8 @@ def note_late_payments(
             elif charge.created_at >= since or find_case(
                 session, CaseKind.PAID_AFTER_END, charge.id
             ):
-                told = _keep_open(session, gateway, membership, charge) or told
+                _keep_open(session, membership, charge, telling)
     _remember_the_campaign(session, state)
-    return told
 
 
 def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
@@ -125,23 +126,23 @@ def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
     )
 
 
-def choose(session: Session, gateway: Gateway, late: LatePayment, wish: Wish) -> None:
-    """Ask Stripe for what the member chose; the settlement after it writes what became of it.
+def choose(
+    session: Session, gateway: Gateway, late: LatePayment, wish: Wish
+) -> Callable[[], None] | None:
+    """Note what the member chose, while the customer's lease is ours; a refund is made by the sync.
 
-    Raises:
-        StripeUnavailableError: Stripe does not answer; asking again does it once.
-        StripeRefusedError: Stripe does not restart it. A refused refund is tried again instead.
+    Returns the call that restarts the membership, if that is what was chosen: made twice, it does
+    so once. It raises ``StripeUnavailableError`` and ``StripeRefusedError``.
     """
     case = late.case
-    lock(session, "customer", case.customer_id)
     session.refresh(case)
     if case.closed_at is not None:
-        return
+        return None
     if wish is Wish.RESTART and late.may_restart:
-        gateway.restart(case.subscription_id, case.reference, late.until)
-    elif wish is Wish.REFUND:
+        return partial(gateway.restart, case.subscription_id, case.reference, late.until)
+    if wish is Wish.REFUND:
         case.wish, case.due_at = wish, now()
-        session.flush()
+    return None
 
 
 def _paid_after_the_end(membership: Membership, state: CustomerState) -> list[Charge]:
@@ -158,10 +159,11 @@ def _paid_after_the_end(membership: Membership, state: CustomerState) -> list[Ch
     ]
 
 
-def _keep_open(session: Session, gateway: Gateway, membership: Membership, charge: Charge) -> bool:
+def _keep_open(session: Session, membership: Membership, charge: Charge, telling: Telling) -> None:
     case = find_case(session, CaseKind.PAID_AFTER_END, charge.id)
     if case and case.closed_at is None and case.wish == Wish.REFUND:
-        return ask_stripe(session, case, lambda: gateway.refund(charge.id))
+        ask_stripe(session, telling, case, "refund", partial(telling.gateway.refund, charge.id))
+        return
     open_case(
         session,
         MoneyCase(
@@ -180,7 +182,6 @@ def _keep_open(session: Session, gateway: Gateway, membership: Membership, charg
         to=membership.member_id,
         key=charge.id,
     )
-    return False
 
 
 def _close(session: Session, member: Member, charge: Charge) -> None:

@@ -6,61 +6,53 @@ customer makes their default in the billing portal.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from fundraiser.errors import NotFoundError
 from fundraiser.members.models import ENDED
 from fundraiser.payments.models import Customer
 from fundraiser.payments.payment_status import charges_of
-from fundraiser.payments.stripe.gateway import StripeRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.payments.stripe.gateway import Gateway
-    from fundraiser.payments.stripe.types import CustomerState, Invoice, PaymentMethod, Subscription
+    from fundraiser.payments.stripe.types import CustomerState, Invoice, Subscription
+    from fundraiser.payments.telling import Telling
 
 
 def follow_new_method(
-    session: Session, gateway: Gateway, state: CustomerState, products: Collection[str]
-) -> bool:
-    """Charge a customer's memberships on a default method that is new; True if Stripe was told.
+    session: Session,
+    state: CustomerState,
+    products: Collection[str],
+    telling: Telling,
+) -> None:
+    """Have a customer's memberships charged on a default method that is new.
 
-    Called while the customer's lock is held. Each subscription is given the new method rather than
-    left without its own: one without might be charged on an older default source.
+    Each subscription is given the new method rather than left without its own: one without might be
+    charged on an older default source.
 
-    What is overdue is tried once with it, and no more: the retries are Stripe's.
+    What is overdue is tried once with it, and no more: the retries are Stripe's. Refused, or to be
+    confirmed: the invoice says so, and is read again.
     """
     customer, method = session.get(Customer, state.id), state.method
     if customer is None or state.deleted:
-        return False
-    before, customer.method_id = customer.method_id, method.id if method else ""
-    if method is None or before in {None, method.id}:
-        return False
+        return
     told = False
-    for found in state.subscriptions:
-        if found.status in ENDED or found.only(products) is None:
-            continue
-        if found.method and found.method.id != method.id:
-            told |= _use(gateway, found.id, method)
-        overdue = _overdue(state, found)
-        if overdue:
-            told = True
-            # Refused, or to be confirmed: the invoice says so, and is read again.
-            with suppress(StripeRefusedError, NotFoundError):
-                gateway.pay_invoice(overdue.id, method.id)
-    return told
-
-
-def _use(gateway: Gateway, subscription_id: str, method: PaymentMethod) -> bool:
-    try:
-        gateway.use_method(subscription_id, method.id)
-    except (StripeRefusedError, NotFoundError):
-        return False
-    return True
+    if method is not None and customer.method_id not in {None, method.id}:
+        for found in state.subscriptions:
+            if found.status in ENDED or found.only(products) is None:
+                continue
+            if found.method and found.method.id != method.id:
+                use = partial(telling.gateway.use_method, found.id, method.id)
+                told |= telling.tell(f"use {method.id} for {found.id}", use)
+            if overdue := _overdue(state, found):
+                pay = partial(telling.gateway.pay_invoice, overdue.id, method.id)
+                told |= telling.tell(f"pay {overdue.id} by {method.id}", pay)
+    # Known only once all is said: whoever dies before that is followed by one who says it again.
+    if not told:
+        customer.method_id = method.id if method else ""
 
 
 def _overdue(state: CustomerState, found: Subscription) -> Invoice | None:

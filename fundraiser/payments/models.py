@@ -7,7 +7,15 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Sequence,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -240,12 +248,14 @@ class SyncRequest(Base):
 
     ``charge_id`` stands in until it is known whose it is (a dispute names no customer). ``due_at``
     is null once the last attempt has failed with ``error``; then staff can try it again.
+    ``urgent``: somebody has just paid, and goes before those whose payments renew by themselves.
     """
 
     __tablename__ = "sync_request"
     __table_args__ = (
         CheckConstraint("num_nonnulls(customer_id, charge_id) = 1", name="target"),
         Index("ix_sync_request_due_at", "due_at", postgresql_where="due_at IS NOT NULL"),
+        Index("ix_sync_request_urgent", "due_at", postgresql_where="due_at IS NOT NULL AND urgent"),
         Index("ix_sync_request_failed", "id", postgresql_where="due_at IS NULL"),
     )
 
@@ -254,9 +264,29 @@ class SyncRequest(Base):
     charge_id: Mapped[str | None] = mapped_column(index=True)
     event_id: Mapped[str | None]
     due_at: Mapped[datetime | None]
+    urgent: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     created_at: Mapped[datetime]
+
+
+class SyncLease(Base):
+    """Who may write what Stripe says of a customer: whoever holds the newest ``token``.
+
+    ``name`` is a customer's ID, or a charge's while it isn't known whose it is. A lease is taken
+    before the look at Stripe and checked with the write, in transactions of their own, so that
+    nothing is held in between. After ``until`` somebody else may take it; that token is newer.
+    """
+
+    __tablename__ = "sync_lease"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(BigInteger)
+    until: Mapped[datetime]
+
+
+# Tokens go on where a row was deleted: none is ever given twice.
+Sequence("sync_lease_token", metadata=Base.metadata)
 
 
 class Stage(StrEnum):

@@ -1,46 +1,102 @@
-"""The settlement queue: which customers are to be synced with Stripe, and which syncs failed.
+"""The settlement queue: which customers are to be synced with Stripe, by whom, and what failed.
 
-Everybody who wants a customer synced asks here: webhooks, members, staff, reconciliation.
+Everybody who wants a customer synced asks here: webhooks, members, staff, reconciliation. Whoever
+syncs one holds its lease: taken and committed before the look at Stripe, and checked in the
+transaction that writes what was seen. A look begins after its lease was taken, and a newer lease
+shuts out the writer with the older one, so that nothing is held while Stripe is asked.
 """
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Integer, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import func, insert, or_, select, text, update
 
 from fundraiser.db import now
+from fundraiser.errors import UnavailableError
 from fundraiser.jobs import Job, hint
+from fundraiser.members.models import ENDED, Membership, Source
 from fundraiser.payments.models import SyncRequest
 from fundraiser.redaction import redact
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
 MOST_ATTEMPTS = 12
-_NEXT = (
-    select(SyncRequest)
-    .where(SyncRequest.due_at <= bindparam("at"))
-    .order_by(SyncRequest.due_at, SyncRequest.id)
-    .limit(bindparam("most", type_=Integer))
-    .with_for_update(skip_locked=True)
-)
-_OTHERS = (
-    select(SyncRequest)
-    .where(SyncRequest.customer_id == bindparam("customer"), SyncRequest.id != bindparam("request"))
-    .with_for_update(skip_locked=True)
-)
+# A join makes four events within a second: one look at Stripe is for all of them.
+MERGE = timedelta(seconds=1.2)
+# Longer than a sync that goes well, and as short as may be: who died is waited for so long.
+LEASE = timedelta(seconds=30)
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
+_TAKE = """
+    ON CONFLICT (name) DO UPDATE SET token = excluded.token, until = excluded.until
+    WHERE lease.until <= :at
+    RETURNING name, token
+"""
+# In one order, so that two workers who take several do not wait for each other in a ring.
+_TAKE_DUE = """
+    INSERT INTO sync_lease AS lease (name, token, until)
+    SELECT name, nextval('sync_lease_token'), :until FROM (
+        SELECT name FROM (
+            SELECT coalesce(customer_id, charge_id) AS name, due_at, id
+            FROM sync_request AS request
+            WHERE due_at <= :at AND {which} AND NOT EXISTS (
+                SELECT FROM sync_lease
+                WHERE name = coalesce(request.customer_id, request.charge_id) AND until > :at
+            )
+            ORDER BY due_at, id LIMIT 4 * :most
+        ) AS due
+        GROUP BY name ORDER BY min(due_at), min(id) LIMIT :most
+    ) AS waiting
+    ORDER BY name
+    {take}
+"""
+_TAKE_URGENT = text(_TAKE_DUE.format(which="urgent", take=_TAKE))
+_TAKE_ANY = text(_TAKE_DUE.format(which="true", take=_TAKE))
+_TAKE_ONE = text(f"""
+    INSERT INTO sync_lease AS lease (name, token, until)
+    VALUES (:name, nextval('sync_lease_token'), :until)
+    {_TAKE}
+""")  # noqa: S608 - as above
+_RENEW = text("UPDATE sync_lease SET until = :until WHERE name = :name AND token = :token")
+_HOLD = text("SELECT FROM sync_lease WHERE name = :name AND token = :token FOR UPDATE")
+_RELEASE = text("DELETE FROM sync_lease WHERE name = :name AND token = :token")
+_NEXT_DUE = text("""
+    SELECT min(due_at) FROM sync_request AS request
+    WHERE due_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM sync_lease
+        WHERE name = coalesce(request.customer_id, request.charge_id) AND until > :at
+    )
+""")
+_WAITING = text("""
+    SELECT id, coalesce(customer_id, charge_id) AS name, event_id, urgent,
+        charge_id IS NOT NULL AS is_charge
+    FROM sync_request
+    WHERE customer_id = ANY(:names) OR charge_id = ANY(:names) ORDER BY id
+""")
 _EVENTS_SETTLED = text("""
-    UPDATE event SET settled_at = :at, customer_id = coalesce(customer_id, :customer)
-    WHERE id = ANY(:ids)
+    UPDATE event SET settled_at = :at, customer_id = coalesce(event.customer_id, :customer)
+    FROM sync_request AS request
+    WHERE request.id = ANY(:ids) AND event.id = request.event_id
 """)
 _ANSWERED = text("DELETE FROM sync_request WHERE id = ANY(:ids)")
-_BUSY = timedelta(seconds=2)
-_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
+
+
+class SyncBusyError(UnavailableError):
+    """Somebody else is syncing this customer, or has begun to while we took too long."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("We’re still looking up the latest payment. Try again in half a minute.")
+        )
 
 
 class Target(NamedTuple):
@@ -49,6 +105,7 @@ class Target(NamedTuple):
     customer_id: str | None = None
     charge_id: str | None = None
     event_id: str | None = None
+    urgent: bool = False
 
 
 def request_sync(session: Session, customer_id: str) -> None:
@@ -56,43 +113,144 @@ def request_sync(session: Session, customer_id: str) -> None:
     request_syncs(session, [Target(customer_id)])
 
 
-def request_syncs(session: Session, targets: Iterable[Target]) -> None:
-    """Have these customers synced; a request each, in their order."""
-    same = {"due_at": now(), "attempts": 0, "created_at": now()}
+def request_syncs(
+    session: Session, targets: Iterable[Target], *, wait: timedelta = timedelta()
+) -> None:
+    """Have these customers synced after a ``wait``; a request each, in their order."""
+    at = now()
+    same = {"due_at": at + wait, "attempts": 0, "created_at": at}
     rows = [target._asdict() | same for target in targets]
     if rows:
         session.execute(insert(SyncRequest), rows)
         hint(session, Job.SETTLE)
 
 
-def next_request(session: Session) -> SyncRequest | None:
-    """Lock the request that has waited longest, of those that nobody else has locked."""
-    return session.scalars(_NEXT, {"at": now(), "most": 1}).first()
+@dataclass(slots=True)
+class Claim:
+    """A customer whose lease is ours, or a charge of which it isn't known whose it is.
+
+    ``requests`` (ids) were made before: a look at Stripe that begins now answers them. ``event_id``
+    is of the first of them, and one that is ``urgent`` makes all of it so. ``running`` are the
+    subscriptions that run in our books.
+    """
+
+    name: str
+    token: int
+    requests: list[int] = field(default_factory=list)
+    event_id: str | None = None
+    running: frozenset[str] = frozenset()
+    is_charge: bool = False
+    urgent: bool = False
 
 
-def other_requests(
-    session: Session, request: SyncRequest, customer_id: str
-) -> Sequence[SyncRequest]:
-    """Lock the customer's other requests: one sync answers all that were made before it."""
-    return session.scalars(_OTHERS, {"customer": customer_id, "request": request.id}).all()
+def claim_due(session: Session, most: int) -> list[Claim]:
+    """Take the leases of up to ``most`` who are due: who has just paid, then who waited longest.
+
+    None, though some are due, where others were quicker.
+    """
+    at = now()
+    claims: list[Claim] = []
+    for take in (_TAKE_URGENT, _TAKE_ANY):
+        values = {"at": at, "until": at + LEASE, "most": most - len(claims)}
+        claims += [Claim(*found) for found in session.execute(take, values)]
+    return _noted(session, claims)
 
 
-def postpone(request: SyncRequest) -> None:
-    """Leave a request for a moment: somebody else is syncing its customer."""
-    request.due_at = now() + _BUSY
+def claim(session: Session, customer_id: str) -> Claim | None:
+    """Take the lease of one customer; None while somebody else has it."""
+    at = now()
+    values = {"name": customer_id, "at": at, "until": at + LEASE}
+    found = session.execute(_TAKE_ONE, values).first()
+    return _noted(session, [Claim(*found)])[0] if found else None
 
 
-def answer(session: Session, requests: Iterable[SyncRequest], customer_id: str | None) -> None:
-    """Delete requests that a sync has answered, and note their events as settled."""
-    requests = list(requests)
-    events = [request.event_id for request in requests if request.event_id]
-    if events:
-        values = {"ids": events, "at": now(), "customer": customer_id}
-        session.execute(_EVENTS_SETTLED, values)
-    session.execute(_ANSWERED, {"ids": [request.id for request in requests]})
+def promise(session: Session, claim: Claim) -> None:
+    """Have a customer whose lease is ours synced by somebody else if we die on the way."""
+    request_sync(session, claim.name)
+    _noted(session, [claim])
 
 
-def count_failure(session: Session, ids: list[int], error: Exception) -> None:
+def renew(session: Session, claim: Claim) -> None:
+    """Keep a lease for another look at Stripe, which answers what was asked since as well."""
+    hold(session, claim)
+    values = {"name": claim.name, "token": claim.token, "until": now() + LEASE}
+    session.execute(_RENEW, values)
+    _noted(session, [claim])
+
+
+def hold(session: Session, claim: Claim) -> None:
+    """See that a lease is still ours, and keep it so until the transaction ends.
+
+    Raises:
+        SyncBusyError: somebody else has taken it since: what was seen may be out of date.
+    """
+    if session.execute(_HOLD, {"name": claim.name, "token": claim.token}).first() is None:
+        raise SyncBusyError
+
+
+def release(session: Session, claims: Iterable[Claim]) -> None:
+    """Give leases back, where they are still ours."""
+    for claim in claims:
+        session.execute(_RELEASE, {"name": claim.name, "token": claim.token})
+    hint(session, Job.SETTLE)
+
+
+def next_due(session: Session) -> datetime | None:
+    """When the next request is due of those that nobody is at."""
+    found: datetime | None = session.scalar(_NEXT_DUE, {"at": now()})
+    return found
+
+
+def is_due(session: Session) -> bool:
+    """Whether a request is due that nobody is at."""
+    due_at = next_due(session)
+    return due_at is not None and due_at <= now()
+
+
+def answer(session: Session, claim: Claim, customer_id: str | None) -> None:
+    """Delete the requests that a sync has answered, note their events, and give the lease back."""
+    values = {"ids": claim.requests, "at": now(), "customer": customer_id}
+    session.execute(_EVENTS_SETTLED, values)
+    session.execute(_ANSWERED, {"ids": claim.requests})
+    session.execute(_RELEASE, {"name": claim.name, "token": claim.token})
+
+
+def name_customer(session: Session, claim: Claim, customer_id: str) -> None:
+    """Note whose a charge is: its requests are the customer's from now on."""
+    session.execute(
+        update(SyncRequest)
+        .where(SyncRequest.id.in_(claim.requests))
+        .values(customer_id=customer_id, charge_id=None)
+    )
+    session.execute(_RELEASE, {"name": claim.name, "token": claim.token})
+
+
+def _noted(session: Session, claims: list[Claim]) -> list[Claim]:
+    """Note what is asked for, and what runs, of those whose leases are ours."""
+    names = [claim.name for claim in claims]
+    waiting = defaultdict(list)
+    for request in session.execute(_WAITING, {"names": names}):
+        waiting[request.name].append(request)
+    running: dict[str | None, set[str]] = defaultdict(set)
+    for customer_id, reference in session.execute(
+        select(Membership.customer_id, Membership.reference).where(
+            Membership.customer_id.in_(names),
+            Membership.source == Source.STRIPE,
+            Membership.status.not_in(ENDED),
+        )
+    ):
+        running[customer_id].add(reference)
+    for claim in claims:
+        requests = waiting[claim.name]
+        claim.requests = [request.id for request in requests]
+        claim.event_id = next((request.event_id for request in requests if request.event_id), None)
+        claim.is_charge = any(request.is_charge for request in requests)
+        claim.urgent = any(request.urgent for request in requests)
+        claim.running = frozenset(running[claim.name])
+    return claims
+
+
+def count_failure(session: Session, ids: Collection[int], error: Exception) -> None:
     """Try these requests again after a growing wait; after the last attempt they are failed."""
     found = session.scalars(select(SyncRequest).where(SyncRequest.id.in_(ids)).with_for_update())
     for request in found.all():

@@ -1,89 +1,251 @@
-"""Settlement of whoever waits in the queue: sync a customer with Stripe, once for all requests."""
+"""Settlement: a customer's lease is taken, Stripe is asked, and our rows are made to match.
+
+While Stripe is asked, or told something, no transaction and no connection is held. Whoever dies on
+the way leaves the requests and a lease that runs out: somebody else begins anew.
+"""
 
 from __future__ import annotations
 
+import math
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
-from fundraiser.db import try_lock
+from fundraiser.db import now
+from fundraiser.members.models import Cause
 from fundraiser.payments import queue, sync
 from fundraiser.payments.cases import postpone_due_cases
 from fundraiser.payments.models import Payment
+from fundraiser.payments.queue import SyncBusyError
 from fundraiser.payments.stripe.errors import StripeUnavailableError
+from fundraiser.payments.stripe.patience import patience
+from fundraiser.payments.telling import Telling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
-    from sqlalchemy.orm import Session
-
     from fundraiser.db import Database
-    from fundraiser.payments.models import SyncRequest
+    from fundraiser.members.models import Member
+    from fundraiser.payments.queue import Claim
     from fundraiser.payments.stripe.gateway import Gateway
 
 log = structlog.get_logger()
 
-_MOMENT = 2.0  # seconds
+_PATIENCE = 8.0  # seconds that somebody waits for another's sync of the same customer
+_POLL = 0.1  # seconds between two tries to take a lease
+_COLLISIONS = 3
+_LOOK = 25.0  # seconds for all calls of one look at Stripe: less than a lease
+_SOON = 2.0  # seconds: whoever is due by then is waited for
+
+
+def settle(
+    database: Database,
+    gateway: Gateway,
+    grace: timedelta,
+    customer_id: str,
+    *,
+    cause: Cause = Cause.STRIPE,
+    cause_ref: str | None = None,
+    count: bool = True,
+    patience: float = _PATIENCE,
+) -> Member | None:
+    """Sync one customer now; returns the person, if one of ours.
+
+    ``cause_ref`` is what made us look (a Checkout session, who of the staff changed it): the ledger
+    keeps it. Without ``count`` the rows are written and the number stays as it is.
+
+    Raises:
+        SyncBusyError: somebody else is at it for longer than ``patience`` (seconds).
+        StripeUnavailableError: Stripe does not answer; a worker tries again.
+    """
+    with leased(database, [customer_id], patience) as (claim,):
+        return settle_claim(
+            database,
+            gateway,
+            grace,
+            claim,
+            cause=cause,
+            cause_ref=cause_ref,
+            count=count,
+            urgent=True,
+        )
+
+
+@contextmanager
+def leased(
+    database: Database, customers: Iterable[str], patience: float = _PATIENCE
+) -> Iterator[list[Claim]]:
+    """Have the leases of these customers, so that nobody else writes what Stripe says of them.
+
+    Raises:
+        SyncBusyError: somebody else has one for longer than ``patience`` (seconds).
+    """
+    claims: list[Claim] = []
+    until = time.monotonic() + patience
+    try:
+        # In one order, so that two who want the same ones do not wait for each other.
+        claims.extend(_take(database, customer_id, until) for customer_id in sorted(customers))
+        yield claims
+    finally:
+        # What can't be given back runs out by itself.
+        with suppress(SQLAlchemyError), database.transaction() as session:
+            queue.release(session, claims)
+
+
+def settle_claim(
+    database: Database,
+    gateway: Gateway,
+    grace: timedelta,
+    claim: Claim,
+    *,
+    cause: Cause = Cause.STRIPE,
+    cause_ref: str | None = None,
+    count: bool = True,
+    urgent: bool = False,
+) -> Member | None:
+    """Sync the customer whose lease we have, and give it back; returns the person, if ours.
+
+    Where Stripe is to be told something, it is told after what was seen is committed, and then
+    looked at again. ``urgent``: somebody waits for it.
+
+    Raises:
+        SyncBusyError: somebody else has taken the lease since; nothing is written.
+        StripeUnavailableError: Stripe does not answer.
+    """
+    if not claim.requests:
+        with database.transaction() as session:
+            queue.promise(session, claim)
+    telling = Telling(gateway)
+    while True:
+        with patience(_LOOK, urgent=urgent or claim.urgent):
+            telling.make_calls()
+            state = sync.fetch(gateway, claim.name, claim.running)
+        with database.transaction() as session:
+            queue.hold(session, claim)
+            member = None
+            if state is not None:
+                member = sync.write(
+                    session,
+                    grace,
+                    state,
+                    telling,
+                    cause=cause,
+                    cause_ref=cause_ref,
+                    count=count,
+                )
+            if telling.is_over:
+                postpone_due_cases(session, claim.name)
+                queue.answer(session, claim, claim.name)
+                return member
+            queue.renew(session, claim)
+
+
+def settle_due(
+    database: Database, gateway: Gateway, grace: timedelta, *, threads: int, seconds: float
+) -> bool:
+    """Settle who is due, in threads that mostly wait for Stripe; True if the time was up before.
+
+    Whoever is due in a moment is waited for, rather than left to the sweep.
+    """
+    until = time.monotonic() + seconds
+    at_it: set[Future[None]] = set()
+    with ThreadPoolExecutor(threads, thread_name_prefix="settle") as pool:
+        while True:
+            free = threads - len(at_it) if time.monotonic() < until else 0
+            for claim in _claim(database, free) if free else ():
+                at_it.add(
+                    pool.submit(copy_context().run, settle_one, database, gateway, grace, claim)
+                )
+            if at_it:
+                done, at_it = wait(at_it, timeout=_POLL, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
+                continue
+            due_in = _next_due_in(database)
+            if time.monotonic() >= until:
+                return due_in <= 0
+            if due_in > _SOON:
+                return False
+            time.sleep(max(due_in, 0))
 
 
 def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
-    """Settle one customer of the queue, in one transaction; False if no request is due.
+    """Settle one customer of the queue; False if no request is due that nobody is at.
 
     A failure is counted in a small transaction of its own. It is tried again after growing waits,
     and fails for good after the last attempt, until staff try it again.
     """
-    taken: list[int] = []
-    try:
+    for _ in range(_COLLISIONS):
         with database.transaction() as session:
-            request = queue.next_request(session)
-            if request is None:
+            claims = queue.claim_due(session, most=1)
+            if not claims and not queue.is_due(session):
                 return False
-            taken.append(request.id)
-            _settle(session, gateway, grace, request, taken)
+        if claims:
+            settle_one(database, gateway, grace, claims[0])
+            return True
+    return False
+
+
+def settle_one(database: Database, gateway: Gateway, grace: timedelta, claim: Claim) -> None:
+    """Settle a customer of the queue, or find out whose a charge is; a failure is counted."""
+    try:
+        if claim.is_charge:
+            _name_customer(database, gateway, claim)
+        else:
+            settle_claim(database, gateway, grace, claim, cause_ref=claim.event_id)
+    except SyncBusyError:
+        log.info("settlement_overtaken", requests=claim.requests)
     except Exception as error:
-        if not taken:
-            raise
         # No traceback when Stripe is unavailable.
         unexpected = not isinstance(error, StripeUnavailableError)
-        log.warning("settlement_failed", requests=taken, error=str(error), exc_info=unexpected)
+        log.warning(
+            "settlement_failed", requests=claim.requests, error=str(error), exc_info=unexpected
+        )
         with database.transaction() as session:
-            queue.count_failure(session, taken, error)
-    return True
+            queue.count_failure(session, claim.requests, error)
+            queue.release(session, [claim])
 
 
-def _settle(
-    session: Session, gateway: Gateway, grace: timedelta, request: SyncRequest, taken: list[int]
-) -> None:
-    customer_id = request.customer_id or _customer_of(session, gateway, request.charge_id or "")
-    requests = [request]
-    if customer_id is not None:
-        if not _comes_free(session, customer_id):
-            queue.postpone(request)
-            return
-        # Requests made before the fetch are answered by it; later ones stay.
-        requests += queue.other_requests(session, request, customer_id)
-        taken[:] = [found.id for found in requests]
-        event_id = next((found.event_id for found in requests if found.event_id), None)
-        sync.settle(session, gateway, grace, customer_id, cause_ref=event_id)
-        postpone_due_cases(session, customer_id)
-    queue.answer(session, requests, customer_id)
+def _claim(database: Database, most: int) -> list[Claim]:
+    with database.transaction() as session:
+        return queue.claim_due(session, most)
 
 
-def _comes_free(session: Session, customer_id: str) -> bool:
-    """Take the customer's lock, unless somebody else holds it for longer than a moment.
+def _next_due_in(database: Database) -> float:
+    """In how many seconds the next request is due; infinite if none will be."""
+    with database.transaction() as session:
+        due_at = queue.next_due(session)
+    return math.inf if due_at is None else (due_at - now()).total_seconds()
 
-    Whoever does may wait for a Stripe that is silent: others are settled meanwhile.
-    """
-    until = time.monotonic() + _MOMENT
-    while not try_lock(session, "customer", customer_id):
+
+def _take(database: Database, customer_id: str, until: float) -> Claim:
+    while True:
+        with database.transaction() as session:
+            claim = queue.claim(session, customer_id)
+        if claim:
+            return claim
         if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
+            raise SyncBusyError
+        time.sleep(_POLL)
 
 
-def _customer_of(session: Session, gateway: Gateway, charge_id: str) -> str | None:
-    known = session.scalar(select(Payment.customer_id).where(Payment.charge_id == charge_id))
-    return known or gateway.customer_of_charge(charge_id)
+def _name_customer(database: Database, gateway: Gateway, claim: Claim) -> None:
+    """Find out whose a charge is; one that is nobody's is done with."""
+    with database.transaction() as session:
+        customer_id = session.scalar(
+            select(Payment.customer_id).where(Payment.charge_id == claim.name)
+        )
+    customer_id = customer_id or gateway.customer_of_charge(claim.name)
+    with database.transaction() as session:
+        queue.hold(session, claim)
+        if customer_id is None:
+            queue.answer(session, claim, None)
+        else:
+            queue.name_customer(session, claim, customer_id)

@@ -1,7 +1,8 @@
-"""Settlement: our rows are made to match what Stripe says of a customer, and the person is counted.
+"""Sync: our rows are made to match what Stripe says of a customer, and the person is counted.
 
-Whoever settles holds the customer's lock from before the look at Stripe until the commit, so that
-neither order nor number of the reasons to look matters. The worker and the thanks page call it.
+``fetch`` asks Stripe and needs no database, ``write`` is one transaction and asks nobody. Between
+them the customer's lease (``queue``) is ours, so that neither order nor number of the reasons to
+look matters.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, or_, select
 
-from fundraiser.db import lock, now, upsert
+from fundraiser.db import now, upsert
 from fundraiser.errors import NotFoundError
 from fundraiser.members.address_changes import note_change
 from fundraiser.members.counting import find_or_add_person, recount
@@ -36,6 +37,7 @@ from fundraiser.outbox import enqueue
 from fundraiser.payments.debits import (
     enqueue_of_failed_debit,
     find_failed_debits,
+    is_untried,
     note_accounts_to_confirm,
 )
 from fundraiser.payments.duplicates import end_second_memberships, note_refunds
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.products import OurProduct
     from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import Charge, CustomerState, PaymentMethod, Subscription
+    from fundraiser.payments.telling import Telling
 
 # What a settlement writes of a customer; a higher number makes ``fundraiser recount`` settle all.
 FACTS = 2
@@ -70,26 +73,42 @@ FACTS = 2
 _CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=True)))
 
 
-def settle(
+def fetch(gateway: Gateway, customer_id: str, running: Collection[str]) -> CustomerState | None:
+    """The customer's state at Stripe; None if Stripe knows no such customer.
+
+    ``running`` are the subscriptions that run in our books: one that Stripe's list left out is
+    looked at by itself.
+    """
+    try:
+        state = gateway.fetch_customer(customer_id)
+    except NotFoundError:
+        return None
+    listed = {found.id for found in state.subscriptions}
+    looked_up = [gateway.fetch_subscription(name) for name in sorted(set(running) - listed)]
+    more = tuple(found for found in looked_up if found)
+    to_confirm = is_untried(state) and bool(gateway.find_confirmation(customer_id).address)
+    return replace(
+        state, subscriptions=(*state.subscriptions, *more), account_to_confirm=to_confirm
+    )
+
+
+def write(
     session: Session,
-    gateway: Gateway,
     grace: timedelta,
-    customer_id: str,
+    state: CustomerState,
+    telling: Telling,
     *,
-    cause: Cause = Cause.STRIPE,
-    cause_ref: str | None = None,
-    count: bool = True,
+    cause: Cause,
+    cause_ref: str | None,
+    count: bool,
 ) -> Member | None:
     """Make our rows match Stripe's for this customer; returns the person, if one of ours.
 
-    ``cause_ref`` is what made us look (an event, a Checkout session, who of the staff changed it):
-    the ledger keeps it. Without ``count`` the rows are written and the number stays as it is.
+    Nobody is asked for anything here: what Stripe is to be told goes into ``telling``.
+    ``cause`` and ``cause_ref`` (an event, a Checkout session, who of the staff changed it) are what
+    the ledger keeps. Without ``count`` the rows are written and the number stays as it is.
     """
-    lock(session, "customer", customer_id)
-    try:
-        state = _fetch(session, gateway, customer_id)
-    except NotFoundError:
-        return None
+    customer_id = state.id
     products = our_products(session)
     known = session.get(Customer, customer_id)
     before = known.member_id if known else None
@@ -97,15 +116,11 @@ def settle(
     if member is None:
         return None
     recipients = write_gifts(session, member, state)
-    told = end_second_memberships(session, gateway, grace, member, state)
-    told = note_late_payments(session, gateway, member, state) or told
-    if follow_new_method(session, gateway, state, products) or told:
-        known = session.get(Customer, customer_id)
-        state = _fetch(session, gateway, customer_id)
-        _write(session, state, products, known)
-        note_late_payments(session, gateway, member, state)
+    end_second_memberships(session, grace, member, state, telling)
+    note_late_payments(session, member, state, telling)
+    follow_new_method(session, state, products, telling)
     note_refunds(session, member, state)
-    note_accounts_to_confirm(session, gateway, member, state)
+    note_accounts_to_confirm(session, member, state)
     if not count:
         return member
     # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
@@ -155,27 +170,6 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
         )
     )
     return joined_at is not None and joined_at > left.happened_at
-
-
-def _fetch(session: Session, gateway: Gateway, customer_id: str) -> CustomerState:
-    """The customer's state, with the subscriptions in our books that Stripe's list left out.
-
-    Raises:
-        NotFoundError: Stripe knows no such customer.
-    """
-    state = gateway.fetch_customer(customer_id)
-    listed = {found.id for found in state.subscriptions}
-    unlisted = session.scalars(
-        select(Membership.reference).where(
-            Membership.customer_id == customer_id,
-            Membership.source == Source.STRIPE,
-            Membership.status.not_in(ENDED),
-            Membership.reference.not_in(listed),
-        )
-    ).all()
-    looked_up = [gateway.fetch_subscription(name) for name in unlisted]
-    more = tuple(found for found in looked_up if found)
-    return replace(state, subscriptions=(*state.subscriptions, *more))
 
 
 def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> Subscription | None:

@@ -61,6 +61,12 @@ HANDLED = frozenset(
 # Tells of each card that is tried out on the hosted page. What that means for a customer is told
 # by invoice.payment_failed: a look at Stripe for each declined card would help the card testers.
 _DECLINED = "charge.failed"
+# Somebody has just paid on the hosted page, and wants to see it.
+_JOINING = {
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "customer.subscription.created",
+}
 # In one order, or two processes that are sent the same events wait for each other. An event that
 # speaks of nobody is settled as it is.
 _STORE = text("""
@@ -158,12 +164,13 @@ def receive(session: Session, events: Sequence[StripeEvent]) -> None:
         "at": now(),
     }
     stored = session.scalars(_STORE, values).all()
-    queue.request_syncs(session, (targets[name] for name in stored if any(targets[name][:2])))
+    named = (targets[name] for name in stored if any(targets[name][:2]))
+    queue.request_syncs(session, named, wait=queue.MERGE)
 
 
 def _target_of(event: StripeEvent) -> queue.Target:
     customer_id = None if event.type == _DECLINED else event.customer_id
-    return queue.Target(customer_id, event.charge_id, event.id)
+    return queue.Target(customer_id, event.charge_id, event.id, event.type in _JOINING)
 
 
 def _count_strangers(session: Session, events: Sequence[StripeEvent]) -> int:

@@ -122,7 +122,7 @@ def site(settings: Settings) -> Iterator[Site]:
     site.service.set_members(16_234)
     with served(site, here), served(ProgressLayer(app, app.database), there):
         yield site
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 @pytest.fixture

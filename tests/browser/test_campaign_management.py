@@ -123,7 +123,7 @@ def test_an_empty_deployment_is_set_up_without_scripts_on_a_telephone(
         page.goto(url)
         expect(page.get_by_role("heading", level=1)).to_have_text("Keep the lights on")
         expect(page.locator(".tally-of")).to_contain_text("500")
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 @pytest.mark.parametrize("paths", [PAGES[:5], PAGES[5:]])

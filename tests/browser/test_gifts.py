@@ -36,7 +36,7 @@ def app(stripe_settings: Settings) -> Iterator[FundraiserApp]:
     app = create_app(replace(stripe_settings, public_url=url))
     with app.app_context(), served(ProgressLayer(app, app.database), url):
         yield app
-    app.database.engine.dispose()
+    app.database.dispose()
     db.clock.follow(None)
 
 

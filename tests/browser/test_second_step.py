@@ -35,7 +35,7 @@ def desk(settings: Settings) -> Iterator[tuple[str, FundraiserApp]]:
     app = create_app(replace(settings, public_url=url))
     with served(app, url):
         yield url, app
-    app.database.engine.dispose()
+    app.database.dispose()
 
 
 def give_authenticator(page: Page) -> CDPSession:

@@ -35,6 +35,7 @@ from fundraiser.payments import (
     member_gateway,
 )
 from fundraiser.payments.models import Payment
+from fundraiser.payments.queue import SyncBusyError
 from fundraiser.security import new_nonce
 from fundraiser.texts import gettext as _
 
@@ -65,6 +66,7 @@ class Plan:
     """What a form asks for, read and found to make sense.
 
     ``fields`` and ``details`` go into the audit log; ``remark`` and what staff wrote become a note.
+    ``at_stripe``: it is done there, where nothing of it is undone by an error of ours.
     """
 
     do: Callable[[Change], None]
@@ -72,6 +74,7 @@ class Plan:
     fields: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     remark: str = ""
+    at_stripe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ def serve(
         return _done(member_id, done)
     except UnprocessableError as found:
         status, error = found.status, found
+    except SyncBusyError as busy:
+        status, error = busy.status, UnprocessableError(str(busy))
     except StripeKeyError as refused:  # known for sure: it was not done
         status, error = refused.status, UnprocessableError(str(refused))
     except StripeUnavailableError:
@@ -136,9 +141,13 @@ def serve(
         )
     session.rollback()
     # Last, since the same form sent at the same time may have been done while this one was read.
-    if session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)):
+    if _was_done(session, key):
         return _done(member_id, _done_before())
     return _show_or_leave(member_id, build, error, status)
+
+
+def _was_done(session: Session, key: str) -> bool:
+    return bool(session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)))
 
 
 def _show_or_leave(
@@ -170,29 +179,43 @@ def _carry_out(
 ) -> str:
     """Do it, in the one order in which nobody is in another's way; returns what to say."""
     member_id = page.person.member.id
-    action = record_once(
-        session,
-        page.action,
-        f"member {member_id}",
-        staff=staff,
-        key=key,
-        fields=plan.fields,
-        details=plan.details,
-    )
+    seen = None if page.action is Action.WROTE_NOTE else request.form.get("seen")
+
+    def check() -> None:
+        if seen is not None and seen != _as_seen(session, member_id):
+            raise ChangedMeanwhileError(
+                _(
+                    "This member has changed since you opened the page, so nothing was done. Read "
+                    "how things stand now, and send the form again if you still want to."
+                )
+            )
+
+    def record() -> int | None:
+        return record_once(
+            session,
+            page.action,
+            f"member {member_id}",
+            staff=staff,
+            key=key,
+            fields=plan.fields,
+            details=plan.details,
+        )
+
+    by = f"staff {staff.id}"
+    change = changes.Change(member_gateway(), grace(), key, Cause.STAFF, by, check)
+    if plan.at_stripe:
+        if _was_done(session, key):
+            return _done_before()
+        plan.do(change)
+        action = record()
+    else:
+        action = record()
+        if action is not None:
+            lock(session, "member", str(member_id))
+            check()
+            plan.do(change)
     if action is None:
         return _done_before()
-    lock(session, "member", str(member_id))
-    if page.action is not Action.WROTE_NOTE and request.form.get("seen") != _as_seen(
-        session, member_id
-    ):
-        raise ChangedMeanwhileError(
-            _(
-                "This member has changed since you opened the page, so nothing was done. Read how "
-                "things stand now, and send the form again if you still want to."
-            )
-        )
-    by = f"staff {staff.id}"
-    plan.do(changes.Change(member_gateway(), grace(), key, Cause.STAFF, by))
     if note_text := " ".join(part for part in (plan.remark, text) if part):
         session.add(Note(member_id=member_id, audit_entry_id=action, text=note_text))
     return plan.done

@@ -181,6 +181,7 @@ def _ending(membership_id: int, person: Person) -> ActionPage:
             else _("The membership has ended."),
             fields=("membership",),
             details={"membership": membership.reference, "when": when},
+            at_stripe=not given,
         )
 
     return ActionPage(
@@ -229,6 +230,7 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
                 "amount": amount,
                 "currency": payment.currency,
             },
+            at_stripe=True,
         )
 
     return ActionPage(
@@ -262,6 +264,7 @@ def _changing_email(person: Person) -> ActionPage:
             done=_("The address is changed. Letters go to %(email)s from now on.", email=wanted),
             fields=("email",),
             remark=_("From %(before)s to %(after)s.", before=before, after=wanted),
+            at_stripe=True,
         )
 
     return ActionPage(

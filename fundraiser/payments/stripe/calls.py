@@ -13,7 +13,7 @@ import structlog
 
 from fundraiser.errors import NotFoundError
 from fundraiser.payments.stripe.account import OtherAccountError, claim_mode
-from fundraiser.payments.stripe.budget import Budget
+from fundraiser.payments.stripe.budget import StripeLimits, operation_of
 from fundraiser.payments.stripe.connections import Connections
 from fundraiser.payments.stripe.errors import (
     BankRefusedError,
@@ -24,11 +24,12 @@ from fundraiser.payments.stripe.errors import (
     StripeUnavailableError,
     UnusablePriceError,
 )
+from fundraiser.payments.stripe.patience import current_patience
 from fundraiser.payments.stripe.refused import Refused, note_refusal
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
@@ -39,7 +40,6 @@ API_VERSION = "2026-08-26.dahlia"
 _READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
 _PAGE = 100
 _CHECKED_FOR = 10.0  # seconds
-_IN_ALL = "all"
 # Stripe's names of what a restricted key may do; its error names the one that is missing.
 _RIGHT = re.compile(r"'(rak_[a-z_]{1,60})'")
 _KEY_REFUSED = "key_refused"
@@ -56,17 +56,25 @@ class Calls:
     """The way to Stripe that each call goes."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
-        self._engine = database.engine
+        # A pool of its own: whoever holds a connection never waits for a second one of its kind.
+        self._engine = database.side_engine
         self._livemode = settings.livemode
         self._checked_until = -1.0
         # Stripe lets in so many calls of each operation, and in all: four times as many, or in a
         # sandbox no more.
         each = settings.stripe_calls_per_second
-        self._budget = Budget(database.engine, each)
-        self._in_all = Budget(database.engine, each * (4 if settings.livemode else 1))
-        self._client = _client(settings, retries=2, read=_READ)
+        in_all = each * (4 if settings.livemode else 1)
+        limits = StripeLimits(database.side_engine, each=each, in_all=in_all)
+
+        def take_turn(method: str, url: str) -> None:
+            limits.wait(operation_of(method, url), urgent=current_patience().urgent)
+
+        def take_turn_at_once(method: str, url: str) -> None:
+            limits.wait(operation_of(method, url), urgent=True)
+
+        self._client = _client(settings, take_turn, retries=2, read=_READ)
         # A reader waits for these: better told to try again than kept for a minute.
-        self._prompt = _client(settings, retries=0, read=_READ_PROMPTLY)
+        self._prompt = _client(settings, take_turn_at_once, retries=0, read=_READ_PROMPTLY)
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
         """Fetch something as plain JSON: to make the SDK's objects of it takes most of the time."""
@@ -91,10 +99,8 @@ class Calls:
 
     @contextmanager
     def _call(self, endpoint: str, doing: Doing = Doing.CHANGE) -> Iterator[None]:
-        """Wait for the budget, and translate Stripe's errors into ours."""
+        """Translate Stripe's errors into ours."""
         self._check_mode(doing)
-        self._in_all.wait(_IN_ALL)
-        self._budget.wait(endpoint)
         try:
             yield
         except stripe.InvalidRequestError as error:
@@ -162,11 +168,15 @@ def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
     return is_gone and "items" in named and ("price" in named or "product" in said)
 
 
-def _client(settings: Settings, *, retries: int, read: float) -> stripe.StripeClient:
+def _client(
+    settings: Settings, take_turn: Callable[[str, str], None], *, retries: int, read: float
+) -> stripe.StripeClient:
     return stripe.StripeClient(
         settings.stripe_api_key,
         stripe_version=API_VERSION,
         max_network_retries=retries,
-        http_client=Connections(settings.stripe_api_base or stripe.DEFAULT_API_BASE, read),
+        http_client=Connections(
+            settings.stripe_api_base or stripe.DEFAULT_API_BASE, read, take_turn
+        ),
         base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
     )

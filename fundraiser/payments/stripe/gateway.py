@@ -68,6 +68,7 @@ __all__ = [  # what others know of here
 CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
 _DEPOSITS = "verify_with_microdeposits"
+_DEFAULT_METHOD = "invoice_settings.default_payment_method"
 
 
 class Gateway(Calls):
@@ -82,23 +83,22 @@ class Gateway(Calls):
     # What a settlement looks at
 
     def fetch_customer(self, customer_id: str) -> CustomerState:
-        """Fetch a customer's state: four lists' pages, and a call for each disputed charge.
+        """Fetch a customer's state: three lists' pages, and a call for each disputed charge.
+
+        The customer comes with the subscriptions. One who never had any, or has a discount, takes a
+        call of their own: a discount's coupon would be five levels deep, and four is the most.
 
         Raises:
             NotFoundError: Stripe knows no such customer.
             StripeUnavailableError: Stripe does not answer.
         """
-        customer = self._get(
-            f"/v1/customers/{customer_id}",
-            expand=["invoice_settings.default_payment_method", "discount.source.coupon"],
-        )
+        subscriptions = self._subscriptions(customer_id)
+        customer = subscriptions[0]["customer"] if subscriptions else None
+        if not isinstance(customer, dict) or customer.get("discount"):
+            customer = self._get(
+                f"/v1/customers/{customer_id}", expand=[_DEFAULT_METHOD, "discount.source.coupon"]
+            )
         deleted = bool(customer.get("deleted"))
-        subscriptions = self._of_customer(
-            "/v1/subscriptions",
-            customer_id,
-            status="all",
-            expand=["data.default_payment_method", "data.discounts.source.coupon"],
-        )
         invoices = self._of_customer("/v1/invoices", customer_id, expand=["data.payments"])
         charges = self._of_customer("/v1/charges", customer_id, expand=["data.refunds"])
         discount = customer.get("discount")
@@ -121,6 +121,18 @@ class Gateway(Calls):
             credit=max(0, -(customer.get("balance") or 0)),
             currency=(customer.get("currency") or "").upper(),
         )
+
+    def _subscriptions(self, customer_id: str) -> list[dict[str, Any]]:
+        """A customer's subscriptions with the customer; of one who was deleted, without."""
+        expand = ["data.default_payment_method", "data.discounts.source.coupon"]
+        of_customer = f"data.customer.{_DEFAULT_METHOD}"
+        try:
+            return self._of_customer(
+                "/v1/subscriptions", customer_id, status="all", expand=[*expand, of_customer]
+            )
+        except StripeRefusedError:
+            # What is left of a deleted customer has nothing that could be expanded.
+            return self._of_customer("/v1/subscriptions", customer_id, status="all", expand=expand)
 
     def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:
         """The invoices as facts; of each subscription's latest, whether it waits for its payer.

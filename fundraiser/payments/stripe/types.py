@@ -242,10 +242,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """All that a settlement looks at, newest first; fetched after the customer's lock was taken.
+    """All that a settlement looks at, newest first; fetched after the customer's lease was taken.
 
     ``method`` is what pays for subscriptions without a method of their own. ``credit`` (smallest
     unit of ``currency``) is what is left over from earlier payments: it pays next invoices first.
+    ``account_to_confirm``: a payment waits for its payer to confirm a bank account at Stripe.
     """
 
     id: str
@@ -259,6 +260,7 @@ class CustomerState:
     method: PaymentMethod | None = None
     credit: int = 0
     currency: str = ""
+    account_to_confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
