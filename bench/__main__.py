@@ -18,6 +18,7 @@ from bench import (
     progress,
     rule,
     settlement,
+    sources,
     webhooks,
 )
 from demo.processes import DemoError
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "rule": rule.main,
     "cards": cards.main,
     "forecast": forecast.main,
+    "sources": sources.main,
 }
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-AT_ONCE = 1000
+AT_ONCE = 2000
 
 
 def apply_some(session: Session, batch_id: int, grace: timedelta) -> bool:

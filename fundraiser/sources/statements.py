@@ -14,6 +14,7 @@ FIND_MEMBERSHIPS = """
     FROM import_row same
     LEFT JOIN membership m ON m.source = 'import' AND m.reference = same.key
     WHERE r.id = ANY(CAST(:rows AS bigint[])) AND same.id = r.id
+      AND (r.membership_id IS DISTINCT FROM m.id OR r.member_id IS DISTINCT FROM m.member_id)
 """
 FIND_MERGED = """
     UPDATE import_row r SET member_id = a.member_id
@@ -36,7 +37,9 @@ ADD_PEOPLE = """
         RETURNING address
     )
     UPDATE import_row r SET added = true
-    FROM wanted, added WHERE wanted.address = added.address AND r.id = wanted.id
+    WHERE r.id = ANY(ARRAY(
+        SELECT id FROM wanted WHERE address = ANY(ARRAY(SELECT address FROM added))
+    ))
 """
 ADD_NAMELESS = """
     WITH wanted AS (
