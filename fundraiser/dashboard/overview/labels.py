@@ -17,9 +17,9 @@ _HARDLY, _NEARLY = 0.01, 0.99
 def chance(share: float) -> str:
     """A chance in percent, of which no forecast knows the last one."""
     if share < _HARDLY:
-        return _("less than 1%%")
+        return _("less than 1%")
     if share > _NEARLY:
-        return _("more than 99%%")
+        return _("more than 99%")
     return _("%(percent)s%%", percent=format_decimal(round(100 * share)))
 
 
