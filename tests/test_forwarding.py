@@ -164,4 +164,5 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
         session.execute(update(Gift).values(giver_name="Win at evil.com", tell_at=now()))
         assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
     shop.work()
-    assert shop.emails_to(RECIPIENT)[-1] == "A reader gives you a membership of The Northern Ledger"
+    subject = shop.postbox.emails[-1]["Subject"]
+    assert subject == "A reader gives you a membership of The Northern Ledger"

@@ -390,7 +390,7 @@ def test_a_number_that_is_right_from_all_sides_has_no_drift(database: Database) 
             "does not count (not_paid)",
         ),
         ("UPDATE member SET counting = false", {"rule", "ledger"}, "says does not count after 1"),
-        ("UPDATE member SET sequence = 3", {"ledger"}, "after 3 sequence; the ledger has 1 rows"),
+        ("UPDATE member SET sequence = 3", {"ledger"}, "after 3 entries; the ledger has 1 rows"),
         ("UPDATE ledger_head SET balance = 2", {"balance"}, "The balance is 2,"),
         (
             "ALTER TABLE ledger DISABLE TRIGGER ledger_is_append_only; DELETE FROM ledger",

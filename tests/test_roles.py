@@ -52,6 +52,7 @@ OPEN_TO = {
         GET  /staff/payouts/<payout_id>
         GET  /staff/rates
         GET  /staff/names
+        GET  /staff/overdue
         GET  /staff/failed-syncs
         GET  /staff/security
         POST /staff/sign-out

@@ -155,7 +155,7 @@ def _people_not_as_their_rows(session: Session) -> list[Finding]:
         Finding(
             DriftKind.LEDGER,
             member_id,
-            f"The person's row says {_word(counts=counting)} after {sequence} turns; "
+            f"The person's row says {_word(counts=counting)} after {sequence} entries; "
             f"the ledger has {count} rows that add up to {total}.",
         )
         for member_id, counting, sequence, total, count, _all in found

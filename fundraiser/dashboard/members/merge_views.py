@@ -129,7 +129,8 @@ def _preview(member_id: int, other_id: int, error: str | None = None) -> str:
 
 
 def _read_id(name: str) -> int:
-    typed = request.values.get(name, "")
+    sent = request.form if request.method == "POST" else request.args
+    typed = sent.get(name, "")
     if not (typed.isascii() and typed.isdecimal() and len(typed) <= _LONGEST_ID):
         raise BadRequestError(_("Choose two members first."))
     return int(typed)
