@@ -41,10 +41,14 @@ def connect(url: str) -> psycopg.Connection[Any]:
         if "unsupported startup parameter" not in str(error):
             raise
         return _connect(_PooledConnection, url)
-    # A pooler tells a process number of its own making.
-    told = connection.info.backend_pid
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    connection.rollback()
+    try:
+        # A pooler tells a process number of its own making.
+        told = connection.info.backend_pid
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        connection.rollback()
+    except psycopg.Error:
+        connection.close()
+        raise
     if row == (told,):
         return connection
     connection.close()

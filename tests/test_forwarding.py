@@ -13,7 +13,7 @@ from fundraiser.members.addresses import Purpose, ask
 from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
 from fundraiser.members.gifts import Gift, giver_of
 from fundraiser.members.names import LONGEST_NAME, has_link, is_plain_name, read_name
-from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
+from tests.gifts import FORM, GIVER, OURS, said, sign_in
 from tests.mail import text_of
 
 if TYPE_CHECKING:

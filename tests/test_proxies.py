@@ -187,7 +187,7 @@ def site(  # noqa: PLR0917 - pytest names each fixture
         "caddy": lambda: caddy(folder, port, ports),
     }[request.param]()
     with ExitStack() as stack:
-        stack.callback(app.database.engine.dispose)
+        stack.callback(app.database.dispose)
         webs = [start_web(at) for at in range(2)]
         stack.callback(lambda: end(webs))
         log = folder / "proxy.log"
