@@ -39,13 +39,12 @@ _RUNNING_BALANCE = """
     ) WHERE off != 0
 """
 # A welcome is enqueued each time that a person starts to count; the rest once for its cause.
-_EMAILS_TWICE = """
-    SELECT count(*) FROM (
-        SELECT kind, regexp_replace(key, '^member [0-9]+ ', ''),
-               CASE kind WHEN 'welcome' THEN member_id END
-        FROM email GROUP BY 1, 2, 3 HAVING count(*) > 1
-    )
+_TWICE = """
+    SELECT kind, regexp_replace(key, '^member [0-9]+ ', ''),
+           CASE kind WHEN 'welcome' THEN member_id END, array_agg(member_id)
+    FROM email GROUP BY 1, 2, 3 HAVING count(*) > 1
 """
+_EMAILS_TWICE = f"SELECT count(*) FROM ({_TWICE})"  # noqa: S608 - ours alone
 _WELCOMES_TOO_MANY = """
     SELECT count(*) FROM email WHERE kind = 'welcome' AND NOT EXISTS (
         SELECT 1 FROM ledger
@@ -135,8 +134,9 @@ def check_ledger(verdict: Verdict, database: psycopg.Connection) -> None:
             f"The balance is {balance:,}, the ledger's sum {total:,}, and {count:,} people are "
             "marked as counting."
         )
-    for number, sentence in zip(found, statements.values(), strict=True):
-        verdict.say(number, sentence)
+    for number, (statement, sentence) in zip(found, statements.items(), strict=True):
+        twice = statement == _EMAILS_TWICE and number
+        verdict.say(number, sentence, database.execute(_TWICE).fetchall() if twice else None)
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,7 @@ def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_af
     wait_for(lambda: desk_says("status-left"))
     row = desk.get_by_test_id("left")
     expect(row).to_contain_text("−1")  # noqa: RUF001 - a minus
-    expect(row).to_contain_text("customer.subscription.deleted")
+    # The period's end is known beforehand: a tick of the clock may be quicker than Stripe's event.
+    expect(row).to_contain_text(re.compile(r"customer\.subscription\.deleted|clock"))
     live.wait_until_settled()  # others may have been due in the same moment
     wait_for(lambda: shown(article) == live.members())
