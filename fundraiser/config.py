@@ -166,7 +166,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
-        settle_threads=max(_count(environ, "SETTLE_THREADS", 12), 1),
+        settle_threads=max(_count(environ, "SETTLE_THREADS", 6), 1),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
         join_limit=_join_limit(environ),
         checkouts_per_minute=_count(environ, "CHECKOUTS_PER_MINUTE", 300),
