@@ -123,6 +123,7 @@ def test_on_another_telephone_the_link_asks_for_the_code_as_well(
     telephone.goto(link)
     button_of(telephone, "/account/sign-in/link").click()
     expect(telephone.get_by_test_id("other-browser")).to_be_visible()
+    expect(field(telephone, "code")).to_be_focused()
     telephone.keyboard.type(code)
     telephone.keyboard.press("Enter")
     expect(telephone.get_by_test_id("member-number")).to_be_visible()

@@ -91,6 +91,7 @@ def test_what_is_wrong_has_the_focus_and_leads_to_its_field(page: Page, service:
     expect(page.locator("#errors")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
+    expect(page.locator("[name=headlines-en]")).to_be_focused()
     page.keyboard.type("Again")
     expect(page.locator("[name=headlines-en]")).to_have_value("Again")
     assert axe(page) == []
