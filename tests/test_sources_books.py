@@ -435,3 +435,23 @@ def test_the_plan_foretells_the_number_whatever_was_there_before(database: Datab
     apply(database, batch_id)
     assert number(database) == foretold
     assert_proved(database)
+
+
+def test_what_staff_ignored_without_a_day_is_not_asked_again(database: Database) -> None:
+    """A live source brings the same row each night."""
+    member = (
+        b'{"data": [{"id": "m1", "type": "member", "attributes": {"patron_status":'
+        b' "declined_patron", "last_charge_status": "Declined", "next_charge_date": null,'
+        b' "last_charge_date": "2026-11-20T10:00:00+00:00", "pledge_cadence": 1,'
+        b' "campaign_lifetime_support_cents": 900, "currently_entitled_amount_cents": 300,'
+        b' "email": "late@example.org", "full_name": "Late"}}]}'
+    )
+    first = plan(database, member, "one.json")
+    apply(database, first)
+    with database.transaction() as session:
+        row = session.scalars(select(ImportRow).where(ImportRow.batch_id == first)).one()
+        assert row.outcome is Outcome.HELD
+        assert applying.decide(session, row.id, Decision.IGNORE, GRACE, staff_id=None)
+    second = plan(database, member, "two.json")
+    with database.transaction() as session:
+        assert session.get_one(ImportBatch, second).counts.get("held") is None

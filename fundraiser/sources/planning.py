@@ -203,6 +203,11 @@ def _remember_decisions(session: Session, batch: ImportBatch, at: datetime) -> N
                 or_(
                     earlier.counts_until == ImportRow.counts_until,
                     and_(ImportRow.counts_until.is_(None), earlier.counts_until > at),
+                    and_(
+                        ImportRow.counts_until.is_(None),
+                        earlier.counts_until.is_(None),
+                        earlier.decision == Decision.IGNORE,
+                    ),
                 ),
             ),
         )

@@ -5,14 +5,14 @@ The CSV has no status, no amount and no end, and a Stripe customer stays there a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from fundraiser.members.models import Interval
 from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
-from fundraiser.sources.readings import FileRefusedError, Reading, RowError, Says, Why
+from fundraiser.sources.formats.documents import is_document, members_of
+from fundraiser.sources.readings import Reading, RowError, Says, Why
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from fundraiser.sources.readings import Context
 
-_MOST_JSON = 64 << 20  # bytes; a page of a hundred members has some 100 kB
 _GUARDED = ("'=", "'+", "'-", "'@")
 _INTERVALS = {"month": Interval.MONTH, "year": Interval.YEAR, "week": Interval.WEEK}
 _LONGEST_DATE = 40
@@ -36,21 +35,15 @@ class _Paid:
     leaves: bool
 
 
-def _is_json(file: File) -> bool:
-    file.content.seek(0)
-    return file.content.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
-
-
 def _recognise(file: File) -> bool:
-    if _is_json(file):
-        file.content.seek(0)
-        return b'"subscriptions"' in file.content.read(1 << 16)
+    if is_document(file):
+        return is_document(file, b'"subscriptions"')
     return has_columns("id", "email", "complimentary plan", "stripe customer id")(file)
 
 
 def _read(file: File, context: Context) -> Iterator[Reading]:
-    if _is_json(file):
-        for row, member in enumerate(_members(file), 1):
+    if is_document(file):
+        for row, member in enumerate(members_of(file, "members"), 1):
             yield read_member(row, member, context)
     else:
         table = file.table()
@@ -65,25 +58,6 @@ def _read_row(row: Row, _context: Context) -> Reading:
     reading.set_email(row.text("email"))
     reading.key = row.text("id")[:64] or reading.address
     return reading.is_not_paying(Why.NO_PROOF)
-
-
-def _members(file: File) -> list[dict[str, Any]]:
-    file.content.seek(0)
-    body = file.content.read(_MOST_JSON + 1)
-    if len(body) > _MOST_JSON:
-        raise FileRefusedError(_("This file is too large. Send it in parts."))
-    try:
-        whole = json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise FileRefusedError(
-            _("This is no whole answer of Ghost’s Admin API. Fetch it again and send that.")
-        ) from None
-    members = whole.get("members") if isinstance(whole, dict) else whole
-    if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
-        raise FileRefusedError(
-            _("This is no whole answer of Ghost’s Admin API. Fetch it again and send that.")
-        )
-    return members
 
 
 def read_member(row: int, member: dict[str, Any], context: Context) -> Reading:

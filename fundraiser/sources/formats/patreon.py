@@ -1,6 +1,6 @@
-"""Patreon's member list: Relationship manager → Members → Export to CSV.
+"""Patreon's member list: Relationship manager → Members → Export to CSV; or its API's answers.
 
-Its columns have changed over the years (30 today, 27 in 2023), so each is found by its name.
+The CSV's columns have changed over the years (30 today, 27 in 2023), so each is found by its name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from fundraiser.members.models import Interval
 from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
+from fundraiser.sources.formats.documents import is_document, members_of
+from fundraiser.sources.formats.patreon_api import read_member
+from fundraiser.sources.formats.patron import STATUSES, Patron, judge
 from fundraiser.sources.readings import Reading, RowError, Says, Why
 from fundraiser.sources.values import read_interval
 from fundraiser.texts import gettext as _
@@ -26,25 +29,14 @@ _DAYS = (
     *("last updated", "start"),
 )
 _AMOUNTS = ("pledge amount", "pledge $", "pledge", "lifetime amount", "lifetime $", "lifetime")
-_PAID = {"paid", "refund declined"}
-_NOT_THROUGH = {"declined": Why.NEVER_PAID, "pending": Why.PENDING}
-_NO = {
-    "free trial": Why.TRIAL,
-    "refunded": Why.REFUNDED,
-    "refunded by patreon": Why.REFUNDED,
-    "fraud": Why.FRAUD,
-    "deleted": Why.NOT_ACTIVE,
-}
-_ASK = {
-    "partially refunded": Why.PARTLY_REFUNDED,
-    "refund pending": Why.PARTLY_REFUNDED,
-    "other": Why.UNKNOWN_CHARGE,
-}
-_STATUSES = {"active patron", "declined patron", "former patron", ""}
 _NAMED = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
 
 def _read(file: File, context: Context) -> Iterator[Reading]:
+    if is_document(file):
+        for row, member in enumerate(members_of(file, "data"), 1):
+            yield read_member(row, member, context)
+        return
     needed = ["email", "patron status"] if _is_new(file) else ["email", "status"]
     yield from read_rows(
         file.table(), context, _read_row, needed=needed, days=_DAYS, amounts=_AMOUNTS
@@ -74,64 +66,26 @@ def _read_row(row: Row, context: Context) -> Reading:
     reading.set_amount(pledge, row.text("currency") or context.options.currency or "USD")
     if began := row.day("patronage since date", "start"):
         reading.started_at = context.since(began)
-    if row.text("patron status", "status").lower() not in _STATUSES:
+    if row.text("patron status", "status").lower() not in STATUSES:
         raise RowError(Why.UNKNOWN_STATUS, Says.ASK)
-    return _judge(row, reading, lifetime, context)
-
-
-def _judge(row: Row, reading: Reading, lifetime: Decimal, context: Context) -> Reading:
-    status = row.text("patron status", "status").lower()
-    charge = row.text("last charge status").lower()
-    if free := _why_free(row, reading, status, lifetime):
-        return reading.is_not_paying(free)
-    _read_ends(row, reading, status, context)
-    if charge in _NO:
-        if charge.startswith(("refunded", "fraud")):
-            reading.refunded_at = _last_charge(row, context)
-        return reading.is_not_paying(_NO[charge])
-    if charge in _ASK:
-        return reading.ask(_ASK[charge])
-    if charge in _NOT_THROUGH and lifetime <= 0:
-        return reading.is_not_paying(_NOT_THROUGH[charge])
-    if status == "former patron" and reading.counts_until is None:
-        return reading.is_not_paying(Why.NOT_ACTIVE)
-    if charge not in _PAID and charge not in _NOT_THROUGH:
-        return reading.ask(Why.UNKNOWN_CHARGE)
-    if reading.counts_until is None:
-        return reading.ask(Why.NO_END)
-    if charge in _PAID and not reading.cancel_at and reading.counts_until <= context.list_at:
-        # Paid, and due since, and nobody tried to charge it: the creator may have paused.
-        reading.looks.append(Why.NOT_CHARGED)
-    return reading
-
-
-def _why_free(row: Row, reading: Reading, status: str, lifetime: Decimal) -> Why | None:
-    """Why nothing is paid, whatever the status says: the flags and the amount decide."""
-    if row.is_yes("free member") or not status:
-        return Why.FREE
-    if row.is_yes("free trial"):
-        return Why.TRIAL
-    if reading.amount == 0:
-        return Why.GIFTED if lifetime == 0 else Why.FREE
-    return None
-
-
-def _read_ends(row: Row, reading: Reading, status: str, context: Context) -> None:
-    """An access that expires was cancelled: it ends then, without a grace."""
-    expires, due = row.day("access expiration"), row.day("next charge date")
-    if end := expires or due:
-        reading.counts_until = context.until(end)
-        if expires or status == "former patron":
-            reading.cancel_at = reading.counts_until
-
-
-def _last_charge(row: Row, context: Context) -> datetime:
-    charged = row.day("last charge date")
-    return context.since(charged) if charged else context.list_at
+    patron = Patron(
+        status=row.text("patron status", "status").lower(),
+        charge=row.text("last charge status").lower(),
+        lifetime=lifetime,
+        is_free=row.is_yes("free member"),
+        is_trial=row.is_yes("free trial"),
+        is_gifted=False,
+        expires=row.day("access expiration"),
+        due=row.day("next charge date"),
+        charged=row.day("last charge date"),
+    )
+    return judge(patron, reading, context)
 
 
 def _list_at(file: File) -> str | None:
     """The newest "Last Updated", else the day in the file's own name."""
+    if is_document(file):
+        return None
     table = file.table()
     place = table.columns.get("last updated")
     newest = ""
@@ -157,11 +111,19 @@ def _notes() -> list[str]:
 
 
 def _is_ours(file: File) -> bool:
+    if is_document(file):
+        return is_document(file, b'"patron_status"')
     return has_columns("email", "patron status")(file) or has_columns(
         "firstname", "lastname", "email", "pledge", "lifetime", "status"
     )(file)
 
 
 FORMAT = Format(
-    "patreon", "Patreon", _is_ours, _read, list_at=_list_at, notes=_notes, aliases=("patreon-csv",)
+    "patreon",
+    "Patreon",
+    _is_ours,
+    _read,
+    list_at=_list_at,
+    notes=_notes,
+    aliases=("patreon-csv", "patreon-api"),
 )
