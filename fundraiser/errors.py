@@ -10,6 +10,11 @@ class FundraiserError(Exception):
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
 
+    @property
+    def sentence(self) -> str:
+        """The message, with its name if it has one (``texts.Named``)."""
+        return self.args[0] if self.args else ""
+
 
 class NotFoundError(FundraiserError):
     status = HTTPStatus.NOT_FOUND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from babel.core import Locale, get_global
@@ -41,6 +41,23 @@ def N_(message: str) -> str:
 def gettext(message: str, **values: object) -> str:
     """The message in the answer's language, with its named values filled in."""
     return str(translate(message, **values))
+
+
+class Named(str):
+    """A sentence with a name, by which tests find it whatever its words are."""
+
+    __slots__ = ("name",)
+
+    def __new__(cls, name: str, text: str) -> Self:
+        sentence = super().__new__(cls, text)
+        sentence.name = name
+        return sentence
+
+
+def data_test(sentence: str) -> Markup:
+    """The attribute that names the element of a sentence, if the sentence has a name."""
+    name = getattr(sentence, "name", "")
+    return Markup(' data-test="{}"').format(name) if name else Markup("")
 
 
 def language() -> str:
@@ -90,6 +107,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         breakable=breakable,
         by_language=by_language,
+        data_test=data_test,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
         dateformat=date,
         timeformat=time,

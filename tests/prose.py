@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LOCATORS = {"get_by_text", "get_by_role", "get_by_label", "locator", "filter"}
 EXPECTATIONS = {"to_have_text", "to_contain_text"}
 _WORD = re.compile(r"[^\W\d]+(?:[’'-][^\W\d]+)*")  # a name_in_code is one word
-_VALUE = re.compile(r"%\(\w+\)s|\{\w+\}|<[^>]+>|\w+://\S+")
+_VALUE = re.compile(r"%\(\w+\)s|\{\w+\}|<[^>]+>|\w+://\S+|/[\w/-]*[\w/]")  # or an address
 
 
 def our_phrases() -> set[tuple[str, ...]]:
@@ -78,7 +78,9 @@ def _places(node: ast.AST) -> Iterator[ast.AST]:
             yield from child.decorator_list
         if isinstance(child, ast.For):
             yield child.iter
-        if isinstance(child, ast.Assert) or _finds_by_text(child):
+        if isinstance(child, ast.Assert):
+            yield child.test  # the message beside it is for whoever reads the failure
+        elif _finds_by_text(child):
             yield child
         else:
             yield from _places(child)

@@ -19,6 +19,7 @@ from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 
 if TYPE_CHECKING:
+    from bs4 import Tag
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
     from werkzeug.test import TestResponse
@@ -62,6 +63,29 @@ def words(page: BeautifulSoup, selector: str = "main") -> str:
     found = page.select_one(selector)
     assert found
     return " ".join(found.get_text(" ").split())
+
+
+def parse(answer: TestResponse) -> BeautifulSoup:
+    """The page of an answer."""
+    return BeautifulSoup(answer.text, "html.parser")
+
+
+def names(page: BeautifulSoup | Tag) -> set[str]:
+    """The names (``data-test``) of all that a page shows."""
+    return {str(found["data-test"]) for found in page.select("[data-test]")}
+
+
+def shown(page: BeautifulSoup | Tag, name: str) -> str:
+    """What the element of this name says, the first if there are several."""
+    found = page.select_one(f"[data-test={name}]")
+    assert found, (name, names(page))
+    return " ".join(found.get_text(" ").split())
+
+
+def wrong(page: BeautifulSoup) -> dict[str, str]:
+    """What is said beside each field that can't be used."""
+    found = {str(each["id"]).removesuffix("-error"): each for each in page.select("[id$=-error]")}
+    return {name: " ".join(each.get_text(" ").split()) for name, each in found.items()}
 
 
 def count(session: Session, member: Member, reason: str = "paid", **values: Any) -> None:

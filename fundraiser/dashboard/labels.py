@@ -24,7 +24,7 @@ from fundraiser.outbox import EmailState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
-from fundraiser.texts import date, gettext as _, language
+from fundraiser.texts import Named, date, gettext as _, language
 
 if TYPE_CHECKING:
     from datetime import date as date_type
@@ -159,15 +159,15 @@ def state(membership: Membership) -> str:
     if membership.status is Status.ACTIVE:
         return _active(membership)
     if membership.status is Status.CANCELED and membership.ended_at:
-        return _("Ended on %(date)s", date=date(membership.ended_at))
+        return Named("ended", _("Ended on %(date)s", date=date(membership.ended_at)))
     return _not_active(membership.status)
 
 
 def _active(membership: Membership) -> str:
     if membership.cancel_at and membership.cancel_at <= now():
-        return _("Ended on %(date)s", date=date(membership.cancel_at))
+        return Named("ended", _("Ended on %(date)s", date=date(membership.cancel_at)))
     if membership.cancel_at:
-        return _("Active, ends on %(date)s", date=date(membership.cancel_at))
+        return Named("ends-later", _("Active, ends on %(date)s", date=date(membership.cancel_at)))
     if membership.payment_status is Dues.IN_PROCESS:
         return _("Active, first payment on its way")
     return _("Active")
@@ -193,7 +193,7 @@ def _not_active(status: Status) -> str:
 def came_from(membership: Membership) -> str:
     """What led here: the source that the address named, and its tags, or else what it is."""
     if membership.ref == INVITATION:
-        return _("A member’s invitation")
+        return Named("invited", _("A member’s invitation"))
     return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
 
 

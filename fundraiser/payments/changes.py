@@ -22,7 +22,7 @@ from fundraiser.payments.models import Customer, Payment, PaymentStatus
 from fundraiser.payments.queue import promise
 from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.payments.stripe.gateway import StripeRefusedError, StripeUnavailableError
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,16 +173,22 @@ def check_email(session: Session, member: Member, email: str) -> None:
     local, _at, domain = email.rpartition("@")
     if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
         raise UnprocessableError(
-            _("Enter an e-mail address, like olena@example.org."), field="email"
+            Named("address-none", _("Enter an e-mail address, like olena@example.org.")),
+            field="email",
         )
     if email == member.email:
-        raise UnprocessableError(_("This is the address that we have already."), field="email")
+        raise UnprocessableError(
+            Named("address-same", _("This is the address that we have already.")), field="email"
+        )
     owner = session.scalars(
         select(Member.id).where(Member.address == fold_address(email), Member.id != member.id)
     ).first()
     if owner is not None:
         raise UnprocessableError(
-            _("This address is another person’s. Two people can’t have the same one."),
+            Named(
+                "address-somebody-elses",
+                _("This address is another person’s. Two people can’t have the same one."),
+            ),
             field="email",
         )
 

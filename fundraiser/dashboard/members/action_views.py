@@ -37,7 +37,7 @@ from fundraiser.payments import (
 from fundraiser.payments.models import Payment
 from fundraiser.payments.queue import SyncBusyError
 from fundraiser.security import new_nonce
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,9 +134,12 @@ def serve(
     except StripeUnavailableError:
         status = HTTPStatus.SERVICE_UNAVAILABLE
         error = UnprocessableError(
-            _(
-                "Stripe does not answer, so we don’t know whether it was done. Send this form once "
-                "more in a minute: it is done once at most."
+            Named(
+                "not-known",
+                _(
+                    "Stripe does not answer, so we don’t know whether it was done. Send this form "
+                    "once more in a minute: it is done once at most."
+                ),
             )
         )
     session.rollback()
@@ -166,10 +169,16 @@ def _show_or_leave(
         page = build(person)
     except UnprocessableError as found:
         if not request.form.get("note", "").strip():
-            return _done(member_id, str(found))
+            return _done(member_id, found.sentence)
         page, status = note_page(person), HTTPStatus.CONFLICT
         error = ChangedMeanwhileError(
-            _("%(reason)s What you wrote is below: keep it as a note, or leave it.", reason=found)
+            Named(
+                "note-left",
+                _(
+                    "%(reason)s What you wrote is below: keep it as a note, or leave it.",
+                    reason=found,
+                ),
+            )
         )
     return _show(page, error), status
 
@@ -184,9 +193,12 @@ def _carry_out(
     def check() -> None:
         if seen is not None and seen != _as_seen(session, member_id):
             raise ChangedMeanwhileError(
-                _(
-                    "This member has changed since you opened the page, so nothing was done. Read "
-                    "how things stand now, and send the form again if you still want to."
+                Named(
+                    "changed-meanwhile",
+                    _(
+                        "This member has changed since you opened the page, so nothing was done. "
+                        "Read how things stand now, and send the form again if you still want to."
+                    ),
                 )
             )
 
@@ -239,12 +251,12 @@ def _show(page: ActionPage, error: UnprocessableError | None = None) -> str:
 
 
 def _done(member_id: int, sentence: str) -> ResponseReturnValue:
-    flash(sentence)
+    flash(sentence, getattr(sentence, "name", "done"))
     return redirect(url_for("dashboard.member", member_id=member_id), HTTPStatus.SEE_OTHER)
 
 
 def _done_before() -> str:
-    return _("This was done already, once.")
+    return Named("done-before", _("This was done already, once."))
 
 
 def _key(staff: Staff) -> str:

@@ -30,7 +30,7 @@ from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import enqueue_again
 from fundraiser.payments import changes
 from fundraiser.payments.models import Payment, Tier
-from fundraiser.texts import by_language, date as write_date, gettext as _
+from fundraiser.texts import Named, by_language, date as write_date, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,9 +203,12 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
     left = changes.refundable(payment)
     if left == 0:
         raise UnprocessableError(
-            _(
-                "Nothing of this payment is left to pay back: %(state)s.",
-                state=labels.payment_state(payment),
+            Named(
+                "nothing-left",
+                _(
+                    "Nothing of this payment is left to pay back: %(state)s.",
+                    state=labels.payment_state(payment),
+                ),
             )
         )
 
@@ -223,7 +226,10 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
             )
         return Plan(
             do=lambda change: changes.refund(session, change, payment, amount),
-            done=_("%(amount)s is on its way back.", amount=labels.money(amount, payment.currency)),
+            done=Named(
+                "refunded",
+                _("%(amount)s is on its way back.", amount=labels.money(amount, payment.currency)),
+            ),
             fields=("payment",),
             details={
                 "payment": payment.charge_id,

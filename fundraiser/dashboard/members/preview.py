@@ -18,7 +18,7 @@ from fundraiser.members.models import Membership, Source, Status
 from fundraiser.members.overdue import is_overdue
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.models import PaymentStatus
-from fundraiser.texts import date, gettext as _
+from fundraiser.texts import Named, date, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
             person, grace, {membership.id: {"status": Status.CANCELED, "ended_at": now()}}
         ),
         money=_money_of_ending(membership),
-        mail=email if membership.source is Source.STRIPE else _("We send no letter."),
+        mail=email if membership.source is Source.STRIPE else _none_sent(),
     )
     end = membership.period_end
     if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
@@ -93,6 +93,15 @@ def _money_of_ending(membership: Membership) -> str:
     )
 
 
+def _followed_by(second: str, first: str) -> str:
+    """Two sentences; the second one names them both."""
+    return Named(getattr(second, "name", ""), f"{first}{second}")
+
+
+def _none_sent() -> str:
+    return Named("none-sent", _("We send no letter."))
+
+
 def _due(membership: Membership) -> str:
     due = membership.amount if membership.due is None else membership.due
     return labels.money(due, membership.currency)
@@ -103,24 +112,29 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
     mail = _("We send no letter. The bank shows it to the person within ten days.")
     goes_on = _goes_on(person, payment)
     if trouble(payment.dispute) is Trouble.INQUIRY:
-        goes_on += " " + _("A refund in full also closes the bank’s inquiry.")
+        closing = _("A refund in full also closes the bank’s inquiry.")
+        goes_on = Named("closes-inquiry", f"{goes_on} {closing}")
     gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
     whole = Effects(
         label=_("All of it, %(amount)s", amount=labels.money(left, payment.currency)),
         number=_without_gift(gift)
         if gift
         else _number(person, grace, _when_refunded(person, payment)),
-        money=_(
-            "%(amount)s goes back to where it came from. Stripe keeps its fee.",
-            amount=labels.money(left, payment.currency),
-        )
-        + goes_on,
+        money=_followed_by(
+            goes_on,
+            _(
+                "%(amount)s goes back to where it came from. Stripe keeps its fee.",
+                amount=labels.money(left, payment.currency),
+            ),
+        ),
         mail=_of_the_gifts_end(gift) if gift else mail,
     )
     part = Effects(
         label=_("A part of it"),
         number=_unchanged(person),
-        money=_("The amount that you enter goes back. Stripe keeps its fee.") + goes_on,
+        money=_followed_by(
+            goes_on, _("The amount that you enter goes back. Stripe keeps its fee.")
+        ),
         mail=mail,
     )
     return [whole, part]
@@ -148,7 +162,10 @@ def of_giving(person: Person) -> list[Effects]:
     """Of a complimentary membership."""
     return [
         Effects(
-            number=_("What costs nothing is not counted by the rule.") + " " + _unchanged(person),
+            number=Named(
+                "free-uncounted",
+                _("What costs nothing is not counted by the rule.") + " " + _unchanged(person),
+            ),
             money=_("None: it costs nothing, and what the person pays goes on as before."),
             mail=_("We send no letter, neither now nor when it ends."),
         )
@@ -196,7 +213,7 @@ def of_restoring_name(person: Person) -> list[Effects]:
             supporters=_("The name does not come back by itself: the person has to agree anew."),
             number=_unchanged(person),
             money=_("None."),
-            mail=_("We send no letter."),
+            mail=_none_sent(),
         )
     ]
 
@@ -218,30 +235,41 @@ def _number(person: Person, grace: timedelta, changes: dict[int, dict[str, Any]]
     as_it_would_be = [_copy(found, changes.get(found.id, {})) for found in person.memberships]
     after = person_counts(as_it_would_be, at, grace)
     if before.counts and not after.counts:
-        return _("The number goes down by one, at once: this person stops counting.")
+        return Named(
+            "falls-now", _("The number goes down by one, at once: this person stops counting.")
+        )
     if not before.counts or not after.until:
         return _unchanged(person)
     if after.until == before.until and any(map(is_overdue, person.memberships)):
-        return _(
-            "A payment is overdue: the person is counted until %(date)s, and the number goes down "
-            "by one then unless the payment arrives.",
-            date=date(after.until),
+        return Named(
+            "falls-unless-paid",
+            _(
+                "A payment is overdue: the person is counted until %(date)s, and the number goes "
+                "down by one then unless the payment arrives.",
+                date=date(after.until),
+            ),
         )
-    return _(
-        "The person counts until %(date)s. The number goes down by one then.",
-        date=date(after.until),
+    return Named(
+        "falls-later",
+        _(
+            "The person counts until %(date)s. The number goes down by one then.",
+            date=date(after.until),
+        ),
     )
 
 
 def _unchanged(person: Person) -> str:
     if person.member.counting and person.member.recount_at:
-        return _(
-            "The number stays as it is: this person is counted until %(date)s, as before.",
-            date=date(person.member.recount_at),
+        return Named(
+            "stays-until",
+            _(
+                "The number stays as it is: this person is counted until %(date)s, as before.",
+                date=date(person.member.recount_at),
+            ),
         )
     if person.member.counting:
-        return _("The number stays as it is: this person goes on counting.")
-    return _("The number stays as it is: this person does not count.")
+        return Named("stays-counted", _("The number stays as it is: this person goes on counting."))
+    return Named("stays-uncounted", _("The number stays as it is: this person does not count."))
 
 
 def _copy(membership: Membership, changes: dict[str, Any]) -> Membership:
@@ -263,20 +291,29 @@ def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]
 def _without_gift(gift: Gift) -> str:
     """What a gift that is paid back means for the number."""
     if gift.redeemed_at is None:
-        return _("The number stays as it is: nobody has accepted the gift. Its code dies.")
-    return _(
-        "%(name)s has accepted the gift, and stops counting at once if there is no other "
-        "membership.",
-        name=recipient_of(gift),
+        return Named(
+            "gift-unaccepted",
+            _("The number stays as it is: nobody has accepted the gift. Its code dies."),
+        )
+    return Named(
+        "recipient-falls-now",
+        _(
+            "%(name)s has accepted the gift, and stops counting at once if there is no other "
+            "membership.",
+            name=recipient_of(gift),
+        ),
     )
 
 
 def _of_the_gifts_end(gift: Gift) -> str:
     if gift.redeemed_at is None:
-        return _("A letter tells the giver that the gift is paid back.")
-    return _(
-        "A letter tells the giver that the gift is paid back, and another tells who accepted it "
-        "that it has ended."
+        return Named("tells-giver", _("A letter tells the giver that the gift is paid back."))
+    return Named(
+        "tells-giver-and-recipient",
+        _(
+            "A letter tells the giver that the gift is paid back, and another tells who accepted "
+            "it that it has ended."
+        ),
     )
 
 

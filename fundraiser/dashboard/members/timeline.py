@@ -38,9 +38,13 @@ _HAS_LEFT = {EmailState.SENT, EmailState.FAILED, EmailState.UNKNOWN, EmailState.
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """``change`` is what it did to the number; ``link`` an act on it: its address and its name."""
+    """``change`` is what it did to the number; ``link`` an act on it: its address and its name.
+
+    ``kind`` is what tests find it by.
+    """
 
     at: datetime
+    kind: str
     sentence: str
     detail: str = ""
     note: str = ""
@@ -71,6 +75,7 @@ def _ledger(person: Person) -> Iterator[TimelineEntry]:
     for entry, known_as in person.ledger:
         yield TimelineEntry(
             at=entry.happened_at,
+            kind="joined" if entry.change > 0 else "left",
             sentence=labels.ledger_sentence(entry),
             detail=labels.cause(entry, known_as),
             change=entry.change,
@@ -81,6 +86,7 @@ def _memberships(person: Person) -> Iterator[TimelineEntry]:
     for membership in person.memberships:
         yield TimelineEntry(
             at=membership.started_at,
+            kind="membership",
             sentence=_("A membership began: %(price)s.", price=labels.price(membership)),
             detail=labels.came_from(membership),
         )
@@ -96,6 +102,7 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[TimelineEntry]:
         }[payment.kind]
         yield TimelineEntry(
             at=payment.paid_at,
+            kind="payment",
             sentence=f"{what} {labels.payment_state(payment)}.",
             detail=payment.charge_id,
             wrong=payment.status is PaymentStatus.FAILED
@@ -111,6 +118,7 @@ def _gifts(person: Person) -> Iterator[TimelineEntry]:
         if gift.giver_id == person.member.id:
             yield TimelineEntry(
                 at=gift.paid_at,
+                kind=_kind_of_gift(gift),
                 sentence=_("A gift for %(recipient)s was paid for.", **names),
                 detail=_gift_state(gift),
                 wrong=gift.is_void,
@@ -118,12 +126,19 @@ def _gifts(person: Person) -> Iterator[TimelineEntry]:
         if gift.redeemed_at is not None:
             yield TimelineEntry(
                 at=gift.redeemed_at,
+                kind="gift-accepted",
                 sentence=_(
                     "The gift from %(giver)s was accepted by %(recipient)s.",
                     **names,
                 ),
                 detail=gift.charge_id,
             )
+
+
+def _kind_of_gift(gift: Gift) -> str:
+    if gift.refunded_at is not None:
+        return "gift-refunded"
+    return "gift-disputed" if gift.disputed_at is not None else "gift-given"
 
 
 def _gift_state(gift: Gift) -> str:
@@ -145,6 +160,7 @@ def _emails(person: Person, *, may_change: bool) -> Iterator[TimelineEntry]:
         again = url_for("member_actions.email_again", member_id=person.member.id, email_id=email.id)
         yield TimelineEntry(
             at=email.sent_at or email.created_at,
+            kind=f"email-{email.state.value}",
             sentence=_("Letter “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
             detail=email.error or "",
             wrong=email.state in _HAS_LEFT - {EmailState.SENT},
@@ -168,6 +184,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
             continue
         yield TimelineEntry(
             at=entry.at,
+            kind=entry.action.replace("_", "-"),
             sentence=act_sentence(entry),
             detail=_("Staff: %(name)s", name=name) if name else _("The operator"),
             note=note or "",
