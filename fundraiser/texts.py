@@ -47,6 +47,7 @@ class Named(str):
     """A sentence with a name, by which tests find it whatever its words are."""
 
     __slots__ = ("name",)
+    name: str
 
     def __new__(cls, name: str, text: str) -> Self:
         sentence = super().__new__(cls, text)
