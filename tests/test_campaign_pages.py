@@ -89,9 +89,30 @@ def test_other_sites_find_the_picture_and_the_embedding(client: FlaskClient) -> 
     picture = page.select_one('meta[property="og:image"]')
     embedding = page.select_one('link[type="application/json+oembed"]')
     assert picture is not None
-    assert picture["content"] == f"{address}/progress.png"
+    assert picture["content"] == f"{address}/progress.png?lang=en"
     assert embedding is not None
     assert str(embedding["href"]).startswith("http://127.0.0.1:8000/oembed?url=http%3A%2F%2F127")
+
+
+@pytest.mark.usefixtures("shop")
+def test_other_sites_are_told_in_the_language_of_the_page(client: FlaskClient) -> None:
+    page = read(client.get("/campaigns/25000?lang=uk"))
+    for found, name in (
+        (page.select_one('meta[property="og:image"]'), "content"),
+        (page.select_one('meta[property="og:url"]'), "content"),
+        (page.select_one("link[rel=canonical]"), "href"),
+    ):
+        assert found is not None
+        assert str(found[name]).endswith("?lang=uk")
+    title = page.select_one('meta[property="og:title"]')
+    embedding = page.select_one('link[type="application/json+oembed"]')
+    assert title is not None
+    assert embedding is not None
+    said = client.get(str(embedding["href"]).removeprefix("http://127.0.0.1:8000")).json
+    assert said is not None
+    assert said["title"] == title["content"]
+    assert "/embed?lang=uk" in said["html"]
+    assert said["thumbnail_url"].endswith("?lang=uk")
 
 
 def test_beyond_the_goal_the_surplus_is_said_and_drawn(

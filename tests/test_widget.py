@@ -423,8 +423,8 @@ def test_oembed_describes_a_campaign_page(client: FlaskClient) -> None:
     answer = client.get(f"/oembed?url={URL}/campaigns/25000&format=json&maxwidth=400").json
     assert answer is not None
     assert (answer["type"], answer["version"], answer["width"]) == ("rich", "1.0", 400)
-    assert f'src="{URL}/campaigns/25000/embed"' in answer["html"]
-    assert answer["thumbnail_url"] == f"{URL}/campaigns/25000/progress.png"
+    assert f'src="{URL}/campaigns/25000/embed?lang=en"' in answer["html"]
+    assert answer["thumbnail_url"] == f"{URL}/campaigns/25000/progress.png?lang=en"
 
 
 def test_oembed_knows_no_other_page_and_no_other_format(client: FlaskClient) -> None:

@@ -144,6 +144,7 @@ def test_what_the_snippets_point_at_is_there(staff: FlaskClient) -> None:
     found = staff.get(f"/oembed?url={address.text}").json
     assert found
     assert found["type"] == "rich"
+    assert "lang=uk" in found["html"]
 
 
 def test_the_number_stands_in_the_code_for_servers(staff: FlaskClient) -> None:

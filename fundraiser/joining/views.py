@@ -90,6 +90,7 @@ from fundraiser.texts import (
     date_and_time,
     gettext as _,
     keep_language,
+    language,
 )
 
 if TYPE_CHECKING:
@@ -354,6 +355,7 @@ def _campaign_page(found: Campaign) -> str:
 
     public_url = current_settings().public_url
     canonical = f"{public_url}/campaigns/{found.slug}"
+    shared = f"{canonical}?lang={language()}"
     return render_template(
         "joining/campaign.html",
         interval=interval,
@@ -364,8 +366,9 @@ def _campaign_page(found: Campaign) -> str:
         ),
         join_address=join_address,
         canonical=canonical,
+        shared=shared,
         invited_by=_inviter_in_words(wish),
-        oembed=f"{public_url}/oembed?url={quote(canonical, safe='')}&format=json",
+        oembed=f"{public_url}/oembed?url={quote(shared, safe='')}&format=json",
         **figures_of(found),
     )
 

@@ -90,7 +90,7 @@ def snippets(
     style = reserve(choice.variant)
     script = Markup('<script async src="{}/widget.js"></script>\n').format(public_url)
     element = _element(campaign, attributes, link)
-    query = urlencode(attributes)
+    query = urlencode(attributes | {"lang": lang})
     pinned = current_script()
     picture = SHAPES["card"]
     return [
@@ -119,7 +119,7 @@ def snippets(
                 "Paste the address alone into a paragraph: WordPress shows the card behind it in a "
                 "frame. Administrators may put the code for any site into a Custom HTML block."
             ),
-            page,
+            f"{page}?lang={lang}",
         ),
         Snippet(
             "server",
@@ -152,7 +152,7 @@ def snippets(
                 'loading="lazy"\n  sandbox="allow-scripts '
                 'allow-top-navigation-by-user-activation"></iframe>\n'
             ).format(
-                f"{page}/embed?{query}" if query else f"{page}/embed",
+                f"{page}/embed?{query}",
                 _FRAME_HEIGHTS[choice.variant],
                 headline,
             ),

@@ -7,6 +7,7 @@ import json
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import brotli
 from flask import Blueprint, Response, jsonify, render_template, request
@@ -21,7 +22,7 @@ from fundraiser.errors import BadRequestError, NotFoundError
 from fundraiser.headers import FRESH, MINUTES
 from fundraiser.payments.checkout import offered_tiers
 from fundraiser.security import public
-from fundraiser.texts import DEFAULT_LANGUAGE, by_language
+from fundraiser.texts import DEFAULT_LANGUAGE, by_language, known_language, language
 from fundraiser.widget.appearance import describe, of_the_goal, spoken, words
 from fundraiser.widget.picture import SHAPES, draw, paint
 from fundraiser.widget.script import FOLDER, current_script, pinned_scripts
@@ -118,7 +119,7 @@ def embed_part(name: str) -> ResponseReturnValue:
 @blueprint.get("/oembed")
 @public
 def oembed() -> ResponseReturnValue:
-    """The oEmbed provider (https://oembed.com, 1.0) of the campaign pages."""
+    """The oEmbed provider (https://oembed.com, 1.0) of the campaign pages, in their language."""
     if request.args.get("format", "json") != "json":
         return Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain")
     settings = current_settings()
@@ -127,12 +128,15 @@ def oembed() -> ResponseReturnValue:
     if f"{address.scheme}://{address.netloc}" != settings.public_url or room != "campaigns":
         raise NotFoundError("This is not the address of one of our campaigns.")
     found = find_campaign(db.session(), slug)
-    title = by_language(found.headlines)
+    asked = parse_qs(address.query).get("lang", [""])[0]
+    lang = known_language(asked or language())
+    with force_locale(lang):
+        title = by_language(found.headlines)
     width = min(request.args.get("maxwidth", 600, type=int), 600)
     height = min(request.args.get("maxheight", 420, type=int), 420)
     page = f"{settings.public_url}/campaigns/{found.slug}"
     frame = Markup(
-        '<iframe src="{}/embed" width="{}" height="{}" title="{}" frameborder="0" '
+        '<iframe src="{}/embed?lang={}" width="{}" height="{}" title="{}" frameborder="0" '
         'sandbox="allow-scripts allow-top-navigation-by-user-activation"></iframe>'
     )
     return _conditional(
@@ -145,8 +149,8 @@ def oembed() -> ResponseReturnValue:
             cache_age=3600,
             width=width,
             height=height,
-            html=frame.format(page, width, height, title),
-            thumbnail_url=f"{page}/progress.png",
+            html=frame.format(page, lang, width, height, title),
+            thumbnail_url=f"{page}/progress.png?lang={lang}",
             thumbnail_width=SHAPES["card"].width,
             thumbnail_height=SHAPES["card"].height,
         )
