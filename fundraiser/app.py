@@ -43,7 +43,7 @@ from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.sources import by_hand_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
-from fundraiser.db import Database
+from fundraiser.db import Database, Pool, web_pool
 from fundraiser.emails import views as emails
 from fundraiser.errors import FundraiserError
 from fundraiser.folders import folder
@@ -115,8 +115,11 @@ _PAGES = (
 )
 
 
-def create_app(settings: Settings | None = None) -> FundraiserApp:
-    """The whole service, ready to serve; settings come from the environment unless given."""
+def create_app(settings: Settings | None = None, pool: Pool | None = None) -> FundraiserApp:
+    """The whole service, ready to serve; settings come from the environment unless given.
+
+    ``pool`` is how many connections to PostgreSQL this process may open: a web process's if none.
+    """
     settings = settings or load_settings()
     configure_logging(settings)
     configure_mappers()  # once, before a server forks, rather than in each of its processes
@@ -124,9 +127,11 @@ def create_app(settings: Settings | None = None) -> FundraiserApp:
     app = FundraiserApp(
         "fundraiser", template_folder=str(folder("templates")), static_folder="static"
     )
-    app.database = Database(settings, after_commit=Hints(settings).send)
+    app.database = Database(
+        settings, after_commit=Hints(settings).send, pool=pool or web_pool(settings)
+    )
     app.extensions["settings"] = settings
-    app.extensions["incidents"] = Incidents(app.database.engine)
+    app.extensions["incidents"] = Incidents(app.database.side_engine)
     app.extensions["database"] = app.database
     app.extensions["gateway"] = MemberGateway(settings, app.database)
     app.extensions["account_gateway"] = AccountGateway(settings, app.database)

@@ -68,6 +68,8 @@ class Settings:
     checkouts_per_minute: int
     trusted_proxies: int
     web_threads: int
+    web_processes: int
+    worker_processes: int
     log_level: str
     metrics_token: str | None = field(repr=False)
     review_names: bool = False
@@ -122,7 +124,7 @@ def load_listening(environ: Mapping[str, str] = os.environ) -> Listening:
     return Listening(
         host=environ.get("HOST") or "0.0.0.0",  # noqa: S104 - behind a platform's router
         port=_count(environ, "PORT", 8000),
-        processes=_count(environ, "WEB_CONCURRENCY", 2),
+        processes=_web_processes(environ),
     )
 
 
@@ -166,12 +168,14 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
-        settle_threads=max(_count(environ, "SETTLE_THREADS", 6), 1),
+        settle_threads=max(_count(environ, "SETTLE_THREADS", 12), 1),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
         join_limit=_join_limit(environ),
         checkouts_per_minute=_count(environ, "CHECKOUTS_PER_MINUTE", 300),
         trusted_proxies=_count(environ, "TRUSTED_PROXIES", 0),
-        web_threads=_count(environ, "WEB_THREADS", 64),
+        web_threads=max(_count(environ, "WEB_THREADS", 256), 1),
+        web_processes=_web_processes(environ),
+        worker_processes=_count(environ, "WORKER_CONCURRENCY", 2),
         log_level=_log_level(environ),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
         review_names=_switch(environ, "REVIEW_NAMES"),
@@ -187,6 +191,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "unset one of them."
         )
     return settings
+
+
+def _web_processes(environ: Mapping[str, str]) -> int:
+    return _count(environ, "WEB_CONCURRENCY", 2)
 
 
 def _from_files(environ: Mapping[str, str]) -> dict[str, str]:

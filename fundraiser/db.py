@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 import psycopg
 from flask import current_app
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
 
-CONNECTIONS, SIDE_CONNECTIONS = 16, 2  # to PostgreSQL, of each process at most
+_OF_A_WEB_PROCESS, _OF_A_COMMAND, _OF_LIMITS = 8, 3, 2
+_WORKERS_AT_ONCE = 4  # so many threads of a worker share a connection: they mostly wait for Stripe
 
 Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Currency = Annotated[str, mapped_column(String(3))]
@@ -117,6 +119,45 @@ def session() -> Session:
     return _current.get()
 
 
+class Pool(NamedTuple):
+    """How many connections a process opens at most, and how long (seconds) one is waited for."""
+
+    connections: int = _OF_A_WEB_PROCESS
+    patience: float = 5.0
+
+    @property
+    def in_all(self) -> int:
+        """With those of the small pool beside it."""
+        return self.connections + _OF_LIMITS
+
+
+def web_pool(settings: Settings) -> Pool:
+    """The pool of a web process: its threads take turns, and hold none while Stripe is asked."""
+    return Pool(min(settings.web_threads, _OF_A_WEB_PROCESS))
+
+
+def worker_pool(settings: Settings) -> Pool:
+    """The pool of a worker process, or beat: two for the task itself, and its threads' writes."""
+    return Pool(2 + math.ceil(settings.settle_threads / _WORKERS_AT_ONCE), patience=20.0)
+
+
+def command_pool() -> Pool:
+    """The pool of a command."""
+    return Pool(_OF_A_COMMAND)
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections to PostgreSQL this configuration may open.
+
+    Those of the web and worker processes, of beat, and of one command beside them.
+    """
+    return (
+        settings.web_processes * web_pool(settings).in_all
+        + (settings.worker_processes + 1) * worker_pool(settings).in_all
+        + command_pool().in_all
+    )
+
+
 class Database:
     """The engine, and transactions on it.
 
@@ -124,11 +165,15 @@ class Database:
     """
 
     def __init__(
-        self, settings: Settings, after_commit: Callable[[set[str]], None] = lambda _: None
+        self,
+        settings: Settings,
+        after_commit: Callable[[set[str]], None] = lambda _: None,
+        pool: Pool = Pool(),  # noqa: B008 - it can't be changed
     ) -> None:
-        self.engine = make_engine(settings.database_url)
-        # For what is written beside a transaction, by whoever may be in one: limits and heartbeats.
-        self.side_engine = make_engine(settings.database_url, connections=SIDE_CONNECTIONS)
+        self.engine = make_engine(settings.database_url, pool)
+        # For what is written or read beside the rest, and never waits for it: limits, and the
+        # public number.
+        self.side_engine = make_engine(settings.database_url, Pool(_OF_LIMITS))
         self._after_commit = after_commit
 
     def dispose(self) -> None:
@@ -137,9 +182,13 @@ class Database:
         self.side_engine.dispose()
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back by an exception."""
-        with Session(self.engine, expire_on_commit=False) as session:
+    def transaction(self, *, beside: bool = False) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back by an exception.
+
+        ``beside`` takes a connection of the small pool, for what is short and must not wait.
+        """
+        engine = self.side_engine if beside else self.engine
+        with Session(engine, expire_on_commit=False) as session:
             token = _current.set(session)
             try:
                 yield session
@@ -163,18 +212,15 @@ def current_database() -> Database:
     return cast("Database", current_app.extensions["database"])
 
 
-def make_engine(url: str, *, connections: int = CONNECTIONS) -> Engine:
-    """An engine whose statements give up in seconds, and whose errors carry no personal data.
-
-    It keeps half of its ``connections`` open; the rest are for bursts.
-    """
+def make_engine(url: str, pool: Pool = Pool()) -> Engine:  # noqa: B008 - it can't be changed
+    """An engine whose statements give up in seconds, and whose errors carry no personal data."""
     engine = create_engine(
         "postgresql+psycopg://",
         creator=partial(postgres.connect, url),
         hide_parameters=True,
-        pool_size=connections // 2,
-        max_overflow=connections - connections // 2,
-        pool_timeout=5,
+        pool_size=pool.connections,
+        max_overflow=0,
+        pool_timeout=pool.patience,
         pool_pre_ping=True,
     )
     event.listen(engine, "handle_error", _forget_values)

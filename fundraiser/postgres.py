@@ -55,10 +55,15 @@ def connect(url: str) -> psycopg.Connection[Any]:
     return _connect(_PooledConnection, url)
 
 
+def is_pooled(connection: Connection) -> bool:
+    """Whether a connection goes through a pooler."""
+    opened: object = connection.connection.dbapi_connection
+    return isinstance(opened, _PooledConnection)
+
+
 def begin(connection: Connection) -> None:
     """Set the time-outs of a transaction that goes through a pooler; of others they are set."""
-    opened: object = connection.connection.dbapi_connection
-    if isinstance(opened, _PooledConnection):
+    if is_pooled(connection):
         connection.exec_driver_sql(_SET_LOCAL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -80,6 +81,25 @@ def test_the_doctor_tells_an_older_and_a_newer_database_and_a_standby(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert "PostgreSQL is read-only here" in doctor()
+
+
+def test_the_doctor_sums_the_connections_and_holds_them_against_postgresql(
+    doctor: Doctor, database_url: str
+) -> None:
+    said = doctor()
+    found = re.search(r"well   This configuration opens up to (\d+) connections", said)
+    assert found, said
+    usual = int(found[1])
+    assert 2 * usual < 97, "while a new version replaces the old one both fit beside each other"
+    assert f"opens up to {usual + 3 * 10 + 2 * 7} " in doctor(
+        WEB_CONCURRENCY="5", WORKER_CONCURRENCY="4"
+    )
+    assert "WRONG  This configuration opens up to" in doctor(WORKER_CONCURRENCY="20")
+    name = urlsplit(database_url).path[1:]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 20")
+    said = doctor()
+    assert f"opens up to {usual} connections, and our database’s limit allows 20: raise" in said
 
 
 @pytest.fixture

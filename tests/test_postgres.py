@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from demo.processes import end, spawn, wait_until
 from demo.servers import free_port
 from fundraiser.app import create_app
+from fundraiser.cli import main
 from fundraiser.config import load_settings
-from fundraiser.db import Database, make_engine
+from fundraiser.db import Database, make_engine, worker_pool
 from fundraiser.members.ledger import read_balance
 from tests.factories import make_campaign, make_tiers
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask.testing import FlaskClient
+
+    from fundraiser.config import Settings
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")
@@ -100,6 +105,38 @@ def test_the_service_answers_through_pgbouncer(
         for path in ("/join", "/campaigns/25000", "/account/sign-in", "/how-we-count"):
             assert client.get(path, headers={"Accept": "text/html"}).status_code == 200
     app.database.dispose()
+
+
+def test_the_doctor_tells_that_a_pooler_is_between(
+    pooled_url: str, environment: dict[str, str]
+) -> None:
+    env = environment | {"DATABASE_URL": pooled_url}
+    said = CliRunner(env=env).invoke(main, ["doctor"]).output
+    assert "connections to PgBouncer: its max_client_conn" in said
+
+
+def test_a_process_opens_as_many_connections_as_its_pool_says(settings: Settings) -> None:
+    """All threads of a worker write at the same time, and its limits are asked meanwhile."""
+    pool = worker_pool(settings)
+    database = Database(settings, pool=pool)
+
+    def write(*, beside: bool) -> None:
+        with database.transaction(beside=beside) as session:
+            session.execute(text("SELECT pg_sleep(0.1)"))
+
+    with ThreadPoolExecutor(3 * settings.settle_threads) as threads:
+        for written in [
+            threads.submit(write, beside=beside)
+            for beside in (False, True)
+            for _ in range(settings.settle_threads)
+        ]:
+            written.result()
+    with database.transaction() as session:
+        opened = session.scalar(
+            text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        )
+    database.dispose()
+    assert opened == pool.in_all < settings.settle_threads
 
 
 def test_after_a_failover_the_connection_is_left_and_the_next_request_works(

@@ -10,6 +10,7 @@ from kombu import Exchange, Queue
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.db import worker_pool
 from fundraiser.jobs import Job
 from fundraiser.logs import configure_logging, name_task
 from fundraiser.newsroom.maintenance import Stopped, is_stopped
@@ -18,7 +19,7 @@ from fundraiser.payments import refuse_other_mode
 from workers.timetable import TIMETABLE
 
 settings = load_settings()
-flask_app = create_app(settings)
+flask_app = create_app(settings, worker_pool(settings))
 refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
 warn_of_another_key(settings, flask_app.database)
 flask_app.database.dispose()  # no connection may be shared with the processes to come

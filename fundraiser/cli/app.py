@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fundraiser.app import create_app
+from fundraiser.db import command_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @contextmanager
 def open_app() -> Iterator[FundraiserApp]:
     """The app with its context, until the command is over."""
-    app = create_app()
+    app = create_app(pool=command_pool())
     try:
         with app.app_context():
             yield app

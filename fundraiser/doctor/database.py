@@ -9,6 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from fundraiser import postgres
+from fundraiser.db import most_connections
 from fundraiser.doctor.stripe import Finding
 
 if TYPE_CHECKING:
@@ -51,6 +53,16 @@ _REFUSALS = {
     ),
 }
 
+# What of PostgreSQL's own is left for us, and what it lets our user or our database have (-1: all).
+_CONNECTIONS = text("""
+    SELECT current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int
+            - coalesce(current_setting('reserved_connections', true)::int, 0),
+        (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
+        (SELECT datconnlimit FROM pg_database WHERE datname = current_database())
+""")
+_LIMITS = ("PostgreSQL (max_connections)", "our user’s limit", "our database’s limit")
+
 
 def why_not(error: SQLAlchemyError) -> Finding:
     """Name what keeps us from the database."""
@@ -81,6 +93,29 @@ def examine_tables(session: Session, config: Config) -> Finding:
     if found in {script.revision for script in scripts.walk_revisions()}:
         return Finding(False, "The database has old tables: run fundraiser migrate.")
     return Finding(False, "The database has the tables of a newer version: upgrade this host too.")
+
+
+def examine_connections(session: Session, settings: Settings) -> Finding:
+    """Whether PostgreSQL has as many connections as this configuration may open."""
+    wanted = most_connections(settings)
+    if postgres.is_pooled(session.connection()):
+        return Finding(
+            True,
+            f"This configuration opens up to {wanted} connections to PgBouncer: its "
+            "max_client_conn must allow them.",
+        )
+    limits = session.execute(_CONNECTIONS).one()
+    limit, name = min(
+        (found, name) for found, name in zip(limits, _LIMITS, strict=True) if found >= 0
+    )
+    opens = f"This configuration opens up to {wanted} connections, and {name} allows {limit}"
+    if wanted <= limit:
+        return Finding(True, f"{opens}.")
+    return Finding(
+        False,
+        f"{opens}: raise that, or lower WEB_CONCURRENCY, WORKER_CONCURRENCY or SETTLE_THREADS, or "
+        "put PgBouncer in front (docs/scale.md).",
+    )
 
 
 def examine_redis(settings: Settings) -> Finding:

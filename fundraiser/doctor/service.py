@@ -11,7 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser.dashboard.overview.figures import SILENT, read_machinery
 from fundraiser.db import now
-from fundraiser.doctor.database import examine_redis, examine_tables, why_not
+from fundraiser.doctor.database import (
+    examine_connections,
+    examine_redis,
+    examine_tables,
+    why_not,
+)
 from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refusals
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.folders import folder
@@ -35,7 +40,7 @@ _ENOUGH_FILES = 10_000  # connections that rest are open files, and browsers lea
 
 def examine(settings: Settings, database: Database, gateway: AccountGateway) -> Iterator[Finding]:
     """Look at each part in turn."""
-    yield from _examine_database(database)
+    yield from _examine_database(settings, database)
     yield from _examine_secret_key(settings, database)
     yield _examine_file_limit()
     yield examine_redis(settings)
@@ -53,11 +58,12 @@ def alembic_config() -> Config:
     return config
 
 
-def _examine_database(database: Database) -> Iterator[Finding]:
+def _examine_database(settings: Settings, database: Database) -> Iterator[Finding]:
     try:
         with database.transaction() as session:
             tables = examine_tables(session, alembic_config())
             yield tables
+            yield examine_connections(session, settings)
             if tables.is_well:
                 yield from _examine_work(session)
     except SQLAlchemyError as error:

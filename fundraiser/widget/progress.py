@@ -238,7 +238,7 @@ class ProgressLayer:
         """Add the campaigns that are new, drop those that are gone, renew the open ones."""
         answered = False
         try:
-            with self._database.transaction() as session:
+            with self._database.transaction(beside=True) as session:
                 slugs, opened = all_campaigns(session), open_campaigns(session)
             for slug in slugs:
                 kept = self._campaigns.get(slug)
@@ -281,7 +281,7 @@ class ProgressLayer:
             kept.end(answered=answered)
 
     def _read(self, slug: str) -> Answer:
-        with self._database.transaction() as session:
+        with self._database.transaction(beside=True) as session:
             figures = read_progress(session, find_campaign(session, slug)).as_json()
         return self._finish(figures, now())
 
