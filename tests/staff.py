@@ -58,7 +58,7 @@ def read(client: FlaskClient, path: str, *, status: int = 200, **options: Any) -
     return BeautifulSoup(answer.text, "html.parser")
 
 
-def words(page: BeautifulSoup, selector: str = "main") -> str:
+def words(page: BeautifulSoup | Tag, selector: str = "main") -> str:
     """What a part of a page says."""
     found = page.select_one(selector)
     assert found

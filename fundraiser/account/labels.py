@@ -19,7 +19,7 @@ from fundraiser.members.prices import next_payment_of, per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
-from fundraiser.texts import by_language, date, gettext as _
+from fundraiser.texts import Named, by_language, date, gettext as _
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -222,13 +222,18 @@ def _next_charge(m: Membership, amount: str, at: datetime) -> str:
 def supporters(member: Member) -> str:
     """Whether the name may stand on the campaign's page, and why not where that is ours to say."""
     if member.supporter_closed_at:
-        return _(
-            "We took it off on %(date)s, and it stays off until we lift that. If you think that we "
-            "are wrong, write to %(address)s.",
-            date=date(member.supporter_closed_at),
-            address=current_settings().mail_from,
+        return Named(
+            "name-kept-off",
+            _(
+                "We took it off on %(date)s, and it stays off until we lift that. If you think "
+                "that we are wrong, write to %(address)s.",
+                date=date(member.supporter_closed_at),
+                address=current_settings().mail_from,
+            ),
         )
-    return _("It may stand there") if member.supporter_since else _("It does not stand there")
+    if member.supporter_since:
+        return Named("name-shown", _("It may stand there"))
+    return Named("name-not-shown", _("It does not stand there"))
 
 
 @dataclass(frozen=True, slots=True)

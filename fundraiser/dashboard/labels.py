@@ -214,13 +214,14 @@ def payment_state(payment: Payment) -> str:
     """What became of a payment."""
     match trouble(payment.dispute):
         case Trouble.DISPUTED:
-            return _("Disputed (%(status)s)", status=(payment.dispute or "").replace("_", " "))
+            status = (payment.dispute or "").replace("_", " ")
+            return Named("disputed", _("Disputed (%(status)s)", status=status))
         case Trouble.LOST:
-            return _("Dispute lost: the bank has refunded it")
+            return Named("dispute-lost", _("Dispute lost: the bank has refunded it"))
         case Trouble.INQUIRY if payment.refunded < payment.amount:
-            return _("The bank is asking about it; the payment is still ours")
+            return Named("inquiry", _("The bank is asking about it; the payment is still ours"))
         case Trouble.OVER if payment.dispute == "won" and not payment.refunded:
-            return _("Paid; a dispute was won")
+            return Named("dispute-won", _("Paid; a dispute was won"))
     if payment.refunded >= payment.amount > 0:
         return _("Paid back")
     if payment.refunded:

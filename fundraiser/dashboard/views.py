@@ -117,7 +117,9 @@ def sync_customer(name: str) -> ResponseReturnValue:
             raise NotFoundError(_("There is no such customer in our books."))
         queue.request_sync(session, name)
     record(session, Action.SETTLED_AGAIN, f"customer {name}", staff=staff)
-    flash(_("%(customer)s is being synced again. Reload in a moment.", customer=name))
+    flash(
+        _("%(customer)s is being synced again. Reload in a moment.", customer=name), "synced-again"
+    )
     return redirect(own_path(request.form.get("back")), HTTPStatus.SEE_OTHER)
 
 

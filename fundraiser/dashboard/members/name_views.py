@@ -56,6 +56,7 @@ def show() -> ResponseReturnValue:
     flash(
         ngettext("%(num)s name is shown now.", "%(num)s names are shown now.", len(shown))
         if shown
-        else _("No name was shown. Tick those that may be, and send the form again.")
+        else _("No name was shown. Tick those that may be, and send the form again."),
+        f"names-{len(shown)}",
     )
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)

@@ -98,6 +98,10 @@ def _followed_by(second: str, first: str) -> str:
     return Named(getattr(second, "name", ""), f"{first}{second}")
 
 
+def _no_money() -> str:
+    return Named("no-money", _("None."))
+
+
 def _none_sent() -> str:
     return Named("none-sent", _("We send no letter."))
 
@@ -177,7 +181,7 @@ def of_email_again(person: Person, name: str) -> list[Effects]:
     return [
         Effects(
             number=_unchanged(person),
-            money=_("None."),
+            money=_no_money(),
             mail=_(
                 "“%(letter)s” goes to %(email)s within a minute, as it is to be said today. If its "
                 "reason is gone, it is not sent.",
@@ -197,10 +201,13 @@ def of_hiding_name(person: Person) -> list[Effects]:
                 "person’s own pages until staff lift that."
             ),
             number=_unchanged(person),
-            money=_("None."),
-            mail=_(
-                "We send no letter. The person’s own pages say that we took the name off, and "
-                "where to write."
+            money=_no_money(),
+            mail=Named(
+                "none-sent",
+                _(
+                    "We send no letter. The person’s own pages say that we took the name off, and "
+                    "where to write."
+                ),
             ),
         )
     ]
@@ -212,7 +219,7 @@ def of_restoring_name(person: Person) -> list[Effects]:
         Effects(
             supporters=_("The name does not come back by itself: the person has to agree anew."),
             number=_unchanged(person),
-            money=_("None."),
+            money=_no_money(),
             mail=_none_sent(),
         )
     ]
@@ -223,7 +230,7 @@ def of_note(person: Person) -> list[Effects]:
     return [
         Effects(
             number=_unchanged(person),
-            money=_("None."),
+            money=_no_money(),
             mail=_("None. Only staff see a note; it is erased with the person."),
         )
     ]

@@ -100,10 +100,11 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[TimelineEntry]:
             CheckoutKind.GIFT: _("%(amount)s for a gift.", amount=amount),
             CheckoutKind.MEMBERSHIP: _("%(amount)s for the membership.", amount=amount),
         }[payment.kind]
+        state = labels.payment_state(payment)
         yield TimelineEntry(
             at=payment.paid_at,
-            kind="payment",
-            sentence=f"{what} {labels.payment_state(payment)}.",
+            kind=getattr(state, "name", "payment"),
+            sentence=f"{what} {state}.",
             detail=payment.charge_id,
             wrong=payment.status is PaymentStatus.FAILED
             or trouble(payment.dispute) not in {None, Trouble.OVER},

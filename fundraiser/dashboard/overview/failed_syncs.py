@@ -53,6 +53,7 @@ def retry() -> ResponseReturnValue:
             "%(num)s customer is being synced again. Reload in a moment.",
             "%(num)s customers are being synced again. Reload in a moment.",
             count,
-        )
+        ),
+        "synced-again",
     )
     return redirect(url_for("failed_syncs.failed_syncs"), HTTPStatus.SEE_OTHER)

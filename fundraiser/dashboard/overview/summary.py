@@ -34,7 +34,7 @@ from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
 from fundraiser.sources.overview import running_out
-from fundraiser.texts import by_language, gettext as _
+from fundraiser.texts import Named, by_language, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,54 +165,59 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
     return values
 
 
-def troubles(machinery: Machinery) -> list[str]:
+def troubles(machinery: Machinery) -> list[Named]:
     """What does not run as it should, a sentence each."""
     at = now()
     found = []
     beat = machinery.heartbeats.get("worker")
     if beat is None:
-        found.append(_("No worker has ever reported. Until one runs, joins are not counted."))
+        sentence = _("No worker has ever reported. Until one runs, joins are not counted.")
+        found.append(Named("no-worker", sentence))
     elif at - beat > figures.SILENT:
         minutes = int((at - beat).total_seconds() // 60)
-        found.append(
-            ngettext(
-                "The workers have been silent for %(num)s minute. New joins wait until they run.",
-                "The workers have been silent for %(num)s minutes. New joins wait until they run.",
-                minutes,
-            )
+        sentence = ngettext(
+            "The workers have been silent for %(num)s minute. New joins wait until they run.",
+            "The workers have been silent for %(num)s minutes. New joins wait until they run.",
+            minutes,
         )
+        found.append(Named("silent-workers", sentence))
     oldest = machinery.oldest_unsettled
     if oldest and at - oldest > figures.LATE:
         minutes = int((at - oldest).total_seconds() // 60)
-        found.append(
-            ngettext(
-                "An event from Stripe has waited for %(num)s minute.",
-                "An event from Stripe has waited for %(num)s minutes.",
-                minutes,
-            )
+        sentence = ngettext(
+            "An event from Stripe has waited for %(num)s minute.",
+            "An event from Stripe has waited for %(num)s minutes.",
+            minutes,
         )
+        found.append(Named("event-waits", sentence))
     return found
 
 
-def _money_troubles(session: Session) -> list[str]:
+def _money_troubles(session: Session) -> list[Named]:
     """Where the books of money are not what Stripe holds, a sentence each."""
     return [
-        _(
-            "In %(currency)s the books of money differ by %(amount)s from what Stripe holds.",
-            currency=found.currency,
-            amount=labels.money(abs(found.difference or 0), found.currency),
+        Named(
+            "money-differs",
+            _(
+                "In %(currency)s the books of money differ by %(amount)s from what Stripe holds.",
+                currency=found.currency,
+                amount=labels.money(abs(found.difference or 0), found.currency),
+            ),
         )
         for found in read_agreement(session).differing
     ]
 
 
-def _network_troubles(*, is_proxy_untrusted: bool) -> list[str]:
+def _network_troubles(*, is_proxy_untrusted: bool) -> list[Named]:
     return (
         [
-            _(
-                "Requests come through a proxy that isn’t trusted, so limits take all readers for "
-                "one person and shut them out. TRUSTED_PROXIES has to say how many proxies "
-                "stand in front."
+            Named(
+                "untrusted-proxy",
+                _(
+                    "Requests come through a proxy that isn’t trusted, so limits take all readers "
+                    "for one person and shut them out. TRUSTED_PROXIES has to say how many proxies "
+                    "stand in front."
+                ),
             )
         ]
         if is_proxy_untrusted
