@@ -46,7 +46,7 @@ class Settings:
     stripe_api_key: str = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     smtp_url: str = field(repr=False)
-    secret_key: str = field(repr=False)
+    secret_keys: tuple[str, ...] = field(repr=False)  # the newest first: it signs, all verify
     public_url: str
     stripe_api_base: str | None
     clock_offset_file: Path | None
@@ -152,7 +152,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         stripe_api_key=key,
         stripe_webhook_secrets=_webhook_secrets(environ),
         smtp_url=_smtp_url(environ),
-        secret_key=_secret_key(environ),
+        secret_keys=_secret_keys(environ),
         public_url=public_url,
         stripe_api_base=_optional_url(environ, "STRIPE_API_BASE"),
         clock_offset_file=Path(path) if (path := environ.get("CLOCK_OFFSET_FILE")) else None,
@@ -348,14 +348,15 @@ def _webhook_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     return secrets
 
 
-def _secret_key(environ: Mapping[str, str]) -> str:
-    value = _required(environ, "SECRET_KEY")
-    if len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 4:
+def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in _required(environ, "SECRET_KEY").split(","))
+    if any(len(key) < _SHORTEST_SECRET or len(set(key)) < _SHORTEST_SECRET // 4 for key in keys):
         raise ConfigError(
-            "SECRET_KEY must be at least 32 random characters: "
+            "SECRET_KEY must be at least 32 random characters, or several such keys with commas "
+            "between them, the newest first: "
             "make one with python -c 'import secrets; print(secrets.token_urlsafe(48))'."
         )
-    return value
+    return keys
 
 
 def _zone(environ: Mapping[str, str]) -> ZoneInfo:

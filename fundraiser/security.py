@@ -93,7 +93,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.url_map.converters["int"] = Number
     app.session_interface = CookieInterface()
     app.config.update(
-        SECRET_KEY=settings.secret_key,
+        SECRET_KEY=settings.secret_keys[0],
+        SECRET_KEY_FALLBACKS=list(settings.secret_keys[1:]),
+        WTF_CSRF_SECRET_KEY=settings.secret_keys[::-1],
         MAX_CONTENT_LENGTH=bodies.LARGEST,
         SESSION_COOKIE_NAME="__Host-staff" if is_https else "staff",
         SESSION_COOKIE_SECURE=is_https,
@@ -221,22 +223,39 @@ def digest(secret: str) -> str:
 
 def keyed_digest(kind: str, value: str) -> str:
     """A hash of something guessable, like an address, that says nothing without our key."""
-    key = current_settings().secret_key.encode()
-    return hmac.new(key, f"{kind}:{value}".encode(), "sha256").hexdigest()
+    return keyed_digests(kind, value)[0]
+
+
+def keyed_digests(kind: str, value: str) -> list[str]:
+    """The same by each of our keys, the newest first: what was stored may be by an older one."""
+    return [made.hex() for made in hmacs(f"{kind}:{value}")]
+
+
+def hmacs(text: str) -> list[bytes]:
+    """HMAC-SHA256 of a text by each of our keys, the newest first."""
+    return [
+        hmac.digest(key.encode(), text.encode(), "sha256") for key in current_settings().secret_keys
+    ]
+
+
+def is_one_of(made: str, good: Iterable[str]) -> bool:
+    """Whether it is one of these; how long that takes tells at most which one."""
+    return any(hmac.compare_digest(made.encode(), one.encode()) for one in good)
+
+
+def signing_keys() -> tuple[str, ...]:
+    """Our keys as itsdangerous takes them: the last one signs, all verify."""
+    return current_settings().secret_keys[::-1]
 
 
 def link_signer(purpose: str) -> URLSafeSerializer:
     """Signs what a link says, with a key for this purpose alone; such a link has no end."""
-    return URLSafeSerializer(
-        current_settings().secret_key, salt=purpose, fallback_signers=_OLDER_SIGNATURES
-    )
+    return URLSafeSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
 
 
 def timed_link_signer(purpose: str) -> URLSafeTimedSerializer:
     """The same for links that are good for a time."""
-    return URLSafeTimedSerializer(
-        current_settings().secret_key, salt=purpose, fallback_signers=_OLDER_SIGNATURES
-    )
+    return URLSafeTimedSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
 
 
 def new_nonce() -> str:

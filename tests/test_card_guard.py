@@ -55,7 +55,9 @@ OURS = {"Origin": "http://127.0.0.1:8000"}
 @pytest.fixture
 def guarded(settings: Settings) -> Iterator[FundraiserApp]:
     """The service with the limits as a newsroom has them, and counters of the test's own."""
-    app = create_app(replace(settings, join_limit="20 per 10 minutes", secret_key=uuid4().hex * 2))
+    app = create_app(
+        replace(settings, join_limit="20 per 10 minutes", secret_keys=(uuid4().hex * 2,))
+    )
     yield app
     app.database.dispose()
 

@@ -158,7 +158,7 @@ def test_secrets_may_be_kept_in_files(environment: dict[str, str], tmp_path: Pat
     file = tmp_path / "key"
     file.write_text("a-key-of-at-least-32-random-characters\n")
     told = environment | {"SECRET_KEY": "", "SECRET_KEY_FILE": str(file)}
-    assert load_settings(told).secret_key == "a-key-of-at-least-32-random-characters"
+    assert load_settings(told).secret_keys == ("a-key-of-at-least-32-random-characters",)
     file.unlink()
     with pytest.raises(ConfigError, match="SECRET_KEY_FILE names a file that can't be read"):
         load_settings(told)

@@ -337,7 +337,7 @@ def test_a_sandboxs_limit_of_all_calls_is_kept(
 def test_another_secret_key_is_noticed_until_it_is_accepted(fundraiser: Command) -> None:
     assert not [line for line in wrong(fundraiser("doctor")) if "SECRET_KEY" in line]
     other = {"SECRET_KEY": "another-key-0123456789-abcdefghijklmnop"}
-    assert any("SECRET_KEY is another" in line for line in wrong(fundraiser("doctor", **other)))
+    assert any("SECRET_KEY lacks a key" in line for line in wrong(fundraiser("doctor", **other)))
     assert not [line for line in wrong(fundraiser("doctor")) if "SECRET_KEY" in line]
     assert fundraiser("accept-secret-key", **other).exit_code == 0
     assert not [line for line in wrong(fundraiser("doctor", **other)) if "SECRET_KEY" in line]

@@ -95,7 +95,7 @@ def test_the_database_alone_does_not_make_codes(app: FundraiserApp, database: Da
         settings = app.extensions["settings"]
         app.extensions["settings"] = type(settings)(
             **{name: getattr(settings, name) for name in settings.__slots__}
-            | {"secret_key": "another-key-0123456789-abcdefghijklmn"}
+            | {"secret_keys": ("another-key-0123456789-abcdefghijklmn",)}
         )
         after = second_factor.secret_of(staff)
         app.extensions["settings"] = settings

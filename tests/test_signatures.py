@@ -43,7 +43,7 @@ def test_what_is_signed_is_signed_with_sha256(
 
 
 def test_links_of_older_emails_still_open_and_forged_ones_do_not(app: FundraiserApp) -> None:
-    key, older = app.extensions["settings"].secret_key, {"digest_method": hashlib.sha1}
+    key, older = app.extensions["settings"].secret_keys[0], {"digest_method": hashlib.sha1}
     token = URLSafeSerializer(key, salt="letters", signer_kwargs=older).dumps(["member", 7, None])
     assert read_token(str(token)).member_id == 7
     timed = URLSafeTimedSerializer(key, salt="undo-an-address", signer_kwargs=older)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select, union_all
 
 from fundraiser.db import Base, now
-from fundraiser.members.forwarding import hash_address
+from fundraiser.members.forwarding import hashes_of_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
         _has_address(table_of("address_check").c.email, person),
     ),
     "suppression": lambda person: table_of("suppression").c.address_hash.in_(
-        [hash_address(address) for address in person.addresses]
+        [made for address in person.addresses for made in hashes_of_address(address)]
     ),
     "import_row": lambda person: or_(
         table_of("import_row").c.member_id == person.member_id,
@@ -108,7 +108,7 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
         table_of("different_people").c.second_id == person.member_id,
     ),
     "erased_address": lambda person: table_of("erased_address").c.hash.in_(
-        [hash_address(address) for address in person.addresses]
+        [made for address in person.addresses for made in hashes_of_address(address)]
     ),
     "sync_request": _of_customer("sync_request"),
     "sync_lease": _of_customer("sync_lease", "name"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from datetime import timedelta
 from functools import wraps
 from http import HTTPStatus
@@ -21,7 +20,14 @@ from fundraiser.incidents import Kind, note
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.models import Member
 from fundraiser.newsroom.sessions import name_browser
-from fundraiser.security import check_origin, cookieless, digest, new_secret
+from fundraiser.security import (
+    check_origin,
+    cookieless,
+    digest,
+    is_one_of,
+    keyed_digests,
+    new_secret,
+)
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -50,8 +56,7 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
             current.seen_at = clock.machine()
         if request.method == "POST":
             check_origin()
-            sent = request.form.get("token", "").encode()  # as text, only ASCII can be compared
-            if not hmac.compare_digest(sent, form_token().encode()):
+            if not is_one_of(request.form.get("token", ""), _form_tokens()):
                 note(Kind.FOREIGN_FORM)
                 raise ForbiddenError(
                     _("This page was opened before you signed in. Open it again and repeat this.")
@@ -152,8 +157,11 @@ def signed_in_member() -> Member:
 
 def form_token() -> str:
     """What a form of this session carries, so that no other site can send it."""
-    key = current_settings().secret_key.encode()
-    return hmac.new(key, f"form:{signed_in().token_hash}".encode(), "sha256").hexdigest()
+    return _form_tokens()[0]
+
+
+def _form_tokens() -> list[str]:
+    return keyed_digests("form", signed_in().token_hash)
 
 
 def form_token_here() -> str | None:

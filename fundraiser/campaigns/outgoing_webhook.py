@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from fundraiser.config import LOOPBACK, current_settings
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
+from fundraiser.security import hmacs
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ def read_hook_url(text: str) -> str:
 
 def secret_of(campaign: Campaign) -> str:
     """What the site verifies with. A copy of the database alone is not enough to make it."""
-    message = f"hook {campaign.slug} {campaign.webhook_salt}".encode()
-    made = hmac.new(current_settings().secret_key.encode(), message, "sha256").digest()
-    return f"whsec_{base64.b64encode(made).decode()}"
+    return f"whsec_{base64.b64encode(_keys_of(campaign)[0]).decode()}"
+
+
+def _keys_of(campaign: Campaign) -> list[bytes]:
+    """By each of our keys, the newest first: the site may have been told an older one."""
+    return hmacs(f"hook {campaign.slug} {campaign.webhook_salt}")
 
 
 def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
@@ -93,8 +97,8 @@ def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
     """
     body = json.dumps(content, separators=(",", ":")).encode()
     at = str(int(now().timestamp()))
-    key = base64.b64decode(secret_of(campaign).removeprefix("whsec_"))
-    signature = hmac.new(key, f"{name}.{at}.".encode() + body, "sha256").digest()
+    signed = f"{name}.{at}.".encode() + body
+    signatures = [hmac.digest(key, signed, "sha256") for key in _keys_of(campaign)]
     _post(
         campaign.webhook_url or "",
         body,
@@ -103,7 +107,9 @@ def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
             "User-Agent": "fundraiser",
             "Webhook-Id": name,
             "Webhook-Timestamp": at,
-            "Webhook-Signature": f"v1,{base64.b64encode(signature).decode()}",
+            "Webhook-Signature": " ".join(
+                f"v1,{base64.b64encode(signature).decode()}" for signature in signatures
+            ),
         },
     )
 

@@ -118,14 +118,14 @@ def _examine_heartbeats(heartbeats: Mapping[str, datetime]) -> Finding:
 def _examine_secret_key(settings: Settings, database: Database) -> Iterator[Finding]:
     with suppress(SQLAlchemyError):  # said above
         yield (
-            Finding(True, "SECRET_KEY is the one that keyed hashes were made with.")
+            Finding(True, "SECRET_KEY holds every key that was in use.")
             if is_the_known_key(settings, database)
             else Finding(
                 False,
-                "SECRET_KEY is another one than before, so that the suppression list matches "
-                "nobody and authenticators have ended: put the old one back. Where it is lost, "
-                "import the list again (fundraiser bounces import), then run "
-                "fundraiser accept-secret-key.",
+                "SECRET_KEY lacks a key that was in use before, so we e-mail people who said no, "
+                "and authenticators fail: add the old key behind the new one, with a comma "
+                "between them. If it is lost, import the suppression list again (fundraiser "
+                "bounces import), then run fundraiser accept-secret-key.",
             )
         )
 

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.addresses import read_address
 from fundraiser.db import now
 from fundraiser.emails.models import Suppression, SuppressionReason
 from fundraiser.errors import UnprocessableError
-from fundraiser.members.forwarding import hash_address
+from fundraiser.members.forwarding import hash_address, hashes_of_address
 from fundraiser.outbox import Email, EmailState
 from fundraiser.redaction import redact
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"<letter-(\d{1,18})@")
 _LONGEST_DETAIL = 300
-_REASON = select(Suppression.reason).where(Suppression.address_hash == bindparam("hash"))
+_REASON = select(Suppression.reason).where(
+    Suppression.address_hash.in_(bindparam("hashes", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def take_in(session: Session, report: Report) -> None:
     A complaint weighs more than a bounce, and stays.
     """
     detail = redact(" ".join((report.detail or "").split()))[:_LONGEST_DETAIL] or None
-    if report.reason:
+    if report.reason and not suppressed(session, report.address):
         statement = insert(Suppression).values(
             address_hash=hash_address(report.address),
             reason=report.reason,
@@ -91,13 +93,10 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 def suppressed(session: Session, address: str) -> SuppressionReason | None:
     """Why an address is suppressed; None if it is not."""
-    return session.scalar(_REASON, {"hash": hash_address(address)})
+    return session.scalar(_REASON, {"hashes": hashes_of_address(address)})
 
 
 def allow_again(session: Session, address: str) -> bool:
     """Take an address off the suppression list; returns False if it was not on it."""
-    row = session.get(Suppression, hash_address(address))
-    if row is None:
-        return False
-    session.delete(row)
-    return True
+    is_it = Suppression.address_hash.in_(hashes_of_address(address))
+    return session.scalar(delete(Suppression).where(is_it).returning(true())) is not None

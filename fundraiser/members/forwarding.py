@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, Session
 from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.errors import FundraiserError
 from fundraiser.members.models import fold_address
-from fundraiser.security import keyed_digest
+from fundraiser.security import keyed_digests
 from fundraiser.texts import gettext as _
 
 A_DAY = timedelta(days=1)
@@ -53,27 +53,32 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
     Raises:
         TooOftenError: the sender has caused ``most`` within a day, or the address got five.
     """
-    sender, recipient = keyed_digest("sender", sender), hash_address(address)
-    for name in sorted((sender, recipient)):
+    senders, recipients = keyed_digests("sender", sender), hashes_of_address(address)
+    for name in sorted((senders[0], recipients[0])):
         lock(session, "forward", name)
     of_today = session.scalars(
         select(ForwardedEmail).where(
-            or_(ForwardedEmail.sender == sender, ForwardedEmail.recipient == recipient),
+            or_(ForwardedEmail.sender.in_(senders), ForwardedEmail.recipient.in_(recipients)),
             ForwardedEmail.at > now() - A_DAY,
         )
     ).all()
-    if sum(found.sender == sender for found in of_today) >= most:
+    if sum(found.sender in senders for found in of_today) >= most:
         raise TooOftenError(
             _("You’ve had us send as many e-mails as we send in a day. Try again tomorrow.")
         )
-    if sum(found.recipient == recipient for found in of_today) >= MOST_TO_AN_ADDRESS:
+    if sum(found.recipient in recipients for found in of_today) >= MOST_TO_AN_ADDRESS:
         raise TooOftenError(
             _("We’ve sent enough e-mails to this address today. Try again tomorrow.")
         )
-    session.add(ForwardedEmail(sender=sender, recipient=recipient, at=now()))
+    session.add(ForwardedEmail(sender=senders[0], recipient=recipients[0], at=now()))
     session.flush()
 
 
 def hash_address(email: str) -> str:
     """A keyed hash by which an address is found again, in any case, and can't be read (hex)."""
-    return keyed_digest("address", fold_address(email.strip()))
+    return hashes_of_address(email)[0]
+
+
+def hashes_of_address(email: str) -> list[str]:
+    """The same by each of our keys, the newest first: what was stored may be by an older one."""
+    return keyed_digests("address", fold_address(email.strip()))

@@ -6,7 +6,6 @@ code is redeemed: it counts from then on. ``docs/decisions/gifts.md`` says why i
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
 import uuid
@@ -30,7 +29,7 @@ from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import enqueue
-from fundraiser.security import digest, link_signer
+from fundraiser.security import digest, hmacs, link_signer
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -128,10 +127,18 @@ class WrongCode(Base):
 
 def make_code(checkout_id: uuid.UUID) -> str:
     """The code of the gift that is bought by a checkout: always the same, and kept nowhere."""
-    key = current_settings().secret_key.encode()
-    number = int.from_bytes(hmac.digest(key, f"gift:{checkout_id.hex}".encode(), "sha256"))
-    characters = "".join(_ALPHABET[number >> 5 * place & 31] for place in range(_LENGTH))
-    return "-".join(characters[place : place + _GROUP] for place in range(0, _LENGTH, _GROUP))
+    return _codes(checkout_id)[0]
+
+
+def _codes(checkout_id: uuid.UUID) -> list[str]:
+    """The same by each of our keys, the newest first."""
+    codes = []
+    for made in hmacs(f"gift:{checkout_id.hex}"):
+        number = int.from_bytes(made)
+        characters = "".join(_ALPHABET[number >> 5 * place & 31] for place in range(_LENGTH))
+        groups = (characters[place : place + _GROUP] for place in range(0, _LENGTH, _GROUP))
+        codes.append("-".join(groups))
+    return codes
 
 
 def hash_code(code: str) -> str:
@@ -141,9 +148,11 @@ def hash_code(code: str) -> str:
 
 
 def code_of(gift: Gift) -> str | None:
-    """A gift's code; None where our key was replaced since: then it stands in the e-mail alone."""
-    code = make_code(gift.checkout_id)
-    return code if secrets.compare_digest(hash_code(code), gift.code_hash) else None
+    """A gift's code; None where the key that made it is lost: then it is in the e-mail alone."""
+    for code in _codes(gift.checkout_id):
+        if secrets.compare_digest(hash_code(code), gift.code_hash):
+            return code
+    return None
 
 
 def find_by_code(session: Session, code: str) -> Gift | None:

@@ -14,7 +14,7 @@ from flask import request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from fundraiser.config import current_settings
-from fundraiser.security import keyed_digest, new_nonce
+from fundraiser.security import keyed_digests, new_nonce, signing_keys
 
 if TYPE_CHECKING:
     from flask import Response
@@ -30,7 +30,7 @@ def known_device(email: str) -> str | None:
         )
     except (BadData, ValueError, TypeError):
         return None
-    return device if account == _account(email) else None
+    return device if account in _accounts(email) else None
 
 
 def remember_device(response: Response, email: str) -> None:
@@ -38,7 +38,7 @@ def remember_device(response: Response, email: str) -> None:
     device = known_device(email) or new_nonce()
     response.set_cookie(
         _name(),
-        _signer().dumps([_account(email), device]),
+        _signer().dumps([_accounts(email)[0], device]),
         max_age=_LIVES,
         secure=_is_https(),
         httponly=True,
@@ -46,12 +46,12 @@ def remember_device(response: Response, email: str) -> None:
     )
 
 
-def _account(email: str) -> str:
-    return keyed_digest("device", email.strip().lower())
+def _accounts(email: str) -> list[str]:
+    return keyed_digests("device", email.strip().lower())
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_settings().secret_key, salt="known-device")
+    return URLSafeTimedSerializer(signing_keys(), salt="known-device")
 
 
 def _name() -> str:

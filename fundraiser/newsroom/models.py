@@ -104,7 +104,7 @@ class StaffRules(Base):
 
 
 class SecretKeyCheck(Base):
-    """A keyed hash of nothing secret, by which another SECRET_KEY is noticed: one row."""
+    """A hash by each key of SECRET_KEY that was in use, by which a lost one is noticed: one row."""
 
     __tablename__ = "secret_key_check"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)

@@ -1,7 +1,7 @@
-"""Is SECRET_KEY the one that this database's keyed hashes were made with?
+"""Does SECRET_KEY still hold each key that this database's keyed hashes were made with?
 
-With another one the suppression list matches nobody, so that people are e-mailed who said no, and
-authenticators and gift codes are worth nothing. Nothing else would say so.
+Without one of them we e-mail people who said no, because the suppression list doesn't match them,
+and authenticators and gift codes stop working. Nothing else would say so.
 """
 
 from __future__ import annotations
@@ -25,12 +25,19 @@ log = structlog.get_logger()
 
 
 def is_the_known_key(settings: Settings, database: Database) -> bool:
-    """Whether it is; the first one that is seen is the known one."""
-    made = _digest(settings)
+    """Whether it does; a newest key beside all that are known becomes one of them."""
+    made = _digests(settings)
     with database.transaction() as session:
-        session.execute(insert(SecretKeyCheck).values(id=1, digest=made).on_conflict_do_nothing())
-        known = session.scalars(select(SecretKeyCheck.digest)).one()
-    return hmac.compare_digest(known, made)
+        session.execute(
+            insert(SecretKeyCheck).values(id=1, digest=made[0]).on_conflict_do_nothing()
+        )
+        check = session.scalars(select(SecretKeyCheck).with_for_update()).one()
+        known = check.digest.split()
+        if not set(known) <= set(made):
+            return False
+        if made[0] not in known:
+            check.digest = " ".join([made[0], *known])
+    return True
 
 
 def warn_of_another_key(settings: Settings, database: Database) -> None:
@@ -41,10 +48,13 @@ def warn_of_another_key(settings: Settings, database: Database) -> None:
 
 
 def accept(settings: Settings, database: Database) -> None:
-    """Take the key of now for the known one."""
+    """Take the newest key for the only known one."""
     with database.transaction() as session:
-        session.merge(SecretKeyCheck(id=1, digest=_digest(settings)))
+        session.merge(SecretKeyCheck(id=1, digest=_digests(settings)[0]))
 
 
-def _digest(settings: Settings) -> str:
-    return hmac.new(settings.secret_key.encode(), b"check of SECRET_KEY", "sha256").hexdigest()
+def _digests(settings: Settings) -> list[str]:
+    return [
+        hmac.digest(key.encode(), b"check of SECRET_KEY", "sha256").hex()
+        for key in settings.secret_keys
+    ]

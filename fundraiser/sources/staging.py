@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, text
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
-from fundraiser.members.forwarding import hash_address
+from fundraiser.members.forwarding import hashes_of_address
 from fundraiser.sources.formats import Format, formats
 from fundraiser.sources.models import ErasedAddress, ImportBatch, ImportRow
 from fundraiser.sources.readings import (
@@ -132,7 +132,7 @@ def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Read
             erased
             and reading.says is Says.PAID
             and reading.address
-            and hash_address(reading.address) in erased
+            and not erased.isdisjoint(hashes_of_address(reading.address))
         ):
             reading.ask(Why.ERASED)
         yield reading
