@@ -155,7 +155,7 @@ def _say_errors(app: Flask) -> None:
     def ours(error: FundraiserError) -> ResponseReturnValue:
         if error.status is HTTPStatus.FORBIDDEN and not has_noted():
             note(Kind.FORBIDDEN)
-        return _answer(error.status, str(error))
+        return _answer(error.status, error.sentence)
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> ResponseReturnValue:

@@ -13,7 +13,8 @@ class FundraiserError(Exception):
     @property
     def sentence(self) -> str:
         """The message, with its name if it has one (``texts.Named``)."""
-        return self.args[0] if self.args else ""
+        message = self.args[0] if self.args else ""
+        return message if isinstance(message, str) else str(self)
 
 
 class NotFoundError(FundraiserError):

@@ -18,6 +18,7 @@ from fundraiser.payments.models import Checkout
 from fundraiser.payments.stripe.gateway import Gateway
 from tests.factories import make_campaign, make_tiers
 from tests.joining import fill_in, read, send, thanks_of
+from tests.staff import names, shown, words, wrong
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -91,25 +92,23 @@ def test_without_a_choice_the_campaigns_own_stands(client: FlaskClient) -> None:
 
 @pytest.mark.usefixtures("shop")
 def test_covering_the_fee_says_what_it_adds(client: FlaskClient) -> None:
-    words = said(client.get("/join"))
-    assert "It adds £0.28 to £5, £0.36 to £10, and £0.59 to £25." in words
+    text = said(client.get("/join"))
+    assert [fee in text for fee in ("£0.28", "£0.36", "£0.59")] == [True] * 3
 
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
-    ("query", "sentence"),
-    [
-        ({"tier": "gold"}, "Choose one of the memberships on offer."),
-        ({"currency": "XAU"}, "Choose a currency that we take: EUR, GBP, USD."),
-        ({"interval": "week"}, "Choose how often you pay: every month, every year or once."),
-    ],
+    ("query", "options"),
+    [({"tier": "gold"}, ""), ({"currency": "XAU"}, "EUR, GBP, USD"), ({"interval": "week"}, "")],
 )
 def test_what_is_not_on_offer_is_said_above_the_form(
-    client: FlaskClient, query: dict[str, str], sentence: str
+    client: FlaskClient, query: dict[str, str], options: str
 ) -> None:
     answer = client.get("/join", query_string=query)
     assert answer.status_code == 422
-    assert sentence in said(answer)
+    errors = wrong(read(answer))
+    assert errors.keys() == query.keys()
+    assert options in "".join(errors.values())
     assert read(answer).select_one("#pay") is not None
 
 
@@ -129,7 +128,7 @@ def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused_and_the_form_st
         answers = client.get("/join", query_string=query), send(client, fill_in(client), **query)
         for answer in answers:
             assert answer.status_code == 400, address
-            assert "not on this campaign’s list" in said(answer)
+            assert "astray" in names(read(answer))
             assert read(answer).select_one("[value=patron][checked]") is not None
             assert read(answer).select_one("[name=return]") is None
 
@@ -187,7 +186,7 @@ def test_an_address_is_kept_only_of_who_ticked_that_we_may_write(
     assert addresses() == []
     refused = send(client, fill_in(client), write_to_me="yes", email="reader")
     assert refused.status_code == 422
-    assert "Enter an e-mail address, like name@example.org." in said(refused)
+    assert list(wrong(read(refused))) == ["email"]
     for _ in range(2):  # a second beginning is the same reader: one e-mail
         answer = send(client, fill_in(client), write_to_me="yes", email=" Reader@example.org ")
         assert answer.status_code == 303
@@ -209,21 +208,19 @@ def test_a_form_of_another_site_is_refused(client: FlaskClient, origin: str | No
     headers = {"Origin": origin} if origin else {}
     answer = client.post("/join", data=fill_in(client), headers=headers)
     assert answer.status_code == 403
-    assert "another site" in said(answer)
+    assert "error-403" in names(read(answer))
 
 
 @pytest.mark.usefixtures("shop")
 def test_a_form_without_its_nonce_is_refused(client: FlaskClient) -> None:
-    answer = send(client, fill_in(client), nonce="")
-    assert answer.status_code == 400
-    assert "Open the join page again." in said(answer)
+    assert send(client, fill_in(client), nonce="").status_code == 400
 
 
 @pytest.mark.usefixtures("shop")
 def test_before_the_tiers_are_at_stripe_nothing_can_be_paid(client: FlaskClient) -> None:
     answer = send(client, fill_in(client), amount="12")
     assert answer.status_code == 503
-    assert "We’re setting up payments. You haven’t been charged." in said(answer)
+    assert "not-set-up" in names(read(answer))
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -234,30 +231,23 @@ def test_where_stripe_is_silent_the_form_stays_and_says_that_nothing_was_taken(
     stripe.app.extensions["gateway"] = Gateway(settings, stripe.app.database)
     answer = send(client, form)
     assert answer.status_code == 503
-    assert "isn’t answering, so its payment page didn’t open. You haven’t been charged." in said(
-        answer
-    )
+    assert "not-begun" in names(read(answer))
     assert read(answer).select_one("[value=patron][checked]") is not None
 
 
 @pytest.mark.usefixtures("open_shop")
 @pytest.mark.parametrize(
-    ("amount", "sentence"),
-    [
-        ("1.99", "The amount must be £2 or more."),
-        ("a lot", "Enter the amount in figures, like 12 or 12.50."),
-        ("-5", "Enter the amount in figures, like 12 or 12.50."),
-        ("9000000", "The amount must be £1,000,000 or less. Write to us to give more."),
-    ],
+    ("amount", "told"),
+    [("1.99", "£2 "), ("a lot", "12.50"), ("-5", "12.50"), ("9000000", "£1,000,000 ")],
 )
 def test_an_amount_that_can_not_be_paid_keeps_what_was_typed(
-    client: FlaskClient, amount: str, sentence: str
+    client: FlaskClient, amount: str, told: str
 ) -> None:
     answer = send(client, fill_in(client, tier="patron"), amount=amount, cover_fee="yes")
     page = read(answer)
     field = page.select_one("#amount")
     assert answer.status_code == 422
-    assert sentence in said(answer)
+    assert told in wrong(page)["amount"]
     assert field is not None
     assert field["value"] == amount
     assert field["aria-invalid"] == "true"
@@ -269,7 +259,7 @@ def test_an_amount_that_can_not_be_paid_keeps_what_was_typed(
 def test_a_contribution_needs_an_amount(client: FlaskClient) -> None:
     answer = send(client, fill_in(client, interval="once"))
     assert answer.status_code == 422
-    assert "Enter an amount." in said(answer)
+    assert list(wrong(read(answer))) == ["amount"]
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -296,10 +286,11 @@ def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     page = send(client, form).headers["Location"]
     stripe.pay(page, "first@example.org")
     answer = client.get(thanks_of(page))
-    back = read(answer).select_one(".actions a")
-    assert "You are member 1 " in said(answer)
-    assert "Thank you. Your £10 has gone through, and you’re counted as a member." in said(answer)
-    assert "1 of 25,000 members" in said(answer)
+    thanks = read(answer)
+    back = thanks.select_one(".actions a")
+    assert "1" in shown(thanks, "outcome-joined").split()
+    assert "£10" in words(thanks, ".standfirst")
+    assert words(thanks, ".tally-figure") == "1"
     assert back is not None
     assert back["href"] == "http://127.0.0.1:8001/2026/crane?page=2#joined=25000"
     with database.transaction() as session:
@@ -332,19 +323,19 @@ def test_a_page_that_was_paid_in_ukrainian_thanks_in_ukrainian(
 def test_a_debit_in_process_counts_and_says_so(client: FlaskClient, stripe: Stripe) -> None:
     page = stripe.checkout(currency="EUR")
     stripe.pay(page, "iban@example.org", method="sepa_debit", iban="DE89370400440532013000")
-    words = said(client.get(thanks_of(page)))
-    assert "You are member 1 " in words
-    assert "Your bank is processing the payment of €10." in words
+    thanks = read(client.get(thanks_of(page)))
+    assert "1" in shown(thanks, "outcome-in_process").split()
+    assert "€10" in words(thanks, ".standfirst")
 
 
 @pytest.mark.usefixtures("open_shop")
 def test_a_contribution_is_thanked_for_and_not_counted(client: FlaskClient, stripe: Stripe) -> None:
     page = send(client, fill_in(client, interval="once"), amount="20").headers["Location"]
     stripe.pay(page, "once@example.org")
-    words = said(client.get(thanks_of(page)))
-    assert "Thank you for £20" in words
-    assert "so you aren’t counted as one" in words
-    assert "0 of 25,000 members" in words
+    thanks = read(client.get(thanks_of(page)))
+    assert "£20" in shown(thanks, "outcome-contributed")
+    assert "not-counted" in names(thanks)
+    assert words(thanks, ".tally-figure") == "0"
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -355,11 +346,10 @@ def test_a_member_who_joins_again_is_told_that_it_is_paid_back(
     stripe.advance(minutes=1)
     page = stripe.checkout(tier="patron")
     stripe.pay(page, "Twice@example.org")
-    words = said(client.get(thanks_of(page)))
-    assert "You were a member already" in words
-    assert "We’ve canceled the second membership; your first one continues as before." in words
-    assert "We’ve refunded £25." in words
-    assert "1 of 25,000 members" in words
+    thanks = read(client.get(thanks_of(page)))
+    assert {"outcome-second", "canceled"} <= names(thanks)
+    assert "£25" in shown(thanks, "refunded")
+    assert words(thanks, ".tally-figure") == "1"
 
 
 @pytest.mark.usefixtures("open_shop")
@@ -367,7 +357,7 @@ def test_a_payment_that_was_not_made_can_be_tried_again(client: FlaskClient) -> 
     page = send(client, fill_in(client, tier="reader"), amount="7.50").headers["Location"]
     answer = client.get(thanks_of(page))
     again = read(answer).select_one(".actions a.button-pay")
-    assert "The payment wasn’t completed You haven’t been charged." in said(answer)
+    assert {"outcome-not_paid", "not-charged"} <= names(read(answer))
     assert again is not None
     form = read(client.get(str(again["href"])))
     amount = form.select_one("#amount")
@@ -400,7 +390,7 @@ def test_where_nobody_knows_yet_the_page_looks_again_by_itself(
     answer = client.get(thanks_of(page))
     refresh = read(answer).select_one("meta[http-equiv=refresh]")
     assert answer.status_code == 200
-    assert "Don’t pay again." in said(answer)
+    assert {"outcome-waiting", "dont-pay-again"} <= names(read(answer))
     assert refresh is not None
     assert str(refresh["content"]).startswith("3; url=/join/thanks?session_id=cs_")
 
@@ -412,13 +402,7 @@ def test_where_nobody_knows_yet_the_page_looks_again_by_itself(
 def test_a_payment_that_is_not_ours_is_not_found(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
-    assert (
-        "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost"
-        in said(answer)
-    )
-    heading = read(answer).select_one("h1")
-    assert heading is not None
-    assert heading.get_text() == "We can’t look up your payment"
+    assert {"error-404", "payment-not-found"} <= names(read(answer))
     assert client.get(f"/join?canceled={uuid4().hex}").status_code == 404
 
 

@@ -21,7 +21,7 @@ from fundraiser.payments.stripe.errors import Doing
 from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
 from tests.gifts import OURS
 from tests.settlements import emails, memberships, number_of_members
-from tests.staff import hire, sign_in
+from tests.staff import hire, names, parse, shown, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -89,9 +89,8 @@ def test_a_refund_that_stripe_refuses_is_told_kept_shown_and_tried_again(
             answer = client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
         assert len(asked) == 1, "not asked again before its time"
         assert answer.status_code == 200
-        said = text(answer)
-        assert "You were a member already" in said
-        assert "Your £25 refund couldn’t be sent yet" in said
+        assert "outcome-second" in names(parse(answer))
+        assert "£25" in shown(parse(answer), "refund-waits")
         assert look_again(stripe, database) == 0
         stripe.advance(minutes=16)
         assert look_again(stripe, database) == 1
@@ -105,17 +104,16 @@ def test_a_refund_that_stripe_refuses_is_told_kept_shown_and_tried_again(
     assert (case.kind, case.amount, case.attempts) == (CaseKind.SECOND_REFUND, 2500, 2)
     sign_in(client, hire(database))
     for page in ("/staff/", f"/staff/members/{case.member_id}"):
-        assert "£25 for a second membership is not refunded yet" in text(client.get(page))
+        assert "£25" in shown(parse(client.get(page)), "case-second_refund")
     assert "refunded" not in emails(database)
     # The next try goes through.
     stripe.advance(minutes=31)
     look_again(stripe, database)
     assert cases(database)[0].closed_at is not None
     assert emails(database).count("refunded") == 1
-    assert "We’ve refunded £25" in text(
-        client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
-    )
-    assert "is not refunded yet" not in text(client.get("/staff/"))
+    answer = client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
+    assert "£25" in shown(parse(answer), "refunded")
+    assert "case-second_refund" not in names(parse(client.get("/staff/")))
     assert number_of_members(database) == 1
 
 
@@ -132,7 +130,7 @@ def test_a_second_membership_that_stripe_will_not_end_is_told_shown_and_tried_ag
         refuse(refusing, verb)
         answer = client.get(f"/join/thanks?session_id={session_id}", headers=HTML)
         assert answer.status_code == 200
-        assert "We couldn’t cancel the second one yet" in text(answer)
+        assert "not-canceled" in names(parse(answer))
         assert "second_membership" not in emails(database)
     assert cases(database)[0].kind is CaseKind.SECOND_END
     stripe.advance(minutes=16)
@@ -211,13 +209,14 @@ def test_a_payment_after_the_end_is_written_of_and_shown_until_it_is_resolved(
     assert "/account/payment/" in source
     link = link_of_the_e_mail(database)
     for _ in range(2):
-        page = text(client.get(link, headers=HTML))
-        assert "You paid £10 after your membership ended" in page
-        assert "Restart my membership" in page
-        assert "Refund £10" in page
+        page = parse(client.get(link, headers=HTML))
+        assert "£10" in shown(page, "choice")
+        restart, refund = page.select("button[name=what]")
+        assert (restart["value"], refund["value"]) == ("restart", "refund")
+        assert "£10" in refund.text
     assert cases(database)[0].closed_at is None
     sign_in(client, hire(database))
-    assert "£10 was paid after the membership had ended" in text(client.get("/staff"))
+    assert "£10" in shown(parse(client.get("/staff")), "case-paid_after_end")
 
 
 def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
@@ -227,7 +226,7 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     link = link_of_the_e_mail(database)
     for _ in range(2):
         answer = client.post(link, data={"what": "restart"}, headers=OURS)
-        assert "Your membership has restarted" in text(answer)
+        assert "restarted" in names(parse(answer))
     assert number_of_members(database) == 1
     assert cases(database)[0].closed_at is not None
     running = [found for found in memberships(database) if found.ended_at is None]
@@ -235,7 +234,7 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     assert running[0].campaign == "25000"
     with stripe.app.test_request_context(), database.transaction() as session:
         state = say(session, session.get_one(Membership, running[0].id)).state
-    assert state.startswith("The next £10 will be charged on"), "it is on trial there, not free"
+    assert "£10" in state, "it is on trial there, not free"
     assert emails(database).count("welcome") == 2
     taken = len(stripe.call("GET", "charges", customer=customer, limit=100)["data"])
     stripe.advance(days=27)
@@ -246,7 +245,7 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     assert len(stripe.call("GET", "charges", customer=customer, limit=100)["data"]) == taken + 1
     assert number_of_members(database) == 1
     sign_in(client, hire(database))
-    assert "was paid after the membership had ended" not in text(client.get("/staff"))
+    assert "case-paid_after_end" not in names(parse(client.get("/staff")))
 
 
 @pytest.mark.parametrize("how", ["refund", "dispute"])
@@ -279,10 +278,9 @@ def test_a_restart_whose_answer_was_lost_is_one_restart(
     with monkeypatch.context() as patch:
         patch.setattr(Gateway, "restart", lost)
         answer = client.post(link, data={"what": "restart"}, headers=OURS)
-        assert "we don’t know yet whether this went through" in text(answer)
-    assert "Your membership has restarted" in text(
-        client.post(link, data={"what": "restart"}, headers=OURS)
-    )
+        assert "not-known" in names(parse(answer))
+    answer = client.post(link, data={"what": "restart"}, headers=OURS)
+    assert "restarted" in names(parse(answer))
     stripe.settle_all()
     listed = stripe.call("GET", "subscriptions", customer=customer)["data"]
     assert len(listed) == 1
@@ -299,10 +297,11 @@ def test_a_late_payment_is_refunded_even_where_stripe_refuses_at_first(
         for _ in range(2):
             answer = client.post(link, data={"what": "refund"}, headers=OURS)
             assert answer.status_code == 200
-            assert "Your £10 refund couldn’t be sent yet" in text(answer)
+            assert "refund-pending" in names(parse(answer))
+            assert "£10" in words(parse(answer))
     stripe.advance(minutes=40)
     look_again(stripe, database)
-    assert "We’ve refunded £10" in text(client.get(link, headers=HTML))
+    assert "£10" in shown(parse(client.get(link, headers=HTML)), "refunded")
     assert emails(database).count("refunded") == 1
     assert number_of_members(database) == 0
 
@@ -313,15 +312,15 @@ def test_who_has_joined_again_is_only_offered_the_refund_of_a_late_payment(
     pay_after_the_end(stripe, database)
     stripe.settle(stripe.join("olena@example.org"))
     link = link_of_the_e_mail(database)
-    assert "Restart my membership" not in text(client.get(link, headers=HTML))
+    offered = parse(client.get(link, headers=HTML)).select("button[name=what]")
+    assert [button["value"] for button in offered] == ["refund"]
     client.post(link, data={"what": "restart"}, headers=OURS)
     assert len([found for found in memberships(database) if found.ended_at is None]) == 1
 
 
 def test_a_forged_link_of_a_late_payment_opens_nothing(client: FlaskClient) -> None:
     answer = client.get("/account/payment/forged", headers=HTML)
-    assert answer.status_code == 404
-    assert "Reply to our e-mail" in text(answer)
+    assert (answer.status_code, "error-404" in names(parse(answer))) == (404, True)
 
 
 def test_a_case_of_a_customer_whom_stripe_does_not_know_is_no_endless_work(

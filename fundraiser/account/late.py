@@ -19,7 +19,7 @@ from fundraiser.payments.late import LatePayment, Wish, choose, read_late_paymen
 from fundraiser.payments.queue import promise
 from fundraiser.payments.settlement import leased, settle_claim
 from fundraiser.security import check_origin, cookieless
-from fundraiser.texts import gettext as _, keep_language
+from fundraiser.texts import Named, gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -53,9 +53,12 @@ def late_payment(key: str) -> ResponseReturnValue:
         return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
     except UnavailableError:
         # Stripe may have done it before its answer was lost: a worker looks.
-        notice = _(
-            "Stripe, our payment service, isn’t answering, so we don’t know yet whether this went "
-            "through. Open this page again in a few minutes."
+        notice = Named(
+            "not-known",
+            _(
+                "Stripe, our payment service, isn’t answering, so we don’t know yet whether this "
+                "went through. Open this page again in a few minutes."
+            ),
         )
         return _page(key, _read(key), notice=notice)
     session.expire_all()

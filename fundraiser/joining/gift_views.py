@@ -89,7 +89,7 @@ def start_payment() -> ResponseReturnValue:
         except UnprocessableError as error:
             wish.errors[error.field or "tier"] = str(error)
         except UnavailableError as error:
-            return _page(found, wish, notice=str(error)), error.status
+            return _page(found, wish, notice=error.sentence), error.status
     return _page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY
 
 

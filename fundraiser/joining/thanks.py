@@ -30,7 +30,7 @@ from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
 from fundraiser.payments.queue import request_sync
-from fundraiser.texts import date, gettext as _
+from fundraiser.texts import Named, date, gettext as _
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -175,10 +175,13 @@ def came_back_unpaid(gateway: Gateway, checkout: Checkout) -> bool | None:
 def say_came_back(unpaid: bool | None) -> str:  # noqa: FBT001 - three answers
     """The notice for a reader who returns from the payment page without having finished there."""
     if unpaid:
-        return _("You came back without paying, so you haven’t been charged.")
-    return _(
-        "You’re back from the payment page. If you finished paying there, don’t pay again: we’ll "
-        "e-mail you."
+        return Named("unpaid", _("You came back without paying, so you haven’t been charged."))
+    return Named(
+        "perhaps-paid",
+        _(
+            "You’re back from the payment page. If you finished paying there, don’t pay again: "
+            "we’ll e-mail you."
+        ),
     )
 
 
@@ -242,7 +245,10 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
             heading = _("Thank you for %(amount)s", amount=amount)
             sentences = [
                 _("Your payment has gone through. It’s a single payment."),
-                _("A contribution doesn’t make you a member, so you aren’t counted as one."),
+                Named(
+                    "not-counted",
+                    _("A contribution doesn’t make you a member, so you aren’t counted as one."),
+                ),
             ]
         case Outcome.CONTRIBUTION_IN_PROCESS:
             heading = _("Thank you for %(amount)s", amount=amount)
@@ -286,10 +292,16 @@ def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
             ]
         case Outcome.NOT_PAID:
             return _("The payment wasn’t completed"), [
-                _("You haven’t been charged. You can choose again and pay another way.")
+                Named(
+                    "not-charged",
+                    _("You haven’t been charged. You can choose again and pay another way."),
+                )
             ]
     return _("We’re waiting for the payment service"), [
-        _("It hasn’t told us yet what became of your payment. Don’t pay again."),
+        Named(
+            "dont-pay-again",
+            _("It hasn’t told us yet what became of your payment. Don’t pay again."),
+        ),
         _("This page checks again automatically, and we’ll e-mail you."),
     ]
 
@@ -307,14 +319,20 @@ def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
     if is_open(session, CaseKind.SECOND_END, reference):
         return [
             _("Your first membership continues as before."),
-            _(
-                "We couldn’t cancel the second one yet. We’re trying again, will refund your "
-                "%(amount)s and e-mail you.",
-                amount=amount,
+            Named(
+                "not-canceled",
+                _(
+                    "We couldn’t cancel the second one yet. We’re trying again, will refund your "
+                    "%(amount)s and e-mail you.",
+                    amount=amount,
+                ),
             ),
         ]
     return [
-        _("We’ve canceled the second membership; your first one continues as before."),
+        Named(
+            "canceled",
+            _("We’ve canceled the second membership; your first one continues as before."),
+        ),
         say_money_back(checkout.currency, read_money_back(session, reference), amount),
     ]
 

@@ -85,6 +85,7 @@ from fundraiser.security import check_origin, cookieless, network_hash, new_nonc
 from fundraiser.sources.overview import count_by_source
 from fundraiser.texts import (
     LANGUAGES,
+    Named,
     by_language,
     date,
     date_and_time,
@@ -218,7 +219,7 @@ def start_payment() -> ResponseReturnValue:
         except UnprocessableError as error:
             wish.errors[error.field or "amount"] = str(error)
         except UnavailableError as error:
-            return _join_page(found, wish, notice=str(error)), error.status
+            return _join_page(found, wish, notice=error.sentence), error.status
     return _join_page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY
 
 
@@ -239,9 +240,13 @@ def thanks() -> ResponseReturnValue:
             log.exception("thanks_failed")
         after_this_request(_look_again)
         raise UnavailableError(
-            _(
-                "We can’t look up your payment at the moment. Don’t pay again: if you’ve paid, "
-                "your payment isn’t lost, and we’ll e-mail you. This page checks again by itself."
+            Named(
+                "dont-pay-again",
+                _(
+                    "We can’t look up your payment at the moment. Don’t pay again: if you’ve paid, "
+                    "your payment isn’t lost, and we’ll e-mail you. This page checks again by "
+                    "itself."
+                ),
             )
         ) from error
 
@@ -327,9 +332,12 @@ def checkout_named(name: str) -> Checkout:
 
 
 def _unknown_payment() -> str:
-    return _(
-        "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost, and "
-        "we’ll e-mail you. Don’t pay again; write to us if no e-mail arrives."
+    return Named(
+        "payment-not-found",
+        _(
+            "We can’t find a payment at this address. If you’ve paid, your payment isn’t lost, and "
+            "we’ll e-mail you. Don’t pay again; write to us if no e-mail arrives."
+        ),
     )
 
 
@@ -448,9 +456,12 @@ def _read_moment(text: str | None) -> datetime | None:
 
 def _astray(found: Campaign, wish: Wish) -> ResponseReturnValue:
     """Whoever put the widget there has to be told; the reader can join all the same."""
-    notice = _(
-        "You can go on here. Afterwards we can’t lead you back, because the site that you came "
-        "from is not on this campaign’s list."
+    notice = Named(
+        "astray",
+        _(
+            "You can go on here. Afterwards we can’t lead you back, because the site that you came "
+            "from is not on this campaign’s list."
+        ),
     )
     return _join_page(found, wish, notice=notice), HTTPStatus.BAD_REQUEST
 

@@ -20,7 +20,7 @@ from fundraiser.money import CARD_FEES, Money, fee_to_cover, format_money
 from fundraiser.newsroom.maintenance import refuse_if_closed
 from fundraiser.payments.models import Checkout, CheckoutKind, Price, Tier
 from fundraiser.payments.stripe.errors import UnusablePriceError
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,9 +112,7 @@ def begin_checkout(
     """
     tier, price, amount = priced(session, choice)
     if tier.product_id is None or (price and price.stripe_id is None):
-        raise UnavailableError(
-            _("We’re setting up payments. You haven’t been charged. Try again in a few minutes.")
-        )
+        raise UnavailableError(_not_set_up())
     fee = fee_to_cover(Money(amount, choice.currency)) if choice.cover_fee else 0
     checkout = _one_checkout(
         session,
@@ -148,9 +146,7 @@ def begin_gift(
     if tier is None or price is None:
         raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
     if tier.product_id is None:
-        raise UnavailableError(
-            _("We’re setting up payments. You haven’t been charged. Try again in a few minutes.")
-        )
+        raise UnavailableError(_not_set_up())
     written = {
         "years": choice.years,
         "giver_name": choice.giver_name,
@@ -171,6 +167,11 @@ def begin_gift(
         gift=written,
     )
     return _open_session(gateway, checkout, tier, f"{public_url}/gift")
+
+
+def _not_set_up() -> Named:
+    sentence = _("We’re setting up payments. You haven’t been charged. Try again in a few minutes.")
+    return Named("not-set-up", sentence)
 
 
 def _one_checkout(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from fundraiser.money import Money, format_money
 from fundraiser.payments.disputes import holds_money
 from fundraiser.payments.models import Payment, PaymentStatus
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import Named, gettext as _, language
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,31 +47,35 @@ def read_money_back(session: Session, subscription_id: str) -> MoneyBack:
     )
 
 
-def say_money_back(currency: str, money_back: MoneyBack, amount: str) -> str:
+def say_money_back(currency: str, money_back: MoneyBack, amount: str) -> Named:
     """One sentence or two on what became of the money for a second membership."""
     if money_back.refunded:
-        return _(
+        sentence = _(
             "We’ve refunded %(amount)s. Your bank may take up to ten days to show it.",
             amount=_money(money_back.refunded, currency),
         )
+        return Named("refunded", sentence)
     if money_back.disputed:
-        return _(
+        sentence = _(
             "Your payment of %(amount)s is disputed, so your bank decides about the refund.",
             amount=amount,
         )
+        return Named("refund-disputed", sentence)
     if money_back.waiting:
-        return _(
+        sentence = _(
             "Your %(amount)s refund couldn’t be sent yet. We’re trying again and will e-mail you "
             "when it has been sent.",
             amount=_money(money_back.waiting, currency),
         )
+        return Named("refund-waits", sentence)
     if money_back.processing:
-        return _(
+        sentence = _(
             "Your bank is still processing the payment of %(amount)s. We’ll refund it as soon as "
             "it arrives.",
             amount=amount,
         )
-    return _("You haven’t been charged for it.")
+        return Named("payment-in-process", sentence)
+    return Named("not-charged", _("You haven’t been charged for it."))
 
 
 def _money(amount: int, currency: str) -> str:

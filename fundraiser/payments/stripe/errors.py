@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from fundraiser.errors import UnavailableError, UnprocessableError
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 
 class StripeUnavailableError(UnavailableError):
@@ -66,22 +66,31 @@ class Doing(StrEnum):
                     "moment. Try again in a minute."
                 )
             case Doing.BEGIN:
-                return _(
-                    "Stripe, our payment service, isn’t answering, so its payment page didn’t "
-                    "open. You haven’t been charged. Try again in a minute."
+                return Named(
+                    "not-begun",
+                    _(
+                        "Stripe, our payment service, isn’t answering, so its payment page didn’t "
+                        "open. You haven’t been charged. Try again in a minute."
+                    ),
                 )
             case Doing.CHANGE:
-                return _(
-                    "Stripe, our payment service, isn’t answering, so we don’t know yet whether "
-                    "this went through. Check again in a minute before you repeat it."
+                return Named(
+                    "not-known",
+                    _(
+                        "Stripe, our payment service, isn’t answering, so we don’t know yet "
+                        "whether this went through. Check again in a minute before you repeat it."
+                    ),
                 )
 
     @property
     def with_a_wrong_key(self) -> str:
         """The sentence for whoever asked while Stripe refuses our key: nothing was done."""
         if self is Doing.BEGIN:
-            return _(
-                "Payments aren’t set up correctly on our side. You haven’t been charged. "
-                "We’ve been told."
+            return Named(
+                "wrong-key-not-begun",
+                _(
+                    "Payments aren’t set up correctly on our side. You haven’t been charged. "
+                    "We’ve been told."
+                ),
             )
         return _("Payments aren’t set up correctly on our side. We’ve been told.")
