@@ -52,5 +52,5 @@ def downgrade() -> None:
 
 
 def _hash(address: str) -> str:
-    key = load_settings().secret_key.encode()
+    key = load_settings().secret_keys[0].encode()
     return hmac.new(key, f"address:{fold_address(address)}".encode(), "sha256").hexdigest()
