@@ -12,13 +12,14 @@ from sqlalchemy import select, text
 
 from fundraiser import paging
 from fundraiser.dashboard import export
-from fundraiser.dashboard.columns import Cells, Column, safe_cell
+from fundraiser.dashboard.columns import Cells, Column
 from fundraiser.dashboard.members import list_views, listing
 from fundraiser.dashboard.members.listing import Filters, Options, list_members, read_filters
 from fundraiser.db import now
 from fundraiser.members.models import Dues, Interval, Member, Source, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.payments.models import CheckoutKind, Customer, Payment, PaymentStatus
+from fundraiser.spreadsheets import safe_cell
 from tests.factories import make_member, make_membership
 from tests.staff import PAGE, count, csrf_token, hire, join, read, sign_in, words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,7 +130,7 @@ def _run(
         _print_plan(session, batch)
         if refused and batch.counts.get(Outcome.REFUSED.value):
             with refused.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(stream_refused(session, batch))
+                file.writelines(stream_refused(nullcontext(session), batch))
         if is_dry:
             session.rollback()
             click.echo("This was a dry run: nothing is changed.")

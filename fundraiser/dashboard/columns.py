@@ -7,15 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from fundraiser.money import decimals
+from fundraiser.spreadsheets import safe_cell
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
-
-# What a spreadsheet takes for the beginning of a formula, also in its wide forms.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the wide forms
 
 
 class Cells:
@@ -68,8 +66,3 @@ def on_page(columns: Iterable[Column]) -> list[Column]:
 def in_file(columns: Iterable[Column]) -> list[Column]:
     """Those that the file has."""
     return [column for column in columns if column.of]
-
-
-def safe_cell(value: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.lstrip(" \xa0").startswith(_FORMULA) else value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
@@ -14,10 +12,11 @@ from fundraiser.dashboard.members.columns import COLUMNS
 from fundraiser.dashboard.members.listing import all_members
 from fundraiser.members.models import Membership
 from fundraiser.payments.models import BalanceTransaction
+from fundraiser.spreadsheets import BYTE_ORDER_MARK, write_rows
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from zoneinfo import ZoneInfo
 
     from sqlalchemy import ColumnElement, Engine, Row, Select
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from fundraiser.dashboard.members.listing import Filters
 
 _AT_ONCE = 500
-_BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
 
 
 def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator[bytes]:
@@ -73,7 +71,7 @@ def _rows(
     heading: list[str],
     cells: Cells,
 ) -> Iterator[bytes]:
-    yield (_BYTE_ORDER_MARK + _written([heading])).encode()
+    yield (BYTE_ORDER_MARK + write_rows([heading])).encode()
     with engine.connect() as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
         # The first rows at once, rather than all of them as soon as possible.
@@ -81,15 +79,9 @@ def _rows(
         wanted = statement.execution_options(yield_per=_AT_ONCE)
         with connection.execute(wanted) as result:
             for part in result.partitions():
-                yield _written(_cells(row, columns, cells) for row in part).encode()
+                yield write_rows(_cells(row, columns, cells) for row in part).encode()
 
 
 def _cells(row: Row[*tuple[Any, ...]], columns: Sequence[Column], cells: Cells) -> list[str]:
     values = iter(row)
     return [column.cell(cells, *(next(values) for _value in column.of)) for column in columns]
-
-
-def _written(rows: Iterable[list[str]]) -> str:
-    page = StringIO()
-    csv.writer(page).writerows(rows)
-    return page.getvalue()

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+import psycopg
 import structlog
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -196,7 +197,7 @@ def read_and_plan(
     file = File(content, batch.file_name, options)
     try:
         staging.stage(session, batch, file, form)
-    except DataError:
+    except (DataError, psycopg.DataError):  # the latter by COPY, which SQLAlchemy doesn't see
         raise FileRefusedError(
             _("There is a number or a day in this file that is too large to keep.")
         ) from None

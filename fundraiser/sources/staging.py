@@ -18,10 +18,11 @@ from fundraiser.sources.readings import (
     Context,
     FileRefusedError,
     Reading,
+    RowError,
     Says,
     Why,
 )
-from fundraiser.sources.values import text_of
+from fundraiser.sources.values import in_years, text_of
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def list_day(form: Format, file: File) -> datetime | None:
     if not told:
         return None
     try:
-        day = datetime.fromisoformat(told.strip())
-    except ValueError:
+        day = in_years(datetime.fromisoformat(told.strip()))
+    except (ValueError, RowError):
         if file.options.as_of:
             raise FileRefusedError(
                 _("“%(day)s” is no day. Write it like 2026-11-29.", day=told[:40])
@@ -169,10 +170,10 @@ def _row(batch_id: int, prefix: str, reading: Reading) -> tuple[Any, ...]:
         str(reading.why),
         Jsonb([str(look) for look in dict.fromkeys(reading.looks)]),
         Jsonb([_cell(cell) for cell in reading.cells]),
-        prefix + reading.key[:LONGEST_TEXT] if reading.key else None,
+        prefix + _kept(reading.key[:LONGEST_TEXT]) if reading.key else None,
         reading.email,
         reading.address,
-        reading.name,
+        _kept(reading.name) if reading.name else None,
         reading.amount,
         reading.currency,
         reading.interval.value if reading.interval else None,
@@ -185,8 +186,12 @@ def _row(batch_id: int, prefix: str, reading: Reading) -> tuple[Any, ...]:
 
 
 def _cell(cell: object) -> str:
-    written = text_of(cell)  # type: ignore[arg-type] # a cell of any format
-    return written[:_LONGEST_CELL].replace("\0", "").encode(errors="replace").decode()
+    return _kept(text_of(cell)[:_LONGEST_CELL])  # type: ignore[arg-type] # a cell of any format
+
+
+def _kept(written: str) -> str:
+    """Without what JSON can hold and PostgreSQL can't: NUL, and half of a pair of surrogates."""
+    return written.replace("\0", "").encode(errors="replace").decode()
 
 
 def named(name: str) -> Format:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from charset_normalizer import from_bytes
 from lxml import etree
@@ -21,7 +23,7 @@ from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from _csv import Reader
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _DELIMITERS = ";,\t|"
 _PIECE = 1 << 20  # bytes
@@ -31,10 +33,18 @@ _MOST_COLUMNS = 500
 _MOST_HEADINGS = 20  # rows among which the headings are looked for
 _MOST_UNPACKED = 200 << 20  # bytes of a workbook
 _MOST_ENTRIES = 500  # files inside it
+_MOST_CELLS = 3_000_000  # of a sheet, the empty ones too: a reader makes room for each
+_MOST_ELEMENTS = 10_000_000  # of an XML file inside it
+_CELL = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})")
+_ROW = re.compile(r"[0-9]{1,7}")
 # Those in which lists of people come; guessed among all that there are, a short one may be Chinese.
 _CYRILLIC = ["cp1251", "koi8_u", "koi8_r", "cp866", "mac_cyrillic", "iso8859_5"]
 _LATIN = ["cp1252", "cp1250", "iso8859_2", "iso8859_15", "mac_roman", "cp1254", "cp1257"]
 _ASCII = 0x80
+_UNICODE = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
+_ENCODINGS = {
+    codecs.lookup(name).name for name in (*_UNICODE, *_CYRILLIC, *_LATIN, "latin-1", "ascii")
+}
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
@@ -152,11 +162,15 @@ def open_table(file: BinaryIO, options: Options) -> Table:
         raise FileRefusedError(
             _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
         )
-    if len(table.headings) > _MOST_COLUMNS:
+    _check_width(table.headings)
+    return table
+
+
+def _check_width(headings: Sequence[str]) -> None:
+    if sum(bool(heading) for heading in headings) > _MOST_COLUMNS:
         raise FileRefusedError(
             _("This file has more than %(most)s columns. Send fewer.", most=_MOST_COLUMNS)
         )
-    return table
 
 
 def recognise_encoding(file: BinaryIO) -> str:
@@ -223,12 +237,16 @@ def _guess(sample: bytes) -> str:
 
 
 def _checked(encoding: str) -> str:
+    """The codec's own name; one that is no alphabet's is none: Python has ZIP and Punycode too."""
     try:
-        return codecs.lookup(encoding).name if encoding != "utf-8-sig" else encoding
-    except LookupError:
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        name = ""
+    if name not in _ENCODINGS:
         raise FileRefusedError(
             _("“%(encoding)s” is no encoding that we know.", encoding=encoding[:40])
-        ) from None
+        )
+    return name
 
 
 def _open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
@@ -323,6 +341,7 @@ def _open_workbook(file: BinaryIO, options: Options) -> Table:
         ) from None
     place = _find_headings(rows)
     table = Table([text_of(cell).strip() for cell in rows[place]], file, sheet=name)
+    _check_width(table.headings)
     table.other_sheets = [other for other in names if other != name]
     table.first_row = place + 2
     table._sheet_rows = [list(row) for row in rows[place + 1 :]]  # noqa: SLF001 - its own maker
@@ -354,54 +373,113 @@ def _find_headings(rows: Sequence[Sequence[Cell]]) -> int:
 def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
     """Unpack it to nothing, in pieces, before anybody else does; says which rows are hidden.
 
-    What an archive says of its sizes may be a lie: a bomb is found by what comes out of it.
+    What an archive says of its sizes may be a lie, and one cell in the last corner of a sheet makes
+    it seventeen billion cells for whoever reads it: both are found by what comes out of it.
     """
-    too_large = FileRefusedError(
-        _("This workbook is too large when it is unpacked. Save it as CSV UTF-8 and send that.")
-    )
-    hidden: dict[int, frozenset[int]] = {}
+    sheets: dict[str, frozenset[int]] = {}
     left = _MOST_UNPACKED
     try:
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             if len(entries) > _MOST_ENTRIES or sum(one.file_size for one in entries) > left:
-                raise too_large
+                raise _too_large()
             if "xl/workbook.xml" not in archive.namelist():
                 raise FileRefusedError(
                     _("This is a ZIP file and no workbook. Send the CSV or XLSX file inside it.")
                 )
             for entry in entries:
                 with archive.open(entry) as packed:
-                    while piece := packed.read(_PIECE):
-                        left -= len(piece)
-                        if left < 0:
-                            raise too_large
-            for place, entry in enumerate(
-                sorted(
-                    (one for one in entries if one.filename.startswith("xl/worksheets/sheet")),
-                    key=lambda one: (len(one.filename), one.filename),
-                )
-            ):
-                with archive.open(entry) as sheet:
-                    hidden[place] = frozenset(_hidden_rows(sheet))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
+                    extent = _Extent()
+                    left -= _unpack(packed, left, extent, is_strict=not _is_drawing(entry.filename))
+                if entry.filename.startswith("xl/worksheets/sheet"):
+                    sheets[entry.filename] = frozenset(extent.hidden)
+    except (
+        *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError),
+        *(zlib.error, etree.XMLSyntaxError),
+    ):
         raise FileRefusedError(
             _("This workbook is damaged or locked. Save it as CSV UTF-8 and send that.")
         ) from None
-    return hidden
+    in_order = sorted(sheets, key=lambda name: (len(name), name))
+    return {place: sheets[name] for place, name in enumerate(in_order)}
 
 
-def _hidden_rows(sheet: object) -> Iterator[int]:
-    rows = etree.iterparse(
-        sheet, events=("end",), tag="{*}row", resolve_entities=False, no_network=True, recover=True
+def _unpack(packed: IO[bytes], most: int, extent: _Extent, *, is_strict: bool) -> int:
+    """Read an entry of the archive through, and measure it if it is XML; returns its bytes."""
+    size, parser = 0, None
+    while piece := packed.read(_PIECE):
+        if not size and piece.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            parser = etree.XMLParser(
+                target=extent,  # type: ignore[arg-type]  # it needs two of a target's methods
+                resolve_entities=False,
+                no_network=True,
+            )
+        size += len(piece)
+        if size > most:
+            raise _too_large()
+        if parser is not None:
+            try:
+                parser.feed(piece)
+            except etree.XMLSyntaxError:
+                if is_strict:
+                    raise
+                parser = None
+    if parser is not None and is_strict:
+        parser.close()
+    return size
+
+
+def _is_drawing(name: str) -> bool:
+    """Whether it is one of the drawings that Excel writes in its own, looser XML."""
+    return name.lower().endswith(".vml")
+
+
+class _Extent:
+    """How far a sheet's cells reach, and its hidden rows: what lxml calls at each element."""
+
+    def __init__(self) -> None:
+        self.hidden: set[int] = set()
+        self._rows = self._columns = self._elements = self._in_row = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._elements += 1
+        name = tag.rpartition("}")[2]
+        if name == "c":
+            self._in_row += 1
+            found = _CELL.fullmatch(attributes.get("r", ""))
+            if found:
+                self._rows = max(self._rows, int(found[2]))
+                self._columns = max(self._columns, _column_number(found[1]))
+            elif "r" in attributes:
+                raise ValueError(tag)
+            self._columns = max(self._columns, self._in_row)
+        elif name == "row":
+            self._in_row = 0
+            number = attributes.get("r", str(self._rows + 1))
+            if not _ROW.fullmatch(number):
+                raise ValueError(tag)
+            self._rows = max(self._rows, int(number))
+            if attributes.get("hidden") in {"1", "true"}:
+                self.hidden.add(int(number))
+        if self._elements > _MOST_ELEMENTS or self._rows * self._columns > _MOST_CELLS:
+            raise _too_large()
+
+    def close(self) -> None:
+        """Called at the end of the document."""
+
+
+def _column_number(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number
+
+
+def _too_large() -> FileRefusedError:
+    return FileRefusedError(
+        _("This workbook is too large when it is unpacked. Save it as CSV UTF-8 and send that.")
     )
-    for _event, row in rows:
-        if row.get("hidden") in {"1", "true"} and (row.get("r") or "").isdigit():
-            yield int(row.get("r"))
-        row.clear()
-        while row.getprevious() is not None:
-            del row.getparent()[0]
 
 
 def preview(table: Table, most: int = 5) -> list[Line]:

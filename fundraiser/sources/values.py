@@ -146,10 +146,10 @@ class Notation:
         if found := _DAY.fullmatch(written):
             return self._from_numbers(found)
         with suppress(ValueError):
-            return _in_years(datetime.fromisoformat(written.removesuffix(" UTC")))
+            return in_years(datetime.fromisoformat(written.removesuffix(" UTC")))
         for shape in _WORDS:
             with suppress(ValueError):
-                return _in_years(datetime.strptime(written, shape).replace(tzinfo=UTC)).date()
+                return in_years(datetime.strptime(written, shape).replace(tzinfo=UTC)).date()
         raise RowError(Why.NO_SUCH_DAY)
 
     def _from_numbers(self, found: re.Match[str]) -> date | datetime:
@@ -164,14 +164,14 @@ class Notation:
         try:
             whole = date(year, month, day)
             if found[5] is None:
-                return _in_years(whole)
+                return in_years(whole)
             hour = int(found[5])
             if found[8]:
                 hour = hour % 12 + (12 if found[8].lower() == "pm" else 0)
             clock = time(hour, int(found[6]), int(found[7] or 0))
         except ValueError:
             raise RowError(Why.NO_SUCH_DAY) from None
-        return _in_years(datetime.combine(whole, clock, UTC if found[9] else None))
+        return in_years(datetime.combine(whole, clock, UTC if found[9] else None))
 
     def _is_month_first(self, first: int, second: int) -> bool:
         if first > _MONTHS_OF_A_YEAR or second > _MONTHS_OF_A_YEAR:
@@ -266,7 +266,12 @@ def _from_serial(number: float, looks: list[str] | None) -> date | datetime:
     return datetime.combine(day, time()) + timedelta(seconds=round(part * 86_400))
 
 
-def _in_years(moment: Moment) -> Moment:
+def in_years(moment: Moment) -> Moment:
+    """The moment, if it is of years that calendars and the database agree on.
+
+    Raises:
+        RowError: it isn't.
+    """
     if moment.year not in _YEARS:
         raise RowError(Why.NO_SUCH_DAY)
     return moment

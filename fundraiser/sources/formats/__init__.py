@@ -6,7 +6,7 @@ A module here with a ``FORMAT`` is a source that staff can import from: there is
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,21 +26,29 @@ if TYPE_CHECKING:
 _LONGEST_CELL = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class File:
     """An uploaded file, its name, and its rows where it is a table."""
 
     content: BinaryIO
     name: str
     options: Options
+    _table: Table | FileRefusedError | None = field(default=None, init=False, repr=False)
 
     def table(self) -> Table:
-        """The file as a table.
+        """The file as a table, opened once: each format asks for it.
 
         Raises:
             FileRefusedError: it is none.
         """
-        return open_table(self.content, self.options)
+        if self._table is None:
+            try:
+                self._table = open_table(self.content, self.options)
+            except FileRefusedError as error:
+                self._table = error
+        if isinstance(self._table, FileRefusedError):
+            raise self._table
+        return self._table
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fundraiser.members.models import Interval
 from fundraiser.sources.formats import File, Format, give_name
 from fundraiser.sources.formats.payments import Payer
 from fundraiser.sources.readings import FileRefusedError, Reading, RowError, Says, Why
+from fundraiser.sources.values import in_years
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _recognise(file: File) -> bool:
 
 
 def _entries(file: File) -> Iterator[Element]:
-    """Each booked or pending entry, read and let go."""
+    """Each booked or pending entry; what was read is let go, entry or not."""
     file.content.seek(0)
     try:
         events = etree.iterparse(
@@ -61,7 +62,7 @@ def _entries(file: File) -> Iterator[Element]:
             load_dtd=False,
             huge_tree=False,
         )
-        is_first = True
+        is_first, entry = True, None
         for event, element in events:
             if is_first:
                 is_first = False
@@ -69,8 +70,12 @@ def _entries(file: File) -> Iterator[Element]:
                     raise FileRefusedError(
                         _("This XML brings its own definitions, as no bank’s does. It wasn’t read.")
                     )
-            if event == "end" and _name(element) == "Ntry":
-                yield element
+            if event == "start":
+                entry = element if entry is None and _name(element) == "Ntry" else entry
+            elif entry is None or entry is element:
+                if entry is not None:
+                    yield entry
+                entry = None
                 element.clear()
                 while element.getprevious() is not None:
                     del element.getparent()[0]
@@ -154,6 +159,8 @@ def _read_payment(
         reading.set_amount(amount, currency)
         reading.started_at = at
         raise RowError(Why.NO_PAYER, Says.ASK)
+    # Before anything is noted of the payer: a payment that can't be read is nobody's.
+    reading.set_amount(amount, currency)
     payer = books.payers.get(key)
     if payer is None:
         payer = books.payers[key] = Payer(reading)
@@ -179,9 +186,10 @@ def _amount(element: Element) -> tuple[Decimal, str]:
 
 def _day(written: str) -> date:
     try:
-        return datetime.fromisoformat(written[:_LONGEST_VALUE]).replace(tzinfo=UTC).date()
+        day = datetime.fromisoformat(written[:_LONGEST_VALUE]).replace(tzinfo=UTC).date()
     except ValueError:
         raise RowError(Why.NO_SUCH_DAY) from None
+    return in_years(day)
 
 
 def _number_in(words: str) -> str:

@@ -62,8 +62,9 @@ def _members_in(found: object, name: str) -> Iterator[dict[str, Any]]:
     if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
         raise _not_whole()
     for one in members:
-        if isinstance(one.get(name), list):  # several answers in a list
-            yield from _members_in(one, name)
+        inner = one.get(name)
+        if found is members and isinstance(inner, list):  # several answers in a list
+            yield from _members_in({name: inner}, name)
         else:
             yield one
 

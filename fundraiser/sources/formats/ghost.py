@@ -13,6 +13,7 @@ from fundraiser.members.models import Interval
 from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
 from fundraiser.sources.formats.documents import is_document, members_of
 from fundraiser.sources.readings import Reading, RowError, Says, Why
+from fundraiser.sources.values import in_years
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _GUARDED = ("'=", "'+", "'-", "'@")
 _INTERVALS = {"month": Interval.MONTH, "year": Interval.YEAR, "week": Interval.WEEK}
 _LONGEST_DATE = 40
+_LARGEST = 10**12  # in the currency's smallest unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def read_member(row: int, member: dict[str, Any], context: Context) -> Reading:
 
 
 def _judge(reading: Reading, member: dict[str, Any], context: Context) -> None:
-    subscriptions = [one for one in member.get("subscriptions") or () if isinstance(one, dict)]
+    listed = member.get("subscriptions")
+    subscriptions = [_object(one) for one in listed] if isinstance(listed, list) else []
     paid = [found for one in subscriptions if (found := _read_subscription(one, context))]
     statuses = {str(one.get("status")) for one in subscriptions}
     if paid:
@@ -100,13 +103,15 @@ def _judge(reading: Reading, member: dict[str, Any], context: Context) -> None:
 
 def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
     """An active subscription that costs something; a made-up one of Ghost has no id."""
-    price = one.get("price") or {}
+    price = _object(one.get("price"))
     amount, until = price.get("amount"), _time(one.get("current_period_end"))
     if one.get("status") != "active" or not one.get("id") or not until:
         return None
     if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:
         return None
-    if "ghost_migrated_to" in (one.get("metadata") or {}):
+    if amount > _LARGEST:
+        raise RowError(Why.BAD_AMOUNT)
+    if "ghost_migrated_to" in _object(one.get("metadata")):
         return None
     return _Paid(
         until=context.until(until),
@@ -118,6 +123,11 @@ def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
     )
 
 
+def _object(found: object) -> dict[str, Any]:
+    """What should be a JSON object; an empty one where it is anything else."""
+    return found if isinstance(found, dict) else {}
+
+
 def _time(written: object) -> datetime | None:
     if not isinstance(written, str) or not written or len(written) > _LONGEST_DATE:
         return None
@@ -127,7 +137,7 @@ def _time(written: object) -> datetime | None:
         raise RowError(Why.NO_SUCH_DAY, Says.REFUSED) from None
     if found.tzinfo is None:
         raise RowError(Why.NO_SUCH_DAY, Says.REFUSED)
-    return found
+    return in_years(found)
 
 
 def _notes() -> list[str]:

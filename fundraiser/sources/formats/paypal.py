@@ -146,6 +146,8 @@ def _read_row(
         return reading.skip(Why.NOT_A_PAYMENT if is_conversion else Why.ONE_TIME)
     at = _moment(row, names, context)
     reading.set_email(text("from"))
+    # Before anything is noted of the payer: a row that is refused is nobody's payment.
+    reading.set_amount(gross, text("currency"))
     payer = payers.get(reference)
     if payer is None:
         payer = payers[reference] = Payer(reading)
@@ -161,8 +163,6 @@ def _read_row(
         payer.gross = gross
         payer.reading.set_amount(gross, text("currency"))
         payer.reading.email, payer.reading.address = reading.email, reading.address
-    elif not payer.reading.currency:
-        payer.reading.set_amount(gross, text("currency"))
     return reading
 
 
