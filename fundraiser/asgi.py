@@ -21,15 +21,25 @@ import structlog
 
 from fundraiser.bodies import (
     LARGEST_UPLOAD,
+    PATIENCE,
     UPLOAD_PATIENCE,
     UPLOADS,
+    UPLOADS_AT_ONCE,
     Bodies,
+    BusyError,
     DisconnectedError,
+    NotAllowedError,
     largest,
 )
 from fundraiser.errors import FundraiserError
 from fundraiser.widget.progress import Reply, slug_of
-from fundraiser.wsgi import application as wsgi_application, busy, refusals, threads
+from fundraiser.wsgi import (
+    application as wsgi_application,
+    busy,
+    may_upload,
+    refusals,
+    threads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -91,6 +101,7 @@ class Front:
         self._bodies = Bodies()
         # Apart, so that long lists cost nobody else's form.
         self._uploads = Bodies(patience=UPLOAD_PATIENCE, largest=LARGEST_UPLOAD)
+        self._upload_places = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._free = threads
 
@@ -100,9 +111,36 @@ class Front:
             await _send(send, await self._read_number(slug, scope))
             return
         environ = make_environ(scope)
+        if environ["PATH_INFO"] in UPLOADS:
+            await self._take_upload(environ, receive, send)
+        else:
+            await self._answer(environ, receive, send, self._bodies)
+
+    async def _take_upload(self, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
+        """A large body is read of those alone who may send one, and of a few at once."""
+        try:
+            if not self._free:
+                raise BusyError
+            if not await self._in_thread(may_upload, environ):
+                raise NotAllowedError
+            async with asyncio.timeout(PATIENCE):
+                await self._upload_places.acquire()
+        except TimeoutError:
+            await _send(send, refusals.reply(BusyError.status, environ))
+        except FundraiserError as error:
+            await _send(send, refusals.reply(error.status, environ))
+        else:
+            try:
+                await self._answer(environ, receive, send, self._uploads)
+            finally:
+                self._upload_places.release()
+
+    async def _answer(
+        self, environ: WSGIEnvironment, receive: Receive, send: Send, bodies: Bodies
+    ) -> None:
         if environ["CONTENT_LENGTH"] != "0" or "HTTP_TRANSFER_ENCODING" in environ:
             try:
-                await self._take_in(environ, receive)
+                await _take_in(environ, receive, bodies)
             except DisconnectedError:
                 return
             except FundraiserError as error:
@@ -126,14 +164,6 @@ class Front:
         done = asyncio.wrap_future(reply.done)
         await asyncio.wait({done}, timeout=max(reply.until - time.monotonic(), 0))
         return self._application.reply_after(reply, slug, scope["method"], known)
-
-    async def _take_in(self, environ: WSGIEnvironment, receive: Receive) -> None:
-        path = environ["PATH_INFO"]
-        bodies = self._uploads if path in UPLOADS else self._bodies
-        body = await bodies.read(receive, int(environ["CONTENT_LENGTH"]), limit=largest(path))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        environ["wsgi.input"] = BytesIO(body)
 
     async def _ask(self, environ: WSGIEnvironment) -> Reply | Download:
         self._free -= 1
@@ -186,6 +216,14 @@ def make_environ(scope: Scope) -> WSGIEnvironment:
                 text = f"{environ[key]}{';' if key == 'HTTP_COOKIE' else ','}{text}"
         environ[key] = text
     return environ
+
+
+async def _take_in(environ: WSGIEnvironment, receive: Receive, bodies: Bodies) -> None:
+    limit = largest(environ["PATH_INFO"])
+    body = await bodies.read(receive, int(environ["CONTENT_LENGTH"]), limit=limit)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = BytesIO(body)
 
 
 def _call(application: WSGIApplication, environ: WSGIEnvironment) -> Reply | Download:

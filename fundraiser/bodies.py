@@ -20,6 +20,7 @@ _ROOMY = ("/staff/", "/webhooks/")
 LARGEST_UPLOAD = 32 << 20
 UPLOADS = ("/staff/sources/files",)
 UPLOAD_PATIENCE = 300.0  # seconds
+UPLOADS_AT_ONCE = 2  # in a process: one that is read and kept takes several times its size
 
 
 class TooLargeError(FundraiserError):
@@ -28,6 +29,14 @@ class TooLargeError(FundraiserError):
 
 class TooSlowError(FundraiserError):
     status = HTTPStatus.REQUEST_TIMEOUT
+
+
+class NotAllowedError(FundraiserError):
+    status = HTTPStatus.FORBIDDEN
+
+
+class BusyError(FundraiserError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class DisconnectedError(Exception):

@@ -32,7 +32,7 @@ _LONGEST = 1000  # characters of a header or query that are looked at
 
 
 class Refusals:
-    """The replies to bodies that are too large or too slow, and to requests that find no place."""
+    """The replies to bodies that are not taken, and to requests that find no place."""
 
     def __init__(self, app: Flask) -> None:
         self._replies: dict[tuple[HTTPStatus, str, bool], Reply] = {}
@@ -53,6 +53,11 @@ class Refusals:
 
 def _sentences() -> tuple[tuple[HTTPStatus, str, str], ...]:
     return (
+        (
+            HTTPStatus.FORBIDDEN,
+            _("This is not open to you"),
+            _("Sign in with an account that may do this."),
+        ),
         (
             HTTPStatus.REQUEST_TIMEOUT,
             _("That took too long"),

@@ -7,10 +7,14 @@ from http import HTTPStatus
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
+
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.headers import of_refusal, of_transport
+from fundraiser.newsroom.roles import Permission, may
 from fundraiser.newsroom.secret_key import warn_of_another_key
+from fundraiser.newsroom.sign_in import current_staff
 from fundraiser.payments import refuse_other_mode
 from fundraiser.refusals import Refusals
 from fundraiser.webhooks.layer import WebhookLayer
@@ -60,6 +64,16 @@ def busy(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes
     reply = refusals.reply(HTTPStatus.SERVICE_UNAVAILABLE, environ)
     start_response(reply.status, reply.headers)
     return (reply.body,)
+
+
+def may_upload(environ: WSGIEnvironment) -> bool:
+    """Whether whoever sends this may bring in lists: asked before any of a large body is read."""
+    try:
+        with _app.request_context(dict(environ)), _app.database.transaction():
+            staff = current_staff()
+            return staff is not None and may(staff, Permission.IMPORT)
+    except (OperationalError, NoConnectionError):
+        return False
 
 
 _settings = load_settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import socket
 import sys
@@ -25,9 +26,11 @@ from fundraiser import bodies
 from fundraiser.bodies import Bodies, DisconnectedError, TooSlowError
 from fundraiser.config import load_settings
 from fundraiser.db import Database
+from fundraiser.newsroom.models import Role
 from simulator.core.webhooks import signature
 from tests.conftest import ROOT, WEBHOOK_SECRET
 from tests.factories import make_campaign, make_tiers
+from tests.staff import PASSWORD, hire
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -152,6 +155,58 @@ def test_a_body_above_its_address_s_limit_is_refused_before_it_is_read(web: int)
     for path, length in (("/join", 1 << 15), ("/account/sign-in", 1 << 40), ("/staff/x", 1 << 21)):
         with send_head(web, path, length) as sender:
             assert sender.recv(4096).startswith(b"HTTP/1.1 413"), path
+
+
+def test_a_large_file_is_read_of_those_alone_who_may_bring_one_in(
+    web: int, environment: dict[str, str], database_of_the_file: str
+) -> None:
+    """Of anybody else not a byte: thirty-two megabytes from each of a hundred fill a machine."""
+    with ExitStack() as stack:
+        senders = [
+            stack.enter_context(send_head(web, bodies.UPLOADS[0], bodies.LARGEST_UPLOAD - 1))
+            for _ in range(40)
+        ]
+        for sender in senders:
+            assert sender.recv(4096).startswith(b"HTTP/1.1 403"), "at once, without a wait"
+    database = Database(load_settings(environment | {"DATABASE_URL": database_of_the_file}))
+    manager, support = hire(database, Role.MANAGER), hire(database, Role.SUPPORT)
+    database.dispose()
+    rows = b"Name,E-mail,Paid until\n" + b"Olena,olena@example.org,2030-01-01\n" * 60_000
+    assert len(rows) > bodies.LARGEST
+    statuses = []
+    for email in (support, manager):
+        browser = requests.Session()
+        fill_in_form(browser, web, "/staff/sign-in", {"email": email, "password": PASSWORD})
+        token = form_token(browser, web, "/staff/account")
+        answer = browser.post(
+            f"http://127.0.0.1:{web}{bodies.UPLOADS[0]}",
+            data={"csrf_token": token},
+            files={"file": ("friends.csv", rows)},
+            headers={"Accept": "text/html"},
+            allow_redirects=False,
+            timeout=30,
+        )
+        statuses.append(answer.status_code)
+    assert statuses == [403, 303]
+
+
+def fill_in_form(browser: requests.Session, port: int, path: str, form: dict[str, str]) -> None:
+    token = form_token(browser, port, path)
+    answer = browser.post(
+        f"http://127.0.0.1:{port}{path}",
+        data=form | {"csrf_token": token},
+        headers={"Accept": "text/html"},
+        allow_redirects=False,
+        timeout=30,
+    )
+    assert answer.status_code == 303, answer.text
+
+
+def form_token(browser: requests.Session, port: int, path: str) -> str:
+    page = browser.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
 
 
 def test_a_body_in_chunks_is_as_long_as_it_is_and_no_longer_than_others(web: int) -> None:
@@ -286,14 +341,54 @@ def test_a_download_is_made_as_it_is_taken_and_ends_with_its_taker(asgi: ModuleT
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        scope = {"type": "http", "method": "GET", "path": "/x", "raw_path": b"/x", "scheme": "http"}
-        scope |= {"query_string": b"", "http_version": "1.1", "headers": []}
-        scope |= {"server": ("127.0.0.1", "80"), "client": ("127.0.0.1", "9")}
-        await asyncio.wait_for(asgi.Front(download, 2)(scope, receive, send), 20)
+        await asyncio.wait_for(asgi.Front(download, 2)(request("/x"), receive, send), 20)
 
     run(take_three_pieces())
     assert [len(message.get("body", b"")) for message in sent[:2]] == [0, 70_000]
     assert download.closed
+
+
+def test_a_third_file_waits_until_one_of_two_is_taken(
+    asgi: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asgi, "may_upload", lambda _: True)
+    monkeypatch.setattr(asgi, "PATIENCE", 0.1)
+
+    async def send_three() -> list[int]:
+        front, is_whole = asgi.Front(no_content, 4), asyncio.Event()
+        answers: list[list[dict[str, Any]]] = [[], [], []]
+
+        async def receive() -> dict[str, Any]:
+            await is_whole.wait()
+            return piece(b"x" * 40, more=False)
+
+        async def ask(answer: list[dict[str, Any]]) -> None:
+            async def send(message: dict[str, Any]) -> None:
+                answer.append(message)
+
+            path = bodies.UPLOADS[0]
+            scope = request(path, method="POST", headers=[(b"content-length", b"40")])
+            await front(scope, receive, send)
+
+        asked = [asyncio.create_task(ask(answer)) for answer in answers]
+        await asked[2]
+        assert answers[:2] == [[], []], "they wait for their bodies"
+        is_whole.set()
+        await asyncio.gather(*asked)
+        return [answer[0]["status"] for answer in answers]
+
+    assert run(send_three()) == [204, 204, 503]
+
+
+def no_content(_environ: object, start_response: StartResponse) -> list[bytes]:
+    start_response("204 No Content", [])
+    return []
+
+
+def request(path: str, **more: Any) -> dict[str, Any]:
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode()}
+    scope |= {"query_string": b"", "http_version": "1.1", "headers": [], "scheme": "http"}
+    return scope | {"server": ("127.0.0.1", "80"), "client": ("127.0.0.1", "9")} | more
 
 
 def piece(body: bytes, *, more: bool) -> dict[str, Any]:
