@@ -123,7 +123,7 @@ OPEN_TO = {
         POST /staff/sources/files
         POST /staff/sources/imports/<int:batch_id>/application
         POST /staff/sources/imports/<int:batch_id>/reading
-        GET  /staff/sources/imports/<int:batch_id>/refused.csv
+        POST /staff/sources/imports/<int:batch_id>/refused-rows/export
         POST /staff/sources/imports/<int:batch_id>/removal
         POST /staff/sources/imports/<int:batch_id>/undoing
         POST /staff/tiers

@@ -291,6 +291,9 @@ def test_others_are_not_asked_until_an_administrator_says_so(
 ASKING = [
     ("/staff/members/export", {"q": "anna"}),
     ("/staff/money/2026-01/export", {}),
+    ("/staff/sources/imports/1/application", {}),
+    ("/staff/sources/imports/1/undoing", {}),
+    ("/staff/sources/imports/1/refused-rows/export", {}),
     ("/staff/team", {"email": "taras@example.org", "name": "Taras", "role": "support"}),
     ("/staff/team/rules", {"large_refund": "1"}),
     ("/staff/team/1/role", {"role": "support"}),

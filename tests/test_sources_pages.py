@@ -91,7 +91,7 @@ def test_a_file_is_shown_dry_run_brought_in_and_undone(
     assert (words(page, "[data-test=before]"), words(page, "[data-test=after]")) == ("0", "1")
     assert page.select_one("[data-outcome=held]")
     assert number(database) == 0
-    refused = manager.get(f"{path}/refused.csv")
+    refused = post(manager, f"{path}/refused-rows/export")
     assert "ivan@@example.org" in refused.text
     assert "olena" not in refused.text
     post(manager, f"{path}/application")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fundraiser import db
 from fundraiser.config import current_settings
@@ -20,6 +21,7 @@ from fundraiser.dashboard.sources.reading import (
 )
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.newsroom.audit import Action, record
+from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.paging import read_key
@@ -42,13 +44,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flask.typing import ResponseReturnValue
-    from sqlalchemy.orm import Session
 
     from fundraiser.newsroom.models import Staff
 
 blueprint = Blueprint("source_pages", __name__)
 
 _PAGE = 50
+_LONGEST = 100  # characters of what is chosen for a file
 _SHOWN = (Outcome.HELD, Outcome.REFUSED, Outcome.ABSENT, Outcome.NEW, Outcome.JOINED)
 
 
@@ -88,17 +90,16 @@ def upload() -> ResponseReturnValue:
     sent = request.files.get("file")
     if sent is None or not sent.filename:
         return _index_page(_("Choose the file first.")), HTTPStatus.UNPROCESSABLE_ENTITY
-    with sent.stream as stream:
-        content = io.BytesIO(stream.read())
+    content = io.BytesIO(sent.read())
     handed = batches.Upload(
         content,
         sent.filename,
         format=request.form.get("format") or None,
-        source=request.form.get("source", "").strip() or None,
+        source=request.form.get("source", "").strip()[:_LONGEST] or None,
     )
     options = Options(
-        encoding=request.form.get("encoding") or None,
-        as_of=request.form.get("as_of") or None,
+        encoding=request.form.get("encoding", "")[:_LONGEST] or None,
+        as_of=request.form.get("as_of", "")[:_LONGEST] or None,
     )
     try:
         batch = batches.begin(session, handed, options, staff_id=staff.id)
@@ -118,13 +119,14 @@ def show(batch_id: int) -> ResponseReturnValue:
 
 def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
     session, staff = db.session(), signed_in_staff()
-    kept = session.get(ImportFile, batch.id)
-    can_be_read = kept is not None and batch.state in {
+    may_import = may(staff, Permission.IMPORT)
+    can_be_read = may_import and batch.state in {
         BatchState.UPLOADED,
         BatchState.PLANNED,
         BatchState.REFUSED,
     }
-    reading = page_of_options(batch, kept.content) if kept and can_be_read else None
+    kept = session.get(ImportFile, batch.id) if can_be_read else None
+    reading = page_of_options(batch, kept.content) if kept else None
     return render_template(
         "dashboard/import.html",
         staff=staff,
@@ -134,7 +136,7 @@ def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
         is_at_work=batch.state in AT_WORK,
         lists=[(one, labels.outcome(one), _rows(batch, one)) for one in _SHOWN],
         waiting=applying.waiting(session, batch.id),
-        may_import=may(staff, Permission.IMPORT),
+        may_import=may_import,
         may_decide=may(staff, Permission.CHANGE_MEMBER),
         encodings=ENCODINGS,
         delimiters=list(DELIMITERS),
@@ -173,6 +175,7 @@ def read(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/sources/imports/<int:batch_id>/application")
+@confirmed
 def apply(batch_id: int) -> ResponseReturnValue:
     """Bring a planned file in, in the background."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
@@ -186,6 +189,7 @@ def apply(batch_id: int) -> ResponseReturnValue:
 
 
 @blueprint.post("/staff/sources/imports/<int:batch_id>/undoing")
+@confirmed
 def undo(batch_id: int) -> ResponseReturnValue:
     """Undo a file as a whole, in the background."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
@@ -248,13 +252,14 @@ def _day(typed: str) -> datetime | None:
     return datetime.combine(day, time(), current_settings().newsroom_timezone)
 
 
-@blueprint.get("/staff/sources/imports/<int:batch_id>/refused.csv")
-def refused(batch_id: int) -> ResponseReturnValue:
+@blueprint.post("/staff/sources/imports/<int:batch_id>/refused-rows/export")
+@confirmed
+def export_refused(batch_id: int) -> ResponseReturnValue:
     """The rows that were refused, in their own columns, with the reasons."""
-    require(signed_in_staff(), Permission.IMPORT)
-    batch = batches.find_batch(db.session(), batch_id)
+    session, staff, batch = _for(batch_id, Permission.IMPORT)
+    record(session, Action.EXPORTED_MEMBERS, f"refused rows of import {batch.id}", staff=staff)
     return Response(
-        "".join(stream_refused(db.session(), batch)),
+        stream_refused(Session(db.current_database().engine), batch),
         mimetype="text/csv",
         headers={"Content-Disposition": f'attachment; filename="refused-{batch.id}.csv"'},
     )
