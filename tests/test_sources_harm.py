@@ -32,26 +32,8 @@ MAIN = f"{OOXML}/spreadsheetml/2006/main"
 WORDS = [
     *("", "0", "-1", "9" * 30, "1e309", "NaN", "Infinity", "-0", "1e-400", "true", "=1+1"),
     *("0001-01-01", "9999-12-31", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"),
-    *(
-        "2026-02-30",
-        "2299-12-31",
-        "1900-01-01",
-        "99999",
-        "20000",
-        "31.12.9999",
-        "\u2028",
-        "e\u0301",
-    ),
-    *(
-        "a@" + "b" * 300,
-        "x" * 40_000,
-        "BOOK",
-        "CRDT",
-        "active",
-        "😀" * 100,
-        "\u202eevil",
-        "\U0001d7d3",
-    ),
+    *("2026-02-30", "2299-12-31", "1900-01-01", "99999", "20000", "31.12.9999", "\u2028"),
+    *("e\u0301", "a@" + "b" * 300, "x" * 40_000, "BOOK", "CRDT", "active", "\u202eevil"),
 ]
 VALUES: list[Any] = [
     *WORDS,
@@ -215,8 +197,9 @@ MUTATIONS = {".csv": csv_with, ".json": json_with, ".xml": xml_with}
 @pytest.mark.parametrize(
     "name",
     [
-        *("camt053.xml", "ghost_admin_api_members.json", "patreon_api_members.json"),
-        *("list_ua_utf8_bom.csv", "patreon.csv", "paypal.csv", "steady.csv", "substack_subscribers.csv", "ghost.csv"),
+        *("camt053.xml", "ghost.csv", "ghost_admin_api_members.json", "list_ua_utf8_bom.csv"),
+        *("patreon.csv", "patreon_api_members.json", "paypal.csv", "steady.csv"),
+        "substack_subscribers.csv",
     ],
 )
 def test_whatever_stands_in_a_known_file_it_is_planned_or_refused(
