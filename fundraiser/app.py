@@ -41,7 +41,7 @@ from fundraiser.dashboard.members import (
 )
 from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
-from fundraiser.dashboard.sources import by_hand_views, views as source_pages
+from fundraiser.dashboard.sources import by_hand_views, live_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
 from fundraiser.db import Database, Pool, web_pool
 from fundraiser.emails import views as emails
@@ -105,6 +105,7 @@ _PAGES = (
     session_views,
     source_pages,
     by_hand_views,
+    live_views,
     staff_pages,
     security_views,
     second_step_views,

@@ -29,12 +29,44 @@ _USUAL_PORTS = {"https": 443, "http": 80}
 _SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("SMTP_URL", "SECRET_KEY", "METRICS_TOKEN"),
+    *("PATREON_ACCESS_TOKEN", "PATREON_REFRESH_TOKEN", "PATREON_CLIENT_SECRET"),
+    *("PATREON_WEBHOOK_SECRET", "GHOST_ADMIN_API_KEY"),
 )
+_PATREON = "https://www.patreon.com"
+_RENEWING = ("PATREON_REFRESH_TOKEN", "PATREON_CLIENT_ID", "PATREON_CLIENT_SECRET")
 _SHARED_BY = 10
 
 
 class ConfigError(Exception):
     """A value of the environment can't be used; the message is one sentence naming it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatreonAccess:
+    """A campaign at Patreon. Its token is renewed where the last three are given."""
+
+    api: str
+    campaign: str
+    currency: str | None
+    access_token: str = field(repr=False)
+    webhook_secret: str | None = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    client_id: str | None
+    client_secret: str | None = field(repr=False)
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether its token can be renewed before it ends."""
+        return bool(self.refresh_token)
+
+
+@dataclass(frozen=True, slots=True)
+class GhostAccess:
+    """A site in Ghost, and the key of a custom integration there."""
+
+    url: str
+    key_id: str
+    secret: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +105,8 @@ class Settings:
     log_level: str
     metrics_token: str | None = field(repr=False)
     review_names: bool = False
+    patreon: PatreonAccess | None = None
+    ghost: GhostAccess | None = None
 
     @property
     def grace(self) -> timedelta:
@@ -179,10 +213,17 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=_log_level(environ),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
         review_names=_switch(environ, "REVIEW_NAMES"),
+        patreon=_patreon(environ),
+        ghost=_ghost(environ),
     )
     if settings.livemode and settings.stripe_api_base:
         raise ConfigError(
             "STRIPE_API_BASE points away from Stripe, and STRIPE_API_KEY is a live key: "
+            "unset one of them."
+        )
+    if settings.livemode and settings.patreon and settings.patreon.api != _PATREON:
+        raise ConfigError(
+            "PATREON_API_BASE points away from Patreon, and STRIPE_API_KEY is a live key: "
             "unset one of them."
         )
     if settings.livemode and settings.clock_offset_file:
@@ -314,6 +355,56 @@ def _smtp_url(environ: Mapping[str, str]) -> str:
     return value
 
 
+def _patreon(environ: Mapping[str, str]) -> PatreonAccess | None:
+    """The campaign whose members are asked for, if one is named."""
+    given = {
+        name: value.strip()
+        for name, value in environ.items()
+        if name.startswith("PATREON_") and not name.endswith("_FILE") and value.strip()
+    }
+    if not given:
+        return None
+    _required(environ, "PATREON_CAMPAIGN_ID")
+    _required(environ, "PATREON_ACCESS_TOKEN")
+    renewing = [name for name in _RENEWING if name in given]
+    if renewing and len(renewing) < len(_RENEWING):
+        missing = next(name for name in _RENEWING if name not in given)
+        raise ConfigError(f"{missing} is missing: the token is renewed with {renewing[0]} and it.")
+    if not given["PATREON_CAMPAIGN_ID"].isdecimal():
+        raise ConfigError("PATREON_CAMPAIGN_ID must be the campaign's number.")
+    return PatreonAccess(
+        api=_optional_url(environ, "PATREON_API_BASE") or _PATREON,
+        campaign=given["PATREON_CAMPAIGN_ID"],
+        currency=_currency(environ, "PATREON_CURRENCY") if "PATREON_CURRENCY" in given else None,
+        access_token=given["PATREON_ACCESS_TOKEN"],
+        webhook_secret=given.get("PATREON_WEBHOOK_SECRET"),
+        refresh_token=given.get("PATREON_REFRESH_TOKEN"),
+        client_id=given.get("PATREON_CLIENT_ID"),
+        client_secret=given.get("PATREON_CLIENT_SECRET"),
+    )
+
+
+def _ghost(environ: Mapping[str, str]) -> GhostAccess | None:
+    """The site in Ghost whose members are asked for, if one is named."""
+    key = environ.get("GHOST_ADMIN_API_KEY", "").strip()
+    if not key and not environ.get("GHOST_URL"):
+        return None
+    name, colon, secret = _required(environ, "GHOST_ADMIN_API_KEY").partition(":")
+    try:
+        found = bytes.fromhex(secret)
+    except ValueError:
+        found = b""
+    if not name.isalnum() or not colon or not found:
+        raise ConfigError(
+            "GHOST_ADMIN_API_KEY must be an Admin API key of a custom integration, "
+            "like 64f0…:9a31…."
+        )
+    url = _url(environ, "GHOST_URL", "https", "http").rstrip("/")
+    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+        raise ConfigError("GHOST_URL must begin with https:// outside this machine.")
+    return GhostAccess(url=url, key_id=name, secret=found)
+
+
 def _join_limit(environ: Mapping[str, str]) -> str:
     value = environ.get("JOIN_LIMIT") or "20 per 10 minutes"
     try:
@@ -369,10 +460,10 @@ def _zone(environ: Mapping[str, str]) -> ZoneInfo:
         ) from error
 
 
-def _currency(environ: Mapping[str, str]) -> str:
-    code = (environ.get("NEWSROOM_CURRENCY") or "GBP").strip().upper()
+def _currency(environ: Mapping[str, str], name: str = "NEWSROOM_CURRENCY") -> str:
+    code = (environ.get(name) or "GBP").strip().upper()
     if not re.fullmatch("[A-Z]{3}", code):
-        raise ConfigError(f"NEWSROOM_CURRENCY {code!r} is not a currency, like GBP.")
+        raise ConfigError(f"{name} {code!r} is not a currency, like GBP.")
     return code
 
 

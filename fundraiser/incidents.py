@@ -49,6 +49,7 @@ class Kind(StrEnum):
     LIMIT = "limit"  # a limit was met
     STRIPE_WEBHOOK = "stripe_webhook"
     EMAIL_WEBHOOK = "email_webhook"
+    SOURCE_WEBHOOK = "source_webhook"  # of a live source, such as Patreon
     PROOF_ASKED = "proof_asked"  # a payment was to be started, and a proof of work asked for first
     PROOF_WRONG = "proof_wrong"
     CEILING = "ceiling"  # as many payments were started as may be in a minute

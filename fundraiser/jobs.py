@@ -46,6 +46,7 @@ class Job(StrEnum):
     MONEY = "money"
     RETAIN = "retain"
     IMPORT = "import"
+    LIVE = "live"
     BEAT = "beat"
 
     @property

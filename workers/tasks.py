@@ -40,6 +40,7 @@ from fundraiser.payments.queue import backlog
 from fundraiser.payments.reconcile import begin_if_due, recheck_next, take_step
 from fundraiser.payments.settlement import settle_due
 from fundraiser.sources import batches, overview
+from fundraiser.sources.live import asking
 from fundraiser.sources.people import forget_undone
 from fundraiser.webhooks import catch_up as catching_up
 from workers.app import flask_app
@@ -188,6 +189,16 @@ def import_members() -> None:
                 jobs.hint(session, Job.IMPORT)
         with flask_app.database.transaction() as session:
             overview.refresh_if_due(session, grace)
+
+
+@shared_task(name=Job.LIVE)
+def ask_live_sources() -> None:
+    """Ask the services where members pay too: all of them by night, some when a webhook tells."""
+    with flask_app.app_context():
+        settings = current_settings()
+        if _while_there_is_work(lambda: asking.ask_any(flask_app.database, settings)):
+            with flask_app.database.transaction() as session:
+                jobs.hint(session, Job.LIVE)
 
 
 @shared_task(name=Job.BEAT)

@@ -20,6 +20,7 @@ SWEEPS = {
     Job.MONEY: 30.0,
     Job.RETAIN: 300.0,
     Job.IMPORT: 10.0,
+    Job.LIVE: 20.0,
     Job.BEAT: 20.0,
 }
 

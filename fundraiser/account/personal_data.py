@@ -429,6 +429,24 @@ PERSONAL: tuple[Personal, ...] = (
         exported=False,
     ),
     _personal(
+        "live_page",
+        "source number content keys created_at",
+        "Gather what another service lists until the list is whole",
+        "until it is whole, at most a day",
+        Erasure.KEPT,
+        Limit(_DAY, "created_at"),
+        exported=False,
+    ),
+    _personal(
+        "live_change",
+        "source reference told_at",
+        "Ask another service about a member of whom it has news",
+        "until it is asked, at most a day",
+        Erasure.KEPT,
+        Limit(_DAY, "told_at"),
+        exported=False,
+    ),
+    _personal(
         "erased_address",
         "hash erased_at",
         "Ask before a list from elsewhere brings somebody back; a keyed hash",
@@ -563,7 +581,10 @@ NOT_PERSONAL: dict[str, str] = {
     "hosted_origin": "origin seen_at",
     "import_batch": "id source format state file_name hash options headings notes problem list_at"
     " counts sums members_before members_after rows progress done attempts peaks created_at"
-    " planned_at applied_at undone_at",
+    " planned_at applied_at undone_at live",
+    "live_source": "name tokens tokens_of renew_at lease lease_until listing_at cursor pages"
+    " expected batch_id due_at retry_at failures failing_since trouble answered_at listed_at"
+    " paused_at",
     "ledger_head": "id version balance numbers_given changed_at",
     "email_switch": "kind is_on",
     "email_wording": "kind language subject heading text changed_at",

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from fundraiser.cli.app import open_app
 from fundraiser.config import current_settings
 from fundraiser.sources import applying, batches, labels
+from fundraiser.sources.live.status import list_live
 from fundraiser.sources.models import AT_WORK, BatchState, ImportBatch, ImportRow, Outcome
 from fundraiser.sources.overview import list_sources, refresh
 from fundraiser.sources.readings import FileRefusedError, Options
@@ -241,3 +242,7 @@ def list_all() -> None:
                     f"  batch {batch.id}: {batch.state.value}, {batch.rows} rows, "
                     f"{batch.created_at:%Y-%m-%d %H:%M}"
                 )
+        for one in list_live(session, current_settings()):
+            trouble = one.trouble.value if one.trouble else "paused" if one.paused_at else "well"
+            listed = f"{one.listed_at:%Y-%m-%d %H:%M} UTC" if one.listed_at else "not yet"
+            click.echo(f"{one.name} is asked each night: listed {listed}, {trouble}")

@@ -24,6 +24,8 @@ from fundraiser.incidents import is_proxy_untrusted
 from fundraiser.newsroom.secret_key import is_the_known_key
 from fundraiser.payments import refused_calls, refused_webhooks
 from fundraiser.payments.products import missing_from_catalogue
+from fundraiser.sources.live.calls import Trouble
+from fundraiser.sources.live.status import examine as examine_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +37,15 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.payments import AccountGateway
 
+_TROUBLES = {
+    Trouble.SILENT: "does not answer: check its address and the network.",
+    Trouble.FAILING: "answers with an error of its own: try again later.",
+    Trouble.BUSY: "says that we ask too often: try again later.",
+    Trouble.UNAUTHORIZED: "does not accept our key: make a new one and set it (.env.example).",
+    Trouble.NOT_RENEWED: "does not renew our token: make new tokens and set them (.env.example).",
+    Trouble.UNKNOWN: "does not know what we ask for: check the campaign's number or the address.",
+    Trouble.MALFORMED: "answers with something that can't be read: check its address.",
+}
 _ENOUGH_FILES = 10_000  # connections that rest are open files, and browsers leave many
 
 
@@ -49,6 +60,7 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
     except SQLAlchemyError:  # calls are counted there
         yield Finding(False, "Stripe can't be asked without the database: mend that first.")
     yield _examine_mail(settings)
+    yield from _examine_sources(settings, database)
 
 
 def alembic_config() -> Config:
@@ -148,3 +160,14 @@ def _examine_mail(settings: Settings) -> Finding:
     except UnreachableError as error:
         return Finding(False, f"{error} Check SMTP_URL.")
     return Finding(True, "The mail server answers.")
+
+
+def _examine_sources(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Members who pay elsewhere: does each service that is asked for them answer?"""
+    with suppress(SQLAlchemyError):  # said above
+        for label, trouble in examine_live(database, settings):
+            yield (
+                Finding(False, f"{label} {_TROUBLES.get(trouble, 'does not answer as it should.')}")
+                if trouble
+                else Finding(True, f"{label} answers.")
+            )

@@ -305,7 +305,7 @@ def how_we_count() -> ResponseReturnValue:
         rule_in_words=rule_in_words(current_settings().grace_days),
         members=balance.members,
         version=balance.version,
-        sources=count_by_source(session),
+        sources=count_by_source(session, current_settings()),
         as_of=date_and_time(balance.changed_at),
         **(figures_of(found) if found else {}),
     )

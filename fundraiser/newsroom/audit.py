@@ -75,6 +75,8 @@ class Action(StrEnum):
     UPLOADED_LIST = "uploaded_list"
     APPLIED_LIST = "applied_list"
     UNDID_LIST = "undid_list"
+    ASKED_SOURCE = "asked_source"
+    PAUSED_SOURCE = "paused_source"
     DECIDED_ROW = "decided_row"
     ADDED_MEMBER = "added_member"
     MERGED_MEMBERS = "merged_members"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import psycopg
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -26,6 +26,7 @@ from fundraiser.sources.models import (
     ImportBatch,
     ImportFile,
     ImportRow,
+    LiveSource,
 )
 from fundraiser.sources.readings import FileRefusedError, Options
 from fundraiser.texts import gettext as _
@@ -272,8 +273,17 @@ def discard(session: Session, batch: ImportBatch) -> None:
 
 
 def undo(session: Session, batch: ImportBatch) -> None:
-    """Have an applied file undone in the background."""
+    """Have an applied file undone in the background.
+
+    A live source that brought it is asked no more until staff say so: it would bring it again.
+    """
     undoing.begin_undo(session, batch)
+    if batch.live is not None:
+        session.execute(
+            update(LiveSource)
+            .where(LiveSource.name == batch.source, LiveSource.paused_at.is_(None))
+            .values(paused_at=now())
+        )
     hint(session, Job.IMPORT)
 
 

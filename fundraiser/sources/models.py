@@ -53,6 +53,13 @@ class BatchState(StrEnum):
 AT_WORK = (BatchState.READING, BatchState.APPLYING, BatchState.UNDOING)
 
 
+class Live(StrEnum):
+    """What a live source answered: all of its members, or some who have changed."""
+
+    LISTING = "listing"
+    CHANGES = "changes"
+
+
 class ImportBatch(Base):
     """One file, from its upload to its end.
 
@@ -62,7 +69,8 @@ class ImportBatch(Base):
     ``members_after`` are the number now, and as it would be. ``progress`` is the number of the last
     row that was applied (or undone): each step goes on behind it. ``peaks`` are the largest numbers
     that campaigns had reached before it, so that an undo gives their milestones back. ``attempts``
-    counts how often reading it was begun.
+    counts how often reading it was begun. ``live`` says what a live source answered it with; null
+    where it was uploaded.
     """
 
     __tablename__ = "import_batch"
@@ -100,6 +108,7 @@ class ImportBatch(Base):
     done: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     peaks: Mapped[dict[str, Any]]
+    live: Mapped[Live | None]
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
     created_at: Mapped[datetime]
     planned_at: Mapped[datetime | None]
@@ -210,3 +219,61 @@ class ErasedAddress(Base):
 
     hash: Mapped[str] = mapped_column(primary_key=True)
     erased_at: Mapped[datetime]
+
+
+class LiveSource(Base):
+    """Where asking a live source stands: one that the operator has set up.
+
+    ``tokens`` are those that it gave us last, encrypted; they come from the settings' tokens that
+    ``tokens_of`` names, and are renewed at ``renew_at``. Whoever asks holds ``lease`` until
+    ``lease_until``: a later lease shuts out an earlier one. A listing that began at ``listing_at``
+    goes on at ``cursor``; ``expected`` is how many members it said that there are. ``batch_id`` is
+    the file on its way that was made of the answers. ``trouble`` is what was wrong last, and
+    ``failing_since`` when it began.
+    """
+
+    __tablename__ = "live_source"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    tokens: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tokens_of: Mapped[str | None]
+    renew_at: Mapped[datetime | None]
+    lease: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    lease_until: Mapped[datetime | None]
+    listing_at: Mapped[datetime | None]
+    cursor: Mapped[str | None]
+    pages: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    expected: Mapped[int | None]
+    batch_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("import_batch.id", ondelete="SET NULL"), index=True
+    )
+    due_at: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    failing_since: Mapped[datetime | None]
+    trouble: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    listed_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+
+
+class LivePage(Base):
+    """A page of a listing that isn't whole yet; ``keys`` are its members' names at the source."""
+
+    __tablename__ = "live_page"
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    keys: Mapped[list[str]]
+    created_at: Mapped[datetime]
+
+
+class LiveChange(Base):
+    """Somebody of whom a live source's webhook told: to be asked about."""
+
+    __tablename__ = "live_change"
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    told_at: Mapped[datetime]

@@ -13,6 +13,7 @@ from fundraiser import jobs
 from fundraiser.db import now
 from fundraiser.members.eligibility import counted_until, counts_at
 from fundraiser.members.models import Member, Membership, Source
+from fundraiser.sources.live.status import list_live
 from fundraiser.sources.models import ExternalSource
 from fundraiser.texts import gettext as _
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
 
 _EVERY = timedelta(minutes=1)
 _WARNED_BEFORE = timedelta(days=7)
@@ -98,14 +101,18 @@ def list_sources(session: Session) -> Sequence[ExternalSource]:
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """How many people are counted by one source; ``list_at`` is when its list was made."""
+    """How many people are counted by one source; ``list_at`` is when its list was made.
+
+    ``stale_since``: since when a source that we ask can't be relied on.
+    """
 
     label: str
     people: int
     list_at: datetime | None = None
+    stale_since: datetime | None = None
 
 
-def count_by_source(session: Session) -> list[SourceCount]:
+def count_by_source(session: Session, settings: Settings) -> list[SourceCount]:
     """Our own Stripe first, then each other source that brings people; empty where none does.
 
     Who pays in two is in both. Counted once a minute, as staff's page has them.
@@ -115,9 +122,10 @@ def count_by_source(session: Session) -> list[SourceCount]:
         return []
 
     own = session.get(ExternalSource, _OWN)
+    stale = {one.name: one.stale_since for one in list_live(session, settings)}
     return [
         SourceCount(_("Here, through Stripe"), own.members if own else 0),
-        *(SourceCount(one.label, one.members, one.list_at) for one in others),
+        *(SourceCount(one.label, one.members, one.list_at, stale.get(one.name)) for one in others),
     ]
 
 

@@ -384,7 +384,7 @@ def _total(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
     }
     batch.members_before = read_balance(session).members
     batch.members_after = (
-        batch.members_before + _starting(session, batch) - _stopping(session, batch, at, grace)
+        batch.members_before + _starting(session, batch) - count_stopping(session, batch, at, grace)
     )
 
 
@@ -409,7 +409,7 @@ def _starting(session: Session, batch: ImportBatch) -> int:
     )
 
 
-def _stopping(session: Session, batch: ImportBatch, at: datetime, grace: timedelta) -> int:
+def count_stopping(session: Session, batch: ImportBatch, at: datetime, grace: timedelta) -> int:
     """How many people who are counted now wouldn't be any more."""
     other, row = aliased(Membership), aliased(ImportRow)
     stays_here = exists().where(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import structlog
 from flask import Blueprint, current_app, request
 
+from fundraiser import db
+from fundraiser.config import current_settings
 from fundraiser.incidents import Kind, note
 from fundraiser.payments import ForgedWebhookError, Refused, current_gateway, note_refusal
 from fundraiser.security import cookieless
+from fundraiser.sources.live import hook
 from fundraiser.webhooks.inbox import current_inbox
 
 blueprint = Blueprint("webhooks", __name__)
@@ -29,4 +32,24 @@ def stripe() -> tuple[str, int]:
         engine = current_app.extensions["database"].engine
         note_refusal(engine, Refused.WEBHOOK, error.reason.value)
         raise
+    return "", 204
+
+
+@blueprint.post("/webhooks/patreon")
+@cookieless
+def patreon() -> tuple[str, int]:
+    """Note of whom Patreon has news; a worker asks for them."""
+    try:
+        member = hook.read(
+            current_settings().patreon,
+            request.headers.get("X-Patreon-Event", ""),
+            request.get_data(cache=False),
+            request.headers.get("X-Patreon-Signature", ""),
+        )
+    except hook.ForgedSourceWebhookError as error:
+        log.warning("source_webhook_refused", source="patreon", reason=str(error))
+        note(Kind.SOURCE_WEBHOOK)
+        raise
+    if member is not None:
+        hook.note(db.session(), "patreon", member)
     return "", 204

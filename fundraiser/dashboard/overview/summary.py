@@ -33,6 +33,7 @@ from fundraiser.payments import queue
 from fundraiser.payments.card_guard import CardGuard
 from fundraiser.payments.cases import list_open_cases
 from fundraiser.payments.models import Tier
+from fundraiser.sources.live.status import list_live
 from fundraiser.sources.overview import running_out
 from fundraiser.texts import Named, by_language, gettext as _
 
@@ -107,6 +108,7 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
             *_network_troubles(is_proxy_untrusted=is_proxy_untrusted),
         ],
         "running_out": running_out(session, settings.grace),
+        "stale_sources": [one for one in list_live(session, settings) if one.stale_since],
         **_overdue(session, settings),
         "names_wait": bool(names_to_review(session, 1)),
         "failed_syncs": queue.failed_requests(session, most=_MOST_SHOWN),

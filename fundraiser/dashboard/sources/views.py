@@ -27,6 +27,7 @@ from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.paging import read_key
 from fundraiser.sources import applying, batches, labels, overview
 from fundraiser.sources.formats import formats
+from fundraiser.sources.live import status
 from fundraiser.sources.models import (
     AT_WORK,
     BatchState,
@@ -34,6 +35,7 @@ from fundraiser.sources.models import (
     ImportBatch,
     ImportFile,
     ImportRow,
+    Live,
     Outcome,
 )
 from fundraiser.sources.readings import FileRefusedError, Options
@@ -68,9 +70,16 @@ def _index_page(error: str | None = None) -> str:
         labels=labels,
         sources=overview.list_sources(session),
         running_out=overview.running_out(session, current_settings().grace),
+        live_sources=status.list_live(session, current_settings()),
+        trouble_sentence=status.trouble_sentence,
         batches=session.scalars(
             select(ImportBatch)
-            .where(ImportBatch.state != BatchState.DISCARDED)
+            .where(
+                ImportBatch.state != BatchState.DISCARDED,
+                # What a webhook brings is a file every minute: of these, those that wait for staff.
+                ImportBatch.live.is_distinct_from(Live.CHANGES)
+                | ImportBatch.counts.has_key(Outcome.HELD.value),
+            )
             .order_by(ImportBatch.id.desc())
             .limit(_PAGE)
         ).all(),

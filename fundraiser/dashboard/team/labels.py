@@ -109,6 +109,8 @@ def action(name: str) -> str:
         Action.UPLOADED_LIST: _("Uploaded a list of members"),
         Action.APPLIED_LIST: _("Brought in a list of members"),
         Action.UNDID_LIST: _("Undid a list of members"),
+        Action.ASKED_SOURCE: _("Asked a source for its members"),
+        Action.PAUSED_SOURCE: _("Paused a source"),
         Action.DECIDED_ROW: _("Decided about a row of a list"),
         Action.ADDED_MEMBER: _("Added a member by hand"),
         Action.MERGED_MEMBERS: _("Merged two members"),

@@ -17,6 +17,7 @@ def kind(of: Kind) -> str:
         Kind.LIMIT: _("Too many tries, refused"),
         Kind.STRIPE_WEBHOOK: _("Webhook refused that claimed to be Stripe’s"),
         Kind.EMAIL_WEBHOOK: _("Webhook refused that claimed to be the e-mail provider’s"),
+        Kind.SOURCE_WEBHOOK: _("Webhook refused that claimed to be Patreon’s"),
         Kind.PROOF_ASKED: _("Payment not started before the browser check"),
         Kind.PROOF_WRONG: _("Browser check failed, or used twice"),
         Kind.CEILING: _("Payment postponed: too many in a minute"),

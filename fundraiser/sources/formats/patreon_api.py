@@ -48,7 +48,7 @@ def _read(
 ) -> None:
     give_name(reading, _word(attributes.get("full_name")))
     reading.set_email(_word(attributes.get("email")))
-    reading.key = _key(member)
+    reading.key = key_of(member)
     if not reading.key:
         raise RowError(Why.NO_ADDRESS)
     if not reading.email:
@@ -94,7 +94,7 @@ def _with_end(patron: Patron, reading: Reading) -> Patron:
     return replace(patron, expires=end, due=None)
 
 
-def _key(member: dict[str, Any]) -> str | None:
+def key_of(member: dict[str, Any]) -> str | None:
     """The user's number, as in the CSV; a member who comes without one has a key of their own."""
     found: Any = member
     for step in ("relationships", "user", "data", "id"):
