@@ -67,8 +67,8 @@ def falls_behind(olena: Olena) -> None:
 
 def test_a_card_changed_in_the_portal_is_the_one_that_is_charged(olena: Olena) -> None:
     said = visit_the_portal(olena, OTHER)
-    assert "Your new card is saved. You’ll be charged on it from now on." in said
-    assert "Card ending in 4444" in said
+    assert "notice-method_saved" in said.marks
+    assert "4444" in said.parts["method"]
     olena.stripe.advance(days=32)
     charges = olena.stripe.call("GET", "charges", customer=olena.customer)["data"]
     paid_by = [charge["payment_method_details"]["card"]["last4"] for charge in charges]
@@ -85,14 +85,14 @@ def test_a_card_changed_without_us_is_followed_by_the_next_sync(olena: Olena) ->
 
 
 def test_who_comes_back_without_a_new_card_reads_that_nothing_has_changed(olena: Olena) -> None:
-    assert "Nothing has changed: you pay as before." in visit_the_portal(olena, None)
-    assert "Card ending in 4242" in olena.overview()
+    assert "notice-method_kept" in visit_the_portal(olena, None).marks
+    assert "4242" in olena.overview().parts["method"]
 
 
 def test_a_new_card_pays_at_once_what_is_overdue(olena: Olena) -> None:
     falls_behind(olena)
     said = visit_the_portal(olena, WORKS)
-    assert "Your new card is saved. Your £10 payment went through. Thank you." in said
+    assert "£10 " in said.parts["notice-method_paid"]
     assert olena.taken()[:2] == [1000, 1000]
     assert olena.membership.status == "active"
     assert olena.number() == 1
@@ -102,7 +102,7 @@ def test_a_new_card_that_is_refused_is_tried_once_and_said_to_be(olena: Olena) -
     falls_behind(olena)
     tries = len(olena.taken())
     said = visit_the_portal(olena, FAILS)
-    assert "Your new card is saved. But your bank refused the £10 payment." in said
+    assert "£10 " in said.parts["notice-method_refused"]
     assert len(olena.taken()) == tries + 1
     for _ in range(3):
         olena.stripe.settle(olena.customer)
@@ -112,10 +112,10 @@ def test_a_new_card_that_is_refused_is_tried_once_and_said_to_be(olena: Olena) -
 def test_a_new_card_whose_bank_asks_leads_to_confirm(olena: Olena) -> None:
     falls_behind(olena)
     said = visit_the_portal(olena, ASKS)
-    assert "Your new card is saved. Your bank wants you to confirm the £10 payment." in said
+    assert "£10 " in said.parts["notice-method_to_confirm"]
     link = olena.open("/account").select_one("main a[href*='/invoice/']")
     assert link
-    assert link.get_text(strip=True) == "Confirm the payment"
+    assert link["data-test"] == "confirm"
     requests.post(str(link["href"]), timeout=10)
     olena.stripe.settle(olena.customer)
     assert olena.membership.status == "active"
@@ -135,9 +135,9 @@ def asks_for_more(olena: Olena) -> PageText:
 
 def test_an_upgrade_that_the_bank_wants_confirmed_leads_there_and_then_holds(olena: Olena) -> None:
     said = asks_for_more(olena)
-    assert "Your bank wants you to confirm the payment. Until you do, you pay what you" in said
+    assert "notice-to_confirm" in said.marks
     assert "notice-changed" not in said.marks
-    assert "You pay £10 a month" in said
+    assert "£10 " in said.parts["pays"]
     assert (olena.membership.amount, olena.number()) == (1000, 1)
     link = olena.open("/account").select_one("main a[href*='/invoice/']")
     assert link
@@ -152,7 +152,7 @@ def test_an_upgrade_that_nobody_confirms_changes_nothing(olena: Olena) -> None:
     olena.stripe.advance(days=2)
     olena.stripe.settle(olena.customer)
     said = olena.overview()
-    assert "You pay £10 a month" in said
+    assert "£10 " in said.parts["pays"]
     assert "confirm" not in said
     assert olena.number() == 1
     assert olena.taken() == [1000]
@@ -197,8 +197,8 @@ def test_people_who_pay_without_a_card_read_of_none(
         ),
         petro.open(petro.path("price"), tier="patron", interval="month").get_text(" "),
     ]
-    assert f"You pay with {name}" in pages[0]
-    assert "Change how you pay" in pages[0]
+    assert petro.overview().parts["method"] == name
+    assert "change-method" in petro.overview().marks
     at = now()
     with app.test_request_context():
         for kind in ABOUT_MEMBERSHIP:

@@ -19,6 +19,7 @@ from fundraiser.payments.cases import CaseKind, MoneyCase, look_at_due_cases
 from fundraiser.payments.models import Payment, SyncRequest
 from fundraiser.payments.stripe.errors import Doing
 from fundraiser.payments.stripe.gateway import Gateway, StripeRefusedError, StripeUnavailableError
+from fundraiser.texts import Named
 from tests.gifts import OURS
 from tests.settlements import emails, memberships, number_of_members
 from tests.staff import hire, names, parse, shown, sign_in, words
@@ -233,8 +234,9 @@ def test_a_late_payment_restarts_the_membership_once_and_pays_its_first_period(
     assert [found.status for found in running] == [Status.TRIALING]
     assert running[0].campaign == "25000"
     with stripe.app.test_request_context(), database.transaction() as session:
-        state = say(session, session.get_one(Membership, running[0].id)).state
-    assert "£10" in state, "it is on trial there, not free"
+        (state,) = say(session, session.get_one(Membership, running[0].id)).state
+    assert isinstance(state, Named)
+    assert (state.name, "£10 " in state) == ("next-charge", True), "it is on trial there, not free"
     assert emails(database).count("welcome") == 2
     taken = len(stripe.call("GET", "charges", customer=customer, limit=100)["data"])
     stripe.advance(days=27)

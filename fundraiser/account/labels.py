@@ -39,7 +39,7 @@ class Said:
     name: str
     price: str
     amount: str
-    state: str
+    state: list[str]
     rows: list[tuple[str, str]]
     until: datetime | None
     last_paid: datetime | None
@@ -80,7 +80,8 @@ def say(session: Session, membership: Membership) -> Said:
     ours, ended = m.source is Source.STRIPE, m.status in ENDED
     is_ending = m.cancel_at is not None and not ended
     gift = gift_of(session, m)
-    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), price_of(m))]
+    pays = Named("pays", price_of(m))
+    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), pays)]
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
     next_at = next_payment_at(m) if ours and not ended else None
@@ -88,7 +89,7 @@ def say(session: Session, membership: Membership) -> Said:
         rows.append((_("Next payment"), following))
     method = method_of(m) if ours and not ended else None
     if method:
-        rows.append((_("You pay with"), method))
+        rows.append((_("You pay with"), Named("method", method)))
     if is_ending and m.cancel_at and ours:
         rows.append((_("Ends on"), date(m.cancel_at)))
     return Said(
@@ -103,7 +104,9 @@ def say(session: Session, membership: Membership) -> Said:
         renews=renews(m),
         next_at=next_at,
         pay_url=m.pay_url if ours and not ended else None,
-        pay_label=_("Confirm the payment") if m.needs_confirmation else _("Pay now"),
+        pay_label=Named("confirm", _("Confirm the payment"))
+        if m.needs_confirmation
+        else Named("pay", _("Pay now")),
         can_stop=ours and not ended and renews(m),
         can_resume=ours and not ended and (is_ending or m.collection_paused),
         can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
@@ -115,36 +118,39 @@ def say(session: Session, membership: Membership) -> Said:
     )
 
 
-def _state(m: Membership, amount: str) -> str:
+def _state(m: Membership, amount: str) -> list[str]:
     if m.source is Source.GIFT and (m.refunded_at or m.disputed_at):
-        return _("It is a gift whose payment was taken back, so it does not count any more.")
+        return [_("It is a gift whose payment was taken back, so it does not count any more.")]
     if m.source is Source.GIFT and m.counts_until:
-        return _(
+        sentence = _(
             "It is a gift until %(date)s, and nothing is taken from you. It ends by itself.",
             date=date(m.counts_until),
         )
+        return [sentence]
     if m.source is not Source.STRIPE:
-        return _("It is not paid here, and nothing is taken from you.")
+        return [_("It is not paid here, and nothing is taken from you.")]
     if m.status in ENDED:
-        return _("It has ended. You won’t be charged again.")
+        return [_("It has ended. You won’t be charged again.")]
     if m.cancel_at and not renews(m):
-        return _(
+        sentence = _(
             "You have cancelled it. You stay a member until %(date)s, and you won’t be charged "
             "again.",
             date=date(m.cancel_at),
         )
-    return " ".join(part for part in (_asked_to_stop(m), _what_comes(m, amount)) if part)
+        return [Named("cancelled", sentence)]
+    return [part for part in (_asked_to_stop(m), _what_comes(m, amount)) if part]
 
 
 def _asked_to_stop(m: Membership) -> str:
     if m.cancel_wanted_at is None or m.cancel_at:
         return ""
-    return _(
+    sentence = _(
         "You asked us to cancel it on %(date)s. The payment service refused, and our staff have "
         "been told. Write to %(address)s if you hear nothing.",
         date=date(m.cancel_wanted_at),
         address=current_settings().mail_from,
     )
+    return Named("asked-to-cancel", sentence)
 
 
 def _what_comes(m: Membership, amount: str) -> str:
@@ -158,48 +164,54 @@ def _what_comes(m: Membership, amount: str) -> str:
             )
         return _("It is paused. You won’t be charged, and you are not counted for that time.")
     if m.needs_confirmation and m.payment_status is Dues.PAID:
-        return _(
+        sentence = _(
             "Your bank wants you to confirm the payment for what you changed. Confirm it within a "
             "day; until then you pay what you paid before."
         )
+        return Named("confirm-change", sentence)
     due = money(m.due or m.amount, m.currency)
     if m.needs_confirmation:
-        return _("Your bank wants you to confirm the payment of %(amount)s.", amount=due)
+        sentence = _("Your bank wants you to confirm the payment of %(amount)s.", amount=due)
+        return Named("confirm-payment", sentence)
     if m.status in UNPAID:
-        return _(
+        sentence = _(
             "The last payment of %(amount)s failed. Change how you pay, and we’ll try again at "
             "once.",
             amount=due,
         )
+        return Named("payment-failed", sentence)
     if m.cancel_at and m.period_end:
-        return _(
+        sentence = _(
             "It ends on %(end)s. Until then you pay as before: you’ll be charged %(amount)s on "
             "%(date)s. You can cancel before then.",
             end=date(m.cancel_at),
             amount=amount,
             date=date(m.period_end),
         )
+        return Named("ends-later", sentence)
     next_at = next_payment_at(m)
     # One that a late payment has restarted is on trial at Stripe, and paid for all the same.
     is_given = m.free_until is not None and m.free_until > now() and m.paid_until != m.free_until
     is_free = m.amount == 0 or is_given
     if is_free and next_at:
-        return _(
+        sentence = _(
             "It is free until %(date)s. Then you’ll be charged %(amount)s. You can cancel before "
             "then.",
             date=date(next_at),
             amount=amount,
         )
+        return Named("free-until", sentence)
     return "" if is_free or m.period_end is None else _next_charge(m, amount, m.period_end)
 
 
 def _next_charge(m: Membership, amount: str, at: datetime) -> str:
     if not m.credit:
-        return _(
+        sentence = _(
             "The next %(amount)s will be charged on %(date)s. You can cancel before then.",
             amount=amount,
             date=date(at),
         )
+        return Named("next-charge", sentence)
     credit = money(m.credit, m.currency)
     if m.credit < m.amount:
         return _(
@@ -284,17 +296,19 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
 def _renews(amount: str, interval: str | None, at: datetime) -> str:
     """What is charged, from when and how often."""
     if interval == Interval.YEAR:
-        return _(
+        sentence = _(
             "You’ll be charged %(amount)s on %(date)s, and every year from then on until you "
             "cancel.",
             amount=amount,
             date=date(at),
         )
-    return _(
+        return Named("renews-yearly", sentence)
+    sentence = _(
         "You’ll be charged %(amount)s on %(date)s, and every month from then on until you cancel.",
         amount=amount,
         date=date(at),
     )
+    return Named("renews-monthly", sentence)
 
 
 def say_payment(payment: Payment) -> SaidPayment:
@@ -347,7 +361,7 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
     if preview.due:
         sentences.append(_("You’ll be charged %(amount)s now.", amount=due))
     else:
-        sentences.append(_("You won’t be charged now."))
+        sentences.append(Named("nothing-now", _("You won’t be charged now.")))
     sentences.append(_renews(amount, terms.interval, preview.next_at))
     if preview.credit:
         sentences.append(
@@ -358,13 +372,12 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
             )
         )
     if membership.discount_until and preview.next_amount != terms.amount:
-        sentences.append(
-            _(
-                "Your discount ends on %(date)s. From then on you pay %(price)s.",
-                date=date(membership.discount_until),
-                price=per(terms.amount, currency, terms.interval),
-            )
+        sentence = _(
+            "Your discount ends on %(date)s. From then on you pay %(price)s.",
+            date=date(membership.discount_until),
+            price=per(terms.amount, currency, terms.interval),
         )
+        sentences.append(Named("discount-ends", sentence))
     if membership.cancel_at:
         sentences.append(_("Your membership goes on: it won’t end on the day it was to end."))
     button = (

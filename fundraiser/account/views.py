@@ -42,7 +42,7 @@ from fundraiser.payments.queue import request_sync
 from fundraiser.payments.settlement import settle
 from fundraiser.payments.statement import read_statement, years_of
 from fundraiser.security import check_origin, cookieless, new_nonce, public
-from fundraiser.texts import LANGUAGES, gettext as _, keep_language, language
+from fundraiser.texts import LANGUAGES, Named, gettext as _, keep_language, language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -454,7 +454,8 @@ def _preview_page(
     try:
         terms = _terms(membership, wish)
         if _is_paid_already(membership, terms, wish):
-            error = UnprocessableError(_("This is what you pay already."), field="amount")
+            sentence = Named("paid-already", _("This is what you pay already."))
+            error = UnprocessableError(sentence, field="amount")
             return _price_page(membership, wish, error=error), error.status
         preview = member_gateway().preview(membership.reference, terms, at)
     except UnprocessableError as error:
