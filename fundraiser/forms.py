@@ -87,7 +87,7 @@ class Field:
             try:
                 return self.read(text)
             except UnprocessableError as error:
-                errors[name] = str(error)
+                errors[name] = error.sentence
         return None
 
 
@@ -247,7 +247,7 @@ class Form:
         name = error.field or otherwise
         if name in self.fields:
             name = self.fields[name].inputs(name)[0].name
-        self.errors[name if name in self.inputs else otherwise] = str(error)
+        self.errors[name if name in self.inputs else otherwise] = error.sentence
 
     def texts_of(self, stored: object) -> dict[str, str]:
         """The text of each input for what is stored."""

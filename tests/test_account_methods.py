@@ -28,7 +28,7 @@ ABOUT_MEMBERSHIP = (
 )
 
 
-def visit_the_portal(olena: Olena, card: str | None, **values: str) -> str:
+def visit_the_portal(olena: Olena, card: str | None, **values: str) -> PageText:
     """Press the button, enter a card on Stripe's page or not, come back; what we then say."""
     path = olena.path("card")
     portal = olena.send(path, olena.form("/account", path)).headers["Location"]

@@ -80,8 +80,7 @@ def say(session: Session, membership: Membership) -> Said:
     ours, ended = m.source is Source.STRIPE, m.status in ENDED
     is_ending = m.cancel_at is not None and not ended
     gift = gift_of(session, m)
-    pays = Named("pays", price_of(m))
-    rows = [(_("A gift from"), giver_of(gift))] if gift else [(_("You pay"), pays)]
+    rows = [(_("A gift from"), giver_of(gift)) if gift else (_("You pay"), _pays(m))]
     if m.paid_at:
         rows.append((_("Last payment"), date(m.paid_at)))
     next_at = next_payment_at(m) if ours and not ended else None
@@ -116,6 +115,10 @@ def say(session: Session, membership: Membership) -> Said:
         seen=seen(m),
         key=new_nonce(),
     )
+
+
+def _pays(m: Membership) -> str:
+    return Named("pays", price_of(m))
 
 
 def _state(m: Membership, amount: str) -> list[str]:

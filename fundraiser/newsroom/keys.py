@@ -17,7 +17,7 @@ from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import KeyKind, StaffKey
 from fundraiser.outbox import enqueue_to_staff
 from fundraiser.security import digest, new_secret
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -75,20 +75,26 @@ def find_key(session: Session, token: str) -> StaffKey:
         select(StaffKey).where(StaffKey.token_hash == digest(token.strip())).with_for_update()
     ).first()
     if key is None:
-        raise UnprocessableError(
-            _("This is not a key of ours. Open the letter’s link again, or copy the whole key."),
-            field="token",
+        sentence = _(
+            "This is not a key of ours. Open the letter’s link again, or copy the whole key."
         )
+        raise UnprocessableError(Named("key-unknown", sentence), field="token")
     if key.used_at:
         raise UnprocessableError(
-            _("This key has been used. Sign in with the password that was chosen with it."),
+            Named(
+                "key-used",
+                _("This key has been used. Sign in with the password that was chosen with it."),
+            ),
             field="token",
         )
     if key.ends_at <= now():
         sentence = (
-            _("This invitation has ended. Ask an administrator to send it again.")
+            Named(
+                "invitation-over",
+                _("This invitation has ended. Ask an administrator to send it again."),
+            )
             if key.kind is KeyKind.INVITATION
-            else _("This key has ended. Ask for another letter.")
+            else Named("key-over", _("This key has ended. Ask for another letter."))
         )
         raise UnprocessableError(sentence, field="token")
     return key

@@ -17,7 +17,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import clock
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.models import Passkey, StaffSession
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -185,9 +185,8 @@ def _checked(answer: str) -> str:
 
 
 def _refusal() -> UnprocessableError:
-    return UnprocessableError(
-        _("Your passkey couldn’t be checked. Try again, or use another way."), field="passkey"
-    )
+    sentence = _("Your passkey couldn’t be checked. Try again, or use another way.")
+    return UnprocessableError(Named("passkey-wrong", sentence), field="passkey")
 
 
 def _host() -> str:

@@ -24,7 +24,7 @@ from fundraiser.newsroom.keys import (
 )
 from fundraiser.newsroom.models import KeyKind, Role, Staff
 from fundraiser.newsroom.roles import Permission, require
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import Named, gettext as _, language
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -160,7 +160,9 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
     key = find_key(session, token)
     staff = session.get_one(Staff, key.staff_id, with_for_update=True)
     if staff.deactivated_at:
-        raise UnprocessableError(_("This account is closed. Ask an administrator."))
+        raise UnprocessableError(
+            Named("account-closed", _("This account is closed. Ask an administrator."))
+        )
     staff.password_hash = _hash(password, staff.name, staff.email)
     sessions.end_all(session, staff)
     key.used_at = now()
@@ -203,7 +205,8 @@ def check_password(staff: Staff, password: str, *, field: str) -> None:
         UnprocessableError: the password is wrong.
     """
     if not passwords.is_right(staff.password_hash, password):
-        raise UnprocessableError(_("This is not your password. Check it."), field=field)
+        sentence = Named("not-the-password", _("This is not your password. Check it."))
+        raise UnprocessableError(sentence, field=field)
 
 
 def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
@@ -214,7 +217,9 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
     """
     if staff.id == by.id:
         raise UnprocessableError(
-            _("Nobody changes their own role. Ask another administrator to do it.")
+            Named(
+                "own-role", _("Nobody changes their own role. Ask another administrator to do it.")
+            )
         )
     _keep_an_admin(session, by, staff, stays=role is Role.ADMIN)
     if staff.role is role:
@@ -283,9 +288,13 @@ def _keep_an_admin(session: Session, by: Staff, staff: Staff, *, stays: bool) ->
     )
     if staff.role is Role.ADMIN and not stays and not others:
         raise UnprocessableError(
-            _(
-                "%(name)s is the last administrator. Make somebody else an administrator first.",
-                name=staff.name,
+            Named(
+                "last-administrator",
+                _(
+                    "%(name)s is the last administrator. Make somebody else an administrator "
+                    "first.",
+                    name=staff.name,
+                ),
             )
         )
 
@@ -297,22 +306,27 @@ def _is_double_click(known: Staff) -> bool:
 
 def _sentence_of_known(staff: Staff) -> str:
     if staff.deactivated_at:
-        return _(
+        sentence = _(
             "%(email)s was on the staff before. Open the account again in the list below.",
             email=staff.email,
         )
+        return Named("known-closed", sentence)
     if staff.password_hash is None:
-        return _(
+        sentence = _(
             "%(email)s has been invited. Send the invitation again in the list below.",
             email=staff.email,
         )
-    return _("%(email)s is on the staff already.", email=staff.email)
+        return Named("known-invited", sentence)
+    return Named("known-staff", _("%(email)s is on the staff already.", email=staff.email))
 
 
 def _hash(password: str, name: str, email: str, *, field: str = "password") -> str:
     if len(password) < SHORTEST_PASSWORD:
         raise UnprocessableError(
-            _("The password must have %(count)s characters or more.", count=SHORTEST_PASSWORD),
+            Named(
+                "password-short",
+                _("The password must have %(count)s characters or more.", count=SHORTEST_PASSWORD),
+            ),
             field=field,
         )
     if len(password) > _LONGEST_PASSWORD:
@@ -342,5 +356,5 @@ def _hash(password: str, name: str, email: str, *, field: str = "password") -> s
 def _address(typed: str) -> str:
     address = read_address(typed)
     if address is None:
-        raise UnprocessableError(_("Enter an e-mail address."), field="email")
+        raise UnprocessableError(Named("no-address", _("Enter an e-mail address.")), field="email")
     return address

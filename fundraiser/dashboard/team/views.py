@@ -26,7 +26,7 @@ from fundraiser.newsroom.sign_in import (
     signed_in_staff,
 )
 from fundraiser.paging import LARGEST_KEY, PAGE, key_from_url, split_page
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -56,7 +56,7 @@ def invite() -> ResponseReturnValue:
     except UnprocessableError as error:
         form.refuse(error, "email")
         return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
-    return _done(_("A letter with an invitation is on its way to %(email)s.", email=staff.email))
+    return _done(_is_invited(staff))
 
 
 @blueprint.post("/staff/team/<int:staff_id>/<what>")
@@ -176,13 +176,13 @@ def _act(by: Staff, staff: Staff, what: str) -> str:
             )
         case "invitation":
             people.invite_again(session, by, staff)
-            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+            return _is_invited(staff)
         case "closing":
             people.close_account(session, by, staff)
             return _("%(name)s can’t sign in any more.", name=staff.name)
         case "opening":
             people.open_account(session, by, staff)
-            return _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+            return _is_invited(staff)
         case "sign-out":
             people.sign_out_everywhere(session, by, staff)
             return _("%(name)s is signed out everywhere.", name=staff.name)
@@ -192,8 +192,13 @@ def _act(by: Staff, staff: Staff, what: str) -> str:
     raise NotFoundError(_("There is nothing like this to do. Open the page again."))
 
 
+def _is_invited(staff: Staff) -> Named:
+    sentence = _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+    return Named("invited", sentence)
+
+
 def _done(sentence: str) -> ResponseReturnValue:
-    flash(sentence)
+    flash(sentence, getattr(sentence, "name", "done"))
     return redirect(url_for("staff_pages.team"), HTTPStatus.SEE_OTHER)
 
 
