@@ -1,4 +1,4 @@
-# One image for every process: compose.yaml says which it runs. Build it with: docker build -t fundraiser .
+# One image for all processes; compose.yaml chooses the command. Build it: docker build -t fundraiser .
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /venv

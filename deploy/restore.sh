@@ -1,6 +1,6 @@
 #!/bin/sh
-# Restore a backup: deploy/restore.sh FILE. DATABASE_URL names an empty database. Workers that run
-# wait, and nobody can join, until `fundraiser restore-check` has brought back what happened since.
+# Restore a backup into the empty database of DATABASE_URL: deploy/restore.sh FILE. Workers wait and
+# nobody can join until `fundraiser restore-check` has fetched what happened since the backup.
 set -eu
 file=${1:?usage: restore.sh FILE}
 : "${DATABASE_URL:?is not set}"
