@@ -1,7 +1,7 @@
-"""Changed addresses: both are e-mailed, with a link that undoes the change for 72 hours.
+"""Changes of a member's e-mail address: notify both addresses, with an undo link for 72 hours.
 
-Whoever changed it, at Stripe, on the staff's or on the member's own page: a session that began
-before the change is over (see ``account.sessions``).
+It doesn't matter who made the change: Stripe, staff or the member. A change ends all sessions that
+began before it (see ``account.sessions``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNDO_WITHIN = timedelta(hours=72)
 
 
 class End(StrEnum):
-    """The two addresses of a change."""
+    """Which address of a change: the old or the new one."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -41,21 +41,21 @@ class AddressChange(Base):
     undo_until: Mapped[datetime]
 
     def address(self, end: End) -> str:
-        """The address at this end."""
+        """The address at this end of the change."""
         return self.before if end is End.BEFORE else self.after
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether its link still works."""
+        """Whether the undo link still works."""
         return self.undo_until > now()
 
 
 def note_change(
     session: Session, member: Member, before: str | None, *, is_undo: bool = False
 ) -> None:
-    """Note that a member has another address, and enqueue an e-mail to both.
+    """Record that a member's address changed, and enqueue an e-mail to both addresses.
 
-    One that undoes another change can't be undone itself, and ends what could be undone before it.
+    A change that undoes another one can't be undone, and earlier changes no longer can be either.
     """
     if not before or not member.email or fold_address(before) == fold_address(member.email):
         return
@@ -86,22 +86,22 @@ def note_change(
 
 
 def mask(address: str) -> str:
-    """An address as the reader of another one sees it, which may be a stranger's by a typo."""
+    """Hide most of an address: after a typo, the other address's reader may be a stranger."""
     local, _at, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}"
 
 
 def changed_address(session: Session, change_id: int, end: str) -> str | None:
-    """The address that the e-mail about a change goes to, if the change is still known."""
+    """The address that an e-mail about a change goes to, or None if the change is unknown."""
     change = session.get(AddressChange, change_id)
     return change.address(End(end)) if change else None
 
 
 def find_undoable(session: Session, change_id: int) -> tuple[AddressChange, Member]:
-    """A change that can be undone, and its member, who may have changed the address again since.
+    """Find a change that can be undone, and its member, whose address may have changed again since.
 
     Raises:
-        UnprocessableError: the 72 hours are over, or it was undone.
+        UnprocessableError: the 72 hours are over, or the change was already undone.
     """
     row = session.execute(
         select(AddressChange, Member)

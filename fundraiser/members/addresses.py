@@ -1,8 +1,8 @@
-"""Proof that a person reads the e-mails of an address: a link's token and a code of six digits.
+"""Verify e-mail addresses: an e-mailed link and six-digit code prove that a person reads them.
 
-Whoever asks leaves a row, known or not, so that the answer and its time are the same for both; who
-it is, and whether an e-mail is due, a worker finds out. Token and code are made when the e-mail is
-sent, kept as hashes, and good once and for ten minutes.
+Every request leaves a row, whether we know the address or not, so that both get the same answer in
+the same time. A worker later finds the person and decides whether to send an e-mail. We make the
+token and code when the e-mail is sent, and store hashes. They work once, within ten minutes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WORTH_SENDING = timedelta(hours=1)
 
 
 class Purpose(StrEnum):
-    """What the proof is for: to sign in, to accept a gift, or to change an address at both ends."""
+    """What a verified address is for: signing in, accepting a gift, or changing an address."""
 
     SIGN_IN = "sign_in"
     LEAVE_ADDRESS = "leave_address"
@@ -51,12 +51,12 @@ _TO_STRANGERS = {Purpose.NEW_ADDRESS, Purpose.GIFT}
 
 
 class AddressCheck(Base):
-    """One request for an e-mail with a code; ``browser_hash`` is of the secret of who asked.
+    """A request for an e-mail with a code; ``browser_hash`` is the hash of the browser's secret.
 
-    ``member_id`` is known from the start where somebody signed in asks; ``gift_id`` is the gift
-    that is to be accepted, by who may be nobody of ours yet. ``enqueued_at``: a worker has
-    seen it. ``network`` is a keyed hash of where the request came from. ``tries``: how many codes
-    were compared with it, right ones included.
+    ``member_id`` is set from the start if the person is signed in; ``gift_id`` is the gift to
+    accept, perhaps by somebody we don't know yet. ``enqueued_at`` is when a worker handled the
+    request. ``network`` is a keyed hash of the requester's network. ``tries`` counts the codes
+    tried, right ones included.
     """
 
     __tablename__ = "address_check"
@@ -84,7 +84,7 @@ class AddressCheck(Base):
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """What an e-mail carries, and the address it goes to."""
+    """A new token and code, and the address to e-mail them to."""
 
     email: str
     token: str
@@ -101,14 +101,14 @@ def ask(
     member_id: int | None = None,
     gift_id: int | None = None,
 ) -> AddressCheck:
-    """Ask for an e-mail to this address; a second click is the same request.
+    """Request an e-mail with a link and code to this address; a second click is the same request.
 
-    Each network may ask for a few, and all together for more. Above that there is one whenever the
-    one before has expired: its link and code work in any browser, so that the address's owner can
-    always sign in, whoever else asks.
+    Each network may ask for a few, and all together for more. Above that, an address gets one
+    e-mail whenever the previous one has expired: its link and code work in any browser, so the
+    owner can always sign in, however often others ask.
 
     Raises:
-        TooOftenError: too many were asked for.
+        TooOftenError: there were too many requests.
     """
     email, at = fold_address(email.strip()), now()
     lock(session, "address", email)
@@ -164,7 +164,7 @@ def _are_too_many(checks: Sequence[AddressCheck], most_an_hour: int, most_a_day:
 
 
 def enqueue_codes(session: Session) -> None:
-    """Enqueue the e-mails that were asked for, to those who are somebody."""
+    """Enqueue the requested e-mails whose address belongs to a member."""
     at = now()
     waiting = session.scalars(
         select(AddressCheck)
@@ -201,7 +201,7 @@ def enqueue_codes(session: Session) -> None:
 
 
 def mint(session: Session, check_id: int) -> Minted | None:
-    """Make the token and the code of an e-mail that is about to leave; None if it is too late."""
+    """Make the token and code just before an e-mail is sent; None if the request is too old."""
     check = session.get(AddressCheck, check_id)
     if check is None or check.used_at or now() > check.created_at + _WORTH_SENDING:
         return None
@@ -209,9 +209,9 @@ def mint(session: Session, check_id: int) -> Minted | None:
 
 
 def address_to_check(session: Session, check_id: int) -> str | None:
-    """The address that the e-mail of this request is to prove, if it is not a person's own.
+    """The address that the e-mail must go to, or None to use the person's own.
 
-    An e-mail to sign in goes to the address as we have it, not as somebody typed it.
+    A sign-in e-mail goes to the address in our database, not to the one that somebody typed.
     """
     check = session.get(AddressCheck, check_id)
     is_new = check is not None and check.purpose in {Purpose.NEW_ADDRESS, Purpose.GIFT}
@@ -219,7 +219,7 @@ def address_to_check(session: Session, check_id: int) -> str | None:
 
 
 def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressCheck | None:
-    """What this browser asked for last."""
+    """The latest request from this browser, or None."""
     return session.scalars(
         select(AddressCheck)
         .where(AddressCheck.browser_hash == digest(browser), AddressCheck.purpose == purpose)
@@ -229,7 +229,7 @@ def newest_check(session: Session, purpose: Purpose, browser: str) -> AddressChe
 
 
 def find_check(session: Session, purpose: Purpose, token: str) -> AddressCheck | None:
-    """The request whose e-mail carried this token."""
+    """Find the request whose e-mail had this token."""
     return session.scalars(
         select(AddressCheck).where(
             AddressCheck.token_hash == digest(token), AddressCheck.purpose == purpose
@@ -238,14 +238,14 @@ def find_check(session: Session, purpose: Purpose, token: str) -> AddressCheck |
 
 
 def is_over(check: AddressCheck) -> bool:
-    """Whether its ten minutes have passed, or it was used."""
+    """Whether the request is older than ten minutes, or was used."""
     at = now()
     used = check.used_at is not None and check.used_at < at - _ONE_USE
     return used or (check.ends_at is not None and check.ends_at <= at)
 
 
 def take_try(session: Session, check_id: int) -> bool:
-    """Count a try before the code is looked at, so that no two tries are counted as one."""
+    """Count an attempt before comparing the code, so that parallel attempts all count."""
     return (
         session.scalar(
             update(AddressCheck)
@@ -258,12 +258,12 @@ def take_try(session: Session, check_id: int) -> bool:
 
 
 def is_code(check: AddressCheck, code: str) -> bool:
-    """Whether these are the six digits of the e-mail."""
+    """Whether these six digits match the e-mail's code."""
     return is_one_of(check.code_hash or "", _hashes_of_code(check.id, code))
 
 
 def use(session: Session, check: AddressCheck, browser: str | None) -> bool:
-    """Use it up; True for the one who did, and for the second click of the same browser."""
+    """Mark the request as used; True if this call did, or on a second click in one browser."""
     at = now()
     used = session.scalar(
         update(AddressCheck)
@@ -287,5 +287,5 @@ def _mint(check: AddressCheck) -> Minted:
 
 
 def _hashes_of_code(check_id: int, code: str) -> list[str]:
-    """Six digits are soon tried through: without our keys their hashes say nothing."""
+    """Hash a code with each of our keys; an unkeyed hash of six digits would be easy to reverse."""
     return keyed_digests("code", f"{check_id}:{code}")

@@ -1,8 +1,8 @@
-"""Bulk counting: thousands of people start or stop by one look in SQL, as an import needs it.
+"""Bulk recount in SQL: start or stop counting thousands of people at once, as imports need.
 
-``counting.recount_many`` applies the rule in Python, a person at a time; this applies the same rule
-as SQL, and leaves to it whoever is neither of the two plain cases. Each row of the ledger is as
-``ledger.append`` would write it.
+``counting.recount_many`` applies the rule in Python, one person at a time. This module applies the
+same rule in SQL to the two simple cases and leaves everybody else to that function. It writes the
+same ledger rows as ``ledger.append``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _TURNING = """
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A plain case: who is meant, in SQL, what the ledger says of them, and since when."""
+    """A simple case as SQL: which people, the ledger's reason, and since when."""
 
     change: int
     reason: Reason
@@ -103,10 +103,10 @@ def recount_in_bulk(
     cause: Cause,
     undone: str = "",
 ) -> None:
-    """Apply the rule to people whose rows are locked; ``refs`` names the cause for each one's id.
+    """Apply the rule to people whose rows are locked; ``refs`` gives each person's cause reference.
 
-    Their order is that in which they get their members' numbers. ``undone`` begins the name of what
-    is undone, if something is.
+    People get their member numbers in this order. ``undone`` is the prefix of the references of an
+    import that is being undone.
     """
     session.flush()
     at = now()
@@ -146,7 +146,7 @@ def recount_in_bulk(
 
 
 def _turn(session: Session, values: Mapping[str, object], cause: Cause, turn: _Turn) -> None:
-    """Write the ledger's rows of those who are meant, and their own."""
+    """Write the ledger rows of these people, and update their own rows."""
     head = ledger.lock_head(session)
     recorded_at = max(now(), head.changed_at)
     session.execute(text("DROP TABLE IF EXISTS pg_temp.turning"))

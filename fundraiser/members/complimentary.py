@@ -1,4 +1,4 @@
-"""Complimentary memberships: given by staff, with or without an end; never counted."""
+"""Complimentary memberships: given by staff, with or without an end date, never counted."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def give_membership(
     until: datetime | None,
     reference: str,
 ) -> Membership:
-    """Give a person a membership that costs nothing; with an end, it ends by itself.
+    """Give a person a free membership; if it has an end date, it ends automatically.
 
-    ``reference`` names it at its source, which is us: no other has it.
+    ``reference`` is unique among complimentary memberships.
     """
     session.refresh(member, with_for_update=True)
     at = now()
@@ -51,7 +51,7 @@ def give_membership(
 
 
 def end_given(session: Session, member: Member, grace: timedelta, given: Membership) -> None:
-    """End a complimentary membership now; one that has ended stays as it is."""
+    """End a complimentary membership now; do nothing if it has already ended."""
     session.refresh(member, with_for_update=True)
     session.refresh(given)
     if given.ended_at is None:

@@ -1,4 +1,4 @@
-"""What a person agreed to: each by itself, kept with the words that were read and the time."""
+"""Consents: what each person agreed to, separately, with the text they read and the time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IS_NAMED = (
 
 
 def is_given(session: Session, member: Member, kind: ConsentKind) -> bool:
-    """Whether the person agrees to it now."""
+    """Whether the person currently agrees to this."""
     newest = session.scalars(
         select(Consent.given)
         .where(Consent.member_id == member.id, Consent.kind == kind)
@@ -43,9 +43,9 @@ def is_given(session: Session, member: Member, kind: ConsentKind) -> bool:
 def note_consent(
     session: Session, member: Member, kind: ConsentKind, text: str, *, given: bool
 ) -> None:
-    """Keep what the person agrees to from now on, or no longer; what is so already is not kept.
+    """Record a consent or its withdrawal; do nothing if it doesn't change anything.
 
-    A name that staff keep off the public page is not put there by its owner.
+    If staff have hidden a name from the public page, its owner can't show it.
     """
     if kind is ConsentKind.SUPPORTERS:
         session.refresh(member, ["supporter_since", "supporter_closed_at"], with_for_update=True)
@@ -59,7 +59,7 @@ def note_consent(
 
 
 def hide_name(session: Session, member: Member, text: str) -> None:
-    """Take the consent back for the person, until staff open it again; ``text`` says that."""
+    """Hide a person's name from the public page until staff allow it again; ``text`` says so."""
     at = now()
     kind = ConsentKind.SUPPORTERS
     session.add(Consent(member_id=member.id, kind=kind, given=False, text=text, at=at))
@@ -67,12 +67,12 @@ def hide_name(session: Session, member: Member, text: str) -> None:
 
 
 def restore_name(member: Member) -> None:
-    """Leave it to the person, who has to agree anew."""
+    """Allow a hidden name again; the person has to consent anew."""
     member.supporter_closed_at = None
 
 
 def names_to_review(session: Session, most: int) -> Sequence[Member]:
-    """Members whose name waits for staff to look at it; none where names need no look."""
+    """Members whose name waits for review by staff; empty if names need no review."""
     if not current_settings().review_names:
         return []
     waiting = session.scalars(
@@ -85,7 +85,7 @@ def names_to_review(session: Session, most: int) -> Sequence[Member]:
 
 
 def show_name(session: Session, member_id: int, name: str) -> bool:
-    """Let a name stand on the public page; False where it is another by now, or taken back."""
+    """Approve a name for the public page; False if it changed or the consent was withdrawn."""
     shown = session.scalar(
         update(Member)
         .where(Member.id == member_id, Member.name == name, Member.supporter_since.is_not(None))
@@ -98,9 +98,9 @@ def show_name(session: Session, member_id: int, name: str) -> bool:
 def read_named(
     session: Session, before: datetime | None, most: int
 ) -> tuple[Sequence[str], datetime | None]:
-    """Names of people who count and agreed to be named, the newest consent first.
+    """A page of names of counted people who agreed to be named, latest consent first.
 
-    With it, where the next ones begin; None after the last.
+    The second value is where the next page starts, or None after the last.
     """
     named = select(Member.name, Member.supporter_since).where(_is_shown())
     if before:
@@ -111,7 +111,7 @@ def read_named(
 
 
 def count_named(session: Session) -> int:
-    """How many people are named on the public page; one more than so many stands for more."""
+    """Count the names on the public page, up to a limit: limit + 1 means "more"."""
     some = select(Member.id).where(_is_shown()).limit(MOST_COUNTED + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 

@@ -1,7 +1,7 @@
-"""The consistency check: balance, ledger and the people who count by the rule now are one.
+"""The consistency check: balance, ledger, and people counted by the rule must match.
 
-PostgreSQL does the counting, by the rule in SQL: a million members are proved in seconds and in
-constant memory. People are counted by the rule in Python, so that each check compares both.
+PostgreSQL counts with the rule in SQL: a million members take seconds and constant memory. The
+ledger was written with the rule in Python, so each check compares both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OURS = (DriftKind.BALANCE, DriftKind.LEDGER, DriftKind.RULE)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not agree, with the person if it is about one."""
+    """A difference that the check found, with the person if it concerns one."""
 
     kind: DriftKind
     member_id: int | None
@@ -43,10 +43,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyCheck:
-    """The number from three sides, and what does not agree.
+    """The result of a check: the number from three sources, and the differences.
 
-    Whom time alone has just changed, and the clock's sweep has not reached yet, is in ``due``: such
-    a person is taken as the ledger has them.
+    ``due`` counts people whose status has just changed with time and whom the scheduled recount
+    hasn't reached; the check uses the ledger's answer for them.
     """
 
     balance: int
@@ -61,9 +61,9 @@ class ConsistencyCheck:
 
 
 def check_consistency(session: Session, grace: timedelta) -> ConsistencyCheck:
-    """Count from all sides, as of one moment, in a transaction that has read nothing yet.
+    """Compare all sources at one moment; the transaction must not have read anything before.
 
-    At most 1,000 people of each kind are named; one more finding says how many there are.
+    Lists at most 1,000 people of each kind; one more finding gives the total.
     """
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     ledger_sum = session.scalar(select(func.coalesce(func.sum(LedgerEntry.change), 0))) or 0
@@ -83,7 +83,7 @@ def check_consistency(session: Session, grace: timedelta) -> ConsistencyCheck:
 
 
 def write_drift(session: Session, check: ConsistencyCheck) -> None:
-    """Keep what does not agree for staff to see, and note what agrees again."""
+    """Store new differences for staff to see, and mark those that are gone."""
     kept = [note_drift(session, found) for found in check.findings]
     session.execute(
         update(Drift)
@@ -93,7 +93,7 @@ def write_drift(session: Session, check: ConsistencyCheck) -> None:
 
 
 def note_drift(session: Session, found: Finding, customer_id: str | None = None) -> int:
-    """Keep one thing that does not agree, and say it in the log; returns the row's id."""
+    """Store one difference and log it; returns the row's ID."""
     log.error(
         "drift", kind=found.kind, member=found.member_id, customer=customer_id, detail=found.detail
     )
@@ -114,7 +114,7 @@ def note_drift(session: Session, found: Finding, customer_id: str | None = None)
 
 
 def count_drift(session: Session) -> dict[DriftKind, int]:
-    """How much does not agree, by kind."""
+    """The number of open differences, by kind."""
     rows = session.execute(
         select(Drift.kind, func.count()).where(Drift.gone_at.is_(None)).group_by(Drift.kind)
     )
@@ -122,7 +122,7 @@ def count_drift(session: Session) -> dict[DriftKind, int]:
 
 
 def read_drift(session: Session, most: int | None = None) -> Sequence[Row[Drift, Member | None]]:
-    """What does not agree, the oldest first, each with its person."""
+    """The open differences, oldest first, each with its person."""
     return session.execute(
         select(Drift, Member)
         .outerjoin(Member, Member.id == Drift.member_id)
@@ -133,7 +133,7 @@ def read_drift(session: Session, most: int | None = None) -> Sequence[Row[Drift,
 
 
 def _people_not_as_their_rows(session: Session) -> list[Finding]:
-    """Whose own row says something else than the ledger's rows of that person."""
+    """Find people whose own row differs from their ledger rows."""
     rows = (
         select(
             LedgerEntry.member_id,
@@ -164,9 +164,9 @@ def _people_not_as_their_rows(session: Session) -> list[Finding]:
 
 
 def _by_the_rule(at: datetime, grace: timedelta) -> Subquery:
-    """Each person, what the ledger says of them, and what the rule does, in SQL.
+    """SQL: each person with the ledger's answer and the rule's answer.
 
-    ``is_due``: they differ because time has passed, and the clock's sweep will see to it.
+    ``is_due``: they differ only because time has passed, and the scheduled recount will fix it.
     """
     until = (
         select(Membership.member_id, func.max(counted_until(grace)).label("until"))
@@ -189,7 +189,7 @@ def _by_the_rule(at: datetime, grace: timedelta) -> Subquery:
 
 
 def _count_by_the_rule(at: datetime, grace: timedelta) -> Select[int, int, int]:
-    """How many count by the rule, who are due, and who differ without being due."""
+    """Count people counted by the rule, people due for a recount, and people who differ."""
     one = _by_the_rule(at, grace).c
     as_the_ledger = and_(one.differs, one.is_due)
     return select(
@@ -202,7 +202,7 @@ def _count_by_the_rule(at: datetime, grace: timedelta) -> Select[int, int, int]:
 def _people_not_as_the_rule(
     session: Session, at: datetime, grace: timedelta, differing: int
 ) -> list[Finding]:
-    """Whom the ledger counts and the rule does not, or the other way."""
+    """Find people whom the ledger counts and the rule doesn't, or the other way round."""
     one = _by_the_rule(at, grace).c
     found = session.execute(
         select(one.id, one.counting, one.counts)

@@ -1,4 +1,4 @@
-"""Counting people: the rule is applied to a person, and the ledger told of a new answer."""
+"""Count people: apply the rule to a person and append to the ledger if the answer changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MEMBERSHIPS = (
 
 
 def find_or_add_person(session: Session, email: str, *, language: str) -> Member:
-    """The person of this address in any case, locked until the transaction ends."""
+    """Find or create the person with this address, ignoring case; locks the row."""
     row = {
         "email": email,
         "address": fold_address(email),
@@ -74,9 +74,9 @@ def recount(
     cause_ref: str | None = None,
     began: datetime | None = None,
 ) -> LedgerEntry | None:
-    """Apply the rule to a person whose row is locked; returns the ledger's row if one was due.
+    """Apply the rule to a person whose row is locked; returns the new ledger row, if any.
 
-    ``began`` is when the person started to count, where the newest payment is not when.
+    ``began`` is when the person started to count, if that differs from the latest payment's time.
     """
     entries = recount_many(session, [member], grace, cause=cause, cause_ref=cause_ref, began=began)
     return entries[0] if entries else None
@@ -92,11 +92,11 @@ def recount_many(
     began: datetime | None = None,
     each: Mapping[int, tuple[str, datetime | None]] | None = None,
 ) -> list[LedgerEntry]:
-    """Apply the rule to people whose rows are locked; returns the rows of the ledger that were due.
+    """Apply the rule to people whose rows are locked; returns the new ledger rows.
 
-    All are read at once, and the ledger's head is locked once: of thousands, each costs little.
-    ``each`` says for a person's id the cause's name, and when it happened where that is known
-    better than by the rule.
+    Reads everybody at once and locks the ledger's head once, so that it is cheap for thousands.
+    ``each`` maps a person's ID to the cause's reference and, if known better than by the rule, the
+    time it happened.
     """
     session.flush()
     at = now()
@@ -136,9 +136,9 @@ def recount_many(
 
 
 def _is_over(cause: Cause, happened_at: datetime, left_at: datetime | None) -> bool:
-    """Whether it lies before the person left last: then it isn't when they came back.
+    """Whether this start lies before the person's last departure, so isn't when they came back.
 
-    An import that was undone never was: brought in again, they began when they did.
+    An undone import is ignored: imported again, people start when they originally did.
     """
     if left_at is None:
         return False
@@ -147,7 +147,7 @@ def _is_over(cause: Cause, happened_at: datetime, left_at: datetime | None) -> b
 
 @dataclass(frozen=True, slots=True)
 class PersonVerdict:
-    """What the rule says of one person, beside what the ledger says."""
+    """The rule's answer for one person, beside the ledger's."""
 
     member_id: int
     counting: bool
@@ -158,7 +158,7 @@ class PersonVerdict:
 def verdicts_of_all(
     session: Session, at: datetime, grace: timedelta, *, after: int = 0
 ) -> Iterator[list[PersonVerdict]]:
-    """Apply the rule to everybody, in the order of their ids, some thousands at a time."""
+    """Apply the rule to everybody, ordered by ID, some thousands at a time."""
     while members := session.execute(
         select(Member.id, Member.counting, Member.recount_at)
         .where(Member.id > after)
@@ -176,20 +176,20 @@ def verdicts_of_all(
 def verdicts_of_people(
     session: Session, ids: Sequence[int], at: datetime, grace: timedelta
 ) -> dict[int, Verdict]:
-    """What the rule says of each of these people."""
+    """Apply the rule to each of these people."""
     memberships = _by_person(session.scalars(_MEMBERSHIPS, {"members": ids}))
     return {one: person_counts(memberships.get(one, []), at, grace) for one in ids}
 
 
 def verdict_of(session: Session, membership: Membership, grace: timedelta) -> Verdict:
-    """What the rule says now of one membership, of a person who may have others."""
+    """Apply the rule to one membership of a person who may have others."""
     whole = session.scalars(_MEMBERSHIPS, {"members": [membership.member_id]}).all()
     verdicts = verdicts_of(whole, now(), grace)
     return next(v for one, v in zip(whole, verdicts, strict=True) if one.id == membership.id)
 
 
 def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[Membership]]:
-    """The memberships of a range of people, in the order in which the rule reads them."""
+    """The memberships of a range of people, in the order that the rule needs."""
     rows = session.scalars(
         select(Membership)
         .where(Membership.member_id > after, Membership.member_id <= last)
@@ -201,15 +201,15 @@ def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[M
 
 
 def _by_person(rows: Iterable[Membership]) -> dict[int, list[Membership]]:
-    """Memberships in their order, which is by person first, by the person's id."""
+    """Group sorted memberships by their person's ID."""
     return {member_id: list(group) for member_id, group in groupby(rows, lambda row: row.member_id)}
 
 
 def apply_rule(session: Session, grace: timedelta, after: int) -> int | None:
-    """Count the next people behind this id by the rule as it is now, with the cause ``rule``.
+    """Recount the next people after this ID with the current rule, with the cause ``rule``.
 
-    Returns the last id that was looked at, None after the last of all. It can be called again from
-    the beginning at any time: nobody is counted who agrees already.
+    Returns the last ID checked, or None at the end. It is safe to start again at any time: people
+    whose answer is right stay as they are.
     """
     people = next(verdicts_of_all(session, now(), grace, after=after), None)
     if people is None:
@@ -227,9 +227,9 @@ def apply_rule(session: Session, grace: timedelta, after: int) -> int | None:
 
 
 def recount_due(session: Session, grace: timedelta) -> int:
-    """Count again whom time alone may have changed; returns how many were looked at.
+    """Recount people whose status may have changed with time; returns how many it checked.
 
-    At most 200, so that each transaction stays short: call until it returns 0.
+    It checks at most 200, to keep each transaction short: call it until it returns 0.
     """
     due = session.scalars(
         select(Member)

@@ -1,8 +1,8 @@
-"""The rule "paying-members/2": who counts, and until when if nothing but time happens.
+"""The counting rule "paying-members/2": who counts as a member, and until when.
 
-It stands here twice: ``membership_counts`` for one membership in Python, which also says why, and
-``counted_until`` for all of them in SQL. tests/test_rule_in_sql.py holds the two equal. Whoever
-wants to know whether a person or a membership counts asks one of them.
+The rule exists twice: ``membership_counts`` for one membership in Python, which also gives the
+reason, and ``counted_until`` in SQL for all. tests/test_rule_in_sql.py checks that both agree. Use
+one of them wherever you need to know whether a person or a membership counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FOREVER = literal_column("'infinity'::timestamptz", DateTime(timezone=True))
 
 
 class Reason(StrEnum):
-    """Why a membership counts or does not: the words of the ledger and of the public page."""
+    """Why a membership counts or doesn't, as in the ledger and on the public page."""
 
     PAID = "paid"
     FIRST_PAYMENT_IN_PROCESS = "first_payment_in_process"
@@ -47,9 +47,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether it counts and why; ``since`` when that began, as far as the facts tell.
+    """Whether a membership counts and why; ``since`` is when that began, if known.
 
-    ``until`` is when time alone may change the answer.
+    ``until`` is when the answer may change with time.
     """
 
     counts: bool
@@ -59,7 +59,7 @@ class Verdict:
 
 
 def person_counts(memberships: Iterable[Membership], at: datetime, grace: timedelta) -> Verdict:
-    """A person counts while at least one membership does."""
+    """Apply the rule to a person, who counts while at least one membership does."""
     verdicts = verdicts_of(memberships, at, grace)
     counting = [verdict for verdict in verdicts if verdict.counts]
     if counting:
@@ -74,7 +74,7 @@ def person_counts(memberships: Iterable[Membership], at: datetime, grace: timede
 
 
 def verdicts_of(memberships: Iterable[Membership], at: datetime, grace: timedelta) -> list[Verdict]:
-    """What the rule says of each of one person's memberships, in their order; takes them all."""
+    """Apply the rule to each membership of one person, in order; pass all of them."""
     whole = list(memberships)
     has_paid = any(map(was_paid_for, whole))
     return [membership_counts(one, at, grace, has_paid) for one in whole]
@@ -83,14 +83,14 @@ def verdicts_of(memberships: Iterable[Membership], at: datetime, grace: timedelt
 def counting_of(
     memberships: Iterable[Membership], at: datetime, grace: timedelta
 ) -> list[Membership]:
-    """Those of one person's memberships that count, in their order; takes them all."""
+    """The memberships of one person that count, in order; pass all of them."""
     whole = list(memberships)
     verdicts = verdicts_of(whole, at, grace)
     return [one for one, verdict in zip(whole, verdicts, strict=True) if verdict.counts]
 
 
 def was_paid_for(membership: Membership) -> bool:
-    """Whether the member ever paid for it, here or where it was imported from."""
+    """Whether the member ever paid for this membership, here or at the source of its import."""
     if membership.source is not Source.STRIPE:
         return membership.source is Source.IMPORT and membership.amount > 0
     paid = membership.has_paid
@@ -103,10 +103,10 @@ def membership_counts(
     grace: timedelta,
     has_paid: bool | None = None,  # noqa: FBT001 - whoever wraps this hands on what it was given
 ) -> Verdict:
-    """Whether this membership counts at this time, row by row of the published table.
+    """Apply the rule to one membership at this time, in the order of the published table.
 
-    ``has_paid`` says whether the person has paid for any membership before; this one alone is asked
-    unless it is told.
+    ``has_paid`` says whether the person has ever paid for any membership; the default checks only
+    this one.
     """
     m = membership
     if m.source is Source.COMPLIMENTARY or _costs_nothing(m):
@@ -130,7 +130,7 @@ def membership_counts(
 
 
 def _costs_nothing(m: Membership) -> bool:
-    """Whether its price is zero; ``price`` is before discounts, where it is known."""
+    """Whether the price is zero; ``price`` is the list price before discounts, if known."""
     return (m.price or m.amount) == 0
 
 
@@ -190,10 +190,10 @@ def _until(
 
 
 def counted_until(grace: timedelta, of: type[Membership] = Membership) -> ColumnElement[datetime]:
-    """The rule as SQL: when a membership stops being counted if nothing but time happens.
+    """The rule in SQL: when a membership stops being counted if nothing but time passes.
 
-    ``infinity`` where that has no end, ``-infinity`` where it isn't counted at all. ``of`` is the
-    table, or an alias of it. The cases stand in the order of ``membership_counts``.
+    ``infinity`` if that never happens, ``-infinity`` if it isn't counted at all. ``of`` is the
+    table or an alias. The cases have the order of ``membership_counts``.
     """
     m = of
     is_free = or_(
@@ -235,12 +235,12 @@ def counted_until(grace: timedelta, of: type[Membership] = Membership) -> Column
 def counts_at(
     at: datetime, grace: timedelta, of: type[Membership] = Membership
 ) -> ColumnElement[bool]:
-    """Whether a membership counts at this time, in SQL."""
+    """SQL: whether a membership counts at this time."""
     return counted_until(grace, of) > at
 
 
 def _person_has_paid(of: type[Membership]) -> ColumnElement[bool]:
-    """``was_paid_for``, for any membership of the same person."""
+    """SQL: ``was_paid_for`` for any membership of the same person."""
     other = aliased(Membership)
     paid_for = case(
         (other.source == Source.STRIPE, other.has_paid),

@@ -1,7 +1,7 @@
-"""Signed links in e-mails: with one of them a membership can be stopped or taken up again.
+"""Signed links in e-mails that cancel or restart a membership without signing in.
 
-Such a link is no way in. It says what is paid and until when, and lives for as long as e-mails are
-read.
+A link is no sign-in. It shows the price and the paid period, and works for as long as people read
+old e-mails.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _PAYMENT, _UNDO = "payment-in-an-e-mail", "undo-an-address"
 
 
 def membership_link(membership: Membership) -> str:
-    """The address at which this membership is stopped, or taken up again, without signing in."""
+    """The URL to cancel or restart this membership without signing in."""
     key = _signer().dumps(membership.id)
     return f"{current_settings().public_url}/account/letter/{key}"
 
 
 def read_membership(session: Session, key: str) -> Membership:
-    """The membership that an e-mail's link speaks of.
+    """Find the membership of an e-mailed link.
 
     Raises:
-        NotFoundError: the link is cut, forged or too old.
+        NotFoundError: the link is truncated, forged or too old.
     """
     try:
         membership_id = _signer().loads(key, max_age=int(_READ_WITHIN.total_seconds()))
@@ -50,16 +50,16 @@ def read_membership(session: Session, key: str) -> Membership:
 
 
 def payment_link(case_id: int) -> str:
-    """The address at which a late payment is used for a restart, or refunded."""
+    """The URL to use a late payment for a restart, or to get it refunded."""
     key = _signer(_PAYMENT).dumps(case_id)
     return f"{current_settings().public_url}/account/payment/{key}"
 
 
 def read_payment_link(key: str) -> int:
-    """The id of the case that the link is about.
+    """Read the money case's ID from an e-mailed link.
 
     Raises:
-        NotFoundError: the link is cut or forged, or too old.
+        NotFoundError: the link is truncated, forged or too old.
     """
     try:
         case_id = _signer(_PAYMENT).loads(key, max_age=int(_READ_WITHIN.total_seconds()))
@@ -74,16 +74,16 @@ def read_payment_link(key: str) -> int:
 
 
 def undo_link(change_id: int) -> str:
-    """The address at which a change of a member's address is undone, without signing in."""
+    """The URL to undo a change of a member's address without signing in."""
     key = _signer(_UNDO).dumps(change_id)
     return f"{current_settings().public_url}/account/email/undo/{key}"
 
 
 def read_undo_link(key: str) -> int:
-    """The id of the change that the link undoes; whether it still can be is for the change to say.
+    """Read the address change's ID from an e-mailed link; the change says whether it can be undone.
 
     Raises:
-        NotFoundError: the link is cut or forged.
+        NotFoundError: the link is truncated or forged.
     """
     try:
         return int(_signer(_UNDO).loads(key))

@@ -1,8 +1,8 @@
-"""Forwarding: e-mails that somebody has us send to an address that may be a stranger's.
+"""Rate limits for e-mails that one person has us send to an address that may be a stranger's.
 
-A gift's announcement, a code for a new address, a reminder: each is wanted, and each could be used
-to e-mail strangers in the newsroom's name. So each sender may cause a few a day, and each address
-gets a few a day, whoever causes them.
+Gift announcements, codes for a new address and reminders are wanted, but could be abused to e-mail
+strangers in the newsroom's name. So each sender may cause a few a day, and each address gets a few
+a day, whoever causes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_TO_AN_ADDRESS = 5
 
 
 class TooOftenError(FundraiserError):
-    """So many e-mails were asked for that no more are sent for now; ``field`` is the form's."""
+    """Too many e-mails were requested; ``field`` is the form field to show the error at."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     field = "email"
@@ -75,10 +75,10 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
 
 
 def hash_address(email: str) -> str:
-    """A keyed hash by which an address is found again, in any case, and can't be read (hex)."""
+    """Hash an address with our key, ignoring case, to find it again without storing it (hex)."""
     return hashes_of_address(email)[0]
 
 
 def hashes_of_address(email: str) -> list[str]:
-    """The same by each of our keys, the newest first: what was stored may be by an older one."""
+    """The address's hashes with each of our keys, newest first: a stored one may be older."""
     return keyed_digests("address", fold_address(email.strip()))

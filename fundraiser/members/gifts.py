@@ -1,7 +1,7 @@
-"""Gifts: years of membership that somebody pays for somebody else, and the codes that give them.
+"""Gifts: years of membership that one person buys for another, and the codes that redeem them.
 
-A gift is made by its payment's settlement, and becomes a membership of the recipient's when its
-code is redeemed: it counts from then on. ``docs/decisions/gifts.md`` says why it is so.
+The sync of its payment creates a gift. When somebody redeems the code, it becomes their membership
+and counts from then on. ``docs/decisions/gifts.md`` explains why.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ _CARD = "gift-card"
 
 
 class TooManyCodesError(FundraiserError):
-    """So many wrong codes came from one network that no more are looked at for now."""
+    """Too many wrong codes came from one network; it has to wait."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class Tell(StrEnum):
-    """How the recipient hears of a gift: by e-mail, or by a card that the giver hands over."""
+    """How the recipient learns of a gift: by e-mail, or from a card that the giver hands over."""
 
     NOW = "now"
     DAY = "day"
@@ -67,11 +67,11 @@ class Tell(StrEnum):
 
 
 class Gift(Base):
-    """Years of a tier, paid for by the giver with one charge, for whoever redeems the code.
+    """Years of a tier that the giver paid for with one charge; redeemed with a code.
 
-    ``tell_at`` is when the recipient is told by e-mail; None where the giver hands over a card.
-    ``language`` is the recipient's. ``refunded_at`` and ``disputed_at`` speak of the charge, and
-    make it void. Once it is redeemed, the membership of source ``gift`` has the charge's name.
+    ``tell_at`` is when we e-mail the recipient; None if the giver hands over a card. ``language``
+    is the recipient's. ``refunded_at`` and ``disputed_at`` concern the charge and make the gift
+    void. Once redeemed, its membership of source ``gift`` has the charge's ID as its reference.
     """
 
     __tablename__ = "gift"
@@ -107,12 +107,12 @@ class Gift(Base):
 
     @property
     def is_void(self) -> bool:
-        """Whether its money was given back, or is being taken back."""
+        """Whether the gift's payment was refunded or disputed."""
         return self.refunded_at is not None or self.disputed_at is not None
 
 
 class WrongCode(Base):
-    """A code that somebody tried and that is no gift's, by the network that it came from."""
+    """An attempt with a code that no gift has, by network."""
 
     __tablename__ = "wrong_code"
     __table_args__ = (Index("ix_wrong_code_network", "network", "at"),)
@@ -126,12 +126,12 @@ class WrongCode(Base):
 
 
 def make_code(checkout_id: uuid.UUID) -> str:
-    """The code of the gift that is bought by a checkout: always the same, and kept nowhere."""
+    """Compute the gift code of a checkout: always the same, and never stored."""
     return _codes(checkout_id)[0]
 
 
 def _codes(checkout_id: uuid.UUID) -> list[str]:
-    """The same by each of our keys, the newest first."""
+    """The gift codes of a checkout with each of our keys, newest first."""
     codes = []
     for made in hmacs(f"gift:{checkout_id.hex}"):
         number = int.from_bytes(made)
@@ -142,13 +142,13 @@ def _codes(checkout_id: uuid.UUID) -> list[str]:
 
 
 def hash_code(code: str) -> str:
-    """What is kept of a code, and what a typed one is looked up by."""
+    """Hash a code, for storing and for looking up a typed one."""
     typed = code.upper().translate(_LOOK_ALIKE)
     return digest("".join(character for character in typed if character in _ALPHABET))
 
 
 def code_of(gift: Gift) -> str | None:
-    """A gift's code; None where the key that made it is lost: then it is in the e-mail alone."""
+    """A gift's code; None if its key is lost, so that only the e-mail has the code."""
     for code in _codes(gift.checkout_id):
         if secrets.compare_digest(hash_code(code), gift.code_hash):
             return code
@@ -156,31 +156,31 @@ def code_of(gift: Gift) -> str | None:
 
 
 def find_by_code(session: Session, code: str) -> Gift | None:
-    """The gift of a code, as it was typed."""
+    """Find a gift by its code as typed."""
     return session.scalars(select(Gift).where(Gift.code_hash == hash_code(code))).first()
 
 
 def giver_of(gift: Gift) -> str:
-    """Who gives, as the giver wrote it, until the giver is erased."""
+    """The giver's name as the giver wrote it, until the giver is erased."""
     return gift.giver_name if is_plain_name(gift.giver_name) else _("A reader")
 
 
 def recipient_of(gift: Gift) -> str:
-    """Who the gift is for, as the giver wrote it, until one of the two is erased."""
+    """The recipient's name as the giver wrote it, until one of the two is erased."""
     return gift.recipient_name if is_plain_name(gift.recipient_name) else _("a reader")
 
 
 def telling(tell_at: datetime) -> str:
-    """The key of the e-mail that tells of a gift: another time is another e-mail."""
+    """The outbox key of the gift's announcement; another time makes another e-mail."""
     return f"{tell_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def tell_again(session: Session, gift: Gift, email: str) -> None:
-    """Tell the recipient now, at this address.
+    """E-mail the recipient about the gift now, at this address.
 
     Raises:
         UnprocessableError: the gift was accepted or is void.
-        TooOftenError: the giver, or the address, has had its e-mails of the day.
+        TooOftenError: the giver or the address has reached the daily limit.
     """
     session.refresh(gift, with_for_update=True)
     check_redeemable(gift)
@@ -190,17 +190,17 @@ def tell_again(session: Session, gift: Gift, email: str) -> None:
 
 
 def gift_of(session: Session, membership: Membership) -> Gift | None:
-    """The gift that became this membership."""
+    """The gift that became this membership, or None."""
     if membership.source is not Source.GIFT:
         return None
     return session.scalars(select(Gift).where(Gift.charge_id == membership.reference)).first()
 
 
 def check_tries(session: Session, network: str) -> None:
-    """Look at no more codes of a network that sent too many wrong ones.
+    """Refuse codes from a network that sent too many wrong ones.
 
     Raises:
-        TooManyCodesError: it has to wait for an hour.
+        TooManyCodesError: the network has to wait for an hour.
     """
     lock(session, "gift-codes", network)
     since = now() - _WRONG_COUNT_FOR
@@ -223,15 +223,15 @@ def note_wrong_code(session: Session, network: str) -> None:
 
 
 def card_address(gift: Gift) -> str:
-    """Where the giver sees and prints the card, without signing in."""
+    """The URL where the giver sees and prints the card without signing in."""
     return f"{current_settings().public_url}/gift/card/{link_signer(_CARD).dumps(gift.id)}"
 
 
 def read_card(session: Session, key: str) -> Gift:
-    """The gift that a card's address was made for.
+    """Find the gift of a card's URL.
 
     Raises:
-        NotFoundError: we have not made it, or it is cut.
+        NotFoundError: the URL is forged or truncated.
     """
     try:
         found = session.get(Gift, link_signer(_CARD).loads(key))
@@ -246,7 +246,7 @@ def read_card(session: Session, key: str) -> Gift:
 
 
 def check_redeemable(gift: Gift, member: Member | None = None) -> None:
-    """Whether a gift can be redeemed, by this person if it is known who.
+    """Check that a gift can be redeemed, by this person if known.
 
     Raises:
         UnprocessableError: it was redeemed, is void, or the person is its giver.
@@ -272,10 +272,10 @@ def check_redeemable(gift: Gift, member: Member | None = None) -> None:
 
 
 def begins_at(memberships: Iterable[Membership], grace: timedelta) -> datetime:
-    """When a gift would begin for who has these memberships: now, or when what is paid for ends.
+    """When a gift would start for the owner of these memberships: now, or at the paid period's end.
 
     Raises:
-        UnprocessableError: the person goes on paying, so that the gift would be wasted.
+        UnprocessableError: the person keeps paying, so the gift would be wasted.
     """
     at = begins = now()
     for found in counting_of(memberships, at, grace):
@@ -302,7 +302,7 @@ def begins_at(memberships: Iterable[Membership], grace: timedelta) -> datetime:
 
 
 def ends_at(begins: datetime, years: int) -> datetime:
-    """The same day so many years later; of a leap day, the one before."""
+    """The same date some years later; for 29 February, the day before if needed."""
     year = begins.year + years
     try:
         return begins.replace(year=year)
@@ -311,10 +311,11 @@ def ends_at(begins: datetime, years: int) -> datetime:
 
 
 def redeem(session: Session, gift: Gift, member: Member, grace: timedelta) -> Membership:
-    """Make a gift the membership of this person, and count them; both rows are locked here.
+    """Turn a gift into this person's membership and count the person; locks both rows.
 
     Raises:
-        UnprocessableError: it can't be redeemed, or not by this person now; nothing has changed.
+        UnprocessableError: it can't be redeemed, or not by this person now; nothing has
+            changed.
     """
     session.refresh(gift, with_for_update=True)
     session.refresh(member, with_for_update=True)

@@ -1,4 +1,4 @@
-"""The ledger over time: how it stood at midnights, and when it first reached a number."""
+"""The ledger over time: the balance at each midnight, and when it first reached a number."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Mark:
 
 
 def start_of_day(at: datetime, zone: ZoneInfo, days_before: int = 0) -> datetime:
-    """Midnight in the newsroom's zone, so many days before this day's."""
+    """Midnight in the newsroom's time zone, some days before this moment's day."""
     day = at.astimezone(zone).date() - timedelta(days=days_before)
     return datetime.combine(day, time(), zone)
 
 
 def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
-    """The start, at most some 180 midnights between, and the end."""
+    """Times for a chart: the start, about 180 midnights in between, and the end."""
     days = (end - start).days
     step = days // _MOST_POINTS + 1
     midnights = (start_of_day(start, zone, -day) for day in range(1, days + 1, step))
@@ -43,7 +43,7 @@ def sample_times(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetim
 
 
 def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
-    """How the ledger stood recorded at each of these times, in their order."""
+    """The ledger's recorded version and balance at each of these times, in order."""
     moments = (
         func.unnest(cast(times, ARRAY(DateTime(timezone=True))))
         .table_valued("at", with_ordinality="place")
@@ -66,10 +66,10 @@ def read_marks(session: Session, times: Sequence[datetime]) -> list[Mark]:
 
 
 def brought_in(session: Session, times: Sequence[datetime]) -> list[int]:
-    """How many were members at each of these times, and were brought in from elsewhere later.
+    """How many members at each of these times were only imported later.
 
-    What an import records today began when the ledger says that it happened; an undo takes that
-    back for all the time. ``times`` are in their order.
+    An import today records people as members since an earlier date; an undo removes them from that
+    date on. ``times`` must be in order.
     """
     moments = cast(times, ARRAY(DateTime(timezone=True)))
     began, known = (
@@ -93,7 +93,7 @@ def brought_in(session: Session, times: Sequence[datetime]) -> list[int]:
 
 
 def read_peak(session: Session) -> int:
-    """The highest balance that there ever was."""
+    """The highest balance ever."""
     return (
         session.scalar(
             select(LedgerEntry.balance)
@@ -108,9 +108,9 @@ def read_peak(session: Session) -> int:
 def read_first_times(
     session: Session, balances: Sequence[int], since: datetime, until: datetime
 ) -> dict[int, datetime]:
-    """When, in that time, the balance first rose to each of these; left out where it never did.
+    """When, within this time, the balance first reached each of these numbers, if it did.
 
-    It moves by one, so that whatever it passes it has stood at.
+    The balance moves by one, so it takes on every number that it passes.
     """
     wanted = func.unnest(cast(balances, ARRAY(BigInteger))).table_valued("balance").render_derived()
     first = (

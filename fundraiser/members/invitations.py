@@ -1,4 +1,4 @@
-"""Invitations: a member's own link, which says nothing about whose it is, and who joined by it."""
+"""Invitations: a member's personal link, which doesn't identify them, and who joined through it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _CODE = re.compile(r"[0-9a-f]{16}")
 
 
 def make_link(member: Member) -> None:
-    """Give the person a link; who has one keeps it. The person's row is locked."""
+    """Give the person an invitation link, or keep the existing one; the person's row is locked."""
     member.invite_code = member.invite_code or secrets.token_hex(8)
 
 
 def drop_link(member: Member) -> None:
-    """The link leads nobody here any more; who has joined by it stays counted."""
+    """Delete the person's link; people who joined through it are still counted as invited."""
     member.invite_code = None
 
 
 def find_inviter(session: Session, code: str | None) -> Member | None:
-    """Whose link it is; None where it is nobody's, or nobody's any more."""
+    """Find the member whose link this is; None if the link is unknown or deleted."""
     if not code or not _CODE.fullmatch(code):
         return None
     return session.scalars(select(Member).where(Member.invite_code == code)).first()
 
 
 def name_of_inviter(session: Session, inviter: Member) -> str | None:
-    """The name that a reader may see: of a member who agreed to that.
+    """The inviter's name, if the member agreed to show it.
 
-    What staff keep off the public page they would not have read here either.
+    A name that staff have hidden from the public page isn't shown here either.
     """
     may_be_read = inviter.counting and inviter.supporter_closed_at is None
     agreed = may_be_read and is_given(session, inviter, ConsentKind.INVITER)
@@ -47,14 +47,14 @@ def name_of_inviter(session: Session, inviter: Member) -> str | None:
 
 
 def note_inviter(session: Session, member: Member, code: str | None) -> None:
-    """Remember whose link led a person here who has never counted; nobody invites themselves."""
+    """Record whose link led here a person who has never counted; nobody invites themselves."""
     inviter = find_inviter(session, code) if member.number is None else None
     if inviter is not None and inviter.id != member.id:
         member.invited_by = inviter.id
 
 
 def count_invited(session: Session, member: Member) -> int:
-    """How many people first became members by this person's link."""
+    """Count the people who first became members through this person's link."""
     return (
         session.scalar(
             select(func.count()).where(Member.invited_by == member.id, Member.number.is_not(None))

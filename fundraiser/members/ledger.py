@@ -32,7 +32,7 @@ class Balance:
 
 
 def read_balance(session: Session) -> Balance:
-    """The public number: one row read, whatever the size."""
+    """The public number: reads one row, whatever the size of the ledger."""
     head = session.execute(
         select(LedgerHead.balance, LedgerHead.version, LedgerHead.changed_at)
     ).one()
@@ -40,7 +40,7 @@ def read_balance(session: Session) -> Balance:
 
 
 def balance_at(session: Session, at: datetime) -> int:
-    """The balance as it stood recorded just before that time."""
+    """The recorded balance just before this time."""
     return (
         session.scalar(
             select(LedgerEntry.balance)
@@ -53,7 +53,7 @@ def balance_at(session: Session, at: datetime) -> int:
 
 
 def changed_before(session: Session, at: datetime) -> datetime | None:
-    """When the balance last changed before that time; None if it had not."""
+    """When the balance last changed before this time; None if it never had."""
     return session.scalar(
         select(LedgerEntry.recorded_at)
         .where(LedgerEntry.recorded_at < at)
@@ -63,7 +63,7 @@ def changed_before(session: Session, at: datetime) -> datetime | None:
 
 
 def joined_since(session: Session, at: datetime) -> int:
-    """How often a person started to count since then; who has stopped again is included."""
+    """How often people started to count since then, including people who have stopped again."""
     return (
         session.scalar(
             select(func.count()).where(LedgerEntry.recorded_at >= at, LedgerEntry.change == 1)
@@ -73,7 +73,7 @@ def joined_since(session: Session, at: datetime) -> int:
 
 
 def left_at(session: Session, members: Iterable[Member]) -> dict[int, datetime]:
-    """When people who were counted before stopped last, by their ids."""
+    """When people who were counted last stopped, by person ID."""
     sequence = [(member.id, member.sequence) for member in members]
     rows = session.execute(
         select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
@@ -84,7 +84,7 @@ def left_at(session: Session, members: Iterable[Member]) -> dict[int, datetime]:
 
 
 def lock_head(session: Session) -> LedgerHead:
-    """Take the lock at which all workers meet: do it last, just before the commit."""
+    """Lock the ledger's head, which all writers need: do it last, just before the commit."""
     session.flush()
     return session.scalars(_HEAD).one()
 
@@ -99,10 +99,10 @@ def append(
     happened_at: datetime,
     head: LedgerHead | None = None,
 ) -> LedgerEntry:
-    """Turn the person from counting to not counting or back.
+    """Start or stop counting the person, with a new ledger row.
 
-    ``head`` is what ``lock_head`` gave, where many follow each other. Whoever counts for the first
-    time gets a member's number here.
+    ``head`` is the result of ``lock_head``, if you append many rows. People get their member number
+    here when they first count.
     """
     head = head or lock_head(session)
     recorded_at = max(now(), head.changed_at)

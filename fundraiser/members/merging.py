@@ -1,4 +1,4 @@
-"""Merging: two rows of one person become one, and can be taken apart again."""
+"""Merge two records of one person, and undo a merge."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _KEPT = ("name", "country", "invite_code")
 
 
 class MemberMerge(Base):
-    """Two people whom staff found to be one: what ``other_id`` was, and which rows moved.
+    """A merge by staff: ``other_id`` was merged, and which rows moved.
 
-    ``moved`` are the keys of the rows by table and column; ``before`` what both rows said.
+    ``moved`` has the keys of the rows by table and column; ``before`` the values of both members.
     """
 
     __tablename__ = "member_merge"
@@ -59,7 +59,7 @@ class MemberMerge(Base):
 
 
 class DifferentPeople(Base):
-    """Two people who look like one, and whom staff found to be two; ``first_id`` is the lower."""
+    """Two similar people whom staff marked as different; ``first_id`` is the lower ID."""
 
     __tablename__ = "different_people"
 
@@ -71,7 +71,7 @@ class DifferentPeople(Base):
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Two people who may be one, and what they have in common: ``name`` or ``address``."""
+    """Two people who may be one, and what they share: ``name`` or ``address``."""
 
     first: Member
     second: Member
@@ -81,10 +81,10 @@ class Likeness:
 def merge(
     session: Session, kept_id: int, other_id: int, grace: timedelta, *, staff_id: int | None
 ) -> MemberMerge:
-    """Make ``other_id`` part of ``kept_id``: memberships, e-mails and notes go there.
+    """Merge ``other_id`` into ``kept_id``, with memberships, e-mails and notes.
 
     Raises:
-        UnprocessableError: they are one already, or both pay through Stripe.
+        UnprocessableError: they are merged already, or both pay through Stripe.
     """
     kept, other = _lock_both(session, kept_id, other_id)
     if not can_merge(session, kept, other):
@@ -109,7 +109,7 @@ def merge(
 
 
 def can_merge(session: Session, kept: Member, other: Member) -> bool:
-    """Whether two people can become one: of two who pay through Stripe, one is ended first."""
+    """Whether two people can be merged; if both pay through Stripe, one must end first."""
     return kept.id != other.id and not (
         _pays_by_stripe(session, kept) and _pays_by_stripe(session, other)
     )
@@ -131,9 +131,9 @@ def _pays_by_stripe(session: Session, member: Member) -> bool:
 
 
 def separate(session: Session, merge_id: int, grace: timedelta) -> bool:
-    """Take two people apart again; False where that was done before.
+    """Undo a merge; False if it was already undone.
 
-    Each row that moved goes back unless it has moved on since; what came after the merge stays.
+    Each row goes back unless it has moved again since; newer rows stay.
     """
     done = session.get_one(MemberMerge, merge_id, with_for_update=True)
     if done.undone_at is not None:
@@ -199,10 +199,10 @@ def _from_json(name: str, value: Any) -> Any:  # noqa: ANN401 - of any column
 
 
 def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]]:
-    """Give ``kept`` all that is known of ``other``, who loses address and name.
+    """Move everything known of ``other`` to ``kept``; ``other`` loses address and name.
 
-    Returns the keys of the rows that moved, by table and column. The ledger's rows stay where they
-    are: they are never changed. Both rows are locked.
+    Returns the keys of the moved rows by table and column. Ledger rows never change, so they stay.
+    Both members' rows must be locked.
     """
     members = cast("Table", Member.__table__)
     kept.name, kept.country = kept.name or other.name, kept.country or other.country
@@ -237,12 +237,12 @@ def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]
 
 
 def _key_of(table: Table, owner: Column[Any]) -> Column[Any]:
-    """The column that, with whose the row is, names it."""
+    """The column that, together with the owner's, identifies a row."""
     return next(column for column in table.primary_key.columns if column is not owner)
 
 
 def say_different(session: Session, one: int, two: int, *, staff_id: int) -> None:
-    """Note that two people who look like one are two, so that they aren't offered again."""
+    """Record that two similar people are different, so that we don't suggest merging them again."""
     session.execute(
         insert(DifferentPeople)
         .values(first_id=min(one, two), second_id=max(one, two), staff_id=staff_id, at=now())
@@ -251,9 +251,9 @@ def say_different(session: Session, one: int, two: int, *, staff_id: int) -> Non
 
 
 def find_alike(session: Session, most: int) -> list[Likeness]:
-    """People who are counted twice, perhaps: one of them pays elsewhere, and they look like one.
+    """Find people who may be counted twice: they are similar, and one of them pays elsewhere.
 
-    By the same name, or the same address without its dots and tags.
+    They have the same name, or the same address without dots and tags.
     """
     one, two = aliased(Member), aliased(Member)
     elsewhere = exists().where(Membership.member_id == one.id, Membership.origin.is_not(None))
@@ -287,7 +287,7 @@ def find_alike(session: Session, most: int) -> list[Likeness]:
 
 
 def list_merges(session: Session, most: int) -> Sequence[MemberMerge]:
-    """The newest merges that can be taken apart."""
+    """The latest merges that can be undone."""
     return session.scalars(
         select(MemberMerge)
         .where(MemberMerge.undone_at.is_(None))

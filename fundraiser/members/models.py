@@ -1,4 +1,4 @@
-"""People, their memberships, and the ledger that is the number."""
+"""Models: people, memberships, consents and the ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Source(StrEnum):
 
 
 class Status(StrEnum):
-    """What Stripe says of a subscription; memberships from elsewhere are active or canceled."""
+    """Stripe's subscription status; memberships from elsewhere are active or canceled."""
 
     ACTIVE = "active"
     PAST_DUE = "past_due"
@@ -55,11 +55,12 @@ ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
 
 class Dues(StrEnum):
-    """What the invoices say of a membership.
+    """The payment state of a membership, from its invoices.
 
-    ``paid``: the newest finished invoice is paid (a renewal may be a draft or in process).
-    ``free``: it asked for nothing, as in a trial. ``in_process``: the first payment ever is being
-    processed. ``overdue``: it is not paid, an earlier one was. ``nothing``: nothing was ever paid.
+    ``paid``: the latest finished invoice is paid (a renewal may be a draft or processing).
+    ``free``: it was for nothing, as in a trial. ``in_process``: the first payment ever is
+    processing. ``overdue``: it is unpaid, and an earlier one was paid. ``nothing``: nothing was
+    ever paid.
     """
 
     PAID = "paid"
@@ -70,7 +71,7 @@ class Dues(StrEnum):
 
 
 class Interval(StrEnum):
-    """How often a membership is paid; what we sell is ``SOLD``, others come from elsewhere."""
+    """How often a membership is paid; we sell those in ``SOLD``, imports have others."""
 
     MONTH = "month"
     YEAR = "year"
@@ -83,9 +84,9 @@ PER_YEAR = {Interval.MONTH: 12, Interval.YEAR: 1, Interval.WEEK: 52, Interval.DA
 
 
 def fold_address(email: str) -> str:
-    """An e-mail address in a form that is the same in any case, of any alphabet.
+    """Normalise an e-mail address, so that case and alphabet don't matter.
 
-    A domain in Punycode (xn--…) is the same as in its own e-mails.
+    A domain in Punycode (xn--…) equals the same domain in Unicode.
     """
     local, at, domain = email.rpartition("@")
     if "xn--" in domain.lower():
@@ -117,7 +118,7 @@ MEMBER_WORDS = (
 
 
 def alike(of: type[Member]) -> ColumnElement[str]:
-    """A person's address without its dots and its tag, which many mail providers leave out."""
+    """An address without dots and tag, which many mail providers ignore."""
 
     def word(text: str) -> ColumnElement[str]:
         return literal_column(f"'{text}'", String)
@@ -128,17 +129,16 @@ def alike(of: type[Member]) -> ColumnElement[str]:
 
 
 class Member(Base):
-    """A person: one e-mail address in any case, one or more customers at Stripe.
+    """A person: one e-mail address, ignoring case, and one or more Stripe customers.
 
-    ``address`` is ``email`` as ``fold_address`` makes it: what a person is found by.
-    ``number`` is the order in which people first counted: given once, kept for ever.
-    ``counting`` is what the ledger's newest row of this person says; ``recount_at`` is when time
-    alone may change it; ``sequence`` is how many rows of the ledger are this person's.
-    ``supporter_since`` is when the person agreed to be named on the public page, as the newest
-    consent says; ``supporter_closed_at`` is since when staff keep the name off it.
-    ``supporter_name`` is the name that they have let stand there, where they look at each first.
-    ``invite_code`` is in the link that the person invites others by, while there is one;
-    ``invited_by`` is whose link led here. It is no foreign key: that would lock the inviter's row.
+    ``address`` is ``email`` normalised by ``fold_address``, for finding people. ``number`` is the
+    order in which people first counted: assigned once and kept. ``counting`` is what the person's
+    latest ledger row says; ``recount_at`` is when time may change that; ``sequence`` is the
+    person's number of ledger rows. ``supporter_since`` is when the person agreed to be named
+    publicly, by the latest consent; ``supporter_closed_at`` is since when staff hide the name.
+    ``supporter_name`` is the approved name, if staff review names. ``invite_code`` is in the
+    person's invitation link, if any; ``invited_by`` is whose link led here (no foreign key, which
+    would lock the inviter's row).
     """
 
     __tablename__ = "member"
@@ -188,25 +188,25 @@ class Member(Base):
 
 
 class Membership(Base):
-    """One reason for a person to count; it carries what the count rule reads.
+    """A membership from any source, with the facts that the counting rule reads.
 
-    ``amount`` is what is charged each ``interval_count`` intervals, after discounts; ``price`` is
-    the list price, null where it is not known, and ``discount_until`` the end of a discount.
-    ``credit`` is what the customer has left over at Stripe in this currency: it pays next invoices.
-    ``cancel_at``: it ends then unless somebody changes that. ``paid_until`` is the end of the
-    newest period that was paid for, ``free_until`` the end of a period that was given away,
-    ``has_paid`` whether anything was ever paid for it and kept. ``grace_from``: the first failure
-    (or the due date) of an unbroken row of unpaid invoices. ``refunded_at`` and ``disputed_at``
-    speak of the payment for the current period. ``moved_at`` is when it was found to be for a
-    product that is no membership. ``method`` is Stripe's word for how it is paid. ``counts_until``:
-    the end of a gift or of an import's paid-through date. ``reference`` is its name at its source
-    (Stripe's subscription). ``duplicate_of`` names the membership beside which it was one too many.
-    What e-mails need: the card that is charged (``card_expires_at`` is the first moment at which it
-    is good no longer), ``pay_url`` where the overdue invoice can be paid, ``due`` what it still
-    asks for, ``next_attempt_at`` when Stripe tries again, ``needs_confirmation`` where the bank
-    wants the payer to confirm it, and Stripe's words for why it ended.
-    ``origin`` names the source outside Stripe that an import is from.
-    ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff see to it.
+    ``amount`` is the charge each ``interval_count`` intervals, after discounts; ``price`` is the
+    list price, null if unknown, and ``discount_until`` the end of a discount. ``credit`` is the
+    customer's credit at Stripe in this currency, which pays the next invoices. ``cancel_at``: it
+    ends then, unless somebody changes that. ``paid_until`` is the end of the latest paid period,
+    ``free_until`` the end of a free period, ``has_paid`` whether anything was ever paid and kept.
+    ``grace_from``: the first failure (or due date) in an unbroken series of unpaid invoices.
+    ``refunded_at`` and ``disputed_at`` concern the payment for the current period. ``moved_at`` is
+    when we found it on a product that is no membership. ``method`` is Stripe's payment method type.
+    ``counts_until``: the end of a gift, or an import's paid-through date. ``reference`` is its ID
+    at its source (Stripe's subscription ID). ``duplicate_of`` is the membership to which this one
+    was a duplicate.
+
+    For e-mails: the charged card (``card_expires_at`` is the first moment at which it no longer
+    works), ``pay_url`` to pay the overdue invoice, ``due`` the amount it still asks for,
+    ``next_attempt_at`` when Stripe retries, ``needs_confirmation`` if the bank wants the payer to
+    confirm, and Stripe's reason for the end. ``origin`` is the source outside Stripe of an import.
+    ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff handle it.
     """
 
     __tablename__ = "membership"
@@ -304,7 +304,7 @@ class Membership(Base):
 
 
 class MemberAlias(Base):
-    """Another address of a person: of somebody whom staff found to be the same."""
+    """Another address of a person, from a merged record."""
 
     __tablename__ = "member_alias"
 
@@ -313,16 +313,16 @@ class MemberAlias(Base):
 
 
 class ConsentKind(StrEnum):
-    """What a person may agree to, each by itself."""
+    """What a person may agree to, separately."""
 
     SUPPORTERS = "roster"
     INVITER = "inviter"
 
 
 class Consent(Base):
-    """A person agreed to something, or took that back; ``text`` is what was read then.
+    """A consent or its withdrawal; ``text`` is what the person read.
 
-    The newest row of a kind holds.
+    The latest row of each kind is in force.
     """
 
     __tablename__ = "consent"
@@ -336,9 +336,9 @@ class Consent(Base):
 
 
 class Note(Base):
-    """A note by staff about a person, and the entry of the audit log that it explains.
+    """A note by staff about a person, and the audit log entry that it explains.
 
-    Personal values stand here and not in the audit log, because here they can be erased.
+    Personal values are here and not in the audit log, because we can erase them here.
     """
 
     __tablename__ = "member_note"
@@ -352,7 +352,7 @@ class Note(Base):
 
 
 class Cause(StrEnum):
-    """What made the ledger look at a person."""
+    """What made us recount a person, as the ledger records it."""
 
     STRIPE = "stripe"
     CLOCK = "clock"
@@ -370,7 +370,7 @@ MOVED_BY_NO_READER = "cause IN ('import', 'merge', 'erasure', 'rule')"
 
 
 class LedgerHead(Base):
-    """The one row whose lock gives each change its place: the newest balance and version."""
+    """The single row with the latest balance and version; its lock puts changes in order."""
 
     __tablename__ = "ledger_head"
     __table_args__ = (
@@ -386,7 +386,7 @@ class LedgerHead(Base):
 
 
 class LedgerEntry(Base):
-    """A person started (+1) or stopped (-1) counting. Rows are never changed: a trigger refuses it.
+    """A person started (+1) or stopped (-1) counting; a trigger refuses any change of a row.
 
     ``version`` has no gaps. A person's ``sequence`` 1, 3, 5 … is +1 and 2, 4, 6 … is -1, so that
     the database itself refuses to count a person twice.
@@ -421,10 +421,10 @@ class LedgerEntry(Base):
 
 
 class DriftKind(StrEnum):
-    """What does not agree.
+    """What differs.
 
-    ``balance``: the head and the ledger's rows. ``ledger``: a person's row and the ledger's rows of
-    the person. ``rule``: the ledger and the rule. ``stripe``: our books and what Stripe says.
+    ``balance``: the head and the ledger's rows. ``ledger``: a person's row and their ledger rows.
+    ``rule``: the ledger and the rule. ``stripe``: our data and Stripe's.
     """
 
     BALANCE = "balance"
@@ -434,9 +434,9 @@ class DriftKind(StrEnum):
 
 
 class Drift(Base):
-    """Something that should agree and does not: found and shown, never corrected silently.
+    """A difference between two records that must match: shown to staff, never corrected silently.
 
-    ``detail`` is a sentence for whoever looks into it. ``gone_at``: when it was found to agree.
+    ``detail`` explains it in a sentence. ``gone_at`` is when both matched again.
     """
 
     __tablename__ = "drift"

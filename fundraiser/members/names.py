@@ -1,4 +1,4 @@
-"""Names as people type them, fit to be shown to others: no link, no address, nothing invisible."""
+"""Check typed names before showing them to others: no links, addresses or invisible characters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SHORTEST_LABEL = 2
 
 
 def read_name(typed: str) -> str:
-    """A name as one line, no longer than it may be."""
+    """Clean a typed name: one line, cut to the maximum length."""
     return " ".join(typed.split())[:LONGEST_NAME]
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether this can be a name: one short line that no mail program makes a link of."""
+    """Whether this can be a name: one short line that no mail program turns into a link."""
     if not 0 < len(name.strip()) <= LONGEST_NAME or not name.translate(_JOINERS).isprintable():
         return False
     # Full-width e-mails and dots are read as plain ones, by people and by mail programs.
@@ -27,13 +27,13 @@ def is_plain_name(name: str) -> bool:
 
 
 def has_link(text: str) -> bool:
-    """Whether a text has a web or an e-mail address that is written out."""
+    """Whether a text contains a web or e-mail address."""
     words = text.casefold().split()
     return any("://" in word or "www." in word or "@" in word[1:-1] for word in words)
 
 
 def _is_domain(word: str) -> bool:
-    """Like example.org, and unlike J.R.R., J.Tolkien or "Koval, O."."""
+    """Whether it looks like example.org, and not like J.R.R., J.Tolkien or "Koval, O."."""
     labels = word.strip(".,;:!?()\"'").split(".")
     *_, before, last = ["", *labels]
     if not before or len(last) < _SHORTEST_LABEL or not last.isalpha():

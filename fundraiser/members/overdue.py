@@ -1,4 +1,4 @@
-"""Whose payment is overdue: paid before, not paid now, and not ended."""
+"""Overdue memberships: paid before, unpaid now, and not ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def overdue(of: type[Membership] = Membership) -> ColumnElement[bool]:
-    """``is_overdue``, for queries; ``of`` is the table, or an alias of it."""
+    """``is_overdue`` in SQL; ``of`` is the table or an alias."""
     return and_(
         of.ended_at.is_(None),
         or_(
@@ -27,12 +27,12 @@ IS_OVERDUE = overdue()
 
 
 def overdue_since(of: type[Membership] = Membership) -> ColumnElement[datetime]:
-    """When the grace period of an overdue membership began, for queries."""
+    """SQL: when the grace period of an overdue membership began."""
     return func.coalesce(of.grace_from, of.paid_until, of.started_at)
 
 
 def is_overdue(membership: Membership) -> bool:
-    """Whether a payment for it is overdue, in the grace period or after it."""
+    """Whether a payment is overdue, within the grace period or after it."""
     return membership.ended_at is None and (
         membership.status is Status.PAST_DUE
         or (membership.status is Status.ACTIVE and membership.payment_status is Dues.OVERDUE)
@@ -40,14 +40,14 @@ def is_overdue(membership: Membership) -> bool:
 
 
 def grace_ends_at(membership: Membership, grace: timedelta) -> datetime:
-    """When it is no longer counted if nothing is paid until then."""
+    """When an overdue membership stops being counted if it stays unpaid."""
     return (membership.grace_from or membership.paid_until or membership.started_at) + grace
 
 
 def paid_until(membership: Membership) -> datetime | None:
-    """The day that a membership is paid until; None where no day is known, or it has ended.
+    """The day until which a membership is paid; None if unknown, or if it has ended.
 
-    Stripe's own period goes on while nothing is paid for it, so its end is not that day.
+    Stripe's own period continues while it is unpaid, so its end isn't that day.
     """
     if membership.ended_at:
         return None

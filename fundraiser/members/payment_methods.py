@@ -1,4 +1,4 @@
-"""What people call the way they pay, and what can be said of it; types are Stripe's words."""
+"""Payment methods: their names in words, and their properties; the types are Stripe's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BRANDS = {
 
 
 def method_name(kind: str | None, last4: str | None) -> str | None:
-    """A payment method in words; None where none is known."""
+    """A payment method's name in words; None if unknown."""
     if is_card(kind, last4):
         return _("Card ending in %(last4)s", last4=last4) if last4 else _("Card")
     if kind in _DEBITS:
@@ -40,22 +40,22 @@ def method_name(kind: str | None, last4: str | None) -> str | None:
 
 
 def method_of(membership: Membership) -> str | None:
-    """How a membership is paid, in words."""
+    """A membership's payment method in words."""
     return method_name(membership.method, membership.card_last4)
 
 
 def is_card(kind: str | None, last4: str | None = None) -> bool:
-    """Whether it is a card; memberships synced before methods were kept have digits alone."""
+    """Whether it is a card; memberships synced by older versions have only the last digits."""
     return kind == "card" or (kind is None and last4 is not None)
 
 
 def pays_by_card(membership: Membership) -> bool:
-    """Whether a membership is paid by card, so that a sentence may speak of one."""
+    """Whether a membership is paid by card, so that texts may say "card"."""
     return is_card(membership.method, membership.card_last4)
 
 
 def has_expiry(kind: str | None) -> bool:
-    """Whether it carries a month after which it can't be charged."""
+    """Whether the method has an expiry month."""
     return kind == "card"
 
 
@@ -65,5 +65,5 @@ def settles_later(kind: str | None) -> bool:
 
 
 def can_be_confirmed(kind: str | None) -> bool:
-    """Whether a bank may want the payer to confirm a payment: of a debit it never does."""
+    """Whether a bank may ask the payer to confirm a payment; never for debits."""
     return kind is not None and kind not in _DEBITS

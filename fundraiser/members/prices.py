@@ -1,4 +1,4 @@
-"""Prices of memberships in words: how much, how often, and until when with a discount."""
+"""Prices in words: how much, how often, and the price after a discount ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def per(amount: int, currency: str, interval: str | None, count: int = 1) -> str:
-    """An amount and how often it is paid: every ``count`` intervals."""
+    """An amount and its interval in words: each ``count`` intervals."""
     return each_time(_money(amount, currency), interval, count)
 
 
 def price_of(membership: Membership) -> str:
-    """What a membership costs; where a discount ends, also what it costs then."""
+    """A membership's price in words; with a discount that ends, also the price afterwards."""
     m = membership
     now = per(m.amount, m.currency, m.interval, m.interval_count or 1)
     if m.discount_until is None or m.price is None or m.price == m.amount:
@@ -32,7 +32,7 @@ def price_of(membership: Membership) -> str:
 
 
 def next_payment_of(membership: Membership) -> str | None:
-    """The next payment's amount and date, and what of it the member's credit pays; None if none."""
+    """The next payment's amount and date, and the part that the member's credit pays; or None."""
     m, at = membership, next_payment_at(membership)
     if at is None:
         return None

@@ -1,4 +1,4 @@
-"""When a membership is charged next: many that are to end are charged until then."""
+"""When a membership is charged next; one that will end may still renew until then."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RENEWS: ColumnElement[bool] = or_(
 
 
 def renews(membership: Membership) -> bool:
-    """Whether another period begins after this one, if nobody changes anything."""
+    """Whether another period follows the current one if nothing changes."""
     ends, period_end = membership.cancel_at, membership.period_end
     return ends is None or (period_end is not None and ends > period_end)
 
 
 def next_payment_at(membership: Membership) -> datetime | None:
-    """When it is charged next; None where it ends before that, is paused, or is free for good."""
+    """The next charge's time; None if it ends before, is paused, or is free without an end."""
     if membership.collection_paused or not renews(membership):
         return None
     free_until, period_end = membership.free_until, membership.period_end
