@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 import structlog
@@ -52,7 +53,7 @@ from fundraiser.jobs import Hints
 from fundraiser.joining import gift_views, views as campaigns
 from fundraiser.logs import configure_logging
 from fundraiser.newsroom import sign_in, views as newsroom
-from fundraiser.payments import AccountGateway, MemberGateway, MoneyGateway
+from fundraiser.payments import AccountGateway, MemberGateway, MoneyGateway, patience
 from fundraiser.texts import gettext as _
 from fundraiser.webhooks import views as webhooks
 from fundraiser.webhooks.inbox import Inbox
@@ -62,13 +63,23 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 
+_PATIENCE = 15.0  # seconds that a page waits for Stripe in all
+_SOON = "10"  # seconds until somebody who met an overload tries again
+
+
 class FundraiserApp(Flask):
-    """A Flask app in which each request is one transaction: kept if the answer is no error."""
+    """A Flask app in which each request is one transaction: kept if the answer is no error.
+
+    Of the threads that answer, up to ``waiting_for_stripe`` may wait for Stripe at once: the rest
+    is for pages that don't need it.
+    """
 
     database: Database
+    waiting_for_stripe: BoundedSemaphore
 
     def full_dispatch_request(self) -> Response:
-        with self.database.transaction() as session:
+        waiting = patience(_PATIENCE, urgent=True, places=self.waiting_for_stripe)
+        with waiting, self.database.transaction() as session:
             response = super().full_dispatch_request()
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 session.rollback()
@@ -131,6 +142,7 @@ def create_app(settings: Settings | None = None, pool: Pool | None = None) -> Fu
     app.database = Database(
         settings, after_commit=Hints(settings).send, pool=pool or web_pool(settings)
     )
+    app.waiting_for_stripe = BoundedSemaphore(max(settings.web_threads * 3 // 4, 1))
     app.extensions["settings"] = settings
     app.extensions["incidents"] = Incidents(app.database.side_engine)
     app.extensions["database"] = app.database
@@ -146,6 +158,7 @@ def create_app(settings: Settings | None = None, pool: Pool | None = None) -> Fu
     for room in _PAGES:
         app.register_blueprint(room.blueprint)
     _say_errors(app)
+    _say_database_errors(app)
     return app
 
 
@@ -169,18 +182,6 @@ def _say_errors(app: Flask) -> None:
                 response.headers[name] = value
         return response
 
-    @app.errorhandler(OperationalError)
-    @app.errorhandler(NoConnectionError)
-    def database_is_away(error: Exception) -> ResponseReturnValue:
-        structlog.get_logger().warning("database_away", error=type(error).__name__)
-        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _sentence(HTTPStatus.SERVICE_UNAVAILABLE))
-
-    @app.errorhandler(DataError)
-    def database_cannot_hold_it(error: DataError) -> ResponseReturnValue:
-        # A number or a date beyond its column's: typed by nobody, and no fault of the database.
-        structlog.get_logger().warning("value_out_of_range", error=type(error.orig).__name__)
-        return _answer(HTTPStatus.BAD_REQUEST, _sentence(HTTPStatus.BAD_REQUEST))
-
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> ResponseReturnValue:
         # The rule, not the path: that may hold a key of somebody's e-mail.
@@ -191,15 +192,46 @@ def _say_errors(app: Flask) -> None:
         )
 
 
-def _answer(status: HTTPStatus, sentence: str) -> tuple[Response | str, int]:
+def _say_database_errors(app: Flask) -> None:
+    """The same of a database that is away, busy, or asked for what it can't hold."""
+
+    @app.errorhandler(NoConnectionError)
+    def no_connection_is_free(_: Exception) -> ResponseReturnValue:
+        """More work at once than connections: the database itself is well."""
+        note(Kind.BUSY)
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _busy())
+
+    @app.errorhandler(OperationalError)
+    def database_is_away(error: Exception) -> ResponseReturnValue:
+        structlog.get_logger().warning("database_away", error=type(error).__name__)
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _sentence(HTTPStatus.SERVICE_UNAVAILABLE))
+
+    @app.errorhandler(DataError)
+    def database_cannot_hold_it(error: DataError) -> ResponseReturnValue:
+        # A number or a date beyond its column's: typed by nobody, and no fault of the database.
+        structlog.get_logger().warning("value_out_of_range", error=type(error.orig).__name__)
+        return _answer(HTTPStatus.BAD_REQUEST, _sentence(HTTPStatus.BAD_REQUEST))
+
+
+def _answer(status: HTTPStatus, sentence: str) -> ResponseReturnValue:
+    later = {"Retry-After": _SOON} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     if best == "text/html" and not request.path.startswith("/webhooks/"):
         heading = _heading(status)
         page = render_template(
             "errors.html", heading=heading, sentence=sentence, status=status.value
         )
-        return page, status
-    return jsonify(error=sentence), status
+        return page, status, later
+    return jsonify(error=sentence), status, later
+
+
+def _busy() -> str:
+    if request.method == "POST":
+        return _(
+            "We’re very busy at the moment, so we can’t say whether this was done. Check in a "
+            "minute before you repeat it."
+        )
+    return _("We’re very busy at the moment. Try again in a minute.")
 
 
 def _heading(status: HTTPStatus) -> str:

@@ -171,8 +171,9 @@ class Database:
         pool: Pool = Pool(),  # noqa: B008 - it can't be changed
     ) -> None:
         self.engine = make_engine(settings.database_url, pool)
-        # For what is written or read beside the rest, and never waits for it: limits, and the
-        # public number.
+        # For what is written or read beside the rest, and never waits for it: limits, tries that
+        # stay counted, the public number. Whoever holds a connection of one pool never waits for a
+        # second of the same.
         self.side_engine = make_engine(settings.database_url, Pool(_OF_LIMITS))
         self._after_commit = after_commit
 

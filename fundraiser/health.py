@@ -52,11 +52,10 @@ def healthz() -> ResponseReturnValue:
 @public
 def readyz() -> ResponseReturnValue:
     """Whether there is something to serve: all of it, or at least the number."""
-    session = db.session()
     try:
-        session.execute(select(1))
+        with db.current_database().transaction(beside=True) as session:
+            session.execute(select(1))
     except (OperationalError, NoConnectionError):
-        session.rollback()
         if request.environ.get(IS_KNOWN):
             return {"status": "ok", "degraded": "The database is away; the last number is served."}
         return {"status": "The database is away."}, HTTPStatus.SERVICE_UNAVAILABLE

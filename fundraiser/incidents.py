@@ -54,6 +54,7 @@ class Kind(StrEnum):
     PROOF_WRONG = "proof_wrong"
     CEILING = "ceiling"  # as many payments were started as may be in a minute
     DECLINED = "declined"  # a card of somebody who is no member yet
+    BUSY = "busy"  # all connections to the database were in use, and somebody was turned away
     FOREIGN_FORM = "foreign_form"  # a form of another site, or without its token
     FORBIDDEN = "forbidden"  # something that a role, or somebody who isn't signed in, may not do
     PROXY = "proxy"  # a forwarded header from a private address while no proxy is trusted

@@ -1,10 +1,9 @@
-"""The layers in front of the app, and a limit on who waits in it; ``asgi`` serves them."""
+"""The layers in front of the app; ``asgi`` serves them."""
 
 from __future__ import annotations
 
 import gc
 from http import HTTPStatus
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
@@ -21,46 +20,11 @@ from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-_PATIENCE = 2.0  # seconds that a request waits for a place
-
-
-class ConcurrencyLimiter:
-    """Lets a quarter of the threads into the app at once; half of them wait for a moment.
-
-    Where Stripe or the database is silent, each request in the app holds its thread for long. The
-    last quarter is therefore never the app's: the number is served from those. Waiting costs next
-    to nothing, so that a burst is answered rather than refused.
-    """
-
-    def __init__(self, app: WSGIApplication, threads: int) -> None:
-        self._app = app
-        self._places = BoundedSemaphore(max(threads // 4, 1))
-        self._waiting = BoundedSemaphore(max(threads // 2, 1))
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not self._take_a_place():
-            return busy(environ, start_response)
-        try:
-            return self._app(environ, start_response)
-        finally:
-            self._places.release()
-
-    def _take_a_place(self) -> bool:
-        if self._places.acquire(blocking=False):
-            return True
-        if not self._waiting.acquire(blocking=False):
-            return False
-        try:
-            return self._places.acquire(timeout=_PATIENCE)
-        finally:
-            self._waiting.release()
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 def busy(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
-    """A WSGI application that only says that there is no place."""
+    """A WSGI application that only says that no thread is free."""
     reply = refusals.reply(HTTPStatus.SERVICE_UNAVAILABLE, environ)
     start_response(reply.status, reply.headers)
     return (reply.body,)
@@ -85,9 +49,7 @@ _with_webhooks = WebhookLayer(
 )
 refusals = Refusals(_app)
 threads = _settings.web_threads
-application = ProgressLayer(
-    ConcurrencyLimiter(_with_webhooks, threads), _app.database, of_transport(_settings)
-)
+application = ProgressLayer(_with_webhooks, _app.database, of_transport(_settings))
 application.remember()
 
 # All this stands as long as the process does. Looked through by the garbage collector again and

@@ -50,6 +50,7 @@ pytest_plugins = (
     "tests.member_pages",
     "tests.simulator_parts",
     "tests.stripe_description",
+    "tests.held_connections",
 )
 ROOT = Path(__file__).parent.parent
 WEBHOOK_SECRET = "whsec_tests"

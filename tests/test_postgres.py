@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,14 +14,16 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from werkzeug.test import Client
 
 from demo.processes import end, spawn, wait_until
 from demo.servers import free_port
 from fundraiser.app import create_app
 from fundraiser.cli import main
 from fundraiser.config import load_settings
-from fundraiser.db import Database, make_engine, worker_pool
+from fundraiser.db import Database, Pool, make_engine, worker_pool
 from fundraiser.members.ledger import read_balance
+from fundraiser.widget.progress import ProgressLayer
 from tests.factories import make_campaign, make_tiers
 
 if TYPE_CHECKING:
@@ -137,6 +140,37 @@ def test_a_process_opens_as_many_connections_as_its_pool_says(settings: Settings
         )
     database.dispose()
     assert opened == pool.in_all < settings.settle_threads
+
+
+def test_a_full_pool_is_no_database_that_is_away(settings: Settings) -> None:
+    """All connections of the process are in use: pages wait for a moment, then say so."""
+    app = create_app(settings, Pool(connections=1, patience=0.2))
+    with app.database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+    client = app.test_client()
+    with app.database.engine.connect():
+        for ask, path, said in (
+            (client.get, "/join", "We’re very busy at the moment. Try again in a minute."),
+            (client.post, "/account/sign-in", "so we can’t say whether this was done"),
+        ):
+            answer = ask(
+                path,
+                data={"email": "olena@example.org"},
+                headers={"Accept": "text/html", "Origin": "http://127.0.0.1:8000"},
+            )
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+            assert said in answer.text
+        assert client.get("/readyz").get_json() == {"status": "ok"}
+        number = Client(ProgressLayer(app, app.database)).get("/campaigns/25000/progress")
+        assert number.get_json()["members"] == 0
+    assert client.get("/join").status_code == 200
+    app.extensions["incidents"].write()
+    assert 'security_events{kind="busy"} 2.0' in client.get("/metrics").text
+    for thread in threading.enumerate():
+        if thread.name == "progress":
+            thread.join(10)
+    app.database.dispose()
 
 
 def test_after_a_failover_the_connection_is_left_and_the_next_request_works(

@@ -6,18 +6,22 @@ import json
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select
+import stripe
+from sqlalchemy import func, select, update
 from werkzeug.test import Client
 
 from fundraiser import db
-from fundraiser.payments.models import Event, SyncRequest
+from fundraiser.payments.models import Event, Price, SyncRequest, Tier
+from fundraiser.payments.stripe.connections import Connections
 from fundraiser.webhooks.layer import WebhookLayer
 from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
+from tests.factories import make_campaign, make_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +37,8 @@ THREADS = 8
 def wsgi(
     environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ModuleType]:
-    for name, value in (environment | {"DATABASE_URL": database_url}).items():
+    own = {"DATABASE_URL": database_url, "WEB_THREADS": str(THREADS)}
+    for name, value in (environment | own).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delitem(sys.modules, "fundraiser.wsgi", raising=False)
     module = import_module("fundraiser.wsgi")
@@ -45,33 +50,42 @@ def wsgi(
     db.clock.follow(None)
 
 
-def test_a_silent_part_holds_up_only_its_share_of_the_threads(wsgi: ModuleType) -> None:
+def test_a_silent_part_holds_up_only_its_share_of_the_threads(
+    wsgi: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe is silent: most threads may wait for it, the others still answer."""
     go_on, inside = threading.Event(), threading.Semaphore(0)
 
-    def silent(_: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def be_silent(*_: object, **__: object) -> None:
         inside.release()
-        go_on.wait(20)
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"at last"]
+        assert go_on.wait(30)
+        raise stripe.APIConnectionError("It says nothing.", should_retry=False)  # type: ignore[no-untyped-call]
 
-    places = wsgi.ConcurrencyLimiter(silent, THREADS)
-    statuses: list[int] = []
-    hands = [
-        threading.Thread(target=lambda: statuses.append(Client(places).get("/").status_code))
-        for _ in range(THREADS // 4)
-    ]
-    for hand in hands:
-        hand.start()
-    for _ in hands:
-        assert inside.acquire(timeout=10)
-    refused = Client(places).get("/")
-    assert refused.status_code == 503
-    assert "don’t pay again" in refused.get_json()["error"]
-    go_on.set()
-    for hand in hands:
-        hand.join()
-    assert statuses == [200] * (THREADS // 4)
-    assert Client(places).get("/").status_code == 200
+    monkeypatch.setattr(Connections, "_ask", be_silent)
+    app = wsgi._app  # noqa: SLF001 - as below
+    with app.database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+        session.execute(update(Tier).values(product_id="prod_" + Tier.slug))
+        session.execute(update(Price).values(stripe_id=func.concat("price_", Price.id)))
+
+    def join(number: int) -> TestResponse:
+        form = {"campaign": "25000", "tier": "member", "interval": "month", "currency": "GBP"}
+        nonce = f"a-nonce-of-a-reader-{number}"
+        headers = {"Origin": "http://127.0.0.1:8000", "Accept": "application/json"}
+        return Client(wsgi.application).post("/join", data=form | {"nonce": nonce}, headers=headers)
+
+    most = THREADS * 3 // 4
+    with ThreadPoolExecutor(most) as threads:
+        waiting = [threads.submit(join, number) for number in range(most)]
+        for _ in waiting:
+            assert inside.acquire(timeout=20)
+        refused, page = join(most), Client(wsgi.application).get("/how-we-count")
+        go_on.set()
+        assert {one.result().status_code for one in waiting} == {503}
+    assert (refused.status_code, page.status_code) == (503, 200)
+    assert "very busy" in refused.text
+    assert "You haven’t been charged" in refused.text
 
 
 def test_the_whole_is_the_app_behind_the_progress_layer(wsgi: ModuleType) -> None:

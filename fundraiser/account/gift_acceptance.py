@@ -236,7 +236,7 @@ def _gift_of(code: str) -> Gift:
         TooManyCodesError: this network has tried too many.
     """
     database, network = cast("Database", current_app.extensions["database"]), network_hash()
-    with database.transaction() as own:
+    with database.transaction(beside=True) as own:
         check_tries(own, network)
         found = find_by_code(own, code)
         if found is None:
@@ -298,7 +298,7 @@ def _asked_here() -> AddressCheck | None:
 
 def _try_is_free(check: AddressCheck) -> bool:
     database = cast("Database", current_app.extensions["database"])
-    with database.transaction() as own:
+    with database.transaction(beside=True) as own:
         return take_try(own, check.id)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundraiser.account.changes import UNPAID, Notice
+from fundraiser.db import checkpoint
 from fundraiser.payments.models import Customer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def before_the_portal(
     """
     customer = session.get_one(Customer, membership.customer_id)
     if customer.method_id is None:
+        checkpoint(session)
         customer.method_id = gateway.default_method(customer.id) or ""
     return _digest(customer.method_id), "yes" if membership.status in UNPAID else None
 

@@ -264,7 +264,7 @@ def _wrong(check: AddressCheck, field: str) -> str | None:
     if is_over(check):
         return _("The ten minutes are over, or the code was used. Ask for another.")
     database = cast("Database", current_app.extensions["database"])
-    with database.transaction() as own:
+    with database.transaction(beside=True) as own:
         is_free = take_try(own, check.id)
     if not is_free:
         return _("Too many wrong codes. Ask for another letter.")

@@ -192,7 +192,7 @@ def _asked_here() -> AddressCheck | None:
 def _try_is_free(check: AddressCheck) -> bool:
     """Count the try, and keep it counted: the answer to a wrong code takes back all else."""
     database = cast("Database", current_app.extensions["database"])
-    with database.transaction() as own:
+    with database.transaction(beside=True) as own:
         return take_try(own, check.id)
 
 

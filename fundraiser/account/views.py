@@ -107,6 +107,7 @@ def receipt(payment_id: int) -> ResponseReturnValue:
     found = db.session().get(Payment, payment_id)
     if found is None or found.member_id != signed_in().member_id:
         raise NotFoundError(_("There is no payment of yours at this address."))
+    checkpoint(db.session())
     try:
         at_stripe = member_gateway().receipt_address(found.charge_id)
     except (UnavailableError, NotFoundError):
@@ -239,6 +240,7 @@ def card(membership_id: int) -> ResponseReturnValue:
     was, overdue = methods.before_the_portal(db.session(), member_gateway(), membership)
     path = url_for(".card_changed", membership_id=membership_id, was=was, overdue=overdue)
     back = current_settings().public_url + path
+    checkpoint(db.session())
     portal = member_gateway().open_portal(membership.customer_id or "", back)
     return lead_to(db.session(), portal)
 
@@ -457,6 +459,7 @@ def _preview_page(
             sentence = Named("paid-already", _("This is what you pay already."))
             error = UnprocessableError(sentence, field="amount")
             return _price_page(membership, wish, error=error), error.status
+        checkpoint(db.session())
         preview = member_gateway().preview(membership.reference, terms, at)
     except UnprocessableError as error:
         return _price_page(membership, wish, error=error), error.status

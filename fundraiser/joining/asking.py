@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from fundraiser.payments.models import Checkout
 
-_ONE_CHECKOUT, _ALL = parse("4 per 10 seconds"), parse("50 per 10 seconds")
+_ONE_CHECKOUT, _ALL = parse("4 per 10 seconds"), parse("100 per 10 seconds")
 
 
 class _Budget:
     """What one process has left of both."""
 
     def __init__(self) -> None:
-        self.places = BoundedSemaphore(4)  # of those in which people join
+        self.places = BoundedSemaphore(32)  # of the threads
         self.counted = FixedWindowRateLimiter(MemoryStorage())
 
 

@@ -143,6 +143,7 @@ def _settle(
 def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:
     """Whether what we wait for is a bank account that the payer has to confirm."""
     membership = find_membership(session, checkout)
+    checkpoint(session)
     with asking(checkout, "confirmation") as may_ask:
         try:
             if not may_ask:
@@ -158,10 +159,11 @@ def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) ->
             return Confirmation()
 
 
-def came_back_unpaid(gateway: Gateway, checkout: Checkout) -> bool | None:
+def came_back_unpaid(session: Session, gateway: Gateway, checkout: Checkout) -> bool | None:
     """Whether a reader who returns from the payment page hasn't paid; None where nobody knows."""
     if checkout.reference:
         return False
+    checkpoint(session)
     with asking(checkout, "return") as may_ask:
         try:
             if not may_ask:

@@ -172,7 +172,7 @@ def join() -> ResponseReturnValue:
     session = db.session()
     if name := request.args.get("canceled"):
         checkout = checkout_named(name)
-        unpaid = came_back_unpaid(current_gateway(), checkout)
+        unpaid = came_back_unpaid(session, current_gateway(), checkout)
         if unpaid is False:
             return redirect(url_for(".thanks", session_id=checkout.session_id))
         found = find_campaign(session, checkout.campaign)

@@ -150,7 +150,7 @@ def check_passkey(answer: str) -> None:
 
 def own_transaction() -> AbstractContextManager[Session]:
     """One beside the request's, for what is to be kept whatever becomes of the request."""
-    return cast("Database", current_app.extensions["database"]).transaction()
+    return cast("Database", current_app.extensions["database"]).transaction(beside=True)
 
 
 def confirm_session() -> None:

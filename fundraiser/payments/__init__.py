@@ -19,6 +19,7 @@ from fundraiser.payments.stripe.gateway import Gateway, current_gateway
 from fundraiser.payments.stripe.hosted import allow_hosted_pages, lead_to
 from fundraiser.payments.stripe.member_gateway import MemberGateway, Preview, Terms, member_gateway
 from fundraiser.payments.stripe.money_gateway import MoneyGateway, money_gateway
+from fundraiser.payments.stripe.patience import patience
 from fundraiser.payments.stripe.portal import is_as_it_should_be
 from fundraiser.payments.stripe.refused import (
     Refused,
@@ -64,6 +65,7 @@ __all__ = [
     "money_gateway",
     "note_accepted",
     "note_refusal",
+    "patience",
     "read_refusals",
     "refuse_other_mode",
     "refused_calls",

@@ -203,7 +203,8 @@ def _alarm(session: Session, most: Ceilings) -> str | None:
     at = now()
     started, unpaid = session.execute(
         select(func.count(), func.count().filter(Checkout.reference.is_(None))).where(
-            Checkout.created_at.between(at - _UNPAID_WITHIN, at - _TIME_TO_PAY)
+            Checkout.created_at.between(at - _UNPAID_WITHIN, at - _TIME_TO_PAY),
+            Checkout.session_id.is_not(None),
         )
     ).one()
     return "unpaid" if unpaid >= most.unpaid and unpaid > started * _MOSTLY else None
@@ -212,7 +213,7 @@ def _alarm(session: Session, most: Ceilings) -> str | None:
 def _switch_on(cause: str) -> None:
     """On for ten minutes, or for ten more; in a transaction of its own, since the page is a 429."""
     database, at = cast("Database", current_app.extensions["database"]), now()
-    with database.transaction() as own:
+    with database.transaction(beside=True) as own:
         guard = read_guard(own)
         if guard.mode is not Mode.AUTOMATIC:
             return

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from fundraiser.db import now
+from fundraiser.db import checkpoint, now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.invitations import INVITATION
 from fundraiser.members.models import Interval
@@ -127,6 +127,7 @@ def begin_checkout(
         utm=choice.utm,
         return_url=choice.return_url,
     )
+    checkpoint(session)
     return _open_session(
         gateway, checkout, tier, f"{public_url}/join", price=None if fee else price
     )
@@ -166,6 +167,7 @@ def begin_gift(
         fee=0,
         gift=written,
     )
+    checkpoint(session)
     return _open_session(gateway, checkout, tier, f"{public_url}/gift")
 
 
@@ -180,7 +182,7 @@ def _one_checkout(
     choice: Choice | GiftChoice,
     **values: Any,  # noqa: ANN401 - the columns in which the two kinds of choice differ
 ) -> Checkout:
-    """The checkout of this form and choice, made if there is none yet; locked.
+    """The checkout of this form and choice, made if there is none yet.
 
     Raises:
         SignUpsClosedError: the operator has closed sign-ups.
@@ -201,7 +203,7 @@ def _one_checkout(
         )
         .on_conflict_do_nothing(index_elements=[Checkout.key])
     )
-    return session.scalars(select(Checkout).where(Checkout.key == key).with_for_update()).one()
+    return session.scalars(select(Checkout).where(Checkout.key == key)).one()
 
 
 def _open_session(
@@ -209,7 +211,8 @@ def _open_session(
 ) -> str:
     """The address to pay at: the session that is open, or another one once that has expired.
 
-    Where the session was paid already, it is the address that says so.
+    Where the session was paid already, it is the address that says so. Two of the same at once are
+    one at Stripe, by its idempotency key.
     """
     if checkout.session_id:
         status = _status_of(gateway, checkout.session_id)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, null, or_, select
 
-from fundraiser.db import now
+from fundraiser.db import checkpoint, now
 from fundraiser.payments.models import ImportedProduct, OldPrice, Price, Tier
 
 if TYPE_CHECKING:
@@ -48,36 +48,56 @@ def our_products(session: Session) -> dict[str, OurProduct]:
 def publish_catalogue(session: Session, gateway: Gateway) -> int:
     """Make at Stripe what is not there yet; returns how many products and prices were made.
 
-    What somebody else is bringing there at this moment is left to them.
+    No connection is held meanwhile. Two at once make one of each at Stripe, by its own ID or
+    idempotency key, and the first of them writes it down.
 
     Raises:
         StripeUnavailableError: Stripe does not answer, or refuses the key.
     """
-    tiers = session.scalars(
-        select(Tier).where(_needs_stripe()).with_for_update(skip_locked=True)
-    ).all()
+    tiers = session.scalars(select(Tier).where(_needs_stripe())).all()
     return sum(_publish_tier(session, gateway, tier) for tier in tiers)
 
 
 def _publish_tier(session: Session, gateway: Gateway, tier: Tier) -> int:
     made = 0
     if tier.product_id is None:
-        tier.product_id = gateway.make_product(tier)
+        checkpoint(session)
+        product_id = gateway.make_product(tier)
+        session.refresh(tier, with_for_update=True)
+        tier.product_id = tier.product_id or product_id
         made += 1
     if tier.stale_at_stripe:
+        told = (tier.names, tier.retired_at)
+        checkpoint(session)
         gateway.update_product(tier, tier.product_id)
-        tier.stale_at_stripe = False
+        session.refresh(tier, with_for_update=True)
+        # Staff may have changed it again meanwhile.
+        tier.stale_at_stripe = tier.stale_at_stripe and told != (tier.names, tier.retired_at)
     for price in tier.prices:
-        if price.stripe_id is None:
-            price.stripe_id = gateway.make_price(price, tier.product_id, price.amount)
-            made += 1
-        elif price.next_amount is not None:
-            stripe_id = gateway.make_price(price, tier.product_id, price.next_amount)
-            retire_price(session, price)
-            price.stripe_id, price.amount, price.next_amount = stripe_id, price.next_amount, None
-            made += 1
+        if _is_unmade(price):
+            made += _publish_price(session, gateway, price, tier.product_id)
     session.flush()
     return made
+
+
+def _publish_price(session: Session, gateway: Gateway, price: Price, product_id: str) -> int:
+    """Make a price at Stripe, and write it down unless somebody has written another meanwhile."""
+    wanted = (price.stripe_id, price.amount, price.next_amount)
+    amount = price.amount
+    if price.stripe_id and price.next_amount:
+        amount = price.next_amount
+    checkpoint(session)
+    stripe_id = gateway.make_price(price, product_id, amount)
+    same = select(Price).where(Price.id == price.id).with_for_update()
+    found = session.scalars(same.execution_options(populate_existing=True)).first()
+    if found is None or wanted != (found.stripe_id, found.amount, found.next_amount):
+        return 0
+    if price.stripe_id is None:
+        price.stripe_id = stripe_id
+    else:
+        retire_price(session, price)
+        price.stripe_id, price.amount, price.next_amount = stripe_id, amount, None
+    return 1
 
 
 def check_catalogue(session: Session, gateway: Gateway) -> int:
@@ -106,7 +126,7 @@ def publish_next(session: Session, gateway: Gateway) -> bool:
     Raises:
         StripeUnavailableError: Stripe does not answer, or refuses the key.
     """
-    waiting = select(Tier).where(_needs_stripe()).limit(1).with_for_update(skip_locked=True)
+    waiting = select(Tier).where(_needs_stripe()).limit(1)
     if tier := session.scalars(waiting).first():
         _publish_tier(session, gateway, tier)
         return True

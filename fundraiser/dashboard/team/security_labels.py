@@ -22,6 +22,7 @@ def kind(of: Kind) -> str:
         Kind.PROOF_WRONG: _("Browser check failed, or used twice"),
         Kind.CEILING: _("Payment postponed: too many in a minute"),
         Kind.DECLINED: _("Card declined that isn’t a member’s"),
+        Kind.BUSY: _("Page not answered: all connections to the database in use"),
         Kind.FOREIGN_FORM: _("Form from another website, or without its token"),
         Kind.FORBIDDEN: _("Something that the person’s role doesn’t allow"),
         Kind.PROXY: _("Request through a proxy that isn’t trusted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base
+from fundraiser.payments.stripe.patience import NoTurnError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,8 +25,10 @@ _TAKE_SLOTS = text("""
     ON CONFLICT (endpoint) DO UPDATE
     SET free_at = greatest(budget.free_at, clock_timestamp())
         + (excluded.free_at - statement_timestamp())
+    WHERE budget.free_at <= clock_timestamp() + make_interval(secs => :patience)
     RETURNING endpoint, extract(epoch FROM free_at - clock_timestamp())::float8
 """)
+_FOR_EVER = 86_400.0  # seconds
 # Calls leave evenly and arrive less so: a little less than the limit never meets it.
 _LEFT_FREE = 0.97
 # What is left of each limit for those who are waiting for the answer: readers who are paying.
@@ -68,16 +72,21 @@ class StripeLimits:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._each, self._in_all = each * _LEFT_FREE, in_all * _LEFT_FREE
 
-    def wait(self, operation: str, *, urgent: bool) -> None:
-        """Wait for this call's turn."""
+    def wait(self, operation: str, *, urgent: bool, patience: float = math.inf) -> None:
+        """Wait for this call's turn.
+
+        Raises:
+            NoTurnError: it would come after ``patience`` (seconds); the wait is not begun.
+        """
         if not self._each:
             return
+        until = time.monotonic() + patience
         if not urgent:
             # First, so that a queue of workers stands here and not before everybody.
             share = {f"{operation} by workers": self._each, "all by workers": self._in_all}
             of_workers = {name: rate * _WORKERS_SHARE for name, rate in share.items()}
-            _take_slots(self._engine, of_workers)
-        _take_slots(self._engine, {operation: self._each, "all": self._in_all})
+            _take_slots(self._engine, of_workers, until)
+        _take_slots(self._engine, {operation: self._each, "all": self._in_all}, until)
 
 
 def operation_of(method: str, url: str) -> str:
@@ -90,12 +99,15 @@ def operation_of(method: str, url: str) -> str:
     return f"{method.upper()} /v1/{'/'.join(resource + rest)}"
 
 
-def _take_slots(engine: Engine, rates: dict[str, float]) -> None:
+def _take_slots(engine: Engine, rates: dict[str, float], until: float = math.inf) -> None:
     """Take the next slot of each of these rates (calls a second), and wait for the latest."""
     gaps = {name: 1 / rate for name, rate in rates.items()}
-    values = {"names": list(gaps), "gaps": list(gaps.values())}
+    patience = min(until - time.monotonic(), _FOR_EVER)
+    values = {"names": list(gaps), "gaps": list(gaps.values()), "patience": patience}
     with engine.connect() as connection:
         found = connection.execute(_TAKE_SLOTS, values).all()
+    if len(found) < len(rates):
+        raise NoTurnError
     wait = max(free_in - gaps[name] for name, free_in in found)
     if wait > 0:
         time.sleep(wait)

@@ -24,7 +24,7 @@ from fundraiser.payments.stripe.errors import (
     StripeUnavailableError,
     UnusablePriceError,
 )
-from fundraiser.payments.stripe.patience import current_patience
+from fundraiser.payments.stripe.patience import NoTurnError, current_patience
 from fundraiser.payments.stripe.refused import Refused, note_refusal
 from fundraiser.texts import gettext as _
 
@@ -67,10 +67,11 @@ class Calls:
         limits = StripeLimits(database.side_engine, each=each, in_all=in_all)
 
         def take_turn(method: str, url: str) -> None:
-            limits.wait(operation_of(method, url), urgent=current_patience().urgent)
+            patience = current_patience()
+            limits.wait(operation_of(method, url), urgent=patience.urgent, patience=patience.left)
 
         def take_turn_at_once(method: str, url: str) -> None:
-            limits.wait(operation_of(method, url), urgent=True)
+            limits.wait(operation_of(method, url), urgent=True, patience=current_patience().left)
 
         self._client = _client(settings, take_turn, retries=2, read=_READ)
         # A reader waits for these: better told to try again than kept for a minute.
@@ -103,6 +104,8 @@ class Calls:
         self._check_mode(doing)
         try:
             yield
+        except NoTurnError as error:
+            raise StripeUnavailableError(doing.without_turn) from error
         except stripe.InvalidRequestError as error:
             if _is_about_a_price(error):
                 raise UnusablePriceError(

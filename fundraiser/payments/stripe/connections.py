@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import stripe
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _CONNECT = 3.0  # seconds
-_KEPT = 32  # connections that stay open, as many as threads of one process wait at once, about
+_KEPT = 64  # connections that stay open, as many as threads of one process wait at once, about
+_NOT_NOW = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+_PAUSES = (0.3, 0.6, 1.2)  # seconds, about
 
 
 class Connections(stripe.HTTPClient):
@@ -48,7 +53,34 @@ class Connections(stripe.HTTPClient):
         post_data: Any = None,  # noqa: ANN401 - the SDK's own
         **_: object,
     ) -> tuple[str, int, Mapping[str, str]]:
-        """Try once; the SDK tries again what may pass, and what there is time for."""
+        """Try once; the SDK tries again what may pass, and what there is time for.
+
+        Where Stripe says that we come too often (429), or that another call with the same key is
+        under way (409), it is asked again after a moment: it has done nothing.
+
+        Raises:
+            NoTurnError: too many are waiting.
+        """
+        with current_patience().place():
+            for pause in (*_PAUSES, None):
+                answer = self._ask(method, url, headers, post_data)
+                if (
+                    answer.status not in _NOT_NOW
+                    or pause is None
+                    or current_patience().left < 2 * pause
+                ):
+                    break
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - guards nothing
+        # What is no text is no JSON either, and the SDK has an error for that.
+        return answer.data.decode(errors="replace"), answer.status, answer.headers
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: Any,  # noqa: ANN401 - the SDK's own
+    ) -> urllib3.BaseHTTPResponse:
         self._take_turn(method, url)
         left = current_patience().left
         if left <= 0:
@@ -57,10 +89,10 @@ class Connections(stripe.HTTPClient):
             )
         timeout = urllib3.Timeout(connect=min(_CONNECT, left), read=min(self._read, left))
         try:
-            answer = self._pool.request(
+            return self._pool.request(
                 method,
                 url,
-                body=post_data,
+                body=body,
                 headers={**(headers or {}), "Accept-Encoding": "gzip"},
                 timeout=timeout,
                 retries=False,
@@ -70,5 +102,3 @@ class Connections(stripe.HTTPClient):
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # as the SDK has it
                 repr(error), should_retry=may_pass
             ) from error
-        # What is no text is no JSON either, and the SDK has an error for that.
-        return answer.data.decode(errors="replace"), answer.status, answer.headers

@@ -83,6 +83,20 @@ class Doing(StrEnum):
                 )
 
     @property
+    def without_turn(self) -> str:
+        """The sentence for whoever came while too many others were waiting for Stripe."""
+        match self:
+            case Doing.LOOK:
+                return _("We’re very busy at the moment. Try again in a minute.")
+            case Doing.BEGIN:
+                return _(
+                    "We’re very busy at the moment. You haven’t been charged. Try again in a "
+                    "minute."
+                )
+            case Doing.CHANGE:
+                return self.without_answer
+
+    @property
     def with_a_wrong_key(self) -> str:
         """The sentence for whoever asked while Stripe refuses our key: nothing was done."""
         if self is Doing.BEGIN:
