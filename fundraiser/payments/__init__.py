@@ -1,4 +1,4 @@
-"""Tiers, payments and their settlement; what other rooms use of Stripe is named here."""
+"""Tiers, payments and syncing with Stripe; lists the Stripe names that other rooms may use."""
 
 from fundraiser.payments.stripe.account import (
     OtherAccountError,

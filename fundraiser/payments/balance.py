@@ -1,9 +1,9 @@
-"""The scan of Stripe's balance: every movement of money, to the cent.
+"""Import Stripe's balance transactions and payouts, and check that they add up to the cent.
 
-A scan asks what Stripe holds, then brings the movements since the last scan, the payouts, and what
-is in each of them, a page a transaction; interrupted, it goes on. Movements are kept by the id that
-Stripe gave them, so that one that comes twice is one. At the end they are added up by month, and
-all of them together must be what Stripe said it holds: a difference is shown, never repaired.
+A scan reads Stripe's balance, then the transactions since the last scan, the payouts, and each
+payout's contents. Each page is one transaction, so an interrupted scan continues. Stripe's IDs
+prevent duplicates. At the end it adds up each month; all transactions together must equal Stripe's
+balance. A difference is shown and never corrected.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ _AT_ONCE = 1000
 
 
 def scan_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: timedelta) -> bool:
-    """Take the next step of the scan, or begin one that is due; True if there is more to do.
+    """Run the next step of the scan, or start one that is due; True if there is more to do.
 
-    Another worker's step is not waited for.
+    If another worker runs a step, it returns without waiting.
     """
     empty = {"id": 1, "stage": MoneyStage.DONE, "months": [], "zone": zone.key}
     session.execute(insert(BalanceScan).values(empty).on_conflict_do_nothing())
@@ -86,17 +86,17 @@ def scan_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: t
 
 
 def scan_soon(session: Session) -> None:
-    """Let the next scan begin at the next tick, however lately the last one was."""
+    """Start the next scan at the next tick, regardless of the last one's time."""
     session.execute(update(BalanceScan).values(began_at=None))
 
 
 def month_of(at: datetime, zone: ZoneInfo) -> date:
-    """The first day of the month in which this is, where the newsroom is."""
+    """The first day of this moment's month, in the newsroom's time zone."""
     return at.astimezone(zone).date().replace(day=1)
 
 
 def bounds(month: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """When a month begins and when the next one does, where the newsroom is."""
+    """The start of a month and of the next one, in the newsroom's time zone."""
     following = (month + timedelta(days=31)).replace(day=1)
     first, last = (datetime(day.year, day.month, 1, tzinfo=zone) for day in (month, following))
     return first, last
@@ -166,7 +166,7 @@ def _write_payout(session: Session, found: PayoutState) -> None:
 def _bring_contents(
     session: Session, gateway: MoneyGateway, zone: ZoneInfo, scan: BalanceScan
 ) -> None:
-    """Bring what is in the next payout: also what no list of movements had."""
+    """Import the next payout's contents, including transactions that no list had."""
     payout = session.scalars(
         select(Payout)
         .where(Payout.listed, Payout.contents_at.is_(None))
@@ -199,7 +199,7 @@ def _keep(
     scan: BalanceScan,
     listed: Sequence[Movement],
 ) -> None:
-    """Add what is new, with what it was paid for as far as our books know."""
+    """Store new transactions with what was paid for, if we know it."""
     ids = [found.id for found in listed]
     known = set(
         session.scalars(select(BalanceTransaction.id).where(BalanceTransaction.id.in_(ids)))
@@ -251,13 +251,13 @@ def _keep(
 
 
 def _mark(scan: BalanceScan, zone: ZoneInfo, moments: Iterable[datetime]) -> None:
-    """Note the months that have to be added up anew."""
+    """Mark the months that we have to add up again."""
     months = {month_of(at, zone).isoformat() for at in moments}
     scan.months = sorted({*scan.months, *months})
 
 
 def _add_up(session: Session, zone: ZoneInfo, scan: BalanceScan) -> None:
-    """Find out what late settlements were paid for, add up a month, or end with the comparison."""
+    """Assign transactions of newly synced charges, add up a month, or finish by comparing."""
     if scan.zone != zone.key:
         session.execute(delete(MonthlySum))
         first, last = session.execute(
@@ -279,7 +279,7 @@ def _add_up(session: Session, zone: ZoneInfo, scan: BalanceScan) -> None:
 
 
 def _attribute(session: Session) -> Sequence[datetime]:
-    """Note what some movements were paid for that came before their charge was settled."""
+    """Assign some transactions that arrived before we synced their charge."""
     found = (
         select(BalanceTransaction.id, Payment.kind, Membership.tier)
         .join(Payment, Payment.charge_id == BalanceTransaction.charge_id)
@@ -302,7 +302,7 @@ def _attribute(session: Session) -> Sequence[datetime]:
 
 
 def sum_up(session: Session, month: date, zone: ZoneInfo) -> None:
-    """Add up a month anew."""
+    """Add up a month again."""
     first, following = bounds(month, zone)
     session.execute(delete(MonthlySum).where(MonthlySum.month == month))
     found = BalanceTransaction
@@ -327,10 +327,10 @@ def sum_up(session: Session, month: date, zone: ZoneInfo) -> None:
 
 
 def _compare(session: Session) -> None:
-    """Hold the sum of all movements against what Stripe said it holds.
+    """Compare the sum of all transactions with Stripe's balance.
 
-    What moved in the very minute of the question may be in Stripe's answer or not: the books agree
-    where some moment of that minute gives the same amount.
+    Transactions in the minute of the request may be in Stripe's answer or not: the books match if
+    the sum at some moment of that minute equals it.
     """
     sums = dict(
         session.execute(

@@ -1,9 +1,9 @@
-"""Against card testing: who may start a payment at once, who proves something first, and how many.
+"""Protect against card testing: limit how many payments can start, and ask browsers for a proof.
 
-Card testers start payments by the thousand, to see which of their stolen cards are accepted. Few
-payments a minute may be started without a proof of work; above that, each browser is asked for one,
-which it makes by itself. What is measured switches that on and off for everybody; networks that
-start many are asked in any case. See docs/security.md.
+Card testers start thousands of payments to find out which stolen cards work. A few payments a
+minute may start freely. Above that, each browser has to solve a proof of work, which needs nothing
+from the reader. Declined cards and unfinished payments switch that on and off for everybody;
+networks that start many payments always have to. See docs/security.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _BUSY = 20  # seconds until a browser that has proved something tries again
 
 
 class Mode(StrEnum):
-    """Whether everybody is asked for a proof: as what is measured says, or as staff say."""
+    """When all browsers need a proof: automatically, always, or never."""
 
     AUTOMATIC = "automatic"
     ON = "on"
@@ -59,7 +59,7 @@ class Mode(StrEnum):
 
 
 class CardGuard(Base):
-    """The one row: the mode, until when the guard is on by itself, and what switched it on."""
+    """The guard's state, one row: the mode, until when it is on automatically, and why."""
 
     __tablename__ = "card_guard"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
@@ -72,16 +72,16 @@ class CardGuard(Base):
 
     @property
     def is_on(self) -> bool:
-        """Whether everybody is asked for a proof now."""
+        """Whether all browsers need a proof now."""
         is_alarmed = self.on_until is not None and self.on_until > now()
         return self.mode is Mode.ON or (self.mode is Mode.AUTOMATIC and is_alarmed)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What the reader's browser is asked for before the payment starts.
+    """What a browser must do before a payment starts.
 
-    It sends its proof after ``wait`` seconds; a ``ticket`` that was sent too early is kept.
+    It sends its proof after ``wait`` seconds; a ``ticket`` sent too early stays valid.
     """
 
     challenge: str
@@ -91,7 +91,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """How many payments may be started in a minute: without a proof, after a wait, with a proof."""
+    """The most payments a minute: without a proof, after a wait, with a proof."""
 
     bare: int
     waited: int
@@ -99,29 +99,29 @@ class Ceilings:
 
     @property
     def declines(self) -> int:
-        """So many declined cards in ten minutes switch the guard on."""
+        """How many declined cards within ten minutes switch the guard on."""
         return self.bare // 2
 
     @property
     def unpaid(self) -> int:
-        """So many unpaid payments in half an hour, where they are most, switch it on."""
+        """How many unpaid payments within half an hour switch the guard on."""
         return self.bare * 5
 
 
 def ceilings(settings: Settings) -> Ceilings:
-    """Together no more than 30 a minute without a proof, unless one address may start more."""
+    """The limits: at most 30 a minute without a proof, unless one address may start more."""
     by_address = limits.parse_many(settings.join_limit)
     bare = max(20, min(2 * one.amount * 60 // one.get_expiry() for one in by_address))
     return Ceilings(bare, bare // 2, settings.checkouts_per_minute)
 
 
 def read_guard(session: Session) -> CardGuard:
-    """The guard as it stands."""
+    """The guard's current state."""
     return session.get(CardGuard, 1) or CardGuard(id=1, mode=Mode.AUTOMATIC)
 
 
 def set_mode(session: Session, mode: Mode) -> None:
-    """Switch as staff say; what has alarmed us before is forgotten."""
+    """Set the mode chosen by staff, and clear earlier alarms."""
     values = {"mode": mode, "on_until": None, "on_since": None, "cause": None}
     session.execute(
         insert(CardGuard)
@@ -131,9 +131,9 @@ def set_mode(session: Session, mode: Mode) -> None:
 
 
 def admit(session: Session, *, solution: str, ticket: str) -> Ask | None:
-    """None if this request may start a payment at Stripe; else what to ask its browser for first.
+    """None if this request may start a payment; otherwise what its browser must do first.
 
-    Called once nothing else is wrong with the request, since a proof is used up by it.
+    Call it after all other checks, because it uses up the proof.
     """
     most, counters = ceilings(current_settings()), _Counters()
     if solution:
@@ -197,7 +197,7 @@ def _may_go_at_once(session: Session, most: Ceilings, counters: _Counters) -> bo
 
 
 def _alarm(session: Session, most: Ceilings) -> str | None:
-    """What is measured in our own books: declined cards, and payments that nobody finishes."""
+    """The reason to switch on (declined cards or unfinished payments in our data), or None."""
     if incidents.count(session, Kind.DECLINED, _DECLINES_WITHIN) >= most.declines:
         return "declines"
     at = now()
@@ -211,7 +211,7 @@ def _alarm(session: Session, most: Ceilings) -> str | None:
 
 
 def _switch_on(cause: str) -> None:
-    """On for ten minutes, or for ten more; in a transaction of its own, since the page is a 429."""
+    """Switch on for ten minutes, in a separate transaction because the response is a 429."""
     database, at = cast("Database", current_app.extensions["database"]), now()
     with database.transaction(beside=True) as own:
         guard = read_guard(own)
@@ -232,14 +232,14 @@ def _switch_on(cause: str) -> None:
 
 
 def _ask(most: Ceilings, counters: _Counters, *, ticket: str = "", wait: int = 0) -> Ask:
-    """The more proofs are made in a minute, the longer each takes: up to four times."""
+    """Make the challenge: the more proofs in this minute, the longer it takes, up to four times."""
     used = most.proved - counters.left(most.proved, "proved")
     harder = 1 + 3 * used // max(most.proved, 1)
     return Ask(proofs.new_challenge(harder), ticket or proofs.new_ticket(), wait)
 
 
 class _Counters:
-    """Counts in Redis, by keyed hashes that live for minutes; in this process while it is away."""
+    """Counters in Redis, under keyed hashes that expire in minutes; in memory if Redis is down."""
 
     _memory = MemoryStorage()
 
@@ -247,16 +247,16 @@ class _Counters:
         self._storage = limiter.storage
 
     def add(self, most: int, name: str) -> bool:
-        """Count one of a minute, also above the limit; False above it."""
+        """Count one for this minute, even above the limit; False above it."""
         return self._hit(FixedWindowRateLimiter, limits.parse(f"{most} per minute"), name)
 
     def add_to(self, limit: RateLimitItem, network: str, times: int) -> bool:
-        """Count one for a network."""
+        """Count one for a network; False above the limit."""
         several = limits.parse(f"{limit.amount * times} per {limit.get_expiry()} seconds")
         return self._hit(FixedWindowRateLimiter, several, f"network {network}")
 
     def roll(self, most: int, *names: str) -> bool:
-        """Take one of so many in any sixty seconds; False if there is none left."""
+        """Use one of this many in any sixty seconds; False if none is left."""
         return self._hit(
             MovingWindowRateLimiter, limits.parse(f"{most} per minute"), " ".join(names)
         )
@@ -270,7 +270,7 @@ class _Counters:
             return most
 
     def is_first(self, name: str, *, keep: bool = True) -> bool:
-        """Whether this proof was never used before; from now on it was, unless only asked."""
+        """Whether this proof is new; marks it as used unless ``keep`` is False."""
         item = limits.parse(f"1 per {proofs.LIVES} seconds")
         return self._hit(FixedWindowRateLimiter, item, f"proof {name}", only_ask=not keep)
 

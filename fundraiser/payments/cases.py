@@ -1,8 +1,8 @@
-"""Money that waits for somebody: what Stripe refused after a payment, and payments after the end.
+"""Money cases: payments that staff need to resolve, because Stripe refused or somebody paid late.
 
-A case is opened in the settlement that meets it and closed in the one that finds it resolved at
-Stripe, whoever resolved it. Until then staff see it. Where asking Stripe again may help, the
-workers do so with growing waits.
+The sync that finds a case opens it, and the sync that finds it resolved at Stripe closes it,
+whoever resolved it. Staff see open cases. If retrying may help, the workers retry with growing
+waits.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _MANY = 100  # customers whose cases are tried again at once
 class CaseKind(StrEnum):
     """What a case is about.
 
-    ``second_refund``: a second membership's payment (``reference`` is the charge) is not refunded
-    yet. ``second_end``: a second membership (``reference`` is the subscription) still runs.
-    ``paid_after_end``: a membership's invoice was paid after it had ended (``reference`` is the
-    charge); the member chooses between a restart and a refund.
+    ``second_refund``: the payment for a second membership (``reference`` is the charge) isn't
+    refunded yet. ``second_end``: a second membership (``reference`` is the subscription) is still
+    running. ``paid_after_end``: an invoice was paid after its membership had ended (``reference``
+    is the charge); the member chooses to restart or to get a refund.
     """
 
     SECOND_REFUND = "second_refund"
@@ -58,10 +58,10 @@ class CaseKind(StrEnum):
 
 
 class MoneyCase(Base):
-    """Something about one person's money that is not resolved at Stripe, or was so once.
+    """A payment problem of one person that is open at Stripe, or once was.
 
-    ``due_at`` is when the workers ask Stripe again; null where only a person can resolve it.
-    ``error`` is Stripe's latest answer, a sentence for staff; ``wish`` what the member chose.
+    ``due_at`` is when the workers ask Stripe again; null if only a person can resolve it. ``error``
+    is Stripe's latest answer, a sentence for staff; ``wish`` is the member's choice.
     """
 
     __tablename__ = "money_case"
@@ -88,20 +88,20 @@ class MoneyCase(Base):
 
 
 def find_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | None:
-    """The case of this kind about this charge or subscription, open or closed."""
+    """Find the case of this kind for this charge or subscription, open or closed."""
     return session.scalars(
         select(MoneyCase).where(MoneyCase.kind == kind, MoneyCase.reference == reference)
     ).first()
 
 
 def is_open(session: Session, kind: CaseKind, reference: str) -> bool:
-    """Whether there is such a case and it is not resolved."""
+    """Whether there is an open case of this kind."""
     case = find_case(session, kind, reference)
     return case is not None and case.closed_at is None
 
 
 def open_case(session: Session, case: MoneyCase) -> MoneyCase:
-    """Open this case, or the one of its kind and reference that was closed before."""
+    """Open this case, or reopen a closed one of the same kind and reference."""
     found = find_case(session, case.kind, case.reference)
     if found is None:
         case.attempts, case.opened_at = 0, now()
@@ -126,9 +126,9 @@ def close_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | 
 def ask_stripe(
     session: Session, telling: Telling, case: MoneyCase, verb: str, ask: Callable[[], None]
 ) -> None:
-    """Have Stripe asked to do something, unless it refused that a short while ago.
+    """Have Stripe asked to do something, unless it refused that recently.
 
-    A refusal opens ``case``, or counts as one more attempt of the one that is open.
+    A refusal opens ``case``, or counts as another attempt if it is open.
     """
     name = f"{verb} {case.reference}"
     known = find_case(session, case.kind, case.reference)
@@ -143,12 +143,12 @@ def ask_stripe(
 
 
 def is_due(case: MoneyCase) -> bool:
-    """Whether Stripe is to be asked again."""
+    """Whether it is time to ask Stripe again."""
     return case.due_at is not None and case.due_at <= now()
 
 
 def look_at_due_cases(session: Session) -> None:
-    """Have the customers settled whose cases are due: a settlement asks Stripe again."""
+    """Request a sync for each customer with a due case: the sync asks Stripe again."""
     due = select(MoneyCase.customer_id).where(
         MoneyCase.closed_at.is_(None),
         MoneyCase.due_at <= now(),
@@ -161,9 +161,9 @@ def look_at_due_cases(session: Session) -> None:
 
 
 def postpone_due_cases(session: Session, customer_id: str) -> None:
-    """Wait for a day with what a settlement did not come to: Stripe may know the customer no more.
+    """Postpone by a day the cases that a sync didn't reach, such as of a deleted customer.
 
-    Otherwise the customer would be settled again and again.
+    Otherwise we would sync that customer again and again.
     """
     session.flush()
     session.execute(
@@ -178,7 +178,7 @@ def postpone_due_cases(session: Session, customer_id: str) -> None:
 
 
 def list_open_cases(session: Session, most: int) -> Sequence[Row[MoneyCase, Member]]:
-    """The cases that are open, the oldest first, and whose they are."""
+    """The open cases, oldest first, with their members."""
     return session.execute(
         select(MoneyCase, Member)
         .join(Member, Member.id == MoneyCase.member_id)

@@ -1,8 +1,8 @@
-"""What staff and members change at Stripe: asked for there, then settled like after any event.
+"""Changes by members and staff at Stripe: call Stripe, then sync the customer.
 
-Nothing is written to our rows directly. Each verb takes the customer's lease before it speaks to
-Stripe. ``key`` becomes Stripe's idempotency key: the same change asked for again, after an answer
-that was lost or by a second click, is one change.
+These functions don't write our rows. Each takes the customer's lease before it calls Stripe.
+``key`` becomes Stripe's idempotency key: repeating a change, after a lost answer or by a second
+click, makes one change.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changes something: ``cause`` and ``cause_ref`` are what the ledger keeps of it.
+    """Who makes a change, and why; the ledger records ``cause`` and ``cause_ref``.
 
-    ``check`` raises where it should not be done after all: it is called when nobody else can change
-    the customer any more.
+    ``check`` runs under the customer's lease and raises an error to stop the change.
     """
 
     gateway: MemberGateway
@@ -52,7 +51,7 @@ class Change:
 
     @contextmanager
     def leased(self, session: Session, customers: list[str]) -> Iterator[list[Claim]]:
-        """Have these customers to ourselves; what the session has loaded is read anew."""
+        """Hold these customers' leases, and reload what the session had loaded."""
         checkpoint(session)
         with leased(current_database(), customers) as claims:
             session.expire_all()
@@ -60,7 +59,7 @@ class Change:
             yield claims
 
     def settle(self, session: Session, claim: Claim) -> None:
-        """Make our rows match what Stripe says now; what the session has loaded is read anew."""
+        """Sync the customer, and reload what the session had loaded."""
         checkpoint(session)
         settle_claim(
             current_database(),
@@ -76,13 +75,13 @@ class Change:
 def end_membership(
     session: Session, change: Change, membership: Membership, *, at_period_end: bool
 ) -> None:
-    """End a membership that is paid through Stripe, now or with what is paid for.
+    """Cancel a membership paid through Stripe, now or at the end of the paid period.
 
-    One that has ended at Stripe already is what was wanted. Nothing is refunded.
+    Does nothing if it has already ended. Refunds nothing.
 
     Raises:
-        StripeRefusedError: Stripe does not do it, and says why; nothing has changed.
-        StripeUnavailableError: Stripe does not answer; asking again does it once.
+        StripeRefusedError: Stripe refuses and says why; nothing has changed.
+        StripeUnavailableError: Stripe doesn't answer; it is safe to try again.
     """
     customer_id, subscription_id = _customer_of(membership), membership.reference
     with change.leased(session, [customer_id]) as (claim,):
@@ -97,11 +96,11 @@ def end_membership(
 
 
 def refund(session: Session, change: Change, payment: Payment, amount: int) -> None:
-    """Pay back ``amount`` (smallest unit) of a payment: a part of what is left, or all of it.
+    """Refund ``amount`` (smallest unit) of a payment: a part of what is left, or all of it.
 
     Raises:
-        UnprocessableError: nothing, or not so much, can be paid back.
-        StripeUnavailableError: Stripe does not answer; asking again does it once.
+        UnprocessableError: this much, or anything, can't be refunded.
+        StripeUnavailableError: Stripe doesn't answer; it is safe to try again.
     """
     with change.leased(session, [payment.customer_id]) as (claim,):
         left, charge_id = refundable(payment), payment.charge_id
@@ -116,9 +115,9 @@ def refund(session: Session, change: Change, payment: Payment, amount: int) -> N
 
 
 def refundable(payment: Payment) -> int:
-    """How much of a payment can be refunded: nothing while, or because, the bank has taken it back.
+    """How much of a payment can be refunded: nothing if a dispute holds the money.
 
-    The payment of an inquiry can be refunded, which closes it, and that of a dispute that was won.
+    The payment of an inquiry can be refunded, which closes it, and that of a dispute that we won.
     """
     if payment.status is not PaymentStatus.SUCCEEDED or holds_money(payment.dispute):
         return 0
@@ -128,13 +127,13 @@ def refundable(payment: Payment) -> int:
 def change_email(
     session: Session, change: Change, member: Member, email: str, *, is_undo: bool = False
 ) -> None:
-    """Give a person another address, here and with each of their customers at Stripe.
+    """Change a person's address, here and for each of their Stripe customers.
 
-    Both addresses are e-mailed, and all of the person's sessions end.
+    E-mails both addresses, and ends all of the person's sessions.
 
     Raises:
-        UnprocessableError: it is no address, the one they have, or somebody else's.
-        StripeUnavailableError: Stripe does not answer; all customers have the address they had.
+        UnprocessableError: the address is invalid, unchanged, or somebody else's.
+        StripeUnavailableError: Stripe doesn't answer; no customer has the new address.
     """
     customers = session.scalars(
         select(Customer.id).where(Customer.member_id == member.id, Customer.deleted.is_(False))
@@ -165,10 +164,10 @@ def change_email(
 
 
 def check_email(session: Session, member: Member, email: str) -> None:
-    """Whether a person may have this address.
+    """Check that a person may have this address.
 
     Raises:
-        UnprocessableError: it is no address, the one they have, or somebody else's.
+        UnprocessableError: the address is invalid, unchanged, or somebody else's.
     """
     local, _at, domain = email.rpartition("@")
     if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
@@ -194,7 +193,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
 
 
 def _change_back(gateway: MemberGateway, customers: list[str], email: str | None) -> None:
-    """All of a person's customers get the new address, or none."""
+    """Restore the old address of all customers if one change fails."""
     for name in customers if email else ():
         with suppress(StripeUnavailableError, StripeRefusedError, NotFoundError):
             gateway.change_email(name, email or "")

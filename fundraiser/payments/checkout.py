@@ -1,4 +1,4 @@
-"""A reader's choice becomes a Stripe Checkout session."""
+"""Create Stripe Checkout sessions for memberships, contributions and gifts."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ MOST = 1_000_000_00
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the reader chose, already read from the form.
+    """What the reader chose, parsed from the form.
 
-    ``amount`` is an amount of the reader's own (smallest unit), None for the tier's price.
-    ``interval`` None is a one-time contribution, which needs an amount and no tier. ``invite`` is
-    the code of a member's link.
+    ``amount`` is the reader's own amount (smallest unit), None for the tier's price. ``interval``
+    is None for a one-time contribution, which needs an amount and no tier. ``invite`` is the code
+    of a member's link.
     """
 
     campaign: str
@@ -62,10 +62,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class GiftChoice:
-    """What the giver chose and wrote, already read from the form.
+    """What the giver chose and wrote, parsed from the form.
 
-    ``language`` is the giver's, ``to_language`` the recipient's; ``tell_at`` is the day of a gift
-    that is told on a day.
+    ``language`` is the giver's, ``to_language`` the recipient's; ``tell_at`` is the day to e-mail
+    the recipient, if the giver chose one.
     """
 
     campaign: str
@@ -83,7 +83,7 @@ class GiftChoice:
 
 
 def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
-    """The tiers on offer, in their order."""
+    """The tiers on offer, in order."""
     return list(
         session.scalars(
             select(Tier)
@@ -94,21 +94,21 @@ def offered_tiers(session: Session, slugs: list[str]) -> list[Tier]:
 
 
 def price_of(tier: Tier, interval: Interval, currency: str) -> Price | None:
-    """What this tier costs, if it is sold so."""
+    """This tier's price for the interval and currency, or None."""
     return next((p for p in tier.prices if p.interval == interval and p.currency == currency), None)
 
 
 def begin_checkout(
     session: Session, gateway: Gateway, choice: Choice, nonce: str, public_url: str
 ) -> str:
-    """Open Stripe's hosted page for this choice; returns its address.
+    """Create a Checkout session for this choice, or reuse it; returns the payment page's URL.
 
-    The same nonce with the same choice is the same checkout, however often and however close
-    together it is sent.
+    The same nonce and choice give the same checkout, however often and however quickly they are
+    sent.
 
     Raises:
-        UnprocessableError: the tier, the currency or the amount can't be paid so.
-        StripeUnavailableError: Stripe does not answer; nobody was charged.
+        UnprocessableError: the tier, the currency or the amount isn't available.
+        StripeUnavailableError: Stripe doesn't answer; nobody was charged.
     """
     tier, price, amount = priced(session, choice)
     if tier.product_id is None or (price and price.stripe_id is None):
@@ -136,11 +136,11 @@ def begin_checkout(
 def begin_gift(
     session: Session, gateway: Gateway, choice: GiftChoice, nonce: str, public_url: str
 ) -> str:
-    """Open Stripe's hosted page for a gift, as ``begin_checkout`` does for the reader's own.
+    """Create a Checkout session for a gift, like ``begin_checkout``.
 
     Raises:
-        UnprocessableError: the tier is not sold by the year in this currency.
-        StripeUnavailableError: Stripe does not answer; nobody was charged.
+        UnprocessableError: the tier isn't sold by the year in this currency.
+        StripeUnavailableError: Stripe doesn't answer; nobody was charged.
     """
     tier = session.get(Tier, choice.tier)
     price = price_of(tier, Interval.YEAR, choice.currency) if tier and not tier.retired_at else None
@@ -182,7 +182,7 @@ def _one_checkout(
     choice: Choice | GiftChoice,
     **values: Any,  # noqa: ANN401 - the columns in which the two kinds of choice differ
 ) -> Checkout:
-    """The checkout of this form and choice, made if there is none yet.
+    """Find or create the checkout for this form and choice; locked.
 
     Raises:
         SignUpsClosedError: the operator has closed sign-ups.
@@ -209,10 +209,9 @@ def _one_checkout(
 def _open_session(
     gateway: Gateway, checkout: Checkout, tier: Tier, back: str, *, price: Price | None = None
 ) -> str:
-    """The address to pay at: the session that is open, or another one once that has expired.
+    """The payment page's URL: of the open session, or of a new one if that has expired.
 
-    Where the session was paid already, it is the address that says so. Two of the same at once are
-    one at Stripe, by its idempotency key.
+    If the session is already paid, Stripe's page says so.
     """
     if checkout.session_id:
         status = _status_of(gateway, checkout.session_id)
@@ -234,10 +233,10 @@ def _status_of(gateway: Gateway, session_id: str) -> str | None:
 def _make_session(
     gateway: Gateway, checkout: Checkout, tier: Tier, back: str, price: Price | None
 ) -> tuple[str, str]:
-    """Make a session, whatever was archived by hand at Stripe: the shop stays open.
+    """Create a session even if somebody archived the price or product at Stripe.
 
-    A price that can't be used is left out, with the same amount inline, and made anew by the next
-    sweep; a product that can't be used is brought back.
+    It replaces an unusable price with the same amount inline; the next periodic job makes the price
+    again. It restores an unusable product.
     """
     make = partial(
         gateway.create_session,
@@ -261,15 +260,15 @@ def _make_session(
 
 
 def begun_checkout(session: Session, choice: Choice, nonce: str) -> Checkout:
-    """What ``begin_checkout`` has made of this choice."""
+    """Find the checkout that ``begin_checkout`` made for this choice."""
     return session.scalars(select(Checkout).where(Checkout.key == _key(choice, nonce))).one()
 
 
 def find_checkout(session: Session, session_id: str) -> Checkout:
-    """Our checkout behind a Stripe Checkout session.
+    """Find our checkout for a Stripe Checkout session.
 
     Raises:
-        NotFoundError: the session is not one of ours.
+        NotFoundError: the session isn't ours.
     """
     checkout = session.scalars(select(Checkout).where(Checkout.session_id == session_id)).first()
     if checkout is None:
@@ -278,10 +277,10 @@ def find_checkout(session: Session, session_id: str) -> Checkout:
 
 
 def priced(session: Session, choice: Choice) -> tuple[Tier, Price | None, int]:
-    """The tier, its price where that is what is paid, and the amount before fees.
+    """The tier, its price unless the amount is the reader's own, and the amount before fees.
 
     Raises:
-        UnprocessableError: the tier, the currency or the amount can't be paid so.
+        UnprocessableError: the tier, the currency or the amount isn't available.
     """
     if choice.currency not in CURRENCIES:
         raise UnprocessableError(

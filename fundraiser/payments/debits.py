@@ -1,4 +1,4 @@
-"""Debits that fail days after they were agreed to: whoever was told to wait is told so, once."""
+"""Bank debits that fail days later: tell the payer once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 def find_failed_debits(
     session: Session, state: CustomerState, ours_since: datetime | None
 ) -> set[str]:
-    """The charges that we knew to be on their way and that have failed since; asked before a write.
+    """IDs of charges that were processing and have failed since; call it before writing charges.
 
-    A debit that we see for the first time was on its way as well, unless it is older than
-    ``ours_since``, when the customer's product was adopted. A card that was declined never was: the
-    payment page said so.
+    A debit that is new to us counts as processing before, unless it is older than ``ours_since``,
+    when its product was imported. A declined card doesn't: the payment page said so.
     """
     failed = {c.id: c for c in state.charges if c.status == PaymentStatus.FAILED}
     if not failed:
@@ -55,9 +54,9 @@ def enqueue_of_failed_debit(
     charge: Charge,
     subscription: Subscription | None,
 ) -> None:
-    """Enqueue the e-mail that says what was not taken, and what becomes of what it was to pay for.
+    """Enqueue the e-mail about a failed debit: what wasn't charged, and what happens now.
 
-    A renewal that fails has e-mails of its own, and a second membership was ended before.
+    Failed renewals and second memberships have their own e-mails.
     """
     if subscription is None:
         enqueue(
@@ -82,10 +81,10 @@ def enqueue_of_failed_debit(
 
 
 def is_untried(state: CustomerState) -> bool:
-    """Whether a subscription's first payment was neither made nor tried yet.
+    """Whether a subscription's first payment hasn't been attempted.
 
-    So it is where a bank account is to be confirmed first: the subscription is incomplete, though
-    Checkout is complete and nothing has failed.
+    This happens when the payer must first confirm a bank account: the subscription is incomplete,
+    though Checkout is complete and nothing has failed.
     """
     tried = _tried(state)
     return any(
@@ -94,7 +93,7 @@ def is_untried(state: CustomerState) -> bool:
 
 
 def note_accounts_to_confirm(session: Session, member: Member, state: CustomerState) -> None:
-    """Enqueue the e-mail that leads back to Stripe, while a bank account is to be confirmed."""
+    """Enqueue the e-mail with Stripe's link, while a bank account needs confirmation."""
     if not state.account_to_confirm:
         return
     tried = _tried(state)
@@ -116,7 +115,7 @@ def note_accounts_to_confirm(session: Session, member: Member, state: CustomerSt
 
 
 def _tried(state: CustomerState) -> set[str | None]:
-    """The subscriptions with a payment that was made or tried."""
+    """The subscriptions with a payment that was made or attempted."""
     return {
         invoice.subscription_id
         for invoice in state.invoices

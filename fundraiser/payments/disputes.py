@@ -1,4 +1,4 @@
-"""What a dispute's status means for the money: Stripe's words, read in one place."""
+"""Interpret Stripe's dispute statuses: what each means for the money."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OVER = {"won", "warning_closed", "prevented"}
 
 
 class Trouble(StrEnum):
-    """Where a dispute stands, as people need to know it."""
+    """The state of a dispute, as people need to know it."""
 
     INQUIRY = "inquiry"
     DISPUTED = "disputed"
@@ -19,9 +19,9 @@ class Trouble(StrEnum):
 
 
 def trouble(status: str | None) -> Trouble | None:
-    """Where the dispute with Stripe's ``status`` stands; None without a dispute.
+    """Interpret Stripe's dispute ``status``; None without a dispute.
 
-    A status that we don't know yet is a dispute: nobody is refunded twice by mistake.
+    An unknown status counts as a dispute, so that we refund nobody twice by mistake.
     """
     if not status:
         return None
@@ -33,5 +33,5 @@ def trouble(status: str | None) -> Trouble | None:
 
 
 def holds_money(status: str | None) -> bool:
-    """Whether the bank has taken the payment away, for now or for good."""
+    """Whether the bank has withdrawn the payment, provisionally or finally."""
     return trouble(status) in {Trouble.DISPUTED, Trouble.LOST}

@@ -1,8 +1,7 @@
-"""Nobody pays twice: a second membership of one person is ended and refunded.
+"""Cancel and refund a second membership of the same person, so that nobody pays twice.
 
-Each step can be taken again, so that a worker killed between any two of them harms nothing: the
-mark is written at Stripe first; what Stripe says carries it is ended and refunded; and what is
-ended is told of.
+Each step can be repeated, so killing a worker between steps does no harm: first mark the
+subscription at Stripe; cancel and refund what is marked; e-mail about what has ended.
 """
 
 from __future__ import annotations
@@ -55,12 +54,11 @@ def end_second_memberships(
     state: CustomerState,
     telling: Telling,
 ) -> None:
-    """Have ended what this customer pays beside the person's first membership.
+    """Have this customer's memberships cancelled that come after the person's first.
 
-    A membership that is about to end, or fails to be paid, does not stand in the way of a new one.
-    Another customer of the same person is left to that customer's own settlement. What Stripe
-    refuses becomes a case and is tried again; the settlement goes on, so that our books know what
-    was paid.
+    A membership that will end, or that is unpaid, doesn't count as the first. Other customers of
+    the same person are left to their own sync. If Stripe refuses, a money case is opened and we
+    retry; the sync continues, so that we record the payment.
     """
     paying = _paying(session, member, grace)
     # What did not come through our Checkout (it names a campaign) was no double click: it is left.
@@ -83,9 +81,9 @@ def end_second_memberships(
 
 
 def note_refunds(session: Session, member: Member, state: CustomerState) -> None:
-    """Close the cases of this customer's second memberships that Stripe has resolved since.
+    """Close the money cases of this customer's second memberships that Stripe has resolved.
 
-    The person is e-mailed about a refund that they were told to wait for.
+    E-mails people about a refund that they were told to wait for.
     """
     ended = {found.id for found in state.subscriptions if found.ended_at is not None}
     for name in ended:
@@ -104,7 +102,7 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
 
 
 def _paying(session: Session, member: Member, grace: timedelta) -> list[Membership]:
-    """The memberships that the person goes on paying for, the oldest first."""
+    """The memberships that the person keeps paying for, oldest first."""
     whole = session.scalars(_OF_MEMBER, {"member_id": member.id}).all()
     verdicts = verdicts_of(whole, now(), grace)
     return [

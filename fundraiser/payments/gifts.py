@@ -1,4 +1,4 @@
-"""Gifts in a settlement: one is made for each charge that paid for one, and follows its money."""
+"""Gifts in a sync: create one for each charge that paid for a gift, and follow its refunds."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LOST = "lost"  # Stripe's word for a dispute whose money stays with the payer
 
 
 def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequence[Member]:
-    """Make the gifts of a customer match the charges that paid for them.
+    """Update a customer's gifts from the charges that paid for them.
 
-    Returns the recipients to count again, because of money given or taken back, or won; locked.
+    Returns the recipients to recount because of a refund or a dispute; locked.
     """
     paid = {
         ours: charge
@@ -52,7 +52,7 @@ def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequen
 
 
 def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Charge) -> int | None:
-    """Make or change one gift; returns its recipient where the membership has changed."""
+    """Create or update one gift; returns its recipient if the membership has changed."""
     gift = session.scalars(
         select(Gift)
         .where(Gift.checkout_id == checkout.id)
@@ -80,9 +80,9 @@ def _write_gift(session: Session, giver: Member, checkout: Checkout, charge: Cha
 
 
 def _tell_of_the_end(session: Session, gift: Gift, charge: Charge) -> None:
-    """Enqueue an e-mail to who has the gift, and to its giver, where the money is gone for good.
+    """Enqueue e-mails to the recipient and the giver if the money is finally gone.
 
-    A dispute may still be won, and who disputes knows of it.
+    During a dispute nobody is e-mailed: it may be won, and the payer knows.
     """
     context = {"gift": gift.id}
     if charge.refunded_at and gift.refunded_at is None:

@@ -1,7 +1,7 @@
-"""Payments that arrive after a membership's end: the member restarts it with them, or is refunded.
+"""Late payments: after a membership has ended, a payment restarts it or is refunded.
 
-An open invoice outlives its subscription at Stripe, and its page takes money for as long as it is
-open; it is not voided, since the newsroom may still want what it is owed.
+At Stripe an open invoice outlives its subscription, and people can pay it. We don't void it, since
+the newsroom may still want the money.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
 
 class Wish(StrEnum):
-    """What a member chose to become of a late payment."""
+    """What the member chose for a late payment."""
 
     RESTART = "restart"
     REFUND = "refund"
@@ -56,9 +56,9 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LatePayment:
-    """A late payment with what can become of it; ``until`` is what it pays for in a restart.
+    """A late payment and its options; ``until`` is the end of the paid period after a restart.
 
-    ``restarted`` and ``refunded`` say what became of it.
+    ``restarted`` and ``refunded`` say what happened.
     """
 
     case: MoneyCase
@@ -72,9 +72,9 @@ class LatePayment:
 def note_late_payments(
     session: Session, member: Member, state: CustomerState, telling: Telling
 ) -> None:
-    """Open a case for each payment after a membership's end, and close those that are resolved.
+    """Open a case for each payment after a membership's end, and close resolved ones.
 
-    One that the member wants back is refunded.
+    Refunds a payment if the member asked for that.
     """
     # Nobody is e-mailed about what they paid long ago, or before we adopted their subscriptions.
     imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
@@ -99,7 +99,7 @@ def note_late_payments(
 
 
 def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
-    """A late payment and what can become of it; None if there is no such case."""
+    """A late payment and its options; None if there is no such case."""
     case = session.get(MoneyCase, case_id)
     if case is None or case.kind is not CaseKind.PAID_AFTER_END:
         return None
@@ -129,10 +129,10 @@ def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
 def choose(
     session: Session, gateway: Gateway, late: LatePayment, wish: Wish
 ) -> Callable[[], None] | None:
-    """Note what the member chose, while the customer's lease is ours; a refund is made by the sync.
+    """Record the member's choice under the customer's lease; the next sync makes a refund.
 
-    Returns the call that restarts the membership, if that is what was chosen: made twice, it does
-    so once. It raises ``StripeUnavailableError`` and ``StripeRefusedError``.
+    Returns the call that restarts the membership, if that was chosen; it is safe to repeat. It
+    raises ``StripeUnavailableError`` and ``StripeRefusedError``.
     """
     case = late.case
     session.refresh(case)
@@ -201,7 +201,7 @@ def _is_restart(found: object) -> bool:
 
 
 def _remember_the_campaign(session: Session, state: CustomerState) -> None:
-    """A restarted membership came from where the first one did."""
+    """Copy the campaign and source of the first membership to the restarted one."""
     for found in state.subscriptions:
         charge_id = found.metadata.get(PAID_BY_KEY)
         case = charge_id and find_case(session, CaseKind.PAID_AFTER_END, charge_id)

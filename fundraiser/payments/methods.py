@@ -1,7 +1,7 @@
-"""A customer's new payment method: it is charged from now on, and at once for what is overdue.
+"""Charge a customer's new payment method from now on, and at once for overdue payments.
 
-At Stripe a subscription that has a payment method of its own keeps charging it, whatever the
-customer makes their default in the billing portal.
+At Stripe a subscription with its own payment method keeps charging it, even if the customer chooses
+another default in the billing portal.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def follow_new_method(
     products: Collection[str],
     telling: Telling,
 ) -> None:
-    """Have a customer's memberships charged on a default method that is new.
+    """Set a customer's new default method on all running memberships.
 
-    Each subscription is given the new method rather than left without its own: one without might be
-    charged on an older default source.
+    We set it on each subscription instead of clearing the old one, because Stripe might then charge
+    an older default source.
 
-    What is overdue is tried once with it, and no more: the retries are Stripe's. Refused, or to be
-    confirmed: the invoice says so, and is read again.
+    We try an overdue invoice once with it; Stripe does the other retries. If the bank refuses or
+    wants confirmation, the invoice says so, and we read it again.
     """
     customer, method = session.get(Customer, state.id), state.method
     if customer is None or state.deleted:
@@ -56,9 +56,9 @@ def follow_new_method(
 
 
 def _overdue(state: CustomerState, found: Subscription) -> Invoice | None:
-    """The latest invoice of a subscription, if a try to collect it has failed.
+    """A subscription's latest invoice, if an attempt to collect it has failed.
 
-    A change that waits for its payment is the member's to pay: until then nothing is owed for it.
+    An invoice of a pending change is excluded: it isn't owed until the member confirms.
     """
     latest = max(
         (

@@ -1,4 +1,4 @@
-"""What is on offer, who pays, what was paid, and the customers to look at."""
+"""Models: tiers and prices, customers, payments, events, sync requests, reconciliation, balance."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fundraiser.members.models import Interval
 
 
 class Tier(Base):
-    """A kind of membership on offer. Each has one product at Stripe, made by the application.
+    """A kind of membership on offer, with one product at Stripe that we make.
 
-    ``names``, ``descriptions`` and ``perks`` are by language; ``perks`` have a line each.
-    ``stale_at_stripe`` until Stripe knows the newest name, and whether it is still on offer.
+    ``names``, ``descriptions`` and ``perks`` are by language; ``perks`` has one perk a line.
+    ``stale_at_stripe`` until Stripe has the latest name and knows whether it is on offer.
     """
 
     __tablename__ = "tier"
@@ -50,9 +50,9 @@ class Tier(Base):
 
 
 class ImportedProduct(Base):
-    """A product made before us whose subscriptions are of this tier; nobody joins by it any more.
+    """An older product at Stripe whose subscriptions belong to a tier; nobody can join it now.
 
-    Who began to pay for it before ``imported_at`` did not join through us.
+    People who subscribed before ``imported_at`` didn't join through us.
     """
 
     __tablename__ = "imported_product"
@@ -63,7 +63,7 @@ class ImportedProduct(Base):
 
 
 class OtherProduct(Base):
-    """A product at Stripe that the operator said is no membership: its subscribers are nobody's."""
+    """A product at Stripe that the operator marked as no membership."""
 
     __tablename__ = "other_product"
 
@@ -72,10 +72,9 @@ class OtherProduct(Base):
 
 
 class Price(Base):
-    """What a tier costs in a currency and an interval; ``stripe_id`` once it is made at Stripe.
+    """A tier's price in one currency and interval; ``stripe_id`` once it exists at Stripe.
 
-    ``next_amount`` is what it is to cost as soon as Stripe has a price for that: until then readers
-    go on paying ``amount``.
+    ``next_amount`` is the new price until Stripe has it; readers pay ``amount`` until then.
     """
 
     __tablename__ = "price"
@@ -97,9 +96,9 @@ class Price(Base):
 
 
 class OldPrice(Base):
-    """A price that nobody joins by any more; who joined by it goes on paying it.
+    """A price that new members can't choose; existing members keep paying it.
 
-    ``archived_at`` once Stripe takes it for no new subscription either.
+    ``archived_at`` is set once Stripe has archived it too.
     """
 
     __tablename__ = "old_price"
@@ -114,7 +113,7 @@ class OldPrice(Base):
 
 
 class CheckoutKind(StrEnum):
-    """What a reader wanted to begin."""
+    """What a checkout is for."""
 
     MEMBERSHIP = "membership"
     CONTRIBUTION = "contribution"
@@ -122,13 +121,13 @@ class CheckoutKind(StrEnum):
 
 
 class Checkout(Base):
-    """One click on the join page's button, and the Stripe Checkout session made for it.
+    """One click on the join page's button, with its Stripe Checkout session.
 
-    ``key`` is made of the form's nonce and its choices: the same form sent twice is one checkout.
-    ``amount`` is the whole sum, with ``fee`` of it added to cover the card's fee. ``member_id`` and
-    ``reference`` (the subscription or the charge) are what came of it, once that is settled.
-    ``invite`` is the code of the member's link that led here.
-    ``gift`` is what the giver wrote of a gift (``checkout.GiftChoice``), until the gift is made.
+    ``key`` is made from the form's nonce and choices: the same form sent twice is one checkout.
+    ``amount`` is the total, including ``fee`` to cover the card's fee. ``member_id`` and
+    ``reference`` (the subscription or charge) are the result, once synced. ``invite`` is the code
+    of the member's link that led here. ``gift`` is the giver's input (``checkout.GiftChoice``),
+    until the gift exists.
     """
 
     __tablename__ = "checkout"
@@ -162,11 +161,10 @@ class Checkout(Base):
 
 
 class Customer(Base):
-    """A customer at Stripe and the person behind it; several may be one person.
+    """A Stripe customer and the person it belongs to; a person may have several.
 
-    ``method_id`` is the default payment method that we saw last: empty if there was none, null as
-    long as nobody has looked.
-    ``facts`` is the version of the facts that the last settlement wrote (``sync.FACTS``).
+    ``method_id`` is the default payment method at the last sync: empty if none, null if not yet
+    synced. ``facts`` is the version of the facts that the last sync wrote (``sync.FACTS``).
     """
 
     __tablename__ = "customer"
@@ -181,7 +179,7 @@ class Customer(Base):
 
 
 class PaymentStatus(StrEnum):
-    """What Stripe says of a charge."""
+    """Stripe's status of a charge."""
 
     SUCCEEDED = "succeeded"
     PENDING = "pending"
@@ -196,7 +194,7 @@ IS_DISPUTED = (
 
 
 class Payment(Base):
-    """One charge at Stripe, for a membership, for a gift or as a one-time contribution."""
+    """A charge at Stripe, for a membership, a gift or a one-time contribution."""
 
     __tablename__ = "payment"
     __table_args__ = (
@@ -228,7 +226,7 @@ class Payment(Base):
 
 
 class Event(Base):
-    """An event of Stripe's, once by its id: it says that something changed, not what."""
+    """An event from Stripe, stored once by its ID: it says that something changed, not what."""
 
     __tablename__ = "event"
     __table_args__ = (
@@ -244,11 +242,11 @@ class Event(Base):
 
 
 class SyncRequest(Base):
-    """A reason to sync a customer with Stripe: deleted once a sync has answered it.
+    """A request to sync a customer with Stripe; deleted once a sync has answered it.
 
-    ``charge_id`` stands in until it is known whose it is (a dispute names no customer). ``due_at``
-    is null once the last attempt has failed with ``error``; then staff can try it again.
-    ``urgent``: somebody has just paid, and goes before those whose payments renew by themselves.
+    ``charge_id`` is set if we don't know the customer (a dispute doesn't name one). ``due_at`` is
+    null after the last attempt failed with ``error``; then staff can retry. ``urgent``: somebody
+    has just paid, and goes before automatic renewals.
     """
 
     __tablename__ = "sync_request"
@@ -271,11 +269,11 @@ class SyncRequest(Base):
 
 
 class SyncLease(Base):
-    """Who may write what Stripe says of a customer: whoever holds the newest ``token``.
+    """The right to write a customer's data from Stripe; belongs to the latest ``token``.
 
-    ``name`` is a customer's ID, or a charge's while it isn't known whose it is. A lease is taken
-    before the look at Stripe and checked with the write, in transactions of their own, so that
-    nothing is held in between. After ``until`` somebody else may take it; that token is newer.
+    ``name`` is a customer's ID, or a charge's if we don't know the customer. A sync takes the lease
+    before it fetches from Stripe and checks it when it writes, in separate transactions, so it
+    holds nothing in between. After ``until`` another sync may take it, with a newer token.
     """
 
     __tablename__ = "sync_lease"
@@ -290,7 +288,7 @@ Sequence("sync_lease_token", metadata=Base.metadata)
 
 
 class Stage(StrEnum):
-    """What a reconciliation looks through, in this order."""
+    """The stages of a reconciliation, in order."""
 
     SUBSCRIPTIONS = "subscriptions"
     REFUNDS = "refunds"
@@ -299,11 +297,11 @@ class Stage(StrEnum):
 
 
 class Reconciliation(Base):
-    """A run through all that Stripe lists; ``cursor`` is where it goes on after an interruption.
+    """A comparison with everything that Stripe lists; ``cursor`` is where it continues.
 
-    ``differing`` is how many customers were not as Stripe has them. ``members_listed`` is how many
-    people count by Stripe's listing, with those whose membership comes from elsewhere. ``unknown``
-    is how many subscriptions run by product, of products that nobody has said anything about.
+    ``differing`` counts customers whose data differed. ``members_listed`` counts members by
+    Stripe's list, plus those from elsewhere. ``unknown`` counts running subscriptions by product,
+    for products that nobody has classified.
     """
 
     __tablename__ = "reconciliation"
@@ -322,7 +320,7 @@ class Reconciliation(Base):
 
 
 class ListedSubscription(Base):
-    """What Stripe's listing said of a subscription in the newest run."""
+    """A subscription as Stripe listed it in the latest reconciliation."""
 
     __tablename__ = "listed_subscription"
 
@@ -335,7 +333,7 @@ class ListedSubscription(Base):
 
 
 class Part(StrEnum):
-    """Which sum of a month's a movement belongs to."""
+    """Which sum of a month a balance transaction belongs to."""
 
     GROSS = "gross"
     REFUNDS = "refunds"
@@ -346,11 +344,10 @@ class Part(StrEnum):
 
 
 class BalanceTransaction(Base):
-    """What moved the balance at Stripe, as Stripe has it: rows are added and never changed.
+    """A balance transaction at Stripe: rows are added and never changed.
 
     ``category`` is Stripe's reporting category. ``kind`` (``CheckoutKind``) and ``tier`` say what
-    was paid for, once the charge is in our books; a charge that is none of ours has neither.
-    ``payout_id`` is the payout that it is part of.
+    was paid for, once we know the charge; other charges have neither. ``payout_id`` is its payout.
     """
 
     __tablename__ = "balance_transaction"
@@ -384,10 +381,10 @@ class BalanceTransaction(Base):
 
 
 class Payout(Base):
-    """What Stripe sent to the newsroom's bank.
+    """A payout from Stripe to the newsroom's bank.
 
-    ``listed`` once Stripe says what is in it; ``contents_at`` is when all of that was in our books,
-    ``cursor`` where an interrupted look goes on.
+    ``listed`` once Stripe lists its contents; ``contents_at`` is when we had imported all of them,
+    ``cursor`` where an interrupted import continues.
     """
 
     __tablename__ = "payout"
@@ -409,7 +406,7 @@ class Payout(Base):
 
 
 class MonthlySum(Base):
-    """All movements of a month in the newsroom's zone, by what they are; empty stands for none."""
+    """A month's balance transactions, added up by category; empty values mean none."""
 
     __tablename__ = "monthly_sum"
 
@@ -424,7 +421,7 @@ class MonthlySum(Base):
 
 
 class MoneyStage(StrEnum):
-    """What a look through Stripe's balance does, in this order."""
+    """The stages of a balance scan, in order."""
 
     TRANSACTIONS = "transactions"
     PAYOUTS = "payouts"
@@ -434,11 +431,11 @@ class MoneyStage(StrEnum):
 
 
 class BalanceScan(Base):
-    """The one look through Stripe's balance, begun again every ten minutes.
+    """The scan of Stripe's balance, restarted every ten minutes; one row.
 
-    ``cursor`` is where the stage goes on after an interruption, ``since`` the newest movement that
-    earlier scans have brought and ``newest`` that of this one. ``months`` are to be added up anew
-    (their first days), all of them where the newsroom's ``zone`` has changed.
+    ``cursor`` is where the stage continues after an interruption, ``since`` the latest transaction
+    of earlier scans and ``newest`` that of this one. ``months`` (their first days) must be added up
+    again: all of them if the newsroom's ``zone`` has changed.
     """
 
     __tablename__ = "balance_scan"
@@ -456,9 +453,9 @@ class BalanceScan(Base):
 
 
 class HeldAtStripe(Base):
-    """What Stripe said it holds of a currency at a moment, and by how much our books differ.
+    """Stripe's balance in one currency at a moment, and how far our books differ.
 
-    ``difference`` is Stripe's amount less ours, null until the look that asked is through.
+    ``difference`` is Stripe's amount less ours, null until the scan is finished.
     """
 
     __tablename__ = "held_at_stripe"

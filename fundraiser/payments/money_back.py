@@ -1,4 +1,4 @@
-"""What became of the money for a second membership: read from our books, and in words."""
+"""What happened to the payment for a second membership, from our data and in words."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MoneyBack:
-    """What became of the money for a second membership, in the currency's smallest unit.
+    """What happened to the payment for a second membership, in the currency's smallest unit.
 
-    ``refunded`` has gone back, ``waiting`` is still with us, ``processing`` says that the bank has
-    not finished the payment, and ``disputed`` that it has taken it back itself.
+    ``refunded`` went back, ``waiting`` is still here, ``processing``: the bank hasn't finished the
+    payment, ``disputed``: the bank withdrew it.
     """
 
     refunded: int = 0
@@ -31,7 +31,7 @@ class MoneyBack:
 
 
 def read_money_back(session: Session, subscription_id: str) -> MoneyBack:
-    """What became of the money that was paid for this second membership."""
+    """Read what happened to the payments for this second membership."""
     payments = session.scalars(
         select(Payment)
         .where(Payment.subscription_id == subscription_id)
@@ -48,7 +48,7 @@ def read_money_back(session: Session, subscription_id: str) -> MoneyBack:
 
 
 def say_money_back(currency: str, money_back: MoneyBack, amount: str) -> Named:
-    """One sentence or two on what became of the money for a second membership."""
+    """Explain in a sentence or two what happened to the payment for a second membership."""
     if money_back.refunded:
         sentence = _(
             "We’ve refunded %(amount)s. Your bank may take up to ten days to show it.",

@@ -1,4 +1,4 @@
-"""A membership's payments, judged from its invoices and charges: no database."""
+"""Derive a membership's payment state from its invoices and charges; uses no database."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFacts:
-    """What the count rule and the e-mails read of a membership's payments, as in ``Membership``.
+    """A membership's payment facts for the counting rule and e-mails, as in ``Membership``.
 
-    ``invoiced`` is the latest paid sum for a whole period (smallest unit), ``listed`` the same
-    before discounts; None before anything is paid.
+    ``invoiced`` is the latest amount paid for a whole period (smallest unit), ``listed`` the same
+    before discounts; None before the first payment.
     """
 
     payment_status: Dues
@@ -41,7 +41,7 @@ class PaymentFacts:
 
 
 def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
-    """Read the facts of one subscription out of its customer's state."""
+    """Derive one subscription's facts from its customer's state."""
     it = next((found for found in state.subscriptions if found.id == subscription_id), None)
     waiting_id = it.waiting_invoice_id if it else None
     of_it = [found for found in state.invoices if found.subscription_id == subscription_id]
@@ -89,12 +89,12 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
 
 
 def taken_back_at(charge: Charge) -> datetime | None:
-    """Since when a dispute has taken the money of this charge away, if one does."""
+    """Since when a dispute has withdrawn this charge's money, if it has."""
     return charge.disputed_at if holds_money(charge.dispute) else None
 
 
 def charges_of(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
-    """The charges that tried to pay this invoice, newest first as Stripe lists them."""
+    """The charges that tried to pay this invoice, latest first."""
     return [
         charge
         for charge in charges
@@ -136,13 +136,13 @@ def _succeeded(invoice: Invoice, charges: Iterable[Charge]) -> list[Charge]:
 
 
 def _all_gone(times: list[datetime | None]) -> datetime | None:
-    """The latest of these times if each payment has one: only then is all of the money gone."""
+    """The latest of these times if every payment has one: only then is all the money gone."""
     gone = [at for at in times if at]
     return max(gone) if gone and len(gone) == len(times) else None
 
 
 def _is_kept(invoice: Invoice, charges: Iterable[Charge]) -> bool:
-    """Whether any of what paid this invoice is still ours; paid in cash or by credit, it is."""
+    """Whether we still have part of an invoice's payment; true if paid in cash or by credit."""
     payments = _succeeded(invoice, charges)
     return not payments or any(
         charge.refunded_at is None and taken_back_at(charge) is None for charge in payments
@@ -150,20 +150,20 @@ def _is_kept(invoice: Invoice, charges: Iterable[Charge]) -> bool:
 
 
 def _paid_until(period: Invoice | None, it: Subscription | None) -> datetime | None:
-    """The end of the newest period that is paid for."""
+    """The end of the latest paid period."""
     if period is None:
         return None
     return period.until or (it.period_end if it else None)
 
 
 def _listed(period: Invoice) -> int | None:
-    """What an invoice asks for its period before discounts; None if it has no such line."""
+    """An invoice's price for its period before discounts; None if it has no such line."""
     amounts = [line.amount for line in period.lines if line.is_of_period]
     return sum(amounts) if amounts else None
 
 
 def _is_free_now(newest_first: list[Invoice], charges: Sequence[Charge]) -> bool:
-    """Whether the period that runs was given away: its invoice asked for nothing."""
+    """Whether the current period is free: its invoice is for nothing."""
     for invoice in newest_first:
         if invoice.status in {"draft", "void"} or invoice.is_difference:
             continue
@@ -174,7 +174,7 @@ def _is_free_now(newest_first: list[Invoice], charges: Sequence[Charge]) -> bool
 
 
 def _unbroken_failures(newest_first: list[Invoice], charges: Sequence[Charge]) -> list[Invoice]:
-    """The finished invoices since the latest paid one that are not paid, newest first."""
+    """The unpaid finished invoices since the latest paid one, latest first."""
     unpaid: list[Invoice] = []
     for invoice in newest_first:
         if invoice.amount <= 0 or invoice.status in {"draft", "void"}:
@@ -187,14 +187,14 @@ def _unbroken_failures(newest_first: list[Invoice], charges: Sequence[Charge]) -
 
 
 def _is_due(invoice: Invoice) -> bool:
-    """Whether it should be paid by now: tried without success, given up, or past its due date."""
+    """Whether it should be paid by now: a failed attempt, uncollectible, or past its due date."""
     if invoice.status == "uncollectible" or invoice.attempted:
         return True
     return invoice.due_at is not None and invoice.due_at <= now()
 
 
 def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
-    """Whether the bank wants the payer to confirm: it makes no charge then, or one that says so."""
+    """Whether the bank wants the payer's confirmation: then no charge, or a charge that says so."""
     tries = charges_of(invoice, charges)
     if invoice.to_confirm:
         return True
@@ -202,6 +202,6 @@ def _waits_for_the_payer(invoice: Invoice, charges: tuple[Charge, ...]) -> bool:
 
 
 def _failed_at(invoice: Invoice, charges: tuple[Charge, ...]) -> datetime:
-    """When it should have been paid and was not: its due date, or the first charge that failed."""
+    """When it should have been paid: its due date, or its first failed charge."""
     failures = [c.created_at for c in charges_of(invoice, charges) if c.status == "failed"]
     return invoice.due_at or min(failures, default=invoice.created_at)

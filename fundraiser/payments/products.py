@@ -1,7 +1,7 @@
-"""Products and prices at Stripe, made by the application and kept in step with the tiers.
+"""Create products and prices at Stripe, and keep them in step with the tiers.
 
-What staff change is a row first, so that nothing is lost while Stripe is away: whoever comes next
-(the staff's own request, the sweep, ``fundraiser set-up-stripe``) makes Stripe match the rows.
+We write staff's changes as rows first, so that nothing is lost while Stripe is down. The request
+itself, a periodic job or ``fundraiser set-up-stripe`` then updates Stripe from the rows.
 """
 
 from __future__ import annotations
@@ -33,26 +33,25 @@ _OUR_PRODUCTS = select(
 
 @dataclass(frozen=True, slots=True)
 class OurProduct:
-    """A product whose subscribers are members; ``imported_at`` is None for one that we made."""
+    """A product whose subscribers are members; ``imported_at`` is None if we made it."""
 
     tier: str
     imported_at: datetime | None
 
 
 def our_products(session: Session) -> dict[str, OurProduct]:
-    """The products that make members, by their id at Stripe: each tier's own and adopted ones."""
+    """The products that make members, by Stripe ID: each tier's own and imported ones."""
     found = session.execute(_OUR_PRODUCTS)
     return {product_id: OurProduct(tier, imported_at) for product_id, tier, imported_at in found}
 
 
 def publish_catalogue(session: Session, gateway: Gateway) -> int:
-    """Make at Stripe what is not there yet; returns how many products and prices were made.
+    """Create missing products and prices at Stripe; returns how many it made.
 
-    No connection is held meanwhile. Two at once make one of each at Stripe, by its own ID or
-    idempotency key, and the first of them writes it down.
+    Skips what another process is publishing.
 
     Raises:
-        StripeUnavailableError: Stripe does not answer, or refuses the key.
+        StripeUnavailableError: Stripe doesn't answer, or refuses the key.
     """
     tiers = session.scalars(select(Tier).where(_needs_stripe())).all()
     return sum(_publish_tier(session, gateway, tier) for tier in tiers)
@@ -101,12 +100,13 @@ def _publish_price(session: Session, gateway: Gateway, price: Price, product_id:
 
 
 def check_catalogue(session: Session, gateway: Gateway) -> int:
-    """Find what was archived or deleted at Stripe by hand; returns how much is to be made anew.
+    """Find products and prices that somebody archived or deleted at Stripe; returns how many.
 
-    The next sweep makes it. Until then readers pay by the same amount without the price.
+    The next periodic job makes them again. Until then readers pay the same amount without the
+    price.
 
     Raises:
-        StripeUnavailableError: Stripe does not answer, or refuses the key.
+        StripeUnavailableError: Stripe doesn't answer, or refuses the key.
     """
     products, prices = gateway.list_active("products"), gateway.list_active("prices")
     on_offer = select(Tier).where(Tier.retired_at.is_(None), Tier.product_id.is_not(None))
@@ -121,10 +121,10 @@ def check_catalogue(session: Session, gateway: Gateway) -> int:
 
 
 def publish_next(session: Session, gateway: Gateway) -> bool:
-    """Bring one tier, or one price that nobody joins by any more, to Stripe; False if none waits.
+    """Publish one changed tier, or archive one old price, at Stripe; False if none is left.
 
     Raises:
-        StripeUnavailableError: Stripe does not answer, or refuses the key.
+        StripeUnavailableError: Stripe doesn't answer, or refuses the key.
     """
     waiting = select(Tier).where(_needs_stripe()).limit(1)
     if tier := session.scalars(waiting).first():
@@ -145,7 +145,7 @@ def publish_next(session: Session, gateway: Gateway) -> bool:
 
 
 def retire_price(session: Session, price: Price) -> None:
-    """Note that nobody joins by what this price is at Stripe any more."""
+    """Record that new members can't use this Stripe price any more."""
     if price.stripe_id:
         session.add(
             OldPrice(
@@ -160,7 +160,7 @@ def retire_price(session: Session, price: Price) -> None:
 
 
 def missing_from_catalogue(session: Session) -> int:
-    """How many products and prices are still to be made or changed at Stripe."""
+    """How many products and prices still have to be made or changed at Stripe."""
     waiting = session.scalars(select(Tier).where(_needs_stripe())).all()
     return sum(
         (tier.product_id is None or tier.stale_at_stripe) + sum(map(_is_unmade, tier.prices))
@@ -169,7 +169,7 @@ def missing_from_catalogue(session: Session) -> int:
 
 
 def is_at_stripe(tier: Tier) -> bool:
-    """Whether Stripe has all that readers are offered of this tier."""
+    """Whether Stripe has everything that we offer of this tier."""
     return tier.product_id is not None and not any(map(_is_unmade, tier.prices))
 
 

@@ -1,6 +1,6 @@
-"""Proofs that a browser took trouble: ALTCHA's proof of work, and without JavaScript a short wait.
+"""Proofs of work for browsers (ALTCHA), or a short wait for browsers without JavaScript.
 
-A proof is good once and for some minutes. It says nothing about who made it.
+A proof works once, for some minutes. It doesn't identify anybody.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST = 4_000  # characters
 
 
 def new_challenge(harder: int = 1) -> str:
-    """A challenge as JSON; to solve it takes so many times as long as usual."""
+    """A new challenge as JSON; ``harder`` multiplies the usual time to solve it."""
     challenge = create_challenge(
         _ALGORITHM,
         _COST * harder,
@@ -37,9 +37,9 @@ def new_challenge(harder: int = 1) -> str:
 
 
 def name_of_proof(solution: str) -> str | None:
-    """A name for a right solution, to know it again by; None if it is wrong or too old.
+    """A unique name of a correct solution, to detect reuse; None if it is wrong or too old.
 
-    ``solution`` is what ALTCHA's form field holds: base64 of the challenge and its solution.
+    ``solution`` is the content of ALTCHA's form field: base64 of the challenge and its solution.
     """
     if len(solution) > _LONGEST or not _is_solved(solution):
         return None
@@ -48,12 +48,12 @@ def name_of_proof(solution: str) -> str | None:
 
 
 def new_ticket() -> str:
-    """A ticket to wait with, for browsers that run no JavaScript."""
+    """A ticket to wait with, for browsers without JavaScript."""
     return _signer().sign(secrets.token_hex(8)).decode()
 
 
 def seconds_to_wait(ticket: str) -> int | None:
-    """How long this ticket has still to wait; None if it isn't ours or is too old."""
+    """How long this ticket must still wait; None if it isn't ours or is too old."""
     try:
         _name, at = _signer().unsign(ticket[:_LONGEST], max_age=LIVES, return_timestamp=True)
     except BadSignature:

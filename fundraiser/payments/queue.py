@@ -1,9 +1,9 @@
-"""The settlement queue: which customers are to be synced with Stripe, by whom, and what failed.
+"""The sync queue: which customers to sync with Stripe, who does it, and what failed.
 
-Everybody who wants a customer synced asks here: webhooks, members, staff, reconciliation. Whoever
-syncs one holds its lease: taken and committed before the look at Stripe, and checked in the
-transaction that writes what was seen. A look begins after its lease was taken, and a newer lease
-shuts out the writer with the older one, so that nothing is held while Stripe is asked.
+Webhooks, members, staff and reconciliation all request syncs here. A sync holds the customer's
+lease: it takes and commits the lease before it fetches from Stripe, and checks it in the
+transaction that writes. A fetch starts after taking the lease, and a newer lease locks out the
+older writer, so nothing is held while we wait for Stripe.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _ANSWERED = text("DELETE FROM sync_request WHERE id = ANY(:ids)")
 
 
 class SyncBusyError(UnavailableError):
-    """Somebody else is syncing this customer, or has begun to while we took too long."""
+    """Another sync of this customer is running, or started while we took too long."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -100,7 +100,7 @@ class SyncBusyError(UnavailableError):
 
 
 class Target(NamedTuple):
-    """Whom to sync: a customer, or a charge's customer where the event names no customer."""
+    """What to sync: a customer, or a charge's customer if the event names no customer."""
 
     customer_id: str | None = None
     charge_id: str | None = None
@@ -109,14 +109,14 @@ class Target(NamedTuple):
 
 
 def request_sync(session: Session, customer_id: str) -> None:
-    """Have a customer synced with Stripe as soon as the transaction is committed."""
+    """Request a sync of a customer with Stripe, as soon as the transaction is committed."""
     request_syncs(session, [Target(customer_id)])
 
 
 def request_syncs(
     session: Session, targets: Iterable[Target], *, wait: timedelta = timedelta()
 ) -> None:
-    """Have these customers synced after a ``wait``; a request each, in their order."""
+    """Request a sync of each of these customers after ``wait``, in their order."""
     at = now()
     same = {"due_at": at + wait, "attempts": 0, "created_at": at}
     rows = [target._asdict() | same for target in targets]
@@ -127,11 +127,11 @@ def request_syncs(
 
 @dataclass(slots=True)
 class Claim:
-    """A customer whose lease is ours, or a charge of which it isn't known whose it is.
+    """A lease on a customer, or on a charge whose customer we don't know.
 
-    ``requests`` (ids) were made before: a look at Stripe that begins now answers them. ``event_id``
-    is of the first of them, and one that is ``urgent`` makes all of it so. ``running`` are the
-    subscriptions that run in our books.
+    ``requests`` (IDs) existed before, so a fetch that starts now answers them. ``event_id`` is the
+    first one's; one ``urgent`` request makes the claim urgent. ``running`` are the customer's
+    running subscriptions in our database.
     """
 
     name: str
@@ -144,9 +144,9 @@ class Claim:
 
 
 def claim_due(session: Session, most: int) -> list[Claim]:
-    """Take the leases of up to ``most`` who are due: who has just paid, then who waited longest.
+    """Take the leases of up to ``most`` due customers: urgent ones first, then the longest waiting.
 
-    None, though some are due, where others were quicker.
+    May return none although some are due, if other workers were faster.
     """
     at = now()
     claims: list[Claim] = []
@@ -157,7 +157,7 @@ def claim_due(session: Session, most: int) -> list[Claim]:
 
 
 def claim(session: Session, customer_id: str) -> Claim | None:
-    """Take the lease of one customer; None while somebody else has it."""
+    """Take the lease of one customer; None if it is taken."""
     at = now()
     values = {"name": customer_id, "at": at, "until": at + LEASE}
     found = session.execute(_TAKE_ONE, values).first()
@@ -165,13 +165,13 @@ def claim(session: Session, customer_id: str) -> Claim | None:
 
 
 def promise(session: Session, claim: Claim) -> None:
-    """Have a customer whose lease is ours synced by somebody else if we die on the way."""
+    """Request a sync of a customer whose lease we hold, in case this process dies."""
     request_sync(session, claim.name)
     _noted(session, [claim])
 
 
 def renew(session: Session, claim: Claim) -> None:
-    """Keep a lease for another look at Stripe, which answers what was asked since as well."""
+    """Extend a lease for another fetch, which also answers newer requests."""
     hold(session, claim)
     values = {"name": claim.name, "token": claim.token, "until": now() + LEASE}
     session.execute(_RENEW, values)
@@ -179,36 +179,36 @@ def renew(session: Session, claim: Claim) -> None:
 
 
 def hold(session: Session, claim: Claim) -> None:
-    """See that a lease is still ours, and keep it so until the transaction ends.
+    """Check that we still have a lease, and keep it until the transaction ends.
 
     Raises:
-        SyncBusyError: somebody else has taken it since: what was seen may be out of date.
+        SyncBusyError: it was taken since, so the fetched state may be out of date.
     """
     if session.execute(_HOLD, {"name": claim.name, "token": claim.token}).first() is None:
         raise SyncBusyError
 
 
 def release(session: Session, claims: Iterable[Claim]) -> None:
-    """Give leases back, where they are still ours."""
+    """Release leases that we still have."""
     for claim in claims:
         session.execute(_RELEASE, {"name": claim.name, "token": claim.token})
     hint(session, Job.SETTLE)
 
 
 def next_due(session: Session) -> datetime | None:
-    """When the next request is due of those that nobody is at."""
+    """When the next request without a lease is due."""
     found: datetime | None = session.scalar(_NEXT_DUE, {"at": now()})
     return found
 
 
 def is_due(session: Session) -> bool:
-    """Whether a request is due that nobody is at."""
+    """Whether a request without a lease is due."""
     due_at = next_due(session)
     return due_at is not None and due_at <= now()
 
 
 def answer(session: Session, claim: Claim, customer_id: str | None) -> None:
-    """Delete the requests that a sync has answered, note their events, and give the lease back."""
+    """Delete the requests that a sync answered, mark their events, and release the lease."""
     values = {"ids": claim.requests, "at": now(), "customer": customer_id}
     session.execute(_EVENTS_SETTLED, values)
     session.execute(_ANSWERED, {"ids": claim.requests})
@@ -216,7 +216,7 @@ def answer(session: Session, claim: Claim, customer_id: str | None) -> None:
 
 
 def name_customer(session: Session, claim: Claim, customer_id: str) -> None:
-    """Note whose a charge is: its requests are the customer's from now on."""
+    """Record a charge's customer, and move its requests to the customer."""
     session.execute(
         update(SyncRequest)
         .where(SyncRequest.id.in_(claim.requests))
@@ -226,7 +226,7 @@ def name_customer(session: Session, claim: Claim, customer_id: str) -> None:
 
 
 def _noted(session: Session, claims: list[Claim]) -> list[Claim]:
-    """Note what is asked for, and what runs, of those whose leases are ours."""
+    """Note the pending requests and running subscriptions of claimed customers."""
     names = [claim.name for claim in claims]
     waiting = defaultdict(list)
     for request in session.execute(_WAITING, {"names": names}):
@@ -251,7 +251,7 @@ def _noted(session: Session, claims: list[Claim]) -> list[Claim]:
 
 
 def count_failure(session: Session, ids: Collection[int], error: Exception) -> None:
-    """Try these requests again after a growing wait; after the last attempt they are failed."""
+    """Retry these requests after a growing wait; after the last attempt they are failed."""
     found = session.scalars(select(SyncRequest).where(SyncRequest.id.in_(ids)).with_for_update())
     for request in found.all():
         request.attempts += 1
@@ -270,13 +270,13 @@ def backlog(session: Session) -> int:
 def failed_requests(
     session: Session, *, most: int | None = None, after: int = 0
 ) -> list[SyncRequest]:
-    """Requests whose last attempt failed, with its error, by id; those behind the id ``after``."""
+    """Failed requests with their error, by ID; those after the ID ``after``."""
     failed = select(SyncRequest).where(SyncRequest.due_at.is_(None), SyncRequest.id > after)
     return list(session.scalars(failed.order_by(SyncRequest.id).limit(most)))
 
 
 def retry_all_failed(session: Session) -> int:
-    """Try every failed request again, from the first attempt; returns how many."""
+    """Retry every failed request, with all attempts; returns how many."""
     woken = session.scalars(
         update(SyncRequest)
         .where(SyncRequest.due_at.is_(None))
@@ -288,9 +288,9 @@ def retry_all_failed(session: Session) -> int:
 
 
 def retry_failed(session: Session, name: str) -> bool:
-    """Try the failed requests of a customer, or of a charge, again from the first attempt.
+    """Retry the failed requests of a customer or a charge, with all attempts.
 
-    False if there is no request of theirs, failed or not.
+    False if there are no requests for it, failed or not.
     """
     requests = session.scalars(
         select(SyncRequest)

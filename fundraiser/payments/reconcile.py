@@ -1,8 +1,8 @@
-"""Reconciliation: all that Stripe lists is compared with our books, and who differs is looked at.
+"""Reconciliation: compare everything that Stripe lists with our database, and sync differences.
 
-A run goes through Stripe's lists a page a transaction, and goes on where it was interrupted. It
-repairs nothing itself: whoever differs is settled like after any event, and stays noted as drift
-until both sides are seen to agree.
+Each page of Stripe's lists is one transaction, so an interrupted run continues. The run itself
+repairs nothing: it requests a sync of each customer that differs, which stays recorded as drift
+until both sides match.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ _ONCE_A_NIGHT, _LONGEST_WAIT = timedelta(hours=12), timedelta(hours=36)
 
 
 def begin(session: Session) -> Reconciliation:
-    """Begin a run, or go on with the one that was interrupted."""
+    """Start a run, or continue an interrupted one."""
     lock(session, "reconciliation", "begin")
     return session.scalars(_unfinished()).first() or _new_run(session)
 
 
 def begin_if_due(session: Session, zone: ZoneInfo) -> None:
-    """Begin the nightly run: at night, or whenever it is overdue."""
+    """Start the nightly run, at night or as soon as it is overdue."""
     last = session.scalar(select(func.max(Reconciliation.started_at)))
     at = now()
     is_night = at.astimezone(zone).hour in _NIGHT
@@ -82,9 +82,9 @@ def begin_if_due(session: Session, zone: ZoneInfo) -> None:
 
 
 def take_step(session: Session, gateway: Gateway, grace: timedelta) -> Reconciliation | None:
-    """Look through the next page of the run, and keep what differs; None if nothing is to be done.
+    """Compare the next page of the run, and store differences; None if there is nothing to do.
 
-    Another worker's step is not waited for.
+    If another worker runs a step, it returns without waiting.
     """
     run = session.scalars(_unfinished().with_for_update(skip_locked=True)).first()
     if run is None:
@@ -96,9 +96,9 @@ def take_step(session: Session, gateway: Gateway, grace: timedelta) -> Reconcili
 def compare_all(
     session: Session, gateway: Gateway, grace: timedelta, seen: Callable[[int], None]
 ) -> tuple[Reconciliation, Differences]:
-    """Compare everything, keeping nothing: the run is for reading, its transaction to be undone.
+    """Compare everything without storing anything; roll back the transaction afterwards.
 
-    ``seen`` is told of each page how much was on it.
+    Calls ``seen`` with the number of items on each page.
     """
     run = _new_run(session)
     differences: Differences = {}
@@ -117,7 +117,7 @@ def compare_all(
 def look_through(
     session: Session, gateway: Gateway, grace: timedelta, run: Reconciliation
 ) -> Differences:
-    """Compare the next page of Stripe's lists with our books; changes nothing but the run."""
+    """Compare the next page of Stripe's lists with our database; changes only the run's row."""
     try:
         match run.stage:
             case Stage.SUBSCRIPTIONS:
@@ -146,7 +146,7 @@ def look_through(
 
 
 def still_differs(session: Session, gateway: Gateway, customer_id: str) -> list[str]:
-    """Compare all that Stripe says of one customer with our books."""
+    """Compare one customer's complete state at Stripe with our database."""
     products = our_products(session)
     try:
         state: CustomerState | None = gateway.fetch_customer(customer_id)
@@ -172,9 +172,9 @@ def still_differs(session: Session, gateway: Gateway, customer_id: str) -> list[
 
 
 def recheck_next(session: Session, gateway: Gateway, after: int) -> int | None:
-    """See whether a customer that differed agrees now; returns the row's id, None after the last.
+    """Check whether a customer that differed matches now; returns the row's ID, or None at the end.
 
-    Who still waits to be settled is left for later.
+    Skips customers who are still waiting for a sync.
     """
     waiting = select(SyncRequest.id).where(SyncRequest.customer_id == Drift.customer_id)
     drift = session.scalars(
@@ -201,7 +201,7 @@ def recheck_next(session: Session, gateway: Gateway, after: int) -> int | None:
 
 
 def is_being_settled(session: Session) -> bool:
-    """Whether somebody who differs is still about to be settled; who rests is not."""
+    """Whether a customer that differs still waits for a sync; failed ones don't."""
     waiting = select(Drift.id).where(
         Drift.kind == DriftKind.STRIPE,
         Drift.gone_at.is_(None),
@@ -212,7 +212,7 @@ def is_being_settled(session: Session) -> bool:
 
 
 def last_run(session: Session) -> Reconciliation | None:
-    """The newest run that went through all of Stripe's lists."""
+    """The latest run that finished all of Stripe's lists."""
     return session.scalars(
         select(Reconciliation)
         .where(Reconciliation.finished_at.is_not(None))
@@ -222,7 +222,7 @@ def last_run(session: Session) -> Reconciliation | None:
 
 
 def _keep(session: Session, differences: Differences) -> int:
-    """Note who differs, to be looked at; returns how many. Who waits already is on the way."""
+    """Store customers that differ and request their sync; returns how many. Skips waiting ones."""
     waiting = select(SyncRequest.customer_id).where(
         SyncRequest.customer_id.in_(differences), SyncRequest.due_at.is_not(None)
     )
@@ -283,7 +283,7 @@ def _compare_listed(
 
 
 def _note_unknown(session: Session, run: Reconciliation, others: Iterable[Subscription]) -> None:
-    """Add up the running subscriptions of products that are neither ours nor known as others'."""
+    """Count running subscriptions of products that nobody has classified."""
     known = memoize(
         session, "other products", lambda: set(session.scalars(select(OtherProduct.id)))
     )
@@ -296,7 +296,7 @@ def _note_unknown(session: Session, run: Reconciliation, others: Iterable[Subscr
 
 
 def name_unknown(gateway: Gateway, run: Reconciliation) -> list[str]:
-    """A sentence for each product of which this run knows nothing, though somebody pays for it."""
+    """One sentence for each unclassified product with running subscriptions."""
     return [
         f"{product} ({gateway.product_name(product)}): {count} running subscriptions. It is "
         "neither a membership of ours nor known as something else."
@@ -305,7 +305,7 @@ def name_unknown(gateway: Gateway, run: Reconciliation) -> list[str]:
 
 
 def ignore_products(session: Session, products: Iterable[str]) -> None:
-    """Note that these products at Stripe are no memberships; done twice, it is done once."""
+    """Mark these products at Stripe as no memberships; safe to repeat."""
     for product in products:
         upsert(session, OtherProduct, {"id": product, "noted_at": now()})
 
@@ -313,7 +313,7 @@ def ignore_products(session: Session, products: Iterable[str]) -> None:
 def _difference(
     found: Subscription, products: dict[str, OurProduct], row: Membership | None
 ) -> str:
-    """In words what of a subscription is not in our books as Stripe has it; empty if all is."""
+    """Describe how a subscription in our database differs from Stripe's; empty if it matches."""
     ours = found.only(products)
     if row is None and (ours is None or found.customer_deleted):
         return ""  # of another product, or Stripe has forgotten whose it was, and it has ended
@@ -338,7 +338,7 @@ def _difference(
 
 
 def _note_unknown_drift(session: Session, gateway: Gateway, run: Reconciliation) -> None:
-    """Keep what is unknown for staff to see, or note that nothing is any more."""
+    """Store unclassified products for staff to see, or mark them as resolved."""
     sentences = name_unknown(gateway, run)
     if sentences:
         note_drift(session, Finding(DriftKind.STRIPE, None, " ".join(sentences)))
@@ -356,7 +356,7 @@ def _note_unknown_drift(session: Session, gateway: Gateway, run: Reconciliation)
 
 
 def _not_listed(session: Session, run: Reconciliation) -> Differences:
-    """Memberships that run in our books and are not in Stripe's listing."""
+    """Running memberships in our database that Stripe's list lacks."""
     listed = select(ListedSubscription.subscription_id).where(
         ListedSubscription.run_id == run.id,
         ListedSubscription.subscription_id == Membership.reference,
@@ -412,7 +412,7 @@ def _end_stage(session: Session, grace: timedelta, run: Reconciliation) -> None:
 
 
 def _as_listed(found: Subscription, at: datetime, *, is_ours: bool) -> Membership:
-    """A membership as far as a listing alone tells: it names neither refunds nor disputes."""
+    """A membership as Stripe's list shows it, without refunds and disputes."""
     amount = 1 if found.price is None else found.price
     return Membership(
         source=Source.STRIPE,
@@ -429,7 +429,7 @@ def _as_listed(found: Subscription, at: datetime, *, is_ours: bool) -> Membershi
 
 
 def _count_listed(session: Session, grace: timedelta, run: Reconciliation) -> int:
-    """How many people count by Stripe's listing, or by a membership from elsewhere."""
+    """Count people who are members by Stripe's list, or by a membership from elsewhere."""
     people: set[int | str] = set()
     for member_id, customer_id in session.execute(
         select(Customer.member_id, ListedSubscription.customer_id)
@@ -444,7 +444,7 @@ def _count_listed(session: Session, grace: timedelta, run: Reconciliation) -> in
 
 
 def _since(session: Session, run: Reconciliation, moves_for: timedelta) -> datetime:
-    """From when on to look: since the last run, and as long before as something may still move."""
+    """Where to start: at the last run, and as long before as something may still change."""
     last = last_run(session)
     return (last.started_at if last else run.started_at) - moves_for
 

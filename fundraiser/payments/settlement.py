@@ -1,7 +1,7 @@
-"""Settlement: a customer's lease is taken, Stripe is asked, and our rows are made to match.
+"""Run syncs: take a customer's lease, fetch from Stripe, and update our rows.
 
-While Stripe is asked, or told something, no transaction and no connection is held. Whoever dies on
-the way leaves the requests and a lease that runs out: somebody else begins anew.
+It holds no transaction and no connection during calls to Stripe. If a process dies, its requests
+stay and its lease expires, so another process starts again.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def settle(
     count: bool = True,
     patience: float = _PATIENCE,
 ) -> Member | None:
-    """Sync one customer now; returns the person, if one of ours.
+    """Sync one customer now; returns the person, or None if the customer isn't ours.
 
-    ``cause_ref`` is what made us look (a Checkout session, who of the staff changed it): the ledger
-    keeps it. Without ``count`` the rows are written and the number stays as it is.
+    ``cause_ref`` is why (a Checkout session, a member of staff): the ledger records it. With
+    ``count=False`` it writes the rows and leaves the number as it is.
 
     Raises:
-        SyncBusyError: somebody else is at it for longer than ``patience`` (seconds).
-        StripeUnavailableError: Stripe does not answer; a worker tries again.
+        SyncBusyError: another sync takes longer than ``patience`` (seconds).
+        StripeUnavailableError: Stripe doesn't answer; a worker tries again.
     """
     with leased(database, [customer_id], patience) as (claim,):
         return settle_claim(
@@ -82,10 +82,10 @@ def settle(
 def leased(
     database: Database, customers: Iterable[str], patience: float = _PATIENCE
 ) -> Iterator[list[Claim]]:
-    """Have the leases of these customers, so that nobody else writes what Stripe says of them.
+    """Hold these customers' leases, so that nobody else writes their data from Stripe.
 
     Raises:
-        SyncBusyError: somebody else has one for longer than ``patience`` (seconds).
+        SyncBusyError: somebody else holds one for longer than ``patience`` (seconds).
     """
     claims: list[Claim] = []
     until = time.monotonic() + patience
@@ -110,14 +110,14 @@ def settle_claim(
     count: bool = True,
     urgent: bool = False,
 ) -> Member | None:
-    """Sync the customer whose lease we have, and give it back; returns the person, if ours.
+    """Sync the customer whose lease we hold, and release it; returns the person, if ours.
 
-    Where Stripe is to be told something, it is told after what was seen is committed, and then
-    looked at again. ``urgent``: somebody waits for it.
+    If Stripe needs calls, it makes them after committing, then fetches again. ``urgent``: a person
+    is waiting for the result.
 
     Raises:
         SyncBusyError: somebody else has taken the lease since; nothing is written.
-        StripeUnavailableError: Stripe does not answer.
+        StripeUnavailableError: Stripe doesn't answer.
     """
     if not claim.requests:
         with database.transaction() as session:
@@ -150,9 +150,9 @@ def settle_claim(
 def settle_due(
     database: Database, gateway: Gateway, grace: timedelta, *, threads: int, seconds: float
 ) -> bool:
-    """Settle who is due, in threads that mostly wait for Stripe; True if the time was up before.
+    """Sync all due customers in threads, which mostly wait for Stripe; True if time ran out first.
 
-    Whoever is due in a moment is waited for, rather than left to the sweep.
+    Waits for customers that are due in a moment instead of leaving them to the next run.
     """
     until = time.monotonic() + seconds
     at_it: set[Future[None]] = set()
@@ -177,10 +177,10 @@ def settle_due(
 
 
 def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
-    """Settle one customer of the queue; False if no request is due that nobody is at.
+    """Sync one customer of the queue; False if no unclaimed request is due.
 
-    A failure is counted in a small transaction of its own. It is tried again after growing waits,
-    and fails for good after the last attempt, until staff try it again.
+    Counts a failure in a small separate transaction and retries after growing waits. After the last
+    attempt the request is failed until staff retry it.
     """
     for _ in range(_COLLISIONS):
         with database.transaction() as session:
@@ -194,7 +194,7 @@ def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
 
 
 def settle_one(database: Database, gateway: Gateway, grace: timedelta, claim: Claim) -> None:
-    """Settle a customer of the queue, or find out whose a charge is; a failure is counted."""
+    """Sync a claimed customer, or find a charge's customer; counts a failure."""
     try:
         if claim.is_charge:
             _name_customer(database, gateway, claim)
@@ -219,7 +219,7 @@ def _claim(database: Database, most: int) -> list[Claim]:
 
 
 def _next_due_in(database: Database) -> float:
-    """In how many seconds the next request is due; infinite if none will be."""
+    """Seconds until the next request is due; infinite if there is none."""
     with database.transaction() as session:
         due_at = queue.next_due(session)
     return math.inf if due_at is None else (due_at - now()).total_seconds()
@@ -237,7 +237,7 @@ def _take(database: Database, customer_id: str, until: float) -> Claim:
 
 
 def _name_customer(database: Database, gateway: Gateway, claim: Claim) -> None:
-    """Find out whose a charge is; one that is nobody's is done with."""
+    """Find a charge's customer; if it has none, drop the requests."""
     with database.transaction() as session:
         customer_id = session.scalar(
             select(Payment.customer_id).where(Payment.charge_id == claim.name)

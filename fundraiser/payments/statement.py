@@ -1,4 +1,4 @@
-"""A person's yearly statement: what was paid in a year, what of it went back, by currency."""
+"""A person's yearly statement: payments and refunds of a year, by currency."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOST = "lost"
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What was paid in a currency, and how much of that went back; in its smallest unit."""
+    """Payments and refunds in one currency, in its smallest unit."""
 
     currency: str
     paid: int
@@ -38,9 +38,9 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """``payments`` are the oldest first, each with what of it went back, whenever that was.
+    """A year's statement; ``payments`` are oldest first, each with its refunds, whenever they were.
 
-    ``unfinished`` while more may be paid in this year.
+    ``unfinished`` while the year may bring more payments.
     """
 
     year: int
@@ -51,10 +51,10 @@ class Statement:
 
 
 def read_statement(session: Session, member_id: int, year: int, zone: ZoneInfo) -> Statement:
-    """A person's payments of a year that arrived, where the newsroom's midnight begins it.
+    """A person's successful payments of a year, in the newsroom's time zone.
 
     Raises:
-        NotFoundError: it is no year of ours.
+        NotFoundError: the year is before us or in the future.
     """
     at = now()
     if not _EARLIEST <= year <= at.astimezone(zone).year:
@@ -85,7 +85,7 @@ def read_statement(session: Session, member_id: int, year: int, zone: ZoneInfo) 
 
 
 def years_of(session: Session, member_id: int, zone: ZoneInfo) -> list[int]:
-    """The years in which a person has paid, the newest first."""
+    """The years with payments by this person, latest first."""
     year = func.extract("year", func.timezone(zone.key, Payment.paid_at))
     found = session.scalars(
         select(year)

@@ -1,8 +1,8 @@
-"""Adoption: who already pays for a product made before us becomes a member here.
+"""Import subscribers of products that existed at Stripe before this service.
 
-The products are named; from then on their subscriptions are ours like any other. Whoever pays is
-settled in the order in which they began, so that members' numbers tell who was first. What was
-interrupted goes on: who is settled already is passed over.
+The operator names the products; from then on their subscriptions are memberships like any other. We
+sync customers in the order in which they subscribed, so member numbers follow that order. An
+interrupted import continues: it skips customers that are already synced.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def import_products(session: Session, gateway: Gateway, tiers: Mapping[str, str]) -> None:
-    """Make these products (tier by product) ours; done twice, it is done once.
+    """Register these products for import (tier by product); safe to repeat.
 
     Raises:
-        UnprocessableError: there is no such tier or product, or the product is another tier's.
+        UnprocessableError: there is no such tier or product, or the product has another tier.
     """
     known = our_products(session)
     for product_id, tier in tiers.items():
@@ -54,9 +54,9 @@ def import_products(session: Session, gateway: Gateway, tiers: Mapping[str, str]
 def customers_to_import(
     session: Session, gateway: Gateway, products: Mapping[str, str], seen: Callable[[int], None]
 ) -> list[str]:
-    """Who pays or paid for these products and is not settled yet, in the order they began.
+    """Customers of these products that aren't synced yet, in the order in which they subscribed.
 
-    ``seen`` is told how many subscriptions were looked through.
+    Calls ``seen`` with the number of subscriptions read.
     """
     began = _began(gateway, products, seen)
     imported_at = {row.id: row.imported_at for row in session.scalars(select(ImportedProduct))}
@@ -68,9 +68,9 @@ def customers_to_import(
 def customers_to_bring_back(
     session: Session, gateway: Gateway, seen: Callable[[int], None]
 ) -> list[str]:
-    """The customers with subscriptions of ours that our books don't know, in the order they began.
+    """Customers with memberships at Stripe that we don't know, in the order they subscribed.
 
-    ``seen`` is told how many subscriptions were looked through.
+    Calls ``seen`` with the number of subscriptions read.
     """
     known = set(session.scalars(select(Membership.reference)))
     began = _began(gateway, our_products(session), seen, but=known)
@@ -84,7 +84,7 @@ def _began(
     *,
     but: Collection[str] = (),
 ) -> dict[str, datetime]:
-    """When each subscriber of these products began to pay, leaving out these subscriptions."""
+    """When each subscriber of these products first subscribed, except for these subscriptions."""
     began: dict[str, datetime] = {}
     cursor = None
     while True:

@@ -1,8 +1,7 @@
-"""Sync: our rows are made to match what Stripe says of a customer, and the person is counted.
+"""Sync one customer: update our rows from Stripe, and recount the person.
 
-``fetch`` asks Stripe and needs no database, ``write`` is one transaction and asks nobody. Between
-them the customer's lease (``queue``) is ours, so that neither order nor number of the reasons to
-look matters.
+``fetch`` calls Stripe without a database; ``write`` is one transaction without calls. The caller
+holds the customer's lease (``queue``) across both, so the order and number of syncs don't matter.
 """
 
 from __future__ import annotations
@@ -74,10 +73,10 @@ _CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=T
 
 
 def fetch(gateway: Gateway, customer_id: str, running: Collection[str]) -> CustomerState | None:
-    """The customer's state at Stripe; None if Stripe knows no such customer.
+    """Fetch the customer's state from Stripe; None if Stripe doesn't know the customer.
 
-    ``running`` are the subscriptions that run in our books: one that Stripe's list left out is
-    looked at by itself.
+    ``running`` are the running subscriptions in our database: one that Stripe's list lacks is
+    fetched separately.
     """
     try:
         state = gateway.fetch_customer(customer_id)
@@ -102,11 +101,11 @@ def write(
     cause_ref: str | None,
     count: bool,
 ) -> Member | None:
-    """Make our rows match Stripe's for this customer; returns the person, if one of ours.
+    """Update our rows for this customer from Stripe's state; returns the person, if ours.
 
-    Nobody is asked for anything here: what Stripe is to be told goes into ``telling``.
-    ``cause`` and ``cause_ref`` (an event, a Checkout session, who of the staff changed it) are what
-    the ledger keeps. Without ``count`` the rows are written and the number stays as it is.
+    It makes no calls: calls that Stripe needs go into ``telling``. The ledger records ``cause`` and
+    ``cause_ref`` (an event, a Checkout session, a member of staff). With ``count=False`` it writes
+    the rows and leaves the number as it is.
     """
     customer_id = state.id
     products = our_products(session)
@@ -142,17 +141,17 @@ def write(
 
 
 def customers_without_facts(session: Session) -> Sequence[str]:
-    """The customers whose rows lack facts that the rule reads: no settlement has written them."""
+    """Customers whose rows lack facts that the current rule needs: the last sync was older."""
     return session.scalars(
         select(Customer.id).where(Customer.facts < FACTS).order_by(Customer.id)
     ).all()
 
 
 def _has_joined(session: Session, entry: LedgerEntry) -> bool:
-    """Whether somebody who counts (again) has paid for it since they last stopped.
+    """Whether somebody who is counted again has paid since they last stopped.
 
-    A dispute that we won, or a refund that failed, brings back who did not choose to come back. Nor
-    did whoever lost a dispute, or was refunded, and is charged by the same membership again.
+    A dispute that we won, or a failed refund, counts people again who didn't choose to come back.
+    So does the next charge of the same membership after a lost dispute or a refund.
     """
     left = session.execute(
         select(LedgerEntry.happened_at, LedgerEntry.reason).where(
@@ -173,9 +172,9 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
 
 
 def _began_before_us(state: CustomerState, products: dict[str, OurProduct]) -> Subscription | None:
-    """The first running subscription of who began to pay for a product before it was adopted.
+    """The first running subscription of a customer who subscribed before its product was imported.
 
-    Nobody is welcomed who has been there for years; the ledger says when they began.
+    We don't welcome people who have subscribed for years; the ledger says since when.
     """
     imported = {name: found.imported_at for name, found in products.items() if found.imported_at}
     return min(
@@ -221,12 +220,12 @@ def _write(
 
 
 def _only(subscriptions: Iterable[Subscription], products: Collection[str]) -> list[Subscription]:
-    """The subscriptions that have items of these products, each with those items alone."""
+    """The subscriptions with items of these products, each with only those items."""
     return [ours for found in subscriptions if (ours := found.only(products))]
 
 
 def _write_lost(session: Session, member: Member, state: CustomerState, ours: set[str]) -> None:
-    """Memberships in our books that Stripe has under no product of ours, or not at all."""
+    """Update memberships whose subscription Stripe no longer lists under a product of ours."""
     rows = session.scalars(
         select(Membership)
         .where(
@@ -253,7 +252,7 @@ def _write_lost(session: Session, member: Member, state: CustomerState, ours: se
 def _checkouts(
     session: Session, subscriptions: list[Subscription], charges: list[Charge]
 ) -> dict[str, Checkout]:
-    """Our checkout by the id of the subscription or charge that came of it."""
+    """Our checkouts by the ID of the resulting subscription or charge."""
     ids = {found.id: checkout_id(found.metadata) for found in subscriptions}
     ids |= {charge.id: checkout_id(charge.metadata) for charge in charges}
     keys = {key for key in ids.values() if key is not None}
@@ -262,9 +261,9 @@ def _checkouts(
 
 
 def _note_outcome(checkout: Checkout, member: Member, name: str, state: CustomerState) -> None:
-    """Remember what came of a checkout: of several tries at one contribution, the one that went.
+    """Record a checkout's result: of several attempts at one contribution, the successful one.
 
-    A debit that fails is no try: the payment page had taken it for good.
+    A failed debit isn't an attempt: the payment page had already accepted it.
     """
     failed = {
         charge.id
@@ -283,7 +282,7 @@ def _person(
     ours: list[Subscription],
     checkout: Checkout | None,
 ) -> Member | None:
-    """The person behind the customer, by the e-mail address in any case; locked."""
+    """The customer's person, by e-mail address, ignoring case; locked."""
     email = state.email or (known.email if known else None)
     if email is None:
         return None
@@ -311,9 +310,9 @@ def _person(
 
 
 def _known_person(session: Session, known: Customer, email: str, *, runs: bool) -> Member:
-    """Who a customer is that we know already; locked.
+    """The person of a customer that we already know; locked.
 
-    A customer who only has a history stays with the person, whose address may be another by now.
+    A customer without a running membership stays with the person, whose address may have changed.
     """
     # With whoever has the address, in one order: two people may take each other's at once.
     people = session.scalars(
@@ -343,11 +342,12 @@ def _person_with_new_address(
     *,
     runs: bool,
 ) -> Member:
-    """Who a customer is that we know already, and whose address was changed at Stripe.
+    """The person of a customer whose address was changed at Stripe.
 
-    The person goes with the membership that runs (``runs``: this customer's), and takes the new
-    address along. Where it is somebody ``other``'s who counts, the customer is that person's from
-    now on; where the person has another customer whose membership runs, this one is a new person.
+    The person follows the running membership (``runs``: this customer has one) and gets the new
+    address. If the address belongs to ``other``, who is counted, the customer moves to ``other``.
+    If the person has another customer with a running membership, this customer becomes a new
+    person.
     """
     another_runs = session.scalar(
         select(Membership.id)
@@ -436,7 +436,7 @@ def _write_membership(
 
 
 def _free_until(found: Subscription, facts: PaymentFacts, amount: int) -> datetime | None:
-    """The end of a period that is given away; None if none is, or if it has no end."""
+    """The end of a free period; None if it isn't free, or free without an end."""
     if found.status == Status.TRIALING:
         return found.trial_end
     if facts.payment_status is not Dues.FREE:
@@ -445,7 +445,7 @@ def _free_until(found: Subscription, facts: PaymentFacts, amount: int) -> dateti
 
 
 def _end_of_month(method: PaymentMethod) -> datetime | None:
-    """The first moment at which a card is good no longer; None for what has no such end."""
+    """The moment a card expires; None if the method doesn't expire."""
     if method.month is None or method.year is None:
         return None
     years, month = divmod(method.month, 12)

@@ -1,9 +1,8 @@
-"""What a settlement tells Stripe: found while it writes, said once that is committed.
+"""Calls that a sync needs at Stripe: collected while it writes, made after the commit.
 
-Each call can be repeated: it carries an idempotency key, or Stripe refuses the second one. Nothing
-is kept of what is still to be said, since the next settlement finds it again in Stripe's own state;
-and there is a next one, because the requests are deleted only by a settlement that has nothing left
-to say.
+Each call is safe to repeat: it has an idempotency key, or Stripe refuses the second one. We don't
+store pending calls. The next sync finds them again in Stripe's own state, and there is a next sync,
+because only a sync without pending calls deletes the requests.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Telling:
-    """The calls of one settlement, by name, and Stripe's answers to them.
+    """One sync's calls to Stripe, by name, and Stripe's answers.
 
-    ``gateway`` is what they go by. ``refusals`` are of what Stripe refused, until they are noted.
+    ``gateway`` makes the calls. ``refusals`` are Stripe's refusals until they are recorded.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -33,22 +32,22 @@ class Telling:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to say."""
+        """Whether no call is left."""
         return not self._calls
 
     def tell(self, name: str, call: Callable[[], None]) -> bool:
-        """Make this call after the commit; False if it was made before in this settlement."""
+        """Add a call to make after the commit; False if this sync already made it."""
         if name in self._told:
             return False
         self._calls[name] = call
         return True
 
     def make_calls(self) -> None:
-        """Make the calls, in their order.
+        """Make the calls in order.
 
         Raises:
-            StripeUnavailableError: Stripe does not answer; the rest is found again by the next
-                settlement.
+            StripeUnavailableError: Stripe doesn't answer; the next sync finds the remaining
+                calls.
         """
         for name in list(self._calls):
             call = self._calls.pop(name)

@@ -1,4 +1,4 @@
-"""Catching up: events that no webhook brought are found in Stripe's own list of events."""
+"""Find events that no webhook delivered, in Stripe's own list of events."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SETTLES_AFTER = timedelta(seconds=10)
 
 
 def catch_up(session: Session, gateway: Gateway, *, every: timedelta) -> bool:
-    """Receive a page of Stripe's events as if by webhook; True if the look is to go on.
+    """Receive a page of Stripe's event list like webhooks; True if there are more pages.
 
-    A look begins at the newest event once ``every`` has passed since the last, and goes back to
-    where that one began, or 30 days. A page is one transaction: an interrupted look goes on.
+    Once ``every`` has passed, it reads from the latest event back to where the last check started,
+    or 30 days. Each page is one transaction, so an interrupted check continues.
     """
     session.execute(insert(EventWatermark).values(id=1, found=0).on_conflict_do_nothing())
     mark = session.scalars(select(EventWatermark).with_for_update(skip_locked=True)).first()
@@ -70,5 +70,5 @@ def catch_up(session: Session, gateway: Gateway, *, every: timedelta) -> bool:
 
 
 def read_found_late(session: Session) -> int:
-    """How many events no webhook had brought, ever."""
+    """The total number of events that no webhook delivered."""
     return session.scalar(select(EventWatermark.found)) or 0

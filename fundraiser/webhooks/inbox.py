@@ -1,4 +1,4 @@
-"""Stripe's inbox: store each event once, and have its customer synced."""
+"""Store each Stripe event once, and request a sync of its customer."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ _STORE = text("""
 
 
 class OtherModeError(ForgedWebhookError):
-    """The event belongs to the other of Stripe's two worlds: test or live."""
+    """The event has the wrong mode: test instead of live, or the other way round."""
 
 
 class Inbox:
-    """Stores what Stripe's webhooks bring, several in one transaction.
+    """Stores events from Stripe's webhooks, several in one transaction.
 
-    Whoever comes while others are being stored goes with the next ones: on a busy day a commit is
-    shared by many, and on a quiet one nobody waits.
+    Events that arrive during a commit are stored with the next one: under load many events share a
+    commit, and otherwise none waits.
     """
 
     def __init__(self, database: Database, incidents: Incidents, *, livemode: bool) -> None:
@@ -102,7 +102,7 @@ class Inbox:
         self.storing = threading.Lock()
 
     def take(self, event: StripeEvent) -> None:
-        """Return once the event is stored, by whichever thread.
+        """Return once the event is stored, by this or another thread.
 
         Raises:
             OtherModeError: a test event reached the live service, or the other way round.
@@ -145,12 +145,12 @@ class _Delivery:
 
 
 def current_inbox() -> Inbox:
-    """The inbox of the app that handles this request."""
+    """The current app's inbox."""
     return cast("Inbox", current_app.extensions["inbox"])
 
 
 def receive(session: Session, events: Sequence[StripeEvent]) -> None:
-    """Store events by their ids and have their customers synced; known events change nothing."""
+    """Store events by ID and request syncs of their customers; ignores known events."""
     if not events:
         return
     told = {event.id: event for event in events}
@@ -174,7 +174,7 @@ def _target_of(event: StripeEvent) -> queue.Target:
 
 
 def _count_strangers(session: Session, events: Sequence[StripeEvent]) -> int:
-    """How many cards were declined of people who are none of our customers: no renewals."""
+    """Count declined cards of people who aren't our customers, so not of renewals."""
     declined = [one.customer_id for one in events if one.type == _DECLINED]
     named = [customer for customer in declined if customer]
     known = (

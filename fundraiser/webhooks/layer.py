@@ -1,7 +1,7 @@
-"""The webhooks' short way: what Stripe has signed is stored before Flask gets to see it.
+"""Middleware that stores valid Stripe webhooks before Flask.
 
-Stripe does not wait for a busy day to be over, and most of the time that a webhook takes would be
-Flask's. Whatever is not simply right is left to the app, which says what is wrong.
+Stripe sends bursts, and Flask would take most of a webhook's time. Everything that isn't plainly
+valid goes on to the app, which explains the error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LARGEST = 1 << 20  # bytes: what the app itself reads of a body
 
 
 class WebhookLayer:
-    """In front of the app: both store by the same inbox."""
+    """WSGI middleware for Stripe's webhooks; it shares the app's inbox."""
 
     def __init__(
         self, app: WSGIApplication, gateway: Gateway, inbox: Inbox, headers: Mapping[str, str]
@@ -50,7 +50,7 @@ class WebhookLayer:
         return self._app(environ, start_response)
 
     def _take(self, body: bytes, signature: str) -> bool:
-        """Whether it was signed, is an event, and is stored."""
+        """Verify and store the event; False if it is invalid or can't be stored."""
         try:
             self._inbox.take(self._gateway.read_webhook(body, signature))
         except (FundraiserError, SQLAlchemyError):

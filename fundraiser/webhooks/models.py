@@ -1,4 +1,4 @@
-"""Stripe's events, as they arrived."""
+"""How far we have read Stripe's list of events."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fundraiser.db import Base
 
 
 class EventWatermark(Base):
-    """How far we have looked through Stripe's list of events: one row.
+    """How far we have read Stripe's list of events: one row.
 
-    All events up to ``event_id`` are in our table. A look goes back from the list's newest event
-    to that one: ``cursor`` is where it has come to, ``newest_id`` what ``event_id`` will then be.
+    We have stored all events up to ``event_id``. A check reads from the latest event back to that
+    one: ``cursor`` is where it has got to, ``newest_id`` the next ``event_id``.
     """
 
     __tablename__ = "event_watermark"

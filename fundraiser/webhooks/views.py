@@ -1,4 +1,4 @@
-"""What Stripe calls."""
+"""Webhook endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 @blueprint.post("/webhooks/stripe")
 @cookieless
 def stripe() -> tuple[str, int]:
-    """Store a signed event and answer; the work is done later, by a worker."""
+    """Store a signed Stripe event and answer; a worker processes it later."""
     try:
         event = current_gateway().read_webhook(
             request.get_data(cache=False), request.headers.get("Stripe-Signature", "")
@@ -38,7 +38,7 @@ def stripe() -> tuple[str, int]:
 @blueprint.post("/webhooks/patreon")
 @cookieless
 def patreon() -> tuple[str, int]:
-    """Note of whom Patreon has news; a worker asks for them."""
+    """Note which member a Patreon webhook is about; a worker fetches the member later."""
     try:
         member = hook.read(
             current_settings().patreon,
