@@ -1,4 +1,4 @@
-"""The settings: read once from the environment; a missing or unsafe value stops the start."""
+"""Settings from environment variables, read once; a missing or unsafe value stops the start."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _SHARED_BY = 10
 
 
 class ConfigError(Exception):
-    """A value of the environment can't be used; the message is one sentence naming it."""
+    """An environment variable is missing or invalid; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatreonAccess:
-    """A campaign at Patreon. Its token is renewed where the last three are given."""
+    """A Patreon campaign and its token, which we renew if the last three values are set."""
 
     api: str
     campaign: str
@@ -56,13 +56,13 @@ class PatreonAccess:
 
     @property
     def is_renewed(self) -> bool:
-        """Whether its token can be renewed before it ends."""
+        """Whether we can renew the token before it expires."""
         return bool(self.refresh_token)
 
 
 @dataclass(frozen=True, slots=True)
 class GhostAccess:
-    """A site in Ghost, and the key of a custom integration there."""
+    """A Ghost site, and the key of its custom integration."""
 
     url: str
     key_id: str
@@ -71,7 +71,7 @@ class GhostAccess:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that differs between one deployment and another. Documented in .env.example."""
+    """All settings of a deployment; .env.example explains each."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -110,7 +110,7 @@ class Settings:
 
     @property
     def grace(self) -> timedelta:
-        """How long somebody whose payment fails is counted still."""
+        """How long we still count a member after a payment failed."""
         return timedelta(days=self.grace_days)
 
     @property
@@ -122,7 +122,7 @@ class Settings:
     def network_limit(self) -> str:
         """How often one network, of up to 256 addresses, may ask to sign in or try a code.
 
-        Ten times what one address may, so that an office or a mobile operator's readers get in.
+        Ten times one address's limit, so that the readers of an office or a mobile operator get in.
         """
         return "; ".join(
             f"{one.amount * _SHARED_BY} per {one.get_expiry()} seconds"
@@ -131,12 +131,12 @@ class Settings:
 
     @property
     def checkout_origin(self) -> str:
-        """Where the hosted payment page lives: our forms may lead there."""
+        """The origin of the hosted payment page, to which our forms may lead."""
         return self.stripe_api_base or "https://checkout.stripe.com"
 
     @property
     def portal_origin(self) -> str:
-        """Where the hosted page for another card lives: our forms may lead there."""
+        """The origin of the hosted page for a new card, to which our forms may lead."""
         return self.stripe_api_base or "https://billing.stripe.com"
 
 
@@ -150,7 +150,7 @@ class Listening:
 
 
 def load_listening(environ: Mapping[str, str] = os.environ) -> Listening:
-    """Read what the web server needs to begin; its processes read the rest.
+    """Read the settings that the web server needs; its processes read the rest.
 
     Raises:
         ConfigError: a value is not a number.
@@ -163,7 +163,7 @@ def load_listening(environ: Mapping[str, str] = os.environ) -> Listening:
 
 
 def current_settings() -> Settings:
-    """The settings of the app that handles this request or task."""
+    """The current app's settings."""
     return cast("Settings", current_app.extensions["settings"])
 
 
@@ -239,7 +239,7 @@ def _web_processes(environ: Mapping[str, str]) -> int:
 
 
 def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that are kept in files, as Docker, systemd and Kubernetes hand them over."""
+    """The secrets kept in files, as Docker, systemd and Kubernetes provide them."""
     found = {}
     for name in _SECRETS:
         path = environ.get(f"{name}_FILE")
@@ -274,7 +274,7 @@ def _url(environ: Mapping[str, str], name: str, *schemes: str) -> str:
 
 
 def _redis_url(environ: Mapping[str, str]) -> str:
-    """Redis's address; over TLS it says whether the certificate is verified."""
+    """Redis's URL; over TLS it says whether to verify the certificate."""
     value = _url(environ, "REDIS_URL", "redis", "rediss")
     parts = urlsplit(value)
     if parts.scheme == "redis" or "ssl_cert_reqs=" in parts.query:
@@ -289,7 +289,7 @@ def _optional_url(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _database_url(environ: Mapping[str, str]) -> str:
-    """What libpq understands: several hosts, a Unix socket and any password too."""
+    """A URL for libpq: several hosts, a Unix socket and any password work too."""
     scheme, _, rest = _required(environ, "DATABASE_URL").partition("://")
     value = f"postgresql://{rest}"
     is_one = scheme in {"postgresql", "postgres"}
@@ -306,7 +306,7 @@ def _database_url(environ: Mapping[str, str]) -> str:
 
 
 def _public_url(environ: Mapping[str, str]) -> str:
-    """The origin as browsers write it: they compare it letter by letter."""
+    """The origin as browsers write it, because they compare it as text."""
     parts = urlsplit(_url(environ, "PUBLIC_URL", "https", "http"))
     if parts.path.rstrip("/") or parts.query or parts.fragment or parts.username:
         raise ConfigError("PUBLIC_URL must be an origin alone, like https://members.example.org.")
@@ -327,7 +327,7 @@ def _public_url(environ: Mapping[str, str]) -> str:
 
 
 def _mail_from(environ: Mapping[str, str], public_url: str) -> tuple[str | None, str]:
-    """The sender's name, if one is given, and address: "Name <address>", or an address alone."""
+    """The sender's name, if any, and address: "Name <address>", or only an address."""
     value = environ.get("MAIL_FROM", "").strip()
     if not value:
         return None, f"members@{urlsplit(public_url).hostname}"
@@ -342,7 +342,7 @@ def _mail_from(environ: Mapping[str, str], public_url: str) -> tuple[str | None,
 
 
 def _smtp_url(environ: Mapping[str, str]) -> str:
-    """The address with user and password escaped: some providers' have / and # in them."""
+    """The URL with user and password escaped: some providers' contain / and #."""
     scheme, _, rest = _required(environ, "SMTP_URL").partition("://")
     login, at, server = rest.rpartition("@")
     user, _, password = (quote(unquote(part), safe="") for part in login.partition(":"))
@@ -356,7 +356,7 @@ def _smtp_url(environ: Mapping[str, str]) -> str:
 
 
 def _patreon(environ: Mapping[str, str]) -> PatreonAccess | None:
-    """The campaign whose members are asked for, if one is named."""
+    """The Patreon campaign to fetch members from, if configured."""
     given = {
         name: value.strip()
         for name, value in environ.items()
@@ -385,7 +385,7 @@ def _patreon(environ: Mapping[str, str]) -> PatreonAccess | None:
 
 
 def _ghost(environ: Mapping[str, str]) -> GhostAccess | None:
-    """The site in Ghost whose members are asked for, if one is named."""
+    """The Ghost site to fetch members from, if configured."""
     key = environ.get("GHOST_ADMIN_API_KEY", "").strip()
     if not key and not environ.get("GHOST_URL"):
         return None

@@ -1,4 +1,4 @@
-"""The database: declarative base, column types, the clock, and the one place that commits."""
+"""The database: declarative base, column types, the clock, pools, and the only commit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Read = TypeVar("Read")
 
 
 class Base(DeclarativeBase):
-    """Every table: constraints named by one convention, times with their zone, enums as words."""
+    """Base class of all tables: naming convention, time zones, enums as text."""
 
     metadata = MetaData(
         naming_convention={
@@ -77,7 +77,7 @@ class Base(DeclarativeBase):
 
 
 class Clock:
-    """The one clock. A demonstration may move it forward by the seconds that a file holds."""
+    """The service's clock; a demonstration may move it forward by a file's number of seconds."""
 
     def __init__(self) -> None:
         self._file: Path | None = None
@@ -85,17 +85,17 @@ class Clock:
         self._offset = timedelta()
 
     def follow(self, file: Path | None) -> None:
-        """Take the offset from this file from now on (None: the machine's own time)."""
+        """Read the offset from this file from now on (None: use the machine's time)."""
         self._file, self._read_at, self._offset = file, -1, timedelta()
 
     def now(self) -> datetime:
-        """The time, aware, in UTC."""
+        """The current time, aware, in UTC."""
         if self._file is not None:
             self._look_at(self._file)
         return self.machine() + self._offset
 
     def machine(self) -> datetime:
-        """The machine's own time: a demonstration's leap of a month leaves no browser idle."""
+        """The machine's own time: a demonstration's jump of a month must not expire sessions."""
         return datetime.now(UTC)
 
     def _look_at(self, file: Path) -> None:
@@ -115,29 +115,29 @@ _current: ContextVar[Session] = ContextVar("session")
 
 
 def session() -> Session:
-    """The session of the request or task that is running."""
+    """The current request's or task's session."""
     return _current.get()
 
 
 class Pool(NamedTuple):
-    """How many connections a process opens at most, and how long (seconds) one is waited for."""
+    """A process's most connections, and how long (seconds) to wait for one."""
 
     connections: int = _OF_A_WEB_PROCESS
     patience: float = 5.0
 
     @property
     def in_all(self) -> int:
-        """With those of the small pool beside it."""
+        """With the small pool's connections."""
         return self.connections + _OF_LIMITS
 
 
 def web_pool(settings: Settings) -> Pool:
-    """The pool of a web process: its threads take turns, and hold none while Stripe is asked."""
+    """The pool of a web process: threads share it, and hold none during calls to Stripe."""
     return Pool(min(settings.web_threads, _OF_A_WEB_PROCESS))
 
 
 def worker_pool(settings: Settings) -> Pool:
-    """The pool of a worker process, or beat: two for the task itself, and its threads' writes."""
+    """The pool of a worker or beat process: two for the task, and some for its threads' writes."""
     return Pool(2 + math.ceil(settings.settle_threads / _WORKERS_AT_ONCE), patience=20.0)
 
 
@@ -147,9 +147,9 @@ def command_pool() -> Pool:
 
 
 def most_connections(settings: Settings) -> int:
-    """How many connections to PostgreSQL this configuration may open.
+    """The most connections to PostgreSQL that this configuration may open.
 
-    Those of the web and worker processes, of beat, and of one command beside them.
+    Counts the web and worker processes, beat, and one command.
     """
     return (
         settings.web_processes * web_pool(settings).in_all
@@ -161,7 +161,8 @@ def most_connections(settings: Settings) -> int:
 class Database:
     """The engine, and transactions on it.
 
-    ``after_commit`` gets what the transaction wanted said once it was safe (see ``jobs.hint``).
+    ``after_commit`` gets what the transaction wants to announce once it is committed (see
+    ``jobs.hint``).
     """
 
     def __init__(
@@ -178,15 +179,15 @@ class Database:
         self._after_commit = after_commit
 
     def dispose(self) -> None:
-        """Close all connections: none may be shared with a process that is forked."""
+        """Close all connections: forked processes must not share them."""
         self.engine.dispose()
         self.side_engine.dispose()
 
     @contextmanager
     def transaction(self, *, beside: bool = False) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back by an exception.
+        """Run one transaction: commit at the end of the block, roll back on an exception.
 
-        ``beside`` takes a connection of the small pool, for what is short and must not wait.
+        ``beside`` uses a connection of the small pool, for short work that must not wait.
         """
         engine = self.side_engine if beside else self.engine
         with Session(engine, expire_on_commit=False) as session:
@@ -201,20 +202,20 @@ class Database:
 
 
 def checkpoint(session: Session) -> None:
-    """Commit what is done so far, and hold no connection until the next statement.
+    """Commit now, and hold no connection until the next statement.
 
-    For what waits for somebody else, above all Stripe, in the middle of a request or task.
+    For code that waits for others, above all Stripe, within a request or task.
     """
     session.commit()
 
 
 def current_database() -> Database:
-    """The database of the app that handles this request or task."""
+    """The current app's database."""
     return cast("Database", current_app.extensions["database"])
 
 
 def make_engine(url: str, pool: Pool = Pool()) -> Engine:  # noqa: B008 - it can't be changed
-    """An engine whose statements give up in seconds, and whose errors carry no personal data."""
+    """An engine with statement time-outs, whose errors contain no personal data."""
     engine = create_engine(
         "postgresql+psycopg://",
         creator=partial(postgres.connect, url),
@@ -231,10 +232,10 @@ def make_engine(url: str, pool: Pool = Pool()) -> Engine:  # noqa: B008 - it can
 
 
 def _leave_read_only_server(context: ExceptionContext) -> None:
-    """After a failover the server before is read-only: drop all connections to it.
+    """After a failover, drop all connections to the old server, which is now read-only.
 
     Raises:
-        OperationalError: in place of the error, which is one of ours otherwise.
+        OperationalError: in place of the original error; the app answers it with 503.
     """
     error = context.original_exception
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -243,7 +244,7 @@ def _leave_read_only_server(context: ExceptionContext) -> None:
 
 
 def _forget_values(context: ExceptionContext) -> None:
-    """Keep an error's first line alone: PostgreSQL's DETAIL and CONTEXT quote whole rows."""
+    """Keep only an error's first line: PostgreSQL's DETAIL and CONTEXT quote whole rows."""
     error = context.original_exception
     if not isinstance(error, psycopg.Error) or not error.diag.message_primary:
         return
@@ -254,7 +255,7 @@ def _forget_values(context: ExceptionContext) -> None:
 
 
 def memoize(session: Session, name: object, read: Callable[[], Read]) -> Read:
-    """What a transaction asks for again and again, as it was the first time."""
+    """Cache a value for the rest of the transaction."""
     known: dict[object, Read] = session.info.setdefault("read", {})
     if name not in known:
         known[name] = read()
@@ -262,13 +263,13 @@ def memoize(session: Session, name: object, read: Callable[[], Read]) -> Read:
 
 
 def upsert(session: Session, model: type[Base], row: dict[str, Any], *key: str) -> None:
-    """Insert a row, or change the one that has its ``key``; without a key, one there is stays."""
+    """Insert a row, or update the one with the same ``key``; without a key, keep that row."""
     session.execute(_put(cast("Table", model.__table__), tuple(row), key), row)
 
 
 @cache
 def _put(table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Insert:
-    """Made once, because to make a statement of many columns takes longer than to send it."""
+    """Build and cache the statement: with many columns, building takes longer than sending."""
     statement = insert(table).inline()
     if not key:
         return statement.on_conflict_do_nothing()
@@ -282,10 +283,10 @@ _TRY_LOCK = select(func.pg_try_advisory_xact_lock(_KEY))
 
 
 def lock(session: Session, kind: str, name: str) -> None:
-    """Wait for, and hold until the transaction ends, the lock on one named thing."""
+    """Wait for the lock on a named thing, and hold it until the transaction ends."""
     session.execute(_LOCK, {"name": f"{kind}:{name}"})
 
 
 def try_lock(session: Session, kind: str, name: str) -> bool:
-    """Take the same lock if nobody else holds it, and say whether it was taken."""
+    """Take the same lock if it is free, and say whether it was."""
     return bool(session.scalar(_TRY_LOCK, {"name": f"{kind}:{name}"}))

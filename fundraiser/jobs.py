@@ -1,7 +1,7 @@
-"""The names of the jobs, and hints to the workers.
+"""Names of the background jobs, and hints that wake the workers.
 
-A job is a look at rows that a sweep also finds, so a hint carries nothing and may be lost: it only
-makes the look come sooner.
+A job reads its work from the database, and a schedule runs it anyway. A hint carries no data and
+may be lost: it only starts the job sooner.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STALE = 10  # seconds after which a sweep has come by and a hint is not worth t
 
 
 class Job(StrEnum):
-    """What the workers do; ``workers.tasks`` has one task for each."""
+    """A background job; ``workers.tasks`` has one task for each."""
 
     SETTLE = "settle"
     DELIVER = "deliver"
@@ -51,12 +51,12 @@ class Job(StrEnum):
 
     @property
     def queue(self) -> str:
-        """Its own queue for what comes in bursts, so that nothing else waits behind it."""
+        """The job's Celery queue; jobs that come in bursts have one, so that others don't wait."""
         return self.value if self in {Job.SETTLE, Job.DELIVER} else "clock"
 
 
 class Heartbeat(Base):
-    """When a part of the machinery last did real work."""
+    """When a part of the system last did real work."""
 
     __tablename__ = "heartbeat"
 
@@ -65,7 +65,7 @@ class Heartbeat(Base):
 
 
 def beat(session: Session, name: str) -> None:
-    """Note that this part is alive."""
+    """Record that this part is alive."""
     statement = insert(Heartbeat).values(name=name, beat_at=now())
     session.execute(
         statement.on_conflict_do_update(
@@ -75,7 +75,7 @@ def beat(session: Session, name: str) -> None:
 
 
 def is_due(session: Session, name: str, every: timedelta) -> bool:
-    """Whether this part last did its work that long ago, or never."""
+    """Whether this part last ran that long ago, or never."""
     last = session.get(Heartbeat, name)
     return last is None or last.beat_at <= now() - every
 
@@ -86,7 +86,7 @@ def hint(session: Session, job: Job) -> None:
 
 
 class Hints:
-    """Sends hints from a thread of its own, one for many, so that no request waits for Redis."""
+    """Sends hints from a separate thread, merged, so that no request waits for Redis."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery = Celery("hints", broker=settings.redis_url, set_as_current=False)
@@ -105,7 +105,7 @@ class Hints:
         self._thread: threading.Thread | None = None
 
     def send(self, jobs: set[str]) -> None:
-        """Take the hints and return at once."""
+        """Pass on the hints and return at once."""
         with self._lock:
             self._waiting |= jobs
             # Begun at the first hint, not at the start: a server may fork in between.

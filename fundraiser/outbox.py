@@ -1,7 +1,7 @@
-"""The outbox: an e-mail to be sent is a row, written in the transaction that causes it.
+"""The outbox: e-mails to send, written as rows in the transaction that causes them.
 
-Here it is known how an e-mail is kept and kept from being sent twice; what it says, and to whom
-time makes it due, is in ``fundraiser.emails``.
+This module stores e-mails and prevents duplicates; ``fundraiser.emails`` decides texts and
+schedules.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class Recipient(StrEnum):
-    """Whom an e-mail goes to: a member, a colleague, or an address that somebody left.
+    """Who gets an e-mail: a member, a member of staff, or an address that somebody left.
 
-    ``reminder``: a reader who wants to be reminded. ``gift``: whoever that gift is for, who may be
-    no member yet.
+    ``reminder``: a reader who asked for a reminder. ``gift``: the recipient of that gift, who may
+    not be a member yet.
     """
 
     MEMBER = "member"
@@ -48,11 +48,10 @@ class Recipient(StrEnum):
 
 
 class OncePer(StrEnum):
-    """For what an e-mail is sent once, however often it is enqueued.
+    """What limits an e-mail to one, however often it is enqueued.
 
-    ``cause``: for its key, whoever it goes to. Its key names a thing at Stripe, whose customer may
-    become somebody else's meanwhile: it is told once, to whom it was then. ``recipient``: for its
-    key and recipient.
+    ``cause``: one for its key, whoever gets it. The key names something at Stripe, whose customer
+    may later belong to another person. ``recipient``: one for its key and recipient.
     """
 
     CAUSE = "cause"
@@ -63,8 +62,8 @@ class OncePer(StrEnum):
 class OutboxKind:
     """What the outbox knows about a kind of e-mail.
 
-    ``urgent``: somebody waits for it, so it goes before all others, at any hour, and rather twice
-    than never.
+    ``urgent``: a person is waiting for it, so it goes first and at any hour; better twice than
+    never.
     """
 
     name: str = ""
@@ -74,7 +73,7 @@ class OutboxKind:
 
 
 class UnknownKindError(LookupError):
-    """There is no e-mail of this name in ``fundraiser/emails/kinds``."""
+    """No file of this name exists in ``fundraiser/emails/kinds``."""
 
 
 _KINDS: dict[str, OutboxKind] = {}
@@ -82,7 +81,7 @@ _LONGEST_NAME = 32
 
 
 def declare(kinds: Iterable[OutboxKind]) -> None:
-    """Let these be enqueued. Whoever starts the app has all of ``emails/kinds`` declared."""
+    """Register these kinds, so that they can be enqueued; the app does this at the start."""
     for kind in kinds:
         if len(kind.name) > _LONGEST_NAME:
             raise ValueError(f"The name of an e-mail is too long: {kind.name}")
@@ -90,14 +89,14 @@ def declare(kinds: Iterable[OutboxKind]) -> None:
 
 
 def key_for(to: Recipient, recipient_id: object, key: object) -> str:
-    """The key of an e-mail that is sent once per recipient."""
+    """The key of an e-mail that each recipient gets once."""
     return f"{to} {recipient_id} {key}"
 
 
 class EmailState(StrEnum):
-    """``unknown``: we died between the server's acceptance and our note of it.
+    """The state of an e-mail; ``unknown``: we died after the server accepted it, maybe.
 
-    ``withdrawn``: its reason was gone before it was sent. ``bounced``: it was sent, and came back.
+    ``withdrawn``: its reason was gone before we sent it. ``bounced``: it was sent and came back.
     """
 
     QUEUED = "queued"
@@ -110,10 +109,10 @@ class EmailState(StrEnum):
 
 
 class Email(Base):
-    """An e-mail to be sent, or sent: once for its kind and key.
+    """An e-mail to send, or sent: once for its kind and key.
 
-    ``due_at`` of one that is ``sending`` is when it counts as lost. ``unknown_at`` stays where such
-    an e-mail was sent again. ``error`` is a sentence for staff.
+    While ``sending``, ``due_at`` is when we treat it as lost. ``unknown_at`` stays if we send such
+    an e-mail again. ``error`` is a sentence for staff.
     """
 
     __tablename__ = "email"
@@ -156,11 +155,11 @@ class Email(Base):
 def enqueue(
     session: Session, kind: str, *, to: int, key: str, context: dict[str, Any] | None = None
 ) -> None:
-    """Enqueue an e-mail, once: enqueued again, it changes nothing.
+    """Enqueue an e-mail once: enqueuing it again changes nothing.
 
     ``kind`` is the name of a file in ``fundraiser/emails/kinds``, which says whether ``to`` is the
-    id of a member, a colleague, a reminder or a gift. ``key`` names what the e-mail tells of: a
-    charge, a subscription, a request. ``context`` is what its body will need beside them.
+    ID of a member, of staff, of a reminder or of a gift. ``key`` names the subject: a charge, a
+    subscription, a request. ``context`` has further values for the body.
 
     Raises:
         UnknownKindError: there is no such file.
@@ -185,7 +184,7 @@ def enqueue(
 
 
 def withdraw_queued(session: Session, member_id: int, why: str) -> None:
-    """Take back what is queued for a person; ``why`` is a sentence for staff."""
+    """Withdraw a person's queued e-mails; ``why`` is a sentence for staff."""
     session.execute(
         update(Email)
         .where(Email.member_id == member_id, Email.state == EmailState.QUEUED)
@@ -194,7 +193,7 @@ def withdraw_queued(session: Session, member_id: int, why: str) -> None:
 
 
 def oldest_due_email(session: Session) -> datetime | None:
-    """Since when the oldest of the e-mails that somebody waits for has been due, if one is."""
+    """Since when the oldest urgent e-mail has been due, if any."""
     return session.scalar(
         select(func.min(Email.due_at)).where(
             Email.state == EmailState.QUEUED, Email.urgent, Email.due_at <= now()
@@ -203,7 +202,7 @@ def oldest_due_email(session: Session) -> datetime | None:
 
 
 def withdraw_due(session: Session, why: str) -> int:
-    """Take back whatever is queued and due by now, and return how many e-mails that was."""
+    """Withdraw all queued e-mails that are due by now; returns how many."""
     withdrawn = session.execute(
         update(Email)
         .where(Email.state == EmailState.QUEUED, Email.due_at <= now())
@@ -222,9 +221,9 @@ def enqueue_to_staff(
     paragraphs: list[str],
     link: tuple[str, str] | None = None,
 ) -> None:
-    """Enqueue an e-mail to somebody of the staff that is written already, in the reader's language.
+    """Enqueue an e-mail to staff with a finished text, in the reader's language.
 
-    ``link`` is the button's text and its address. Once the e-mail has left, all of it is forgotten.
+    ``link`` is the button's text and URL. We delete the text once the e-mail is sent.
     """
     enqueue(
         session,
@@ -241,10 +240,10 @@ def enqueue_to_staff(
 
 
 class Topic(StrEnum):
-    """What a person may want e-mails about, beside those about the person's own money.
+    """An optional topic of e-mails; e-mails about a person's own money have none.
 
-    ``campaign``: milestones and last days, only to who asked for them. ``return``: one e-mail to
-    who has left, unless it is not wanted.
+    ``campaign``: milestones and last days, only for people who asked. ``return``: one e-mail to
+    people who left, unless they declined.
     """
 
     CAMPAIGN = "campaign"
@@ -261,9 +260,9 @@ _TOPIC = Enum(  # as text that the table does not check
 
 
 class EmailChoice(Base):
-    """What a person said about the e-mails of a topic, when, and what was read then.
+    """A person's choice about a topic, when, and the text they read.
 
-    Who said nothing has no row.
+    People who made no choice have no row.
     """
 
     __tablename__ = "email_choice"
@@ -288,7 +287,7 @@ def wants(session: Session, member_id: int, topic: Topic) -> bool:
 def choose_emails(
     session: Session, member_id: int, topic: Topic, *, wanted: bool, text: str
 ) -> None:
-    """Note whether a person wants the e-mails of a topic; what is so already is left as it is."""
+    """Record whether a person wants a topic's e-mails; does nothing if unchanged."""
     row = {"wanted": wanted, "at": now(), "text": text}
     session.execute(
         insert(EmailChoice)
@@ -302,6 +301,6 @@ def choose_emails(
 
 
 def enqueue_again(session: Session, email: Email) -> None:
-    """Send an e-mail once more: as it is to be said then, to the address of then."""
+    """Send an e-mail again, with its current text and address."""
     email.state, email.due_at, email.attempts, email.error = EmailState.QUEUED, now(), 0, None
     hint(session, Job.DELIVER)

@@ -1,1 +1,1 @@
-"""The Celery workers: each job is a look at rows that a sweep also finds."""
+"""The Celery workers: each task reads its work from the database."""

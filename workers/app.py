@@ -1,4 +1,4 @@
-"""The Celery app. docs/decisions says which trap each setting closes."""
+"""The Celery app; docs/decisions/celery-over-redis.md explains each setting."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had 
 
 
 class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
-    """A task that is passed over while a restored backup has not caught up with Stripe."""
+    """A task that does nothing while a restored backup is still catching up with Stripe."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        """Run the task, unless work is held."""
+        """Run the task, unless a restore is in progress."""
         if self.name != Job.BEAT:
             with flask_app.database.transaction() as session:
                 if is_stopped(session, Stopped.RESTORE):
@@ -96,10 +96,10 @@ def _end(*_: object) -> None:
 
 @beat_init.connect
 def _end_where_it_stands(**_: object) -> None:
-    """Let SIGTERM end beat at once: it closes its connection on its way out.
+    """Make SIGTERM end beat at once; it closes its connection on exit.
 
-    Celery's own handler closes it first, under the tick that may be reading it. That becomes an
-    error of this tick, in which the signal is lost.
+    Celery's own handler closes the connection first, while a tick may be reading from it. The tick
+    then fails, and the signal is lost.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

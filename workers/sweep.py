@@ -1,9 +1,9 @@
-"""Work without Redis: what is due still runs, in the beat process, while no worker hears a tick.
+"""Run due jobs in the beat process while no worker receives tasks, so that Redis may be down.
 
-Redis carries the ticks from beat to the workers. Where it is full, frozen or gone, or where no
-worker runs at all, the heartbeat that a tick leaves in the database stops. A thread of beat sees
-that and does the work itself: slower than the workers, but within a minute. What is done is claimed
-in PostgreSQL, so that nothing is done twice where the workers come back meanwhile.
+Redis carries tasks from beat to the workers. If Redis is full, frozen or down, or no worker runs,
+the workers' heartbeat in the database stops. A thread of beat notices and runs the jobs: more
+slowly, but within a minute. Jobs claim their rows in PostgreSQL, so workers that come back repeat
+nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PAUSE = 5.0  # seconds
 
 
 class Sweep:
-    """Does by itself what is due while the workers have been silent for ``silent``."""
+    """Runs due jobs in this process after the workers have been silent for ``silent``."""
 
     def __init__(
         self, run: Callable[[Job], object], silent: timedelta = SILENT, pause: float = _PAUSE
@@ -46,7 +46,7 @@ class Sweep:
         self._is_needed = False
 
     def watch(self) -> None:
-        """Look every few seconds, for as long as the process lives."""
+        """Check every few seconds until the process ends."""
         while True:
             time.sleep(self._pause)
             try:
@@ -55,7 +55,7 @@ class Sweep:
                 log.exception("sweep_failed")
 
     def look(self) -> bool:
-        """Do what is due, if the workers are silent; returns whether they were."""
+        """Run due jobs if the workers are silent; returns whether they were."""
         needed = now() - max(self._since, self._last_beat() or self._since) > self._silent
         if needed != self._is_needed:
             log.warning("sweep_begins" if needed else "sweep_ends")

@@ -1,4 +1,4 @@
-"""One task a job: each looks at rows until none is due or its time is up."""
+"""The Celery tasks, one for each job: each works until nothing is due or its time is up."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _EACH_SENDS = 20  # e-mails a second, about
 
 @shared_task(name=Job.SETTLE)
 def settle() -> None:
-    """Settle the customers to look at, and those for whom Stripe is to be asked once more."""
+    """Sync customers with due requests, and retry due money cases."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
             look_at_due_cases(session)
@@ -77,9 +77,10 @@ def settle() -> None:
 
 @shared_task(name=Job.DELIVER)
 def deliver() -> None:
-    """Send the e-mails that are due, over the connection that the process keeps.
+    """Send due e-mails, over this process's open SMTP connection.
 
-    No more processes do so than the budget needs: the others would wait for it, and settle nobody.
+    Only as many processes take part as the rate limit needs; others would wait for it and sync
+    nobody.
     """
     with flask_app.app_context(), flask_app.database.transaction() as session:
         rate = current_settings().emails_per_second
@@ -92,28 +93,28 @@ def deliver() -> None:
 
 @shared_task(name=Job.ENQUEUE)
 def enqueue() -> None:
-    """Enqueue the e-mails that are due by the passing of time."""
+    """Enqueue scheduled e-mails that are due."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         sweep(session)
 
 
 @shared_task(name=Job.RECOUNT)
 def recount() -> None:
-    """Count again whom time alone may have changed."""
+    """Recount people whose status may have changed with time."""
     with flask_app.app_context():
         _while_there_is_work(_recount_some)
 
 
 @shared_task(name=Job.CATCH_UP)
 def catch_up() -> None:
-    """Receive the events that no webhook brought."""
+    """Fetch events that no webhook delivered."""
     with flask_app.app_context():
         _while_there_is_work(_catch_up_some)
 
 
 @shared_task(name=Job.RECONCILE)
 def reconcile() -> None:
-    """Compare our books with all that Stripe lists, each night; go on with a run that waits."""
+    """Compare our database with everything that Stripe lists, each night, page by page."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
             begin_if_due(session, current_settings().newsroom_timezone)
@@ -122,7 +123,7 @@ def reconcile() -> None:
 
 @shared_task(name=Job.PUBLISH)
 def publish() -> None:
-    """Bring to Stripe what staff changed of tiers and prices while it was away."""
+    """Publish staff's changes of tiers and prices at Stripe."""
     with flask_app.app_context():
         try:
             with flask_app.database.transaction() as session:
@@ -134,7 +135,7 @@ def publish() -> None:
 
 @shared_task(name=Job.PROVE)
 def check_consistency() -> None:
-    """Prove the number, and see whether what differed agrees again."""
+    """Check that ledger, balance and rule match, and recheck earlier differences."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
             found = consistency.check_consistency(session, current_settings().grace)
@@ -145,14 +146,14 @@ def check_consistency() -> None:
 
 @shared_task(name=Job.FIGURES)
 def figures() -> None:
-    """Keep the daily figures of the overview."""
+    """Update the overview's daily figures."""
     with flask_app.app_context(), flask_app.database.transaction() as session:
         refresh_if_due(session, current_settings().newsroom_timezone, current_settings().grace)
 
 
 @shared_task(name=Job.MILESTONES)
 def milestones() -> None:
-    """Note the milestones that campaigns have reached, and tell the sites that want to know."""
+    """Record reached milestones, and notify sites by webhook."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
             look_for_milestones(session)
@@ -161,7 +162,7 @@ def milestones() -> None:
 
 @shared_task(name=Job.MONEY)
 def money() -> None:
-    """Bring what moved the balance at Stripe; go on with a look that waits."""
+    """Import Stripe's balance transactions; continue a running scan."""
     with flask_app.app_context():
         try:
             _while_there_is_work(_look_at_the_money)
@@ -171,7 +172,7 @@ def money() -> None:
 
 @shared_task(name=Job.RETAIN)
 def retain() -> None:
-    """Delete the personal data that are kept no longer, each night."""
+    """Delete expired personal data, each night."""
     with flask_app.app_context():
         with flask_app.database.transaction() as session:
             if not retention.is_due(session, current_settings().newsroom_timezone):
@@ -181,7 +182,7 @@ def retain() -> None:
 
 @shared_task(name=Job.IMPORT)
 def import_members() -> None:
-    """Read, apply and undo the files that were brought in from elsewhere."""
+    """Read, apply and undo imported files."""
     with flask_app.app_context():
         grace = current_settings().grace
         if _while_there_is_work(lambda: batches.step_any(flask_app.database, grace)):
@@ -193,7 +194,7 @@ def import_members() -> None:
 
 @shared_task(name=Job.LIVE)
 def ask_live_sources() -> None:
-    """Ask the services where members pay too: all of them by night, some when a webhook tells."""
+    """Fetch members from connected services: all each night, some when a webhook names them."""
     with flask_app.app_context():
         settings = current_settings()
         if _while_there_is_work(lambda: asking.ask_any(flask_app.database, settings)):
@@ -203,14 +204,14 @@ def ask_live_sources() -> None:
 
 @shared_task(name=Job.BEAT)
 def beat() -> None:
-    """Note that a worker does real work: one that lives and hears nothing would not get here."""
+    """Record the workers' heartbeat: only a worker that receives tasks through Redis gets here."""
     with flask_app.database.transaction() as session:
         jobs.beat(session, "worker")
 
 
 @before_task_publish.connect(sender=Job.BEAT.value)
 def _beat_is_alive(**_: object) -> None:
-    """Note that beat runs: called where it sends its tick, whether Redis takes it or not."""
+    """Record beat's heartbeat when it sends its tick, whether or not Redis accepts it."""
     try:
         with flask_app.database.transaction() as session:
             jobs.beat(session, "beat")
@@ -220,15 +221,15 @@ def _beat_is_alive(**_: object) -> None:
 
 @cache
 def _mail_server(_process: int) -> MailServer:
-    """Kept from one task to the next: to greet a server by TLS takes longer than an e-mail.
+    """This process's mail server connection, kept across tasks: TLS handshakes are slow.
 
-    A process that another one forks has its own.
+    A forked process gets its own.
     """
     return MailServer(flask_app.extensions["settings"])
 
 
 def _takes_part(session: Session, rate: int) -> bool:
-    """Take one of the places among those who send, for as long as the transaction lasts."""
+    """Take one of the sending places, until the transaction ends; False if all are taken."""
     return any(try_lock(session, "deliver", str(place)) for place in range(1 + rate // _EACH_SENDS))
 
 
@@ -254,7 +255,7 @@ def _catch_up_some() -> bool:
 
 
 def _check_hourly(session: Session) -> None:
-    """Look whether somebody archived prices or products at Stripe, once an hour."""
+    """Once an hour, check whether somebody archived prices or products at Stripe."""
     if jobs.is_due(session, "catalogue", timedelta(hours=1)):
         check_catalogue(session, current_gateway())
         jobs.beat(session, "catalogue")
@@ -285,7 +286,7 @@ def _compare_some() -> bool:
 
 
 def _recheck_each() -> Callable[[], bool]:
-    """Goes from one customer who differed to the next, and says whether there was one."""
+    """A function that rechecks the next customer that differed; False after the last."""
     after: int | None = 0
 
     def recheck() -> bool:
@@ -298,14 +299,14 @@ def _recheck_each() -> Callable[[], bool]:
 
 
 def _share_the_work() -> None:
-    """Call another worker where one alone would be long."""
+    """Hint to another worker if there is a lot to do."""
     with flask_app.database.transaction() as session:
         if backlog(session) > 1:
             jobs.hint(session, Job.SETTLE)
 
 
 def _while_there_is_work(one: Callable[[], bool], busy_for: float = _BUSY_FOR) -> bool:
-    """Do one after the other; True where the time was up before the work was done."""
+    """Repeat a step until there is no work; True if time ran out first."""
     until = time.monotonic() + busy_for
     while one():
         if time.monotonic() > until:

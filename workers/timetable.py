@@ -1,4 +1,4 @@
-"""When the sweeps run. A tick that comes twice, from two beats, harms nothing: rows are claimed."""
+"""The schedule of the jobs; two beats do no harm, because jobs claim their rows."""
 
 from __future__ import annotations
 

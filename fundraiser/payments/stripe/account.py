@@ -1,7 +1,7 @@
-"""The account at Stripe that the database belongs to: its mode, its id, where its pages are.
+"""The Stripe account that the database belongs to: its mode, its ID, its hosted pages' domains.
 
-Test members must never enter the number, and a live key over a database of the sandbox would look
-for customers that the live account has not. So the mode is remembered, and another is refused.
+Test members must never enter the number, and a live key on a sandbox's database would look for
+customers that the live account doesn't have. So we store the mode and refuse a key of the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class StripeAccount(Base):
-    """The account that all Stripe IDs in this database are of: one row."""
+    """The account of all Stripe IDs in this database: one row."""
 
     __tablename__ = "stripe_account"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
@@ -34,7 +34,7 @@ class StripeAccount(Base):
 
 
 class HostedOrigin(Base):
-    """A host of Stripe's hosted pages that its answers named: an account may have its own."""
+    """An origin of Stripe's hosted pages; an account may use its own domain."""
 
     __tablename__ = "hosted_origin"
 
@@ -43,7 +43,7 @@ class HostedOrigin(Base):
 
 
 class OtherAccountError(FundraiserError):
-    """The key is of another mode or account than the people in the database."""
+    """The key's mode or account differs from the database's."""
 
 
 _CLAIM = text("""
@@ -60,9 +60,9 @@ _CHANGE = text("UPDATE stripe_account SET livemode = :livemode, account_id = NUL
 
 
 def claim_mode(connection: Connection, *, livemode: bool) -> None:
-    """Remember the mode of the first key, and refuse a key of the other one.
+    """Store the mode of the first key, and refuse a key of the other mode.
 
-    A sandbox's database that holds nothing yet becomes the live account's.
+    An empty sandbox database switches to live.
 
     Raises:
         OtherAccountError: the database belongs to the other mode.
@@ -88,19 +88,19 @@ def claim_mode(connection: Connection, *, livemode: bool) -> None:
 
 
 def refuse_other_mode(engine: Engine, *, livemode: bool) -> None:
-    """Stop the start of a process whose key is of the other mode than the database's people.
+    """Stop a process from starting if its key's mode differs from the database's.
 
-    Where the database is away or has old tables, each call to Stripe looks again.
+    If the database is down or not migrated, each call to Stripe checks again.
 
     Raises:
-        OtherAccountError: the database holds what belongs to the other mode.
+        OtherAccountError: the database belongs to the other mode.
     """
     with suppress(SQLAlchemyError), engine.begin() as connection:
         claim_mode(connection, livemode=livemode)
 
 
 def check_account(session: Session, account_id: str) -> bool:
-    """Whether the key is of the account that we belong to; the first one is remembered."""
+    """Whether the key belongs to our account; remembers the first one."""
     known = session.scalars(select(StripeAccount).with_for_update()).first()
     if known is None:
         return True

@@ -1,4 +1,4 @@
-"""Stripe as an operator sets it up and examines it: rights, endpoints, the portal, the clock."""
+"""Stripe calls for operators: the key's rights, webhook endpoints, the portal, the clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADDRESS = "/webhooks/stripe"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where Stripe sends events; ``version`` None is the account's own."""
+    """A webhook endpoint at Stripe; ``version`` is None for the account's default."""
 
     id: str
     url: str
@@ -34,27 +34,27 @@ class Endpoint:
     is_thin: bool
 
     def lacks(self, wanted: Collection[str]) -> list[str]:
-        """The events that it is not sent."""
+        """The events that Stripe doesn't send to it."""
         return [] if "*" in self.events else sorted(set(wanted) - self.events)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose key it is, and whether Stripe lets it charge anybody."""
+    """The key's account, and whether Stripe lets it charge."""
 
     id: str
     charges_enabled: bool
 
 
 class AccountGateway(Gateway):
-    """Stripe, with what concerns the account rather than its members."""
+    """Stripe calls that concern the account rather than its members."""
 
     def check_key(self) -> None:
-        """Ask Stripe for something small.
+        """Check the key with a small call.
 
         Raises:
             StripeKeyError: Stripe refuses the key.
-            StripeUnavailableError: Stripe does not answer.
+            StripeUnavailableError: Stripe doesn't answer.
         """
         with self._call("products", Doing.LOOK):
             self._client.v1.products.list({"limit": 1})
@@ -77,7 +77,7 @@ class AccountGateway(Gateway):
         return May.UNKNOWN if right.writes else May.YES
 
     def fetch_account(self) -> Account | None:
-        """Whose key it is; None where the key may not ask."""
+        """The key's account; None if the key may not read it."""
         try:
             found = self._get("/v1/account")
         except StripeKeyError:
@@ -85,7 +85,7 @@ class AccountGateway(Gateway):
         return Account(found["id"], found.get("charges_enabled", True))
 
     def seconds_ahead(self) -> float:
-        """How far Stripe's clock is ahead of this machine's, by its answers' Date."""
+        """How many seconds Stripe's clock is ahead of ours, from the Date header."""
         before = time.time()
         with self._call("products", Doing.LOOK):
             answer = self._client.raw_request("get", "/v1/products", limit=1)
@@ -95,11 +95,11 @@ class AccountGateway(Gateway):
 
     @property
     def webhook_address(self) -> str:
-        """Where Stripe has to send events."""
+        """The URL to which Stripe must send events."""
         return f"{self._public_url}{_ADDRESS}"
 
     def list_endpoints(self) -> list[Endpoint]:
-        """All webhook endpoints of the account; those for thin payloads where the key may look."""
+        """All webhook endpoints of the account; including thin ones if the key may list them."""
         found = [
             Endpoint(
                 one["id"],
@@ -133,7 +133,7 @@ class AccountGateway(Gateway):
         ]
 
     def make_endpoint(self, events: Collection[str]) -> tuple[str, str]:
-        """Make an endpoint for our address; returns its id and its secret, told only now."""
+        """Create a webhook endpoint; returns its ID and its secret, which Stripe shows only now."""
         params: Any = {
             "url": self.webhook_address,
             "enabled_events": sorted(events),
@@ -145,24 +145,24 @@ class AccountGateway(Gateway):
         return made.id, made.secret or ""
 
     def repair_endpoint(self, endpoint: Endpoint, events: Collection[str]) -> None:
-        """Enable an endpoint, and have it sent what it lacks."""
+        """Enable an endpoint and add its missing events."""
         wanted = sorted(endpoint.events | set(events))
         params: Any = {"disabled": False, "enabled_events": ["*"] if "*" in wanted else wanted}
         with self._call("webhook_endpoints"):
             self._client.v1.webhook_endpoints.update(endpoint.id, params)
 
     def delete_endpoint(self, endpoint_id: str) -> None:
-        """Take an endpoint back that nobody could have used."""
+        """Delete an endpoint that was just made and couldn't be used."""
         with self._call("webhook_endpoints"):
             self._client.v1.webhook_endpoints.delete(endpoint_id)
 
     def repair_portal(self, configuration_id: str) -> None:
-        """Set our configuration of the portal as it was made."""
+        """Reset our portal configuration to its original settings."""
         params: Any = portal_settings(self._public_url)
         with self._call("portal"):
             self._client.v1.billing_portal.configurations.update(configuration_id, params)
 
 
 def account_gateway() -> AccountGateway:
-    """The gateway of the app that a command runs in."""
+    """The account gateway of a command's app."""
     return cast("AccountGateway", current_app.extensions["account_gateway"])

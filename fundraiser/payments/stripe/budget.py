@@ -1,4 +1,4 @@
-"""Budgets that all processes share: how many calls a second leave for Stripe or a mail server."""
+"""Rate limits that all processes share, for calls to Stripe and e-mails."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ class CallBudget(Base):
 
 
 class Budget:
-    """Spaces the calls to each endpoint evenly: ``per_second`` of them, 0 for as many as come."""
+    """Space the calls to an endpoint evenly: ``per_second``, or 0 for no limit."""
 
     def __init__(self, engine: Engine, per_second: int) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._rate = per_second
 
     def wait(self, endpoint: str) -> None:
-        """Wait for this call's turn."""
+        """Wait until this call may leave."""
         if self._rate:
             _take_slots(self._engine, {endpoint: self._rate})
 
 
 class StripeLimits:
-    """Keeps all processes together within Stripe's limits: of each operation, and in all.
+    """Keep all processes together within Stripe's limits, for each operation and in total.
 
-    An operation is a method and a path template. Workers leave a share of both to those who are
-    waiting for an answer. ``each`` and ``in_all`` are calls a second; 0 for as many as come.
+    An operation is a method and a path template. Workers leave a share of both limits to urgent
+    calls. ``each`` and ``in_all`` are calls a second; 0 means no limit.
     """
 
     def __init__(self, engine: Engine, *, each: int, in_all: int) -> None:
@@ -73,11 +73,7 @@ class StripeLimits:
         self._each, self._in_all = each * _LEFT_FREE, in_all * _LEFT_FREE
 
     def wait(self, operation: str, *, urgent: bool, patience: float = math.inf) -> None:
-        """Wait for this call's turn.
-
-        Raises:
-            NoTurnError: it would come after ``patience`` (seconds); the wait is not begun.
-        """
+        """Wait until this call may leave."""
         if not self._each:
             return
         until = time.monotonic() + patience
@@ -90,7 +86,7 @@ class StripeLimits:
 
 
 def operation_of(method: str, url: str) -> str:
-    """The operation that Stripe counts a call under: ``GET /v1/customers/:id``."""
+    """The operation under which Stripe counts a call, like ``GET /v1/customers/:id``."""
     path = url.partition("?")[0].partition("/v1/")[2].strip("/").split("/")
     length = 2 if path[0] in _NAMESPACES else 1
     resource, rest = path[:length], path[length:]
@@ -100,7 +96,7 @@ def operation_of(method: str, url: str) -> str:
 
 
 def _take_slots(engine: Engine, rates: dict[str, float], until: float = math.inf) -> None:
-    """Take the next slot of each of these rates (calls a second), and wait for the latest."""
+    """Take the next slot at each of these rates (calls a second), and sleep until the latest."""
     gaps = {name: 1 / rate for name, rate in rates.items()}
     patience = min(until - time.monotonic(), _FOR_EVER)
     values = {"names": list(gaps), "gaps": list(gaps.values()), "patience": patience}

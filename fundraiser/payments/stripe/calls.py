@@ -1,4 +1,4 @@
-"""Calls to Stripe: the client, the budget, lists page by page, and Stripe's errors as ours."""
+"""Base of the gateways: client, rate limits, pagination, and translation of Stripe's errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _TO_CONFIRM = {
 
 
 class Calls:
-    """The way to Stripe that each call goes."""
+    """The methods through which every call to Stripe goes."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         # A pool of its own: whoever holds a connection never waits for a second one of its kind.
@@ -78,18 +78,18 @@ class Calls:
         self._prompt = _client(settings, take_turn_at_once, retries=0, read=_READ_PROMPTLY)
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
-        """Fetch something as plain JSON: to make the SDK's objects of it takes most of the time."""
+        """Fetch an object as plain JSON, which is much faster than the SDK's objects."""
         given = {name: value for name, value in params.items() if value is not None}
         with self._call(path.split("/")[2], Doing.LOOK):
             found: dict[str, Any] = self._client.raw_request("get", path, **given).data
         return found
 
     def _list(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-        """Fetch a page of 100, newest first."""
+        """Fetch a page of 100, latest first."""
         return self._get(path, limit=_PAGE, **params)
 
     def _each(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - as above
-        """All that a list has, page after page."""
+        """Iterate over all pages of a list."""
         after: str | None = None
         while True:
             page = self._list(path, starting_after=after, **params)
@@ -100,7 +100,7 @@ class Calls:
 
     @contextmanager
     def _call(self, endpoint: str, doing: Doing = Doing.CHANGE) -> Iterator[None]:
-        """Translate Stripe's errors into ours."""
+        """Make a call, and translate Stripe's errors into ours."""
         self._check_mode(doing)
         try:
             yield
@@ -137,9 +137,9 @@ class Calls:
             raise StripeUnavailableError(doing.without_answer) from error
 
     def _check_mode(self, doing: Doing) -> None:
-        """Refuse to call where the database holds what is of the other mode, test or live.
+        """Refuse to call if the database belongs to the other mode, test or live.
 
-        Looked at again now and then: somebody may go live while a process still runs.
+        Repeats the check now and then: somebody may go live while a process is running.
         """
         if time.monotonic() < self._checked_until:
             return
@@ -154,7 +154,7 @@ class Calls:
     def _refused_key(
         self, error: stripe.StripeError, endpoint: str, doing: Doing
     ) -> StripeKeyError:
-        """Tell the operator which right is missing, and the reader what is true."""
+        """Report the missing right to the operator, and make the error for the reader."""
         named = _RIGHT.search(str(error)[:1000])
         right = named[1] if named else None
         if right is None and isinstance(error, stripe.PermissionError):
@@ -165,7 +165,7 @@ class Calls:
 
 
 def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
-    """Whether what is refused is a price or product to sell by: archived, or no longer there."""
+    """Whether Stripe refused because a price or product is archived or deleted."""
     named, said = error.param or "", (error.user_message or "").lower()
     is_gone = error.code == "resource_missing" or "inactive" in said or "not active" in said
     return is_gone and "items" in named and ("price" in named or "product" in said)

@@ -1,4 +1,4 @@
-"""The way to Stripe: what the SDK sends its calls over."""
+"""The HTTP client that Stripe's SDK uses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PAUSES = (0.3, 0.6, 1.2)  # seconds, about
 
 
 class Connections(stripe.HTTPClient):
-    """Connections that stay open, for all threads, with time-outs of our own.
+    """Persistent connections for all threads, with our own time-outs.
 
-    urllib3 by itself: what requests does on top of it took as much of the processor again.
-    ``read`` is how many seconds ``address`` may be silent. ``take_turn`` waits until a call may
-    leave; it is asked for each try, since each counts at Stripe.
+    Uses urllib3 directly: requests needs twice the CPU. ``read`` is how many seconds ``address``
+    may be silent. ``take_turn`` waits until a call may leave; it runs for each attempt, since
+    Stripe counts each.
     """
 
     name = "urllib3"
@@ -53,14 +53,7 @@ class Connections(stripe.HTTPClient):
         post_data: Any = None,  # noqa: ANN401 - the SDK's own
         **_: object,
     ) -> tuple[str, int, Mapping[str, str]]:
-        """Try once; the SDK tries again what may pass, and what there is time for.
-
-        Where Stripe says that we come too often (429), or that another call with the same key is
-        under way (409), it is asked again after a moment: it has done nothing.
-
-        Raises:
-            NoTurnError: too many are waiting.
-        """
+        """Make one attempt; the SDK retries temporary errors while there is time."""
         with current_patience().place():
             for pause in (*_PAUSES, None):
                 answer = self._ask(method, url, headers, post_data)

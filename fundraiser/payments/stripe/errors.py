@@ -1,7 +1,6 @@
-"""What can go wrong at Stripe, in the words of the people who meet it.
+"""Errors of calls to Stripe, with messages for the people who see them.
 
-An error says that nobody was charged only where that is known: before anything was asked for that
-could charge somebody.
+A message says that nobody was charged only if we know that: before any call that could charge.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from fundraiser.texts import Named, gettext as _
 
 
 class StripeUnavailableError(UnavailableError):
-    """Stripe does not answer, or asks us to come back later."""
+    """Stripe doesn't answer, or asks us to come back later."""
 
 
 class StripeKeyError(StripeUnavailableError):
@@ -30,11 +29,11 @@ class StripeKeyError(StripeUnavailableError):
 
 
 class StripeRefusedError(UnprocessableError):
-    """Stripe refuses what was asked for, and says why; it has changed nothing."""
+    """Stripe refuses the call and says why; nothing has changed."""
 
 
 class BankRefusedError(StripeRefusedError):
-    """The payer's bank refused the payment, so that Stripe changed nothing."""
+    """The payer's bank refused the payment; nothing has changed."""
 
 
 class ConfirmationNeededError(BankRefusedError):
@@ -42,14 +41,14 @@ class ConfirmationNeededError(BankRefusedError):
 
 
 class UnusablePriceError(StripeRefusedError):
-    """A price, or its product, was archived or deleted at Stripe."""
+    """A price or its product is archived or deleted at Stripe."""
 
 
 class Doing(StrEnum):
-    """What a call does, and so what is known when its answer does not come.
+    """What a call does, and so what we know if no answer comes.
 
-    ``look`` reads; ``change`` may have been done all the same; ``begin`` opens a page on which
-    somebody may pay afterwards, so that nobody has paid yet.
+    ``look`` reads; ``change`` may have happened anyway; ``begin`` opens a page where somebody may
+    pay later, so nobody has paid yet.
     """
 
     LOOK = "look"
@@ -58,7 +57,7 @@ class Doing(StrEnum):
 
     @property
     def without_answer(self) -> str:
-        """The sentence for whoever waited."""
+        """The message if no answer came."""
         match self:
             case Doing.LOOK:
                 return _(
@@ -98,7 +97,7 @@ class Doing(StrEnum):
 
     @property
     def with_a_wrong_key(self) -> str:
-        """The sentence for whoever asked while Stripe refuses our key: nothing was done."""
+        """The message if Stripe refuses our key: nothing was done."""
         if self is Doing.BEGIN:
             return Named(
                 "wrong-key-not-begun",

@@ -1,4 +1,4 @@
-"""The only speaker to Stripe: calls in, plain facts out."""
+"""The gateway: the calls to Stripe that syncing and joining need; returns plain types."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _DEFAULT_METHOD = "invoice_settings.default_payment_method"
 
 
 class Gateway(Calls):
-    """Stripe, as this service needs it."""
+    """The calls to Stripe that syncing and joining need."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         super().__init__(settings, database)
@@ -83,14 +83,14 @@ class Gateway(Calls):
     # What a settlement looks at
 
     def fetch_customer(self, customer_id: str) -> CustomerState:
-        """Fetch a customer's state: three lists' pages, and a call for each disputed charge.
+        """Fetch a customer's state: pages of three lists, and a call for each disputed charge.
 
-        The customer comes with the subscriptions. One who never had any, or has a discount, takes a
-        call of their own: a discount's coupon would be five levels deep, and four is the most.
+        The customer comes with the subscriptions. A customer without any, or with a discount, needs
+        a separate call: a discount's coupon would be five levels deep, and Stripe expands four.
 
         Raises:
             NotFoundError: Stripe knows no such customer.
-            StripeUnavailableError: Stripe does not answer.
+            StripeUnavailableError: Stripe doesn't answer.
         """
         subscriptions = self._subscriptions(customer_id)
         customer = subscriptions[0]["customer"] if subscriptions else None
@@ -123,7 +123,7 @@ class Gateway(Calls):
         )
 
     def _subscriptions(self, customer_id: str) -> list[dict[str, Any]]:
-        """A customer's subscriptions with the customer; of one who was deleted, without."""
+        """A customer's subscriptions and the customer; without the customer if deleted."""
         expand = ["data.default_payment_method", "data.discounts.source.coupon"]
         of_customer = f"data.customer.{_DEFAULT_METHOD}"
         try:
@@ -135,9 +135,9 @@ class Gateway(Calls):
             return self._of_customer("/v1/subscriptions", customer_id, status="all", expand=expand)
 
     def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:
-        """The invoices as facts; of each subscription's latest, whether it waits for its payer.
+        """Parse the invoices; for each subscription's latest, whether it waits for the payer.
 
-        Only the payment intent says that, and it can't be expanded from a list.
+        Only the payment intent says that, and lists can't expand it.
         """
         read = [read_invoice(found) for found in newest_first]
         latest: dict[str | None, Invoice] = {}
@@ -160,14 +160,14 @@ class Gateway(Calls):
         return bool(intent["status"] == "requires_action")
 
     def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
-        """All pages of a customer's list; of a deleted customer Stripe may refuse to list any."""
+        """All pages of a customer's list; for a deleted customer Stripe may refuse."""
         try:
             return list(self._each(path, customer=customer_id, **params))
         except NotFoundError:
             return []
 
     def fetch_subscription(self, subscription_id: str) -> Subscription | None:
-        """A subscription by itself; None if Stripe knows none, or it has nothing left in it."""
+        """Fetch one subscription; None if Stripe doesn't know it, or if it has no items left."""
         try:
             found = self._get(
                 f"/v1/subscriptions/{subscription_id}",
@@ -178,11 +178,11 @@ class Gateway(Calls):
         return read_subscription(found) if found["items"]["data"] else None
 
     def customer_of_charge(self, charge_id: str) -> str | None:
-        """Whose charge this is."""
+        """The customer of a charge, if any."""
         return name_of(self._get(f"/v1/charges/{charge_id}")["customer"])
 
     def _dispute(self, charge: dict[str, Any]) -> dict[str, Any] | None:
-        """The newest dispute of a charge."""
+        """The latest dispute of a charge."""
         if not charge["disputed"]:
             return None
         found = self._get("/v1/disputes", charge=charge["id"], limit=1)["data"]
@@ -191,7 +191,7 @@ class Gateway(Calls):
     # What reconciliation looks through, a page of 100 at a time
 
     def list_subscriptions(self, after: str | None) -> Page[Subscription]:
-        """All subscriptions of the account, in whatever state, of whatever product."""
+        """A page of all subscriptions of the account, of any status and product."""
         found = self._list(
             "/v1/subscriptions",
             status="all",
@@ -208,7 +208,7 @@ class Gateway(Calls):
         )
 
     def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:
-        """The charges behind all refunds made since then."""
+        """A page of charges with refunds made since then."""
         found = self._list(
             "/v1/refunds", expand=["data.charge"], created=_since(since), starting_after=after
         )
@@ -222,7 +222,7 @@ class Gateway(Calls):
         )
 
     def list_disputes(self, since: datetime, after: str | None) -> Page[ChargeNews]:
-        """The charges behind all disputes opened since then."""
+        """A page of charges with disputes opened since then."""
         found = self._list(
             "/v1/disputes", expand=["data.charge"], created=_since(since), starting_after=after
         )
@@ -237,17 +237,17 @@ class Gateway(Calls):
         )
 
     def list_events(self, since: datetime, after: str | None) -> Page[StripeEvent]:
-        """The events since then, of every type: Stripe keeps them for 30 days."""
+        """A page of all events since then; Stripe lists them for 30 days."""
         found = self._list("/v1/events", created=_since(since), starting_after=after)
         return _page(found, [read_event(one) for one in found["data"]])
 
     def check_product(self, product_id: str) -> None:
-        """Raise ``NotFoundError`` where Stripe has no such product."""
+        """Raise ``NotFoundError`` if Stripe has no such product."""
         with self._call("products"):
             self._client.v1.products.retrieve(product_id)
 
     def product_name(self, product_id: str) -> str:
-        """What a product is called at Stripe; the ID where Stripe knows it no longer."""
+        """A product's name at Stripe; the ID if Stripe no longer knows it."""
         try:
             return str(self._get(f"/v1/products/{product_id}")["name"])
         except NotFoundError:
@@ -265,14 +265,14 @@ class Gateway(Calls):
         cancel_url: str,
         attempt: int = 1,
     ) -> tuple[str, str]:
-        """Make a Checkout session; returns its id and the hosted page's address.
+        """Create a Checkout session; returns its ID and the payment page's URL.
 
-        ``price_id`` is None for an amount of the reader's own: it is priced inline on the product.
-        Stripe replays a refusal to the same ``attempt``.
+        ``price_id`` is None for the reader's own amount, which gets an inline price on the product.
+        Stripe repeats a refusal for the same ``attempt``.
 
         Raises:
-            UnusablePriceError: the price or the product was archived or deleted at Stripe.
-            StripeUnavailableError: Stripe does not answer; nobody was charged.
+            UnusablePriceError: the price or product is archived or deleted at Stripe.
+            StripeUnavailableError: Stripe doesn't answer; nobody was charged.
         """
         metadata = {CHECKOUT_KEY: checkout.id.hex}
         years = checkout.gift["years"] if checkout.gift else 1
@@ -320,7 +320,7 @@ class Gateway(Calls):
             )
 
     def fetch_session(self, session_id: str) -> SessionState:
-        """Look at a Checkout session.
+        """Fetch a Checkout session.
 
         Raises:
             NotFoundError: Stripe knows no such session.
@@ -330,7 +330,7 @@ class Gateway(Calls):
         return SessionState(found.id, found.status or "open", name_of(found.customer))
 
     def find_confirmation(self, customer_id: str) -> Confirmation:
-        """Whether this customer's latest payment waits for a bank account to be confirmed."""
+        """Whether this customer's latest payment waits for the confirmation of a bank account."""
         intents = self._get("/v1/payment_intents", customer=customer_id, limit=1)["data"]
         if not intents:
             return Confirmation()
@@ -343,22 +343,22 @@ class Gateway(Calls):
     # A second membership of one person
 
     def mark_second(self, subscription_id: str, first: str) -> None:
-        """Write at Stripe, before anything else, that this subscription is a second one."""
+        """Mark this subscription at Stripe as a second one, before anything else."""
         with self._call("subscriptions"):
             self._client.v1.subscriptions.update(subscription_id, {"metadata": {SECOND_KEY: first}})
 
     def cancel(self, subscription_id: str) -> None:
-        """End a subscription now, with nothing more invoiced."""
+        """End a subscription now, without further invoices."""
         with self._call("subscriptions"):
             self._client.v1.subscriptions.cancel(
                 subscription_id, {"invoice_now": False, "prorate": False}
             )
 
     def refund(self, charge_id: str) -> None:
-        """Refund a charge in full; asked twice, it is refunded once.
+        """Refund a charge in full; safe to repeat.
 
-        Without an idempotency key of ours: Stripe would replay a refusal for a day, and it refuses
-        to refund more than was paid by itself.
+        Uses no idempotency key: Stripe would repeat a refusal for a day, and it never refunds more
+        than was paid.
 
         Raises:
             StripeRefusedError: the balance is too low, or the charge can't be refunded.
@@ -373,14 +373,14 @@ class Gateway(Calls):
     # Another payment method
 
     def use_method(self, subscription_id: str, method_id: str) -> None:
-        """Charge a subscription on this payment method from now on."""
+        """Charge a subscription with this payment method from now on."""
         with self._call("subscriptions"):
             self._client.v1.subscriptions.update(
                 subscription_id, {"default_payment_method": method_id}
             )
 
     def pay_invoice(self, invoice_id: str, method_id: str) -> None:
-        """Try to collect an open invoice with this payment method; asked twice, it is one try.
+        """Try to collect an open invoice with this payment method; repeating it makes one attempt.
 
         Raises:
             BankRefusedError: the bank refused it, or wants the payer to confirm it.
@@ -393,12 +393,12 @@ class Gateway(Calls):
             )
 
     def restart(self, subscription_id: str, charge_id: str, until: datetime) -> None:
-        """Begin a subscription like one that has ended, paid until then by this charge; once.
+        """Start a subscription like one that has ended, already paid by this charge; only once.
 
         Stripe charges nothing before ``until``.
 
         Raises:
-            StripeRefusedError: it can't be begun; nobody was charged.
+            StripeRefusedError: it can't start; nobody was charged.
         """
         with self._call("subscriptions", Doing.LOOK):
             old = self._prompt.v1.subscriptions.retrieve(subscription_id)
@@ -424,10 +424,10 @@ class Gateway(Calls):
     # What staff and members change; ``key`` makes it one change, however often it is asked for
 
     def pay_back(self, charge_id: str, amount: int, key: str) -> None:
-        """Give a part of a charge back, or all that is left of it.
+        """Refund part of a charge, or all that is left of it.
 
         Raises:
-            StripeRefusedError: so much is not left, or the payer's bank has taken it back.
+            StripeRefusedError: less is left, or the payer's bank has withdrawn it.
         """
         with self._call("refunds"):
             self._prompt.v1.refunds.create(
@@ -436,10 +436,10 @@ class Gateway(Calls):
             )
 
     def change_email(self, customer_id: str, email: str) -> None:
-        """Give a customer another address.
+        """Change a customer's e-mail address.
 
         Raises:
-            StripeRefusedError: Stripe takes it for no address.
+            StripeRefusedError: Stripe rejects the address.
         """
         with self._call("customers"):
             self._prompt.v1.customers.update(customer_id, {"email": email})
@@ -447,19 +447,19 @@ class Gateway(Calls):
     # Stripe's customer portal
 
     def portal_configuration(self) -> str:
-        """The id of our own configuration of the portal, made if there is none yet."""
+        """The ID of our portal configuration; creates it if needed."""
         if self._portal is None:
             found = self.find_portal()
             self._portal = found["id"] if found else self._make_portal()
         return self._portal
 
     def find_portal(self) -> dict[str, Any] | None:
-        """Our configuration as Stripe has it."""
+        """Our portal configuration at Stripe."""
         listed = self._each("/v1/billing_portal/configurations")
         return next((one for one in listed if is_ours(one, self._public_url)), None)
 
     def forget_portal(self) -> None:
-        """Look for our configuration anew: somebody may have switched it off at Stripe."""
+        """Clear the cached configuration: somebody may have switched it off at Stripe."""
         self._portal = None
 
     def _make_portal(self) -> str:
@@ -470,7 +470,7 @@ class Gateway(Calls):
     # Products and prices
 
     def make_product(self, tier: Tier) -> str:
-        """Make a tier's product; returns its id. Asked twice, it is made once."""
+        """Create a tier's product; returns its ID. Safe to repeat."""
         name = f"fundraiser_{tier.slug}"
         with self._call("products"):
             try:
@@ -487,7 +487,7 @@ class Gateway(Calls):
                 return name
 
     def update_product(self, tier: Tier, product_id: str) -> None:
-        """Give a product its tier's name, and sell it only while the tier is on offer."""
+        """Update a product's name, and archive it while its tier isn't on offer."""
         with self._call("products"):
             self._prompt.v1.products.update(
                 product_id,
@@ -495,9 +495,9 @@ class Gateway(Calls):
             )
 
     def make_price(self, price: Price, product_id: str, amount: int) -> str:
-        """Make a price of this amount on a tier's product; returns its id.
+        """Create a price of this amount on a tier's product; returns its ID.
 
-        Asked twice in place of the same older price, it is made once.
+        Safe to repeat for the same older price.
         """
         lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
         key = f"price-{lookup}-{amount}-{price.id}-{price.stripe_id}"
@@ -515,7 +515,7 @@ class Gateway(Calls):
             ).id
 
     def restore_product(self, tier: Tier) -> str:
-        """Sell a tier's product again that was archived or deleted at Stripe; returns its id."""
+        """Unarchive or recreate a tier's product; returns its ID."""
         try:
             self.update_product(tier, tier.product_id or "")
         except NotFoundError:
@@ -523,18 +523,18 @@ class Gateway(Calls):
         return tier.product_id or ""
 
     def list_active(self, kind: str) -> set[str]:
-        """The ids of all ``products`` or ``prices`` that are not archived."""
+        """The IDs of all ``products`` or ``prices`` that aren't archived."""
         return {found["id"] for found in self._each(f"/v1/{kind}", active=True)}
 
     def archive_price(self, stripe_id: str) -> None:
-        """Let no new subscription begin by this price; those that run go on."""
+        """Archive a price for new subscriptions; existing ones continue."""
         with self._call("prices"):
             self._prompt.v1.prices.update(stripe_id, {"active": False})
 
     # Webhooks
 
     def read_webhook(self, body: bytes, signature: str) -> StripeEvent:
-        """Verify a webhook's raw bytes with each of our secrets, and read who it speaks of.
+        """Verify a webhook's raw bytes with each of our secrets, and parse the event.
 
         Raises:
             ForgedWebhookError: no secret fits, the clocks differ by over 5 minutes, or it is no
@@ -544,7 +544,7 @@ class Gateway(Calls):
 
 
 def _like(item: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
-    """An item with the same price, which may be archived: so the price is written out."""
+    """An item with the same price, written out because the price may be archived."""
     price = item.price
     amount = (
         {"unit_amount": price.unit_amount}
@@ -566,12 +566,12 @@ def _like(item: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
 
 
 def current_gateway() -> Gateway:
-    """The gateway of the app that handles this request or task."""
+    """The current app's gateway."""
     return cast("Gateway", current_app.extensions["gateway"])
 
 
 def checkout_id(metadata: dict[str, str]) -> UUID | None:
-    """Our own checkout's id, where the object came from one."""
+    """The ID of our checkout that led to this Stripe object, if any."""
     try:
         return UUID(hex=metadata[CHECKOUT_KEY])
     except (KeyError, ValueError):

@@ -1,8 +1,8 @@
-"""The way from our forms to Stripe's hosted pages, wherever the account has them.
+"""Lead from our forms to Stripe's hosted pages, on whatever domain they are.
 
-An account may have a domain of its own for Checkout and the portal; Stripe's answers then lead
-there from one day to the next. Browsers hold the redirect after a form against the `form-action` of
-the page that the form stands on, and block it silently. See docs/decisions/hosted-pages.md.
+An account may use its own domain for Checkout and the portal; Stripe's answers then point there
+without notice. Browsers check the redirect after a form against the page's `form-action`, and block
+it silently. See docs/decisions/hosted-pages.md.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _MOST = 8
 
 
 def allow_hosted_pages(session: Session) -> None:
-    """Let the forms of the page that is being answered lead to all hosted pages that we know."""
+    """Add all known hosted pages to the current response's `form-action`."""
     allow_forms_to(session.scalars(select(HostedOrigin.origin).limit(_MOST)).all())
 
 
 def lead_to(session: Session, address: str) -> ResponseReturnValue:
-    """Answer a form by leading to one of Stripe's pages: by redirect where browsers let it pass.
+    """Answer a form by leading to one of Stripe's pages: with a redirect where browsers allow it.
 
-    Else by a page of ours that goes on by itself: what a page does after it was answered is no
-    longer the form's.
+    Otherwise with a page of ours that continues automatically, because a page's own navigation
+    isn't the form's.
     """
     settings = current_settings()
     origin = _origin_of(address)
@@ -54,7 +54,7 @@ def lead_to(session: Session, address: str) -> ResponseReturnValue:
 
 
 def _origin_of(address: str) -> str | None:
-    """The origin, where it is one that a policy may name."""
+    """The URL's origin, if a policy may contain it."""
     parts = urlsplit(address)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     return f"{parts.scheme}://{parts.netloc}" if is_safe and "@" not in parts.netloc else None

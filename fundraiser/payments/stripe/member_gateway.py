@@ -1,4 +1,4 @@
-"""Stripe as members use it: cancel, pause, change the amount or the payment method."""
+"""Stripe calls for members: cancel, pause, change the amount or the payment method."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is to be paid: ``price_id`` is None for an amount of the member's own.
+    """The new price of a membership: ``price_id`` is None for the member's own amount.
 
-    ``at_once``: the change holds from now on and is invoiced, else from the next payment on.
-    ``ours`` are the products that are memberships: the item on one of them is changed.
-    ``discounted``: what is charged is less than ``amount``, and Stripe is to be asked how much.
+    ``at_once``: the change takes effect now and is invoiced, otherwise with the next payment.
+    ``ours`` are the products that are memberships: the item with one of them changes.
+    ``discounted``: the charge is less than ``amount``, so we ask Stripe how much it is.
     """
 
     product_id: str
@@ -46,11 +46,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Stripe's own sums (smallest unit) for a change; nothing of it has happened.
+    """Stripe's amounts (smallest unit) for a change that hasn't happened.
 
-    ``credited`` is what was paid for and is not used; ``due`` is charged at once; ``credit`` is
-    what is left over and pays the next invoices. ``next_amount`` is what a period costs from
-    ``next_at`` on, after discounts.
+    ``credited`` is the unused part of the last payment; ``due`` is charged at once; ``credit`` is
+    left for the next invoices. ``next_amount`` is the price of a period from ``next_at`` on, after
+    discounts.
     """
 
     credited: int
@@ -61,14 +61,14 @@ class Preview:
 
 
 class MemberGateway(Gateway):
-    """Stripe, with what a member may change; ``key`` makes it one change, however often asked.
+    """Stripe calls for members' changes; the same ``key`` makes one change, however often sent.
 
-    Each change releases the subscription from its schedule first, if it has one: Stripe refuses to
-    cancel a subscription that a schedule manages, and the schedule would undo the rest.
+    Each change first releases the subscription from its schedule: Stripe refuses to cancel a
+    subscription that a schedule manages, and the schedule would undo other changes.
     """
 
     def stop(self, subscription_id: str, reason: str | None, comment: str, key: str) -> None:
-        """Cancel a subscription at the end of its period, and keep why at Stripe."""
+        """Cancel a subscription at the end of its period, with the reason."""
         details: dict[str, Any] = {"comment": comment} if comment else {}
         if reason:
             details["feedback"] = reason
@@ -80,7 +80,7 @@ class MemberGateway(Gateway):
         self._free_and_update(subscription_id, {"cancel_at_period_end": True}, key)
 
     def go_on(self, subscription_id: str, key: str) -> None:
-        """Take back a cancellation that has not come into force, and a pause."""
+        """Undo a cancellation that hasn't taken effect, and a pause."""
         change: dict[str, Any] = {"pause_collection": ""}
         self._free_and_update(subscription_id, change | self._keeps(subscription_id), key)
         # It is not known for sure that the date is cleared by the parameter that set it.
@@ -88,12 +88,12 @@ class MemberGateway(Gateway):
             self._update(subscription_id, {"cancel_at_period_end": False}, f"{key}-flag")
 
     def pause(self, subscription_id: str, until: datetime, key: str) -> None:
-        """Collect nothing until that day."""
+        """Pause collection until that day."""
         pause = {"behavior": "void", "resumes_at": int(until.timestamp())}
         self._free_and_update(subscription_id, {"pause_collection": pause}, key)
 
     def preview(self, subscription_id: str, terms: Terms, at: datetime) -> Preview:
-        """What a change at that time would come to."""
+        """The amounts of a change at that time."""
         try:
             return self._preview(subscription_id, terms, at)
         except UnusablePriceError:
@@ -131,10 +131,10 @@ class MemberGateway(Gateway):
         )
 
     def change(self, subscription_id: str, terms: Terms, at: datetime, key: str) -> None:
-        """Change what is paid, with the sums that were previewed for that time.
+        """Change the price, with the amounts previewed for that time.
 
-        Where the bank wants the payer to confirm the payment, the change waits at Stripe for that,
-        and its invoice is the newest of the subscription: unconfirmed, all stays as it was.
+        If the bank wants the payer's confirmation, the change waits at Stripe, and its invoice is
+        the subscription's latest. Without confirmation nothing changes.
 
         Raises:
             StripeRefusedError: the bank refused the payment; nothing has changed.
@@ -156,14 +156,14 @@ class MemberGateway(Gateway):
             self._update(subscription_id, change | waiting, f"{key}-confirm")
 
     def default_method(self, customer_id: str) -> str | None:
-        """The customer's default payment method, by its id."""
+        """The ID of the customer's default payment method."""
         with self._call("customers"):
             found = self._prompt.v1.customers.retrieve(customer_id)
         settings = found.invoice_settings
         return name_of(settings.default_payment_method) if settings else None
 
     def open_portal(self, customer_id: str, return_url: str) -> str:
-        """The address of Stripe's page for another payment method: a key that lives for minutes."""
+        """The URL of Stripe's page for a new payment method; it works for minutes."""
         flow = {
             "type": "payment_method_update",
             "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
@@ -182,18 +182,18 @@ class MemberGateway(Gateway):
             return self._prompt.v1.billing_portal.sessions.create(whole).url
 
     def change_customer(self, customer_id: str, *, name: str, language: str) -> None:
-        """Give a customer another name, and the language of Stripe's own e-mails."""
+        """Change a customer's name, and the language of Stripe's own e-mails."""
         params: Any = {"name": name, "preferred_locales": [language]}
         with self._call("customers"):
             self._prompt.v1.customers.update(customer_id, params)
 
     def delete_customer(self, customer_id: str) -> None:
-        """Delete a customer for good: what runs ends at once."""
+        """Delete a customer permanently; running subscriptions end at once."""
         with self._call("customers"):
             self._prompt.v1.customers.delete(customer_id)
 
     def receipt_address(self, charge_id: str) -> str | None:
-        """Stripe's own receipt of a charge, or the invoice that it paid."""
+        """The URL of a charge's receipt, or of the invoice that it paid."""
         with self._call("charges", Doing.LOOK):
             charge = self._prompt.v1.charges.retrieve(charge_id)
         intent = name_of(charge.payment_intent)
@@ -213,7 +213,7 @@ class MemberGateway(Gateway):
             return self._prompt.v1.subscriptions.retrieve(subscription_id)
 
     def _keeps(self, subscription_id: str) -> dict[str, Any]:
-        """What clears the end of a subscription, however it was set."""
+        """The parameters that clear a subscription's end, however it was set."""
         found = self._retrieve(subscription_id)
         # Stripe refuses the two together.
         if found.cancel_at_period_end:
@@ -249,18 +249,18 @@ class MemberGateway(Gateway):
 
 
 def member_gateway() -> MemberGateway:
-    """The gateway of the app that handles this request."""
+    """The current app's member gateway."""
     return cast("MemberGateway", current_app.extensions["gateway"])
 
 
 def _item_of(found: Any, ours: Collection[str]) -> Any:  # noqa: ANN401 - Stripe's own
-    """The item of a subscription that is the membership: Stripe lists items in any order."""
+    """The subscription's item that is the membership; Stripe lists items in any order."""
     items = found["items"].data
     return next((one for one in items if name_of(one.price.product) in ours), items[0])
 
 
 def _inline(terms: Terms) -> Terms:
-    """The same terms without their price, which was archived at Stripe; the amount says it all."""
+    """The same terms with the amount in place of an archived price."""
     if terms.price_id is None:
         raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
     return replace(terms, price_id=None)
@@ -279,7 +279,7 @@ def _change(item_id: str, terms: Terms) -> dict[str, Any]:
 
 
 def _next_amount(invoice: Any, terms: Terms) -> int:  # noqa: ANN401 - Stripe's own
-    """What a previewed invoice asks for the period itself, after discounts."""
+    """A previewed invoice's amount for the period itself, after discounts."""
     lines = [line for line in invoice.lines.data if line.amount == terms.amount]
     if not lines:
         return terms.amount

@@ -1,4 +1,4 @@
-"""The balance at Stripe: what it holds, what moved it, and what was paid out of it."""
+"""Stripe calls for the books: balance, balance transactions and payouts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CHARGES, _DISPUTES = ("ch_", "py_"), ("du_", "dp_")
 
 
 class MoneyGateway(Gateway):
-    """Stripe, as a bookkeeper reads it; lists are newest first, a page of 100 at a time."""
+    """Stripe calls for the books; lists are latest first, a page of 100 at a time."""
 
     def held(self) -> dict[str, int]:
-        """What Stripe holds, by currency: available or on its way."""
+        """Stripe's balance by currency, available and pending."""
         found = self._get("/v1/balance")
         held: dict[str, int] = {}
         for part in (*found["available"], *found["pending"]):
@@ -34,7 +34,7 @@ class MoneyGateway(Gateway):
     def list_movements(
         self, *, since: datetime | None = None, payout_id: str | None = None, after: str | None
     ) -> Page[Movement]:
-        """What moved the balance since then, or what is in an automatic payout."""
+        """A page of balance transactions since then, or of an automatic payout."""
         found = self._list(
             "/v1/balance_transactions",
             created=_since(since),
@@ -44,12 +44,12 @@ class MoneyGateway(Gateway):
         return _page(found, [_movement(one) for one in found["data"]])
 
     def list_payouts(self, since: datetime | None, after: str | None) -> Page[PayoutState]:
-        """The payouts made since then."""
+        """A page of payouts made since then."""
         found = self._list("/v1/payouts", created=_since(since), starting_after=after)
         return _page(found, [_payout(one) for one in found["data"]])
 
     def charge_behind(self, source_id: str) -> str | None:
-        """The charge that a refund or a dispute is about."""
+        """The charge of a refund or a dispute."""
         kind = "disputes" if source_id.startswith(_DISPUTES) else "refunds"
         try:
             return name_of(self._get(f"/v1/{kind}/{source_id}")["charge"])
@@ -58,7 +58,7 @@ class MoneyGateway(Gateway):
 
 
 def money_gateway() -> MoneyGateway:
-    """The gateway of the app that handles this request or task."""
+    """The current app's money gateway."""
     return cast("MoneyGateway", current_app.extensions["money_gateway"])
 
 

@@ -1,7 +1,7 @@
-"""Stripe's own JSON, read as plain facts.
+"""Parse Stripe's JSON into our types.
 
-Facts of the API: version 2026-08-26.dahlia. A subscription's period is on its items; a charge names
-no invoice, so that the two meet by their payment intent; a dispute names no customer.
+In API version 2026-08-26.dahlia a subscription's period is on its items; a charge doesn't name its
+invoice, so both are matched by payment intent; a dispute names no customer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _Found = dict[str, Any]
 def read_subscription(
     found: _Found, *, orphaned: bool = False, discount: _Found | None = None
 ) -> Subscription:
-    """``orphaned``: its customer was deleted, which it does not say itself.
+    """Parse a subscription; ``orphaned`` if its customer was deleted, which the JSON doesn't say.
 
-    ``discount`` is the customer's, which holds for subscriptions that have none of their own.
+    ``discount`` is the customer's; it applies to subscriptions without their own.
     """
     items = tuple(_item(one, found["currency"]) for one in found["items"]["data"])
     customer = found["customer"]
@@ -85,7 +85,7 @@ def _item(found: _Found, currency: str) -> Item:
 
 
 def _price(price: _Found, currency: str, quantity: int | None) -> int | None:
-    """In the smallest unit, for the quantity; a price's own sums are of its first currency."""
+    """The item's price in the smallest unit, for the whole quantity; None if Stripe omits it."""
     quantity = 1 if quantity is None else quantity
     if price["currency"] != currency:
         price = (price.get("currency_options") or {}).get(currency) or {}
@@ -116,7 +116,7 @@ def _discount(found: _Found | str, currency: str) -> Discount:
 
 
 def read_method(method: _Found | str | None) -> PaymentMethod | None:
-    """A payment method that was expanded; None if there is none."""
+    """Parse an expanded payment method; None if there is none."""
     if not isinstance(method, dict):
         return None
     details = method.get(method["type"]) or {}
@@ -169,7 +169,7 @@ def _line(found: _Found) -> Line:
 
 
 def read_charge(found: _Found, dispute: _Found | None) -> Charge:
-    """``dispute`` is the charge's newest."""
+    """Parse a charge; ``dispute`` is its latest one."""
     refunds = (found.get("refunds") or {}).get("data", ())
     newest = max((refund["created"] for refund in refunds), default=found["created"])
     latest = max(refunds, key=lambda refund: refund["created"], default=None)

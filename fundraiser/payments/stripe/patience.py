@@ -1,4 +1,4 @@
-"""How long Stripe is waited for in all, by how many, and whether somebody waits for the answer."""
+"""Deadline and urgency of calls to Stripe, for the current block."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ class NoTurnError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """``until`` (monotonic seconds) no call may go on; ``urgent``: it goes before the workers'.
-
-    ``places`` are how many of this process may wait for Stripe at once.
-    """
+    """Calls must end by ``until`` (monotonic seconds); ``urgent`` ones go before workers' calls."""
 
     until: float = math.inf
     urgent: bool = False
@@ -31,7 +28,7 @@ class Patience:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds left."""
         return self.until - time.monotonic()
 
     @contextmanager
@@ -58,10 +55,7 @@ _ENDLESS = Patience()
 
 @contextmanager
 def patience(seconds: float, *, urgent: bool, places: Semaphore | None = None) -> Iterator[None]:
-    """All calls in this block together may take so long, with the wait for our turn.
-
-    Within another block neither lasts longer than that, and what was urgent there is so here.
-    """
+    """Limit the total time of all calls in this block, waiting for rate limits included."""
     around = current_patience()
     token = _current.set(
         Patience(
@@ -77,5 +71,5 @@ def patience(seconds: float, *, urgent: bool, places: Semaphore | None = None) -
 
 
 def current_patience() -> Patience:
-    """What holds for the call that is about to be made."""
+    """The deadline and urgency of the next call."""
     return _current.get(_ENDLESS)

@@ -1,8 +1,8 @@
-"""Our own configuration of Stripe's customer portal: what it lets a member do there.
+"""Our configuration of Stripe's customer portal: what members can do there.
 
-Stripe opens no portal before one exists, and an account's default is whatever somebody once
-clicked. Ours lets members change how they pay and see their invoices; cancelling and changing the
-amount is done on our own pages, which say what it comes to.
+Stripe opens no portal without one, and an account's default is whatever somebody once clicked. Ours
+lets members change their payment method and see their invoices. They cancel and change the amount
+on our own pages, which show the result first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FEATURES: dict[str, dict[str, Any]] = {
 
 
 def portal_settings(public_url: str) -> dict[str, Any]:
-    """The configuration as Stripe is to have it, found again by its metadata."""
+    """The settings of our configuration; its metadata lets us find it again."""
     return {
         "default_return_url": f"{public_url}/account",
         "features": _FEATURES,
@@ -29,12 +29,12 @@ def portal_settings(public_url: str) -> dict[str, Any]:
 
 
 def is_ours(found: dict[str, Any], public_url: str) -> bool:
-    """Whether a configuration is the one that this service has made, and can be used."""
+    """Whether a configuration is ours and active."""
     return bool(found["active"]) and found["metadata"].get(PORTAL_KEY) == public_url
 
 
 def is_as_it_should_be(found: dict[str, Any], public_url: str) -> bool:
-    """Whether nobody has changed our configuration since."""
+    """Whether our configuration still has our settings."""
     return found["default_return_url"] == portal_settings(public_url)["default_return_url"] and all(
         found["features"][name]["enabled"] == wanted["enabled"]
         for name, wanted in _FEATURES.items()

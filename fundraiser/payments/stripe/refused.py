@@ -1,6 +1,6 @@
-"""What was refused between Stripe and us, counted by its reason: calls of ours, webhooks of theirs.
+"""Count refusals by reason: webhooks that we refused, and our calls that Stripe refused.
 
-A row for each kind and reason, so that the table stays small whatever is thrown at the service.
+One row for each kind and reason keeps the table small, however many requests arrive.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Refused(StrEnum):
-    """What was refused: a webhook by us, or a call of ours by Stripe for want of a right."""
+    """What was refused: a webhook by us, or our call by Stripe because the key lacks a right."""
 
     WEBHOOK = "webhook"
     CALL = "call"
 
 
 class Refusal(Base):
-    """How often something was refused for one reason; ``recent`` since the last one accepted."""
+    """How often something was refused for one reason; ``recent`` since the last accepted one."""
 
     __tablename__ = "stripe_refusal"
 
@@ -54,7 +54,7 @@ _ACCEPTED = text("UPDATE stripe_refusal SET recent = 0 WHERE kind = 'webhook' AN
 
 
 def note_refusal(engine: Engine, kind: Refused, reason: str) -> None:
-    """Count a refusal, in a transaction of its own: the request's is rolled back."""
+    """Count a refusal, in a separate transaction because the request's is rolled back."""
     values = {"kind": kind.value, "reason": reason[:_LONGEST], "at": now()}
     # Where the database is away there are louder alarms.
     with suppress(SQLAlchemyError), engine.begin() as connection:
@@ -62,12 +62,12 @@ def note_refusal(engine: Engine, kind: Refused, reason: str) -> None:
 
 
 def note_accepted(session: Session) -> None:
-    """A webhook was accepted: what was refused before it is history."""
+    """Reset the recent refusals of webhooks after an accepted one."""
     session.execute(_ACCEPTED)
 
 
 def read_refusals(session: Session) -> Sequence[Refusal]:
-    """All that was ever refused, by kind and reason."""
+    """All refusals ever, by kind and reason."""
     return memoize(
         session,
         Refusal,
@@ -76,7 +76,7 @@ def read_refusals(session: Session) -> Sequence[Refusal]:
 
 
 def refused_webhooks(session: Session) -> dict[str, int]:
-    """How many webhooks were refused since the last accepted one, by reason."""
+    """How many webhooks we refused since the last accepted one, by reason."""
     return {
         found.reason: found.recent
         for found in read_refusals(session)
@@ -85,7 +85,7 @@ def refused_webhooks(session: Session) -> dict[str, int]:
 
 
 def refused_calls(session: Session) -> list[str]:
-    """The rights that Stripe missed in our key during the last day."""
+    """The rights that our key lacked during the last day."""
     since = now() - _RECENTLY
     return [
         found.reason

@@ -1,8 +1,8 @@
-"""The rights that a restricted key needs, what each is for, and the call that tries it.
+"""The rights that a restricted key needs, why, and the call that tests each.
 
-To read is tried by reading. To write is tried by a change of something that does not exist: Stripe
-looks at the key's rights before it looks for the thing, so that 403 means a missing right and 404
-or 400 one that is there.
+We test reading by reading, and writing by changing something that doesn't exist: Stripe checks the
+key's rights before it looks for the object, so 403 means a missing right, and 404 or 400 an
+existing one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class May(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A right of a restricted key: ``name`` as Stripe's API has it, ``needed_for`` in our words."""
+    """A right of a restricted key: ``name`` as in Stripe's API, ``needed_for`` in our words."""
 
     name: str
     writes: bool

@@ -1,4 +1,4 @@
-"""Webhook signatures: whether a body comes from Stripe, and why it is refused where it doesn't."""
+"""Verify signatures of Stripe's webhooks, and say why one is refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST_HEADER = 1024
 
 
 class WebhookReason(StrEnum):
-    """Why a webhook was refused; the values stand in the metrics and in the database."""
+    """Why we refused a webhook; the values are in metrics and in the database."""
 
     NO_SIGNATURE = "no_signature"
     SIGNATURE = "signature"
@@ -47,7 +47,7 @@ class WebhookReason(StrEnum):
 
 
 class ForgedWebhookError(BadRequestError):
-    """The body was not signed with one of our secrets, or not now, or it is no snapshot event."""
+    """A wrong or outdated signature, or a body that is no snapshot event."""
 
     def __init__(self, reason: WebhookReason, message: str) -> None:
         super().__init__(message)
@@ -55,10 +55,11 @@ class ForgedWebhookError(BadRequestError):
 
 
 def read_webhook(secrets: Sequence[str], body: bytes, signature: str) -> StripeEvent:
-    """Verify a webhook's raw bytes with each secret, and read who it speaks of.
+    """Verify a webhook's raw bytes with each secret, and parse the event.
 
     Raises:
-        ForgedWebhookError: no secret fits, the clocks differ by over 5 minutes, or it is no event.
+        ForgedWebhookError: no secret fits, the clocks differ by over 5 minutes, or it is no
+            event.
     """
     header = _HEADER.fullmatch(signature) if len(signature) <= _LONGEST_HEADER else None
     if header is None:

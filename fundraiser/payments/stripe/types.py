@@ -1,4 +1,4 @@
-"""What Stripe says, as plain facts: what the gateway hands on, and nothing of Stripe's SDK."""
+"""Our types for Stripe's objects; independent of Stripe's SDK."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PAID_BY_KEY = "fundraiser_paid_by"
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """A way to pay: ``type`` is Stripe's word (card, sepa_debit, us_bank_account, paypal, link, …).
+    """A payment method; ``type`` is Stripe's (card, sepa_debit, us_bank_account, paypal, link, …).
 
-    Only a card has ``month`` and ``year``; it is good until the end of that month.
+    Only a card has ``month`` and ``year``; it works until the end of that month.
     """
 
     id: str
@@ -31,9 +31,9 @@ class PaymentMethod:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a subscription; ``price`` is for the whole quantity, in the smallest unit.
+    """An item of a subscription; ``price`` is for the whole quantity, in the smallest unit.
 
-    ``price`` is None where Stripe does not list it: a price in tiers, or one in several currencies.
+    ``price`` is None if Stripe doesn't list it: tiered prices, and some in several currencies.
     """
 
     id: str
@@ -48,9 +48,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A coupon in force: ``percent`` or ``amount`` (smallest unit) off, until ``end`` if it ends.
+    """An active coupon: ``percent`` or ``amount`` (smallest unit) off, until ``end`` if set.
 
-    ``is_known`` is False where Stripe names only the discount's ID.
+    ``is_known`` is False if Stripe gives only the discount's ID.
     """
 
     percent: float | None = None
@@ -61,13 +61,13 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """``cancel_at`` is set wherever it will end, be it by date or at the period's end.
+    """A subscription; ``cancel_at`` is set whenever it will end, by date or at the period's end.
 
-    ``method`` is its own payment method, where it has one; it goes before the customer's.
-    ``waiting_invoice_id`` is the invoice whose payment a change waits for, for 23 hours.
-    ``schedule_id`` is set while a subscription schedule manages it. ``other_price`` is the price of
-    the items that are not ours, once ``only`` has left them out. ``cancel_reason`` and
-    ``cancel_feedback`` are Stripe's words for why it ends.
+    ``method`` is its own payment method, if any; it takes precedence over the customer's.
+    ``waiting_invoice_id`` is the invoice of a change that waits for its payment, for 23 hours.
+    ``schedule_id`` is set while a schedule manages it. ``other_price`` is the price of items that
+    aren't ours, once ``only`` has removed them. ``cancel_reason`` and ``cancel_feedback`` are
+    Stripe's values for why it ends.
     """
 
     id: str
@@ -95,7 +95,7 @@ class Subscription:
     other_price: int = 0
 
     def only(self, products: Collection[str]) -> Subscription | None:
-        """The subscription with the items of these products alone; None if it has none of them."""
+        """The subscription with only the items of these products; None if it has none."""
         ours = tuple(item for item in self.items if item.product_id in products)
         if not ours:
             return None
@@ -128,12 +128,12 @@ class Subscription:
 
     @property
     def price(self) -> int | None:
-        """The list price each interval, before discounts; None where Stripe does not list it."""
+        """The list price each interval, before discounts; None if Stripe doesn't list it."""
         prices = [item.price for item in self.items]
         return None if None in prices else sum(price or 0 for price in prices)
 
     def charged(self, price: int) -> int | None:
-        """What the next invoice asks for ``price`` after discounts; None if it can't be told."""
+        """The next invoice's amount for ``price`` after discounts; None if unknown."""
         for discount in self.discounts:
             if not discount.is_known:
                 return None
@@ -149,16 +149,16 @@ class Subscription:
 
     @property
     def discount_until(self) -> datetime | None:
-        """When a discount that applies to the next invoice ends; None if none does, or it stays."""
+        """When a discount on the next invoice ends; None if there is none, or it has no end."""
         ends = [d.end for d in self.discounts if d.end and d.end > self.period_end]
         return min(ends, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an invoice: what it asks for a time; ``is_proration``: for a change in between.
+    """A line of an invoice, for a period; ``is_proration``: for a change within the period.
 
-    What staff add once, as an invoice item, is for no time: it starts and ends at one moment.
+    An invoice item that staff add has no period: it starts and ends at one moment.
     """
 
     item_id: str | None
@@ -175,12 +175,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """``intents`` are the payment intents that try to pay it, ``pay_url`` the page to pay it on.
+    """An invoice; ``intents`` are payment intents that try to pay it, ``pay_url`` its payment page.
 
-    ``charges`` are those of payments without an intent, as old ones are. ``due_at`` is set where
-    the invoice is sent by e-mail to be paid by then. ``amount`` is its total after discounts,
-    ``remaining`` what is still to be paid of it. ``to_confirm``: the bank waits for the payer.
-    ``next_attempt_at`` is when Stripe tries to collect it again, if it does.
+    ``charges`` are payments without an intent, as old ones are. ``due_at`` is set if the invoice is
+    e-mailed to be paid by then. ``amount`` is the total after discounts, ``remaining`` the unpaid
+    part. ``to_confirm``: the bank waits for the payer. ``next_attempt_at`` is when Stripe retries,
+    if it does.
     """
 
     id: str
@@ -201,27 +201,27 @@ class Invoice:
 
     @property
     def is_difference(self) -> bool:
-        """Whether it asks only for a difference, or for what staff added, and for no period."""
+        """Whether it asks only for a price difference or an added item, and for no period."""
         return bool(self.lines) and not any(line.is_of_period for line in self.lines)
 
     @property
     def is_free(self) -> bool:
-        """Whether it gives a period away: a trial's, or one with all of it taken off."""
+        """Whether it is for a free period: a trial, or one fully discounted."""
         return self.amount == 0 and not any(line.is_proration for line in self.lines)
 
     @property
     def until(self) -> datetime | None:
-        """The end of the period that it asks for."""
+        """The end of the invoiced period."""
         return max((line.ends_at for line in self.lines if line.is_of_period), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """``refunded_at`` is when it was refunded whole; ``dispute`` the newest dispute's status.
+    """A charge; ``refunded_at`` is the time of a full refund, ``dispute`` the latest one's status.
 
-    ``refund_failed``: the payer's bank sent its latest refund back to us.
+    ``refund_failed``: the payer's bank returned its latest refund.
 
-    ``is_debit``: of a bank account, so that whoever paid was told that it may take days.
+    ``is_debit``: a bank debit, so we told the payer that it may take days.
     """
 
     id: str
@@ -242,11 +242,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """All that a settlement looks at, newest first; fetched after the customer's lease was taken.
+    """All that a sync reads about a customer, latest first; fetched under the customer's lease.
 
-    ``method`` is what pays for subscriptions without a method of their own. ``credit`` (smallest
-    unit of ``currency``) is what is left over from earlier payments: it pays next invoices first.
-    ``account_to_confirm``: a payment waits for its payer to confirm a bank account at Stripe.
+    ``method`` pays for subscriptions without their own. ``credit`` (smallest unit of ``currency``)
+    is left from earlier payments and pays the next invoices first. ``account_to_confirm``: a
+    payment waits for its payer to confirm a bank account at Stripe.
     """
 
     id: str
@@ -265,9 +265,9 @@ class CustomerState:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A payment from a bank account that the payer confirms by a small deposit that arrives there.
+    """A bank payment that the payer confirms with a small deposit.
 
-    ``address`` is Stripe's page for that, while it is waited for; ``has_failed`` once it is over.
+    ``address`` is Stripe's page for it while it waits; ``has_failed`` once it has failed.
     """
 
     address: str | None = None
@@ -276,7 +276,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """What became of a Checkout session; ``status`` is open, complete or expired."""
+    """The result of a Checkout session; ``status`` is open, complete or expired."""
 
     id: str
     status: str
@@ -285,7 +285,7 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class StripeEvent:
-    """An event that said who to look at: a customer, or a charge whose customer is to be found."""
+    """A parsed event: which customer it is about, or which charge if the customer is unknown."""
 
     id: str
     type: str
@@ -297,7 +297,7 @@ class StripeEvent:
 
 @dataclass(frozen=True, slots=True)
 class ChargeNews:
-    """What a list of refunds or disputes says of a charge; None where that list does not say it."""
+    """What a list of refunds or disputes says about a charge; None for what it doesn't say."""
 
     charge_id: str
     customer_id: str | None
@@ -307,9 +307,9 @@ class ChargeNews:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What moved the balance at Stripe; ``net`` is ``amount`` less ``fee``.
+    """A balance transaction at Stripe; ``net`` is ``amount`` less ``fee``.
 
-    ``category`` is Stripe's reporting category; ``charge_id`` the charge that it is, if it is one.
+    ``category`` is Stripe's reporting category; ``charge_id`` is set if it is a charge.
     """
 
     id: str
@@ -327,7 +327,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class PayoutState:
-    """A payout to the newsroom's bank; ``listed`` once Stripe says what is in it."""
+    """A payout to the newsroom's bank; ``listed`` once Stripe lists its contents."""
 
     id: str
     amount: int
@@ -341,14 +341,14 @@ class PayoutState:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Fact]):
-    """A page of one of Stripe's lists, newest first; ``next`` is where the next page begins."""
+    """A page of one of Stripe's lists, latest first; ``next`` is the next page's cursor."""
 
     facts: tuple[Fact, ...]
     next: str | None
 
 
 def read_event(event: dict[str, Any]) -> StripeEvent:
-    """Who an event of Stripe's, as its JSON has it, speaks of."""
+    """Parse an event's JSON: the customer or charge that it is about."""
     subject = event["data"]["object"]
     kind = subject["object"]
     customer = subject["id"] if kind == "customer" else name_of(subject.get("customer"))
@@ -364,12 +364,12 @@ def read_event(event: dict[str, Any]) -> StripeEvent:
 
 
 def name_of(value: Any) -> str | None:  # noqa: ANN401 - Stripe gives an id, an object or nothing
-    """The id of a thing at Stripe."""
+    """The ID of an object, whether expanded or not."""
     if value is None or isinstance(value, str):
         return value
     return cast("str", value["id"])
 
 
 def time_of(seconds: int) -> datetime:
-    """A time as Stripe writes it."""
+    """Parse a Stripe timestamp."""
     return datetime.fromtimestamp(seconds, UTC)
