@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SHORTEST_SECRET = 32
 _USUAL_PORTS = {"https": 443, "http": 80}
-# Each of these may be kept in a file instead, which NAME_FILE names.
+# NAME_FILE may name a file that contains the value instead.
 _SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("SMTP_URL", "SECRET_KEY", "METRICS_TOKEN"),
@@ -78,7 +78,7 @@ class Settings:
     stripe_api_key: str = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     smtp_url: str = field(repr=False)
-    secret_keys: tuple[str, ...] = field(repr=False)  # the newest first: it signs, all verify
+    secret_keys: tuple[str, ...] = field(repr=False)  # newest first: the first signs, all verify
     public_url: str
     stripe_api_base: str | None
     clock_offset_file: Path | None

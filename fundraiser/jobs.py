@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_TENTH = 0.1  # seconds: a Redis that is silent holds up the hints' thread no longer
-_PAUSE = 0.1  # seconds in which many hints become one
-_STALE = 10  # seconds after which a sweep has come by and a hint is not worth taking
+_TENTH = 0.1  # seconds: the longest that Redis can block the hints' thread
+_PAUSE = 0.1  # seconds within which hints are merged
+_STALE = 10  # seconds after which the schedule has run the job anyway
 
 
 class Job(StrEnum):
@@ -108,7 +108,7 @@ class Hints:
         """Pass on the hints and return at once."""
         with self._lock:
             self._waiting |= jobs
-            # Begun at the first hint, not at the start: a server may fork in between.
+            # Start the thread at the first hint, because a server may fork before it.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
                 self._thread.start()

@@ -250,7 +250,7 @@ class Topic(StrEnum):
     RETURN = "return"
 
 
-_TOPIC = Enum(  # as text that the table does not check
+_TOPIC = Enum(  # stored as text without a CHECK constraint
     Topic,
     native_enum=False,
     create_constraint=False,

@@ -22,9 +22,9 @@ settings = load_settings()
 flask_app = create_app(settings, worker_pool(settings))
 refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
 warn_of_another_key(settings, flask_app.database)
-flask_app.database.dispose()  # no connection may be shared with the processes to come
+flask_app.database.dispose()  # forked processes must not share connections
 
-_VISIBLE_AGAIN = 120  # seconds until another worker gets what a killed one had taken
+_VISIBLE_AGAIN = 120  # seconds until another worker gets a killed one's task
 
 
 class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
@@ -71,7 +71,7 @@ app.conf.update(
     },
     result_backend_transport_options={"visibility_timeout": _VISIBLE_AGAIN},
     visibility_timeout=_VISIBLE_AGAIN,
-    # An exchange each: bound to one and the same, every queue would get every message.
+    # One exchange each: with a shared one, every queue would get every message.
     task_queues=[
         Queue(name, Exchange(name), routing_key=name) for name in sorted({job.queue for job in Job})
     ],

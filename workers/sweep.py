@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SILENT = timedelta(seconds=45)  # two ticks of the heartbeat, and some
+SILENT = timedelta(seconds=45)  # a little more than two heartbeats
 _PAUSE = 5.0  # seconds
 
 
@@ -68,7 +68,7 @@ class Sweep:
             self._next[job] = time.monotonic() + every
             try:
                 self._run(job)
-            except FundraiserError as error:  # Stripe, mostly, is away too
+            except FundraiserError as error:  # usually Stripe is down too
                 log.warning("sweep_waits", job=job, error=type(error).__name__)
             except Exception:
                 log.exception("sweep_failed", job=job)

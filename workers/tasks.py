@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_BUSY_FOR = 10.0  # seconds a task goes on before it lets another kind of work have its turn
-_BRIEFLY = 3.0  # the same for e-mails: a campaign's take an hour, and settlements can't wait for it
+_BUSY_FOR = 10.0  # seconds a task runs before it lets other work run
+_BRIEFLY = 3.0  # the same for e-mails: a mailing takes an hour, and syncs can't wait that long
 _EACH_SENDS = 20  # e-mails a second, about
 
 

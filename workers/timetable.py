@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fundraiser.jobs import Job
 
-# Ticks are short even for what is done once an hour or a night: whether it is due is read from
-# rows, so that a beat that is restarted often forgets nothing.
+# Even hourly and nightly jobs have short ticks: rows say whether they are due, so restarting beat
+# forgets nothing.
 SWEEPS = {
     Job.SETTLE: 5.0,
     Job.DELIVER: 10.0,
@@ -24,7 +24,7 @@ SWEEPS = {
     Job.BEAT: 20.0,
 }
 
-# A tick that could not be taken in time is dropped: the next one looks at the same rows.
+# A tick that no worker received in time expires: the next one finds the same rows.
 TIMETABLE = {
     job.value: {
         "task": job.value,

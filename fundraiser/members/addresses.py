@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LIVES = timedelta(minutes=10)
 MOST_TRIES = 5
-# From one network, and from all together: one stranger can't use up what others may ask for.
+# Limits for one network and for all, so that one stranger can't use up everybody's requests.
 _MOST_AN_HOUR, _MOST_A_DAY = 5, 10
 _ALL_AN_HOUR, _ALL_A_DAY = 10, 20
 _ONE_CLICK = timedelta(seconds=30)
@@ -46,7 +46,7 @@ class Purpose(StrEnum):
     GIFT = "gift"
 
 
-# These go to an address that who asks need not own.
+# The requester may not own these addresses.
 _TO_STRANGERS = {Purpose.NEW_ADDRESS, Purpose.GIFT}
 
 
@@ -175,7 +175,7 @@ def enqueue_codes(session: Session) -> None:
     ).all()
     for check in waiting:
         check.enqueued_at = at
-        # As if an e-mail had left: a code for an unknown address is wrong, not impossible.
+        # As if we had sent an e-mail: for an unknown address every code is simply wrong.
         _mint(check)
         context = {"check": check.id}
         if check.gift_id is not None:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-# Each person whose row is locked: what the ledger calls the cause, what the rule says, and how the
-# person's newest row in the ledger stands.
+# Each locked person: the ledger's cause, the rule's answer, and the person's latest ledger row.
 _FACTS = """
     CREATE TEMPORARY TABLE recounted ON COMMIT DROP AS
     SELECT m.id, m.counting, m.sequence, m.number, given.ref, given.place,
@@ -69,7 +68,7 @@ _STARTS = _Turn(
     "NOT r.counting AND r.until > :at",
     "CASE WHEN r.since < r.left_at THEN CAST(:at AS timestamptz) ELSE r.since END",
 )
-# Undone, it's as if they had never been counted by that: the chart shows nobody who wasn't there.
+# After an undo, the chart must not show people whom only the undone import counted.
 _STOPS = _Turn(
     -1,
     Reason.NO_MEMBERSHIP,

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-MOST_COUNTED = 10_000  # names: each look at the page counts them anew
+MOST_COUNTED = 10_000  # names: each request for the page counts them
 _IS_NAMED = (
     Member.counting,
     Member.supporter_since.is_not(None),
     Member.name.is_not(None),
-    # Stripe's page takes anything for a name. What else is none (see names) is left out below.
+    # Stripe accepts any text as a name. Other unsuitable names (see names) are filtered below.
     func.length(Member.name) <= LONGEST_NAME,
     ~Member.name.contains("@"),
     ~Member.name.contains("://"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_MOST_NOTED = 1000  # people of a kind: beyond that, it is not the people who are wrong
+_MOST_NOTED = 1000  # people of a kind: with more, something else is wrong
 _OURS = (DriftKind.BALANCE, DriftKind.LEDGER, DriftKind.RULE)
 
 

@@ -43,7 +43,7 @@ _MEMBERSHIPS = (
     select(Membership)
     .where(Membership.member_id.in_(bindparam("members", expanding=True)))
     .order_by(Membership.member_id, Membership.started_at)
-    # What was loaded before a settlement wrote to the table says what was true then.
+    # Rows loaded before the upsert are stale: reload them.
     .execution_options(populate_existing=True)
 )
 
@@ -118,8 +118,7 @@ def recount_many(
         ref, known_at = (each or {}).get(member.id, (cause_ref, None))
         happened_at = known_at or (began if verdict.counts else None) or verdict.since or at
         if _is_over(cause, happened_at, left_at.get(member.id)):
-            # What was paid before they left is not when they came back: a dispute was won, or a
-            # rule was changed.
+            # The latest payment is older than the departure: we won a dispute, or the rule changed.
             happened_at = at
         entries.append(
             ledger.append(
@@ -196,7 +195,7 @@ def _memberships_of(session: Session, after: int, last: int) -> dict[int, list[M
         .order_by(Membership.member_id, Membership.started_at)
     )
     found = _by_person(rows)
-    session.expunge_all()  # a million people pass through in constant memory
+    session.expunge_all()  # constant memory, even for a million people
     return found
 
 

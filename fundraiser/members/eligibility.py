@@ -64,7 +64,7 @@ def person_counts(memberships: Iterable[Membership], at: datetime, grace: timede
     counting = [verdict for verdict in verdicts if verdict.counts]
     if counting:
         since = min((v.since for v in counting if v.since), default=None)
-        # Endless beats any end; otherwise the person counts until the last of them runs out.
+        # No end beats any end; otherwise the person counts until the last membership ends.
         endless = any(verdict.until is None for verdict in counting)
         until = None if endless else max(v.until for v in counting if v.until)
         return Verdict(True, counting[0].reason, since, until)
@@ -123,7 +123,7 @@ def membership_counts(
     if m.source is Source.IMPORT:
         if m.counts_until is None:
             return Verdict(False, Reason.NOT_PAID, m.started_at)
-        # An end that the person chose has no grace after it.
+        # No grace after an end that the person chose.
         end = _first(m.cancel_at, m.counts_until + grace)
         return _until(m, at, end, Reason.IMPORTED)
     return _stripe_counts(m, at, grace, has_paid=was_paid_for(m) if has_paid is None else has_paid)
@@ -151,7 +151,7 @@ def _stripe_counts(m: Membership, at: datetime, grace: timedelta, *, has_paid: b
             Status.ACTIVE | Status.PAST_DUE,
             Dues.PAID | Dues.OVERDUE,
         ) if m.collection_paused:
-            # Stripe's own period goes on while nothing is charged: what is paid for does not.
+            # Stripe's period continues while nothing is charged; the paid period doesn't.
             end = _first(m.cancel_at, m.paid_until or m.paid_at or m.started_at)
             return _until(m, at, end, Reason.PAID, Reason.COLLECTION_PAUSED)
         case Status.ACTIVE, Dues.PAID:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from fundraiser.members.models import Member
 
 YEARS = (1, 2, 3)
-# What can be read aloud and written down: neither 0 and O nor 1 and I.
+# Characters that are easy to read aloud and write down: no 0, O, 1 or I.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_LENGTH, _GROUP = 16, 4  # 80 bits: as a hash they can't be found by trying
-# Typed with a Ukrainian keyboard.
+_LENGTH, _GROUP = 16, 4  # 80 bits, too many to guess even from a hash
+# Cyrillic letters that look Latin.
 _LOOK_ALIKE = str.maketrans("АВЕКМНРСТУХ", "ABEKMHPCTYX")  # noqa: RUF001 - on purpose
 LOOKS_LIKE_CODE = re.compile(r"\w{4}(?:-\w{4}){3}")
 _MOST_WRONG = 10

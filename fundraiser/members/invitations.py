@@ -15,7 +15,7 @@ from fundraiser.members.names import is_plain_name
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-INVITATION = "invitation"  # what staff see as the source of who came by such a link
+INVITATION = "invitation"  # the source that staff see for people who came by such a link
 _CODE = re.compile(r"[0-9a-f]{16}")
 
 

@@ -227,7 +227,7 @@ def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]
                         .returning(_key_of(table, column))
                     ).all()
             except IntegrityError:
-                # Both have one and there can be but one: the kept person's stays.
+                # Both people have one, and only one is allowed: keep that of the kept person.
                 log.info("merge_kept_both", table=table.name, member=kept.id, other=other.id)
                 continue
             if keys:

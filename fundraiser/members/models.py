@@ -50,7 +50,7 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
-# A subscription in one of these will never be paid again.
+# A subscription with one of these statuses is never paid again.
 ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
 
@@ -110,7 +110,7 @@ def _folded(context: DefaultExecutionContext) -> str | None:
     return fold_address(email) if email else None
 
 
-# The words that staff look for a person by; the index and the search must say the same.
+# The text in which staff search for people; index and search must use the same expression.
 MEMBER_WORDS = (
     "to_tsvector('simple'::regconfig, "
     "translate((COALESCE(name, '') || ' ') || COALESCE(email, ''), '@.+-_''’', '       '))"
@@ -364,7 +364,7 @@ class Cause(StrEnum):
     GIFT = "gift"
 
 
-# What moves the number by no reader's own act; the index and the query must say the same.
+# Causes that aren't a reader's own action; index and query must use the same condition.
 NOT_READERS = (Cause.IMPORT, Cause.MERGE, Cause.ERASURE, Cause.RULE)
 MOVED_BY_NO_READER = "cause IN ('import', 'merge', 'erasure', 'rule')"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST_NAME = 100
-# Persian and the languages of India join and part e-mails with these.
+# Persian and the languages of India join and separate letters with these.
 _JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 _SHORTEST_LABEL = 2
 
@@ -19,7 +19,7 @@ def is_plain_name(name: str) -> bool:
     """Whether this can be a name: one short line that no mail program turns into a link."""
     if not 0 < len(name.strip()) <= LONGEST_NAME or not name.translate(_JOINERS).isprintable():
         return False
-    # Full-width e-mails and dots are read as plain ones, by people and by mail programs.
+    # People and mail programs read full-width letters and dots as plain ones.
     plain = unicodedata.normalize("NFKC", name).replace("。", ".")
     if "@" in plain or has_link(plain):
         return False

@@ -9,7 +9,7 @@ from fundraiser.texts import gettext as _
 if TYPE_CHECKING:
     from fundraiser.members.models import Membership
 
-# Bank debits: they are agreed to at once, and succeed or fail days later.
+# Bank debits: people agree to them at once, and they succeed or fail days later.
 _DEBITS = {
     "acss_debit",
     "au_becs_debit",

@@ -36,7 +36,7 @@ def next_payment_of(membership: Membership) -> str | None:
     m, at = membership, next_payment_at(membership)
     if at is None:
         return None
-    # While a discount takes all of it off, the next payment is of the list price.
+    # During a discount of 100 %, the next payment is the list price.
     due = m.amount or m.price or 0
     known = {"amount": _money(due, m.currency), "date": date(at)}
     if not m.credit:

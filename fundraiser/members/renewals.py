@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-# The same as ``renews``, for queries.
+# ``renews`` in SQL.
 RENEWS: ColumnElement[bool] = or_(
     Membership.cancel_at.is_(None), Membership.cancel_at > Membership.period_end
 )
@@ -31,7 +31,7 @@ def next_payment_at(membership: Membership) -> datetime | None:
         return None
     free_until, period_end = membership.free_until, membership.period_end
     if membership.amount == 0:
-        # A discount takes off all of what the next invoices ask for, until it ends.
+        # A discount of 100 % pays the next invoices until it ends.
         free_until = membership.discount_until
         if free_until is None:
             return None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.money_gateway import MoneyGateway
     from fundraiser.payments.stripe.types import Movement, PayoutState
 
-# Stripe's reporting categories; what is in none of them is shown as "other".
+# Stripe's reporting categories; all others are shown as "other".
 _PARTS = {
     **dict.fromkeys(("charge",), Part.GROSS),
     **dict.fromkeys(
@@ -49,11 +49,11 @@ _PARTS = {
 }
 _ABOUT_CHARGES = {Part.GROSS, Part.REFUNDS, Part.DISPUTES}
 EVERY = timedelta(minutes=10)
-# Stripe may list a movement late; what even this misses is found in its payout.
+# Stripe may list a transaction late; later still, we find it in its payout.
 _OVERLAP = timedelta(hours=6)
-# A bank may send a payout back weeks after it was made.
+# A bank may return a payout weeks later.
 _PAYOUT_MOVES_FOR = timedelta(days=35)
-# Stripe's clock and ours, and what moved while Stripe was answering.
+# Allows for differing clocks, and for transactions while Stripe was answering.
 _SAME_MOMENT = timedelta(minutes=1)
 _AT_ONCE = 1000
 
@@ -80,7 +80,7 @@ def scan_on(session: Session, gateway: MoneyGateway, zone: ZoneInfo, *, every: t
                 _bring_contents(session, gateway, zone, scan)
             case MoneyStage.ADDING_UP:
                 _add_up(session, zone, scan)
-    except NotFoundError:  # what the cursor named is gone from the list: go through it anew
+    except NotFoundError:  # the cursor's object is gone from the list: start again
         scan.cursor = None
     return scan.stage is not MoneyStage.DONE
 
@@ -106,7 +106,7 @@ def _begin(session: Session, gateway: MoneyGateway, scan: BalanceScan, every: ti
     at = now()
     if scan.began_at is not None and at - scan.began_at < every:
         return False
-    # First what Stripe holds, then the movements: whatever moves in between is among them.
+    # Read the balance first, then the transactions, which include those in between.
     held = gateway.held()
     known = session.scalars(select(HeldAtStripe.currency))
     for currency in {*held, *known}:

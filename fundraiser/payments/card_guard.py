@@ -44,10 +44,10 @@ log = structlog.get_logger()
 _STAYS_ON = timedelta(minutes=10)
 _DECLINES_WITHIN = timedelta(minutes=10)
 _TIME_TO_PAY, _UNPAID_WITHIN = timedelta(minutes=3), timedelta(minutes=30)
-_MOSTLY = 0.9  # of the payments that were started, unpaid
-_SHARE_OF_WIDE = 3  # a wide network may start three times what an address may
-_LARGEST_SHARE = 3  # one network has a third of the ceiling
-_BUSY = 20  # seconds until a browser that has proved something tries again
+_MOSTLY = 0.9  # share of started payments that are unpaid
+_SHARE_OF_WIDE = 3  # a wide network's limit is three times that of an address
+_LARGEST_SHARE = 3  # one network gets at most a third of the ceiling
+_BUSY = 20  # seconds until a browser with a valid proof tries again
 
 
 class Mode(StrEnum):
@@ -169,7 +169,7 @@ def _admit_waited(most: Ceilings, counters: _Counters, ticket: str) -> Ask | Non
             if counters.is_first(ticket):
                 return None
         else:
-            # Not used up: it is tried again, and others get their turn.
+            # Keep the ticket valid, so that the browser can try again.
             incidents.note(Kind.CEILING)
             return _ask(most, counters, ticket=ticket, wait=_BUSY)
     incidents.note(Kind.PROOF_ASKED)
@@ -218,7 +218,7 @@ def _switch_on(cause: str) -> None:
         if guard.mode is not Mode.AUTOMATIC:
             return
         if guard.on_until and guard.on_until > at + _STAYS_ON - timedelta(minutes=1):
-            return  # said less than a minute ago
+            return  # extended less than a minute ago
         since = guard.on_since if guard.is_on else at
         values = {"on_until": at + _STAYS_ON, "on_since": since, "cause": cause}
         own.execute(

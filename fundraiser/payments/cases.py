@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=15), timedelta(days=1)
-_MANY = 100  # customers whose cases are tried again at once
+_MANY = 100  # customers with retried cases in one run
 
 
 class CaseKind(StrEnum):

@@ -148,12 +148,12 @@ def change_email(
         try:
             for claim in claims:
                 changed.append(claim.name)
-                with suppress(NotFoundError):  # one that was deleted at Stripe needs no address
+                with suppress(NotFoundError):  # a customer deleted at Stripe needs no address
                     change.gateway.change_email(claim.name, email)
         except (StripeUnavailableError, StripeRefusedError):
             _change_back(change.gateway, changed, before)
             raise
-        # Before a customer is settled: with an unknown address they would be a person of their own.
+        # Before the sync, which would make a new person for an unknown address.
         session.refresh(member, with_for_update=True)
         check_email(session, member, email)
         member.email = email

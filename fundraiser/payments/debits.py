@@ -70,7 +70,7 @@ def enqueue_of_failed_debit(
         and subscription.ended_at is None
         and not subscription.metadata.get(SECOND_KEY)
     ):
-        # Once, however often Stripe tries again.
+        # Only once, however often Stripe retries.
         enqueue(
             session,
             "payment_failed_first",

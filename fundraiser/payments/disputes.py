@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-# The bank asks, or has asked, before it takes anything: the money stays and may be refunded.
+# Inquiries: the bank asks before it withdraws anything, so we can still refund.
 INQUIRIES = {"warning_needs_response", "warning_under_review"}
 _OVER = {"won", "warning_closed", "prevented"}
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.types import CustomerState
     from fundraiser.payments.telling import Telling
 
-# How a membership counts while it is paid for and goes on: a payment that fails, or a pause, does
-# not stand in the way of a new membership.
+# Reasons of a paid, continuing membership. One with a failed payment or a pause doesn't make a new
+# membership a duplicate.
 _PAYING = {Reason.PAID, Reason.FIRST_PAYMENT_IN_PROCESS, Reason.FREE_PERIOD}
 _OF_MEMBER = (
     select(Membership)
@@ -61,7 +61,7 @@ def end_second_memberships(
     retry; the sync continues, so that we record the payment.
     """
     paying = _paying(session, member, grace)
-    # What did not come through our Checkout (it names a campaign) was no double click: it is left.
+    # Without our Checkout (which sets a campaign), it was no double click: leave it.
     for second in (found for found in paying[1:] if found.campaign):
         if second.customer_id == state.id:
             case = _case(second, CaseKind.SECOND_END, second.reference, second.amount)
@@ -135,14 +135,14 @@ def _end(
         for charge in charges_of(invoice, state.charges)
         if charge.status == "succeeded"
     ]
-    # What was paid before the newest payment was paid for months in which it was the only one.
+    # Earlier payments were for months in which it was the only membership.
     newest = max(payments, key=lambda charge: charge.created_at, default=None)
-    # The bank has taken back what is disputed, so that there is nothing left to refund.
+    # The bank has withdrawn disputed payments, so nothing is left to refund.
     if newest is not None and newest.refunded == 0 and not holds_money(newest.dispute):
         charge_id = newest.id
         case = _case(second, CaseKind.SECOND_REFUND, charge_id, newest.amount)
         if newest.refund_failed:
-            # It would only come back again: staff find another way to the person's money.
+            # The bank would return it again: staff have to find another way.
             case.error = "The bank sent the refund back, so the money is still here."
             open_case(session, case)
         else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fundraiser.payments.stripe.types import Charge, CustomerState
 
-_LOST = "lost"  # Stripe's word for a dispute whose money stays with the payer
+_LOST = "lost"  # Stripe's status of a dispute that the payer won
 
 
 def write_gifts(session: Session, giver: Member, state: CustomerState) -> Sequence[Member]:

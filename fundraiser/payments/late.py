@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.types import Charge, CustomerState
     from fundraiser.payments.telling import Telling
 
-_RECENT = timedelta(days=60)  # for as long as the e-mail's link works
-_SOON = timedelta(days=1)  # a restart lasts longer than this before anything is charged
+_RECENT = timedelta(days=60)  # as long as the e-mail's link works
+_SOON = timedelta(days=1)  # the shortest paid period of a restart
 _ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 
 
@@ -76,7 +76,7 @@ def note_late_payments(
 
     Refunds a payment if the member asked for that.
     """
-    # Nobody is e-mailed about what they paid long ago, or before we adopted their subscriptions.
+    # E-mail nobody about old payments, or payments from before the import.
     imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
     since = max(at for at in (imported_at, now() - _RECENT) if at)
     ours = session.scalars(

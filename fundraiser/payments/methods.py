@@ -50,7 +50,7 @@ def follow_new_method(
             if overdue := _overdue(state, found):
                 pay = partial(telling.gateway.pay_invoice, overdue.id, method.id)
                 told |= telling.tell(f"pay {overdue.id} by {method.id}", pay)
-    # Known only once all is said: whoever dies before that is followed by one who says it again.
+    # Store it only after all calls, so that a sync after a crash repeats them.
     if not told:
         customer.method_id = method.id if method else ""
 

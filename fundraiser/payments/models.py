@@ -186,7 +186,7 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
-# The disputes that are not decided; the index and the query must say the same.
+# Undecided disputes; index and query must use the same condition.
 IS_DISPUTED = (
     "dispute IN ('needs_response', 'under_review', 'warning_needs_response', "
     "'warning_under_review')"
@@ -283,7 +283,7 @@ class SyncLease(Base):
     until: Mapped[datetime]
 
 
-# Tokens go on where a row was deleted: none is ever given twice.
+# A sequence, because tokens must not repeat after a row is deleted.
 Sequence("sync_lease_token", metadata=Base.metadata)
 
 
@@ -355,7 +355,8 @@ class BalanceTransaction(Base):
         CheckConstraint("net = amount - fee", name="net"),
         Index("ix_balance_transaction_created_at", "created_at", "id"),
         Index("ix_balance_transaction_unknown", "charge_id", postgresql_where="kind IS NULL"),
-        # With all that a payout's page adds up: a payout may contain hundreds of thousands.
+        # Covers all columns that a payout's page adds up, perhaps over hundreds of thousands of
+        # rows.
         Index(
             "ix_balance_transaction_payout",
             *("payout_id", "created_at", "id"),

@@ -45,7 +45,7 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
     it = next((found for found in state.subscriptions if found.id == subscription_id), None)
     waiting_id = it.waiting_invoice_id if it else None
     of_it = [found for found in state.invoices if found.subscription_id == subscription_id]
-    # A change that waits for its payment leaves everything as it was until then.
+    # A pending change has no effect until it is paid.
     waiting = next((found for found in of_it if found.id == waiting_id), None)
     invoices = sorted(
         (found for found in of_it if found is not waiting),
@@ -53,15 +53,15 @@ def payment_facts(state: CustomerState, subscription_id: str) -> PaymentFacts:
         reverse=True,
     )
     paid = [invoice for invoice in invoices if _is_paid(invoice)]
-    # A difference is paid for a change in between: the period has a payment of its own.
+    # A difference pays for a change within the period, which has its own payment.
     period = next((invoice for invoice in paid if not invoice.is_difference), None)
     unpaid = _unbroken_failures(invoices, state.charges)
     free = _is_free_now(invoices, state.charges)
     paid_at = period.paid_at if period else None
     paid_until = _paid_until(period, it)
     if it and it.is_on_trial:
-        # A trial gives the period away, whatever was paid for the one before; but that of a
-        # membership that a late payment has restarted was paid for by it.
+        # A trial is a free period whatever was paid before, except after a restart: a late payment
+        # paid for that one.
         paid_by = it.metadata.get(PAID_BY_KEY)
         payments = [charge for charge in state.charges if charge.id == paid_by]
         if payments:

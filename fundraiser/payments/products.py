@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from fundraiser.payments.stripe.gateway import Gateway
 
-# A reader whose payment page is just being opened by an old price still gets there.
+# Allows for payment pages that are just being opened with an old price.
 _ON_THEIR_WAY = timedelta(minutes=1)
-# A settlement asks each time: in one go.
+# Every sync runs this: one query.
 _OUR_PRODUCTS = select(
     ImportedProduct.id, ImportedProduct.tier_slug, ImportedProduct.imported_at
 ).union_all(select(Tier.product_id, Tier.slug, null()).where(Tier.product_id.is_not(None)))
@@ -70,7 +70,7 @@ def _publish_tier(session: Session, gateway: Gateway, tier: Tier) -> int:
         checkpoint(session)
         gateway.update_product(tier, tier.product_id)
         session.refresh(tier, with_for_update=True)
-        # Staff may have changed it again meanwhile.
+        # Staff may have changed it again.
         tier.stale_at_stripe = tier.stale_at_stripe and told != (tier.names, tier.retired_at)
     for price in tier.prices:
         if _is_unmade(price):
@@ -130,7 +130,7 @@ def publish_next(session: Session, gateway: Gateway) -> bool:
     if tier := session.scalars(waiting).first():
         _publish_tier(session, gateway, tier)
         return True
-    # Only what is committed as replaced is archived: readers must never meet an archived price.
+    # Archive only after the commit: no reader may get an archived price.
     old = session.scalars(
         select(OldPrice)
         .where(OldPrice.archived_at.is_(None), OldPrice.retired_at < now() - _ON_THEIR_WAY)

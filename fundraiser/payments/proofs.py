@@ -17,10 +17,10 @@ from itsdangerous import BadSignature, TimestampSigner
 from fundraiser.security import keyed_digest, keyed_digests, signing_keys
 
 LIVES = 15 * 60  # seconds
-WAIT = 10  # seconds until a ticket is good
+WAIT = 10  # seconds until a ticket is valid
 _ALGORITHM = "PBKDF2/SHA-256"  # every browser has it built in
-_PREFIX = "00"  # one counter in 256 fits
-_COST = 2_000  # iterations a counter: half a second of a laptop's time, two or three of a phone's
+_PREFIX = "00"  # one counter in 256 is a solution
+_COST = 2_000  # iterations a counter: half a second on a laptop, two or three on a phone
 _LONGEST = 4_000  # characters
 
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MOST_ATTEMPTS = 12
-# A join makes four events within a second: one look at Stripe is for all of them.
+# A join causes four events within a second: one sync answers all of them.
 MERGE = timedelta(seconds=1.2)
-# Longer than a sync that goes well, and as short as may be: who died is waited for so long.
+# Longer than a successful sync, but short: after a crash, others wait this long.
 LEASE = timedelta(seconds=30)
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=30)
 _TAKE = """
@@ -41,7 +41,7 @@ _TAKE = """
     WHERE lease.until <= :at
     RETURNING name, token
 """
-# In one order, so that two workers who take several do not wait for each other in a ring.
+# Always in the same order, to avoid deadlocks between workers.
 _TAKE_DUE = """
     INSERT INTO sync_lease AS lease (name, token, until)
     SELECT name, nextval('sync_lease_token'), :until FROM (
@@ -257,7 +257,7 @@ def count_failure(session: Session, ids: Collection[int], error: Exception) -> N
         request.attempts += 1
         request.error = redact(f"{type(error).__name__}: {error}")[:500]
         wait = min(_FIRST_WAIT * 2 ** (request.attempts - 1), _LONGEST_WAIT)
-        # Spread out, so that what failed together does not come back together.
+        # Random, so that requests that failed together don't return together.
         wait *= random.uniform(0.5, 1)  # noqa: S311 - guards nothing
         request.due_at = now() + wait if request.attempts < MOST_ATTEMPTS else None
 

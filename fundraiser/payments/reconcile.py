@@ -50,17 +50,17 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import ChargeNews, CustomerState, Subscription
 
-Differences = dict[str, list[str]]  # what differs, a sentence each, by customer
+Differences = dict[str, list[str]]  # differences by customer, one sentence each
 
 _COMPARED = (
     *("status", "currency", "interval", "interval_count", "collection_paused"),
     *("period_end", "cancel_at", "ended_at"),
 )
-# A refund may fail a month after it was made, and a bank decide a dispute half a year after.
+# A refund may fail after a month, and a bank may decide a dispute after half a year.
 _REFUND_MOVES_FOR, _DISPUTE_MOVES_FOR = timedelta(days=35), timedelta(days=190)
 _RUNS = {Status.ACTIVE, Status.PAST_DUE, Status.TRIALING, Status.UNPAID, Status.PAUSED}
-_FEW = 100  # customers to look at once more, one by one
-_NIGHT = range(3, 5)  # o'clock, where the newsroom is
+_FEW = 100  # customers to check a second time, one by one
+_NIGHT = range(3, 5)  # hours, in the newsroom's time zone
 _ONCE_A_NIGHT, _LONGEST_WAIT = timedelta(hours=12), timedelta(hours=36)
 
 
@@ -107,7 +107,7 @@ def compare_all(
         _add(differences, look_through(session, gateway, grace, run))
         seen(run.looked_at - before)
     if len(differences) <= _FEW:
-        # What changed while we read the listing is no difference.
+        # Ignore changes made while we were reading the list.
         again = {name: still_differs(session, gateway, name) for name in differences}
         differences = {name: details for name, details in again.items() if details}
     session.rollback()
@@ -132,7 +132,7 @@ def look_through(
                 news = gateway.list_disputes(_since(session, run, _DISPUTE_MOVES_FOR), run.cursor)
                 differences = _compare_news(session, news.facts)
                 count, following = len(news.facts), news.next
-    except NotFoundError:  # what the cursor named is gone from the list: look through it anew
+    except NotFoundError:  # the cursor's object is gone from the list: start again
         run.cursor = None
         return {}
     run.looked_at += count
@@ -316,7 +316,7 @@ def _difference(
     """Describe how a subscription in our database differs from Stripe's; empty if it matches."""
     ours = found.only(products)
     if row is None and (ours is None or found.customer_deleted):
-        return ""  # of another product, or Stripe has forgotten whose it was, and it has ended
+        return ""  # for another product, or ended and of a customer that Stripe has forgotten
     if row is None:
         return f"{found.id} is {found.status} at Stripe and not in our books."
     at_stripe = {name: getattr(found, name) for name in _COMPARED} if ours else {}
@@ -393,7 +393,7 @@ def _charge_difference(
     payment: Payment | None, name: str, refunded: int | None, dispute: str | None
 ) -> list[str]:
     if payment is None:
-        return []  # of another product of the same account, or of a membership that is missing
+        return []  # for another product of the account, or for a membership that we lack
     details = []
     if refunded is not None and refunded != payment.refunded:
         details.append(f"{name}: {refunded} is refunded at Stripe, {payment.refunded} here.")

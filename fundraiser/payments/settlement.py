@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_PATIENCE = 8.0  # seconds that somebody waits for another's sync of the same customer
-_POLL = 0.1  # seconds between two tries to take a lease
+_PATIENCE = 8.0  # seconds to wait for another sync of the same customer
+_POLL = 0.1  # seconds between attempts to take a lease
 _COLLISIONS = 3
-_LOOK = 25.0  # seconds for all calls of one look at Stripe: less than a lease
-_SOON = 2.0  # seconds: whoever is due by then is waited for
+_LOOK = 25.0  # seconds for all calls of one fetch: less than a lease
+_SOON = 2.0  # seconds: wait for customers who are due by then
 
 
 def settle(
@@ -90,11 +90,11 @@ def leased(
     claims: list[Claim] = []
     until = time.monotonic() + patience
     try:
-        # In one order, so that two who want the same ones do not wait for each other.
+        # Always in the same order, to avoid deadlocks.
         claims.extend(_take(database, customer_id, until) for customer_id in sorted(customers))
         yield claims
     finally:
-        # What can't be given back runs out by itself.
+        # A lease that can't be released expires.
         with suppress(SQLAlchemyError), database.transaction() as session:
             queue.release(session, claims)
 

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from fundraiser.payments.stripe.types import Charge, CustomerState, PaymentMethod, Subscription
     from fundraiser.payments.telling import Telling
 
-# What a settlement writes of a customer; a higher number makes ``fundraiser recount`` settle all.
+# Version of the facts that a sync writes; raise it to make ``fundraiser recount`` sync everybody.
 FACTS = 2
 
 _CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=True)))
@@ -122,8 +122,7 @@ def write(
     note_accounts_to_confirm(session, member, state)
     if not count:
         return member
-    # From here on people are counted, and nobody is asked or waited for: the ledger's lock, which
-    # all workers meet at, is the last that is taken.
+    # Count last, without further calls or waiting: all workers need the ledger's lock.
     if before not in {None, member.id}:
         left = session.get_one(Member, before)
         recount(session, left, grace, cause=Cause.MERGE, cause_ref=customer_id)
@@ -314,7 +313,7 @@ def _known_person(session: Session, known: Customer, email: str, *, runs: bool) 
 
     A customer without a running membership stays with the person, whose address may have changed.
     """
-    # With whoever has the address, in one order: two people may take each other's at once.
+    # Lock the address's owner too, in a fixed order: two people may swap addresses at once.
     people = session.scalars(
         select(Member)
         .where(or_(Member.id == known.member_id, Member.address == fold_address(email)))
@@ -379,12 +378,12 @@ def _write_membership(
     checkout: Checkout | None,
 ) -> None:
     facts = payment_facts(state, found.id)
-    # A deleted customer is charged no more, and how they paid is forgotten.
+    # A deleted customer isn't charged again, and we forget the payment method.
     method = None if state.deleted else found.method or state.method
     price = facts.listed if found.price is None else found.price
     amount = None if price is None else found.charged(price)
     if amount is None:
-        # What Stripe does not list is what it last asked for.
+        # If Stripe lists no price, use the latest invoice's amount.
         amount = (price or 0) if facts.invoiced is None else facts.invoiced
     row = {
         "source": Source.STRIPE,
@@ -421,11 +420,11 @@ def _write_membership(
         "card_expires_at": _end_of_month(method) if method else None,
         "schedule_id": found.schedule_id,
         "collection_method": found.collection_method,
-        # Nobody is led to pay for what has ended, though the invoice may stay open.
+        # Don't ask anybody to pay for an ended membership, though its invoice may be open.
         "pay_url": None if found.ended_at else facts.pay_url,
         "due": facts.due,
         "next_attempt_at": None if found.ended_at else facts.next_attempt_at,
-        # Without a method there is nothing to confirm: a new one is needed.
+        # Without a payment method there is nothing to confirm.
         "needs_confirmation": facts.needs_confirmation and method is not None,
         "cancel_reason": found.cancel_reason,
         "cancel_feedback": found.cancel_feedback,

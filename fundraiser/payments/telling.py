@@ -57,4 +57,4 @@ class Telling:
             except StripeRefusedError as error:
                 self.refusals[name] = error
             except NotFoundError:
-                continue  # ended, or deleted: the next look at Stripe sees it
+                continue  # ended or deleted: the next fetch shows it

@@ -43,7 +43,7 @@ def catch_up(session: Session, gateway: Gateway, *, every: timedelta) -> bool:
     try:
         page = gateway.list_events(at - _STRIPE_KEEPS, mark.cursor)
     except NotFoundError:
-        # Another account, or a look that rested for a month: begin anew, as far back as can be.
+        # Another account, or a check interrupted for a month: start again, as far back as possible.
         mark.cursor, mark.event_id, mark.looked_at = None, None, None
         return True
     if mark.cursor is None:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# The types of events that say something of a customer's payments. Those about discounts and
-# schedules change what the next payment comes to, a finalised invoice has its due date, and a
-# dispute that escalates is told by its own events. Left out: what always comes with one of these
-# (invoice.payment_succeeded, charge.succeeded, a pending update that was applied), drafts and other
-# changes of an invoice (invoice.created, invoice.updated), and what names no customer.
+# The event types that concern a customer's payments. Discounts and schedules change the next
+# payment, a finalised invoice has a due date, and an escalated dispute has its own events. Not
+# here: events that always accompany one of these (invoice.payment_succeeded, charge.succeeded,
+# applied pending updates), drafts and other changes of invoices (invoice.created, invoice.updated),
+# and events without a customer.
 HANDLED = frozenset(
     {
         *("checkout.session.completed", "checkout.session.expired"),
@@ -58,17 +58,17 @@ HANDLED = frozenset(
         *("customer.updated", "customer.deleted"),
     }
 )
-# Tells of each card that is tried out on the hosted page. What that means for a customer is told
-# by invoice.payment_failed: a look at Stripe for each declined card would help the card testers.
+# Reports every declined card on the hosted page. It requests no sync: invoice.payment_failed does
+# that for customers, and a sync for each declined card would help card testers.
 _DECLINED = "charge.failed"
-# Somebody has just paid on the hosted page, and wants to see it.
+# Somebody has just paid on the hosted page and is waiting for the result.
 _JOINING = {
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "customer.subscription.created",
 }
-# In one order, or two processes that are sent the same events wait for each other. An event that
-# speaks of nobody is settled as it is.
+# Always in the same order, to avoid deadlocks between processes. An event without a customer or
+# charge is settled at once.
 _STORE = text("""
     INSERT INTO event (id, type, customer_id, created_at, received_at, settled_at)
     SELECT DISTINCT ON (id) id, type, customer_id, created_at, :at,

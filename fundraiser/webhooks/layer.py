@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fundraiser.payments import Gateway
     from fundraiser.webhooks.inbox import Inbox
 
-_LARGEST = 1 << 20  # bytes: what the app itself reads of a body
+_LARGEST = 1 << 20  # bytes: the app's own limit
 
 
 class WebhookLayer:
@@ -32,7 +32,7 @@ class WebhookLayer:
         self._app = app
         self._gateway = gateway
         self._inbox = inbox
-        self._headers = list(headers.items())  # of a receipt
+        self._headers = list(headers.items())  # for accepted webhooks
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH") or "0"

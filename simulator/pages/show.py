@@ -40,7 +40,7 @@ def day(seconds: int | None) -> str:
 @cache
 def countries() -> dict[str, str]:
     names = Locale("en").territories
-    real = {code: name for code, name in names.items() if len(code) == 2 and code.isalpha()}  # noqa: PLR2004 - ISO 3166 codes have two e-mails
+    real = {code: name for code, name in names.items() if len(code) == 2 and code.isalpha()}  # noqa: PLR2004 - ISO 3166 codes have two letters
     for code in ("ZZ", "EU", "EZ", "UN", "XA", "XB", "QO"):
         real.pop(code, None)
     return dict(sorted(real.items(), key=lambda pair: pair[1]))

@@ -74,7 +74,7 @@ def claim_mode(connection: Connection, *, livemode: bool) -> None:
     if known == livemode:
         return
     if not livemode:
-        # Also of an empty one: a sandbox's worker that still runs would fill it.
+        # Even if it is empty: a running sandbox worker could fill it.
         raise OtherAccountError(
             "STRIPE_API_KEY is a test key, and this database is the live account's: "
             "use another database for tests."

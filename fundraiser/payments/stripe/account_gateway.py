@@ -118,7 +118,7 @@ class AccountGateway(Gateway):
         try:
             listed = self._get("/v2/core/event_destinations", include=["webhook_endpoint.url"])
         except FundraiserError:
-            return []  # the right is one of its own, and not needed
+            return []  # this needs a separate, optional right
         return [
             Endpoint(
                 one["id"],

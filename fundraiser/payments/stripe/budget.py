@@ -16,7 +16,7 @@ from fundraiser.payments.stripe.patience import NoTurnError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-# In one order, so that two processes do not wait for each other in a ring.
+# Always in the same order, to avoid deadlocks.
 _TAKE_SLOTS = text("""
     INSERT INTO call_budget AS budget (endpoint, free_at)
     SELECT name, statement_timestamp() + make_interval(secs => gap)
@@ -29,11 +29,11 @@ _TAKE_SLOTS = text("""
     RETURNING endpoint, extract(epoch FROM free_at - clock_timestamp())::float8
 """)
 _FOR_EVER = 86_400.0  # seconds
-# Calls leave evenly and arrive less so: a little less than the limit never meets it.
+# Calls arrive less evenly than they leave, so stay a little below the limit.
 _LEFT_FREE = 0.97
-# What is left of each limit for those who are waiting for the answer: readers who are paying.
+# Workers' share of each limit; the rest is for people who wait, such as readers who pay.
 _WORKERS_SHARE = 0.85
-# Resources of Stripe's that have two words, and what follows a resource and is no ID.
+# Stripe's two-part resources, and words that follow a resource and aren't IDs.
 _NAMESPACES = {"checkout", "billing_portal", "test_helpers"}
 _VERBS = {"create_preview", "search"}
 
@@ -78,7 +78,7 @@ class StripeLimits:
             return
         until = time.monotonic() + patience
         if not urgent:
-            # First, so that a queue of workers stands here and not before everybody.
+            # Workers wait here first, so that their queue doesn't block urgent calls.
             share = {f"{operation} by workers": self._each, "all by workers": self._in_all}
             of_workers = {name: rate * _WORKERS_SHARE for name, rate in share.items()}
             _take_slots(self._engine, of_workers, until)

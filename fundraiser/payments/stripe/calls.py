@@ -40,10 +40,10 @@ API_VERSION = "2026-08-26.dahlia"
 _READ, _READ_PROMPTLY = 15.0, 8.0  # seconds
 _PAGE = 100
 _CHECKED_FOR = 10.0  # seconds
-# Stripe's names of what a restricted key may do; its error names the one that is missing.
+# Finds Stripe's name of the missing right in its error message.
 _RIGHT = re.compile(r"'(rak_[a-z_]{1,60})'")
 _KEY_REFUSED = "key_refused"
-# Also of what has ended Stripe says so: nothing can be changed of it.
+# Stripe also answers so for ended subscriptions, which nobody can change.
 _GONE = {"resource_missing", "invalid_canceled_subscription_fields"}
 _TO_CONFIRM = {
     "authentication_required",
@@ -56,12 +56,11 @@ class Calls:
     """The methods through which every call to Stripe goes."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
-        # A pool of its own: whoever holds a connection never waits for a second one of its kind.
+        # A separate pool, so that nobody holds one connection while waiting for a second.
         self._engine = database.side_engine
         self._livemode = settings.livemode
         self._checked_until = -1.0
-        # Stripe lets in so many calls of each operation, and in all: four times as many, or in a
-        # sandbox no more.
+        # Stripe's total limit is four times that of an operation, or in a sandbox the same.
         each = settings.stripe_calls_per_second
         in_all = each * (4 if settings.livemode else 1)
         limits = StripeLimits(database.side_engine, each=each, in_all=in_all)
@@ -74,7 +73,7 @@ class Calls:
             limits.wait(operation_of(method, url), urgent=True, patience=current_patience().left)
 
         self._client = _client(settings, take_turn, retries=2, read=_READ)
-        # A reader waits for these: better told to try again than kept for a minute.
+        # A reader waits for these: an error is better than a minute's wait.
         self._prompt = _client(settings, take_turn_at_once, retries=0, read=_READ_PROMPTLY)
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
@@ -111,7 +110,8 @@ class Calls:
                 raise UnusablePriceError(
                     _("Stripe refuses this: %(reason)s", reason=error.user_message)
                 ) from error
-            # A list's cursor that is gone is a 400 with the same code as what is not known.
+            # For a list, a missing cursor object gives a 400 with the same code as an unknown
+            # object.
             if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
             raise StripeRefusedError(
@@ -133,7 +133,7 @@ class Calls:
             raise self._refused_key(error, endpoint, doing) from error
         except (
             stripe.StripeError
-        ) as error:  # silent, too busy, or what its library will know one day
+        ) as error:  # no answer, too busy, or an error that the SDK doesn't know yet
             raise StripeUnavailableError(doing.without_answer) from error
 
     def _check_mode(self, doing: Doing) -> None:

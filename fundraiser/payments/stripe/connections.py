@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _CONNECT = 3.0  # seconds
-_KEPT = 64  # connections that stay open, as many as threads of one process wait at once, about
+_KEPT = 64  # persistent connections, about one for each waiting thread
 _NOT_NOW = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
 _PAUSES = (0.3, 0.6, 1.2)  # seconds, about
 
@@ -64,7 +64,7 @@ class Connections(stripe.HTTPClient):
                 ):
                     break
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - guards nothing
-        # What is no text is no JSON either, and the SDK has an error for that.
+        # Undecodable text isn't JSON either, which the SDK reports.
         return answer.data.decode(errors="replace"), answer.status, answer.headers
 
     def _ask(

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
     from fundraiser.payments.models import Checkout, Price, Tier
 
-__all__ = [  # what others know of here
+__all__ = [  # names that other modules import from here
     "API_VERSION",
     "BankRefusedError",
     "ConfirmationNeededError",
@@ -80,7 +80,7 @@ class Gateway(Calls):
         self._public_url = settings.public_url
         self._portal: str | None = None
 
-    # What a settlement looks at
+    # What a sync fetches
 
     def fetch_customer(self, customer_id: str) -> CustomerState:
         """Fetch a customer's state: pages of three lists, and a call for each disputed charge.
@@ -131,7 +131,7 @@ class Gateway(Calls):
                 "/v1/subscriptions", customer_id, status="all", expand=[*expand, of_customer]
             )
         except StripeRefusedError:
-            # What is left of a deleted customer has nothing that could be expanded.
+            # A deleted customer has no fields to expand.
             return self._of_customer("/v1/subscriptions", customer_id, status="all", expand=expand)
 
     def _read_invoices(self, newest_first: list[dict[str, Any]]) -> tuple[Invoice, ...]:
@@ -156,7 +156,7 @@ class Gateway(Calls):
         try:
             intent = self._get(f"/v1/payment_intents/{intent_id}")
         except (NotFoundError, StripeKeyError):
-            return False  # a restricted key without this right settles all the same
+            return False  # a sync works without this right of a restricted key
         return bool(intent["status"] == "requires_action")
 
     def _of_customer(self, path: str, customer_id: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Stripe's own
@@ -188,7 +188,7 @@ class Gateway(Calls):
         found = self._get("/v1/disputes", charge=charge["id"], limit=1)["data"]
         return found[0] if found else None
 
-    # What reconciliation looks through, a page of 100 at a time
+    # What reconciliation lists, a page of 100 at a time
 
     def list_subscriptions(self, after: str | None) -> Page[Subscription]:
         """A page of all subscriptions of the account, of any status and product."""
@@ -303,11 +303,11 @@ class Gateway(Calls):
             is_gift = checkout.kind is CheckoutKind.GIFT
             params["submit_type"] = "pay" if is_gift else "donate"
             params["payment_intent_data"] = {"metadata": metadata}
-        # A session that expired is followed by another one: each has a key of its own.
+        # After a session expires we create another, with its own key.
         key = f"checkout-{checkout.key}-{price_id or f'inline-{attempt}'}"
         made = self._make_session(params, f"{key}-{checkout.session_id or 'first'}")
         if made.expires_at <= now().timestamp():
-            # Stripe replayed one whose answer we had lost, a day ago.
+            # Stripe repeated a day-old answer that we had lost.
             made = self._make_session(params, f"{key}-{made.id}")
         if made.url is None:
             raise StripeUnavailableError(Doing.BEGIN.without_answer)
@@ -413,7 +413,7 @@ class Gateway(Calls):
             "metadata": {PAID_BY_KEY: charge_id},
         }
         method = getattr(charge.payment_intent, "payment_method", None)
-        # One that was not kept for the customer can't be charged again.
+        # Only a saved payment method can be charged again.
         if method is not None and name_of(method.customer) == params["customer"]:
             params["default_payment_method"] = method.id
         with self._call("subscriptions"):
@@ -421,7 +421,7 @@ class Gateway(Calls):
                 cast("Any", params), {"idempotency_key": f"restart-{charge_id}"}
             )
 
-    # What staff and members change; ``key`` makes it one change, however often it is asked for
+    # Changes by staff and members; repeating a ``key`` makes one change
 
     def pay_back(self, charge_id: str, amount: int, key: str) -> None:
         """Refund part of a charge, or all that is left of it.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
 
-# A page that is open may have been answered before we knew the origin, but not so long before.
+# A page served before we knew the origin may be open for this long.
 _OPEN_FOR = timedelta(days=1)
 _MOST = 8
 

@@ -83,7 +83,7 @@ class MemberGateway(Gateway):
         """Undo a cancellation that hasn't taken effect, and a pause."""
         change: dict[str, Any] = {"pause_collection": ""}
         self._free_and_update(subscription_id, change | self._keeps(subscription_id), key)
-        # It is not known for sure that the date is cleared by the parameter that set it.
+        # We aren't sure that the parameter that sets the date also clears it.
         if self._retrieve(subscription_id).cancel_at:
             self._update(subscription_id, {"cancel_at_period_end": False}, f"{key}-flag")
 
@@ -113,9 +113,9 @@ class MemberGateway(Gateway):
         lines = invoice.lines.data
         period_end = item["current_period_end"]
         if terms.interval != item["price"]["recurring"]["interval"]:
-            # What is credited ran until the end of the old period: only what is paid for counts.
+            # Credit runs until the end of the old period; only paid lines count.
             period_end = max(line.period.end for line in lines if line.amount >= 0)
-        # Stripe tells the balance at the end only of an invoice that is finalised.
+        # Only a finalised invoice has an ending balance.
         left_over = -invoice.starting_balance - (invoice.total if terms.at_once else 0)
         renewal = invoice
         if terms.at_once and terms.discounted:
@@ -172,7 +172,7 @@ class MemberGateway(Gateway):
         try:
             return self._open_portal(params)
         except (StripeRefusedError, NotFoundError):
-            # Somebody may have switched our configuration off at Stripe since we found it.
+            # Somebody may have switched our configuration off at Stripe.
             self.forget_portal()
             return self._open_portal(params)
 
@@ -215,7 +215,7 @@ class MemberGateway(Gateway):
     def _keeps(self, subscription_id: str) -> dict[str, Any]:
         """The parameters that clear a subscription's end, however it was set."""
         found = self._retrieve(subscription_id)
-        # Stripe refuses the two together.
+        # Stripe refuses both together.
         if found.cancel_at_period_end:
             return {"cancel_at_period_end": False}
         return {"cancel_at": ""} if found.cancel_at else {}
@@ -225,7 +225,7 @@ class MemberGateway(Gateway):
         try:
             self._update(subscription_id, change, key)
         except StripeRefusedError:
-            # Staff may have put it on a schedule since we looked.
+            # Staff may have added a schedule since we checked.
             if not self._free(subscription_id, f"{key}-again"):
                 raise
             self._update(subscription_id, change, f"{key}-again")

@@ -56,7 +56,7 @@ _ACCEPTED = text("UPDATE stripe_refusal SET recent = 0 WHERE kind = 'webhook' AN
 def note_refusal(engine: Engine, kind: Refused, reason: str) -> None:
     """Count a refusal, in a separate transaction because the request's is rolled back."""
     values = {"kind": kind.value, "reason": reason[:_LONGEST], "at": now()}
-    # Where the database is away there are louder alarms.
+    # If the database is down, other alarms ring.
     with suppress(SQLAlchemyError), engine.begin() as connection:
         connection.execute(_NOTE, values)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Nothing at Stripe has this name.
+# No object at Stripe has this ID.
 _NOBODY = "fundraiser_doctor"
 
 

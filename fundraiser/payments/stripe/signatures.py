@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from fundraiser.payments.stripe.types import StripeEvent
 
-_TOLERANCE = 300  # seconds, as Stripe's own libraries have it
+_TOLERANCE = 300  # seconds, as in Stripe's libraries
 _HEADER = re.compile(r"t=(\d{1,12})(?:,v\d=[0-9a-f]{64}){1,8}")
-# Of another form, nested too deeply, or of a time that no clock shows.
+# Malformed, nested too deeply, or with an impossible time.
 _NO_EVENT = (
     ValueError,
     KeyError,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Fact = TypeVar("Fact")
-# In a subscription's metadata: the charge that paid for its first period before it was made.
+# In a subscription's metadata: the charge that paid for its first period in advance.
 PAID_BY_KEY = "fundraiser_paid_by"
 
 
@@ -142,7 +142,7 @@ class Subscription:
             if discount.percent is not None:
                 price -= round(price * discount.percent / 100)
             elif discount.amount:
-                # A sum off the whole subscription is shared out over its items.
+                # A fixed discount on the subscription is divided among its items.
                 whole = price + self.other_price
                 price -= round(discount.amount * price / whole) if whole else 0
         return max(0, price)
