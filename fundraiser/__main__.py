@@ -1,4 +1,4 @@
-"""``python -m fundraiser``: the operator's commands where the package isn't installed."""
+"""``python -m fundraiser``: the command line, if the package isn't installed."""
 
 from fundraiser.cli import main
 

@@ -1,4 +1,4 @@
-"""E-mail addresses and URLs as somebody sent them, and the one place that reads them."""
+"""Parse e-mail addresses and URLs from untrusted input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LONGEST = 254  # characters, as RFC 5321 has it
 
 
 def read_address(typed: str) -> str | None:
-    """The e-mail address that somebody typed, without blanks around it; None if it is none.
+    """Parse a typed e-mail address, without surrounding spaces; None if it is invalid.
 
-    Its length comes first: what reads an address letter by letter can take hours over a long one.
-    Whether its domain takes mail is not asked.
+    Checks the length first, because parsing a very long address can take hours. Doesn't check
+    whether the domain accepts mail.
     """
     address = typed.strip()
     if not 0 < len(address) <= LONGEST:
@@ -26,7 +26,7 @@ def read_address(typed: str) -> str | None:
 
 
 def read_url(sent: str) -> SplitResult:
-    """The parts of a URL, or none of them where it is none: ``http://[`` can't be split."""
+    """Split a URL; all parts are empty if it is invalid, like ``http://[``."""
     try:
         return urlsplit(sent)
     except ValueError:

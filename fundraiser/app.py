@@ -1,4 +1,4 @@
-"""create_app: wires the rooms, decides nothing."""
+"""create_app: builds the Flask app from its rooms."""
 
 from __future__ import annotations
 
@@ -68,10 +68,9 @@ _SOON = "10"  # seconds until somebody who met an overload tries again
 
 
 class FundraiserApp(Flask):
-    """A Flask app in which each request is one transaction: kept if the answer is no error.
+    """A Flask app that runs each request in one transaction, committed unless it answers an error.
 
-    Of the threads that answer, up to ``waiting_for_stripe`` may wait for Stripe at once: the rest
-    is for pages that don't need it.
+    Up to ``waiting_for_stripe`` threads may wait for Stripe at once; the rest serve other pages.
     """
 
     database: Database
@@ -128,9 +127,9 @@ _PAGES = (
 
 
 def create_app(settings: Settings | None = None, pool: Pool | None = None) -> FundraiserApp:
-    """The whole service, ready to serve; settings come from the environment unless given.
+    """Build the whole service; settings come from the environment by default.
 
-    ``pool`` is how many connections to PostgreSQL this process may open: a web process's if none.
+    ``pool`` limits this process's connections to PostgreSQL; by default it is a web process's pool.
     """
     settings = settings or load_settings()
     configure_logging(settings)
@@ -163,7 +162,7 @@ def create_app(settings: Settings | None = None, pool: Pool | None = None) -> Fu
 
 
 def _say_errors(app: Flask) -> None:
-    """Each error has a heading and a sentence, as a page for people and as JSON for programs."""
+    """Register handlers that show each error as a page, or as JSON for programs."""
 
     @app.errorhandler(FundraiserError)
     def ours(error: FundraiserError) -> ResponseReturnValue:
@@ -193,11 +192,11 @@ def _say_errors(app: Flask) -> None:
 
 
 def _say_database_errors(app: Flask) -> None:
-    """The same of a database that is away, busy, or asked for what it can't hold."""
+    """Register handlers for a database that is down, busy, or refuses a value."""
 
     @app.errorhandler(NoConnectionError)
     def no_connection_is_free(_: Exception) -> ResponseReturnValue:
-        """More work at once than connections: the database itself is well."""
+        """Answer 503 if all of the pool's connections are in use; the database itself is fine."""
         note(Kind.BUSY)
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _busy())
 

@@ -1,8 +1,8 @@
-"""What granian loads: an asynchronous front, so that waiting for a reader costs no thread.
+"""The ASGI application that granian serves: reads request bodies without blocking threads.
 
-A WSGI server lets the thread of a request read its body, for as long as the sender likes: a hundred
-sockets that send seven bytes and fall silent are a hundred threads. Here the event loop waits, the
-app gets a thread when the body is whole, and the number is served without one. The decision is
+In a WSGI server a thread reads each request's body for as long as the sender likes: a hundred
+sockets that send seven bytes and stop block a hundred threads. Here the event loop waits, the app
+gets a thread when the body is complete, and the number needs no thread. See
 docs/decisions/front.md.
 """
 
@@ -70,7 +70,7 @@ _SAME_FOR_ALL = {
 
 @dataclass(slots=True)
 class Download:
-    """An answer of unknown length: it is made while it is sent."""
+    """A streamed response of unknown length."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -78,7 +78,7 @@ class Download:
     made_by: Iterable[bytes]
 
     def next_piece(self) -> bytes:
-        """The bytes that come next; none at the end."""
+        """The next bytes; empty at the end."""
         piece = bytearray()
         for part in self.pieces:
             piece += part
@@ -94,7 +94,7 @@ T = TypeVar("T")
 
 
 class Front:
-    """An ASGI application in front of the WSGI one, which runs in so many ``threads``."""
+    """An ASGI application in front of the WSGI one, which runs in ``threads`` threads."""
 
     def __init__(self, application: ProgressLayer, threads: int) -> None:
         self._application = application
@@ -117,7 +117,7 @@ class Front:
             await self._answer(environ, receive, send, self._bodies)
 
     async def _take_upload(self, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
-        """A large body is read of those alone who may send one, and of a few at once."""
+        """Read a large body, only from people who may upload, and only a few at once."""
         try:
             if not self._free:
                 raise BusyError
@@ -173,7 +173,7 @@ class Front:
             self._free += 1
 
     async def _send_download(self, receive: Receive, send: Send, download: Download) -> None:
-        """Each piece is made in a thread; that the reader takes it is waited for without one."""
+        """Stream a download: a thread makes each piece, and the event loop waits for the reader."""
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             head, end = Reply(download.status, download.headers).messages
@@ -193,7 +193,7 @@ class Front:
 
 
 def make_environ(scope: Scope) -> WSGIEnvironment:
-    """The environ (PEP 3333) of an ASGI request that brings no body."""
+    """The WSGI environ (PEP 3333) of an ASGI request without a body."""
     environ = _SAME_FOR_ALL | {
         "REQUEST_METHOD": scope["method"],
         "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
@@ -227,7 +227,7 @@ async def _take_in(environ: WSGIEnvironment, receive: Receive, bodies: Bodies) -
 
 
 def _call(application: WSGIApplication, environ: WSGIEnvironment) -> Reply | Download:
-    """What the application answers, whole if it says how long that is."""
+    """Call the application; returns a whole response if its length is known."""
     status, headers = "", []
 
     def start_response(

@@ -1,4 +1,4 @@
-"""Request bodies: how large each may be, and reading them whole, in time, within some memory."""
+"""Read request bodies within limits of size, time and memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 LARGEST = 1 << 20  # bytes: what staff and webhooks may send
 LARGEST_OF_ANYBODY = 1 << 14
 PATIENCE = 20.0  # seconds for all of a body
-_MEMORY = 1 << 26  # bytes: bodies of a process that are not whole yet
+_MEMORY = 1 << 26  # bytes: a process's unfinished bodies
 _ROOMY = ("/staff/", "/webhooks/")
-# A list of a hundred thousand members; a longer one is for the command line.
+# A list of a hundred thousand members; import longer ones with the command line.
 LARGEST_UPLOAD = 32 << 20
 UPLOADS = ("/staff/sources/files",)
 UPLOAD_PATIENCE = 300.0  # seconds
-UPLOADS_AT_ONCE = 2  # in a process: one that is read and kept takes several times its size
+UPLOADS_AT_ONCE = 2  # in a process: parsing one takes several times its size in memory
 
 
 class TooLargeError(FundraiserError):
@@ -40,21 +40,21 @@ class BusyError(FundraiserError):
 
 
 class DisconnectedError(Exception):
-    """The sender has gone: nobody waits for an answer."""
+    """The client has disconnected: nobody waits for an answer."""
 
 
 def largest(path: str) -> int:
-    """How many bytes a request to this address may bring; its view may want fewer."""
+    """The most bytes that a request to this path may send; its view may allow fewer."""
     if path in UPLOADS:
         return LARGEST_UPLOAD
     return LARGEST if path.startswith(_ROOMY) else LARGEST_OF_ANYBODY
 
 
 class Bodies:
-    """Reads bodies on the event loop, so that slow senders cost a socket and no thread.
+    """Reads bodies on the event loop, so that a slow client uses a socket and no thread.
 
-    Unfinished bodies share a limit of memory. Above it the oldest are dropped:
-    whoever fills the memory slowly loses it to whoever sends at once.
+    Unfinished bodies share a memory limit. Above it we drop the oldest, so that slow senders lose
+    to fast ones.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class Bodies:
         *,
         limit: int,
     ) -> bytes:
-        """All of a body, from an ASGI server; ``declared`` is its Content-Length, 0 if it has none.
+        """Read the whole body; ``declared`` is its Content-Length, 0 if missing.
 
         Raises:
             TooLargeError: it is larger than ``limit``.
-            TooSlowError: it did not come in time.
-            DisconnectedError: it broke off.
+            TooSlowError: it didn't arrive in time.
+            DisconnectedError: it is incomplete.
         """
         if declared > limit:
             raise TooLargeError

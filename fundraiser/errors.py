@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences that the person who meets them can act on."""
+"""Base classes of errors, with messages for the people who see them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 
 class FundraiserError(Exception):
-    """A named problem: its message is shown to the person, its status goes into the answer."""
+    """A known problem: people see its message, and its status becomes the response's."""
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -30,7 +30,7 @@ class ForbiddenError(FundraiserError):
 
 
 class UnprocessableError(FundraiserError):
-    """The input was understood and can't be used; ``field`` names the form's field, if one."""
+    """Well-formed input that we can't use; ``field`` names the form's field, if any."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -40,6 +40,6 @@ class UnprocessableError(FundraiserError):
 
 
 class UnavailableError(FundraiserError):
-    """Something that we depend on does not answer: trying again later is the right thing."""
+    """Something that we depend on doesn't answer; trying again later helps."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Where the files beside the code are: in the installed package, or next to it in a checkout."""
+"""Find folders of files beside the code, in an installed package or a checkout."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """The folder ``templates`` or ``migrations``."""
+    """The path of ``templates`` or ``migrations``."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.with_name(name)

@@ -1,6 +1,6 @@
-"""Form fields, each declared once: the form, its errors and its page are made from that.
+"""Staff forms declared as dataclasses: inputs, parsing and errors come from annotations.
 
-What a form asks for is a dataclass, and each annotation says how its value is asked for::
+Each annotation says how to ask for the field's value::
 
     @dataclass(frozen=True)
     class TierPlan:
@@ -9,8 +9,8 @@ What a form asks for is a dataclass, and each annotation says how its value is a
     form = Form.sent(request.form, TierPlan)
     plan = form.read(TierPlan)  # None, with a sentence in ``form.errors``, where it can't be read
 
-``templates/dashboard/fields.html`` draws the form's inputs. Nothing typed is lost: a form keeps the
-text of every input as it was sent.
+``templates/dashboard/fields.html`` renders the inputs. Forms keep the text of every input as it was
+sent, so nothing typed is lost.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """How one value is asked for. Texts are messages for the catalogue, marked with ``N_``.
+    """How to ask for one value. Its texts are messages for the catalogue, marked with ``N_``.
 
-    ``hint`` is made when it is shown where it needs values. ``limit`` is in characters,
-    ``required`` the sentence where nothing was typed, ``part`` the section of the page. ``read``
-    makes the value of the text and raises ``UnprocessableError`` with a sentence where it can't;
-    ``write`` makes the text of the value; ``say`` what people read of the text where it is fixed.
+    ``hint`` may be a function if it needs values. ``limit`` is in characters, ``required`` is the
+    message for an empty input, ``part`` the section of the page. ``read`` parses the text and
+    raises ``UnprocessableError`` with a message; ``write`` formats a value; ``say`` formats the
+    text if the field is fixed.
     """
 
     label: str
@@ -60,11 +60,11 @@ class Field:
     say: Callable[[str], str] = str
 
     def inputs(self, name: str) -> list[Input]:
-        """What the page shows for this field, which is called ``name``."""
+        """The inputs of this field, which is called ``name``."""
         return [self.input(name, _(self.label))]
 
     def input(self, name: str, label: str, lang: str = "") -> Input:
-        """One of the inputs, with its hint in the answer's language."""
+        """One input, with its hint in the current language."""
         hint = self.hint() if callable(self.hint) else self.hint and _(self.hint)
         return Input(name, label, self, hint, lang)
 
@@ -73,7 +73,7 @@ class Field:
         return {name: self.write(value)}
 
     def value(self, name: str, typed: Mapping[str, str], errors: dict[str, str]) -> object:
-        """What the inputs' texts make; a sentence for each that can't be read goes into errors."""
+        """Parse the inputs' texts; adds a message to errors for each invalid one."""
         text = typed[name]
         if self.limit is not None and len(text) > self.limit:
             errors[name] = _(
@@ -93,7 +93,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One box of a form: ``lang`` is the language that is written in it, where that is known."""
+    """One input of a form; ``lang`` is the language people write in it, if known."""
 
     name: str
     label: str
@@ -104,7 +104,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translated(Field):
-    """A text by language: an input for each, of which only the default language's is required."""
+    """A text by language: one input for each; only the default language is required."""
 
     def inputs(self, name: str) -> list[Input]:
         return [
@@ -132,7 +132,7 @@ class Translated(Field):
 
 @cache
 def fields_of(about: type) -> Mapping[str, Field]:
-    """The fields that a dataclass declares, by name."""
+    """The declared fields of a dataclass, by name."""
     names = vars(sys.modules[about.__module__])  # also those that a reader uses
     hints = get_type_hints(about, names, include_extras=True)
     return {
@@ -144,19 +144,18 @@ def fields_of(about: type) -> Mapping[str, Field]:
 
 
 def values_of(stored: object, about: type, *, but: str = "") -> dict[str, Any]:
-    """What is stored of each field that a dataclass declares, ``but`` of one."""
+    """The stored value of each declared field, except ``but``."""
     return {name: getattr(stored, name) for name in fields_of(about) if name != but}
 
 
 @dataclass(slots=True)
 class Form:
-    """The inputs of a page, in order, and their texts.
+    """A page's inputs, in order, and their texts.
 
-    ``typed`` and ``errors`` are by input. ``seen`` names the state that the page was made from.
+    ``typed`` and ``errors`` are by input. ``seen`` identifies the state that the page showed.
 
-    ``options`` are those that the page alone knows; ``fixed`` are the fields that can't be changed
-    now. ``conflict`` says who was faster, and ``theirs`` what stands now where something else was
-    typed.
+    ``options`` are choices that only the page knows; ``fixed`` are fields that can't change now.
+    ``conflict`` says who saved first, and ``theirs`` the stored values where they differ.
     """
 
     fields: dict[str, Field]
@@ -178,7 +177,7 @@ class Form:
 
     @classmethod
     def blank(cls, *about: type, **values: object) -> Form:
-        """The form before anybody types, with these values filled in."""
+        """An empty form with these initial values."""
         form = cls(_all_fields(about))
         form.typed = dict.fromkeys(form.inputs, "")
         for name, value in values.items():
@@ -187,7 +186,7 @@ class Form:
 
     @classmethod
     def of(cls, stored: object, *, only: Collection[str] = ()) -> Form:
-        """The form of what is stored, with all its fields or some."""
+        """A form of stored values, with all fields or some."""
         form = cls(_all_fields([type(stored)], only))
         form.typed = form.texts_of(stored)
         form.seen = fingerprint(form.typed)
@@ -195,7 +194,7 @@ class Form:
 
     @classmethod
     def sent(cls, values: MultiDict[str, str], *about: type, only: Collection[str] = ()) -> Form:
-        """The form as it was sent, with all its fields or some; line ends as we write them."""
+        """A form as submitted, with all fields or some; normalises line ends."""
         form = cls(_all_fields(about, only), seen=values.get("seen", ""))
         form.typed = {
             name: " ".join(sorted(values.getlist(name)))
@@ -210,14 +209,14 @@ class Form:
         return [found for found in self.inputs.values() if found.field.part == name]
 
     def choices(self, name: str) -> Sequence[tuple[str, str]]:
-        """What there is to choose from in an input."""
+        """The options of an input."""
         if name in self.options:
             return self.options[name]
         options = self.inputs[name].field.options
         return [(value, _(text)) for value, text in options()] if options else ()
 
     def say(self, name: str, text: str) -> str:
-        """A text of an input as people read it: the words of what was chosen, a day as a date."""
+        """Format an input's text for reading: the label of a choice, a day as a date."""
         found = self.inputs[name].field
         words = dict(self.choices(name))
         if found.kind == "checkboxes":
@@ -225,9 +224,9 @@ class Form:
         return words.get(text) or found.say(text)
 
     def read(self, about: type[T], stored: T | None = None) -> T | None:
-        """What was typed; None, with a sentence for each input in question, if it can't be read.
+        """Parse the form; None, with a message for each invalid input.
 
-        What the form does not ask for, and what nobody touched, stays as it is in ``stored``.
+        Values that the form doesn't contain, or that nobody changed, come from ``stored``.
         """
         before = len(self.errors)
         values = {}
@@ -243,14 +242,14 @@ class Form:
         return about(**values) if len(self.errors) == before else None
 
     def refuse(self, error: UnprocessableError, otherwise: str) -> None:
-        """Say an error beside the field that it is about; ``otherwise`` where it names none."""
+        """Show an error beside its field, or at ``otherwise`` if it names none."""
         name = error.field or otherwise
         if name in self.fields:
             name = self.fields[name].inputs(name)[0].name
         self.errors[name if name in self.inputs else otherwise] = error.sentence
 
     def texts_of(self, stored: object) -> dict[str, str]:
-        """The text of each input for what is stored."""
+        """The text of each input for the stored values."""
         return {
             name: text
             for called, declared in self.fields.items()
@@ -258,12 +257,12 @@ class Form:
         }
 
     def changed(self, stored: object) -> list[str]:
-        """The inputs in which something else was typed than is stored."""
+        """The inputs whose text differs from the stored value."""
         return [name for name, text in self.texts_of(stored).items() if self.typed[name] != text]
 
 
 def fingerprint(texts: dict[str, str]) -> str:
-    """A short name for a state: the same for the same values only."""
+    """A short hash of a state, to detect changes."""
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:20]
 
 

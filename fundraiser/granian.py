@@ -1,7 +1,7 @@
-"""Start the web server: ``python -m fundraiser.granian``, what the Procfile calls web.
+"""Start the web server: ``python -m fundraiser.granian``, the Procfile's ``web``.
 
-Granian's own command refuses a time-out as long as load balancers need it, so it is started from
-here, with HOST, PORT and WEB_CONCURRENCY of the environment.
+Granian's own command doesn't allow a time-out as long as load balancers need, so we start it here,
+with HOST, PORT and WEB_CONCURRENCY from the environment.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from granian.http import HTTP1Settings
 
 from fundraiser.config import load_listening
 
-# Load balancers use a connection again for up to a minute after its last answer: whoever closes
-# first must not be us, or they meet a closed door (502). For heads, it is the time to send one.
+# Load balancers reuse a connection for up to a minute after its last answer. If we closed it first,
+# they would answer 502. For headers, it is the time to send them.
 _IDLE_PATIENCE = 75_000  # milliseconds
 _MOST_CONNECTIONS = 50_000  # a process
-_FILES_FOR_ITSELF = 500  # the database, Redis, Stripe, the log
+_FILES_FOR_ITSELF = 500  # for the database, Redis, Stripe, the log
 _FEWEST_CONNECTIONS = 500
 
 
 def main() -> None:
-    """Serve until a signal; an argument names another ASGI application than ours."""
+    """Serve until a signal; an optional argument names another ASGI application."""
     listening = load_listening()
     Granian(
         next(iter(sys.argv[1:]), "fundraiser.asgi:application"),
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 def connections() -> int:
-    """How many connections a process keeps open, idle ones included: each is an open file.
+    """How many connections a process accepts, idle ones included; each is an open file.
 
-    It raises the limit of open files as far as the system lets it. A process that has reached
-    its limit accepts nobody, so that granian's own 512 let as many idle browsers shut it.
+    Raises the limit of open files as far as the system allows. A process at its limit accepts
+    nobody, so granian's default of 512 would let as many idle browsers block it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_CONNECTIONS + _FILES_FOR_ITSELF

@@ -1,7 +1,7 @@
-"""Response headers of every address: who may cache, read and frame what, in one table.
+"""Response headers of every route: caching, embedding and framing, in one table.
 
-``security`` completes the app's answers with them; what answers in front of the app (the number,
-webhooks, refusals) takes its own from here.
+``security`` adds them to the app's responses. Code in front of the app (the number, webhooks,
+refusals) reads them here.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for the answers of one address, or of all below it.
+    """The header rules of one route, or of all routes below it.
 
-    ``caching``: the values of Cache-Control that a success may have, the usual one first; an error
-    is never stored. ``is_for_any_site``: scripts and pages of others may read and embed it.
-    ``is_framed``: any site may show it in a frame.
+    ``caching``: the allowed Cache-Control values of a success, the default first; errors are never
+    stored. ``is_for_any_site``: other sites may read and embed it. ``is_framed``: any site may
+    frame it.
     """
 
     caching: tuple[str, ...] = (NO_STORE,)
@@ -85,19 +85,19 @@ AREAS = {
 
 
 def find_rules(route: str) -> Rules | None:
-    """The row for a route, as the app's map writes it; None if the table has none."""
+    """The rules of a route, as in the app's URL map; None if the table has none."""
     return ADDRESSES.get(route) or AREAS.get("/" + route.split("/")[1])
 
 
 def of_transport(settings: Settings) -> dict[str, str]:
-    """HSTS, where we are reached by https: on every answer, whoever gives it."""
+    """The HSTS header for all responses, if we are reached by https."""
     if not settings.public_url.startswith("https://"):
         return {}
     return {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
 def of_refusal(settings: Settings) -> dict[str, str]:
-    """Headers of what is answered in front of the app: an error, or a webhook's receipt."""
+    """Headers of responses made in front of the app: errors, or a webhook's 204."""
     return {
         "Cache-Control": NO_STORE,
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -109,7 +109,7 @@ def of_refusal(settings: Settings) -> dict[str, str]:
 def complete(
     response: Response, route: str | None, settings: Settings, form_origins: Iterable[str]
 ) -> None:
-    """Give an answer of the app what the table says, whatever its view said."""
+    """Set a response's headers from the table, overriding its view."""
     rules = (route and find_rules(route)) or PRIVATE
     headers = response.headers
     is_error = response.status_code >= HTTPStatus.BAD_REQUEST
@@ -126,7 +126,7 @@ def complete(
 def of_a_page(
     settings: Settings, rules: Rules = PRIVATE, form_origins: Iterable[str] = ()
 ) -> dict[str, str]:
-    """What a page may load and do, and who may frame it."""
+    """The headers of an HTML page, with its content security policy and framing rules."""
     common = {
         "Referrer-Policy": "strict-origin-when-cross-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -141,7 +141,7 @@ def of_a_page(
 
 
 def _page_policy(settings: Settings, form_origins: Iterable[str]) -> str:
-    """Our pages load only what is ours; forms may lead to us and, by redirect, to Checkout."""
+    """The CSP of our pages: load only from us; forms may lead to us and to Checkout."""
     forms = ("'self'", settings.checkout_origin, settings.portal_origin, *form_origins)
     return "; ".join(
         (
@@ -160,7 +160,7 @@ def _page_policy(settings: Settings, form_origins: Iterable[str]) -> str:
 
 
 def _frame_policy(settings: Settings) -> str:
-    """A frame's sandbox may make its origin opaque, so that ``'self'`` would be nobody."""
+    """The CSP of the framed page, without ``'self'``, which matches nothing in a sandbox."""
     url = settings.public_url
     return (
         f"default-src 'none'; script-src {url}; style-src {url}; connect-src {url}; "

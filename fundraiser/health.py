@@ -1,4 +1,4 @@
-"""For machines: restart me? send me traffic? and the figures behind the number."""
+"""Health checks and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _NO_LONGER_OPEN = {EmailState.SENT, EmailState.WITHDRAWN}
 @blueprint.get("/healthz")
 @public
 def healthz() -> ResponseReturnValue:
-    """The process answers: whoever restarts processes leaves it alone."""
+    """Liveness: the process answers, so don't restart it."""
     return {"status": "ok"}
 
 
 @blueprint.get("/readyz")
 @public
 def readyz() -> ResponseReturnValue:
-    """Whether there is something to serve: all of it, or at least the number."""
+    """Readiness: whether the process can serve everything, or at least the number."""
     try:
         with db.current_database().transaction(beside=True) as session:
             session.execute(select(1))
@@ -65,7 +65,7 @@ def readyz() -> ResponseReturnValue:
 @blueprint.get("/metrics")
 @public
 def metrics() -> ResponseReturnValue:
-    """The figures for Prometheus; to everybody else there is nothing here."""
+    """Prometheus metrics; 404 for everybody else."""
     if not _asks_for_the_operator():
         raise NotFoundError("There is no page at this address.")
     current_incidents().write()
@@ -75,7 +75,7 @@ def metrics() -> ResponseReturnValue:
 
 
 def _asks_for_the_operator() -> bool:
-    """By the token; where none is set, from this machine with no proxy between."""
+    """Whether the request has the token; without a token, whether it is local and unproxied."""
     token = current_settings().metrics_token
     if token:
         sent = request.headers.get("Authorization", "")
@@ -88,7 +88,7 @@ def _asks_for_the_operator() -> bool:
 
 
 def _is_called_here(host: str) -> bool:
-    """Whether the request names this machine, as a proxy that passes on readers' would not."""
+    """Whether the request names this machine, which a proxy's requests wouldn't."""
     return read_url(f"//{host}").hostname in LOOPBACK
 
 

@@ -1,7 +1,7 @@
-"""Security events: what was refused, counted by kind and place in each minute, about nobody.
+"""Security events: refused requests, counted by kind and place each minute, without personal data.
 
-Each is a line in the log, a metric, and an entry on a page for staff. No address, name or network
-is kept. A flood costs next to nothing: a process writes what it has counted once a second.
+Each event is a log line, a metric and an entry on a staff page. We store no address, name or
+network. Floods are cheap: a process writes its counts once a second.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MANY = 100
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """A kind of security event."""
 
     PASSWORD = "password"  # noqa: S105 - a wrong password of staff
     SECOND_STEP = "second_step"  # a wrong code, or a passkey that does not fit
@@ -62,7 +62,7 @@ class Kind(StrEnum):
 
 
 class SecurityEvent(Base):
-    """How often something happened in one minute; ``place`` is a route or a reason."""
+    """How often something happened within a minute; ``place`` is a route or a reason."""
 
     __tablename__ = "security_event"
     __table_args__ = (Index("ix_security_event_minute", "minute"),)
@@ -75,7 +75,7 @@ class SecurityEvent(Base):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What happened at one place in a time: how often, and when first and last."""
+    """How often something happened at one place within a time, and when first and last."""
 
     kind: Kind
     place: str
@@ -85,7 +85,7 @@ class Entry:
 
 
 class Incidents:
-    """Counts in memory, logs at once, and writes in a thread of its own."""
+    """Counts events in memory, logs them at once, and writes them from a separate thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,7 +94,7 @@ class Incidents:
         self._thread: threading.Thread | None = None
 
     def note(self, kind: Kind, place: str) -> None:
-        """Count one, and return at once."""
+        """Count one event and return at once."""
         key = (kind, place[:_LONGEST])
         with self._lock:
             self._counted[key] += 1
@@ -108,7 +108,7 @@ class Incidents:
             log.warning("security_event", kind=kind.value, place=key[1])
 
     def write(self) -> None:
-        """Write what has been counted so far."""
+        """Write the counts so far to the database."""
         with self._lock:
             counted, self._counted = self._counted, Counter()
         for (kind, place), count in counted.items():
@@ -139,24 +139,24 @@ class Incidents:
 
 
 def current_incidents() -> Incidents:
-    """The security events of the app that handles this request."""
+    """The current app's security events."""
     return cast("Incidents", current_app.extensions["incidents"])
 
 
 def note(kind: Kind, place: str | None = None) -> None:
-    """Note a security event; its place is this request's route unless told."""
+    """Count a security event; its place is the current route by default."""
     rule = request.url_rule.rule if request.url_rule else "-"
     g.has_noted_incident = True
     current_incidents().note(kind, place or rule)
 
 
 def has_noted() -> bool:
-    """Whether this request has noted one."""
+    """Whether the current request has counted an event."""
     return "has_noted_incident" in g
 
 
 def count(session: Session, kind: Kind, within: timedelta) -> int:
-    """How often this happened within that time."""
+    """How often this happened within a time."""
     found = session.scalar(
         select(func.sum(SecurityEvent.count)).where(
             SecurityEvent.kind == kind, SecurityEvent.minute > now() - within
@@ -166,10 +166,10 @@ def count(session: Session, kind: Kind, within: timedelta) -> int:
 
 
 def proxy_is_untrusted() -> ColumnElement[bool]:
-    """Whether requests come by a proxy that is not trusted, so that all readers share one limit.
+    """Whether requests arrive through an untrusted proxy, so that all readers share one limit.
 
-    One from a private address says so for an hour. Public ones may be somebody's invention: they
-    say so where there are a hundred an hour.
+    One request from a private address is enough for an hour. Requests from public addresses could
+    be forged, so that takes a hundred an hour.
     """
     at = now() - _HOUR
 
@@ -183,12 +183,12 @@ def proxy_is_untrusted() -> ColumnElement[bool]:
 
 
 def is_proxy_untrusted(session: Session) -> bool:
-    """The same, asked of the database."""
+    """``proxy_is_untrusted``, read from the database."""
     return bool(session.scalar(select(proxy_is_untrusted())))
 
 
 def count_all(session: Session, within: timedelta) -> dict[Kind, int]:
-    """How often each kind happened within that time."""
+    """How often each kind happened within a time."""
     rows = session.execute(
         select(SecurityEvent.kind, func.sum(SecurityEvent.count))
         .where(SecurityEvent.minute > now() - within)
@@ -199,7 +199,7 @@ def count_all(session: Session, within: timedelta) -> dict[Kind, int]:
 
 
 def read_entries(session: Session, within: timedelta, most: int) -> Iterable[Entry]:
-    """What happened, an entry for each kind, place and day in UTC, the latest first."""
+    """The events by kind, place and day (UTC), latest first."""
     day = func.date_trunc("day", SecurityEvent.minute)
     last = func.max(SecurityEvent.minute)
     rows = session.execute(
@@ -219,7 +219,7 @@ def read_entries(session: Session, within: timedelta, most: int) -> Iterable[Ent
 
 
 def forget_old(session: Session) -> int:
-    """Delete what is older than 90 days; returns how many rows."""
+    """Delete events older than 90 days; returns how many rows."""
     gone = session.execute(delete(SecurityEvent).where(SecurityEvent.minute < now() - KEPT))
     return cast("int", gone.rowcount)  # type: ignore[attr-defined]  # a cursor's result
 

@@ -1,7 +1,7 @@
-"""The log: each line is one JSON object in UTC that names its request or task, about nobody.
+"""Logging: one JSON object a line, in UTC, with the request's or task's ID and no personal data.
 
-Lines of ours and of libraries have the same form. No body, header or address is written, and
-e-mail addresses in what libraries say are replaced.
+Our lines and those of libraries have the same form. We log no bodies, headers or addresses, and
+replace e-mail addresses in libraries' messages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IDENTIFIER = re.compile(r"[\w-]{8,64}", re.ASCII)
 
 
 def configure_logging(settings: Settings) -> None:
-    """Have everything of this process logged in one form, from the level that is set."""
+    """Configure all logging of this process, from the configured level."""
     common: list[Processor] = [merge_contextvars, add_log_level, TimeStamper(fmt="iso", utc=True)]
     last: list[Processor] = [ExceptionRenderer(), _redact, JSONRenderer()]
     handler = logging.StreamHandler()
@@ -54,9 +54,9 @@ def configure_logging(settings: Settings) -> None:
 
 
 def name_request(sent: str | None) -> None:
-    """Name this request in each of its lines: as the proxy in front did, or anew.
+    """Set the request's ID for its log lines: the proxy's ID, or a new one.
 
-    The proxy's own log says from which address it came; ours need not.
+    The proxy's own log has the client's address, so ours doesn't need it.
     """
     is_one = sent is not None and _IDENTIFIER.fullmatch(sent)
     clear_contextvars()
@@ -64,7 +64,7 @@ def name_request(sent: str | None) -> None:
 
 
 def name_task(task: str, identifier: str) -> None:
-    """Name the task that runs now in each of its lines."""
+    """Set the current task's ID for its log lines."""
     clear_contextvars()
     bind_contextvars(task=task, task_id=identifier)
 

@@ -1,4 +1,4 @@
-"""Money: integers in a currency's smallest unit, and how people write them."""
+"""Money as integers in a currency's smallest unit: parsing, formatting, fees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _THOUSANDTHS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """``amount`` in the smallest unit of ``currency`` (ISO 4217, upper case)."""
+    """An amount in the smallest unit of ``currency`` (ISO 4217, upper case)."""
 
     amount: int
     currency: str
@@ -33,7 +33,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class FeeRate:
-    """What a card payment costs: a share in basis points and a fixed part in the smallest unit."""
+    """A card payment's fee: basis points and a fixed amount in the smallest unit."""
 
     basis_points: int
     fixed: int
@@ -53,7 +53,7 @@ def decimals(currency: str) -> int:
 
 
 def format_money(money: Money, locale: str) -> str:
-    """Write an amount for people: whole units without decimals (£10), others with (£10.50)."""
+    """Format an amount for people: whole units without decimals (£10), others with (£10.50)."""
     digits = decimals(money.currency)
     value = Decimal(money.amount).scaleb(-digits)
     is_whole = value == value.to_integral_value()
@@ -61,14 +61,14 @@ def format_money(money: Money, locale: str) -> str:
 
 
 def format_exact(money: Money, locale: str) -> str:
-    """Write an amount for the books: always with its decimals, and a real minus."""
+    """Format an amount for the books: always with decimals, and a real minus sign."""
     digits = decimals(money.currency)
     written = _written(Decimal(abs(money.amount)).scaleb(-digits), money.currency, digits, locale)
     return f"\N{MINUS SIGN}{written}" if money.amount < 0 else written
 
 
 def _written(value: Decimal, currency: str, digits: int, locale: str) -> str:
-    """The value with the currency's sign on the side where the language has it."""
+    """Add the currency sign before or after the number, as the language does."""
     pattern = Locale.parse(locale).currency_formats["standard"].pattern.partition(";")[0]
     # Babel writes GBP for £ in Ukrainian: readers know the sign.
     sign = f"'{get_currency_symbol(currency, locale='en')}'"
@@ -79,9 +79,9 @@ def _written(value: Decimal, currency: str, digits: int, locale: str) -> str:
 
 
 def parse_amount(text: str, currency: str) -> int | None:
-    """Read what a person typed ("12", "12.50", "12,50", "1 000") into the smallest unit.
+    """Parse a typed amount ("12", "12.50", "12,50", "1 000") into the smallest unit.
 
-    Returns None where it is not a positive amount of that currency.
+    Returns None if it isn't a positive amount of that currency.
     """
     cleaned = text.strip().replace("\xa0", "").replace(" ", "").lstrip("€£$₴").replace(",", ".")
     if not cleaned or len(cleaned) > _LONGEST_AMOUNT or not cleaned.replace(".", "", 1).isdecimal():
@@ -96,14 +96,14 @@ def parse_amount(text: str, currency: str) -> int | None:
 
 
 def write_amount(money: Money) -> str:
-    """Write an amount as a person would type it: 12 or 12.50."""
+    """Format an amount for an input: 12 or 12.50."""
     digits = decimals(money.currency)
     value = Decimal(money.amount).scaleb(-digits)
     return str(int(value)) if value == int(value) else str(value)
 
 
 def fee_to_cover(money: Money) -> int:
-    """How much to add so that, after the card's fee, the newsroom keeps ``money.amount``."""
+    """How much to add so that ``money.amount`` is left after the card's fee."""
     rate = CARD_FEES[money.currency]
     gross = Decimal(money.amount + rate.fixed) / (1 - Decimal(rate.basis_points) / 10_000)
     return int(gross.to_integral_value(rounding=ROUND_CEILING)) - money.amount

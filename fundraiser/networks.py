@@ -1,6 +1,6 @@
-"""Whose request it is, as far as limits go: its address, and the networks around that.
+"""The client's address and networks, for rate limits.
 
-Nothing here is stored as it is. Limits keep a keyed hash of a network, for minutes, in Redis.
+We store none of them: limits keep a keyed hash of a network in Redis, for minutes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LONGEST = 64  # characters; with a port, brackets and an interface's name
 
 
 class PlainAddress:
-    """WSGI layer behind ``ProxyFix``: ``REMOTE_ADDR`` becomes an address and nothing else.
+    """WSGI middleware behind ``ProxyFix`` that reduces ``REMOTE_ADDR`` to a plain IP address.
 
-    Proxies write it with a port, in brackets, or as "unknown" or a name of their own. What is no
-    address gives way to that of the proxy which said so.
+    Proxies may write it with a port, in brackets, as "unknown" or as a name. If it isn't an
+    address, we use the address of the proxy that wrote it.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -43,9 +43,9 @@ class PlainAddress:
 
 
 def read_address(text: str | None) -> IPv4Address | IPv6Address | None:
-    """The address in what a proxy or a server wrote; None if there is none.
+    """Parse an address as proxies and servers write it; None if there is none.
 
-    An IPv4 address written as IPv6 (``::ffff:203.0.113.7``) is the IPv4 address.
+    An IPv4 address written as IPv6 (``::ffff:203.0.113.7``) becomes the IPv4 address.
     """
     text = (text or "").strip()
     if len(text) > _LONGEST:
@@ -62,27 +62,27 @@ def read_address(text: str | None) -> IPv4Address | IPv6Address | None:
 
 
 def is_passed_on() -> bool:
-    """Whether a proxy says, truly or not, that it passes on this request."""
+    """Whether the request claims that a proxy forwarded it."""
     return any(name in request.headers for name in FORWARDED)
 
 
 def sender() -> IPv4Address | IPv6Address:
-    """The address that the request comes from."""
+    """The address of the current request's client."""
     return read_address(request.remote_addr) or ip_address(_NOBODY)
 
 
 def near() -> str:
-    """The smallest network that is surely one connection: an IPv4 address, an IPv6 /64."""
+    """The smallest network that is certainly one connection: an IPv4 address, an IPv6 /64."""
     return _around(32, 64)
 
 
 def for_guesses() -> str:
-    """The network for which tries at passwords and codes are counted: IPv4 /24, IPv6 /56."""
+    """The network for counting wrong passwords and codes: IPv4 /24, IPv6 /56."""
     return _around(24, 56)
 
 
 def wide() -> str:
-    """The network that a provider gives to a house or hands around: IPv4 /24, IPv6 /48."""
+    """The network that a provider gives a household or shares among users: IPv4 /24, IPv6 /48."""
     return _around(24, 48)
 
 

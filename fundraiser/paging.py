@@ -1,4 +1,4 @@
-"""Paging: lists are read newest first, a page at a time, by the key of the row before."""
+"""Keyset pagination: latest first, a page at a time, after the previous page's last key."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ LARGEST_KEY = 2**63 - 1
 
 
 def read_key(typed: str) -> int | None:
-    """A row's key as an address has it; None for anything that can't be one."""
+    """Parse a row's key from a URL; None if it is invalid."""
     if len(typed) > len(str(LARGEST_KEY)) or not (typed.isascii() and typed.isdecimal()):
         return None
     return min(int(typed), LARGEST_KEY)
 
 
 def key_from_url(name: str) -> int | None:
-    """The key in this request's query; None begins at the newest row."""
+    """The key in the current request's query; None means the first page."""
     return read_key(request.args.get(name, ""))
 
 
 def split_page(
     rows: Sequence[Row], key: Callable[[Row], Key], size: int = PAGE
 ) -> tuple[Sequence[Row], Key | None]:
-    """A page of rows, and the key where the next page begins; read one row more than a page."""
+    """Split rows into a page and the next page's key; pass one row more than a page."""
     return rows[:size], key(rows[size - 1]) if len(rows) > size else None

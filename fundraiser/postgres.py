@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL with the same time-outs either way: direct, or through PgBouncer.
+"""Connect to PostgreSQL with the same time-outs, directly or through PgBouncer.
 
-A direct connection gets them once, when it begins. PgBouncer in transaction mode has another
-connection to the server for each transaction, and refuses or forgets what a client sets for its
-session: through it they are set anew in each transaction, and no statement is prepared.
+A direct connection gets its time-outs once. PgBouncer in transaction mode uses another server
+connection for each transaction, and refuses or forgets session settings: through it we set them in
+each transaction and prepare no statements.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SET_LOCAL = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTI
 
 
 class _PooledConnection(psycopg.Connection[Any]):
-    """A connection through a pooler."""
+    """A connection through PgBouncer."""
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """Open a connection; libpq reads ``url``, so it may name several hosts or a Unix socket.
+    """Open a connection; libpq parses ``url``, so it may name several hosts or a Unix socket.
 
     Raises:
-        psycopg.OperationalError: nobody answers there, or we are refused.
+        psycopg.OperationalError: the server doesn't answer or refuses us.
     """
     try:
         connection = _connect(psycopg.Connection, url, options=_OPTIONS)
@@ -56,13 +56,13 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Whether a connection goes through a pooler."""
+    """Whether a connection goes through PgBouncer."""
     opened: object = connection.connection.dbapi_connection
     return isinstance(opened, _PooledConnection)
 
 
 def begin(connection: Connection) -> None:
-    """Set the time-outs of a transaction that goes through a pooler; of others they are set."""
+    """Set the time-outs of a transaction through PgBouncer; direct connections have them."""
     if is_pooled(connection):
         connection.exec_driver_sql(_SET_LOCAL)
 

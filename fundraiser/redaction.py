@@ -1,6 +1,6 @@
-"""Redaction: replace e-mail addresses in text that we log, or that others wrote, by a placeholder.
+"""Replace e-mail addresses in logged and foreign text with a placeholder.
 
-Names can't be recognised. What may hold them is not logged in the first place: see ``db``.
+We can't recognise names, so we don't log text that may contain them: see ``db``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _LINES_APART = str.maketrans(dict.fromkeys(_BESIDE, "\n"))
 
 
 def redact(text: str) -> str:
-    """The text with ``[address]`` where an e-mail address stood, in time linear in its length."""
+    """Replace each e-mail address with ``[address]``, in linear time."""
     if "@" not in text:
         return text
     parts, place = [], 0
@@ -24,7 +24,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: object) -> object:
-    """The same for a string, and for the strings in a list, a tuple or a dictionary."""
+    """``redact`` for a string, and for strings in lists, tuples and dictionaries."""
     match value:
         case str():
             return redact(value)

@@ -1,7 +1,7 @@
-"""Refusals in front of the app: a page in the reader's language, made once when the process starts.
+"""Pages for requests refused in front of the app, rendered once when the process starts.
 
-Somebody who sends five hundred bodies too slowly gets five hundred of these, so that none of them
-may cost a thread, a template or the database.
+Five hundred slow senders get five hundred of these, so they must need no thread, template or
+database.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST = 1000  # characters of a header or query that are looked at
 
 
 class Refusals:
-    """The replies to bodies that are not taken, and to requests that find no place."""
+    """Responses for refused bodies, and for requests when no thread is free."""
 
     def __init__(self, app: Flask) -> None:
         self._replies: dict[tuple[HTTPStatus, str, bool], Reply] = {}
@@ -47,7 +47,7 @@ class Refusals:
                     self._replies[status, language, False] = _reply(status, program, _PROGRAM)
 
     def reply(self, status: HTTPStatus, environ: WSGIEnvironment) -> Reply:
-        """The page of this status for a person, or JSON for a program."""
+        """The page with this status, or JSON for a program."""
         return self._replies[status, _language(environ), _is_for_a_person(environ)]
 
 
@@ -93,7 +93,7 @@ def _reply(status: HTTPStatus, text: str, kind: str) -> Reply:
 
 
 def _language(environ: WSGIEnvironment) -> str:
-    """As ``texts`` chooses it for the app's own pages."""
+    """The reader's language, chosen as in ``texts``."""
     chosen = parse_qs(str(environ["QUERY_STRING"])[:_LONGEST]).get("lang", [""])[0]
     if chosen in LANGUAGES:
         return chosen

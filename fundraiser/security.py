@@ -1,4 +1,4 @@
-"""Security: cookies, forms, limits, origin checks, and which routes are public."""
+"""Security of requests: cookies, forms, rate limits, origin checks, public routes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ View = TypeVar("View", bound="Callable[..., object]")
 
 
 class Number(IntegerConverter):
-    """A number in an address: larger ones than the database's lead nowhere (404)."""
+    """URL converter for numbers that fit the database; larger ones give a 404."""
 
     regex = "[0-9]{1,19}"
 
@@ -72,7 +72,7 @@ csrf = CSRFProtect()
 
 
 def network_hash() -> str:
-    """The network that the request comes from, as a keyed hash to count and compare it by."""
+    """The keyed hash of the client's network, for counting and comparing."""
     return keyed_digest("network", for_guesses())
 
 
@@ -80,7 +80,7 @@ limiter = Limiter(network_hash, in_memory_fallback_enabled=True, headers_enabled
 
 
 def limit_by_network(**options: Any) -> Callable[[View], View]:  # noqa: ANN401 - the limiter's own
-    """Limit how often a network may call a route: ``NETWORK_LIMIT``, counted for each route."""
+    """Decorator: limit how often a network may call a route, by ``NETWORK_LIMIT``."""
     limit = limiter.limit(
         lambda: current_settings().network_limit, key_func=network_hash, **options
     )
@@ -88,7 +88,7 @@ def limit_by_network(**options: Any) -> Callable[[View], View]:  # noqa: ANN401 
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Cookies, forms, limits, headers, and whose word we take for a reader's address."""
+    """Set up cookies, forms, limits, headers and trusted proxies."""
     is_https = settings.public_url.startswith("https://")
     app.url_map.converters["int"] = Number
     app.session_interface = CookieInterface()
@@ -123,16 +123,16 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def name_it_in_the_log() -> None:
-    """Have all lines of this request carry one name, which a trusted proxy may have given."""
+    """Give the request an ID for its log lines, taken from a trusted proxy if possible."""
     is_trusted = current_settings().trusted_proxies > 0
     name_request(request.headers.get("X-Request-ID") if is_trusted else None)
 
 
 def notice_proxy() -> None:
-    """Note that a proxy passes requests on while none is trusted: all readers share one limit.
+    """Record that an untrusted proxy forwards requests, so that all readers share one limit.
 
-    Once a minute is enough from a private address, which is a proxy's; from a public one anybody
-    can send such a header, so that a hundred an hour are needed.
+    From a private address, which is a proxy's, once a minute is enough. From a public address
+    anybody can send such a header, so that takes a hundred an hour.
     """
     if not is_passed_on():
         return
@@ -147,17 +147,17 @@ def notice_proxy() -> None:
 
 
 def note_limit(response: Response) -> Response:
-    """Note each limit that was met, whoever set it."""
+    """Record each rate limit that was reached."""
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and not incidents.has_noted():
         incidents.note(Kind.LIMIT)
     return response
 
 
 def our_own_name(application: WSGIApplication, settings: Settings) -> WSGIApplication:
-    """Let no request say what we are called: whatever its Host, ours is PUBLIC_URL's.
+    """Replace the request's Host with PUBLIC_URL's, whatever the client sent.
 
-    A redirect to "the same host" would lead where the sender of a foreign Host wants, and a cache
-    would keep it. Nobody is refused for it: load balancers look at /readyz by our IP address.
+    A redirect to "the same host" would otherwise lead wherever a forged Host says, and a cache
+    would store it. We refuse nobody for it: load balancers call /readyz by our IP address.
     """
     name = urlsplit(settings.public_url).netloc
 
@@ -170,7 +170,7 @@ def our_own_name(application: WSGIApplication, settings: Settings) -> WSGIApplic
 
 
 def limit_body() -> None:
-    """Keep to the front's limits, and on each page that is open to anybody to the small one."""
+    """Apply the body limits here too: a small one on all public pages."""
     is_roomy = not is_public(request.endpoint) or request.path.startswith("/webhooks/")
     request.max_content_length = (
         bodies.largest(request.path) if is_roomy else bodies.LARGEST_OF_ANYBODY
@@ -178,33 +178,33 @@ def limit_body() -> None:
 
 
 def refuse_nul() -> None:
-    """Refuse what no reader types and PostgreSQL can't keep: the character NUL in a text.
+    """Refuse NUL characters, which no reader types and PostgreSQL can't store.
 
     Raises:
-        BadRequestError: the address or the form holds one.
+        BadRequestError: the URL or the form has one.
     """
     if any("\0" in text for text in (request.path, *request.values.values())):
         raise BadRequestError(_("This address or form is damaged. Open our page again."))
 
 
 def public(view: View) -> View:
-    """Declare that anybody may ask for this view; what is not declared needs a signed-in staff."""
+    """Decorator: make a view public; all others need a signed-in member of staff."""
     view.is_public = True  # type: ignore[attr-defined]  # a mark on the function, read by is_public
     return view
 
 
 def is_public(endpoint: str | None) -> bool:
-    """Whether a route's view was declared public; an address without a view is (a 404)."""
+    """Whether a route's view is public; true for unknown URLs (a 404)."""
     if endpoint is None or endpoint == "static":
         return True
     return getattr(current_app.view_functions[endpoint], "is_public", False)
 
 
 def forget_try() -> None:
-    """Let this request count towards none of its route's limits: it was no wrong guess.
+    """Don't count this request against its route's limits: it wasn't a wrong guess.
 
-    Tries are counted before they are looked at, so that no more are looked at than are allowed,
-    however many come at once. A limit that can't be reached now keeps its count.
+    We count attempts before we check them, so that parallel ones can't exceed the limit. A limit in
+    an unreachable Redis keeps its count.
     """
     with suppress(RedisError):
         for found in limiter.current_limits:
@@ -217,63 +217,63 @@ def new_secret() -> str:
 
 
 def digest(secret: str) -> str:
-    """The hash that is stored in place of a secret of 256 bits (SHA-256, hexadecimal)."""
+    """The hash stored in place of a 256-bit secret (SHA-256, hexadecimal)."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def keyed_digest(kind: str, value: str) -> str:
-    """A hash of something guessable, like an address, that says nothing without our key."""
+    """A keyed hash of something guessable, like an address; useless without our key."""
     return keyed_digests(kind, value)[0]
 
 
 def keyed_digests(kind: str, value: str) -> list[str]:
-    """The same by each of our keys, the newest first: what was stored may be by an older one."""
+    """``keyed_digest`` with each of our keys, newest first: stored ones may use an older key."""
     return [made.hex() for made in hmacs(f"{kind}:{value}")]
 
 
 def hmacs(text: str) -> list[bytes]:
-    """HMAC-SHA256 of a text by each of our keys, the newest first."""
+    """HMAC-SHA256 of a text with each of our keys, newest first."""
     return [
         hmac.digest(key.encode(), text.encode(), "sha256") for key in current_settings().secret_keys
     ]
 
 
 def is_one_of(made: str, good: Iterable[str]) -> bool:
-    """Whether it is one of these; how long that takes tells at most which one."""
+    """Compare with each of these in constant time, except for which one matches."""
     return any(hmac.compare_digest(made.encode(), one.encode()) for one in good)
 
 
 def signing_keys() -> tuple[str, ...]:
-    """Our keys as itsdangerous takes them: the last one signs, all verify."""
+    """Our keys in itsdangerous's order: the last one signs, all verify."""
     return current_settings().secret_keys[::-1]
 
 
 def link_signer(purpose: str) -> URLSafeSerializer:
-    """Signs what a link says, with a key for this purpose alone; such a link has no end."""
+    """Sign a link's data with a key for this purpose; such links don't expire."""
     return URLSafeSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
 
 
 def timed_link_signer(purpose: str) -> URLSafeTimedSerializer:
-    """The same for links that are good for a time."""
+    """Sign a link's data with a key for this purpose; such links expire."""
     return URLSafeTimedSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
 
 
 def new_nonce() -> str:
-    """The value that makes one form one checkout, however often it is sent."""
+    """A random value that makes a repeated form one checkout."""
     return secrets.token_urlsafe(24)
 
 
 def cookieless(view: View) -> View:
-    """Declare a public POST without a cookie: its signature, or its origin and nonce, guard it."""
+    """Decorator: a public POST without a cookie, protected by a signature or origin and nonce."""
     csrf.exempt(view)
     return public(view)
 
 
 def check_origin() -> None:
-    """Refuse a form that another site sent. No cookie is needed for that.
+    """Refuse a form that another site sent; needs no cookie.
 
     Raises:
-        ForbiddenError: the request comes from another origin, or from none that it will name.
+        ForbiddenError: the request's origin is another site, or missing.
     """
     origin = request.headers.get("Origin")
     if origin is None:
@@ -290,12 +290,12 @@ def check_origin() -> None:
 
 
 def set_headers(response: Response) -> Response:
-    """Give every answer the headers of its route."""
+    """Set the headers of each response by its route."""
     route = request.url_rule.rule if request.url_rule else None
     headers.complete(response, route, current_settings(), g.get("form_origins", ()))
     return response
 
 
 def allow_forms_to(origins: Iterable[str]) -> None:
-    """Let the forms of the page that is being answered lead to these origins as well."""
+    """Allow the forms of the current page to lead to these origins as well."""
     g.form_origins = tuple(origins)

@@ -1,4 +1,4 @@
-"""CSV files that people open in a spreadsheet: in UTF-8, and with no cell that is a formula."""
+"""CSV files for spreadsheets: UTF-8, with formulas made harmless."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the wide forms
 
 
 def safe_cell(value: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """Escape a cell that a spreadsheet would run as a formula."""
     return f"'{value}" if value.lstrip(" \xa0").startswith(_FORMULA) else value
 
 
 def write_rows(rows: Iterable[list[str]]) -> str:
-    """These rows as CSV."""
+    """Format rows as CSV."""
     page = StringIO()
     csv.writer(page).writerows(rows)
     return page.getvalue()

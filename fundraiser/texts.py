@@ -1,4 +1,4 @@
-"""Languages, and how figures, dates and amounts are written in them."""
+"""Languages, and formatting of numbers, dates and amounts."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ DEFAULT_LANGUAGE = "en"  # in which the code's own texts are written, and which 
 
 
 def N_(message: str) -> str:
-    """Mark a message for the catalogue where it is declared; ``gettext`` it where it is shown."""
+    """Mark a message for the catalogue at its declaration; translate it with ``gettext`` later."""
     return message
 
 
 def gettext(message: str, **values: object) -> str:
-    """The message in the answer's language, with its named values filled in."""
+    """Translate a message into the current language, with its named values."""
     return str(translate(message, **values))
 
 
 class Named(str):
-    """A sentence with a name, by which tests find it whatever its words are."""
+    """A sentence with a name, by which tests find it."""
 
     __slots__ = ("name",)
     name: str
@@ -56,39 +56,39 @@ class Named(str):
 
 
 def data_test(sentence: str) -> Markup:
-    """The attribute that names the element of a sentence, if the sentence has a name."""
+    """The ``data-test`` attribute for a sentence that has a name."""
     name = getattr(sentence, "name", "")
     return Markup(' data-test="{}"').format(name) if name else Markup("")
 
 
 def language() -> str:
-    """The language of this answer."""
+    """The current language."""
     locale = get_locale()
     return known_language(locale.language if locale else "")
 
 
 def known_language(code: str) -> str:
-    """The language of this code, or the default one where we do not speak it."""
+    """The language of this code, or the default one if we don't support it."""
     return code if code in LANGUAGES else DEFAULT_LANGUAGE
 
 
 def name_of_language(code: str) -> str:
-    """What the answer's language calls a language: Ukrainian, англійська."""
+    """A language's name in the current language: Ukrainian, англійська."""
     return str(Locale(code).get_display_name(language()))
 
 
 def script_of(code: str) -> str:
-    """The script that a language is written in, by ISO 15924: Latn, Cyrl."""
+    """The script of a language, by ISO 15924: Latn, Cyrl."""
     return str(get_global("likely_subtags")[code]).split("_")[1]
 
 
 def by_language(texts: dict[str, str]) -> str:
-    """The text in the answer's language, or in the default one; empty where there is neither."""
+    """The text in the current language, or the default one; empty if neither exists."""
     return texts.get(language()) or texts.get(DEFAULT_LANGUAGE, "")
 
 
 def in_each_language(message: str) -> dict[str, str]:
-    """A message of ours by language, as staff's own texts are kept."""
+    """Translate one of our messages into every language."""
     texts = {}
     for code in LANGUAGES:
         with force_locale(code):
@@ -97,13 +97,13 @@ def in_each_language(message: str) -> dict[str, str]:
 
 
 def keep_language(_endpoint: str, values: dict[str, Any]) -> None:
-    """A language that was chosen by hand stays chosen on readers' pages; no cookie is needed."""
+    """Keep a language chosen by hand on readers' pages, without a cookie."""
     if request and request.args.get("lang") in LANGUAGES:
         values.setdefault("lang", request.args["lang"])
 
 
 def init_app(app: Flask) -> None:
-    """Choose a language by ``?lang=`` or the browser's wish, and give templates their words."""
+    """Choose the language by ``?lang=`` or the browser, and set up templates."""
     Babel(app, locale_selector=_choose)
     app.jinja_env.filters.update(
         breakable=breakable,
@@ -121,27 +121,27 @@ def init_app(app: Flask) -> None:
 
 
 def breakable(address: str) -> Markup:
-    """An e-mail address that a narrow page breaks before its dots and behind its @ only."""
+    """An e-mail address that may wrap only before its dots and after its @."""
     return Markup(re.sub(r"(@)|(?=\.)", r"\1<wbr>", str(escape(address))))  # noqa: S704 - escaped
 
 
 def date(at: datetime, form: str = "long") -> str:
-    """A day in the newsroom's zone: 3 March 2026."""
+    """Format a day in the newsroom's time zone: 3 March 2026."""
     return format_date(_local(at), form, locale=_calendar())
 
 
 def time(at: datetime) -> str:
-    """A time of day in the newsroom's zone: 14:32."""
+    """Format a time of day in the newsroom's time zone: 14:32."""
     return format_time(_local(at), "HH:mm", locale=_calendar())
 
 
 def date_and_time(at: datetime) -> str:
-    """3 March 2026, 14:32."""
+    """Format a date and time: 3 March 2026, 14:32."""
     return format_datetime(_local(at), "d MMMM y, HH:mm", locale=_calendar())
 
 
 def _calendar() -> str:
-    """Days are written as in Europe: 3 March, not March 3."""
+    """The locale for dates, with European order: 3 March, not March 3."""
     return "en_GB" if language() == "en" else language()
 
 
@@ -157,7 +157,7 @@ def _choose() -> str | None:
 
 
 def _in_language(code: str) -> str:
-    """This page's address in another language."""
+    """The current page's URL in another language."""
     query = request.args.to_dict() | {"lang": code}
     return f"{request.path}?{urlencode(query)}"
 
@@ -181,7 +181,7 @@ def _context() -> dict[str, Any]:
 
 
 def each_time(amount: str, interval: str | None, count: int = 1) -> str:
-    """A sum and how often it is paid: every ``count`` intervals (a Stripe word: day, week, …)."""
+    """An amount and its interval in words: each ``count`` intervals (Stripe's: day, week, …)."""
     match interval, count:
         case "month", 1:
             return gettext("%(amount)s a month", amount=amount)

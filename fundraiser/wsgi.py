@@ -1,4 +1,4 @@
-"""The layers in front of the app; ``asgi`` serves them."""
+"""The WSGI middleware in front of the Flask app; ``asgi`` serves it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def busy(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
-    """A WSGI application that only says that no thread is free."""
+    """A WSGI application that only answers 503: no thread is free."""
     reply = refusals.reply(HTTPStatus.SERVICE_UNAVAILABLE, environ)
     start_response(reply.status, reply.headers)
     return (reply.body,)
 
 
 def may_upload(environ: WSGIEnvironment) -> bool:
-    """Whether whoever sends this may bring in lists: asked before any of a large body is read."""
+    """Whether the sender may upload lists; checked before we read a large body."""
     try:
         with _app.request_context(dict(environ)), _app.database.transaction():
             staff = current_staff()
@@ -52,7 +52,7 @@ threads = _settings.web_threads
 application = ProgressLayer(_with_webhooks, _app.database, of_transport(_settings))
 application.remember()
 
-# All this stands as long as the process does. Looked through by the garbage collector again and
-# again, it let one answer in some dozens wait for a tenth of a second.
+# These objects live as long as the process. Scanning them delayed one response in some dozens by a
+# tenth of a second, so the garbage collector must skip them.
 gc.collect()
 gc.freeze()

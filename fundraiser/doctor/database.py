@@ -1,4 +1,4 @@
-"""What `fundraiser doctor` finds of PostgreSQL and Redis: why they can't be used."""
+"""The database and Redis checks of ``fundraiser doctor``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _LIMITS = ("PostgreSQL (max_connections)", "our userâ€™s limit", "our databaseâ€
 
 
 def why_not(error: SQLAlchemyError) -> Finding:
-    """Name what keeps us from the database."""
+    """Explain why we can't use the database."""
     said = str(getattr(error, "orig", None) or error).lower()
     for words, sentence in _REFUSALS.items():
         if any(word in said for word in words.split("|")):
@@ -74,7 +74,7 @@ def why_not(error: SQLAlchemyError) -> Finding:
 
 
 def examine_tables(session: Session, config: Config) -> Finding:
-    """Whether the tables are there, those of this version, and writable."""
+    """Check that the tables exist, match this version, and are writable."""
     connection = session.connection()
     if session.scalar(text("SHOW transaction_read_only")) == "on":
         return Finding(False, _REFUSALS["read-only|read only|session is not read-write"])
@@ -96,7 +96,7 @@ def examine_tables(session: Session, config: Config) -> Finding:
 
 
 def examine_connections(session: Session, settings: Settings) -> Finding:
-    """Whether PostgreSQL has as many connections as this configuration may open."""
+    """Check that PostgreSQL allows as many connections as this configuration may open."""
     wanted = most_connections(settings)
     if postgres.is_pooled(session.connection()):
         return Finding(
@@ -119,7 +119,7 @@ def examine_connections(session: Session, settings: Settings) -> Finding:
 
 
 def examine_redis(settings: Settings) -> Finding:
-    """Whether Redis takes what we send it, and keeps it."""
+    """Check that Redis accepts and keeps what we send."""
     try:
         with redis.Redis.from_url(
             settings.redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE

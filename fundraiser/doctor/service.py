@@ -1,4 +1,4 @@
-"""Is everything there that the service needs? A sentence for each part."""
+"""The checks of ``fundraiser doctor``: one finding for each part of the service."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ENOUGH_FILES = 10_000  # connections that rest are open files, and browsers lea
 
 
 def examine(settings: Settings, database: Database, gateway: AccountGateway) -> Iterator[Finding]:
-    """Look at each part in turn."""
+    """Check each part in turn."""
     yield from _examine_database(settings, database)
     yield from _examine_secret_key(settings, database)
     yield _examine_file_limit()
@@ -64,7 +64,7 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
 
 
 def alembic_config() -> Config:
-    """Where the migrations are, from wherever the command is called."""
+    """Alembic's configuration, wherever the command is called."""
     config = Config()
     config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
     return config
@@ -109,7 +109,7 @@ def _examine_work(session: Session) -> Iterator[Finding]:
 
 
 def _examine_heartbeats(heartbeats: Mapping[str, datetime]) -> Finding:
-    """The workers hear beat's ticks: where they are silent, beat may be the cause."""
+    """Check that workers and beat are alive; silent workers may have no beat."""
     worker, beat = heartbeats.get("worker"), heartbeats.get("beat")
     if worker is not None and (silence := now() - worker) <= SILENT:
         return Finding(True, f"The workers reported {silence.total_seconds():.0f} seconds ago.")
@@ -163,7 +163,7 @@ def _examine_mail(settings: Settings) -> Finding:
 
 
 def _examine_sources(settings: Settings, database: Database) -> Iterator[Finding]:
-    """Members who pay elsewhere: does each service that is asked for them answer?"""
+    """Check that each connected service outside Stripe answers."""
     with suppress(SQLAlchemyError):  # said above
         for label, trouble in examine_live(database, settings):
             yield (

@@ -1,4 +1,4 @@
-"""What `fundraiser doctor` finds at Stripe: rights, the endpoint, the clock, the portal."""
+"""The Stripe checks of ``fundraiser doctor``: rights, endpoint, clock, portal."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SET_UP = "run fundraiser stripe set-up"
 
 
 class Finding(NamedTuple):
-    """What was found of one part; ``sentence`` says what to do where it is not well."""
+    """The result for one part; ``sentence`` says what to do if there is a problem."""
 
     is_well: bool
     sentence: str
 
 
 def examine_stripe(gateway: AccountGateway, settings: Settings) -> Iterator[Finding]:
-    """Look at all that can be seen of Stripe from here."""
+    """Check everything at Stripe that we can see from here."""
     try:
         gateway.check_key()
         rights = gateway.try_rights() if settings.stripe_api_key.startswith("rk_") else []
@@ -154,7 +154,7 @@ WHAT_TO_DO = {
 
 
 def tell_refusals(webhooks: dict[str, int], calls: list[str]) -> Iterator[Finding]:
-    """What was refused lately, by us and by Stripe."""
+    """Report recent refusals, by us and by Stripe."""
     alarming = {
         reason: count
         for reason, count in webhooks.items()
