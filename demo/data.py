@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.orm import Session
 
+from demo.elsewhere import bring_in, share_of
 from demo.lives import TIERS, Lives, Story
 from demo.money import Money
 from demo.settings import CAMPAIGN
@@ -32,6 +33,7 @@ from fundraiser.members.models import (
     LedgerHead,
     Member,
     Membership,
+    fold_address,
 )
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff
@@ -105,7 +107,8 @@ def fill(
 ) -> None:
     """Make the newsroom: tiers (at the simulator too), people, ledger, staff and the campaign.
 
-    ``members`` people count at the end, and 3 for each 8 of them once did. The simulator must run.
+    ``members`` people count at the end, one in 40 of them by Patreon or bank transfer alone, and 3
+    for each 8 of them once did. The simulator must run.
     """
     database = Database(settings)
     at = datetime.now(UTC).replace(microsecond=0)
@@ -122,7 +125,12 @@ def fill(
     prices = {key: store.one(name) for key, name in price_ids.items() if name}
     lives = Lives(prices, at, settings.grace)
     total = members + members * 3 // 8
-    stories = [lives.make(number, counts=number <= members) for number in range(1, total + 1)]
+    elsewhere = share_of(members)
+    here = members - elsewhere.people
+    stories = [
+        lives.make(number, counts=number <= here)
+        for number in range(1, total - elsewhere.people + 1)
+    ]
     lives.random.shuffle(stories)
     stories.sort(key=lambda story: story.joined)
     money = Money(stories, at)
@@ -148,8 +156,10 @@ def fill(
         connection.execute(
             text("SELECT setval(pg_get_serial_sequence('member', 'id'), max(id)) FROM member")
         )
-        _add_campaign(session, settings, at)
         _add_up(session, settings, money)
+    bring_in(settings, elsewhere, (story.person for story in stories if not story.left), at)
+    with database.transaction() as session:
+        _add_campaign(session, settings, at)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     database.dispose()
@@ -175,6 +185,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
         {
             "id": number,
             "email": person.email,
+            "address": fold_address(person.email),
             "name": person.name,
             "country": person.country,
             "language": person.language,

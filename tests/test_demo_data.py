@@ -16,11 +16,13 @@ from demo.servers import free_port
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.db import clock
+from fundraiser.members.consistency import check_consistency
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import LedgerEntry, Member, Membership, Status
 from fundraiser.payments.models import Customer
 from fundraiser.payments.settlement import settle
 from fundraiser.payments.stripe.gateway import current_gateway
+from fundraiser.sources.overview import list_sources
 from tests.conftest import ROOT
 from tests.factories import GRACE, Stripe
 
@@ -95,3 +97,29 @@ def facts(row: Membership) -> dict[str, object]:
         "collection_method",
     )
     return {name: getattr(row, name) for name in names}
+
+
+def test_two_sources_beside_stripe_bring_people_of_whom_some_pay_here_too(
+    newsroom: FundraiserApp,
+) -> None:
+    with newsroom.database.transaction() as session:
+        brought = {
+            name: {
+                member
+                for (member,) in session.execute(
+                    select(Membership.member_id).where(Membership.origin == name)
+                )
+            }
+            for name in ("patreon", "bank-transfer")
+        }
+        here = set(session.scalars(select(Customer.member_id)))
+        for people in brought.values():
+            assert people & here
+            assert people - here
+        assert read_balance(session).members == MEMBERS
+        assert {one.label: one.members for one in list_sources(session)} == {
+            "Patreon": len(brought["patreon"]),
+            "Bank transfer": len(brought["bank-transfer"]),
+        }
+    with newsroom.database.transaction() as session:
+        assert check_consistency(session, GRACE).findings == ()

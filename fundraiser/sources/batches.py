@@ -287,6 +287,11 @@ def undo(session: Session, batch: ImportBatch) -> None:
     hint(session, Job.IMPORT)
 
 
+def find_source(session: Session, batch: ImportBatch) -> ExternalSource:
+    """The source that a file is from."""
+    return session.get_one(ExternalSource, batch.source)
+
+
 def find_batch(session: Session, batch_id: int) -> ImportBatch:
     """The file of this number.
 
