@@ -102,9 +102,11 @@ def apply_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: 
     for statement in (
         statements.REMEMBER,
         statements.CHANGE,
+        statements.CHANGE_GIVEN,
         statements.END,
         statements.END_ABSENT,
         statements.ADD_MEMBERSHIPS,
+        statements.GIVE_MEMBERSHIPS,
         statements.FINISH_ROWS,
     ):
         session.execute(text(statement), values)

@@ -135,6 +135,7 @@ class Outcome(StrEnum):
     RENEWED = "renewed"
     UNCHANGED = "unchanged"
     JOINED = "joined"
+    GIVEN = "given"
     ENDED = "ended"
     ABSENT = "absent"
     SAME_ROW = "same_row"
@@ -145,7 +146,10 @@ class Outcome(StrEnum):
 
 
 # These change something.
-CHANGES = (Outcome.NEW, Outcome.RENEWED, Outcome.JOINED, Outcome.ENDED, Outcome.ABSENT)
+CHANGES = (
+    *(Outcome.NEW, Outcome.RENEWED, Outcome.JOINED, Outcome.GIVEN, Outcome.ENDED),
+    Outcome.ABSENT,
+)
 
 
 class Decision(StrEnum):

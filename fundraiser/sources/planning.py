@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_READ = (Says.PAID, Says.NOT_PAYING, Says.ASK)
+_READ = (Says.PAID, Says.NOT_PAYING, Says.ASK, Says.GIVES)
 
 
 def plan(session: Session, batch: ImportBatch, grace: timedelta, *, whole_list: bool) -> None:
@@ -68,6 +68,7 @@ def plan(session: Session, batch: ImportBatch, grace: timedelta, *, whole_list: 
         _add_absent(session, batch)
     _total(session, batch, at, grace)
     batch.state, batch.planned_at = BatchState.PLANNED, at
+    session.flush()  # so that whoever locks it next reads this
 
 
 def rule_of_rows(at: datetime, grace: timedelta) -> ColumnElement[bool]:
@@ -139,8 +140,11 @@ def _find_memberships(session: Session, batch: ImportBatch) -> None:
         .where(
             _of(batch),
             ImportRow.key.is_not(None),
-            Membership.source == Source.IMPORT,
             Membership.reference == ImportRow.key,
+            or_(
+                and_(ImportRow.says != Says.GIVES, Membership.source == Source.IMPORT),
+                and_(ImportRow.says == Says.GIVES, Membership.source == Source.COMPLIMENTARY),
+            ),
         )
         .values(membership_id=Membership.id, member_id=Membership.member_id)
     )
@@ -246,6 +250,11 @@ def _judge(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
         known.interval.is_not_distinct_from(ImportRow.interval),
         known.status == Status.ACTIVE,
     )
+    given = select(known.id).where(
+        known.id == ImportRow.membership_id,
+        known.status == Status.ACTIVE,
+        known.cancel_at.is_not_distinct_from(ImportRow.counts_until),
+    )
     runs = exists().where(
         known.id == ImportRow.membership_id,
         known.status == Status.ACTIVE,
@@ -258,6 +267,14 @@ def _judge(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
         (ImportRow.says == Says.REFUSED, Outcome.REFUSED.value),
         (ImportRow.says == Says.SKIPPED, Outcome.SKIPPED.value),
         (and_(ImportRow.says == Says.ASK, ImportRow.decision.is_(None)), Outcome.HELD.value),
+        (
+            ImportRow.says == Says.GIVES,
+            case(
+                (given.exists(), Outcome.UNCHANGED.value),
+                (is_known, Outcome.RENEWED.value),
+                else_=Outcome.GIVEN.value,
+            ),
+        ),
         (
             and_(is_proof, is_known),
             case((facts.exists(), Outcome.UNCHANGED.value), else_=Outcome.RENEWED.value),

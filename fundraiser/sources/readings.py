@@ -26,11 +26,13 @@ class Says(StrEnum):
     """What a row proves.
 
     ``paid``: something was paid, until a day that the rule judges. ``not_paying``: nothing was.
-    ``ask``: only a person can say. ``refused``: it can't be read. ``skipped``: it's nobody.
+    ``gives``: a membership is to be given. ``ask``: only a person can say. ``refused``: it can't be
+    read. ``skipped``: it's nobody.
     """
 
     PAID = "paid"
     NOT_PAYING = "not_paying"
+    GIVES = "gives"
     ASK = "ask"
     REFUSED = "refused"
     SKIPPED = "skipped"
@@ -72,6 +74,7 @@ class Why(StrEnum):
     NO_ADDRESS = "no_address"
     NO_SUCH_DAY = "no_such_day"
     NO_DAY = "no_day"
+    END_IS_OVER = "end_is_over"
     NO_AMOUNT = "no_amount"
     BAD_AMOUNT = "bad_amount"
     BAD_CURRENCY = "bad_currency"

@@ -129,13 +129,13 @@ def list_day(form: Format, file: File) -> datetime | None:
 def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Reading]:
     """Ask about people whose account was deleted: a list must not bring them back silently."""
     for reading in readings:
-        if (
-            erased
-            and reading.says is Says.PAID
-            and reading.address
-            and not erased.isdisjoint(hashes_of_address(reading.address))
-        ):
+        is_back = bool(
+            erased and reading.address and not erased.isdisjoint(hashes_of_address(reading.address))
+        )
+        if is_back and reading.says is Says.PAID:
             reading.ask(Why.ERASED)
+        elif is_back and reading.says is Says.GIVES:
+            reading.says, reading.why = Says.REFUSED, Why.ERASED
         yield reading
 
 

@@ -12,7 +12,8 @@ PROVES = """
 FIND_MEMBERSHIPS = """
     UPDATE import_row r SET membership_id = m.id, member_id = m.member_id
     FROM import_row same
-    LEFT JOIN membership m ON m.source = 'import' AND m.reference = same.key
+    LEFT JOIN membership m ON m.reference = same.key
+      AND m.source = CASE WHEN same.says = 'gives' THEN 'complimentary' ELSE 'import' END
     WHERE r.id = ANY(CAST(:rows AS bigint[])) AND same.id = r.id
       AND (r.membership_id IS DISTINCT FROM m.id OR r.member_id IS DISTINCT FROM m.member_id)
 """
@@ -79,7 +80,8 @@ REMEMBER = """
     SET before = jsonb_build_object('amount', m.amount, 'currency', m.currency, 'interval',
         m.interval, 'interval_count', m.interval_count, 'status', m.status, 'origin', m.origin,
         'started_at', m.started_at, 'counts_until', m.counts_until, 'cancel_at', m.cancel_at,
-        'canceled_at', m.canceled_at, 'ended_at', m.ended_at, 'refunded_at', m.refunded_at)
+        'canceled_at', m.canceled_at, 'ended_at', m.ended_at, 'refunded_at', m.refunded_at,
+        'period_end', m.period_end)
     FROM membership m WHERE r.id = ANY(CAST(:rows AS bigint[])) AND m.id = r.membership_id
 """
 CHANGE = """
@@ -90,7 +92,14 @@ CHANGE = """
         canceled_at = CASE WHEN r.cancel_at IS NOT NULL THEN coalesce(m.canceled_at, :at) END,
         status = 'active', ended_at = NULL
     FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[]))
-      AND r.outcome NOT IN ('ended', 'absent') AND m.id = r.membership_id
+      AND r.outcome NOT IN ('ended', 'absent') AND r.says <> 'gives' AND m.id = r.membership_id
+"""
+CHANGE_GIVEN = """
+    UPDATE membership m
+    SET period_end = r.counts_until, cancel_at = r.counts_until, canceled_at = NULL,
+        ended_at = NULL, status = 'active'
+    FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.says = 'gives'
+      AND m.id = r.membership_id
 """
 END = """
     UPDATE membership m
@@ -117,6 +126,24 @@ ADD_MEMBERSHIPS = """
                r.refunded_at
         FROM import_row r
         WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome NOT IN ('ended', 'absent')
+          AND r.says <> 'gives' AND r.membership_id IS NULL AND r.member_id IS NOT NULL
+        ORDER BY r.number
+        RETURNING id, reference
+    )
+    UPDATE import_row r SET membership_id = added.id
+    FROM added
+    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND added.reference = r.key
+"""
+GIVE_MEMBERSHIPS = """
+    WITH added AS (
+        INSERT INTO membership (
+            member_id, source, reference, amount, currency, interval_count, status,
+            payment_status, collection_paused, has_paid, started_at, period_end, cancel_at
+        )
+        SELECT r.member_id, 'complimentary', r.key, 0, r.currency, 1, 'active', 'nothing', false,
+               false, :at, r.counts_until, r.counts_until
+        FROM import_row r
+        WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.says = 'gives'
           AND r.membership_id IS NULL AND r.member_id IS NOT NULL
         ORDER BY r.number
         RETURNING id, reference
@@ -164,7 +191,8 @@ PUT_BACK = """
         cancel_at = (r.before ->> 'cancel_at')::timestamptz,
         canceled_at = (r.before ->> 'canceled_at')::timestamptz,
         ended_at = (r.before ->> 'ended_at')::timestamptz,
-        refunded_at = (r.before ->> 'refunded_at')::timestamptz
+        refunded_at = (r.before ->> 'refunded_at')::timestamptz,
+        period_end = (r.before ->> 'period_end')::timestamptz
     FROM import_row r
     WHERE r.id = ANY(CAST(:rows AS bigint[])) AND m.id = r.membership_id AND r.before IS NOT NULL
 """
