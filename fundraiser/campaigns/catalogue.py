@@ -1,6 +1,6 @@
-"""The tiers and prices that staff offer: made, changed, moved, retired.
+"""Tiers and prices as staff edit them: create, change, reorder, retire.
 
-Each verb writes rows; ``payments.catalogue`` makes Stripe match them, now or when it is back.
+These functions write rows; ``payments.products`` then updates Stripe, now or when it is back.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def plan_of(tier: Tier) -> TierPlan:
-    """A tier as staff last wanted it, whether Stripe has it already or not."""
+    """A tier as staff last saved it, whether or not Stripe has it yet."""
     prices = {
         (price.interval, price.currency): price.next_amount or price.amount for price in tier.prices
     }
@@ -44,7 +44,7 @@ def plan_of(tier: Tier) -> TierPlan:
 
 
 def find_tier(session: Session, slug: str, *, locked: bool = False) -> Tier:
-    """The tier of this slug.
+    """Find the tier with this slug.
 
     Raises:
         NotFoundError: there is none.
@@ -56,14 +56,15 @@ def find_tier(session: Session, slug: str, *, locked: bool = False) -> Tier:
 
 
 def list_tiers(session: Session) -> list[Tier]:
-    """All of them, in their order; those that are not on offer any more come last."""
+    """All tiers in order; retired ones come last."""
     return list(session.scalars(select(Tier).order_by(Tier.retired_at.is_not(None), Tier.position)))
 
 
 def create_tier(session: Session, plan: TierPlan) -> Tier:
-    """Offer a new tier, after those there are; made twice with the same words, it is made once.
+    """Add a new tier after the others; safe to repeat with the same values.
 
-    Its slug is made of its name. The first one brings the product of one-time contributions.
+    Makes the slug from the name. The first tier also creates the product for one-time
+    contributions.
 
     Raises:
         UnprocessableError: no slug can be made, or another tier has it.
@@ -113,12 +114,12 @@ def create_tier(session: Session, plan: TierPlan) -> Tier:
 
 
 def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
-    """Give a tier, which the caller has locked, other words and prices.
+    """Update the texts and prices of a locked tier.
 
-    A price that Stripe has already goes on until Stripe has the new one.
+    Readers pay an existing price until Stripe has the new one.
 
     Raises:
-        UnprocessableError: readers of a campaign would find the tier chosen without a price.
+        UnprocessableError: a campaign preselects the tier, and it would have no price there.
     """
     for campaign in _choosing(session, tier):
         if (Interval.MONTH, campaign.default_currency) not in plan.prices:
@@ -153,7 +154,7 @@ def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
 
 
 def move_tier(session: Session, tier: Tier, place: int) -> None:
-    """Put a tier at this place, counted from 0, among those on offer."""
+    """Move a tier to this position, counted from 0, among those on offer."""
     lock(session, "shop", "tiers")
     others = [each for each in list_tiers(session) if each.retired_at is None and each is not tier]
     others.insert(max(place, 0), tier)
@@ -164,10 +165,10 @@ def move_tier(session: Session, tier: Tier, place: int) -> None:
 
 
 def retire_tier(session: Session, tier: Tier) -> None:
-    """Let nobody join by this tier any more; its members stay members, and go on paying.
+    """Close a tier to new members; existing members keep it and keep paying.
 
     Raises:
-        UnprocessableError: readers of a campaign would find nothing chosen, or give nothing once.
+        UnprocessableError: a campaign preselects it, or it is needed for contributions.
     """
     if tier.retired_at:
         return
@@ -187,7 +188,7 @@ def retire_tier(session: Session, tier: Tier) -> None:
 
 
 def restore_tier(session: Session, tier: Tier) -> None:
-    """Put a retired tier on offer again, after the others."""
+    """Offer a retired tier again, after the others."""
     if tier.retired_at is None:
         return
     tier.retired_at, tier.stale_at_stripe = None, True
@@ -197,7 +198,7 @@ def restore_tier(session: Session, tier: Tier) -> None:
 
 
 def show_anew(session: Session, tier: Tier) -> None:
-    """Have every page that shows this tier in a widget fetch it again."""
+    """Have every widget that shows this tier fetch it again."""
     session.execute(
         update(Campaign)
         .where(Campaign.tiers.contains([tier.slug]))
@@ -206,7 +207,7 @@ def show_anew(session: Session, tier: Tier) -> None:
 
 
 def _choosing(session: Session, tier: Tier) -> Sequence[Campaign]:
-    """The campaigns whose readers find this tier chosen."""
+    """The campaigns that preselect this tier."""
     return session.scalars(
         select(Campaign).where(Campaign.archived_at.is_(None), Campaign.default_tier == tier.slug)
     ).all()

@@ -1,7 +1,7 @@
-"""Where a chart's marks go: places in percent across and pixels down, so that text keeps its size.
+"""Compute the geometry of charts: percent across and pixels down, so that text keeps its size.
 
-Drawn by the server as SVG without scripts or styles of its own, which our content policy refuses:
-it prints, follows light and dark, and needs no library.
+The server renders SVG without scripts or inline styles, which our CSP refuses. It prints, follows
+light and dark mode, and needs no library.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_TICKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A value or a date, and where its mark is."""
+    """A value or date on an axis, and its position."""
 
     at: float
     value: int | datetime
@@ -30,7 +30,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class LineChart:
-    """Members over time. ``points`` are for a box of 1000 by ``HEIGHT``."""
+    """A chart of members over time; ``points`` are for a box of 1000 by ``HEIGHT``."""
 
     points: str
     now_x: float
@@ -53,10 +53,9 @@ def line_chart(
     projected: tuple[int, int] | None,
     rush: int | None = None,
 ) -> LineChart:
-    """Place a series that began at its first time and may go on until ``end``.
+    """Lay out a series that starts at its first time and may continue until ``end``.
 
-    ``projected`` is where it may lead, from the lowest to the highest; ``rush`` where a scenario
-    does.
+    ``projected`` is the forecast from lowest to highest; ``rush`` the scenario of a final rush.
     """
     start, last = series[0][0], series[-1][0]
     span = max((max(end, last) - start).total_seconds(), 1.0)
@@ -88,7 +87,7 @@ def line_chart(
 
 
 def nice_scale(most: int) -> tuple[int, int]:
-    """The axis' top, at or above ``most``, and a step of 1, 2 or 5 times a power of ten."""
+    """An axis maximum at or above ``most``, and a step of 1, 2 or 5 times a power of ten."""
     step = 1
     while step * _MOST_TICKS < most:
         step = step * 5 // 2 if str(step)[0] == "2" else step * 2
@@ -96,7 +95,7 @@ def nice_scale(most: int) -> tuple[int, int]:
 
 
 def _apart(goal_y: float, projected_y: float | None) -> tuple[float, float]:
-    """Where the two labels at the right edge go without touching each other."""
+    """Move the two labels at the right edge apart so that they don't overlap."""
     if projected_y is None or abs(goal_y - projected_y) >= _LABEL_APART:
         return goal_y, projected_y or 0.0
     if projected_y >= goal_y:
@@ -105,7 +104,7 @@ def _apart(goal_y: float, projected_y: float | None) -> tuple[float, float]:
 
 
 def _dates(start: datetime, end: datetime, x: Callable[[datetime], float]) -> list[Tick]:
-    """Four dates, evenly apart, and the end."""
+    """Four evenly spaced dates, and the end."""
     quarter = (end - start) / 4
     between = [start + quarter * place for place in (1, 2, 3)]
     return [

@@ -1,10 +1,9 @@
-"""Forecast how many members there will be, as a range: no database, no clock.
+"""Forecast the number of members as a range; uses no database and no clock.
 
-Joins are the mean of the last 28 days carried on; how far off that may be is how far off it was at
-each week of the past year. Losses are what is known of the people who are counted now: who has
-cancelled, who is overdue, whose renewal is due, each at the newsroom's own rates. 4,000 draws of
-both give the range and the chance of reaching a goal. docs/decisions/forecast.md has the reasons,
-the sources and how often the range held.
+Joins continue at the mean of the last 28 days, with the errors that this would have had in each
+week of the past year. Losses come from what we know of active members: who cancelled, who is
+overdue, whose renewal is due, at the newsroom's own rates. 4,000 draws of both give the range and
+the chance of reaching a goal. See docs/decisions/forecast.md.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ Renewal: TypeAlias = tuple[int, int]  # the period in days, and the first renewa
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How many faced a renewal, and how many then left: by choice, or as the payment failed."""
+    """How many members faced a renewal, and how many left: by choice, or with a failed payment."""
 
     faced: int = 0
     voluntary: int = 0
@@ -61,11 +60,11 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the newsroom has measured so far.
+    """The rates that the newsroom has measured so far.
 
-    ``renewals``: the outcomes of past renewals. ``notice``: by period, how many cancelled so many
+    ``renewals``: outcomes of past renewals. ``notice``: by interval, how many cancelled this many
     days (the index) before they left. ``recoveries``: by days overdue (the index), how many were
-    overdue for that long, and how many of these paid in the end. ``grace`` is in days.
+    overdue for that long, and how many of them paid in the end. ``grace`` is in days.
     """
 
     grace: float
@@ -76,12 +75,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is known at the moment of a forecast. Nobody is in two of these.
+    """What is known at the time of a forecast; each person is in one group only.
 
-    ``joined``: how many joined by readers' own acts on each whole day, the oldest first. The others
-    are people who are counted now: by days from now, ``canceled`` at whose end, ``ending`` whose
-    gift or import runs out, ``overdue`` whose grace period ends then; ``due`` by renewal and days
-    from now. ``joining`` is how many joined lately, by period: the mix of those still to join.
+    ``joined``: joins by readers' own actions on each whole day, oldest first. The others are active
+    members, by days from now: ``canceled`` who end then, ``ending`` whose gift or import ends,
+    ``overdue`` whose grace period ends; ``due`` by renewal and days from now. ``joining`` is the
+    number of recent joins by interval: the mix of people still to join.
     """
 
     members: int
@@ -95,7 +94,7 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How many people each reason is expected to cost, and the variance of their sum."""
+    """How many people we expect to lose for each reason, and the variance of the total."""
 
     canceled: float
     overdue: float
@@ -110,11 +109,11 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Members in ``days``: P10 (``low``), P50 (``middle``) and P90 (``high``).
+    """The members in ``days``: P10 (``low``), P50 (``middle``) and P90 (``high``).
 
-    ``chance`` is of reaching the goal then, 0 to 1. ``joins`` and ``losses`` are expected. ``rush``
-    is where the middle goes if the last days bring as many as in other campaigns: a scenario, of
-    which the range knows nothing.
+    ``chance`` is the probability of reaching the goal, 0 to 1. ``joins`` and ``losses`` are
+    expected values. ``rush`` is the median if the last days bring as many joins as in other
+    campaigns: a scenario, not part of the range.
     """
 
     days: float
@@ -128,27 +127,27 @@ class Forecast:
 
 
 def needed_a_day(remaining: int, left: timedelta) -> int | None:
-    """How many more each day, today among them, reach the goal; None once the deadline is over."""
+    """How many joins a day, today included, reach the goal; None after the deadline."""
     days = whole_days(left)
     return -(-remaining // days) if days else None
 
 
 def whole_days(left: timedelta) -> int:
-    """The days left, one that has begun among them; 0 once there are none."""
+    """The days left, including a day that has begun; 0 when none is left."""
     return max(math.ceil(left.total_seconds() / 86_400), 0)
 
 
 def is_too_young(joined: Sequence[int], days: float) -> bool:
-    """Whether too few days, or nobody who joined, are behind us to say anything so far ahead."""
+    """Whether there is too little history, or no joins, for a forecast this far ahead."""
     return len(joined) < PACE_DAYS or not any(joined) or days > _FURTHER * len(joined)
 
 
 def forecast(
     outlook: Outlook, rates: Rates, days: float, *, goal: int | None = None
 ) -> Forecast | None:
-    """The members in so many days, as a range; None where it is too young to say, or no time left.
+    """The range of members in this many days; None without enough history or time left.
 
-    The same facts give the same forecast: the draws are made once.
+    The same facts give the same forecast: the draws are fixed.
     """
     if days <= 0 or is_too_young(outlook.joined, days):
         return None
@@ -179,15 +178,15 @@ def forecast(
 
 
 def pace_of(joined: Sequence[int]) -> float:
-    """Joins a day, of the last 28 days; a half more, so that it is never nothing."""
+    """Joins a day over the last 28 days; with half a join added, so that it is never zero."""
     return (sum(joined[-PACE_DAYS:]) + 0.5) / PACE_DAYS
 
 
 def spread_of(joined: Sequence[int], days: float) -> float:
-    """The standard deviation of the log of joins in the days ahead, by the errors of the past.
+    """The standard deviation of the log of future joins, from past errors.
 
-    At each week of the last year the pace of then is held against what came. Errors of overlapping
-    weeks say less, and few say little: then it stays near what is believed beforehand.
+    For each week of the last year, we compare the pace then with what came. Errors of overlapping
+    weeks count less; with few errors the result stays near the prior.
     """
     span = max(round(days), 1)
     sums = [0]
@@ -208,11 +207,11 @@ def spread_of(joined: Sequence[int], days: float) -> float:
 
 
 def expected_losses(outlook: Outlook, rates: Rates, days: float) -> Losses:
-    """Whom the known facts are expected to cost in so many days."""
+    """The losses that we expect within this many days, from known facts."""
     variance = 0.0
 
     def lost(people: float, share: float, worth: float = math.inf) -> float:
-        """The expected losses; their variance is the binomial's and that of the share itself."""
+        """The expected losses, and their variance: the binomial's and that of the share itself."""
         nonlocal variance
         variance += people * share * (1 - share) * (1 + people / (worth + 1))
         return people * share
@@ -235,7 +234,7 @@ def expected_losses(outlook: Outlook, rates: Rates, days: float) -> Losses:
 
 
 def paying_share(rates: Rates, overdue: float) -> float:
-    """The share of those overdue for so many days who pay before the grace period is over."""
+    """The share of members overdue for this many days who pay within the grace period."""
     pays, fails = _PAYS
     whole = max(int(overdue), 0)
     # Beforehand, the longer somebody is overdue, the less likely a payment becomes.
@@ -249,7 +248,7 @@ def _overdue_worth(rates: Rates) -> float:
 
 
 def _belief_not(belief: tuple[float, float]) -> tuple[float, float]:
-    """The share without, and how many cases the belief is worth."""
+    """The prior share that leaves, and how many cases it is worth."""
     return belief[1] / sum(belief), sum(belief)
 
 
@@ -259,14 +258,14 @@ def _until(by_day: Mapping[int, int], days: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Leaving:
-    """The shares that leave at one renewal."""
+    """The shares of members that leave at one renewal."""
 
     voluntary: float
     involuntary: float
 
 
 def _leaving_shares(rates: Rates) -> Mapping[Renewal, _Leaving]:
-    """The shares that leave at each renewal, few cases shrunk to all of the same period."""
+    """The shares that leave at each renewal; small groups lean on their whole interval."""
     pooled: dict[int, Outcomes] = defaultdict(Outcomes)
     for (period, _), one in rates.renewals.items():
         before = pooled[period]
@@ -283,7 +282,7 @@ def _leaving_shares(rates: Rates) -> Mapping[Renewal, _Leaving]:
 
 
 class _Shares(dict[Renewal, _Leaving]):
-    """By renewal; one that nobody has faced yet is as all of its period, or as believed."""
+    """Shares by renewal; an unknown renewal uses its interval's share, or the prior."""
 
     def __init__(
         self, found: Mapping[Renewal, _Leaving], of_period: Mapping[int, _Leaving]
@@ -313,7 +312,7 @@ def _shrunk(one: Outcomes, belief: _Leaving) -> _Leaving:
 def _stays(
     rates: Rates, shares: Mapping[Renewal, _Leaving], renewal: Renewal, ahead: float, days: float
 ) -> float:
-    """The chance that somebody of whom nothing is known is still counted after so many days."""
+    """The probability that an average member is still counted after this many days."""
     period, number = renewal
     stays = 1.0
     first = True
@@ -331,7 +330,7 @@ def _stays(
 
 
 def _notice_share(rates: Rates, period: int, ahead: float) -> float:
-    """Of those who cancel before a renewal, the share that does so in the last days before it."""
+    """The share of cancellations before a renewal that come in its last days."""
     seen = rates.notice.get(period, ())
     total = sum(seen)
     even = min((ahead + 0.5) / period, 1.0)
@@ -339,7 +338,7 @@ def _notice_share(rates: Rates, period: int, ahead: float) -> float:
 
 
 def _share_of_joiners_lost(outlook: Outlook, rates: Rates, days: float) -> float:
-    """Of those who join in the days to come, the share that has left again at their end."""
+    """The share of people who join within these days and have left again by the end."""
     everybody = sum(outlook.joining.values())
     if not everybody:
         return 0.0
@@ -363,7 +362,7 @@ def _stays_from_start(
 
 @cache
 def _draws() -> tuple[tuple[float, float, float], ...]:
-    """Standard normal draws, the same each time: a page that is reloaded says the same."""
+    """Fixed standard normal draws, so that a reload shows the same forecast."""
     random = Random(28)  # noqa: S311 - chance, not secrets
     return tuple((random.gauss(), random.gauss(), random.gauss()) for _ in range(_DRAWS))
 

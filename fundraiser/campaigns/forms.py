@@ -1,4 +1,4 @@
-"""What staff are asked for a membership and for a campaign: each field declared once."""
+"""The forms for tiers and campaigns, with their parsers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _COUNTS = (
 
 
 def read_slug(text: str) -> str:
-    """The campaign's part of its addresses.
+    """Parse a campaign's slug.
 
     Raises:
-        UnprocessableError: it can't stand in an address.
+        UnprocessableError: it can't be part of a URL.
     """
     slug = text.strip().lower()
     if not _SLUG.fullmatch(slug) or slug in _OURS:
@@ -53,10 +53,10 @@ def read_slug(text: str) -> str:
 
 
 def read_goal(text: str) -> int:
-    """A number of members, as people write it: 25000, 25 000 or 25,000.
+    """Parse a number of members: 25000, 25 000 or 25,000.
 
     Raises:
-        UnprocessableError: it is none, or none that a campaign can have.
+        UnprocessableError: it is no number, or not a possible goal.
     """
     digits = re.sub(r"(?<=\d)[ \xa0\u202f,.'’](?=\d{3}(?!\d))", "", text.strip())
     if not (digits.isascii() and digits.isdecimal()) or not 0 < len(digits) <= len(
@@ -71,10 +71,10 @@ def read_goal(text: str) -> int:
 
 
 def read_site(text: str, *, is_demonstration: bool) -> str:
-    """A site as browsers name it, its origin: https://news.example.org.
+    """Parse a site's origin: https://news.example.org.
 
     Raises:
-        UnprocessableError: it is no https origin; a demonstration's may be http on this machine.
+        UnprocessableError: it is no https origin; a demonstration may use http on this machine.
     """
     try:
         parts = urlsplit(text.strip())
@@ -97,7 +97,7 @@ def read_site(text: str, *, is_demonstration: bool) -> str:
 
 
 def read_sites(text: str) -> list[str]:
-    """Sites as staff type them, one a line; each is kept once.
+    """Parse sites, one a line, without duplicates.
 
     Raises:
         UnprocessableError: one of them is no site.
@@ -109,10 +109,10 @@ def read_sites(text: str) -> list[str]:
 
 
 def read_time(text: str) -> datetime:
-    """A moment as a browser's field for a day and a time has it, in the newsroom's zone.
+    """Parse a browser's date and time in the newsroom's time zone.
 
     Raises:
-        UnprocessableError: it is none, or in the hour that clocks leave out when they go forward.
+        UnprocessableError: it is invalid, or in the hour skipped when clocks go forward.
     """
     zone = current_settings().newsroom_timezone
     try:
@@ -127,7 +127,7 @@ def read_time(text: str) -> datetime:
 
 
 def write_time(at: datetime) -> str:
-    """A moment as ``read_time`` reads it, to the second."""
+    """Format a time for ``read_time``, to the second."""
     local = at.astimezone(current_settings().newsroom_timezone).replace(tzinfo=None)
     return local.isoformat(timespec="seconds" if local.second else "minutes")
 
@@ -139,7 +139,7 @@ def _read_counts(text: str) -> Counts:
 
 
 def read_price(text: str, interval: Interval, currency: str) -> int:
-    """A price as staff type it, in the currency's smallest unit.
+    """Parse a price into the currency's smallest unit.
 
     Raises:
         UnprocessableError: it is no amount, or too small or too large for Stripe.
@@ -160,7 +160,7 @@ def read_price(text: str, interval: Interval, currency: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices(Field):
-    """A price for each interval and currency on sale; what is left empty is not on offer."""
+    """A price for each interval and currency; an empty one isn't on offer."""
 
     def inputs(self, name: str) -> list[Input]:
         return [
@@ -199,7 +199,7 @@ def _on_sale() -> list[tuple[Interval, str]]:
 
 @dataclass(frozen=True, slots=True)
 class TierPlan:
-    """A tier as staff want it; all but the prices are columns of ``Tier`` of the same names."""
+    """A tier's form; all fields except prices are columns of ``Tier``."""
 
     names: Annotated[
         dict[str, str],
@@ -224,7 +224,7 @@ class TierPlan:
 
 @dataclass(frozen=True, slots=True)
 class FirstPlan:
-    """What a campaign is given once: its part of the address, and the first of its goals."""
+    """The fields of a new campaign: its slug and its first goal."""
 
     slug: Annotated[
         str,
@@ -253,10 +253,9 @@ class FirstPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A campaign as staff want it: each is a column of ``Campaign`` of the same name.
+    """A campaign's form; each field is a column of ``Campaign``.
 
-    ``tiers`` are by the alphabet: readers see them in the order that the tiers themselves have.
-    ``sites`` are origins.
+    ``tiers`` are sorted by name; readers see them in the tiers' own order. ``sites`` are origins.
     """
 
     headlines: Annotated[
@@ -347,7 +346,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class GoalPlan:
-    """A new goal; ``before`` is the one that the page was made with, ``lower`` that it may sink."""
+    """A new goal; ``before`` is the goal that the page showed, ``lower`` allows a lower one."""
 
     goal: Annotated[
         int,
@@ -364,7 +363,7 @@ class GoalPlan:
 
 @dataclass(frozen=True, slots=True)
 class WebhookPlan:
-    """Where a campaign's site is told of its milestones; None where it is not."""
+    """The URL for a campaign's milestone webhook; None for none."""
 
     webhook_url: Annotated[
         str | None,

@@ -1,7 +1,7 @@
-"""Milestones: each thousand, each tenth of the goal, and the goal; each is told once.
+"""Milestones: each thousand, each tenth of the goal, and the goal; each is reported once.
 
-A milestone is passed where the number is larger than it ever was when somebody looked. So one that
-dips and returns passes nothing twice, and a new goal brings no news of what was passed before.
+A milestone is reached when the number is higher than at any earlier check. So a number that falls
+and rises again reports nothing twice, and a new goal doesn't report old milestones.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _AFTERWARDS = timedelta(hours=1)  # in which the last moments before a deadline 
 
 
 def look_for_milestones(session: Session) -> None:
-    """Note what running campaigns have reached since the last look; the first look is silent."""
+    """Record milestones reached by running campaigns since the last check; the first is silent."""
     at = now()
     running = session.scalars(
         select(Campaign).where(
@@ -64,9 +64,9 @@ def look_for_milestones(session: Session) -> None:
 
 
 def pass_silently(session: Session) -> dict[str, int]:
-    """Note the number as the largest that there was, and tell nobody: an import is no news.
+    """Record the highest number without reporting milestones, because an import is no news.
 
-    Returns what was the largest before, of the campaigns where that has changed.
+    Returns the previous highest number of each campaign that changed.
     """
     at, before = now(), {}
     session.flush()
@@ -87,9 +87,9 @@ def pass_silently(session: Session) -> dict[str, int]:
 
 
 def take_back(session: Session, before: Mapping[str, int]) -> None:
-    """Give campaigns the largest number back that they had ``before`` an import that was undone.
+    """Restore each campaign's highest number from ``before`` an import that was undone.
 
-    What was told since stays told.
+    Milestones reported since remain reported.
     """
     session.flush()
     for slug, members in before.items():
@@ -104,7 +104,7 @@ def take_back(session: Session, before: Mapping[str, int]) -> None:
 
 
 def between(before: int, members: int, goal: int) -> dict[int, int | None]:
-    """What lies above ``before`` and not above ``members``: the percent of the goal, if a tenth."""
+    """The milestones above ``before`` up to ``members``, with percent for a tenth."""
     first, last = before // _THOUSAND + 1, members // _THOUSAND
     found: dict[int, int | None] = {
         thousand * _THOUSAND: None for thousand in range(first, last + 1)
@@ -117,9 +117,9 @@ def between(before: int, members: int, goal: int) -> dict[int, int | None]:
 
 
 def tell_next(database: Database) -> bool:
-    """Tell a site of one milestone that is due; False where none is.
+    """Send one due milestone webhook; False if there is none.
 
-    The try is noted before the site hears of it, so that who dies meanwhile has only made it late.
+    Records the attempt before sending, so that a crash only delays it.
     """
     with database.transaction() as session:
         milestone = session.scalars(
@@ -149,7 +149,7 @@ def tell_next(database: Database) -> bool:
 
 
 def try_hook(campaign: Campaign) -> str | None:
-    """Tell the site of nothing, as a trial; the error if it could not be told."""
+    """Send a test webhook; returns the error, if any."""
     content = {"type": "test", "timestamp": iso(now()), "data": {"campaign": campaign.slug}}
     try:
         outgoing_webhook.tell(campaign, f"test_{secrets.token_hex(8)}", content)
@@ -159,7 +159,7 @@ def try_hook(campaign: Campaign) -> str | None:
 
 
 def keep_webhook(session: Session, campaign: Campaign, url: str | None) -> bool:
-    """Have the site be told at this address, or at none; False if it is so already."""
+    """Set or remove the site's webhook URL; False if unchanged."""
     if campaign.webhook_url == url:
         return False
     campaign.webhook_url = url
@@ -174,19 +174,19 @@ def keep_webhook(session: Session, campaign: Campaign, url: str | None) -> bool:
 
 
 def change_secret(campaign: Campaign) -> None:
-    """Sign with a new secret from now on."""
+    """Sign webhooks with a new secret from now on."""
     campaign.webhook_salt = secrets.token_urlsafe(24)
 
 
 def tell_again(session: Session, milestone: Milestone) -> None:
-    """Begin anew with telling the site, if nothing is under way."""
+    """Retry the site's failed webhook, if none is in progress."""
     if milestone.tell_at is None:
         milestone.tell_at, milestone.attempts = now(), 0
         hint(session, Job.MILESTONES)
 
 
 def list_milestones(session: Session, slug: str, most: int) -> Sequence[Milestone]:
-    """The campaign's, the newest first."""
+    """The campaign's milestones, latest first."""
     return session.scalars(
         select(Milestone)
         .where(Milestone.campaign_slug == slug)
@@ -196,7 +196,7 @@ def list_milestones(session: Session, slug: str, most: int) -> Sequence[Mileston
 
 
 def list_news(session: Session, most: int) -> Sequence[Milestone]:
-    """What was reached in the last days, and what a site was to be told of and was not."""
+    """Recent milestones, and webhooks that failed."""
     return session.scalars(
         select(Milestone)
         .where(
@@ -216,7 +216,7 @@ def list_news(session: Session, most: int) -> Sequence[Milestone]:
 
 
 def _note(session: Session, campaign: Campaign, progress: Progress) -> None:
-    """Keep the number as the largest; tell of the goal or the highest that was passed."""
+    """Record the highest number; report the goal or the highest milestone passed."""
     before, campaign.most_members = campaign.most_members, progress.members
     found = between(before, progress.members, campaign.goal) if before is not None else {}
     if not found:
@@ -273,7 +273,7 @@ def _write_to(
 
 
 def name_of(milestone: Milestone) -> str:
-    """What was reached, as the subject of an e-mail says it."""
+    """A milestone in words, for an e-mail's subject."""
     members = format_decimal(milestone.members)
     if milestone.percent == _GOAL:
         return _("The goal is reached: %(members)s members", members=members)
@@ -287,7 +287,7 @@ def name_of(milestone: Milestone) -> str:
 
 
 def _tell(milestone: Milestone) -> str | None:
-    """Tell the site; the error if it could not be told."""
+    """Send the webhook; returns the error, if any."""
     campaign = milestone.campaign
     data: dict[str, Any] = {
         "campaign": campaign.slug,

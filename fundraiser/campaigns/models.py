@@ -1,4 +1,4 @@
-"""Campaigns and their goals."""
+"""Models: campaigns, goals and milestones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fundraiser.newsroom.models import Staff
 
 
 class Counts(StrEnum):
-    """What a campaign counts: the balance, or the balance less the one at its start."""
+    """What a campaign counts: all members, or members since its start."""
 
     ALL = "all"
     NEW = "new"
 
 
 class CampaignStatus(StrEnum):
-    """Where a campaign stands: derived from its times and the number, never stored."""
+    """A campaign's status, derived from its times and the number, never stored."""
 
     SCHEDULED = "scheduled"
     RUNNING = "running"
@@ -31,13 +31,12 @@ class CampaignStatus(StrEnum):
 
 
 class Campaign(Base):
-    """A call for members until a deadline.
+    """An appeal for members until a deadline.
 
     ``headlines`` and ``messages`` are by language. ``sites`` are the origins that may embed the
-    campaign and be returned to. ``revision`` grows with each change of its appearance.
-    ``most_members`` is the most that it had when somebody looked for milestones; None before that.
-    ``webhook_url`` is where the site wants to be told of milestones, signed with what is made of
-    ``webhook_salt``.
+    campaign and get readers back. ``revision`` increases with each change of its appearance.
+    ``most_members`` is the highest number at a milestone check; None before the first.
+    ``webhook_url`` is where we report milestones; ``webhook_salt`` is part of the signing secret.
     """
 
     __tablename__ = "campaign"
@@ -68,7 +67,7 @@ class Campaign(Base):
 
     @property
     def goal(self) -> int:
-        """The goal in force: the newest."""
+        """The current goal: the latest."""
         return self.goals[-1].members
 
     @property
@@ -77,9 +76,9 @@ class Campaign(Base):
 
 
 class Goal(Base):
-    """A goal of a campaign; one that is raised is a new row, so that the history stays.
+    """A goal of a campaign; a new goal is a new row, so that the history stays.
 
-    ``staff_id`` is who set it; None stands for the operator.
+    ``staff_id`` is who set it; None means the operator.
     """
 
     __tablename__ = "goal"
@@ -95,11 +94,10 @@ class Goal(Base):
 
 
 class Milestone(Base):
-    """A number of members that a running campaign has reached: once, whatever it does later.
+    """A number of members that a campaign reached while running, recorded once.
 
-    ``percent`` is how much of the ``goal`` of then it was, where it was a tenth of it; 100 is the
-    goal itself. While ``tell_at`` is set the site is to be told then; ``error`` is a sentence for
-    staff about the last try.
+    ``percent`` is its share of the ``goal`` at the time, if a tenth; 100 is the goal itself.
+    ``tell_at`` is when to call the site's webhook; ``error`` describes the last attempt for staff.
     """
 
     __tablename__ = "milestone"

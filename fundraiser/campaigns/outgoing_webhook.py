@@ -1,6 +1,6 @@
-"""The site is told by a signed request: to an address that is the public's, and to no other.
+"""Send signed webhooks to a campaign's site, to public addresses only.
 
-Signed as https://www.standardwebhooks.com asks, so that libraries in many languages can verify it.
+The signature follows https://www.standardwebhooks.com, so many libraries can verify it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class Fault(StrEnum):
-    """Why a site could not be told; any other is the status of its answer, in figures."""
+    """Why a webhook failed; other failures are the response's status as digits."""
 
     UNKNOWN = "unknown"
     PRIVATE = "private"
@@ -44,19 +44,19 @@ class Fault(StrEnum):
 
 
 class HookError(Exception):
-    """The site was not told; the message is a ``Fault`` or the status of the answer."""
+    """The webhook failed; the message is a ``Fault`` or the response's status."""
 
 
 def is_demonstration() -> bool:
-    """Whether all of it runs on one machine, where the site is no public one either."""
+    """Whether everything runs on one machine, so that the site isn't public either."""
     return current_settings().public_url.startswith("http://")
 
 
 def read_hook_url(text: str) -> str:
-    """An address that a site can be told at.
+    """Parse a webhook URL.
 
     Raises:
-        UnprocessableError: it is no https address; a demonstration's may be http on this machine.
+        UnprocessableError: it isn't https; a demonstration may use http on this machine.
     """
     try:
         parts = urlsplit(text.strip())
@@ -80,20 +80,20 @@ def read_hook_url(text: str) -> str:
 
 
 def secret_of(campaign: Campaign) -> str:
-    """What the site verifies with. A copy of the database alone is not enough to make it."""
+    """The webhook's signing secret; a copy of the database alone can't reproduce it."""
     return f"whsec_{base64.b64encode(_keys_of(campaign)[0]).decode()}"
 
 
 def _keys_of(campaign: Campaign) -> list[bytes]:
-    """By each of our keys, the newest first: the site may have been told an older one."""
+    """The signing keys from each of our keys, newest first: the site may have an older one."""
     return hmacs(f"hook {campaign.slug} {campaign.webhook_salt}")
 
 
 def tell(campaign: Campaign, name: str, content: dict[str, Any]) -> None:
-    """Send the content, signed, to the campaign's site. The site knows a repetition by its name.
+    """Send signed content to the campaign's site, which recognises repeats by their ID.
 
     Raises:
-        HookError: the site did not take it.
+        HookError: the site didn't accept it.
     """
     body = json.dumps(content, separators=(",", ":")).encode()
     at = str(int(now().timestamp()))
@@ -140,10 +140,10 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
 
 
 def _public_address(host: str, port: int) -> tuple[str, int]:
-    """Where the name leads, if all that it leads to is public.
+    """Resolve a host name to an address, if all its addresses are public.
 
     Raises:
-        HookError: the name is unknown, or leads into a private network.
+        HookError: the name is unknown, or leads to a private network.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -166,7 +166,7 @@ def _is_public(text: str) -> bool:
 
 
 class _Connection(HTTPConnection):
-    """To an address that was looked up before; the certificate must be the name's."""
+    """A connection to an already resolved address; the certificate must match the name."""
 
     def __init__(self, host: str, address: tuple[str, int], *, is_secure: bool) -> None:
         super().__init__(host, address[1], timeout=PATIENCE)
@@ -182,7 +182,7 @@ class _Connection(HTTPConnection):
             self.sock.do_handshake()
 
     def give_up(self) -> None:
-        """End what another thread waits for; it meets the end of the connection."""
+        """Close the connection, so that the thread waiting for it stops."""
         if self.sock:
             with suppress(OSError):
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Campaigns as staff plan them: created, changed, ended, archived; their goals with a history."""
+"""Create, change, end and archive campaigns; goals with their history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GoalChange:
-    """One row of a goal's history; ``before`` is None for the first, ``staff`` for the operator."""
+    """A change of the goal; ``before`` is None for the first, ``staff`` for the operator."""
 
     at: datetime
     staff: Staff | None
@@ -35,12 +35,12 @@ class GoalChange:
 
 
 def plan_of(campaign: Campaign) -> Plan:
-    """The campaign as it is planned now."""
+    """The campaign's current values as a form."""
     return Plan(**values_of(campaign, Plan) | {"tiers": sorted(campaign.tiers)})
 
 
 def lock_campaign(session: Session, slug: str) -> Campaign:
-    """The campaign of this slug, kept from everybody else until the transaction ends.
+    """Find and lock the campaign with this slug.
 
     Raises:
         NotFoundError: there is none.
@@ -52,7 +52,7 @@ def lock_campaign(session: Session, slug: str) -> Campaign:
 
 
 def list_campaigns(session: Session) -> list[Campaign]:
-    """All of them, the one that ends last first; the archived ones after the others."""
+    """All campaigns, latest deadline first; archived ones last."""
     return list(
         session.scalars(
             select(Campaign).order_by(Campaign.archived_at.is_not(None), Campaign.deadline.desc())
@@ -61,7 +61,7 @@ def list_campaigns(session: Session) -> list[Campaign]:
 
 
 def find_problems(session: Session, plan: Plan, campaign: Campaign | None) -> dict[str, str]:
-    """What keeps this plan from being the campaign's (None: a new one's), by the form's field."""
+    """What prevents saving this plan for the campaign (None: a new one), by field."""
     at = now()
     problems = {}
     if campaign and at >= campaign.starts_at:
@@ -110,7 +110,7 @@ def _problems_with_tiers(session: Session, plan: Plan) -> dict[str, str]:
 def create_campaign(
     session: Session, slug: str, plan: Plan, *, goal: int, timezone: str, staff: Staff
 ) -> Campaign:
-    """Make a campaign; made twice with the same words, it is made once.
+    """Create a campaign; safe to repeat with the same values.
 
     Raises:
         UnprocessableError: another campaign has this slug.
@@ -137,7 +137,7 @@ def create_campaign(
 
 
 def change_campaign(campaign: Campaign, plan: Plan, timezone: str) -> None:
-    """Give a campaign, which the caller has locked, this plan; open pages fetch it anew."""
+    """Update a locked campaign; open pages fetch it again."""
     for name, value in values_of(plan, Plan).items():
         setattr(campaign, name, value)
     campaign.timezone = timezone
@@ -145,7 +145,7 @@ def change_campaign(campaign: Campaign, plan: Plan, timezone: str) -> None:
 
 
 def set_goal(campaign: Campaign, members: int, staff: Staff) -> bool:
-    """Set a new goal on a campaign that the caller has locked; False if it is the goal already.
+    """Set a locked campaign's goal; False if unchanged.
 
     Raises:
         UnprocessableError: the campaign has ended.
@@ -162,7 +162,7 @@ def set_goal(campaign: Campaign, members: int, staff: Staff) -> bool:
 
 
 def read_goals(session: Session, campaign: Campaign) -> list[GoalChange]:
-    """The goal's history, the newest first."""
+    """The goal's history, latest first."""
     rows = session.execute(
         select(Goal, Staff)
         .outerjoin(Staff, Staff.id == Goal.staff_id)
@@ -178,10 +178,10 @@ def read_goals(session: Session, campaign: Campaign) -> list[GoalChange]:
 
 
 def end_campaign(campaign: Campaign) -> bool:
-    """End a campaign that the caller has locked, with the number of now; False if it has ended.
+    """End a locked campaign with the current number; False if it has ended.
 
     Raises:
-        UnprocessableError: it has not begun.
+        UnprocessableError: it has not started.
     """
     at = now()
     if at >= campaign.deadline:
@@ -196,10 +196,10 @@ def end_campaign(campaign: Campaign) -> bool:
 
 
 def archive_campaign(campaign: Campaign) -> bool:
-    """Put away a campaign that does not run; False if it was so already.
+    """Archive a campaign that isn't running; False if it already was.
 
     Raises:
-        UnprocessableError: it runs.
+        UnprocessableError: it is running.
     """
     if campaign.archived_at:
         return False
@@ -210,7 +210,7 @@ def archive_campaign(campaign: Campaign) -> bool:
 
 
 def restore_campaign(campaign: Campaign) -> bool:
-    """Take a campaign out of the archive; False if it was in none."""
+    """Restore a campaign from the archive; False if it wasn't there."""
     if campaign.archived_at is None:
         return False
     campaign.archived_at = None

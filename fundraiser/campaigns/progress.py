@@ -1,4 +1,4 @@
-"""How far a campaign is: the figures that its page, its widget and staff see."""
+"""A campaign's progress: the figures for its page, the widget and staff."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``as_of`` is when the number last changed; ``version`` is the ledger's."""
+    """A campaign's figures; ``as_of`` is the number's last change, ``version`` the ledger's."""
 
     campaign: str
     members: int
@@ -36,7 +36,7 @@ class Progress:
 
     @property
     def percent(self) -> float:
-        """Of the goal, rounded down to a tenth, so that 100 is never said too soon."""
+        """Percent of the goal, rounded down to a tenth, so that 100 never comes too early."""
         return self.members * 1000 // self.goal / 10
 
     @property
@@ -48,7 +48,7 @@ class Progress:
         return max(self.members - self.goal, 0)
 
     def as_json(self) -> dict[str, Any]:
-        """The public JSON's fields, in its order."""
+        """The public JSON's fields, in order."""
         return {
             "campaign": self.campaign,
             "members": self.members,
@@ -65,12 +65,12 @@ class Progress:
 
 
 def iso(at: datetime) -> str:
-    """A time as the public JSON writes it: UTC, whole seconds."""
+    """Format a time for the public JSON: UTC, whole seconds."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def find_campaign(session: Session, slug: str) -> Campaign:
-    """The campaign of this slug.
+    """Find the campaign with this slug.
 
     Raises:
         NotFoundError: there is none.
@@ -82,9 +82,9 @@ def find_campaign(session: Session, slug: str) -> Campaign:
 
 
 def current_campaign(session: Session) -> Campaign | None:
-    """The campaign that the newsroom's membership page shows: the running one that ends first.
+    """The campaign of the membership page: the running one that ends first.
 
-    Where none runs, the newest that is not archived.
+    If none is running, the latest one that isn't archived.
     """
     at = now()
     open_campaigns = select(Campaign).where(Campaign.archived_at.is_(None))
@@ -99,21 +99,21 @@ def current_campaign(session: Session) -> Campaign | None:
 
 
 def open_campaigns(session: Session) -> Sequence[str]:
-    """The slugs of those that are not in the archive."""
+    """The slugs of all campaigns that aren't archived."""
     return session.scalars(select(Campaign.slug).where(Campaign.archived_at.is_(None))).all()
 
 
 def all_campaigns(session: Session) -> Sequence[str]:
-    """The slugs of all of them."""
+    """The slugs of all campaigns."""
     return session.scalars(select(Campaign.slug)).all()
 
 
 def read_progress(session: Session, campaign: Campaign) -> Progress:
-    """The figures now; after the deadline the ones of the deadline, for ever.
+    """The current figures; after the deadline, those at the deadline.
 
-    Rows of the ledger are never changed and never written with an earlier time, and the plan of a
-    campaign that has ended keeps its start, deadline, goal and what it counts: so that the result
-    is read anew each time and is always the same. Only ``version`` goes on, with the ledger.
+    Ledger rows never change and never get an earlier time, and an ended campaign keeps its start,
+    deadline, goal and rule. So we read the result each time and it is always the same. Only
+    ``version`` follows the ledger.
     """
     at = now()
     balance = read_balance(session)

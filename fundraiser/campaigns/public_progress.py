@@ -1,4 +1,4 @@
-"""The campaign for everybody to see: the curve of its number, and when it reached what."""
+"""A campaign's public progress: the curve of the number, and its milestones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _THOUSAND = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A number that the campaign reached, first ``at`` then; ``is_goal``: it is or was the goal."""
+    """A milestone and when it was first reached; ``is_goal``: it is or was the goal."""
 
     members: int
     at: datetime
@@ -41,7 +41,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Milestones:
-    """The newest first; ``following`` is the next number above today's."""
+    """Reached milestones, latest first; ``following`` is the next one."""
 
     reached: list[Reached]
     following: int | None
@@ -73,15 +73,15 @@ def _beside(times: list[datetime], marks: list[Mark]) -> list[tuple[datetime, Ma
 
 
 def thinned(series: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
-    """Some twelve of them, the last among them."""
+    """About twelve points of a series, including the last."""
     step = max(len(series) // 12, 1)
     return series[(len(series) - 1) % step :: step]
 
 
 def read_milestones(session: Session, campaign: Campaign, progress: Progress) -> Milestones:
-    """Each thousand, each tenth of the goal and each goal, above the number at the start.
+    """The milestones reached above the number at the start.
 
-    One that was reached stays reached, also where the number has gone down since.
+    A reached milestone stays, even if the number has fallen since.
     """
     at_start = balance_at(session, campaign.starts_at)
     base = at_start if campaign.counts is Counts.NEW else 0

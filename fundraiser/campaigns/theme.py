@@ -1,4 +1,4 @@
-"""The look of a campaign's widget: its theme, and an accent that words can be read on."""
+"""The widget's theme and accent colour, with contrast checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 
 class Theme(StrEnum):
-    """The page's own colours, or always ours."""
+    """The widget's colours: the page's own, or ours."""
 
     AUTO = "auto"
     LIGHT = "light"
@@ -29,11 +29,11 @@ class Theme(StrEnum):
 
 
 def change_look(session: Session, slug: str, *, theme: Theme, accent: str) -> bool:
-    """Keep a look, and have every page that shows the widget fetch it; False if it was so already.
+    """Save theme and accent, and have all widgets fetch them; False if unchanged.
 
     Raises:
         NotFoundError: there is no such campaign.
-        UnprocessableError: the accent is no colour, or words on it can't be read.
+        UnprocessableError: the accent is no colour, or text on it is unreadable.
     """
     accent = read_accent(accent)
     if contrast_of_words(accent) < LEAST_FOR_WORDS:
@@ -52,10 +52,10 @@ def change_look(session: Session, slug: str, *, theme: Theme, accent: str) -> bo
 
 
 def read_accent(text: str) -> str:
-    """The colour as #rrggbb.
+    """Parse a colour as #rrggbb.
 
     Raises:
-        UnprocessableError: it is written otherwise.
+        UnprocessableError: it has another format.
     """
     accent = text.strip().lower()
     if not _COLOUR.fullmatch(accent):
@@ -66,17 +66,17 @@ def read_accent(text: str) -> str:
 
 
 def contrast_of_words(accent: str) -> float:
-    """How well the widget's button can be read: 1 is not at all, 21 is black on white.
+    """The contrast of the widget's button text: 1 is none, 21 is black on white.
 
-    The widget writes in black or white, by the lightness of the colour in OKLab: the rule here is
-    the one of ``a`` in membership-progress.js.
+    The widget uses black or white text by the colour's lightness in OKLab; the same rule is ``a``
+    in membership-progress.js.
     """
     words = _WHITE if _oklab_lightness(accent) < 0.568 else 0.0  # noqa: PLR2004 - the widget's rule
     return _contrast(_luminance(accent), words)
 
 
 def contrast_of_bar(accent: str) -> float:
-    """How well the bar stands out from a white page. On a dark one the widget lightens it."""
+    """The bar's contrast with a white page; on a dark page the widget lightens it."""
     return _contrast(_luminance(accent), _WHITE)
 
 
@@ -91,7 +91,7 @@ def _luminance(accent: str) -> float:
 
 
 def _oklab_lightness(accent: str) -> float:
-    """From linear sRGB, by the matrices of CSS Color 4."""
+    """The OKLab lightness of a linear sRGB colour, with the matrices of CSS Color 4."""
     red, green, blue = _linear(accent)
     long = 0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue
     middle = 0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue

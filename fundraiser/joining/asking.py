@@ -1,6 +1,6 @@
-"""How often pages that anybody can open may ask Stripe: a checkout's owner could open them all day.
+"""Limit how often public pages call Stripe, since a checkout's owner may open them all day.
 
-What they would tell arrives by webhook within seconds anyway. Each process counts by itself.
+Webhooks deliver the same information within seconds. Each process has its own limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE_CHECKOUT, _ALL = parse("4 per 10 seconds"), parse("100 per 10 seconds")
 
 
 class _Budget:
-    """What one process has left of both."""
+    """A process's remaining calls, for one checkout and in total."""
 
     def __init__(self) -> None:
         self.places = BoundedSemaphore(32)  # of the threads
@@ -32,7 +32,7 @@ class _Budget:
 
 @contextmanager
 def asking(checkout: Checkout, what: str) -> Iterator[bool]:
-    """Whether Stripe may be asked about this checkout now, while that is done."""
+    """Whether we may call Stripe about this checkout now; a context manager."""
     key = (what, checkout.session_id or "")
     budget: _Budget = current_app.extensions.setdefault("asking", _Budget())
     may = budget.counted.hit(_ONE_CHECKOUT, *key) and budget.places.acquire(blocking=False)

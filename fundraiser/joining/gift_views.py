@@ -1,4 +1,4 @@
-"""The gift's public pages: to buy one, what became of the payment, and the card to print."""
+"""Public gift pages: buy a gift, thanks, and the card to print."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.get("/gift")
 @public
 def choose() -> ResponseReturnValue:
-    """The tiers by the year, and whom the gift is for; ``canceled``: the way back from Stripe."""
+    """The gift page: yearly tiers and the recipient; ``canceled``: back from Stripe."""
     session = db.session()
     if name := request.args.get("canceled"):
         checkout = views.checkout_named(name)
@@ -70,7 +70,7 @@ def choose() -> ResponseReturnValue:
 @blueprint.post("/gift")
 @cookieless
 def start_payment() -> ResponseReturnValue:
-    """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
+    """Redirect to Stripe Checkout, or show errors beside the form."""
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in views.NONCE_LENGTHS:
@@ -96,14 +96,14 @@ def start_payment() -> ResponseReturnValue:
 @blueprint.get("/gift/thanks")
 @public
 def thanks() -> ResponseReturnValue:
-    """What became of the payment, the code and the card."""
+    """The result of the payment, with the code and card."""
     return views.thanks()
 
 
 @blueprint.get("/gift/card/<key>")
 @public
 def card(key: str) -> ResponseReturnValue:
-    """The card to print, in the recipient's language unless another is chosen."""
+    """The card to print, by default in the recipient's language."""
     gift = read_card(db.session(), key)
     tier = db.session().get(Tier, gift.tier)
     chosen = request.args.get("lang")
@@ -123,7 +123,7 @@ def card(key: str) -> ResponseReturnValue:
 @blueprint.get("/gift/card/<key>/code.svg")
 @public
 def picture(key: str) -> ResponseReturnValue:
-    """The code as a picture for a telephone's camera: it leads to the page, with the code typed."""
+    """The code as a QR code that opens the redemption page with the code filled in."""
     code = code_of(read_card(db.session(), key))
     if code is None:
         raise NotFoundError(_("There is no such picture."))

@@ -1,4 +1,4 @@
-"""What a giver asks for on the gift page: read from the address or the form, checked, kept."""
+"""Parse and validate the gift page's choices."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _FURTHEST = timedelta(days=366)
 
 @dataclass(slots=True)
 class GiftWish:
-    """What the giver asked for, usable or not; texts are as they were typed.
+    """The giver's input, valid or not; texts are as typed.
 
-    ``errors`` are sentences by the form's field.
+    ``errors`` are messages by field.
     """
 
     campaign: str
@@ -47,11 +47,11 @@ class GiftWish:
     errors: dict[str, str] = field(default_factory=dict)
 
     def as_query(self) -> dict[str, str]:
-        """The address of the gift page with what is chosen by links, and none of the texts."""
+        """The gift page's URL with the choices but without the texts."""
         return {"campaign": self.campaign, "years": str(self.years), "currency": self.currency}
 
     def as_choice(self) -> GiftChoice:
-        """What checkout is to begin with; notes an error for each field that can't be used."""
+        """The checkout's input; notes an error for each invalid field."""
         tell_at = self._tell_at()
         self._check_texts()
         return GiftChoice(
@@ -107,13 +107,13 @@ class GiftWish:
 
 
 def days_to_choose() -> tuple[date_type, date_type]:
-    """The first and the last day on which a recipient may be told."""
+    """The first and last day on which we can e-mail a recipient."""
     today = now().astimezone(current_settings().newsroom_timezone).date()
     return today + timedelta(days=1), today + _FURTHEST
 
 
 def read_gift(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tier]) -> GiftWish:
-    """Read the address or the form; what is not on offer is noted, and the default stands in."""
+    """Parse the URL or form; replaces unavailable choices by defaults and notes errors."""
     wish = GiftWish(
         campaign=campaign.slug,
         tier=None,
@@ -154,7 +154,7 @@ def read_gift(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
 
 
 def gift_wish_of(checkout: Checkout) -> GiftWish:
-    """What a giver had asked for who comes back from the payment page."""
+    """The input of a giver who comes back from the payment page."""
     written = checkout.gift or {}
     return GiftWish(
         campaign=checkout.campaign,

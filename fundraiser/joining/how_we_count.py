@@ -1,4 +1,4 @@
-"""The rule "paying-members/2" in words, row by row as the rule itself applies it."""
+"""The rule "paying-members/2" in words, row by row in the rule's order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fundraiser.texts import gettext as _
 
 
 def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
-    """What the membership is, and whether it counts."""
+    """Pairs: a kind of membership, and whether it counts."""
     yes, no = _("Yes"), _("No")
     until_the_end = _("Yes, until it ends")
     failed = ngettext(

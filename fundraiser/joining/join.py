@@ -1,4 +1,4 @@
-"""What a reader asks for on the join page: read from the address or the form, checked, kept."""
+"""Parse and validate the join page's choices."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _UTM = ("utm_source", "utm_medium", "utm_campaign")
 
 @dataclass(slots=True)
 class Wish:
-    """What the reader asked for, usable or not.
+    """The reader's input, valid or not.
 
-    ``interval`` None is a one-time contribution. ``amount`` is as it was typed. ``errors`` are
-    sentences by the form's field. ``email`` is where to write, once, if the join is not finished:
-    kept only where the reader ticked that beside it. ``is_astray``: the site that the reader came
-    from is none of the campaign's, so that no way leads back there.
+    ``interval`` is None for a one-time contribution. ``amount`` is as typed. ``errors`` are
+    messages by field. ``email`` is where to send one reminder if the join isn't finished, if the
+    reader ticked that. ``is_astray``: the reader came from a site that isn't on the campaign's
+    list, so we can't lead them back.
     """
 
     campaign: str
@@ -54,7 +54,7 @@ class Wish:
     is_astray: bool = False
 
     def as_query(self) -> dict[str, str]:
-        """The address of the join page with this wish, without the amount typed."""
+        """The join page's URL with these choices, without a typed amount."""
         named = {
             "campaign": self.campaign,
             "tier": self.tier,
@@ -68,7 +68,7 @@ class Wish:
         return {name: value for name, value in named.items() if value}
 
     def as_choice(self) -> Choice:
-        """What checkout is to begin with; notes an error where the amount can't be read."""
+        """The checkout's input; notes an error if the amount is invalid."""
         typed = self.amount.strip()
         amount = parse_amount(typed, self.currency) if typed else None
         if typed and amount is None:
@@ -94,7 +94,7 @@ class Wish:
 
 
 def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tier]) -> Wish:
-    """Read the address or the form; what is not on offer is noted, and the default stands in."""
+    """Parse the URL or form; replaces unavailable choices by defaults and notes errors."""
     back = values.get("return", "")
     is_allowed = _leads_to_one_of(campaign.sites, back)
     wish = Wish(
@@ -136,10 +136,10 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
 def led_back(
     values: Mapping[str, str], campaign: Campaign, came_from: str | None
 ) -> dict[str, str]:
-    """The address's values, with a way back also for who followed a plain link without one.
+    """The URL's values, with a return address for readers who followed a plain link.
 
-    ``came_from`` is the address that the browser names: a page, or only its site, as that site's
-    policy has it. It is taken where it is on the campaign's list.
+    ``came_from`` is the browser's referrer: a page, or only its origin, depending on that site's
+    policy. It is used if it is on the campaign's list.
     """
     if not values.get("return") and came_from and _leads_to_one_of(campaign.sites, came_from):
         return {**values, "return": came_from}
@@ -147,7 +147,7 @@ def led_back(
 
 
 def read_utm(values: Mapping[str, str]) -> str | None:
-    """The tags of the link that led here or to the article: source / medium / campaign."""
+    """The UTM tags of the link that led here or to the article: source / medium / campaign."""
     if said := values.get("utm"):
         return said[:_LONGEST_REF]
     article = dict(parse_qsl(read_url(values.get("return", "")).query))
@@ -159,7 +159,7 @@ def read_utm(values: Mapping[str, str]) -> str | None:
 
 
 def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
-    """What a reader had asked for who comes back from the payment page."""
+    """The input of a reader who comes back from the payment page."""
     wish = Wish(
         campaign=checkout.campaign,
         interval=checkout.interval,
@@ -178,7 +178,7 @@ def wish_of(checkout: Checkout, tiers: Sequence[Tier]) -> Wish:
 
 
 def return_address(checkout: Checkout, *, joined: bool) -> str | None:
-    """The way back to the article; its fragment tells the widget there to say thanks."""
+    """The URL of the article to return to; its fragment tells the widget to say thanks."""
     if checkout.return_url is None:
         return None
     parts = read_url(checkout.return_url)
@@ -187,13 +187,13 @@ def return_address(checkout: Checkout, *, joined: bool) -> str | None:
 
 
 def site_alone(checkout: Checkout) -> str | None:
-    """The site's name where the way back leads to its front page and to no article."""
+    """The site's name if the return address is its front page and not an article."""
     parts = read_url(checkout.return_url or "")
     return parts.netloc if parts.path in {"", "/"} and not parts.query else None
 
 
 def one_later(day: datetime, interval: Interval) -> datetime:
-    """The same day of the next month or year, or the month's last."""
+    """The same day of the next month or year, or the month's last day."""
     months = day.month + (1 if interval is Interval.MONTH else 12)
     year, month = day.year + (months - 1) // 12, (months - 1) % 12 + 1
     return day.replace(year=year, month=month, day=min(day.day, monthrange(year, month)[1]))

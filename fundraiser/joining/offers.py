@@ -1,4 +1,4 @@
-"""What a page offers to a reader: tiers with their prices, and the switches above them."""
+"""What a page offers readers: tiers with prices, and the interval and currency switches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHORT_WORD = re.compile(r"(?<=\s)(\w) ")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A tier as a reader sees it; ``amount`` in the currency's smallest unit."""
+    """A tier as readers see it; ``amount`` in the currency's smallest unit."""
 
     slug: str
     name: str
@@ -38,7 +38,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One position of a switch, which is a link; ``name`` is said where the text is a mere sign."""
+    """An option of a switch, as a link; ``name`` is its label if the text is a symbol."""
 
     text: str
     href: str
@@ -47,31 +47,31 @@ class Switch:
 
 
 def keep_short_words(text: str) -> str:
-    """A line of a headline begins with no dash, and ends with no word of one e-mail."""
+    """Keep dashes and one-letter words from the wrong end of a headline's line."""
     return _SHORT_WORD.sub("\\1\xa0", text.replace(" — ", "\xa0— "))
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount as the page's language writes it."""
+    """Format an amount in the page's language."""
     return format_money(Money(amount, currency), language())
 
 
 def symbol(currency: str) -> str:
-    """The currency's sign, which is the same in every language."""
+    """The currency's sign, the same in every language."""
     return str(get_currency_symbol(currency, locale="en"))
 
 
 def offers(
     tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None
 ) -> list[Offer]:
-    """The tiers that are sold so, in their order."""
+    """The tiers with a price for this interval and currency, in order."""
     return _offers(tiers, interval, currency, chosen, times=1)
 
 
 def gift_offers(
     tiers: Iterable[Tier], years: int, currency: str, chosen: str | None
 ) -> list[Offer]:
-    """The tiers that are sold by the year, each with what so many years of it cost."""
+    """The tiers sold by the year, with their price for so many years."""
     return _offers(tiers, Interval.YEAR, currency, chosen, times=years)
 
 
@@ -94,13 +94,13 @@ def _offers(
 
 
 def intervals_sold(tiers: Iterable[Tier]) -> list[Interval]:
-    """How often these tiers can be paid, in whatever currency."""
+    """The intervals in which these tiers are sold, in any currency."""
     sold = {price.interval for tier in tiers for price in tier.prices}
     return [interval for interval in SOLD if interval in sold]
 
 
 def currencies_sold(tiers: Iterable[Tier]) -> list[str]:
-    """In which currencies these tiers can be paid, however often."""
+    """The currencies in which these tiers are sold, at any interval."""
     sold = {price.currency for tier in tiers for price in tier.prices}
     return [currency for currency in CURRENCIES if currency in sold]
 
@@ -112,7 +112,7 @@ def interval_switches(
     *,
     with_once: bool,
 ) -> list[Switch]:
-    """Every month, once a year, and, on the join page, one time."""
+    """Options for monthly, yearly and, on the join page, one-time."""
     texts = {Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")}
     switches = [
         Switch(texts[interval], address(interval), chosen is interval)
@@ -126,7 +126,7 @@ def interval_switches(
 def currency_switches(
     chosen: str, address: Callable[[str], str], currencies: Iterable[str]
 ) -> list[Switch]:
-    """These currencies by their signs."""
+    """Options for these currencies, by their signs."""
     return [
         Switch(
             symbol(currency),
@@ -139,7 +139,7 @@ def currency_switches(
 
 
 def fee_examples(amounts: Iterable[int], currency: str) -> str:
-    """What covering the card's fee adds to each of these amounts, as one sentence."""
+    """A sentence with what covering the card's fee adds to each amount."""
     examples = [
         _(
             "%(fee)s to %(amount)s",

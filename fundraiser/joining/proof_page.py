@@ -1,4 +1,4 @@
-"""The page between our form and Stripe's, on which a browser proves that it took some trouble."""
+"""The page between our form and Stripe on which a browser solves a proof of work."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SOLUTION, _TICKET = "altcha", "ticket"
 
 
 def ask_first(session: Session) -> ResponseReturnValue | None:
-    """The page that asks for a proof and sends the form again; None if the payment may start.
+    """The page that asks for a proof and resends the form; None if the payment may start.
 
-    Called once the form is found to be right, since a proof is good once.
+    Call it after validating the form, because a proof works once.
     """
     ask = admit(
         session,

@@ -1,4 +1,4 @@
-"""Addresses that readers leave for one e-mail: later in the year, or after an unfinished join."""
+"""Addresses that readers leave for one e-mail: later, or after an unfinished join."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _ONE_JOIN = timedelta(days=30)  # an address that is left again within it gets n
 
 
 class ReminderKind(StrEnum):
-    """Asked for on the campaign's page, or left by a join that was not finished."""
+    """How a reminder came about: requested on the page, or left by an unfinished join."""
 
     LATER = "later"
     UNFINISHED = "unfinished"
 
 
 class Reminder(Base):
-    """An address left by a reader, for one e-mail at ``due_at`` and no other.
+    """An address for exactly one e-mail at ``due_at``.
 
-    One that was asked for on a page is confirmed by an e-mail first; the address of an unfinished
-    join was given with consent. ``stopped_at``: not wanted any more.
+    Readers confirm a requested reminder by e-mail; for an unfinished join they gave consent.
+    ``stopped_at``: no longer wanted.
     """
 
     __tablename__ = "reminder"
@@ -70,7 +70,7 @@ class Reminder(Base):
 
 
 def months_to_choose() -> list[datetime]:
-    """The months to come, each as the morning of its first day."""
+    """The months to choose from, each as the morning of its first day."""
     here = now().astimezone(current_settings().newsroom_timezone)
     first = here.replace(day=1, hour=_MORNING, minute=0, second=0, microsecond=0)
     return [
@@ -84,13 +84,13 @@ def months_to_choose() -> list[datetime]:
 def ask_for_reminder(
     session: Session, campaign: Campaign, *, email: str, month: str, language: str, network: str
 ) -> None:
-    """Note a wish to be reminded in a month (2027-03), and enqueue the e-mail that confirms it.
+    """Record a reminder for a month (2027-03), and enqueue the e-mail to confirm it.
 
-    Asked again for the same campaign, the newest month holds, and no second e-mail is enqueued.
+    A second request for the same campaign changes the month and sends no second e-mail.
 
     Raises:
-        UnprocessableError: the address or the month can't be used.
-        TooOftenError: this network, or this address, has had its e-mails of the day.
+        UnprocessableError: the address or the month is invalid.
+        TooOftenError: this network or address has reached the daily limit.
     """
     email = read_address(email)
     due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
@@ -129,10 +129,10 @@ def ask_for_reminder(
 
 
 def read_address(typed: str) -> str:
-    """An address as a reader typed it.
+    """Parse a typed e-mail address.
 
     Raises:
-        UnprocessableError: it is none.
+        UnprocessableError: it is invalid.
     """
     address = addresses.read_address(typed)
     if address is None:
@@ -143,10 +143,10 @@ def read_address(typed: str) -> str:
 
 
 def remember_join(session: Session, checkout: Checkout, email: str, network: str) -> None:
-    """Note the address of somebody who begins to join and agreed to be written to, once.
+    """Record the address of somebody who starts to join and agreed to one reminder.
 
-    Who begins anew is asked about the newest join; who said no to such an e-mail gets none, and nor
-    does an address that has had its e-mails of the day.
+    A new start replaces the previous one. People who declined such an e-mail, and addresses at the
+    daily limit, get none.
     """
     last = session.scalars(
         select(Reminder)
@@ -182,10 +182,10 @@ def remember_join(session: Session, checkout: Checkout, email: str, network: str
 
 
 def confirm_reminder(reminder: Reminder) -> None:
-    """The reader who gets the e-mails of this address wants the reminder."""
+    """Confirm a reminder from its e-mail."""
     reminder.confirmed_at = reminder.confirmed_at or now()
 
 
 def stop_reminder(reminder: Reminder) -> None:
-    """The reminder is not wanted; asking anew is a new wish."""
+    """Cancel a reminder; a new request is possible."""
     reminder.stopped_at = reminder.stopped_at or now()

@@ -1,4 +1,4 @@
-"""What became of a checkout, in the words of the page that a reader comes back to."""
+"""The result of a checkout, for the page to which readers return."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MOMENT = 2.0  # seconds
 
 
 class Outcome(StrEnum):
-    """What a reader who comes back from the payment page has to know."""
+    """What a reader who returns from the payment page needs to know."""
 
     JOINED = "joined"
     IN_PROCESS = "in_process"
@@ -72,7 +72,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Thanks:
-    """The page's words; ``code`` and ``card`` (its address) are a gift's."""
+    """The page's texts; ``code`` and ``card`` (its URL) are a gift's."""
 
     outcome: Outcome
     heading: str
@@ -85,12 +85,12 @@ class Thanks:
 def find_outcome(
     session: Session, gateway: Gateway, grace: timedelta, checkout: Checkout
 ) -> Outcome:
-    """What became of the checkout; settles the customer where no worker has done so yet.
+    """Find the result of a checkout; syncs the customer if no worker has.
 
-    Asked too often, it says ``WAITING``.
+    If called too often, it returns ``WAITING``.
 
-    Nobody who has paid is shown an error: where anything fails, the outcome is ``WAITING``, and a
-    worker looks at the customer.
+    People who may have paid never see an error: if anything fails, the result is ``WAITING``, and a
+    worker syncs the customer.
     """
     if checkout.reference is None:
         with asking(checkout, "outcome") as may_ask:
@@ -108,9 +108,9 @@ def find_outcome(
 def _settle(
     session: Session, gateway: Gateway, grace: timedelta, checkout: Checkout
 ) -> Outcome | None:
-    """Ask Stripe what became of the checkout; None where it is written down now.
+    """Sync the checkout's customer; None if the result is in our database now.
 
-    A worker that is at it already is waited for, for a moment.
+    Waits a moment for a worker that is syncing already.
     """
     customer_id = None
     try:
@@ -141,7 +141,7 @@ def _settle(
 
 
 def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:
-    """Whether what we wait for is a bank account that the payer has to confirm."""
+    """Whether we are waiting for the payer to confirm a bank account."""
     membership = find_membership(session, checkout)
     checkpoint(session)
     with asking(checkout, "confirmation") as may_ask:
@@ -160,7 +160,7 @@ def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) ->
 
 
 def came_back_unpaid(session: Session, gateway: Gateway, checkout: Checkout) -> bool | None:
-    """Whether a reader who returns from the payment page hasn't paid; None where nobody knows."""
+    """Whether a reader returned from the payment page without paying; None if unknown."""
     if checkout.reference:
         return False
     checkpoint(session)
@@ -175,7 +175,7 @@ def came_back_unpaid(session: Session, gateway: Gateway, checkout: Checkout) -> 
 
 
 def say_came_back(unpaid: bool | None) -> str:  # noqa: FBT001 - three answers
-    """The notice for a reader who returns from the payment page without having finished there."""
+    """The notice for a reader who returns without having finished the payment."""
     if unpaid:
         return Named("unpaid", _("You came back without paying, so you haven’t been charged."))
     return Named(
@@ -218,7 +218,7 @@ def _outcome_of_membership(session: Session, checkout: Checkout, grace: timedelt
 
 
 def _has_failed(session: Session, membership: Membership) -> bool:
-    """Whether the latest try to pay is known to have failed."""
+    """Whether the latest payment attempt is known to have failed."""
     latest = (
         select(Payment.status)
         .where(Payment.subscription_id == membership.reference)
@@ -229,7 +229,7 @@ def _has_failed(session: Session, membership: Membership) -> bool:
 
 
 def find_membership(session: Session, checkout: Checkout) -> Membership | None:
-    """The membership that came of the checkout, once it is settled."""
+    """The membership from this checkout, once it is synced."""
     return session.scalars(
         select(Membership).where(
             Membership.source == Source.STRIPE, Membership.reference == checkout.reference
@@ -238,7 +238,7 @@ def find_membership(session: Session, checkout: Checkout) -> Membership | None:
 
 
 def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks:
-    """The words for this outcome."""
+    """The texts for this result."""
     amount = money(checkout.amount, checkout.currency)
     match outcome:
         case Outcome.JOINED | Outcome.IN_PROCESS:
@@ -273,7 +273,7 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
 
 
 def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
-    """The words for a payment that is not finished, or that was undone."""
+    """The texts for an unfinished or reversed payment."""
     match outcome:
         case Outcome.CONFIRM:
             return _("Confirm your bank account"), [

@@ -1,4 +1,4 @@
-"""The newsroom's public pages: a campaign, joining, thanks, and how we count."""
+"""Public pages: campaign, join, thanks, and how we count."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ def campaign(slug: str) -> ResponseReturnValue:
 @blueprint.get("/campaigns/<slug>/members")
 @public
 def public_progress(slug: str) -> ResponseReturnValue:
-    """The curve, the milestones, and the names of who agreed to that.
+    """The curve, the milestones, and the supporters' names.
 
-    Kept by browsers and caches, which ask each time whether it is still so: a name that is taken
-    back is gone with the next look.
+    Browsers and caches keep it but ask each time, so a withdrawn name disappears at the next
+    request.
     """
     session = db.session()
     found = find_campaign(session, slug)
@@ -168,7 +168,7 @@ def public_progress(slug: str) -> ResponseReturnValue:
 @blueprint.get("/join")
 @public
 def join() -> ResponseReturnValue:
-    """The tiers, with the choice of the address made; ``canceled`` is the way back from Stripe."""
+    """The join page with the URL's choices; ``canceled``: back from Stripe."""
     session = db.session()
     if name := request.args.get("canceled"):
         checkout = checkout_named(name)
@@ -194,7 +194,7 @@ def join() -> ResponseReturnValue:
 @blueprint.post("/join")
 @cookieless
 def start_payment() -> ResponseReturnValue:
-    """Lead to a Stripe Checkout session; what can't be paid is said beside the form."""
+    """Redirect to Stripe Checkout, or show errors beside the form."""
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in NONCE_LENGTHS:
@@ -226,10 +226,10 @@ def start_payment() -> ResponseReturnValue:
 @blueprint.get("/join/thanks")
 @public
 def thanks() -> ResponseReturnValue:
-    """What became of the payment; where nobody knows yet, the page looks again by itself.
+    """The result of the payment; while it is unknown, the page reloads itself.
 
-    Everybody who comes here may have just paid. So no error says that nothing happened, or asks
-    them to pay again.
+    Everybody here may have just paid. So no error says that nothing happened, or asks them to pay
+    again.
     """
     try:
         return _thanks_page()
@@ -312,15 +312,15 @@ def how_we_count() -> ResponseReturnValue:
 
 
 def _not_open() -> ResponseReturnValue:
-    """Before the first campaign, and when all are in the archive."""
+    """The page before the first campaign, or when all are archived."""
     return render_template("joining/not_open.html")
 
 
 def checkout_named(name: str) -> Checkout:
-    """The checkout whose own id stands in the address to which Stripe leads back.
+    """Find the checkout whose ID is in Stripe's return URL.
 
     Raises:
-        NotFoundError: it is none of ours.
+        NotFoundError: it isn't ours.
     """
     try:
         found = db.session().get(Checkout, UUID(hex=name))
@@ -424,13 +424,13 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
 
 
 def _forget_unknown_inviter(wish: Wish) -> None:
-    """A link that is nobody's, or was switched off, leads here like any other."""
+    """Drop an unknown or disabled invitation from the request."""
     if find_inviter(db.session(), wish.invite) is None:
         wish.invite = None
 
 
 def _inviter_in_words(wish: Wish) -> str | None:
-    """Who invites: by name where that member agreed to it."""
+    """The inviter, by name if that member agreed."""
     inviter = find_inviter(db.session(), wish.invite)
     if inviter is None:
         return None
@@ -443,7 +443,7 @@ def _inviter_in_words(wish: Wish) -> str | None:
 
 
 def _write_moment(at: datetime) -> int:
-    """A time in an address, to the microsecond."""
+    """Format a time for a URL, to the microsecond."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -455,7 +455,7 @@ def _read_moment(text: str | None) -> datetime | None:
 
 
 def _astray(found: Campaign, wish: Wish) -> ResponseReturnValue:
-    """Whoever put the widget there has to be told; the reader can join all the same."""
+    """The join page with a notice: we can't lead the reader back to an unlisted site."""
     notice = Named(
         "astray",
         _(
@@ -484,7 +484,7 @@ def _next_payment(interval: Interval) -> str:
 
 
 def figures_of(found: Campaign) -> dict[str, Any]:
-    """What every page with the number on it shows."""
+    """The figures for every page with the number."""
     session = db.session()
     progress = read_progress(session, found)
     counts_now = progress.status in {CampaignStatus.RUNNING, CampaignStatus.REACHED}

@@ -1,4 +1,4 @@
-"""What the widget shows besides the number: texts, tiers and look, in the page's language."""
+"""The widget's texts, tiers and colours, in the page's language."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
 
 def spoken(tag: str) -> tuple[str, str]:
-    """The language of ours and the locale for figures, for what a page says its language is.
+    """The text language and number locale for a page's declared language.
 
-    A page in a language that we have no words for gets those of the default one, and its own
-    figures.
+    A page in an unsupported language gets texts in the default language, and its own number format.
     """
     try:
         locale = Locale.parse(tag, sep="-" if "-" in tag else "_")
@@ -46,7 +45,7 @@ def spoken(tag: str) -> tuple[str, str]:
 def describe(
     campaign: Campaign, tiers: Sequence[Tier], *, tag: str, public_url: str
 ) -> dict[str, Any]:
-    """The public JSON. ``words`` and the prices' ``text`` are in the language that it names."""
+    """The public appearance JSON; texts and prices are in the language that it names."""
     language, locale = spoken(tag)
     with force_locale(language):
         offers = [
@@ -84,7 +83,7 @@ def describe(
 
 
 def words(campaign: Campaign) -> dict[str, str]:
-    """The widget's own words; # stands for a figure or a span of time that only it knows."""
+    """The widget's texts; # stands for a number or duration that only the widget knows."""
     ended = _("The campaign ended on %(date)s.", date=date(campaign.deadline))
     goal = format_decimal(campaign.goal)
     if campaign.counts is Counts.NEW:
@@ -116,7 +115,7 @@ def words(campaign: Campaign) -> dict[str, str]:
 
 
 def of_the_goal(campaign: Campaign, goal: str) -> str:
-    """What follows the number below the goal: of 25,000 members."""
+    """The text after the number, below the goal: of 25,000 members."""
     count = campaign.goal
     if campaign.counts is Counts.NEW:
         return str(ngettext("of %(goal)s new member", "of %(goal)s new members", count, goal=goal))

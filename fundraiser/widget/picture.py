@@ -1,4 +1,4 @@
-"""The progress as a picture: a strip for e-mails and for readers without JavaScript, or a card."""
+"""Progress as a picture: a strip for e-mails and pages without JavaScript, or a card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GREY = "#555b58"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where the parts of a picture are, in pixels."""
+    """A picture's layout in pixels."""
 
     name: str
     width: int
@@ -49,7 +49,7 @@ SHAPES = {
 
 
 def draw(campaign: Campaign, progress: Progress, *, language: str, shape: Shape) -> str:
-    """An SVG of the figures, in one of our languages."""
+    """Render the figures as SVG, in one of our languages."""
     with force_locale(language):
         said = words(campaign)
         headline = by_language(campaign.headlines).replace(" — ", "\xa0— ")
@@ -88,5 +88,5 @@ def draw(campaign: Campaign, progress: Progress, *, language: str, shape: Shape)
 
 @lru_cache(maxsize=64)
 def paint(svg: str) -> bytes:
-    """The same as a PNG, with the fonts that lie beside this file."""
+    """Render the figures as PNG, with the fonts in this folder."""
     return resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, font_files=_FONTS)

@@ -1,4 +1,4 @@
-"""The progress layer: the hottest address of the service, answered before Flask from kept bytes."""
+"""Middleware that serves progress JSON, our busiest route, from memory before Flask."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _UNKNOWN = "The number is not known at the moment. Try again in a minute."
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server sends: ``status`` with its phrase, headers in order, the body's bytes."""
+    """An HTTP response: ``status`` with its phrase, headers in order, the body's bytes."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -56,7 +56,7 @@ class Reply:
 
     @cached_property
     def messages(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The same as an ASGI server wants it; made once, since the number's is sent often."""
+        """The response as ASGI messages, cached because the number is sent often."""
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers]
         return (
             {"type": "http.response.start", "status": int(self.status[:3]), "headers": headers},
@@ -66,9 +66,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A campaign's figures, when they were read (``made_at``: monotonic seconds), and the replies.
+    """A campaign's figures, when they were read (``made_at``: monotonic seconds), and responses.
 
-    ``unchanged`` is for a reader who has this ``etag`` already, ``head`` for a HEAD.
+    ``unchanged`` is for a reader with the same ``etag``, ``head`` for a HEAD request.
     """
 
     figures: dict[str, Any]
@@ -82,16 +82,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The answer is being read: wait for ``done``, but no longer than ``until`` (monotonic)."""
+    """The answer is being read: wait for ``done``, at most until ``until`` (monotonic)."""
 
     done: Future[bool]
     until: float
 
 
 class Reading:
-    """A read from the database in a thread of its own, one at a time: whoever holds ``lock``.
+    """A database read in a separate thread, one at a time under ``lock``.
 
-    ``begun_at`` (monotonic seconds) and ``done`` are of the latest; ``done`` says whether the
+    ``begun_at`` (monotonic seconds) and ``done`` are the latest read's; ``done`` says whether the
     database answered.
     """
 
@@ -103,7 +103,7 @@ class Reading:
         self.lock = Lock()
 
     def begin(self, at: float) -> bool:
-        """Whether the caller is the one who reads; the caller then has to call ``end``."""
+        """Whether the caller should read; if so, it must call ``end``."""
         if not self.lock.acquire(blocking=False):
             return False
         self.begun_at, self.done = at, Future()
@@ -116,7 +116,7 @@ class Reading:
 
 
 class Kept(Reading):
-    """The answer of one campaign, and the reading that renews it."""
+    """A campaign's cached answer, and the reading that renews it."""
 
     __slots__ = ("answer",)
 
@@ -127,17 +127,17 @@ class Kept(Reading):
 
 
 class ProgressLayer:
-    """The number of each campaign, from memory; as WSGI it hands all other addresses on.
+    """Serves each campaign's number from memory; passes all other requests on.
 
-    While one thread reads a number anew, the others go on serving the one before. Where the
-    database does not answer, the last number is served with the time since when. Only campaigns
-    that exist are kept; the list of them is read once a second at most, whatever is asked for.
+    While one thread renews a number, others serve the previous one. If the database is down, it
+    serves the last number with its time. It caches only existing campaigns, and reads their list at
+    most once a second.
     """
 
     def __init__(
         self, app: WSGIApplication, database: Database, transport: Mapping[str, str] | None = None
     ) -> None:
-        """``transport``: headers of every answer (``headers.of_transport``)."""
+        """``transport``: headers of every response (``headers.of_transport``)."""
         self._app = app
         self._transport = transport or {}
         self._database = database
@@ -158,10 +158,10 @@ class ProgressLayer:
         return [reply.body]
 
     def reply(self, slug: str, method: str, known: str, *, wait: bool) -> Reply | Wait:
-        """The reply for a reader whose If-None-Match is ``known``.
+        """The response for a reader whose If-None-Match is ``known``.
 
-        Where the number has to be read first, it waits for that in this thread, or says for what
-        to wait; after that, ``reply_after`` has the answer.
+        If the number must be read first, it waits in this thread, or returns what to wait for; then
+        call ``reply_after``.
         """
         if method not in {"GET", "HEAD"}:
             return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This is for reading.")
@@ -177,17 +177,17 @@ class ProgressLayer:
         return self.reply_after(found, slug, method, known)
 
     def reply_after(self, waited: Wait, slug: str, method: str, known: str) -> Reply:
-        """The same with what there is by now."""
+        """The response with the data there is now."""
         try:
             return _reply(self._newest(slug, waited.done), method, known)
         except FundraiserError as error:
             return self._refuse(error.status, str(error))
 
     def remember(self) -> bool:
-        """Whether a number is known. Those of open campaigns are read though nobody asks for them.
+        """Whether a number is known; also keeps open campaigns fresh without requests.
 
-        Of several processes one may get none of the widgets. It too has to know the last number,
-        and not one of hours ago, when the database goes away.
+        Of several processes, one may get no widget's requests. It too must know a recent number if
+        the database goes down.
         """
         at = time.monotonic()
         if at - self._list.begun_at > _REMEMBERED_FOR:
@@ -195,7 +195,7 @@ class ProgressLayer:
         return bool(self._campaigns)
 
     def _find(self, slug: str) -> Answer | Wait:
-        """The answer, or what to wait for.
+        """The cached answer, or what to wait for.
 
         Raises:
             NotFoundError: there is no such campaign.
@@ -230,12 +230,12 @@ class ProgressLayer:
         return answer
 
     def _begin_list(self, at: float) -> None:
-        """Read which campaigns there are, unless that is under way."""
+        """Start reading the list of campaigns, unless a read is in progress."""
         if self._list.begin(at):
             Thread(target=self._read_list, args=(at,), name="progress", daemon=True).start()
 
     def _read_list(self, at: float) -> None:
-        """Add the campaigns that are new, drop those that are gone, renew the open ones."""
+        """Add new campaigns, drop deleted ones, renew open ones."""
         answered = False
         try:
             with self._database.transaction(beside=True) as session:
@@ -255,7 +255,7 @@ class ProgressLayer:
             self._list.end(answered=answered)
 
     def _begin_reading(self, slug: str, kept: Kept, at: float) -> bool:
-        """Read in a thread of its own, unless somebody does."""
+        """Start reading in a separate thread, unless a read is in progress."""
         if not kept.begin(at):
             return False
         # As many at once as may hang in a silent database.
@@ -323,7 +323,7 @@ class ProgressLayer:
 
 
 def slug_of(path: str) -> str | None:
-    """The campaign whose progress this address is; None for any other address."""
+    """The campaign whose progress this path is; None for other paths."""
     if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
         return None
     slug = path[len(_BEFORE) : -len(_BEHIND)]

@@ -1,6 +1,6 @@
-"""The widget's script as it is served: the source, less what no browser needs.
+"""Build the served widget script: the source without comments and spaces.
 
-What was served once is served for ever under its hash: ``make publish-widget`` keeps the bytes.
+Every published version stays available under its hash: ``make publish-widget`` stores its bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AROUND = re.compile(r"\s*([{}:;,`])\s*")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """``hash`` names the bytes for ever in /widget-<hash>.js; ``integrity`` is their SRI value."""
+    """A version of the script: its ``hash`` in /widget-<hash>.js, and its SRI ``integrity``."""
 
     body: bytes
     hash: str
@@ -40,13 +40,13 @@ def current_script() -> Script:
 
 @cache
 def pinned_scripts() -> dict[str, Script]:
-    """Every script that some site may have pinned, by its hash."""
+    """Every published script, by hash."""
     published = [_name(path.read_bytes()) for path in sorted(PUBLISHED.glob("*.js"))]
     return {script.hash: script for script in [*published, current_script()]}
 
 
 def publish() -> Path:
-    """Keep the bytes of the current script for ever; returns where."""
+    """Store the current script's bytes permanently; returns the path."""
     script = current_script()
     path = PUBLISHED / f"{script.hash}.js"
     path.parent.mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def _name(body: bytes) -> Script:
 
 
 def squeeze(source: str) -> str:
-    """Remove comments, indentation and needless spaces; names and statements stay."""
+    """Remove comments, indentation and needless spaces."""
     return _STYLE.sub(_squeeze_style, rjsmin.jsmin(source))
 
 

@@ -1,4 +1,4 @@
-"""What staff copy into other sites: the widget as each kind of site takes it."""
+"""Code snippets that embed the widget in each kind of site."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FRAME_WIDTH = 600
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How one site shows the widget; ``lang`` is empty where the page's own language decides."""
+    """How a site shows the widget; ``lang`` is empty if the page's language decides."""
 
     variant: str
     theme: Theme
@@ -41,7 +41,7 @@ class Choice:
     lang: str
 
     def attributes(self, campaign: Campaign) -> dict[str, str]:
-        """What the element must be told: only what the campaign does not say already."""
+        """The element's attributes that differ from the campaign's settings."""
         usual = {
             "variant": "card",
             "theme": campaign.theme,
@@ -60,7 +60,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """``says`` is where the code goes, in words."""
+    """A snippet; ``says`` explains where to put the code."""
 
     name: str
     title: str
@@ -71,7 +71,7 @@ class Snippet:
 def snippets(
     campaign: Campaign, progress: Progress, choice: Choice, public_url: str
 ) -> list[Snippet]:
-    """The code for each kind of site; what readers see of it is in the language of the choice."""
+    """The snippets for each kind of site, with visible text in the chosen language."""
     page = f"{public_url}/campaigns/{campaign.slug}"
     attributes = choice.attributes(campaign)
     lang = choice.lang or language()
@@ -183,7 +183,7 @@ def _element(campaign: Campaign, attributes: dict[str, str], child: Markup) -> M
 
 
 def reserve(variant: str) -> Markup:
-    """The line of CSS that keeps the widget's place free; none where it stands in a sentence."""
+    """The CSS that reserves the widget's space; none for the counter."""
     if variant not in _RESERVED:
         return escape("")
     height, window, height_there = _RESERVED[variant]

@@ -1,4 +1,4 @@
-"""What other sites load from us: script, appearance, pictures, the iframe's page, oEmbed."""
+"""Routes for other sites: script, appearance, pictures, iframe, oEmbed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def script() -> ResponseReturnValue:
 @blueprint.get("/widget-<name>.js")
 @public
 def pinned_script(name: str) -> ResponseReturnValue:
-    """The same bytes for ever, for sites that name their hash."""
+    """A published script by its hash."""
     script = pinned_scripts().get(name)
     if script is None:
         raise NotFoundError("No script was published under this name.")
@@ -54,7 +54,7 @@ def pinned_script(name: str) -> ResponseReturnValue:
 @blueprint.get("/campaigns/<slug>/appearance")
 @public
 def appearance(slug: str) -> ResponseReturnValue:
-    """Texts, tiers and look. Asked for with its revision, it is kept for long."""
+    """Texts, tiers and colours; cached for long if requested with its revision."""
     found = find_campaign(db.session(), slug)
     described = describe(
         found,
@@ -73,7 +73,7 @@ def appearance(slug: str) -> ResponseReturnValue:
 @blueprint.get("/campaigns/<slug>/progress.png", defaults={"kind": "png"})
 @public
 def picture(slug: str, kind: str) -> ResponseReturnValue:
-    """A strip as SVG, a card for shared links as PNG; ``shape`` asks for the other."""
+    """The progress as a picture: SVG strip or PNG card by default; ``shape`` selects the other."""
     shape = SHAPES.get(request.args.get("shape", "strip" if kind == "svg" else "card"))
     if shape is None:
         raise BadRequestError(f"The shape of a picture is one of: {', '.join(SHAPES)}.")
@@ -88,7 +88,7 @@ def picture(slug: str, kind: str) -> ResponseReturnValue:
 @blueprint.get("/campaigns/<slug>/embed")
 @public
 def embed(slug: str) -> ResponseReturnValue:
-    """The widget as a page of its own. A sandbox may make its origin opaque: it names ours."""
+    """The widget as a page for iframes; names our origin, because a sandbox's is opaque."""
     found = find_campaign(db.session(), slug)
     language, _ = spoken(request.args.get("lang", DEFAULT_LANGUAGE))
     url = current_settings().public_url
@@ -111,7 +111,7 @@ def embed(slug: str) -> ResponseReturnValue:
 @blueprint.get("/<any('embed.css', 'embed.js'):name>")
 @public
 def embed_part(name: str) -> ResponseReturnValue:
-    """The style and the script of the iframe's page."""
+    """The style sheet or script of the iframe's page."""
     kind = "text/css" if name.endswith("css") else "text/javascript"
     return _conditional(Response((FOLDER / name).read_bytes(), mimetype=kind))
 
@@ -119,7 +119,7 @@ def embed_part(name: str) -> ResponseReturnValue:
 @blueprint.get("/oembed")
 @public
 def oembed() -> ResponseReturnValue:
-    """The oEmbed provider (https://oembed.com, 1.0) of the campaign pages, in their language."""
+    """The oEmbed provider (https://oembed.com, 1.0) of campaign pages, in their language."""
     if request.args.get("format", "json") != "json":
         return Response("Ask for format=json.", HTTPStatus.NOT_IMPLEMENTED, mimetype="text/plain")
     settings = current_settings()
@@ -178,7 +178,7 @@ def _pack(body: bytes, coding: str | None) -> bytes:
 
 
 def _conditional(response: Response) -> Response:
-    """Send nothing anew to a cache that has it."""
+    """Answer 304 to a cache that has the current version."""
     response.add_etag()
     response.make_conditional(request)
     return response
