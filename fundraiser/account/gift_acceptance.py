@@ -142,7 +142,7 @@ def ask_for_code() -> ResponseReturnValue:
             tier=_tier(gift),
             code=code,
             email=email,
-            error=str(error),
+            error=error.sentence,
         )
         return page, error.status
     response = make_response(redirect(url_for(".enter_digits"), HTTPStatus.SEE_OTHER))
@@ -213,7 +213,7 @@ def tell(gift_id: int) -> ResponseReturnValue:
             tell_again(session, gift, _address(email))
         except (UnprocessableError, TooOftenError) as refused:
             session.rollback()
-            error, status = str(refused), refused.status
+            error, status = refused.sentence, refused.status
         else:
             signed_in().notice = Notice.GIFT_TOLD
             return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
@@ -309,7 +309,7 @@ def _digits_page(check: AddressCheck, error: str | None = None) -> ResponseRetur
 
 
 def _refuse(error: UnprocessableError, code: str) -> ResponseReturnValue:
-    return _page("gift_code.html", code=code, error=str(error)), error.status
+    return _page("gift_code.html", code=code, error=error.sentence), error.status
 
 
 def _start_again(error: str) -> ResponseReturnValue:

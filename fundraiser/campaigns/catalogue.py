@@ -23,6 +23,7 @@ from fundraiser.payments.products import retire_price
 from fundraiser.texts import (
     DEFAULT_LANGUAGE,
     N_,
+    Named,
     by_language,
     gettext as _,
     in_each_language,
@@ -73,9 +74,12 @@ def create_tier(session: Session, plan: TierPlan) -> Tier:
     slug = "-".join(re.sub(r"[^a-z0-9]", " ", name.lower()).split())
     if not slug:
         raise UnprocessableError(
-            _(
-                "The name in %(language)s needs a Latin letter or a figure.",
-                language=name_of_language(DEFAULT_LANGUAGE),
+            Named(
+                "no-slug",
+                _(
+                    "The name in %(language)s needs a Latin letter or a figure.",
+                    language=name_of_language(DEFAULT_LANGUAGE),
+                ),
             ),
             field="names",
         )
@@ -85,7 +89,11 @@ def create_tier(session: Session, plan: TierPlan) -> Tier:
         return found
     if found or slug == CONTRIBUTION:
         raise UnprocessableError(
-            _("There is a membership of this name already. Choose another name."), field="names"
+            Named(
+                "name-taken",
+                _("There is a membership of this name already. Choose another name."),
+            ),
+            field="names",
         )
     tier = Tier(
         slug=slug,
@@ -124,11 +132,14 @@ def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
     for campaign in _choosing(session, tier):
         if (Interval.MONTH, campaign.default_currency) not in plan.prices:
             raise UnprocessableError(
-                _(
-                    "Readers of the campaign “%(headline)s” find this membership chosen by the "
-                    "month in %(currency)s. Keep that price, or change the campaign first.",
-                    headline=by_language(campaign.headlines),
-                    currency=campaign.default_currency,
+                Named(
+                    "price-chosen",
+                    _(
+                        "Readers of the campaign “%(headline)s” find this membership chosen by the "
+                        "month in %(currency)s. Keep that price, or change the campaign first.",
+                        headline=by_language(campaign.headlines),
+                        currency=campaign.default_currency,
+                    ),
                 ),
                 field=f"prices-month-{campaign.default_currency}",
             )
@@ -176,10 +187,13 @@ def retire_tier(session: Session, tier: Tier) -> None:
         raise UnprocessableError(_("One-time contributions are always on offer."))
     for campaign in _choosing(session, tier):
         raise UnprocessableError(
-            _(
-                "Readers of the campaign “%(headline)s” find this membership chosen beforehand. "
-                "Choose another one there first.",
-                headline=by_language(campaign.headlines),
+            Named(
+                "tier-chosen",
+                _(
+                    "Readers of the campaign “%(headline)s” find this membership chosen "
+                    "beforehand. Choose another one there first.",
+                    headline=by_language(campaign.headlines),
+                ),
             )
         )
     tier.retired_at, tier.stale_at_stripe = now(), True

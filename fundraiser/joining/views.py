@@ -438,7 +438,7 @@ def _inviter_in_words(wish: Wish) -> str | None:
     return (
         _("%(name)s invites you to become a member.", name=name)
         if name
-        else _("A member invites you to become one as well.")
+        else Named("unnamed", _("A member invites you to become one as well."))
     )
 
 

@@ -30,7 +30,7 @@ from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
 from fundraiser.outbox import enqueue
 from fundraiser.security import digest, hmacs, link_signer
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import Named, gettext as _, language
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -254,9 +254,10 @@ def check_redeemable(gift: Gift, member: Member | None = None) -> None:
     if gift.redeemed_at is not None:
         if member is not None and gift.recipient_id == member.id:
             raise UnprocessableError(_("You have accepted this gift already. It is yours."))
-        raise UnprocessableError(
-            _("This gift was accepted already. A code can be used once; ask who gave it to you.")
+        sentence = _(
+            "This gift was accepted already. A code can be used once; ask who gave it to you."
         )
+        raise UnprocessableError(Named("accepted-already", sentence))
     if gift.refunded_at is not None:
         raise UnprocessableError(
             _("This gift was paid back to its giver, so the code is good no longer.")

@@ -62,15 +62,7 @@ def _body(session: Session, payment: Payment, *, is_member: bool) -> Body:
             say,
             values,
             _("You get this letter because you made a contribution."),
-            _(
-                "A contribution does not make you a member, so it is not in the number. "
-                "Your membership goes on beside it as before."
-            )
-            if is_member
-            else _(
-                "A contribution does not make you a member, so it is not in the number: "
-                "that counts the people who pay every month or every year."
-            ),
+            not_counted(is_member=is_member),
         ),
         rows=[
             (_("One-time contribution"), values["amount"]),
@@ -80,6 +72,21 @@ def _body(session: Session, payment: Payment, *, is_member: bool) -> Body:
         link=None
         if is_member
         else Link(_("Become a member"), f"{join}?campaign={campaign.slug}" if campaign else join),
+    )
+
+
+def not_counted(*, is_member: bool) -> str:
+    """That a contribution makes nobody a member."""
+    return (
+        _(
+            "A contribution does not make you a member, so it is not in the number. "
+            "Your membership goes on beside it as before."
+        )
+        if is_member
+        else _(
+            "A contribution does not make you a member, so it is not in the number: "
+            "that counts the people who pay every month or every year."
+        )
     )
 
 

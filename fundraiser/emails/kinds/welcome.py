@@ -64,17 +64,11 @@ def _body(session: Session, number: int | None, membership: Membership, *, is_ne
     }
     fixed = []
     if membership.payment_status is Dues.IN_PROCESS:
-        fixed.append(
-            _(
-                "Your bank has the order for %(amount)s. It can take some days until the money "
-                "arrives; you count as a member until then.",
-                amount=amount,
-            )
-        )
+        fixed.append(bank_has_order(amount))
     campaign = campaign_of(session, membership)
     is_gift = membership.source is Source.GIFT
     body = compose(
-        _greet if is_new else _greet_again,
+        greet if is_new else greet_again,
         values,
         _("You get this letter because you became a member."),
         *fixed,
@@ -102,7 +96,17 @@ def _body(session: Session, number: int | None, membership: Membership, *, is_ne
     )
 
 
-def _greet(v: Mapping[str, str]) -> Wording:
+def bank_has_order(amount: str) -> str:
+    """The first payment is a bank debit that has not arrived."""
+    return _(
+        "Your bank has the order for %(amount)s. It can take some days until the money "
+        "arrives; you count as a member until then.",
+        amount=amount,
+    )
+
+
+def greet(v: Mapping[str, str]) -> Wording:
+    """Somebody is a member for the first time."""
     return Wording(
         _("You are member %(number)s of %(newsroom)s", number=v["number"], newsroom=v["newsroom"]),
         _("You are member %(number)s", number=v["number"]),
@@ -115,7 +119,8 @@ def _greet(v: Mapping[str, str]) -> Wording:
     )
 
 
-def _greet_again(v: Mapping[str, str]) -> Wording:
+def greet_again(v: Mapping[str, str]) -> Wording:
+    """Somebody has come back."""
     return Wording(
         _(
             "Welcome back to %(newsroom)s, member %(number)s",
