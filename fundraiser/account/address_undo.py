@@ -1,4 +1,4 @@
-"""The page behind an e-mail's link: undo a change of a member's address, within 72 hours."""
+"""The page behind an e-mailed link that undoes a change of address, within 72 hours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.route("/account/email/undo/<key>", methods=["GET", "POST"])
 @cookieless
 def undo(key: str) -> ResponseReturnValue:
-    """Say what would be undone; the button does it, and ends every session."""
+    """Show what would be undone; the button does it and ends every session."""
     session, change_id = db.session(), read_undo_link(key)
     try:
         change, member = find_undoable(session, change_id)

@@ -1,7 +1,7 @@
-"""What members change about a membership: asked of Stripe, settled, and answered with a notice.
+"""Members' changes to their membership: call Stripe, sync, and show a notice.
 
-Each change takes the customer's lease, and looks again before it speaks to Stripe: a second click
-finds that what it wants is so, and a page that was overtaken by another window changes nothing.
+Each change takes the customer's lease and reads the current state before it calls Stripe: a second
+click finds the change done, and an outdated page changes nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BY_ACCOUNT = "account"
 
 
 class Notice(StrEnum):
-    """What the next page says of what was done."""
+    """The notice about a change, for the next page."""
 
     STOPPED = "stopped"
     STOP_REFUSED = "stop_refused"
@@ -65,10 +65,10 @@ class Notice(StrEnum):
 
 
 def find_membership(session: Session, member: Member, membership_id: int) -> Membership:
-    """A membership of this person that is paid through Stripe.
+    """Find a membership of this person that is paid through Stripe.
 
     Raises:
-        NotFoundError: there is none, or it is somebody else's.
+        NotFoundError: there is none, or it belongs to somebody else.
     """
     found = session.get(Membership, membership_id)
     if found is None or found.member_id != member.id or found.source is not Source.STRIPE:
@@ -77,7 +77,7 @@ def find_membership(session: Session, member: Member, membership_id: int) -> Mem
 
 
 def running(session: Session, member: Member) -> list[Membership]:
-    """The memberships of this person that have not ended, newest first."""
+    """This person's memberships that haven't ended, latest first."""
     return list(
         session.scalars(
             select(Membership)
@@ -92,7 +92,7 @@ def running(session: Session, member: Member) -> list[Membership]:
 
 
 def seen(membership: Membership) -> str:
-    """A membership's state in short: a form carries what its page showed."""
+    """A membership's state as a short hash; forms carry the state that their page showed."""
     state = (
         membership.status,
         membership.amount,
@@ -115,7 +115,7 @@ def change(
     is_so: Callable[[Membership], bool],
     done: Notice,
 ) -> Notice:
-    """Do one thing to a membership at Stripe, and settle it.
+    """Make one change to a membership at Stripe, and sync it.
 
     Raises:
         BankRefusedError: the bank refused a payment; nothing has changed.
@@ -147,7 +147,7 @@ def change(
 
 
 def _do(act: Callable[[str], None], membership: Membership) -> Notice | None:
-    """Do it at Stripe; returns what to say instead where it could not be done."""
+    """Make the change at Stripe; returns another notice if that failed."""
     try:
         act(membership.reference)
     except NotFoundError:
@@ -171,9 +171,9 @@ def stop(
     comment: str,
     key: str,
 ) -> Notice:
-    """Cancel a membership at the end of what is paid for; one whose payment is overdue at once.
+    """Cancel a membership at the end of the paid period, or at once if it is overdue.
 
-    Where Stripe refuses, the wish is kept, so that staff see it and act on it.
+    If Stripe refuses, we store the request, so that staff see it and act on it.
     """
 
     def action(subscription_id: str) -> None:
@@ -204,7 +204,7 @@ def resume(
     *,
     key: str,
 ) -> Notice:
-    """Take back a cancellation that has not come into force yet, or a pause."""
+    """Undo a cancellation that hasn't taken effect, or a pause."""
 
     def is_so(found: Membership) -> bool:
         goes_on = found.cancel_at is None and not found.collection_paused

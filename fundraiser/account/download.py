@@ -1,4 +1,4 @@
-"""The download: everything that the register of personal data exports about a member."""
+"""A member's data download: everything that the register of personal data exports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def everything_about(session: Session, member: Member) -> dict[str, Any]:
-    """Each row about this person as JSON, by its table; hashes and other secrets left out."""
+    """Each row about this person as JSON, by table, without hashes and other secrets."""
     person = Person.of(member)
     exported: dict[str, list[str]] = {}
     for declared in PERSONAL:

@@ -1,6 +1,6 @@
-"""Erasure: personal data go, here and at Stripe; the ledger and the books stay.
+"""Erase a member's personal data here and at Stripe; ledger and books stay.
 
-Stripe is told first. Whoever dies after that has erased nothing here, and does it again.
+Stripe comes first: if the process dies after that, nothing is erased here, and it can be repeated.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ERASED = "[erased]"
 
 
 def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
-    """Take away all that says who this person is; what was paid stays, without a name.
+    """Erase everything that identifies this person; payments stay without a name.
 
     Raises:
-        StripeUnavailableError: Stripe does not answer; nothing is erased here.
+        StripeUnavailableError: Stripe doesn't answer; nothing is erased here.
     """
     grace, at = current_settings().grace, now()
     customers = session.scalars(
@@ -95,9 +95,9 @@ def _erase_rows(
 
 
 def _erase_mentions(session: Session, person: Person) -> None:
-    """Replace the person's address and full name in what was written about others.
+    """Remove the person's address and full name from texts about others.
 
-    A single word is left: of a note, "Will" or "Rose" may be any word.
+    Single words stay: in a note, "Will" or "Rose" may be any word.
     """
     named = [re.escape(address) for address in person.addresses]
     words = (person.name or "").split()

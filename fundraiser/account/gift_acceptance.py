@@ -1,7 +1,7 @@
-"""A gift is accepted: its code, then the proof that the recipient reads e-mails, then the account.
+"""Accept a gift: enter its code, prove an e-mail address, open the account.
 
-Who is signed in needs no proof. Each step looks at the gift again, and the last one locks it. Until
-then its giver may send the e-mail anew.
+Signed-in members need no proof. Each step checks the gift again, and the last one locks it. Until
+then the giver may resend the e-mail.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _DIGITS = re.compile(r"\d{6}")
 @blueprint.get("/gift/redeem")
 @public
 def enter_code() -> ResponseReturnValue:
-    """Take the code; the link of an e-mail brings it along in the fragment."""
+    """The form for the code, which an e-mailed link fills in from its fragment."""
     return _page("gift_code.html", code="", error=None)
 
 
@@ -90,7 +90,7 @@ def enter_code() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def look_at_gift() -> ResponseReturnValue:
-    """Show what the code gives: to who is signed in with the button, to others with a field."""
+    """Show the gift of a code: with a button if signed in, otherwise with an address field."""
     check_origin()
     code = request.form.get("code", "")
     try:
@@ -107,7 +107,7 @@ def look_at_gift() -> ResponseReturnValue:
 @for_members
 @limit_by_network()
 def accept() -> ResponseReturnValue:
-    """Make it the gift of who is signed in; a second click finds that it is."""
+    """Redeem the gift for the signed-in member; a second click is harmless."""
     code = request.form.get("code", "")
     try:
         gift = _gift_of(code)
@@ -123,7 +123,7 @@ def accept() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def ask_for_code() -> ResponseReturnValue:
-    """Send six digits to the address that is to be proven."""
+    """E-mail six digits to the address."""
     check_origin()
     code, email = request.form.get("code", ""), request.form.get("email", "").strip()
     try:
@@ -153,7 +153,7 @@ def ask_for_code() -> ResponseReturnValue:
 @blueprint.get("/gift/redeem/proof")
 @public
 def enter_digits() -> ResponseReturnValue:
-    """Say that an e-mail is on its way, and take its digits."""
+    """The form for the e-mailed digits."""
     check = _asked_here()
     if check is None:
         return redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER)
@@ -164,7 +164,7 @@ def enter_digits() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def check_digits() -> ResponseReturnValue:
-    """Accept the gift for who knows the digits, and sign in."""
+    """Check the digits, redeem the gift and sign in."""
     check_origin()
     session, check = db.session(), _asked_here()
     if check is None:
@@ -201,7 +201,7 @@ def check_digits() -> ResponseReturnValue:
 @for_members
 @limit_by_network(methods=["POST"])
 def tell(gift_id: int) -> ResponseReturnValue:
-    """The giver sends the e-mail now: again, to another address, or instead of the card."""
+    """For the giver: e-mail the recipient now, even again or in place of the card."""
     session = db.session()
     gift = session.get(Gift, gift_id)
     if gift is None or gift.giver_id != signed_in().member_id:
@@ -229,10 +229,10 @@ def tell(gift_id: int) -> ResponseReturnValue:
 
 
 def _gift_of(code: str) -> Gift:
-    """The gift of a code; wrong ones are counted, whatever becomes of the request.
+    """Find a code's gift; counts wrong codes even if the request fails.
 
     Raises:
-        UnprocessableError: it is no gift's.
+        UnprocessableError: no gift has this code.
         TooManyCodesError: this network has tried too many.
     """
     database, network = cast("Database", current_app.extensions["database"]), network_hash()
@@ -251,10 +251,10 @@ def _gift_of(code: str) -> Gift:
 
 
 def _address(typed: str) -> str:
-    """An e-mail address that an e-mail can go to.
+    """Parse an e-mail address.
 
     Raises:
-        UnprocessableError: it is none.
+        UnprocessableError: it is invalid.
     """
     address = read_address(typed)
     if address is None:
@@ -265,7 +265,7 @@ def _address(typed: str) -> str:
 
 
 def _accept(gift: Gift, member: Member) -> None:
-    """Redeem it once: for who has it already there is nothing more to do."""
+    """Redeem the gift, unless this person already has."""
     session = db.session()
     session.refresh(gift, with_for_update=True)
     if gift.recipient_id == member.id:

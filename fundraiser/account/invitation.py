@@ -1,4 +1,4 @@
-"""Invite others: a link of one's own, how many joined by it, and the way to switch it off."""
+"""Members' invitation links: create, show who joined, switch off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.route("/account/invitation", methods=["GET", "POST"])
 @for_members
 def invitation() -> ResponseReturnValue:
-    """The link and who joined by it; a POST makes it, and keeps whether it may say a name."""
+    """The link and how many joined; a POST creates it and saves whether it may show a name."""
     session, member = db.session(), signed_in_member()
     consent = _("Who opens my link may read my name there.")
     if request.method == "POST":

@@ -1,4 +1,4 @@
-"""What is so, as a member's own pages say it."""
+"""Texts of a member's own pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A membership as its owner sees it; what of it can be done now."""
+    """A membership as its owner sees it, with the possible actions."""
 
     id: int
     name: str
@@ -69,7 +69,7 @@ class SaidPayment:
 
 
 def say(session: Session, membership: Membership) -> Said:
-    """A membership in words."""
+    """Describe a membership."""
     m = membership
     tier = session.get(Tier, m.tier) if m.tier else None
     # A period that is given away has no sum: what comes after it is the list price.
@@ -157,7 +157,7 @@ def _asked_to_stop(m: Membership) -> str:
 
 
 def _what_comes(m: Membership, amount: str) -> str:
-    """What is charged next, and what stands in the way of it."""
+    """The next charge, and what prevents it."""
     if m.collection_paused:
         if m.paid_until and m.paid_until > now():
             return _(
@@ -235,7 +235,7 @@ def _next_charge(m: Membership, amount: str, at: datetime) -> str:
 
 
 def supporters(member: Member) -> str:
-    """Whether the name may stand on the campaign's page, and why not where that is ours to say."""
+    """Whether the name is on the supporters page, or why not."""
     if member.supporter_closed_at:
         return Named(
             "name-kept-off",
@@ -253,7 +253,7 @@ def supporters(member: Member) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SaidGift:
-    """A gift as its giver sees it; ``code`` while it can be used, ``card`` its card's address."""
+    """A gift as its giver sees it; ``code`` while it can be used, ``card`` its card's URL."""
 
     id: int
     name: str
@@ -264,7 +264,7 @@ class SaidGift:
 
 
 def say_gifts(session: Session, giver: Member) -> list[SaidGift]:
-    """The gifts that a person has paid for, the newest first."""
+    """The gifts that a person has paid for, latest first."""
     rows = session.execute(
         select(Gift, Tier)
         .outerjoin(Tier, Tier.slug == Gift.tier)
@@ -297,7 +297,7 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
 
 
 def _renews(amount: str, interval: str | None, at: datetime) -> str:
-    """What is charged, from when and how often."""
+    """The charge, its first date and its interval."""
     if interval == Interval.YEAR:
         sentence = _(
             "You’ll be charged %(amount)s on %(date)s, and every year from then on until you "
@@ -315,7 +315,7 @@ def _renews(amount: str, interval: str | None, at: datetime) -> str:
 
 
 def say_payment(payment: Payment) -> SaidPayment:
-    """A payment in words."""
+    """Describe a payment."""
     if payment.refunded >= payment.amount:
         state = _("Paid back")
     elif payment.refunded:
@@ -341,14 +341,14 @@ def say_payment(payment: Payment) -> SaidPayment:
 
 @dataclass(frozen=True, slots=True)
 class SaidChange:
-    """A change that was previewed: sentences, and the words of the button that does it."""
+    """A previewed change: sentences, and its button's label."""
 
     sentences: list[str]
     button: str
 
 
 def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidChange:
-    """What a change comes to, in Stripe's own sums."""
+    """Describe a change with Stripe's amounts."""
     currency = terms.currency
     after = per(preview.next_amount, currency, terms.interval)
     amount = money(preview.next_amount, currency)
@@ -392,12 +392,12 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
 
 
 def refused() -> str:
-    """A payment was refused that would not have been by card."""
+    """The message after a refused payment that isn't by card."""
     return _("Your bank refused the payment. Nothing has changed. Try another way to pay.")
 
 
 def reasons() -> dict[str, str]:
-    """Why somebody stops, by Stripe's names."""
+    """Reasons to cancel, by Stripe's names."""
     return {
         "too_expensive": _("It costs too much"),
         "unused": _("I read too little"),
@@ -411,7 +411,7 @@ def reasons() -> dict[str, str]:
 
 
 def notice(what: Notice, about: Membership | None = None) -> str:
-    """What was done, or why it was not; ``about`` is the membership where the words need it."""
+    """The text of a notice; ``about`` is the membership if the text needs it."""
     if about is not None:
         return _of_new_method(what, about)
     said = {
@@ -455,7 +455,7 @@ def notice(what: Notice, about: Membership | None = None) -> str:
 
 
 def _of_new_method(what: Notice, m: Membership) -> str:
-    """What became of another payment method, and of the payment that was overdue."""
+    """The notice after a new payment method, and about an overdue payment."""
     amount = money(m.amount, m.currency)
     saved = (
         _("Your new card is saved.") if pays_by_card(m) else _("Your new payment method is saved.")

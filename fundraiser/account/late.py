@@ -1,4 +1,4 @@
-"""The page behind an e-mail's link: use a late payment for a restart, or get it refunded."""
+"""The page behind an e-mailed link: restart with a late payment, or get a refund."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.route("/account/payment/<key>", methods=["GET", "POST"])
 @cookieless
 def late_payment(key: str) -> ResponseReturnValue:
-    """What can become of the payment; opening the page does nothing, its buttons do it once."""
+    """Show the options for a late payment; only the buttons act, once."""
     late = _read(key)
     if request.method == "GET":
         return _page(key, late)

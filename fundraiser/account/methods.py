@@ -1,4 +1,4 @@
-"""What became of a visit to Stripe's page for another payment method."""
+"""Compare before and after a visit to Stripe's payment method page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def before_the_portal(
     session: Session, gateway: MemberGateway, membership: Membership
 ) -> tuple[str, str | None]:
-    """What the address to come back to carries, so that the page then can say what changed.
+    """The query for the return URL that records the state before the visit.
 
-    A webhook may have done all that is to be done before the member is back.
+    A webhook may have applied everything before the member returns.
     """
     customer = session.get_one(Customer, membership.customer_id)
     if customer.method_id is None:
@@ -35,7 +35,7 @@ def before_the_portal(
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A visit to the portal: the default method before it, and whether a payment was overdue."""
+    """A visit to the portal: the default method before, and whether a payment was overdue."""
 
     was: str
     is_told: bool
@@ -43,7 +43,7 @@ class Visit:
 
     @classmethod
     def began(cls, session: Session, membership: Membership, told: Mapping[str, str]) -> Visit:
-        """What the address says of how it began, or else what we know before we look again."""
+        """The state before the visit, from the URL, or else from our data before the sync."""
         customer = session.get_one(Customer, membership.customer_id)
         return cls(
             was=told.get("was") or _digest(customer.method_id or ""),
@@ -53,7 +53,7 @@ class Visit:
 
 
 def after_the_portal(session: Session, membership: Membership, visit: Visit) -> Notice:
-    """The notice for a member who returns from Stripe, once the customer is synced."""
+    """The notice for a member who returns from Stripe, after the sync."""
     session.expire_all()
     method = session.get_one(Customer, membership.customer_id).method_id
     if _digest(method or "") == visit.was:
@@ -68,5 +68,5 @@ def after_the_portal(session: Session, membership: Membership, visit: Visit) -> 
 
 
 def _digest(method_id: str) -> str:
-    """A method's name in an address: enough to compare, and no name of Stripe's."""
+    """A short hash of a method's ID, for comparing in a URL."""
     return hashlib.sha256(method_id.encode()).hexdigest()[:16]

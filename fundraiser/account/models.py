@@ -1,4 +1,4 @@
-"""Who is signed in to a member's own pages, and in which browsers."""
+"""Models: members' sessions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fundraiser.db import Base, Identifier, clock
 
 
 class MemberSession(Base):
-    """One browser in which a member is signed in; ``token_hash`` is of its cookie.
+    """A browser in which a member is signed in; ``token_hash`` is its cookie's hash.
 
-    It ends at ``ends_at``, or earlier a fortnight after ``seen_at`` (the machine's clock), when its
-    owner last opened a page. ``browser`` names browser and system ("Firefox, Windows"); ``notice``
-    is what the next page has to say of the act before it.
+    It ends at ``ends_at``, or a fortnight after ``seen_at`` (the machine's clock), when its owner
+    last opened a page. ``browser`` names browser and system ("Firefox, Windows"); ``notice`` is the
+    text for the next page.
     """
 
     __tablename__ = "member_session"

@@ -1,4 +1,4 @@
-"""Whose a row is: the condition that finds a person's rows in each table of personal data."""
+"""Find a person's rows in each table of personal data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """By what a person's rows are found; ``addresses`` are theirs, in lower case and folded."""
+    """The keys by which to find a person's rows; ``addresses`` are normalised."""
 
     member_id: int
     name: str | None
@@ -26,13 +26,13 @@ class Person:
 
     @classmethod
     def of(cls, member: Member) -> Person:
-        """The person of this row, as it stands now."""
+        """Collect a member's keys."""
         known = {(member.email or "").lower(), member.address or ""} - {""}
         return cls(member.id, member.name, tuple(sorted(known)))
 
 
 def table_of(name: str) -> Table:
-    """The table of this name."""
+    """The table with this name."""
     return Base.metadata.tables[name]
 
 
@@ -50,7 +50,7 @@ def _was_given(person: Person) -> ColumnElement[bool]:
 
 
 def _is_done_with(person: Person) -> ColumnElement[bool]:
-    """Received, or given and told of: an e-mail that the giver wanted on a day still leaves."""
+    """The gift was received or announced; otherwise its scheduled e-mail must still leave."""
     gift = table_of("gift").c
     is_told = or_(gift.tell_at.is_(None), gift.tell_at <= now(), gift.redeemed_at.is_not(None))
     return or_(_was_given(person), and_(_gave(person), is_told))
@@ -117,10 +117,10 @@ OWNERS: dict[str, Callable[[Person], ColumnElement[bool]]] = {
 
 
 def rows_of(owner: str, person: Person) -> ColumnElement[bool]:
-    """The condition for the rows that are this person's.
+    """The SQL condition for this person's rows.
 
     Raises:
-        KeyError: nothing says whose the table's rows are.
+        KeyError: the table has no owner rule.
     """
     if owner in OWNERS:
         return OWNERS[owner](person)

@@ -1,4 +1,4 @@
-"""Who a member is: name, address, language, consents; all that is kept, and its erasure."""
+"""Members' pages for name, address, language, consents, download and erasure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ blueprint.url_defaults(keep_language)
 @blueprint.route("/account/details", methods=["GET", "POST"])
 @for_members
 def details() -> ResponseReturnValue:
-    """Name, the e-mails' language, and each consent by itself."""
+    """The form for name, e-mail language and each consent."""
     if request.method == "GET":
         return _details(signed_in_member())
     session, member = db.session(), signed_in_member()
@@ -100,7 +100,7 @@ def details() -> ResponseReturnValue:
 @blueprint.route("/account/email", methods=["GET", "POST"])
 @for_members
 def email() -> ResponseReturnValue:
-    """Ask for another address: a code goes to the old one and another to the new one."""
+    """Request a new address: codes go to the old and the new one."""
     member = signed_in_member()
     if request.method == "GET":
         return _email_page(member)
@@ -129,7 +129,7 @@ def email() -> ResponseReturnValue:
 @blueprint.route("/account/email/codes", methods=["GET", "POST"])
 @for_members
 def confirm_email() -> ResponseReturnValue:
-    """Take both codes, and change the address here and at Stripe."""
+    """Check both codes, and change the address here and at Stripe."""
     session, member, browser = db.session(), signed_in_member(), signed_in().token_hash
     leave = newest_check(session, Purpose.LEAVE_ADDRESS, browser)
     enter = newest_check(session, Purpose.NEW_ADDRESS, browser)
@@ -165,7 +165,7 @@ def confirm_email() -> ResponseReturnValue:
 @blueprint.get("/account/download")
 @for_members
 def download() -> ResponseReturnValue:
-    """All that is kept about this person, as JSON."""
+    """All data that we keep about this person, as JSON."""
     member = signed_in_member()
     response = jsonify(everything_about(db.session(), member))
     response.headers["Content-Disposition"] = "attachment; filename=my-membership.json"
@@ -175,7 +175,7 @@ def download() -> ResponseReturnValue:
 @blueprint.route("/account/erasure", methods=["GET", "POST"])
 @for_members
 def erasure() -> ResponseReturnValue:
-    """Erase the account, after saying what goes and what has to stay."""
+    """Erase the account, after showing what goes and what stays."""
     member, error = signed_in_member(), None
     if request.method == "POST":
         if request.form.get("sure") == "yes":
@@ -191,7 +191,7 @@ def erasure() -> ResponseReturnValue:
 @blueprint.get("/account/erased")
 @public
 def erased() -> ResponseReturnValue:
-    """What is left of an erased account."""
+    """The page after an erasure."""
     return render_template("account/erased.html")
 
 
@@ -204,14 +204,14 @@ def _customers(session: Session, member: Member) -> list[str]:
 
 
 def _consents(member: Member) -> dict[ConsentKind, str]:
-    """What is asked: not whether the name may stand where staff keep it off."""
+    """The consents to ask for, without the public name if staff have hidden it."""
     if member.supporter_closed_at:
         return {}
     return {ConsentKind.SUPPORTERS: _("My name may stand on the public page of the campaign.")}
 
 
 def _emails() -> list[tuple[Topic, str, bool]]:
-    """The e-mails to choose, in words, and whether a tick asks for them or refuses them."""
+    """The e-mail topics, and whether a tick asks for them or declines them."""
     return [
         (
             Topic.CAMPAIGN,
@@ -260,7 +260,7 @@ def _codes_page(member: Member, enter: AddressCheck, *, error: str | None = None
 
 
 def _wrong(check: AddressCheck, field: str) -> str | None:
-    """Why this code does not do; the try stays counted whatever the answer is."""
+    """The message for a wrong code; the attempt stays counted."""
     if is_over(check):
         return _("The ten minutes are over, or the code was used. Ask for another.")
     database = cast("Database", current_app.extensions["database"])

@@ -1,8 +1,8 @@
-"""Register of personal data: why each column is kept, for how long, and what erasure does to it.
+"""Register of personal data: why and how long we keep each column, and what erasure does.
 
-The download, erasure and the nightly retention job read it. A test holds it against all tables: a
-new column belongs into ``PERSONAL`` or ``NOT_PERSONAL``. Tables are named rather than imported,
-because they are those of all rooms.
+The download, erasure and the nightly deletion read it. A test compares it with all tables: each new
+column must be in ``PERSONAL`` or ``NOT_PERSONAL``. Tables are given by name, because they belong to
+all rooms.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Erasure(StrEnum):
-    """How an erasure treats a column."""
+    """What an erasure does to a column."""
 
     DELETED = "deleted with its row"
     EMPTIED = "emptied"
@@ -22,9 +22,9 @@ class Erasure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What retention does ``after`` the time ``since``, where ``when`` holds (both are SQL).
+    """What the nightly deletion does ``after`` the time ``since``, if ``when`` holds (both SQL).
 
-    It deletes the rows, or empties the columns alone.
+    It deletes the rows, or only empties the columns.
     """
 
     after: timedelta
@@ -35,11 +35,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """Columns of a table that say something about a person.
+    """Columns of a table with personal data.
 
-    ``kept`` is how long, in words; ``limits`` are what retention does about it. ``owner`` names
-    the entry of ``owners.OWNERS`` that finds a person's rows: the table unless told otherwise.
-    ``names_others``: free text in which others may be named; they are replaced when erased.
+    ``kept`` is how long, in words; ``limits`` enforce it. ``owner`` names the entry of
+    ``owners.OWNERS`` that finds a person's rows: by default the table. ``names_others``: free text
+    that may name others, whose names an erasure replaces.
     """
 
     table: str

@@ -1,4 +1,4 @@
-"""Retention: each night, delete or empty what the register of personal data no longer keeps."""
+"""Nightly deletion of personal data whose time is over, by the register."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _AT_ONCE = 1000  # rows
 
 
 def is_due(session: Session, zone: ZoneInfo) -> bool:
-    """Whether tonight's run is still to be done, or one is overdue."""
+    """Whether tonight's run is due, or one is overdue."""
     is_night = now().astimezone(zone).hour in _NIGHT
     return jobs.is_due(session, "retention", _ONCE_A_NIGHT if is_night else _LONGEST_WAIT)
 
 
 def enforce_some(session: Session) -> bool:
-    """Enforce each limit on up to a thousand rows; False once nothing is left, until tomorrow."""
+    """Apply each limit to up to a thousand rows; False when nothing is left until tomorrow."""
     counts = {
         columns.table: rows
         for columns in PERSONAL
@@ -49,14 +49,14 @@ def enforce_some(session: Session) -> bool:
 
 
 def empty(column: Column[Any]) -> Any:  # noqa: ANN401 - of any column
-    """What an emptied column holds: null where it may, else an empty object or text."""
+    """An emptied column's value: null if allowed, otherwise an empty object or text."""
     if column.nullable:
         return None
     return {} if isinstance(column.type, JSONB) else ""
 
 
 def _enforce(session: Session, columns: Personal, limit: Limit) -> int:
-    """Returns how many rows were deleted or emptied."""
+    """Apply one limit; returns how many rows it deleted or emptied."""
     table = table_of(columns.table)
     key = tuple_(*table.primary_key.columns)
     due = (

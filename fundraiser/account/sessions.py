@@ -1,4 +1,4 @@
-"""A member's session: a cookie and a row of its own, apart from the staff's, and the guard."""
+"""Members' sessions: cookie, database row, and the guard of their pages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ASKING = timedelta(hours=1)
 
 
 def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Let in only who is signed in as a member; a form needs the token that only we can make."""
+    """Decorator: require a signed-in member, and a valid form token for POST."""
 
     @wraps(view)
     def guarded(**values: object) -> ResponseReturnValue:
@@ -69,7 +69,7 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
 def begin_session(
     session: Session, member: Member, response: Response, *, by: str
 ) -> MemberSession:
-    """Sign in here, in place of whoever was signed in before; ``by`` says by what, for the log."""
+    """Sign in, replacing this browser's session; ``by`` is the method, for the log."""
     at, token = now(), new_secret()
     before = current_session()
     is_over = MemberSession.ends_at < at
@@ -101,7 +101,7 @@ def end_session(session: Session, *, everywhere: bool) -> None:
 
 
 def end_one(session: Session, session_id: int) -> bool:
-    """Sign this person out in one browser; says whether that was this one."""
+    """Sign this person out in one browser; returns whether it was this one."""
     current = signed_in()
     session.execute(
         delete(MemberSession).where(
@@ -112,12 +112,12 @@ def end_one(session: Session, session_id: int) -> bool:
 
 
 def end_all(session: Session, member: Member) -> None:
-    """Sign a member out everywhere, on the word of staff."""
+    """End all sessions of a member, at the request of staff."""
     session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
 
 
 def sessions_of(session: Session, member: Member) -> Sequence[MemberSession]:
-    """In which browsers this person is signed in, the one used last first."""
+    """The browsers in which this person is signed in, last used first."""
     return session.scalars(
         select(MemberSession)
         .where(MemberSession.member_id == member.id, _is_good())
@@ -126,7 +126,7 @@ def sessions_of(session: Session, member: Member) -> Sequence[MemberSession]:
 
 
 def current_session() -> MemberSession | None:
-    """The session of this browser's cookie, if it is good."""
+    """This browser's session, if valid."""
     if "member_session" not in g:
         token = request.cookies.get(_name("member"))
         g.member_session = (
@@ -143,7 +143,7 @@ def current_session() -> MemberSession | None:
 
 
 def signed_in() -> MemberSession:
-    """The session, in a view that the guard protects."""
+    """The session, in a guarded view."""
     current = current_session()
     if current is None:
         raise ForbiddenError(_("Sign in first."))
@@ -151,12 +151,12 @@ def signed_in() -> MemberSession:
 
 
 def signed_in_member() -> Member:
-    """Who is signed in, in a view that the guard protects."""
+    """The signed-in member, in a guarded view."""
     return db.session().get_one(Member, signed_in().member_id)
 
 
 def form_token() -> str:
-    """What a form of this session carries, so that no other site can send it."""
+    """The token of this session's forms, so that other sites can't send them."""
     return _form_tokens()[0]
 
 
@@ -165,12 +165,12 @@ def _form_tokens() -> list[str]:
 
 
 def form_token_here() -> str | None:
-    """The same for a page that also opens to somebody who isn't signed in; None then."""
+    """``form_token`` on a page that is also public; None if nobody is signed in."""
     return form_token() if current_session() else None
 
 
 def _is_good() -> ColumnElement[bool]:
-    """Within its time, and begun since the member's address was last changed."""
+    """Whether the session hasn't expired, and started after the last change of address."""
     changed_since = select(AddressChange.id).where(
         AddressChange.member_id == MemberSession.member_id,
         AddressChange.at > MemberSession.created_at,
@@ -180,17 +180,17 @@ def _is_good() -> ColumnElement[bool]:
 
 
 def asking_browser() -> str | None:
-    """The secret of a browser that asked for an e-mail."""
+    """The secret of a browser that requested an e-mail."""
     return request.cookies.get(_name("asking"))
 
 
 def remember_browser(response: Response, secret: str) -> None:
-    """Let the browser that asks be known again when it comes with the link or the code."""
+    """Set a cookie that recognises this browser when it opens the link or enters the code."""
     _set_cookie(response, "asking", secret, _ASKING)
 
 
 def forget_member(response: Response) -> None:
-    """Take back the cookie of the session."""
+    """Delete the session's cookie."""
     response.delete_cookie(_name("member"), secure=_is_https(), httponly=True, samesite="Lax")
 
 

@@ -1,7 +1,7 @@
-"""Sign-in by an e-mail: with its link in the browser that asked, with its code there or elsewhere.
+"""Member sign-in by e-mail: by link in the same browser, by code there or elsewhere.
 
-Opening the link consumes nothing, because programs that look for dangers in e-mails open links; the
-token is in the fragment, which no server sees, and a button sends it.
+Opening the link uses nothing up, because security scanners open links; the token is in the
+fragment, which no server sees, and a button sends it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _CODE = re.compile(r"\d{6}")
 @blueprint.get("/account/sign-in")
 @public
 def sign_in() -> ResponseReturnValue:
-    """Ask for the address."""
+    """The form for the address."""
     if current_session():
         return redirect(url_for("account.overview"))
     return _page("sign_in.html", email="", error=None)
@@ -75,7 +75,7 @@ def sign_in() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def ask_for_code() -> ResponseReturnValue:
-    """Enqueue an e-mail, if the address is somebody's: the answer does not say."""
+    """Enqueue an e-mail if the address is a member's; the answer is always the same."""
     check_origin()
     typed = request.form.get("email", "").strip()
     email = read_address(typed)
@@ -92,7 +92,7 @@ def ask_for_code() -> ResponseReturnValue:
 @blueprint.get("/account/sign-in/code")
 @public
 def enter_code() -> ResponseReturnValue:
-    """Say that an e-mail is on its way, and take the code."""
+    """The form for the e-mailed code."""
     check = _asked_here()
     if check is None:
         return redirect(url_for(".sign_in"), HTTPStatus.SEE_OTHER)
@@ -103,7 +103,7 @@ def enter_code() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def try_code() -> ResponseReturnValue:
-    """Let in by the code: of what this browser asked, or of the link that was opened here."""
+    """Sign in with a code: of this browser's request, or of the link opened here."""
     check_origin()
     token = request.form.get("link", "")
     check = find_check(db.session(), Purpose.SIGN_IN, token) if token else _asked_here()
@@ -147,7 +147,7 @@ def open_link() -> ResponseReturnValue:
 @cookieless
 @limit_by_network()
 def use_link() -> ResponseReturnValue:
-    """Let in by the link, in the browser that asked; another one has to know the code as well."""
+    """Sign in with the link in the same browser; another browser also needs the code."""
     check_origin()
     token = request.form.get("link", "")
     check = find_check(db.session(), Purpose.SIGN_IN, token)
@@ -175,7 +175,7 @@ def sign_out() -> ResponseReturnValue:
 @blueprint.post("/account/sessions/<int:session_id>/end")
 @for_members
 def end_one_session(session_id: int) -> ResponseReturnValue:
-    """Sign out in one browser of one's own."""
+    """End one of one's own sessions."""
     is_here = end_one(db.session(), session_id)
     page = ".sign_in" if is_here else "account.overview"
     response = make_response(redirect(url_for(page), HTTPStatus.SEE_OTHER))
@@ -190,7 +190,7 @@ def _asked_here() -> AddressCheck | None:
 
 
 def _try_is_free(check: AddressCheck) -> bool:
-    """Count the try, and keep it counted: the answer to a wrong code takes back all else."""
+    """Count the attempt permanently, even though a wrong code rolls everything else back."""
     database = cast("Database", current_app.extensions["database"])
     with database.transaction(beside=True) as own:
         return take_try(own, check.id)

@@ -1,4 +1,4 @@
-"""A member's own page, and what can be done about a membership."""
+"""Members' account pages: overview, and changes to a membership."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ blueprint.url_defaults(keep_language)
 
 @blueprint.before_request
 def _lead_to_the_portal() -> None:
-    """Any of these pages may have the form for another payment method."""
+    """Allow the forms of these pages to lead to Stripe's portal."""
     allow_hosted_pages(db.session())
 
 
@@ -75,7 +75,7 @@ def _in_templates() -> dict[str, object]:
 @blueprint.get("/account")
 @for_members
 def overview() -> ResponseReturnValue:
-    """What we have of this person, and the ways to change it."""
+    """The account overview."""
     session, member, current = db.session(), signed_in_member(), signed_in()
     notice, current.notice = current.notice, None
     payments = session.scalars(
@@ -103,7 +103,7 @@ def overview() -> ResponseReturnValue:
 @blueprint.get("/account/payments/<int:payment_id>")
 @for_members
 def receipt(payment_id: int) -> ResponseReturnValue:
-    """Our own receipt, to print; Stripe's beside it where Stripe answers."""
+    """Our own receipt to print, with a link to Stripe's if Stripe answers."""
     found = db.session().get(Payment, payment_id)
     if found is None or found.member_id != signed_in().member_id:
         raise NotFoundError(_("There is no payment of yours at this address."))
@@ -124,7 +124,7 @@ def receipt(payment_id: int) -> ResponseReturnValue:
 @blueprint.get("/account/statements/<int:year>")
 @for_members
 def statement(year: int) -> ResponseReturnValue:
-    """What was paid in a year, to print."""
+    """A year's payments, to print."""
     member, zone = signed_in_member(), current_settings().newsroom_timezone
     return render_template(
         "account/statement.html",
@@ -137,7 +137,7 @@ def statement(year: int) -> ResponseReturnValue:
 @blueprint.route("/account/memberships/<int:membership_id>/cancellation", methods=["GET", "POST"])
 @for_members
 def cancellation(membership_id: int) -> ResponseReturnValue:
-    """Stop: one page, one question, a reason for who wants to give one."""
+    """Cancel: one page, one question, an optional reason."""
     membership = _mine(membership_id)
     if request.method == "POST":
         return _note(_stop(membership))
@@ -152,14 +152,14 @@ def cancellation(membership_id: int) -> ResponseReturnValue:
 @blueprint.post("/account/memberships/<int:membership_id>/resumption")
 @for_members
 def resumption(membership_id: int) -> ResponseReturnValue:
-    """Go on, after a stop that has not come yet, or a pause."""
+    """Undo a cancellation or a pause."""
     return _note(_resume(_mine(membership_id)))
 
 
 @blueprint.route("/account/memberships/<int:membership_id>/pause", methods=["GET", "POST"])
 @for_members
 def pause(membership_id: int) -> ResponseReturnValue:
-    """Take nothing for some months."""
+    """Pause payments for some months."""
     membership = _mine(membership_id)
     if request.method == "GET":
         months_until = [(count, _pause_until(membership, count)) for count in _PAUSES]
@@ -182,7 +182,7 @@ def pause(membership_id: int) -> ResponseReturnValue:
 
 @dataclass(slots=True)
 class Wish:
-    """What a member wants to pay; ``typed`` is the amount as it was typed."""
+    """The price that a member wants; ``typed`` is the amount as typed."""
 
     tier: str
     interval: Interval
@@ -192,7 +192,7 @@ class Wish:
 @blueprint.get("/account/memberships/<int:membership_id>/price")
 @for_members
 def price(membership_id: int) -> ResponseReturnValue:
-    """Choose another tier, amount or rhythm; where one is chosen, see what it comes to."""
+    """Choose another tier, amount or interval, and preview the result."""
     membership = _mine(membership_id)
     wish = _wish(membership)
     if "tier" not in request.args:
@@ -203,7 +203,7 @@ def price(membership_id: int) -> ResponseReturnValue:
 @blueprint.post("/account/memberships/<int:membership_id>/price")
 @for_members
 def change_price(membership_id: int) -> ResponseReturnValue:
-    """Do what was previewed, with the sums of the preview."""
+    """Make the previewed change, with the preview's amounts."""
     membership = _mine(membership_id)
     wish = _wish(membership)
     seconds = request.form.get("at", 0, type=int)
@@ -235,7 +235,7 @@ def change_price(membership_id: int) -> ResponseReturnValue:
 @blueprint.post("/account/memberships/<int:membership_id>/card")
 @for_members
 def card(membership_id: int) -> ResponseReturnValue:
-    """Lead to Stripe's page for another payment method; we never see a card's number."""
+    """Redirect to Stripe's page for a new payment method; we never see card numbers."""
     membership = _mine(membership_id)
     was, overdue = methods.before_the_portal(db.session(), member_gateway(), membership)
     path = url_for(".card_changed", membership_id=membership_id, was=was, overdue=overdue)
@@ -248,7 +248,7 @@ def card(membership_id: int) -> ResponseReturnValue:
 @blueprint.get("/account/memberships/<int:membership_id>/card")
 @for_members
 def card_changed(membership_id: int) -> ResponseReturnValue:
-    """Back from Stripe's page: the new method is charged from now on, and for what is overdue."""
+    """Back from Stripe's page: sync, so that the new method pays from now on."""
     membership = _mine(membership_id)
     visit = methods.Visit.began(db.session(), membership, request.args)
     grace, customer_id = current_settings().grace, membership.customer_id or ""
@@ -264,7 +264,7 @@ def card_changed(membership_id: int) -> ResponseReturnValue:
 @blueprint.route("/account/letter/<key>", methods=["GET", "POST"])
 @cookieless
 def by_email(key: str) -> ResponseReturnValue:
-    """Stop or go on from an e-mail's signed link, without signing in; opening it does nothing."""
+    """Cancel or resume through an e-mailed link, without signing in; opening it does nothing."""
     membership = read_membership(db.session(), key)
     if request.method == "GET":
         return _page(
@@ -287,7 +287,7 @@ def by_email(key: str) -> ResponseReturnValue:
 @blueprint.get("/terms")
 @public
 def terms() -> ResponseReturnValue:
-    """What is agreed by becoming a member, and the right to withdraw."""
+    """The terms of membership, and the right to withdraw."""
     return render_template("account/terms.html", mail_from=current_settings().mail_from)
 
 
@@ -300,7 +300,7 @@ def _key() -> str:
 
 
 def _note(notice: Notice, membership: Membership | None = None) -> ResponseReturnValue:
-    """Back to the overview, which says once what was done."""
+    """Redirect to the overview with a notice."""
     signed_in().notice = f"{notice}:{membership.id}" if membership else notice
     return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
 
@@ -341,14 +341,14 @@ def _page(name: str, membership: Membership, **values: object) -> str:
 
 
 def _months_from(day: datetime, months: int) -> datetime:
-    """The same day so many months later, or that month's last."""
+    """The same day some months later, or that month's last day."""
     years, month = divmod(day.month - 1 + months, 12)
     last = monthrange(day.year + years, month + 1)[1]
     return day.replace(year=day.year + years, month=month + 1, day=min(day.day, last))
 
 
 def _pause_until(membership: Membership, months: int) -> datetime:
-    """The end of a pause that begins today; of a monthly membership it skips a payment at least."""
+    """The end of a pause that starts today; it skips at least one monthly payment."""
     until, next_at = _months_from(now(), months), membership.period_end
     if membership.interval is Interval.MONTH and next_at and until <= next_at + _AFTER_THE_INVOICE:
         return _months_from(next_at, months) - timedelta(days=1)
@@ -366,10 +366,10 @@ def _wish(membership: Membership) -> Wish:
 
 
 def _terms(membership: Membership, wish: Wish) -> Terms:
-    """What the wish means in a price of Stripe's.
+    """The chosen price in Stripe's terms.
 
     Raises:
-        UnprocessableError: it can't be paid so.
+        UnprocessableError: it isn't available.
     """
     amount = parse_amount(wish.typed, membership.currency) if wish.typed else None
     if wish.typed and amount is None:

@@ -1,4 +1,4 @@
-"""The audit log: every act of staff is one row, written in the transaction of the act."""
+"""The audit log: one row for each action by staff, in the action's transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What staff do."""
+    """An action by staff."""
 
     SIGNED_IN = "signed_in"
     SIGNED_OUT = "signed_out"
@@ -91,10 +91,10 @@ def record(
     staff: Staff | None,
     fields: Iterable[str] = (),
 ) -> None:
-    """Note who did what on what; None stands for the operator at the command line.
+    """Record who did what to what; ``staff`` None means the operator.
 
-    ``subject`` is an identifier (a staff's or member's id, a customer's), never personal data.
-    ``fields`` are the names of what changed, never the values.
+    ``subject`` is an ID (of staff, a member, a customer), never personal data. ``fields`` are the
+    names of changed fields, never values.
     """
     session.add(
         AuditEntry(
@@ -117,10 +117,10 @@ def record_once(
     fields: Iterable[str] = (),
     details: dict[str, Any] | None = None,
 ) -> int | None:
-    """Note an act before it is done; None if the same form was sent before and has done it.
+    """Record an action before it happens; None if the same form has already been processed.
 
-    Who sends the same form at the same time waits here until the first has come to its end. An act
-    that fails leaves no row: the transaction is undone.
+    A second copy of the form waits for the first. A failed action leaves no row: the transaction is
+    rolled back.
     """
     return session.scalar(
         insert(AuditEntry)
@@ -139,7 +139,7 @@ def record_once(
 
 
 def newest(session: Session, subject: str) -> tuple[Staff | None, datetime] | None:
-    """Who did something on this last, and when; None where nobody did."""
+    """Who last acted on this, and when; None if nobody did."""
     row = session.execute(
         select(Staff, AuditEntry.at)
         .select_from(AuditEntry)

@@ -1,6 +1,6 @@
-"""Acts that ask for the password or a passkey again, unless they were given minutes ago.
+"""Ask staff for their password or passkey again before sensitive actions.
 
-The form that is sent is kept: the page that asks carries its fields and sends them on.
+The page that asks keeps the submitted form's fields and sends them on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FIELDS = {PASSWORD, PASSKEY, "username"}
 
 
 def confirmed(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Let this view's form be sent only by somebody who has just proved who they are."""
+    """Decorator: run this view's POST only after a recent confirmation."""
 
     @wraps(view)
     def asking(**values: object) -> ResponseReturnValue:
@@ -48,9 +48,9 @@ def confirmed(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respons
 
 
 def ask_again() -> ResponseReturnValue | None:
-    """The page that asks for the password or a passkey; None if there is no need, or it was given.
+    """The page that asks for the password or passkey; None if not needed, or just given.
 
-    Only a form is asked for it, never a page that is opened.
+    Only POST requests need it, never opening a page.
     """
     if request.method != "POST" or clock.machine() - _confirmed_at() < FRESH:
         return None
@@ -67,11 +67,11 @@ def ask_again() -> ResponseReturnValue | None:
 
 @limiter.shared_limit("10 per 15 minutes", scope="password again", key_func=limit_by_account)
 def check_ones_password(password: str, *, field: str) -> None:
-    """Make sure that whoever sits there is the person; tries are counted before the check.
+    """Check the current person's password; counts attempts before the check.
 
     Raises:
         UnprocessableError: the password is wrong.
-        UnavailableError: too many passwords are checked at this moment.
+        UnavailableError: too many passwords are being checked.
     """
     check_password(signed_in_staff(), password, field=field)
     forget_try()

@@ -1,8 +1,7 @@
-"""Known browsers: where somebody of the staff has signed in, strangers' tries don't count.
+"""Known browsers of staff (OWASP: "device cookies"), limited separately from strangers.
 
-A signed cookie names the account, as a keyed hash, and the browser. It opens nothing: with it,
-passwords are counted and checked apart from those of strangers, who could otherwise keep the
-account's owner out, from the same network or from thousands (OWASP: "device cookies").
+A signed cookie names the account, as a keyed hash, and the browser. It grants no access, but its
+attempts are counted apart from strangers' attempts, who could otherwise lock the owner out.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LIVES = timedelta(days=180)
 
 
 def known_device(email: str) -> str | None:
-    """The name of this browser, if the person of this address has signed in with it before."""
+    """This browser's ID, if the account has signed in with it before; None otherwise."""
     try:
         account, device = _signer().loads(
             request.cookies.get(_name(), ""), max_age=int(_LIVES.total_seconds())
@@ -34,7 +33,7 @@ def known_device(email: str) -> str | None:
 
 
 def remember_device(response: Response, email: str) -> None:
-    """Know this browser again when the person next signs in."""
+    """Set the cookie that identifies this browser at the next sign-in."""
     device = known_device(email) or new_nonce()
     response.set_cookie(
         _name(),

@@ -1,7 +1,7 @@
-"""Passwords made of the newsroom's own words, which whoever means this newsroom tries first.
+"""Refuse passwords made of the newsroom's own words, which attackers try first.
 
-The words are the newsroom's name and addresses, the person's name and e-mail address, and those of
-the product below.
+The words are the newsroom's name and addresses, the person's name and e-mail address, and product
+words listed below.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WORD = re.compile(r"[^\W_]{1,100}")
 
 
 def is_guessable(password: str, *own: str) -> bool:
-    """Whether fewer than five letters and digits are left of it without these words.
+    """Whether fewer than five letters and digits remain after removing these words.
 
     ``own``: the person's name and e-mail address.
     """

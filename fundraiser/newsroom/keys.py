@@ -1,7 +1,7 @@
-"""Keys in e-mails to staff: an invitation, or a password that was forgotten.
+"""One-time keys e-mailed to staff: invitations and password resets.
 
-The key stands behind the ``#`` of an address, which no server sees, and only a form's POST uses it
-up: a program that opens an e-mail's links on its reader's behalf changes nothing.
+The key is in the URL's fragment, which no server sees, and only a form's POST uses it: a program
+that opens e-mailed links changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ONE_CLICK = timedelta(seconds=30)
 
 
 def send_invitation(session: Session, staff: Staff) -> None:
-    """Enqueue the e-mail with which a person chooses the first password."""
+    """Enqueue an invitation to choose a first password."""
     newsroom = current_settings().newsroom_name
     token, page = _new_key(session, staff, KeyKind.INVITATION)
     enqueue_to_staff(
@@ -48,7 +48,7 @@ def send_invitation(session: Session, staff: Staff) -> None:
 
 
 def send_new_password(session: Session, staff: Staff) -> None:
-    """Enqueue the e-mail with which a person chooses another password."""
+    """Enqueue an e-mail to choose a new password."""
     token, page = _new_key(session, staff, KeyKind.NEW_PASSWORD)
     enqueue_to_staff(
         session,
@@ -66,10 +66,10 @@ def send_new_password(session: Session, staff: Staff) -> None:
 
 
 def find_key(session: Session, token: str) -> StaffKey:
-    """The key of an e-mail, locked, while it opens something.
+    """Find and lock a valid key.
 
     Raises:
-        UnprocessableError: it is unknown, used or late.
+        UnprocessableError: it is unknown, used or expired.
     """
     key = session.scalars(
         select(StaffKey).where(StaffKey.token_hash == digest(token.strip())).with_for_update()
@@ -101,7 +101,7 @@ def find_key(session: Session, token: str) -> StaffKey:
 
 
 def end_keys(session: Session, staff: Staff) -> None:
-    """End all of a person's keys that have not been used."""
+    """Expire all of a person's unused keys."""
     at = now()
     session.execute(
         update(StaffKey)
@@ -111,7 +111,7 @@ def end_keys(session: Session, staff: Staff) -> None:
 
 
 def too_many_keys(session: Session, staff: Staff) -> bool:
-    """Whether so many e-mails were asked for in an hour that no more are sent."""
+    """Whether a person has reached the hourly limit of such e-mails."""
     count = session.scalar(
         select(func.count()).where(
             StaffKey.staff_id == staff.id, StaffKey.created_at > now() - timedelta(hours=1)
@@ -121,7 +121,7 @@ def too_many_keys(session: Session, staff: Staff) -> bool:
 
 
 def was_sent_just_now(session: Session, staff: Staff) -> bool:
-    """Whether a key was sent in the last half minute: a second click is the same wish."""
+    """Whether a key was sent in the last half minute, so that this is a second click."""
     newest = session.scalar(
         select(func.max(StaffKey.created_at)).where(StaffKey.staff_id == staff.id)
     )
@@ -129,10 +129,10 @@ def was_sent_just_now(session: Session, staff: Staff) -> bool:
 
 
 def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
-    """A key, and the page that takes it.
+    """Create a key and its page's URL.
 
-    An invitation ends those before it. A forgotten password leaves them: anybody can ask for one,
-    and could otherwise end each key before its owner has opened the e-mail.
+    An invitation expires earlier ones. A password reset doesn't: anybody can request one, and could
+    otherwise expire each key before its owner opens the e-mail.
     """
     at, token = now(), new_secret()
     if kind is KeyKind.INVITATION:

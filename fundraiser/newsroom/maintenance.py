@@ -1,4 +1,4 @@
-"""Maintenance: what the operator has stopped for a while, and what readers are told meanwhile."""
+"""Maintenance: things the operator has stopped, and the notice for readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Stopped(StrEnum):
-    """What can be stopped, each by itself."""
+    """What the operator can stop."""
 
     EMAILS = "emails"
     SIGN_UPS = "sign-ups"
@@ -29,7 +29,7 @@ class Stopped(StrEnum):
 
     @property
     def effect(self) -> str:
-        """What it does, for the operator."""
+        """What stopping it does, for the operator."""
         return {
             Stopped.EMAILS: "No e-mail is sent; those that are due wait.",
             Stopped.SIGN_UPS: "Nobody can join, give or contribute; members keep their account.",
@@ -39,11 +39,11 @@ class Stopped(StrEnum):
 
 
 class SignUpsClosedError(UnavailableError):
-    """Joining is closed for a while."""
+    """Nobody can join at the moment."""
 
 
 class Maintenance(Base):
-    """A row while something is stopped; ``notice`` is what readers are told, if not our words."""
+    """Something that is stopped; ``notice`` replaces our text for readers."""
 
     __tablename__ = "maintenance"
 
@@ -53,17 +53,17 @@ class Maintenance(Base):
 
 
 def read_maintenance(session: Session) -> Mapping[Stopped, Maintenance]:
-    """All that is stopped at the moment."""
+    """Everything that is stopped."""
     return {found.what: found for found in session.scalars(select(Maintenance))}
 
 
 def is_stopped(session: Session, what: Stopped) -> bool:
-    """Whether this is stopped at the moment."""
+    """Whether this is stopped."""
     return session.get(Maintenance, what) is not None
 
 
 def stop(session: Session, what: Stopped, notice: str | None = None) -> None:
-    """Stop it, or change its notice; done twice, it goes on from the first time."""
+    """Stop it, or change its notice; repeating keeps the first time."""
     found = session.get(Maintenance, what)
     if found is None:
         session.add(Maintenance(what=what, since=now(), notice=notice))
@@ -72,7 +72,7 @@ def stop(session: Session, what: Stopped, notice: str | None = None) -> None:
 
 
 def resume(session: Session, what: Stopped) -> Maintenance | None:
-    """Let it go on; returns what had stopped it, or None where nothing had."""
+    """Resume it; returns the stop, or None if it wasn't stopped."""
     found = session.get(Maintenance, what)
     if found is not None:
         session.delete(found)
@@ -81,7 +81,7 @@ def resume(session: Session, what: Stopped) -> Maintenance | None:
 
 
 def closed_notice(session: Session) -> str | None:
-    """What readers are told while sign-ups are closed, or a backup is being restored."""
+    """The notice for readers while sign-ups are closed or a backup is being restored."""
     stopped = read_maintenance(session)
     found = stopped.get(Stopped.SIGN_UPS) or stopped.get(Stopped.RESTORE)
     if found is None:
@@ -92,10 +92,10 @@ def closed_notice(session: Session) -> str | None:
 
 
 def refuse_if_closed(session: Session) -> None:
-    """Let nobody begin to pay while sign-ups are closed.
+    """Refuse new payments while sign-ups are closed.
 
     Raises:
-        SignUpsClosedError: they are; the message is what readers are told.
+        SignUpsClosedError: they are closed; the message is for readers.
     """
     if notice := closed_notice(session):
         raise SignUpsClosedError(notice)

@@ -1,4 +1,4 @@
-"""Staff, and the audit log of what they did."""
+"""Models: staff, their sign-in, and the audit log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fundraiser.db import Base, Identifier
 
 
 class Role(StrEnum):
-    """What a person of the staff may do."""
+    """A staff member's role, which decides what they may do."""
 
     ADMIN = "admin"
     MANAGER = "manager"
@@ -22,13 +22,13 @@ class Role(StrEnum):
 
 
 class Staff(Base):
-    """A person of the newsroom who signs in to the dashboard.
+    """A member of staff who can sign in to the dashboard.
 
-    ``password_hash`` is null until an invitation is taken up. ``second_factor`` is what the secret
-    of the one-time codes is made of, in force from ``second_factor_at`` on; ``second_factor_step``
-    is the newest step whose code was used, so that none is used twice. ``second_step_by`` is when
-    a person without a second step has to have set one up. ``language`` is the one in
-    which the person last signed in; ``wants_milestones``: an e-mail at each of a campaign.
+    ``password_hash`` is null until the invitation is accepted. ``second_factor`` is part of the
+    authenticator's secret, active from ``second_factor_at``; ``second_factor_step`` is the last
+    used time step, so that no code works twice. ``second_step_by`` is the deadline for setting up
+    two-step sign-in. ``language`` is that of the last sign-in; ``wants_milestones``: e-mail each
+    milestone.
     """
 
     __tablename__ = "staff"
@@ -54,15 +54,15 @@ class Staff(Base):
 
     @property
     def has_second_step(self) -> bool:
-        """Whether the password alone does not let this person in."""
+        """Whether this person needs more than a password to sign in."""
         return self.second_factor_at is not None or bool(self.passkeys)
 
 
 class Passkey(Base):
-    """A passkey (WebAuthn credential) of a person of the staff.
+    """A passkey (WebAuthn credential) of a member of staff.
 
-    ``name`` is the browser it was made in. ``sign_count`` goes up with each use where the
-    authenticator counts; one that goes down would be a copy.
+    ``name`` is the browser that made it. ``sign_count`` rises with each use if the authenticator
+    counts; a lower value would mean a copy.
     """
 
     __tablename__ = "staff_passkey"
@@ -78,7 +78,7 @@ class Passkey(Base):
 
 
 class RecoveryCode(Base):
-    """One of ten codes for a person whose passkey or telephone is lost: good once."""
+    """One of ten one-time codes for people who lost their passkey or phone."""
 
     __tablename__ = "staff_recovery_code"
 
@@ -89,10 +89,10 @@ class RecoveryCode(Base):
 
 
 class StaffRules(Base):
-    """What administrators ask of the staff: the one row, or its defaults while there is none.
+    """Security rules for staff: one row; without it, the defaults.
 
-    ``second_step_roles``: who has to have a second step. ``large_refund``: a refund above it, in
-    whole units of its currency, asks for the password again.
+    ``second_step_roles`` need two-step sign-in. Refunds above ``large_refund``, in whole units of
+    their currency, ask for the password again.
     """
 
     __tablename__ = "staff_rules"
@@ -104,7 +104,7 @@ class StaffRules(Base):
 
 
 class SecretKeyCheck(Base):
-    """A hash by each key of SECRET_KEY that was in use, by which a lost one is noticed: one row."""
+    """A hash with each SECRET_KEY that was used, to notice a lost one: one row."""
 
     __tablename__ = "secret_key_check"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
@@ -114,13 +114,12 @@ class SecretKeyCheck(Base):
 
 
 class StaffSession(Base):
-    """One browser in which somebody of the staff is signed in; ``token_hash`` is of its cookie.
+    """A browser in which a member of staff is signed in; ``token_hash`` is its cookie's hash.
 
-    It ends at ``ends_at``, or earlier an hour after ``seen_at``, when its person last opened a
-    page. ``browser`` names browser and system ("Firefox, Windows"). ``confirmed_at`` is when the
-    person last gave the password and, where it is asked for, the second step; null until the first
-    time, and such a session opens nothing. ``challenge`` is what a passkey is to sign next, in
-    base64url: used once.
+    It ends at ``ends_at``, or an hour after ``seen_at``, when the person last opened a page.
+    ``browser`` names browser and system ("Firefox, Windows"). ``confirmed_at`` is the last time the
+    person gave the password and, if needed, the second step; while it is null the session grants no
+    access. ``challenge`` is the next passkey challenge, in base64url: used once.
     """
 
     __tablename__ = "staff_session"
@@ -137,14 +136,14 @@ class StaffSession(Base):
 
 
 class KeyKind(StrEnum):
-    """What an e-mail's key opens."""
+    """What an e-mailed key is for."""
 
     INVITATION = "invitation"
     NEW_PASSWORD = "new_password"  # noqa: S105 - the name of a kind
 
 
 class StaffKey(Base):
-    """A key that an e-mail carries, to choose a password with: good once, until ``ends_at``."""
+    """An e-mailed key to choose a password: works once, until ``ends_at``."""
 
     __tablename__ = "staff_key"
 
@@ -158,10 +157,10 @@ class StaffKey(Base):
 
 
 class AuditEntry(Base):
-    """One act of staff: who, what, on what, when.
+    """One action by staff: who, what, on what, when.
 
-    ``fields`` are the names of what was changed, ``details`` amounts and identifiers: never
-    personal data. ``key`` is made of the form that was sent: the same form sent twice is one act.
+    ``fields`` are the names of changed fields, ``details`` amounts and IDs: never personal data.
+    ``key`` comes from the submitted form: the same form sent twice is one action.
     """
 
     __tablename__ = "audit_entry"

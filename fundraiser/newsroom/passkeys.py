@@ -1,8 +1,8 @@
-"""Passkeys (WebAuthn): made, and asked for at sign-in or to confirm an act.
+"""Passkeys (WebAuthn): registration, and checks at sign-in and confirmation.
 
-The browser gets options with a challenge, and sends back JSON, which ``webauthn`` verifies. A
-challenge is good once, and in the session that it was made for. The library takes half a second to
-import, which no process has to spend before somebody uses a passkey.
+The browser gets options with a challenge and returns JSON, which ``webauthn`` verifies. A challenge
+works once, in its own session. The library takes half a second to import, so we import it when
+somebody first uses a passkey.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST = 10
 
 
 def are_possible() -> bool:
-    """Whether browsers make passkeys for our address: it has to be a name, not a number."""
+    """Whether browsers can make passkeys for our address: it must be a name, not an IP address."""
     try:
         ip_address(_host())
     except ValueError:
@@ -39,7 +39,7 @@ def are_possible() -> bool:
 
 
 def registration_options(session: Session, staff: Staff, here: StaffSession) -> str:
-    """What ``navigator.credentials.create`` is to be called with, as JSON."""
+    """The options for ``navigator.credentials.create``, as JSON."""
     import webauthn
     from webauthn.helpers import structs
 
@@ -60,7 +60,7 @@ def registration_options(session: Session, staff: Staff, here: StaffSession) -> 
 
 
 def sign_in_options(session: Session, staff: Staff, here: StaffSession) -> str:
-    """What ``navigator.credentials.get`` is to be called with, as JSON."""
+    """The options for ``navigator.credentials.get``, as JSON."""
     import webauthn
     from webauthn.helpers import structs
 
@@ -74,10 +74,11 @@ def sign_in_options(session: Session, staff: Staff, here: StaffSession) -> str:
 
 
 def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: str) -> Passkey:
-    """Keep the passkey that the person's browser has made.
+    """Verify and store a new passkey.
 
     Raises:
-        UnprocessableError: the answer is not one to the last challenge, or there are ten already.
+        UnprocessableError: the answer doesn't match the last challenge, or there are ten
+            already.
     """
     import webauthn
 
@@ -111,7 +112,7 @@ def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: s
 
 
 def check(session: Session, staff: Staff, here: StaffSession, answer: str) -> None:
-    """Make sure that one of the person's passkeys has signed the session's last challenge.
+    """Verify that one of the person's passkeys has signed the session's challenge.
 
     Raises:
         UnprocessableError: it has not.
@@ -159,7 +160,7 @@ def _keep_challenge(session: Session, here: StaffSession, challenge: bytes) -> N
 
 
 def _take_challenge(session: Session, here: StaffSession) -> bytes:
-    """The session's challenge, which is good for nothing from now on."""
+    """Read and clear the session's challenge."""
     kept = session.scalar(
         select(StaffSession.challenge).where(StaffSession.id == here.id).with_for_update()
     )
@@ -172,7 +173,7 @@ def _take_challenge(session: Session, here: StaffSession) -> bytes:
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
-    """What the library raises; the last two for JSON or CBOR that is too deep."""
+    """The exceptions of invalid answers; the last two are for deeply nested JSON or CBOR."""
     from webauthn.helpers.exceptions import WebAuthnException
 
     return WebAuthnException, RecursionError, ValueError

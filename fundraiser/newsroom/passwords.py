@@ -1,8 +1,8 @@
-"""Passwords: kept as argon2 hashes, and checked in the same time whoever asks.
+"""Hash passwords with argon2, and check them in constant time with limited concurrency.
 
-A hash takes 64 MiB of memory and all of a core, so that only a few are made at once. The others
-wait for a moment and are turned away after it. Strangers have places of their own: however many
-come, somebody who is known (see ``devices``) gets one.
+Each hash takes 64 MiB and a whole core, so only a few run at once. Others wait a moment and are
+then refused. Strangers have separate places, so that known browsers (see ``devices``) always get
+one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PATIENCE = 3.0  # seconds
 
 
 class ConcurrencyLimiter:
-    """So many at once, and so many who wait."""
+    """Limits how many run at once and how many wait."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._places = BoundedSemaphore(at_once)
@@ -37,7 +37,7 @@ class ConcurrencyLimiter:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Wait for a place, if few enough others do.
+        """Context manager: wait for a free place, unless too many wait already.
 
         Raises:
             UnavailableError: there was none.
@@ -59,22 +59,22 @@ STRANGERS, KNOWN = ConcurrencyLimiter(AT_ONCE, 6), ConcurrencyLimiter(1, 4)
 
 
 def hash_password(password: str) -> str:
-    """The hash to keep, with its parameters and salt in it.
+    """Hash a password; the hash contains its parameters and salt.
 
     Raises:
-        UnavailableError: too many passwords are hashed or checked at this moment.
+        UnavailableError: too many passwords are being hashed or checked.
     """
     with KNOWN.one():
         return _hasher.hash(password)
 
 
 def is_right(password_hash: str | None, password: str, places: ConcurrencyLimiter = KNOWN) -> bool:
-    """Whether the password is the one that was hashed.
+    """Whether the password matches the hash.
 
-    None, the hash of nobody's password, takes as long to answer and is never right.
+    With None, the hash of an unknown person, it takes as long and returns False.
 
     Raises:
-        UnavailableError: too many passwords are hashed or checked at this moment.
+        UnavailableError: too many passwords are being hashed or checked.
     """
     with places.one():
         try:
@@ -85,12 +85,12 @@ def is_right(password_hash: str | None, password: str, places: ConcurrencyLimite
 
 
 def is_outdated(password_hash: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Whether the hash has old parameters."""
     return _hasher.check_needs_rehash(password_hash)
 
 
 def prepare() -> None:
-    """Make nobody's hash now: at the first sign-in it would double the time of the answer."""
+    """Make the dummy hash now, so that the first sign-in isn't slower."""
     _nobodys_hash()
 
 

@@ -1,4 +1,4 @@
-"""What each role may do: the one table."""
+"""What each role may do: the permission table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Permission(StrEnum):
-    """What a role may allow beyond looking."""
+    """A permission beyond reading."""
 
     SETTLE = "settle"
     READ_EMAILS = "read_emails"
@@ -36,15 +36,15 @@ ALLOWED = {
 
 
 def may(staff: Staff, permission: Permission) -> bool:
-    """Whether this person's role allows it."""
+    """Whether this person's role has the permission."""
     return permission in ALLOWED[staff.role]
 
 
 def require(staff: Staff, permission: Permission) -> None:
-    """Refuse what the role does not allow.
+    """Check that the role has the permission.
 
     Raises:
-        ForbiddenError: the role does not allow it.
+        ForbiddenError: it doesn't.
     """
     if not may(staff, permission):
         raise ForbiddenError(_("Your account may not do this. Ask an administrator."))

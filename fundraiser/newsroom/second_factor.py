@@ -1,7 +1,7 @@
-"""The second factor: a code of six digits from a program on the person's telephone.
+"""Authenticator codes (TOTP): six digits from an app on the person's phone.
 
-The program's secret is made of a random part in the database and the service's own secret key, so
-that neither alone, a copy of the database for instance, is enough to make codes.
+The secret combines a random part in the database with our secret key, so that a copy of the
+database alone can't make codes.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ _SECRET_BYTES = 20
 
 
 def begin(staff: Staff) -> None:
-    """Have a secret to show, while the second factor is off."""
+    """Create a secret to show, while authenticator codes are off."""
     if staff.second_factor is None:
         staff.second_factor = secrets.token_urlsafe(24)
 
 
 def secret_of(staff: Staff) -> str:
-    """What the person's program is told, in base32."""
+    """The secret for the person's authenticator app, in base32."""
     return _secrets_of(staff)[0]
 
 
 def _secrets_of(staff: Staff) -> list[str]:
-    """The same by each of our keys: the program may have been told by an older one."""
+    """The secrets with each of our keys: the app may have an older one."""
     made = hmacs(f"second factor {staff.id} {staff.second_factor}")
     return [base64.b32encode(one[:_SECRET_BYTES]).decode() for one in made]
 
 
 def picture(staff: Staff) -> bytes:
-    """The secret as a QR code, an SVG image without styles of its own."""
+    """The secret as a QR code, an SVG image without inline styles."""
     address = pyotp.TOTP(secret_of(staff)).provisioning_uri(
         name=staff.email, issuer_name=current_settings().newsroom_name
     )
@@ -58,7 +58,7 @@ def picture(staff: Staff) -> bytes:
 
 
 def turn_on(session: Session, staff: Staff, code: str) -> bool:
-    """Ask for codes from now on, once the person's program makes the right one; False if before.
+    """Activate codes once the person enters a correct one; False if already active.
 
     Raises:
         UnprocessableError: the code is wrong.
@@ -71,10 +71,10 @@ def turn_on(session: Session, staff: Staff, code: str) -> bool:
 
 
 def check(session: Session, staff: Staff, code: str) -> None:
-    """Make sure that the code is the one of now, or of the half minute before or after.
+    """Check a code of the current, previous or next half minute.
 
     Raises:
-        UnprocessableError: it is not, or it has been used.
+        UnprocessableError: it is wrong, or was already used.
     """
     session.refresh(staff, with_for_update=True)
     typed = "".join(code.split())

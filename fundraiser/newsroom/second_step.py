@@ -1,4 +1,4 @@
-"""The second step of sign-in: who has to have one, until when, its recovery codes, its end."""
+"""Two-step sign-in: who needs it, deadlines, recovery codes, removal."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _DEFAULT_ROLES, _DEFAULT_LARGE_REFUND = (Role.ADMIN, Role.FINANCE), 100
 
 
 def read_rules(session: Session) -> StaffRules:
-    """What is asked of the staff; the defaults until an administrator has changed them."""
+    """The security rules for staff; the defaults until an administrator changes them."""
     return session.get(StaffRules, 1) or StaffRules(
         id=1, second_step_roles=list(_DEFAULT_ROLES), large_refund=_DEFAULT_LARGE_REFUND
     )
 
 
 def change_rules(session: Session, by: Staff, roles: list[Role], large_refund: int) -> None:
-    """Ask these roles for a second step, and for the password again above this refund."""
+    """Set the roles that need two-step sign-in, and the refund that needs confirmation."""
     session.merge(
         StaffRules(
             id=1, second_step_roles=[role.value for role in roles], large_refund=large_refund
@@ -48,7 +48,7 @@ def change_rules(session: Session, by: Staff, roles: list[Role], large_refund: i
 
 
 def start_deadline(session: Session, staff: Staff) -> None:
-    """Give a person who signs in, and has to have a second step, a week to set one up."""
+    """Start the week in which a person who signs in must set up two-step sign-in."""
     needs_one = staff.role in read_rules(session).second_step_roles and not staff.has_second_step
     if not needs_one:
         staff.second_step_by = None
@@ -57,13 +57,13 @@ def start_deadline(session: Session, staff: Staff) -> None:
 
 
 def is_overdue(staff: Staff) -> bool:
-    """Whether the person sees nothing but the pages on which a second step is set up."""
+    """Whether the person's deadline has passed, so that only the set-up pages are open."""
     by = staff.second_step_by
     return by is not None and by <= clock.machine() and not staff.has_second_step
 
 
 def turn_on_authenticator(session: Session, staff: Staff, code: str) -> None:
-    """Ask for an authenticator code from now on, once the person has entered a right one.
+    """Activate authenticator codes, once the person has entered a correct one.
 
     Raises:
         UnprocessableError: the code is wrong.
@@ -74,7 +74,7 @@ def turn_on_authenticator(session: Session, staff: Staff, code: str) -> None:
 
 
 def turn_off_authenticator(session: Session, staff: Staff) -> None:
-    """Ask for no authenticator code any more; the next one begins with another secret."""
+    """Deactivate authenticator codes; the next authenticator gets a new secret."""
     if staff.second_factor_at is not None:
         staff.second_factor = staff.second_factor_at = None
         record(session, Action.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=staff)
@@ -83,10 +83,10 @@ def turn_off_authenticator(session: Session, staff: Staff) -> None:
 
 
 def add_passkey(session: Session, staff: Staff, here: StaffSession, answer: str, name: str) -> None:
-    """Keep the passkey that the person's browser has made.
+    """Store a new passkey.
 
     Raises:
-        UnprocessableError: it can't be checked, or the person has too many.
+        UnprocessableError: it is invalid, or the person has too many.
     """
     passkeys.add(session, staff, here, answer, name)
     _note_added(session, staff, Action.ADDED_PASSKEY)
@@ -94,7 +94,7 @@ def add_passkey(session: Session, staff: Staff, here: StaffSession, answer: str,
 
 
 def remove_passkey(session: Session, staff: Staff, passkey_id: int) -> None:
-    """Remove one of a person's own passkeys; removing it twice is removing it once."""
+    """Remove one of a person's own passkeys; safe to repeat."""
     found = next((known for known in staff.passkeys if known.id == passkey_id), None)
     if found is not None:
         staff.passkeys.remove(found)
@@ -104,7 +104,7 @@ def remove_passkey(session: Session, staff: Staff, passkey_id: int) -> None:
 
 
 def check_code(session: Session, staff: Staff, typed: str) -> str:
-    """Accept the authenticator's code of this moment, or a recovery code, which is used up.
+    """Check an authenticator code or a recovery code, which it uses up.
 
     Returns "authenticator" or "recovery_code".
 
@@ -144,7 +144,7 @@ def check_code(session: Session, staff: Staff, typed: str) -> str:
 
 
 def make_codes(session: Session, staff: Staff) -> list[str]:
-    """Ten new recovery codes, in place of those before; only their hashes are kept."""
+    """Make ten new recovery codes in place of the old ones; stores only hashes."""
     session.execute(delete(RecoveryCode).where(RecoveryCode.staff_id == staff.id))
     codes = [
         "".join(secrets.choice(_ALPHABET) for _each in range(_LENGTH)) for _code in range(CODES)
@@ -157,7 +157,7 @@ def make_codes(session: Session, staff: Staff) -> list[str]:
 
 
 def codes_left(session: Session, staff: Staff) -> int:
-    """How many recovery codes have not been used."""
+    """How many recovery codes are unused."""
     return (
         session.scalar(
             select(func.count()).where(
@@ -169,7 +169,7 @@ def codes_left(session: Session, staff: Staff) -> int:
 
 
 def remove_all(session: Session, by: Staff, staff: Staff) -> None:
-    """Take all second steps from somebody who has lost them, and sign them out everywhere."""
+    """Remove all second steps of somebody who has lost them, and end all sessions."""
     if staff.has_second_step:
         forget(session, staff)
         sessions.end_all(session, staff)
@@ -185,7 +185,7 @@ def forget(session: Session, staff: Staff) -> None:
 
 
 def tell(session: Session, staff: Staff, sentence: str) -> None:
-    """E-mail somebody of the staff that how they sign in has changed."""
+    """E-mail a member of staff that their sign-in has changed."""
     enqueue_to_staff(
         session,
         staff.id,
@@ -205,7 +205,7 @@ def _note_added(session: Session, staff: Staff, action: Action) -> None:
 
 
 def _forget_codes_of_nothing(session: Session, staff: Staff) -> None:
-    """Without a second step there is nothing to recover from; and its deadline begins again."""
+    """Without a second step, delete the recovery codes and restart the deadline."""
     if not staff.has_second_step:
         forget(session, staff)
         start_deadline(session, staff)

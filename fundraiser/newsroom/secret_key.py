@@ -1,7 +1,7 @@
-"""Does SECRET_KEY still hold each key that this database's keyed hashes were made with?
+"""Check that SECRET_KEY contains every key that this database's hashes were made with.
 
-Without one of them we e-mail people who said no, because the suppression list doesn't match them,
-and authenticators and gift codes stop working. Nothing else would say so.
+Without one of them we would e-mail people who unsubscribed, because the suppression list wouldn't
+match them, and authenticators and gift codes would stop working, all without an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 def is_the_known_key(settings: Settings, database: Database) -> bool:
-    """Whether it does; a newest key beside all that are known becomes one of them."""
+    """Whether all known keys are there; a new first key beside them becomes known."""
     made = _digests(settings)
     with database.transaction() as session:
         session.execute(
@@ -41,14 +41,14 @@ def is_the_known_key(settings: Settings, database: Database) -> bool:
 
 
 def warn_of_another_key(settings: Settings, database: Database) -> None:
-    """Log it when a process starts with another key; a database that is away says nothing."""
+    """Log a missing key when a process starts; does nothing if the database is down."""
     with suppress(SQLAlchemyError):
         if not is_the_known_key(settings, database):
             log.error("secret_key_changed", advice="Run fundraiser doctor.")
 
 
 def accept(settings: Settings, database: Database) -> None:
-    """Take the newest key for the only known one."""
+    """Treat the newest key as the only known one."""
     with database.transaction() as session:
         session.merge(SecretKeyCheck(id=1, digest=_digests(settings)[0]))
 

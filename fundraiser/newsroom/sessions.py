@@ -1,6 +1,6 @@
-"""Staff sessions: one row a browser, which ends after an hour idle, after twelve, or when ended.
+"""Staff sessions: one row a browser; end after an hour idle, after twelve hours, or on request.
 
-Their times are the machine's: a demonstration whose clock leaps a month signs nobody out.
+They use the machine's clock, so that a demonstration's time jump signs nobody out.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ _SYSTEMS = (
 def begin(
     session: Session, staff: Staff, user_agent: str, *, is_confirmed: bool
 ) -> tuple[StaffSession, str]:
-    """A new session and its token, of which the database keeps only a hash.
+    """Create a session and its token, of which we store only a hash.
 
-    Without ``is_confirmed`` it opens nothing and ends in ten minutes: the second step is missing.
+    Without ``is_confirmed`` it grants no access and ends in ten minutes: the second step is
+    missing.
     """
     at, token = clock.machine(), new_secret()
     session.execute(delete(StaffSession).where(~_is_good()))
@@ -68,7 +69,7 @@ def begin(
 
 
 def find(session: Session, token: str) -> tuple[StaffSession, Staff] | None:
-    """The session of this token and whose it is; None if it has ended or the account is closed."""
+    """The session of this token, and its person; None if it has ended or the account is closed."""
     row = session.execute(
         select(StaffSession, Staff)
         .join(Staff, Staff.id == StaffSession.staff_id)
@@ -78,19 +79,19 @@ def find(session: Session, token: str) -> tuple[StaffSession, Staff] | None:
 
 
 def has_to_be_seen(found: StaffSession) -> bool:
-    """Whether ``seen_at`` is so old that it has to be set: not at each page."""
+    """Whether ``seen_at`` is old enough to update, since we don't update it at every page."""
     return clock.machine() - found.seen_at > _SEEN_EACH
 
 
 def note_seen(session: Session, session_id: int) -> None:
-    """Note that a page was opened just now."""
+    """Record that the person has just opened a page."""
     session.execute(
         update(StaffSession).where(StaffSession.id == session_id).values(seen_at=clock.machine())
     )
 
 
 def confirm(session: Session, session_id: int) -> str:
-    """Note that its person has just proved who they are; returns the session's new token."""
+    """Record that the person has just confirmed their identity; returns a new token."""
     token = new_secret()
     session.execute(
         update(StaffSession)
@@ -101,7 +102,7 @@ def confirm(session: Session, session_id: int) -> str:
 
 
 def sessions_of(session: Session, staff: Staff) -> Sequence[StaffSession]:
-    """In which browsers a person is signed in, the one used last first."""
+    """The browsers in which a person is signed in, last used first."""
     return session.scalars(
         select(StaffSession)
         .where(
@@ -112,7 +113,7 @@ def sessions_of(session: Session, staff: Staff) -> Sequence[StaffSession]:
 
 
 def end(session: Session, staff: Staff, session_id: int) -> bool:
-    """End one session of this person; says whether there was one."""
+    """End one session of this person; False if there was none."""
     ended = session.scalar(
         delete(StaffSession)
         .where(StaffSession.id == session_id, StaffSession.staff_id == staff.id)
@@ -122,12 +123,12 @@ def end(session: Session, staff: Staff, session_id: int) -> bool:
 
 
 def end_all(session: Session, staff: Staff) -> None:
-    """End all sessions of this person, also those that wait for the second step."""
+    """End all sessions of this person, unfinished sign-ins too."""
     session.execute(delete(StaffSession).where(StaffSession.staff_id == staff.id))
 
 
 def name_browser(user_agent: str) -> str:
-    """Browser and system of a User-Agent header, like "Firefox, Windows"; empty if unknown."""
+    """Browser and system from a User-Agent header, like "Firefox, Windows"; empty if unknown."""
     names = (
         next((name for mark, name in known if mark in user_agent), "")
         for known in (_BROWSERS, _SYSTEMS)

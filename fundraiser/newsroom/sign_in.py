@@ -1,4 +1,4 @@
-"""Sign-in: the session of a person of the staff, and the guard before every route."""
+"""Staff sign-in: sessions, two-step checks, and the guard of all routes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _LONGEST_ADDRESS = 254
 
 
 class SignedIn:
-    """What flask-login asks of a browser's session; the models stay free of it.
+    """The user object for flask-login; keeps the models independent of it.
 
-    Until its second step is done a session is known and not authenticated.
+    Before the second step a session is known but not authenticated.
     """
 
     is_active = True
@@ -48,12 +48,12 @@ class SignedIn:
         return self.session.confirmed_at is not None
 
     def get_id(self) -> str:
-        """What the signed cookie holds."""
+        """The content of the signed cookie."""
         return self._token
 
 
 def init_app(app: Flask) -> None:
-    """Let nobody past who is not signed in, but for what is declared public."""
+    """Require a signed-in member of staff for all routes that aren't public."""
     manager = flask_login.LoginManager()
     manager.session_protection = None  # a phone changes its network all day
     manager.user_loader(_load)
@@ -67,7 +67,7 @@ def init_app(app: Flask) -> None:
 
 
 def require_staff() -> ResponseReturnValue | None:
-    """Send whoever is not signed in to the sign-in page; programs get a 401."""
+    """Redirect to the sign-in page, or answer 401 to programs, if nobody is signed in."""
     if security.is_public(request.endpoint):
         return None
     if staff := current_staff():
@@ -83,40 +83,40 @@ def require_staff() -> ResponseReturnValue | None:
 
 
 def open_while_overdue(view: View) -> View:
-    """Declare that people whose second step is overdue may use this view: to set one up, or go."""
+    """Decorator: open this view to people whose second step is overdue, to set one up or leave."""
     view.is_open_while_overdue = True  # type: ignore[attr-defined]  # a mark, read by require_staff
     return view
 
 
 def current_staff() -> Staff | None:
-    """Who is signed in, if anybody."""
+    """The signed-in member of staff, or None."""
     user = flask_login.current_user
     return cast("Staff", user.staff) if user.is_authenticated else None
 
 
 def signed_in_staff() -> Staff:
-    """Who is signed in, in a view that the guard protects."""
+    """The signed-in member of staff, in a guarded view."""
     return _signed_in().staff
 
 
 def current_session() -> StaffSession:
-    """The session of this browser, in a view that the guard protects."""
+    """This browser's session, in a guarded view."""
     return _signed_in().session
 
 
 def begin_session(staff: Staff) -> None:
-    """Sign in, in a cookie with nothing of what was in it before."""
+    """Sign in, with a new cookie."""
     _keep(staff, is_confirmed=True)
 
 
 def await_code(staff: Staff, next_path: str | None) -> None:
-    """Remember whose password was right, and where to go after the second step."""
+    """Start a session that waits for the second step; remembers where to go next."""
     _keep(staff, is_confirmed=False)
     cookie["next"] = next_path
 
 
 def awaited() -> tuple[Staff, str | None] | None:
-    """Who has still to do the second step, and where to go then."""
+    """The person who still needs the second step, and where to go next."""
     found = _found()
     if found is None or found.is_authenticated or not found.staff.has_second_step:
         return None
@@ -124,9 +124,9 @@ def awaited() -> tuple[Staff, str | None] | None:
 
 
 def passkey_options() -> str | None:
-    """What this browser's passkey is to be asked with, as JSON; None if the person has none.
+    """The passkey options for this session, as JSON; None if the person has no passkey.
 
-    Kept in a transaction of its own, also where the answer is an error.
+    Stored in a separate transaction, so they persist even if the request fails.
     """
     found = _found()
     if found is None or not found.staff.passkeys or not passkeys.are_possible():
@@ -136,10 +136,10 @@ def passkey_options() -> str | None:
 
 
 def check_passkey(answer: str) -> None:
-    """Make sure that the person's passkey has signed the session's challenge.
+    """Verify the person's passkey against the session's challenge.
 
     Raises:
-        UnprocessableError: it has not.
+        UnprocessableError: it doesn't match.
     """
     found = _found()
     if found is None:
@@ -149,14 +149,14 @@ def check_passkey(answer: str) -> None:
 
 
 def own_transaction() -> AbstractContextManager[Session]:
-    """One beside the request's, for what is to be kept whatever becomes of the request."""
+    """A transaction beside the request's, for data to keep even if the request fails."""
     return cast("Database", current_app.extensions["database"]).transaction(beside=True)
 
 
 def confirm_session() -> None:
-    """Keep that the person has just given the password or a passkey, whatever becomes of the act.
+    """Record that the person has just confirmed their identity, even if the request fails.
 
-    The session goes on under another token, so that a copied cookie gains nothing by it.
+    The session gets a new token, so that a copied cookie becomes useless.
     """
     found = _signed_in()
     with own_transaction() as own:
@@ -166,7 +166,7 @@ def confirm_session() -> None:
 
 
 def end_session() -> None:
-    """Sign out, here."""
+    """Sign out in this browser."""
     if found := _found():
         sessions.end(db.session(), found.staff, found.session.id)
     flask_login.logout_user()
@@ -174,7 +174,7 @@ def end_session() -> None:
 
 
 def own_path(wish: str | None) -> str:
-    """Where to go next: only to a staff page of our own."""
+    """The path to go to next, if it is one of our staff pages."""
     overview = url_for("dashboard.overview")
     if not wish or not wish.isprintable() or "\\" in wish:
         return overview
@@ -184,10 +184,10 @@ def own_path(wish: str | None) -> str:
 
 
 def limit_by_account() -> str:
-    """Tries are counted for a network and the account that it tries, or for a known browser.
+    """Rate-limit key of attempts: the network and account, or a known browser.
 
-    For the account alone, strangers could keep its owner out. Without the address itself, which a
-    limit that is met writes into the log.
+    By account alone, strangers could lock its owner out. The key contains no e-mail address,
+    because reached limits are logged.
     """
     email = _tried_email()
     if device := known_device(email):
@@ -196,13 +196,13 @@ def limit_by_account() -> str:
 
 
 def limit_by_network_or_device() -> str:
-    """Tries on any account are counted for the network they come from, or for a known browser."""
+    """Rate-limit key of attempts on any account: the network, or a known browser."""
     device = known_device(_tried_email())
     return f"device {device}" if device else security.network_hash()
 
 
 def _tried_email() -> str:
-    """The address whose password or second step is tried: the form's, or the session's."""
+    """The address being tried: the form's, or the session's."""
     typed = request.form.get("email", "").strip()[:_LONGEST_ADDRESS]
     if typed:
         return typed
@@ -216,7 +216,7 @@ def _load(token: str) -> SignedIn | None:
 
 
 def _found() -> SignedIn | None:
-    """The session of this browser's cookie, also one whose second step is missing."""
+    """This browser's session, even without its second step."""
     user = flask_login.current_user
     return user if isinstance(user, SignedIn) else None
 
@@ -239,9 +239,9 @@ def _keep(staff: Staff, *, is_confirmed: bool) -> None:
 
 
 def _note_activity() -> None:
-    """Only pages that a person opens: a figure that renews itself keeps nobody signed in.
+    """Update the session's last use when a person opens a page, but not for automatic updates.
 
-    In a transaction of its own, since a longer one would hold up the person's other pages.
+    It has its own transaction, because a longer one would block the person's other pages.
     """
     is_page = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     if is_page and sessions.has_to_be_seen(current_session()):

@@ -1,4 +1,4 @@
-"""The people of the newsroom: added, let in, signed out everywhere."""
+"""Manage staff accounts: add, sign in, invite, change roles, close."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _LONGEST_PASSWORD, _LONGEST_NAME = 1000, 200
 
 
 def find_staff(session: Session, email: str) -> Staff | None:
-    """The person of this address in any case."""
+    """Find a member of staff by address, ignoring case."""
     return session.scalars(
         select(Staff).where(func.lower(Staff.email) == email.strip().lower())
     ).first()
 
 
 def add_staff(session: Session, *, email: str, name: str, role: Role, password: str) -> Staff:
-    """Add a person who may sign in.
+    """Add a member of staff with a password.
 
     Raises:
-        UnprocessableError: the address is taken or is none, or the password is too short.
+        UnprocessableError: the address is in use or invalid, or the password is too short.
     """
     email = _address(email)
     if find_staff(session, email):
@@ -66,7 +66,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
 
 
 def reset_password(session: Session, email: str, password: str) -> Staff:
-    """Give a person a new password without a second factor, and sign the person out everywhere.
+    """Set a new password, remove two-step sign-in, and end all sessions.
 
     Raises:
         NotFoundError: nobody on the staff has this address.
@@ -83,13 +83,13 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
 
 
 def let_in(session: Session, email: str, password: str, *, is_known: bool = False) -> Staff | None:
-    """The person who may sign in with these; None, after the same time, for anybody else.
+    """The person with this address and password; None, after the same time, for anybody else.
 
-    The transaction is given up for the check, so that nobody waits for it with a connection.
-    ``is_known``: the person has signed in with this browser before.
+    Ends the transaction before the check, so that nobody waits with a connection. ``is_known``: the
+    person has used this browser before.
 
     Raises:
-        UnavailableError: too many passwords are checked at this moment.
+        UnavailableError: too many passwords are being checked.
     """
     staff = find_staff(session, email[:LONGEST_ADDRESS])
     staff_id, password_hash = (staff.id, staff.password_hash) if staff else (None, None)
@@ -105,16 +105,16 @@ def let_in(session: Session, email: str, password: str, *, is_known: bool = Fals
 
 
 def note_sign_in(session: Session, staff: Staff, by: str) -> None:
-    """Note that the person is in, and by which last step, like "password" or "passkey"."""
+    """Record a sign-in and its last step, like "password" or "passkey"."""
     staff.last_sign_in_at, staff.language = now(), language()
     record(session, Action.SIGNED_IN, f"staff {staff.id}", staff=staff, fields=[by])
 
 
 def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) -> Staff:
-    """Add a person who may sign in once the e-mail's invitation is taken up.
+    """Add a member of staff who signs in after accepting the e-mailed invitation.
 
     Raises:
-        UnprocessableError: the address is none, or somebody of the staff has it.
+        UnprocessableError: the address is invalid, or in use.
     """
     email = _address(email)
     lock(session, "staff", email.lower())
@@ -137,10 +137,10 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
 
 
 def invite_again(session: Session, by: Staff, staff: Staff) -> None:
-    """Send a new invitation, with which the one before ends.
+    """Send a new invitation, which expires the previous one.
 
     Raises:
-        UnprocessableError: the person has taken up the invitation, or the account is closed.
+        UnprocessableError: the invitation was accepted, or the account is closed.
     """
     if staff.password_hash is not None or staff.deactivated_at:
         raise UnprocessableError(
@@ -152,10 +152,10 @@ def invite_again(session: Session, by: Staff, staff: Staff) -> None:
 
 
 def choose_password(session: Session, token: str, password: str) -> Staff:
-    """Take up an invitation, or change a password that was forgotten, with an e-mail's key.
+    """Set a password with an e-mailed key: accept an invitation, or reset.
 
     Raises:
-        UnprocessableError: the key is unknown, used or late, or the password is too short.
+        UnprocessableError: the key is unknown, used or expired, or the password is too short.
     """
     key = find_key(session, token)
     staff = session.get_one(Staff, key.staff_id, with_for_update=True)
@@ -175,7 +175,7 @@ def choose_password(session: Session, token: str, password: str) -> Staff:
 
 
 def forget_password(session: Session, email: str) -> None:
-    """Send an e-mail to choose another password with, if somebody of the staff has this address."""
+    """E-mail a key to choose a new password, if a member of staff has this address."""
     staff = find_staff(session, email)
     if staff is None or staff.deactivated_at or too_many_keys(session, staff):
         return
@@ -187,10 +187,10 @@ def forget_password(session: Session, email: str) -> None:
 
 
 def change_password(session: Session, staff: Staff, new: str) -> None:
-    """Change one's own password, which signs out everywhere.
+    """Change one's own password, and end all sessions.
 
     Raises:
-        UnprocessableError: it is too short, or a common one.
+        UnprocessableError: it is too short, or common.
     """
     staff.password_hash = _hash(new, staff.name, staff.email, field="new")
     sessions.end_all(session, staff)
@@ -199,7 +199,7 @@ def change_password(session: Session, staff: Staff, new: str) -> None:
 
 
 def check_password(staff: Staff, password: str, *, field: str) -> None:
-    """Make sure that whoever sits there is the person.
+    """Check a person's own password.
 
     Raises:
         UnprocessableError: the password is wrong.
@@ -210,10 +210,10 @@ def check_password(staff: Staff, password: str, *, field: str) -> None:
 
 
 def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
-    """Give somebody else another role, which signs them out everywhere; says whether it is one.
+    """Change somebody's role, and end their sessions; False if unchanged.
 
     Raises:
-        UnprocessableError: it is one's own role, or nobody would be left to manage the staff.
+        UnprocessableError: it is one's own role, or nobody else could manage the staff.
     """
     if staff.id == by.id:
         raise UnprocessableError(
@@ -231,10 +231,10 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
 
 
 def close_account(session: Session, by: Staff, staff: Staff) -> None:
-    """Let the person in no more, from this moment on; closing twice is closing once.
+    """Close an account, effective at once; safe to repeat.
 
     Raises:
-        UnprocessableError: nobody would be left to manage the staff.
+        UnprocessableError: nobody else could manage the staff.
     """
     _keep_an_admin(session, by, staff, stays=False)
     if staff.deactivated_at is None:
@@ -244,7 +244,7 @@ def close_account(session: Session, by: Staff, staff: Staff) -> None:
 
 
 def open_account(session: Session, by: Staff, staff: Staff) -> None:
-    """Let a person in again whose account was closed: by an invitation, with a new password."""
+    """Reopen a closed account, with an invitation to choose a new password."""
     if staff.deactivated_at is None:
         return
     staff.deactivated_at = staff.password_hash = None
@@ -261,7 +261,7 @@ def sign_out_everywhere(session: Session, by: Staff, staff: Staff) -> None:
 
 
 def get_staff(session: Session, staff_id: int) -> Staff:
-    """The person of this id, locked.
+    """Find and lock the member of staff with this ID.
 
     Raises:
         NotFoundError: there is none.
@@ -273,7 +273,7 @@ def get_staff(session: Session, staff_id: int) -> Staff:
 
 
 def _keep_an_admin(session: Session, by: Staff, staff: Staff, *, stays: bool) -> None:
-    """Make sure that somebody can manage the staff after this, whoever does what beside it."""
+    """Check, under a lock, that somebody else can still manage the staff."""
     lock(session, "staff", "admins")
     session.refresh(by)
     require(by, Permission.MANAGE_STAFF)

@@ -1,4 +1,4 @@
-"""Sign-in and sign-out, and the password that is chosen by an e-mail's key."""
+"""Staff pages for sign-in, sign-out and choosing a password."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FOR_AN_ACCOUNT, _FOR_A_NETWORK = "10 per 15 minutes", "50 per 15 minutes"
 @blueprint.get("/staff/sign-in")
 @public
 def sign_in() -> ResponseReturnValue:
-    """The form."""
+    """The sign-in form."""
     next_path = request.args.get("next")
     if staff_session.current_staff():
         return redirect(staff_session.own_path(next_path))
@@ -42,7 +42,7 @@ def sign_in() -> ResponseReturnValue:
 @limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_account)
 @limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def try_to_sign_in() -> ResponseReturnValue:
-    """Let in whoever knows the password; everybody else gets the same answer."""
+    """Check address and password; all failures get the same answer."""
     email, next_path = request.form.get("email", ""), request.form.get("next")
     error, status = None, HTTPStatus.UNPROCESSABLE_ENTITY
     try:
@@ -72,7 +72,7 @@ def try_to_sign_in() -> ResponseReturnValue:
 @blueprint.get("/staff/sign-in/code")
 @public
 def enter_code() -> ResponseReturnValue:
-    """The forms for the second step, once the password was right."""
+    """The forms for the second step, after a correct password."""
     found = staff_session.awaited()
     if found is None:
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
@@ -84,7 +84,7 @@ def enter_code() -> ResponseReturnValue:
 @limiter.limit(_FOR_AN_ACCOUNT, key_func=staff_session.limit_by_account)
 @limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def try_code() -> ResponseReturnValue:
-    """Let in whoever has the passkey, the authenticator's code or a recovery code as well."""
+    """Check the passkey, authenticator code or recovery code."""
     session = db.session()
     found = staff_session.awaited()
     if found is None:
@@ -108,7 +108,7 @@ def try_code() -> ResponseReturnValue:
 @blueprint.get("/staff/forgotten")
 @public
 def forgotten() -> ResponseReturnValue:
-    """The form for whoever has lost the password."""
+    """The form to request a new password."""
     return render_template("newsroom/forgotten.html", email="", sent=False)
 
 
@@ -117,7 +117,7 @@ def forgotten() -> ResponseReturnValue:
 @limiter.limit("5 per hour", key_func=staff_session.limit_by_account)
 @limiter.limit("20 per hour", key_func=staff_session.limit_by_network_or_device)
 def ask_for_password() -> ResponseReturnValue:
-    """Send an e-mail to who is on the staff; everybody gets the same answer."""
+    """E-mail a key to members of staff; everybody gets the same answer."""
     email = request.form.get("email", "")
     forget_password(db.session(), email)
     return render_template("newsroom/forgotten.html", email=email.strip(), sent=True)
@@ -126,7 +126,7 @@ def ask_for_password() -> ResponseReturnValue:
 @blueprint.get("/staff/new-password")
 @public
 def new_password() -> ResponseReturnValue:
-    """The form that an e-mail's link leads to; opening it uses nothing up."""
+    """The form behind an e-mailed key; opening it doesn't use the key."""
     return render_template("newsroom/new_password.html", token="", error=None)
 
 
@@ -134,7 +134,7 @@ def new_password() -> ResponseReturnValue:
 @public
 @limiter.limit(_FOR_A_NETWORK, key_func=staff_session.limit_by_network_or_device)
 def keep_new_password() -> ResponseReturnValue:
-    """Keep the password that was chosen with an e-mail's key."""
+    """Save the password chosen with an e-mailed key."""
     token, password = request.form.get("token", ""), request.form.get("password", "")
     try:
         choose_password(db.session(), token, password)
