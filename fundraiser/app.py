@@ -239,11 +239,11 @@ def _heading(status: HTTPStatus) -> str:
         return _("We can’t look up your payment")
     match status:
         case HTTPStatus.NOT_FOUND:
-            return _("There is no page at this address")
+            return _("There’s no page at this address")
         case HTTPStatus.FORBIDDEN:
-            return _("This is not open to you")
+            return _("You don’t have access to this page")
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return _("That was too often")
+            return _("Too many attempts")
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _("Something went wrong on our side")
     return _("That didn’t work")
@@ -252,19 +252,19 @@ def _heading(status: HTTPStatus) -> str:
 def _sentence(status: HTTPStatus) -> str:
     match status:
         case HTTPStatus.NOT_FOUND:
-            return _("Check the address, or begin at the membership page.")
+            return _("Check the address, or start from the membership page.")
         case HTTPStatus.FORBIDDEN:
-            return _("Sign in with an account that may do this.")
+            return _("Sign in with an account that has access.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return _("Open the page and use its buttons.")
+            return _("Open the page again and use its buttons.")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return _("This is too large for us. Shorten it and send it again.")
+            return _("You’ve sent more than we can accept. Shorten it and send it again.")
         case HTTPStatus.TOO_MANY_REQUESTS:
             return _("Wait a few minutes and try again.")
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR and request.method == "POST":
             return _(
-                "Something went wrong on our side, so we can’t say whether this was done. Check in "
-                "a few minutes before you repeat it."
+                "Something went wrong on our side, so we don’t know whether this was "
+                "done. Check in a few minutes before you repeat it."
             )
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _("Something went wrong on our side. Try again in a few minutes.")

@@ -77,7 +77,7 @@ class Field:
         text = typed[name]
         if self.limit is not None and len(text) > self.limit:
             errors[name] = _(
-                "Write %(most)s characters or fewer; these are %(count)s.",
+                "Enter %(most)s characters or fewer; you have %(count)s.",
                 most=self.limit,
                 count=len(text),
             )

@@ -55,8 +55,8 @@ def _sentences() -> tuple[tuple[HTTPStatus, str, str], ...]:
     return (
         (
             HTTPStatus.FORBIDDEN,
-            _("This is not open to you"),
-            _("Sign in with an account that may do this."),
+            _("You don’t have access to this page"),
+            _("Sign in with an account that has access."),
         ),
         (
             HTTPStatus.REQUEST_TIMEOUT,
@@ -66,7 +66,7 @@ def _sentences() -> tuple[tuple[HTTPStatus, str, str], ...]:
         (
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             _("That didn’t work"),
-            _("This is too large for us. Go back, shorten it and send it again."),
+            _("You’ve sent more than we can accept. Go back, shorten it and send it again."),
         ),
         (
             HTTPStatus.SERVICE_UNAVAILABLE,

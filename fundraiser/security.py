@@ -184,7 +184,7 @@ def refuse_nul() -> None:
         BadRequestError: the URL or the form has one.
     """
     if any("\0" in text for text in (request.path, *request.values.values())):
-        raise BadRequestError(_("This address or form is damaged. Open our page again."))
+        raise BadRequestError(_("This link or form is damaged. Open our page again."))
 
 
 def public(view: View) -> View:
@@ -285,7 +285,7 @@ def check_origin() -> None:
         return
     incidents.note(Kind.FOREIGN_FORM)
     raise ForbiddenError(
-        _("This form was sent from another site. Open our page and send it there.")
+        _("This form came from another website, so we didn’t use it. Go to our page and try again.")
     )
 
 

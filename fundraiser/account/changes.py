@@ -72,7 +72,7 @@ def find_membership(session: Session, member: Member, membership_id: int) -> Mem
     """
     found = session.get(Membership, membership_id)
     if found is None or found.member_id != member.id or found.source is not Source.STRIPE:
-        raise NotFoundError(_("There is no membership of yours at this address."))
+        raise NotFoundError(_("We can’t find this membership in your account."))
     return found
 
 

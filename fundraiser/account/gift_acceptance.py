@@ -170,20 +170,24 @@ def check_digits() -> ResponseReturnValue:
     if check is None:
         return redirect(url_for(".enter_code"), HTTPStatus.SEE_OTHER)
     if is_over(check):
-        return _start_again(_("The ten minutes are over. Enter the code of the gift once more."))
+        return _start_again(
+            _("Your code has expired after ten minutes. Enter your gift code again.")
+        )
     digits = "".join(request.form.get("digits", "").split())
     if not _DIGITS.fullmatch(digits):
-        return _digits_page(check, _("Enter the six digits that stand in the letter."))
+        return _digits_page(check, _("Enter the six-digit code from our e-mail."))
     if not _try_is_free(check):
         note(Kind.LIMIT)
-        return _start_again(_("Too many wrong digits. Enter the code of the gift once more."))
+        return _start_again(_("Too many wrong codes. Enter your gift code again."))
     if not is_code(check, digits):
         note(Kind.MEMBER_CODE)
         return _digits_page(
-            check, _("These are not the digits of the newest letter. Check them again.")
+            check, _("That isn’t the code in our latest e-mail. Check the six digits.")
         )
     if not use(session, check, asking_browser()):
-        return _start_again(_("The digits were used. Enter the code of the gift once more."))
+        return _start_again(
+            _("This six-digit code has already been used. Enter your gift code again.")
+        )
     # The gift is locked before the person, as its giver's settlement does.
     gift = session.get_one(Gift, check.gift_id, with_for_update=True)
     try:
@@ -205,7 +209,7 @@ def tell(gift_id: int) -> ResponseReturnValue:
     session = db.session()
     gift = session.get(Gift, gift_id)
     if gift is None or gift.giver_id != signed_in().member_id:
-        raise NotFoundError(_("There is no gift of yours at this address."))
+        raise NotFoundError(_("We can’t find this gift in your account."))
     email, error = request.form.get("email", "").strip(), None
     status = HTTPStatus.OK
     if request.method == "POST":
@@ -244,7 +248,7 @@ def _gift_of(code: str) -> Gift:
     if found is None:
         note(Kind.GIFT_CODE)
         raise UnprocessableError(
-            _("This is not the code of a gift. It has sixteen letters and figures: check them."),
+            _("That isn’t a gift code. Check it: a gift code has 16 characters."),
             field="code",
         )
     return db.session().get_one(Gift, found.id)
@@ -259,7 +263,7 @@ def _address(typed: str) -> str:
     address = read_address(typed)
     if address is None:
         raise UnprocessableError(
-            _("Enter an e-mail address, like olena@example.org."), field="email"
+            _("Enter an e-mail address, like name@example.org."), field="email"
         )
     return address
 

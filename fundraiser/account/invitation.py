@@ -28,10 +28,10 @@ blueprint.url_defaults(keep_language)
 def invitation() -> ResponseReturnValue:
     """The link and how many joined; a POST creates it and saves whether it may show a name."""
     session, member = db.session(), signed_in_member()
-    consent = _("Who opens my link may read my name there.")
+    consent = _("People who open my link can see my name.")
     if request.method == "POST":
         if member.number is None:
-            raise ForbiddenError(_("Members can invite others. Become a member first."))
+            raise ForbiddenError(_("Members can invite others. Join first."))
         session.refresh(member, with_for_update=True)
         make_link(member)
         agreed = request.form.get(ConsentKind.INVITER) == "yes"

@@ -49,7 +49,9 @@ def late_payment(key: str) -> ResponseReturnValue:
             grace = current_settings().grace
             settle_claim(database, gateway, grace, claim, cause_ref="e-mail link")
     except StripeRefusedError:
-        notice = _("We couldn’t restart your membership. You can join again, or get a refund.")
+        notice = _(
+            "We couldn’t restart your membership. You can join again or have the payment refunded."
+        )
         return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
     except UnavailableError:
         # Stripe may have done it before its answer was lost: a worker looks.

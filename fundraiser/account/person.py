@@ -79,7 +79,7 @@ def details() -> ResponseReturnValue:
     name = read_name(request.form.get("name", ""))
     language = request.form.get("language", "")
     if not is_plain_name(name):
-        error = _("Enter your name alone, without a web or e-mail address.")
+        error = _("Enter only your name, without a web or e-mail address.")
         if not name:
             error = _("Enter your name.")
         return _details(member, name=name, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -107,9 +107,9 @@ def email() -> ResponseReturnValue:
     typed = request.form.get("email", "").strip()
     wanted, error = read_address(typed), None
     if wanted is None:
-        error = _("Enter your e-mail address, like olena@example.org.")
+        error = _("Enter your e-mail address, like name@example.org.")
     elif fold_address(wanted) == member.address:
-        error = _("This is the address that we have already.")
+        error = _("That’s the address we already have.")
     if wanted is None or error:
         page = _email_page(member, wanted=typed, error=error)
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
@@ -183,7 +183,7 @@ def erasure() -> ResponseReturnValue:
             response = make_response(redirect(url_for(".erased"), HTTPStatus.SEE_OTHER))
             forget_member(response)
             return response
-        error = _("Tick the box to say that you want this.")
+        error = _("Tick the box if you’re sure.")
     page = render_template("account/erasure.html", token=form_token(), error=error)
     return page, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
 
@@ -207,7 +207,7 @@ def _consents(member: Member) -> dict[ConsentKind, str]:
     """The consents to ask for, without the public name if staff have hidden it."""
     if member.supporter_closed_at:
         return {}
-    return {ConsentKind.SUPPORTERS: _("My name may stand on the public page of the campaign.")}
+    return {ConsentKind.SUPPORTERS: _("Show my name on the campaign’s supporters page.")}
 
 
 def _emails() -> list[tuple[Topic, str, bool]]:
@@ -215,10 +215,10 @@ def _emails() -> list[tuple[Topic, str, bool]]:
     return [
         (
             Topic.CAMPAIGN,
-            _("Write to me when the campaign reaches a milestone, and in its last days."),
+            _("E-mail me when the campaign reaches a milestone, and in its last days."),
             True,
         ),
-        (Topic.RETURN, _("If I stop, do not write to me about coming back."), False),
+        (Topic.RETURN, _("If I cancel, don’t e-mail me about rejoining."), False),
     ]
 
 
@@ -262,17 +262,17 @@ def _codes_page(member: Member, enter: AddressCheck, *, error: str | None = None
 def _wrong(check: AddressCheck, field: str) -> str | None:
     """The message for a wrong code; the attempt stays counted."""
     if is_over(check):
-        return _("The ten minutes are over, or the code was used. Ask for another.")
+        return _("This code has expired or has already been used. Ask for a new one.")
     database = cast("Database", current_app.extensions["database"])
     with database.transaction(beside=True) as own:
         is_free = take_try(own, check.id)
     if not is_free:
-        return _("Too many wrong codes. Ask for another letter.")
+        return _("Too many wrong codes. Ask for a new one.")
     if is_code(check, "".join(request.form.get(field, "").split())):
         return None
     if field == "old":
-        return _("The code from the letter to your old address is another one.")
-    return _("The code from the letter to your new address is another one.")
+        return _("That isn’t the code we e-mailed to your old address.")
+    return _("That isn’t the code we e-mailed to your new address.")
 
 
 def _note(notice: Notice) -> ResponseReturnValue:

@@ -59,7 +59,7 @@ def for_members(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respo
             if not is_one_of(request.form.get("token", ""), _form_tokens()):
                 note(Kind.FOREIGN_FORM)
                 raise ForbiddenError(
-                    _("This page was opened before you signed in. Open it again and repeat this.")
+                    _("You opened this page before you signed in. Open it again and try once more.")
                 )
         return view(**values)
 

@@ -80,7 +80,7 @@ def ask_for_code() -> ResponseReturnValue:
     typed = request.form.get("email", "").strip()
     email = read_address(typed)
     if email is None:
-        error = _("Enter your e-mail address, like olena@example.org.")
+        error = _("Enter your e-mail address, like name@example.org.")
         return _page("sign_in.html", email=typed, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     browser = asking_browser() or new_secret()
     ask(db.session(), Purpose.SIGN_IN, email, browser, network=network_hash())
@@ -110,28 +110,26 @@ def try_code() -> ResponseReturnValue:
     if check is None:
         return _ask_again(
             "not-asked",
-            _("This browser has not asked for a letter, or too long ago. Ask for one here."),
+            _("This browser hasn’t asked for a code, or asked too long ago. Ask for one here."),
         )
     if is_over(check):
         return _ask_again(
-            "over", _("The ten minutes are over, or the code was used. Ask for another.")
+            "over", _("This code has expired or has already been used. Ask for a new one.")
         )
     code = "".join(request.form.get("code", "").split())
     email = None if token else check.email
     if not _CODE.fullmatch(code):
-        return _wrong_code(
-            email, token, "no-code", _("Enter the six digits that stand in the letter.")
-        )
+        return _wrong_code(email, token, "no-code", _("Enter the six-digit code from our e-mail."))
     if not _try_is_free(check):
         note(Kind.LIMIT)
-        return _ask_again("too-many", _("Too many wrong codes. Ask for another letter."))
+        return _ask_again("too-many", _("Too many wrong codes. Ask for a new one."))
     if not is_code(check, code):
         note(Kind.MEMBER_CODE)
         return _wrong_code(
             email,
             token,
             "wrong-code",
-            _("This is not the code of the newest letter. Check the six digits."),
+            _("That isn’t the code in our latest e-mail. Check the six digits."),
         )
     return _let_in(check, by="code")
 
@@ -154,7 +152,11 @@ def use_link() -> ResponseReturnValue:
     if check is None or is_over(check):
         note(Kind.MEMBER_CODE)
         return _ask_again(
-            "link", _("This link is too old, was used, or is not whole. Ask for another letter.")
+            "link",
+            _(
+                "This link has expired, has already been used or is incomplete. Ask for a "
+                "new e-mail."
+            ),
         )
     browser = asking_browser()
     if browser is None or digest(browser) != check.browser_hash:
@@ -200,7 +202,9 @@ def _let_in(check: AddressCheck, *, by: str) -> ResponseReturnValue:
     session = db.session()
     member = session.scalars(select(Member).where(Member.address == check.email)).first()
     if member is None or not use(session, check, asking_browser()):
-        return _ask_again("used", _("This code or link was used. Ask for another letter."))
+        return _ask_again(
+            "used", _("This code or link has already been used. Ask for a new e-mail.")
+        )
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
     begin_session(session, member, response, by=by)
     return response

@@ -28,8 +28,8 @@ _HTTPS = 443
 _OURS = {"new"}  # an address of the staff's pages
 PriceList = dict[tuple[Interval, str], int]  # by interval and currency, in the smallest unit
 _COUNTS = (
-    (Counts.ALL.value, N_("Everybody who is a member")),
-    (Counts.NEW.value, N_("New members: the number now, less the number at its start")),
+    (Counts.ALL.value, N_("All members")),
+    (Counts.NEW.value, N_("New members: the number now minus the number at the start")),
 )
 
 
@@ -43,8 +43,8 @@ def read_slug(text: str) -> str:
     if not _SLUG.fullmatch(slug) or slug in _OURS:
         raise UnprocessableError(
             _(
-                "Write the address in small Latin letters, figures and single hyphens, like "
-                "spring-2027, with %(most)s characters at most.",
+                "Use lower-case a–z, digits and single hyphens, like spring-2027, and "
+                "no more than %(most)s characters.",
                 most=LONGEST_SLUG,
             ),
             field="slug",
@@ -62,11 +62,9 @@ def read_goal(text: str) -> int:
     if not (digits.isascii() and digits.isdecimal()) or not 0 < len(digits) <= len(
         str(MOST_MEMBERS)
     ):
-        raise UnprocessableError(
-            _("Enter the goal as a number of members in figures, like 25000."), field="goal"
-        )
+        raise UnprocessableError(_("Enter the goal in digits, like 25000."), field="goal")
     if int(digits) == 0:
-        raise UnprocessableError(_("The goal must be 1 member or more."), field="goal")
+        raise UnprocessableError(_("The goal must be at least 1 member."), field="goal")
     return int(digits)
 
 
@@ -87,8 +85,8 @@ def read_site(text: str, *, is_demonstration: bool) -> str:
     if not _HOST.fullmatch(host) or has_more or not (parts.scheme == "https" or is_ours):
         raise UnprocessableError(
             _(
-                "“%(site)s” can’t be one of the sites. Write each as https:// and its name, like "
-                "https://news.example.org, with nothing after it.",
+                "“%(site)s” can’t be used. Enter each site as https:// and its name, "
+                "like https://news.example.org, with nothing after it.",
                 site=text.strip(),
             ),
             field="sites",
@@ -122,7 +120,7 @@ def read_time(text: str) -> datetime:
     except (ValueError, OverflowError):
         exists = False
     if not exists:
-        raise UnprocessableError(_("Enter a day and a time that there is, like 2027-12-31 23:59."))
+        raise UnprocessableError(_("Enter a valid date and time, like 2027-12-31 23:59."))
     return at
 
 
@@ -134,7 +132,7 @@ def write_time(at: datetime) -> str:
 
 def _read_counts(text: str) -> Counts:
     if text not in set(Counts):
-        raise UnprocessableError(_("Choose whom the campaign counts."))
+        raise UnprocessableError(_("Choose who is counted."))
     return Counts(text)
 
 
@@ -146,7 +144,7 @@ def read_price(text: str, interval: Interval, currency: str) -> int:
     """
     amount = parse_amount(text, currency)
     if amount is None:
-        raise UnprocessableError(_("Enter the amount in figures, like 12 or 12.50."))
+        raise UnprocessableError(_("Enter the amount in digits, like 12 or 12.50."))
     if not LEAST[interval] <= amount <= MOST:
         raise UnprocessableError(
             _(
@@ -186,9 +184,7 @@ class Prices(Field):
             except UnprocessableError as error:
                 problems[f"{name}-{interval}-{currency}"] = str(error)
         if not problems and not any(interval is Interval.MONTH for interval, _currency in prices):
-            problems[self.inputs(name)[0].name] = _(
-                "Enter a price a month in one currency or more."
-            )
+            problems[self.inputs(name)[0].name] = _("Enter at least one monthly price.")
         errors |= problems
         return prices
 
@@ -213,7 +209,7 @@ class TierPlan:
         dict[str, str],
         Translated(
             label=N_("What members get"),
-            hint=N_("One thing a line"),
+            hint=N_("One item per line"),
             kind="area",
             limit=600,
             part="words",
@@ -231,8 +227,8 @@ class FirstPlan:
         Field(
             label=N_("Address"),
             hint=lambda: _(
-                "What follows %(address)s/campaigns/. It stays as it is for good: sites have it "
-                "in their code.",
+                "The part after %(address)s/campaigns/. You can’t change it later, "
+                "because sites have it in their code.",
                 address=current_settings().public_url,
             ),
             read=read_slug,
@@ -278,7 +274,7 @@ class Plan:
         datetime,
         Field(
             label=N_("Start"),
-            hint=N_("Until then it is shown as one that begins then."),
+            hint=N_("Until then, readers see when it starts."),
             type="datetime-local",
             read=read_time,
             write=write_time,
@@ -290,7 +286,7 @@ class Plan:
         datetime,
         Field(
             label=N_("Deadline"),
-            hint=N_("Then the result stays as it is, whoever joins or leaves later."),
+            hint=N_("The result is final then, even if people join or leave later."),
             type="datetime-local",
             read=read_time,
             write=write_time,
@@ -301,7 +297,7 @@ class Plan:
     counts: Annotated[
         Counts,
         Field(
-            label=N_("Whom it counts"),
+            label=N_("Who is counted"),
             kind="radios",
             options=lambda: _COUNTS,
             read=_read_counts,
@@ -311,18 +307,18 @@ class Plan:
     tiers: Annotated[
         list[str],
         Field(
-            label=N_("Memberships on offer"),
+            label=N_("Tiers on offer"),
             kind="checkboxes",
             read=str.split,
             write=lambda slugs: " ".join(sorted(slugs)),
             part="offer",
         ),
     ]
-    default_tier: Annotated[str, Field(label=N_("Chosen beforehand"), kind="select", part="offer")]
+    default_tier: Annotated[str, Field(label=N_("Preselected tier"), kind="select", part="offer")]
     default_currency: Annotated[
         str,
         Field(
-            label=N_("Currency chosen beforehand"),
+            label=N_("Preselected currency"),
             kind="select",
             options=lambda: [(currency, currency) for currency in CURRENCIES],
             part="offer",
@@ -333,8 +329,8 @@ class Plan:
         Field(
             label=N_("Your sites"),
             hint=N_(
-                "One a line, like https://news.example.org. After paying, readers are led back to "
-                "the article only on these."
+                "One per line, like https://news.example.org. After paying, readers "
+                "can go back to the article only on these sites."
             ),
             kind="area",
             read=read_sites,
@@ -368,8 +364,8 @@ class WebhookPlan:
     webhook_url: Annotated[
         str | None,
         Field(
-            label=N_("Address at your site"),
-            hint=N_("Like https://news.example.org/hooks. Leave it empty to tell nobody."),
+            label=N_("Address on your site"),
+            hint=N_("Like https://news.example.org/hooks. Leave it empty to send nothing."),
             mode="url",
             read=lambda text: read_hook_url(text) if text else None,
             write=lambda url: url or "",

@@ -259,16 +259,16 @@ def _write_to(
                     goal=format_decimal(campaign.goal),
                 ),
                 ngettext(
-                    "%(left)s more are needed, and %(num)s day is left.",
-                    "%(left)s more are needed, and %(num)s days are left.",
+                    "%(left)s more are needed, with %(num)s day left.",
+                    "%(left)s more are needed, with %(num)s days left.",
                     days,
                     left=format_decimal(progress.remaining),
                 )
                 if progress.remaining
-                else _("The goal is reached, and readers can go on joining."),
-                _("You can turn these letters off in your account."),
+                else _("We’ve reached the goal, and readers can still join."),
+                _("You can turn off these e-mails in your account."),
             ],
-            link=(_("See the overview"), f"{current_settings().public_url}/staff"),
+            link=(_("Open the overview"), f"{current_settings().public_url}/staff"),
         )
 
 
@@ -276,14 +276,14 @@ def name_of(milestone: Milestone) -> str:
     """A milestone in words, for an e-mail's subject."""
     members = format_decimal(milestone.members)
     if milestone.percent == _GOAL:
-        return _("The goal is reached: %(members)s members", members=members)
+        return _("Goal reached: %(members)s members", members=members)
     if milestone.percent:
         return _(
-            "%(percent)s%% of the goal is reached: %(members)s members",
+            "%(percent)s%% of the goal reached: %(members)s members",
             percent=milestone.percent,
             members=members,
         )
-    return _("%(members)s members are reached", members=members)
+    return _("%(members)s members reached", members=members)
 
 
 def _tell(milestone: Milestone) -> str | None:

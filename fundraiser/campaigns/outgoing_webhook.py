@@ -68,13 +68,13 @@ def read_hook_url(text: str) -> str:
     is_plain = text.isascii() and text.strip().isprintable() and " " not in text.strip()
     if not host or parts.username or not is_plain or not (parts.scheme == "https" or is_ours):
         raise UnprocessableError(
-            _("Enter an address that begins with https://, like https://news.example.org/hooks."),
+            _("Enter an address that starts with https://, like https://news.example.org/hooks."),
             field="webhook_url",
         )
     address = urlunsplit((parts.scheme, f"{host}{port}", parts.path or "/", parts.query, ""))
     if len(address) > _LONGEST:
         raise UnprocessableError(
-            _("Enter %(count)s characters or less.", count=_LONGEST), field="webhook_url"
+            _("Enter %(count)s characters or fewer.", count=_LONGEST), field="webhook_url"
         )
     return address
 

@@ -47,7 +47,7 @@ def lock_campaign(session: Session, slug: str) -> Campaign:
     """
     campaign = session.get(Campaign, slug, with_for_update=True, populate_existing=True)
     if campaign is None:
-        raise NotFoundError(_("There is no campaign at this address."))
+        raise NotFoundError(_("There’s no campaign at this address."))
     return campaign
 
 
@@ -66,14 +66,12 @@ def find_problems(session: Session, plan: Plan, campaign: Campaign | None) -> di
     problems = {}
     if campaign and at >= campaign.starts_at:
         if plan.starts_at != campaign.starts_at:
-            problems["starts_at"] = _("The campaign has begun, so that its start stays as it is.")
+            problems["starts_at"] = _("The campaign has started, so you can’t change its start.")
         if plan.counts != campaign.counts:
-            problems["counts"] = _(
-                "The campaign has begun, so that it goes on counting as it does."
-            )
+            problems["counts"] = _("The campaign has started, so you can’t change who is counted.")
     if campaign and at >= campaign.deadline:
         if plan.deadline != campaign.deadline:
-            problems["deadline"] = _("The campaign has ended, so that its deadline stays as it is.")
+            problems["deadline"] = _("The campaign has ended, so you can’t change its deadline.")
     elif plan.deadline <= plan.starts_at:
         problems["deadline"] = _("The deadline must be after the start.")
     elif plan.deadline <= at:
@@ -85,21 +83,21 @@ def _problems_with_tiers(session: Session, plan: Plan) -> dict[str, str]:
     offered = {tier.slug: tier for tier in list_tiers(session) if tier.slug in plan.tiers}
     chosen = offered.get(plan.default_tier)
     if not offered:
-        return {"tiers": _("Choose the memberships that readers can take, one or more.")}
+        return {"tiers": _("Choose at least one tier for readers.")}
     if chosen is None or chosen.retired_at:
-        return {"default_tier": _("Choose one of the memberships that are on offer here.")}
+        return {"default_tier": _("Choose one of the tiers on offer in this campaign.")}
     if plan.default_currency not in CURRENCIES:
         currencies = ", ".join(CURRENCIES)
         return {
             "default_currency": _(
-                "Choose a currency that we take: %(currencies)s.", currencies=currencies
+                "Choose one of our currencies: %(currencies)s.", currencies=currencies
             )
         }
     if price_of(chosen, Interval.MONTH, plan.default_currency) is None:
         return {
             "default_currency": _(
-                "“%(tier)s” has no price a month in %(currency)s. Choose another currency, or give "
-                "it that price first.",
+                "“%(tier)s” has no monthly price in %(currency)s. Choose another "
+                "currency, or add that price first.",
                 tier=by_language(chosen.names),
                 currency=plan.default_currency,
             )
@@ -121,7 +119,7 @@ def create_campaign(
         return found
     if found:
         raise UnprocessableError(
-            _("There is a campaign at this address already. Choose another."), field="slug"
+            _("There’s already a campaign at this address. Choose another one."), field="slug"
         )
     at = now()
     campaign = Campaign(
@@ -154,7 +152,7 @@ def set_goal(campaign: Campaign, members: int, staff: Staff) -> bool:
         return False
     if now() >= campaign.deadline:
         raise UnprocessableError(
-            _("The campaign has ended, so that its goal stays as it is."), field="goal"
+            _("The campaign has ended, so you can’t change its goal."), field="goal"
         )
     campaign.goals.append(Goal(members=members, set_at=now(), staff_id=staff.id))
     campaign.revision += 1
@@ -188,7 +186,7 @@ def end_campaign(campaign: Campaign) -> bool:
         return False
     if at < campaign.starts_at:
         raise UnprocessableError(
-            _("The campaign has not begun, so that it has no result. Archive it instead.")
+            _("The campaign hasn’t started, so it has no result. Archive it instead.")
         )
     campaign.deadline = at
     campaign.revision += 1

@@ -77,7 +77,7 @@ def find_campaign(session: Session, slug: str) -> Campaign:
     """
     campaign = session.get(Campaign, slug)
     if campaign is None:
-        raise NotFoundError(_("There is no campaign at this address."))
+        raise NotFoundError(_("There’s no campaign at this address."))
     return campaign
 
 

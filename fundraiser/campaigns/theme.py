@@ -38,12 +38,12 @@ def change_look(session: Session, slug: str, *, theme: Theme, accent: str) -> bo
     accent = read_accent(accent)
     if contrast_of_words(accent) < LEAST_FOR_WORDS:
         raise UnprocessableError(
-            _("Words on this colour can’t be read well. Choose a darker or a lighter one."),
+            _("Text on this colour is hard to read. Choose a darker or lighter one."),
             field="accent",
         )
     campaign = session.get(Campaign, slug, with_for_update=True)
     if campaign is None:
-        raise NotFoundError(_("There is no campaign at this address."))
+        raise NotFoundError(_("There’s no campaign at this address."))
     if (campaign.theme, campaign.accent) == (theme, accent):
         return False
     campaign.theme, campaign.accent = theme.value, accent
@@ -60,7 +60,7 @@ def read_accent(text: str) -> str:
     accent = text.strip().lower()
     if not _COLOUR.fullmatch(accent):
         raise UnprocessableError(
-            _("Write the colour as six hexadecimal digits, like #0b5d46."), field="accent"
+            _("Enter the colour as six hexadecimal digits, like #0b5d46."), field="accent"
         )
     return accent
 

@@ -24,9 +24,9 @@ def note_conflict(form: Form, session: Session, stored: object, subject: str) ->
     who, at = newest(session, subject) or (None, None)
     if who and at:
         form.conflict = _(
-            "%(name)s changed this at %(time)s, after you had opened it.",
+            "%(name)s changed this at %(time)s, after you opened it.",
             name=who.name,
             time=time(at),
         )
     else:
-        form.conflict = _("This was changed after you had opened it.")
+        form.conflict = _("Somebody changed this after you opened it.")

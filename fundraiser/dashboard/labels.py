@@ -41,25 +41,37 @@ def ledger_sentence(entry: LedgerEntry) -> str:
     if entry.change > 0:
         return _started(entry, day)
     sentences = {
-        Reason.ENDED: _("Left on %(date)s: the membership ended.", date=day),
+        Reason.ENDED: _("No longer counted from %(date)s: the membership ended.", date=day),
         Reason.GRACE_OVER: _(
-            "Left on %(date)s: a payment stayed due beyond the grace period.", date=day
+            "No longer counted from %(date)s: a payment was still overdue after the grace period.",
+            date=day,
         ),
-        Reason.NOT_PAID: _("Left on %(date)s: the membership is not paid.", date=day),
+        Reason.NOT_PAID: _(
+            "No longer counted from %(date)s: the membership isn’t paid for.", date=day
+        ),
         Reason.REFUNDED: _(
-            "Left on %(date)s: the payment for the period was refunded in full.", date=day
+            "No longer counted from %(date)s: the payment for this period was refunded in full.",
+            date=day,
         ),
         Reason.DISPUTED: _(
-            "Left on %(date)s: the payment for the period is disputed with the bank.", date=day
+            "No longer counted from %(date)s: the payment for this period is disputed "
+            "with the bank.",
+            date=day,
         ),
-        Reason.COLLECTION_PAUSED: _("Left on %(date)s: payments are paused.", date=day),
+        Reason.COLLECTION_PAUSED: _(
+            "No longer counted from %(date)s: payments are paused.", date=day
+        ),
         Reason.OTHER_PRODUCT: _(
-            "Left on %(date)s: it is for a product that isn’t a membership.", date=day
+            "No longer counted from %(date)s: it’s for a product that isn’t a membership.", date=day
         ),
-        Reason.NOTHING_TO_PAY: _("Left on %(date)s: the membership costs nothing.", date=day),
-        Reason.NO_MEMBERSHIP: _("Left on %(date)s: no membership is left.", date=day),
+        Reason.NOTHING_TO_PAY: _(
+            "No longer counted from %(date)s: the membership is free.", date=day
+        ),
+        Reason.NO_MEMBERSHIP: _(
+            "No longer counted from %(date)s: there’s no membership left.", date=day
+        ),
     }
-    other = _("Left on %(date)s (%(reason)s).", date=day, reason=entry.reason)
+    other = _("No longer counted from %(date)s (%(reason)s).", date=day, reason=entry.reason)
     return sentences.get(Reason(entry.reason), other) if entry.reason in set(Reason) else other
 
 
@@ -68,11 +80,11 @@ def _started(entry: LedgerEntry, day: str) -> str:
         return _("Counted again from %(date)s.", date=day)
     match entry.reason:
         case Reason.FIRST_PAYMENT_IN_PROCESS:
-            return _("Joined on %(date)s: the first payment is on its way.", date=day)
+            return _("Joined on %(date)s: the first payment is being processed.", date=day)
         case Reason.GIFT:
-            return _("Joined on %(date)s: a gift was accepted.", date=day)
+            return _("Joined on %(date)s by accepting a gift.", date=day)
         case Reason.IMPORTED:
-            return _("Joined on %(date)s: brought from elsewhere.", date=day)
+            return _("Joined on %(date)s through an import.", date=day)
     return _("Joined on %(date)s: the first payment arrived.", date=day)
 
 
@@ -83,26 +95,26 @@ def cause(entry: LedgerEntry, known_as: str | None) -> str:
         case Cause.STRIPE:
             return _("Stripe: %(name)s", name=name) if name else _("Stripe")
         case Cause.CLOCK:
-            return _("Time alone: found by the clock")
+            return _("Automatic check")
         case Cause.IMPORT:
             return _("Import: %(name)s", name=name)
         case Cause.STAFF:
             return _("Staff: %(name)s", name=known_as) if known_as else _("Staff")
         case Cause.MERGE:
-            return _("Merged with another person")
+            return _("Merged with another person’s record")
         case Cause.ERASURE:
-            return _("Erased at the person’s wish")
+            return _("Deleted at the person’s request")
         case Cause.GIFT:
-            return _("A gift was accepted: %(name)s", name=name)
+            return _("Gift accepted: %(name)s", name=name)
         case Cause.RULE:
-            return _("A new rule: %(rule)s", rule=entry.rule)
+            return _("New rule: %(rule)s", rule=entry.rule)
 
 
 def status_label(member: Member) -> str:
     """Whether a person counts, in a word or two."""
     if member.counting:
-        return _("Counts")
-    return _("Does not count any more") if member.number else _("Has never counted")
+        return _("Counted")
+    return _("No longer counted") if member.number else _("Never counted")
 
 
 def note(member: Member, membership: Membership | None) -> str:
@@ -110,7 +122,7 @@ def note(member: Member, membership: Membership | None) -> str:
     if membership is None or not member.counting:
         return ""
     if membership.cancel_at:
-        return _("Leaves on %(date)s", date=date(membership.cancel_at))
+        return _("Ends on %(date)s", date=date(membership.cancel_at))
     if is_overdue(membership):
         return _("Payment overdue")
     return ""
@@ -124,7 +136,7 @@ def money(amount: int, currency: str) -> str:
 def price(membership: Membership) -> str:
     """What is paid, and how often."""
     if membership.amount == 0:
-        return _("Nothing")
+        return _("Free")
     if membership.source is Source.GIFT:
         return _("%(amount)s, as a gift", amount=money(membership.amount, membership.currency))
     return price_of(membership)
@@ -139,9 +151,9 @@ def state(membership: Membership) -> str:
     """How a membership stands."""
     if membership.duplicate_of:
         return (
-            _("Second membership, canceled")
+            _("Second membership, cancelled")
             if membership.ended_at
-            else _("Second membership, to be canceled")
+            else _("Second membership, to be cancelled")
         )
     if membership.cancel_wanted_at and not membership.cancel_at and not membership.ended_at:
         return _(
@@ -153,9 +165,9 @@ def state(membership: Membership) -> str:
     if membership.collection_paused:
         return _("Payments paused")
     if membership.refunded_at:
-        return _("Newest payment paid back")
+        return _("Latest payment refunded")
     if membership.disputed_at:
-        return _("Newest payment disputed")
+        return _("Latest payment disputed")
     if membership.status is Status.ACTIVE:
         return _active(membership)
     if membership.status is Status.CANCELED and membership.ended_at:
@@ -169,7 +181,7 @@ def _active(membership: Membership) -> str:
     if membership.cancel_at:
         return Named("ends-later", _("Active, ends on %(date)s", date=date(membership.cancel_at)))
     if membership.payment_status is Dues.IN_PROCESS:
-        return _("Active, first payment on its way")
+        return _("Active, first payment processing")
     return _("Active")
 
 
@@ -178,7 +190,7 @@ def _not_active(status: Status) -> str:
         case Status.PAST_DUE:
             return _("Payment overdue")
         case Status.TRIALING:
-            return _("On trial")
+            return _("Trial")
         case Status.INCOMPLETE:
             return _("Waiting for the first payment")
         case Status.INCOMPLETE_EXPIRED:
@@ -193,7 +205,7 @@ def _not_active(status: Status) -> str:
 def came_from(membership: Membership) -> str:
     """What led here: the source that the address named, and its tags, or else what it is."""
     if membership.ref == INVITATION:
-        return Named("invited", _("A member’s invitation"))
+        return Named("invited", _("Invited by a member"))
     return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
 
 
@@ -203,11 +215,11 @@ def source(membership: Membership) -> str:
         case Source.STRIPE:
             return _("Paid through Stripe")
         case Source.GIFT:
-            return _("A gift")
+            return _("Gift")
         case Source.IMPORT:
-            return _("Brought from elsewhere")
+            return _("Imported")
         case Source.COMPLIMENTARY:
-            return _("Free of charge")
+            return _("Complimentary")
 
 
 def payment_state(payment: Payment) -> str:
@@ -217,21 +229,21 @@ def payment_state(payment: Payment) -> str:
             status = (payment.dispute or "").replace("_", " ")
             return Named("disputed", _("Disputed (%(status)s)", status=status))
         case Trouble.LOST:
-            return Named("dispute-lost", _("Dispute lost: the bank has refunded it"))
+            return Named("dispute-lost", _("Dispute lost: refunded by the bank"))
         case Trouble.INQUIRY if payment.refunded < payment.amount:
-            return Named("inquiry", _("The bank is asking about it; the payment is still ours"))
+            return Named("inquiry", _("The bank has asked about it; we still have the money"))
         case Trouble.OVER if payment.dispute == "won" and not payment.refunded:
-            return Named("dispute-won", _("Paid; a dispute was won"))
+            return Named("dispute-won", _("Paid; dispute won"))
     if payment.refunded >= payment.amount > 0:
-        return _("Paid back")
+        return _("Refunded")
     if payment.refunded:
         amount = format_money(Money(payment.refunded, payment.currency), language())
-        return _("%(amount)s of it paid back", amount=amount)
+        return _("%(amount)s refunded", amount=amount)
     match payment.status:
         case PaymentStatus.SUCCEEDED:
             return _("Paid")
         case PaymentStatus.PENDING:
-            return _("On its way")
+            return _("Processing")
         case PaymentStatus.FAILED if payment.failure:
             return _("Failed (%(reason)s)", reason=payment.failure.replace("_", " "))
     return _("Failed")
@@ -249,8 +261,8 @@ def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
         case CheckoutKind.GIFT:
             return _("Gifts")
         case Part.FEES:
-            return _("Stripe’s other fees")
-    return _("Not from readers here")
+            return _("Other Stripe fees")
+    return _("Not paid through this service")
 
 
 def movement(found: BalanceTransaction) -> str:
@@ -261,17 +273,17 @@ def movement(found: BalanceTransaction) -> str:
         case "refund":
             return _("Refund")
         case "refund_failure":
-            return _("Refund that failed")
+            return _("Failed refund")
         case "dispute":
             return _("Dispute")
         case "dispute_reversal":
             return _("Dispute won")
         case "fee":
-            return _("Fee of Stripe’s")
+            return _("Stripe fee")
         case "payout":
             return _("Payout")
         case "payout_reversal":
-            return _("Payout that came back")
+            return _("Returned payout")
     return found.category.replace("_", " ").capitalize()
 
 
@@ -281,10 +293,10 @@ def payout_state(found: Payout) -> str:
         case "paid":
             return _("Arrived")
         case "failed":
-            return _("Failed, and came back")
+            return _("Failed and returned")
         case "canceled":
-            return _("Canceled, and came back")
-    return _("On its way")
+            return _("Cancelled and returned")
+    return _("Processing")
 
 
 def case(found: MoneyCase) -> str:
@@ -293,17 +305,17 @@ def case(found: MoneyCase) -> str:
     match found.kind:
         case CaseKind.SECOND_REFUND if found.due_at:
             return _(
-                "%(amount)s for a second membership is not refunded yet. We’ll try again.",
+                "%(amount)s for a second membership hasn’t been refunded yet. We’ll try again.",
                 amount=amount,
             )
         case CaseKind.SECOND_REFUND:
             return _(
-                "%(amount)s for a second membership could not be refunded. Refund it another way.",
+                "We couldn’t refund %(amount)s for a second membership. Refund it another way.",
                 amount=amount,
             )
         case CaseKind.SECOND_END:
             return _(
-                "A second membership (%(amount)s) could not be canceled. We’ll try again.",
+                "We couldn’t cancel a second membership (%(amount)s) yet. We’ll try again.",
                 amount=amount,
             )
         case CaseKind.PAID_AFTER_END if found.wish:
@@ -314,8 +326,8 @@ def case(found: MoneyCase) -> str:
             )
         case CaseKind.PAID_AFTER_END:
             return _(
-                "%(amount)s was paid after the membership had ended. We asked the member whether "
-                "to restart it or refund the payment.",
+                "%(amount)s was paid after the membership had ended. We’ve asked the "
+                "member whether to restart it or get a refund.",
                 amount=amount,
             )
 
@@ -324,18 +336,18 @@ def drift(found: Drift) -> str:
     """What does not agree."""
     match found.kind:
         case DriftKind.LEDGER:
-            return _("The ledger’s rows of this person do not fit the person’s record.")
+            return _("This person’s ledger entries don’t match their record.")
         case DriftKind.RULE:
-            return _("The ledger and the rule do not agree on whether this person counts.")
+            return _("The ledger and the rule disagree on whether this person is counted.")
         case DriftKind.STRIPE:
-            return _("Stripe and our books do not agree on this customer.")
-    return _("The number, the ledger’s sum and the people who count are not the same.")
+            return _("Stripe and our records disagree about this customer.")
+    return _("The number, the ledger’s total and the count of active members don’t match.")
 
 
 def error(request: SyncRequest) -> str:
     """What went wrong, without the name that a program gives it."""
     _name, _colon, sentence = (request.error or "").partition(": ")
-    return sentence or request.error or _("Nobody knows why.")
+    return sentence or request.error or _("The cause is unknown.")
 
 
 def country(code: str | None) -> str | None:
@@ -359,17 +371,17 @@ def email_state(state: EmailState) -> str:
         case EmailState.QUEUED:
             return _("Waiting to be sent")
         case EmailState.SENDING:
-            return _("Being sent")
+            return _("Sending")
         case EmailState.SENT:
             return _("Sent")
         case EmailState.FAILED:
-            return _("Could not be sent")
+            return _("Sending failed")
         case EmailState.UNKNOWN:
-            return _("Perhaps sent: the mail server’s answer was lost")
+            return _("Possibly sent: the mail server’s answer was lost")
         case EmailState.WITHDRAWN:
-            return _("Not sent: its reason was gone")
+            return _("Not sent: no longer needed")
         case EmailState.BOUNCED:
-            return _("Came back")
+            return _("Bounced")
 
 
 def breakdown(topic: Topic, key: str) -> str:
@@ -377,21 +389,21 @@ def breakdown(topic: Topic, key: str) -> str:
     if key == "*":
         return _("All others")
     if topic is Topic.COUNTRY:
-        return country(key) or _("Not known")
+        return country(key) or _("Unknown")
     if topic is Topic.INTERVAL:
         return {
-            "month": _("Every month"),
-            "year": _("Once a year"),
-            "week": _("Every week"),
-            "day": _("Every day"),
-        }.get(key, _("Not by interval"))
+            "month": _("Monthly"),
+            "year": _("Yearly"),
+            "week": _("Weekly"),
+            "day": _("Daily"),
+        }.get(key, _("No interval"))
     if topic is Topic.SOURCE:
         key = {
-            "gift": _("A gift"),
-            "import": _("Brought from elsewhere"),
-            INVITATION: _("A member’s invitation"),
+            "gift": _("Gift"),
+            "import": _("Imported"),
+            INVITATION: _("Invited by a member"),
         }.get(key, key)
-    return key or _("Not told")
+    return key or _("Unknown")
 
 
 def churn(kind: Churn) -> str:
@@ -400,21 +412,21 @@ def churn(kind: Churn) -> str:
         case Churn.VOLUNTARY:
             return _("By choice")
         case Churn.INVOLUNTARY:
-            return _("A payment did not arrive")
+            return _("Payment didn’t arrive")
 
 
 def webhook_fault(error: str) -> str:
     """Why the site could not be told, in a sentence."""
     match error:
         case Fault.UNKNOWN:
-            return _("The site’s name is not known. Check the address.")
+            return _("We can’t find this site. Check the address.")
         case Fault.PRIVATE:
-            return _("The address leads into a private network, and we don’t go there.")
+            return _("This address leads into a private network, so we don’t send anything there.")
         case Fault.UNTRUSTED:
-            return _("The site’s certificate is not valid.")
+            return _("The site’s certificate isn’t valid.")
         case Fault.SILENT:
-            return _("The site does not answer.")
-    return _("The site answers with status %(status)s and not with 200.", status=error)
+            return _("The site isn’t answering.")
+    return _("The site answered with status %(status)s instead of 200.", status=error)
 
 
 def rate(value: Decimal) -> str:

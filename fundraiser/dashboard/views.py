@@ -114,12 +114,10 @@ def sync_customer(name: str) -> ResponseReturnValue:
     require(staff, Permission.SETTLE)
     if not queue.retry_failed(session, name):
         if session.get(Customer, name) is None:
-            raise NotFoundError(_("There is no such customer in our books."))
+            raise NotFoundError(_("We have no record of this customer."))
         queue.request_sync(session, name)
     record(session, Action.SETTLED_AGAIN, f"customer {name}", staff=staff)
-    flash(
-        _("%(customer)s is being synced again. Reload in a moment.", customer=name), "synced-again"
-    )
+    flash(_("We’re syncing %(customer)s again. Reload in a moment.", customer=name), "synced-again")
     return redirect(own_path(request.form.get("back")), HTTPStatus.SEE_OTHER)
 
 

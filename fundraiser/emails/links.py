@@ -42,9 +42,7 @@ def read_token(token: str) -> Reference:
     try:
         whose, number, *topic = link_signer(_PURPOSE).loads(token)
     except (BadSignature, ValueError, TypeError) as error:
-        raise NotFoundError(
-            _("This address is not whole. Open it from the letter again.")
-        ) from error
+        raise NotFoundError(_("This link is incomplete. Open it from our e-mail again.")) from error
     if whose == "reminder":
         return Reference(reminder_id=number)
     return Reference(member_id=number, topic=Topic(topic[0]) if topic[0] else None)

@@ -114,13 +114,13 @@ def _topics() -> list[tuple[Topic, str, str]]:
     return [
         (
             Topic.CAMPAIGN,
-            _("News of the campaign"),
-            _("A letter at each quarter of the goal, and one in the last days."),
+            _("Campaign news"),
+            _("An e-mail at each quarter of the goal, and one in the last days."),
         ),
         (
             Topic.RETURN,
             _("An invitation to come back"),
-            _("One letter, two weeks after a membership has ended."),
+            _("One e-mail, two weeks after a membership has ended."),
         ),
     ]
 

@@ -76,7 +76,11 @@ def keep_wording(
     missing = kind.needed_names - _names(said.heading, text)
     if missing:
         raise UnprocessableError(
-            _("This letter is no use without %(name)s.", name=f"{{{min(missing)}}}"), field="text"
+            _(
+                "Leave %(name)s in the text: the e-mail doesn’t work without it.",
+                name=f"{{{min(missing)}}}",
+            ),
+            field="text",
         )
     row = {
         "subject": " ".join(said.subject.split()),
@@ -123,13 +127,13 @@ def _check(field: str, value: str, most: int, names: set[str]) -> None:
         raise UnprocessableError(_("Write something here."), field=field)
     if len(value) > most:
         raise UnprocessableError(
-            _("This may have %(most)s characters or fewer.", most=most), field=field
+            _("This is too long. Use %(most)s characters or fewer.", most=most), field=field
         )
     unknown = _names(value) - names
     if unknown or "{" in _NAME.sub("", value) or "}" in _NAME.sub("", value):
         raise UnprocessableError(
             _(
-                "Between curly brackets only these names may stand: %(names)s.",
+                "In curly brackets you can use only these names: %(names)s.",
                 names=", ".join(f"{{{name}}}" for name in sorted(names)) or "–",
             ),
             field=field,

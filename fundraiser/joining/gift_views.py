@@ -74,7 +74,7 @@ def start_payment() -> ResponseReturnValue:
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in views.NONCE_LENGTHS:
-        raise BadRequestError(_("Something is missing from this form. Open the gift page again."))
+        raise BadRequestError(_("Part of this form is missing. Open the gift page again."))
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
     wish = read_gift(request.form, found, offered_tiers(session, found.tiers))
@@ -126,7 +126,7 @@ def picture(key: str) -> ResponseReturnValue:
     """The code as a QR code that opens the redemption page with the code filled in."""
     code = code_of(read_card(db.session(), key))
     if code is None:
-        raise NotFoundError(_("There is no such picture."))
+        raise NotFoundError(_("There’s no such picture."))
     image = io.BytesIO()
     address = f"{current_settings().public_url}/gift/redeem#{code}"
     segno.make(address, error="m").save(image, kind="svg", scale=4, border=0)

@@ -70,23 +70,23 @@ class GiftWish:
         )
 
     def _check_texts(self) -> None:
-        plain = _("Enter a name alone, without a web or e-mail address.")
+        plain = _("Enter only a name, without a web or e-mail address.")
         if not self.recipient_name:
-            self.errors["recipient_name"] = _("Enter the name of the person that it is for.")
+            self.errors["recipient_name"] = _("Enter the recipient’s name.")
         elif not is_plain_name(self.recipient_name):
             self.errors["recipient_name"] = plain
         if not self.giver_name:
-            self.errors["giver_name"] = _("Enter your name, as it is to stand on the card.")
+            self.errors["giver_name"] = _("Enter your name as it should appear on the card.")
         elif not is_plain_name(self.giver_name):
             self.errors["giver_name"] = plain
         if self.tell is not Tell.CARD and read_address(self.recipient_email) is None:
             self.errors["recipient_email"] = _(
-                "Enter the e-mail address that we are to write to, like olena@example.org. Or "
+                "Enter the recipient’s e-mail address, like name@example.org. Or "
                 "choose the card to print."
             )
         if len(self.message) > LONGEST_MESSAGE:
             self.errors["message"] = _(
-                "The message may have %(most)s characters or fewer.", most=LONGEST_MESSAGE
+                "The message can have up to %(most)s characters. Shorten it.", most=LONGEST_MESSAGE
             )
         elif has_link(self.message):
             self.errors["message"] = _("Write the message without web or e-mail addresses.")
@@ -101,7 +101,7 @@ class GiftWish:
         except ValueError:
             day = date_type.min
         if not first <= day <= last:
-            self.errors["day"] = _("Choose a day from tomorrow on, within a year.")
+            self.errors["day"] = _("Choose a day between tomorrow and a year from now.")
             return None
         return datetime.combine(day, _MORNING, zone)
 
@@ -137,14 +137,14 @@ def read_gift(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         wish.currency = currency.upper()
     elif currency:
         wish.errors["currency"] = _(
-            "Choose a currency that we take: %(currencies)s.", currencies=", ".join(CURRENCIES)
+            "Choose one of our currencies: %(currencies)s.", currencies=", ".join(CURRENCIES)
         )
     if values.get("to_language") in LANGUAGES:
         wish.to_language = values["to_language"]
     if tell in set(Tell):
         wish.tell = Tell(tell)
     elif tell:
-        wish.errors["tell"] = _("Choose how the gift is to be told.")
+        wish.errors["tell"] = _("Choose how to deliver the gift.")
     offered = [one.slug for one in tiers if price_of(one, Interval.YEAR, wish.currency)]
     default = campaign.default_tier
     wish.tier = tier if tier in offered else default if default in offered else None

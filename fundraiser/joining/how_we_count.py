@@ -12,13 +12,15 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
     yes, no = _("Yes"), _("No")
     until_the_end = _("Yes, until it ends")
     failed = ngettext(
-        "Yes, for %(num)s day from the first failure in a row; then no, until something is paid",
-        "Yes, for %(num)s days from the first failure in a row; then no, until something is paid",
+        "Yes, for %(num)s day after the first of the failed payments; then no, until "
+        "a payment goes through",
+        "Yes, for %(num)s days after the first of the failed payments; then no, until "
+        "a payment goes through",
         grace_days,
     )
     due = ngettext(
-        "Yes, for %(num)s day from its due date; then no, until something is paid",
-        "Yes, for %(num)s days from its due date; then no, until something is paid",
+        "Yes, for %(num)s day after the due date; then no, until a payment goes through",
+        "Yes, for %(num)s days after the due date; then no, until a payment goes through",
         grace_days,
     )
     elsewhere = ngettext(
@@ -27,21 +29,21 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
         grace_days,
     )
     return [
-        (_("Active, with its current period paid"), yes),
+        (_("Active, with the current period paid"), yes),
         (
             _("Renewed, with the new payment not due yet or being processed by the bank"),
-            _("Yes, on the strength of the payment before"),
+            _("Yes, because the previous period was paid"),
         ),
         (
-            _("New, with its first bank debit being processed"),
-            _("Yes, unless the debit fails"),
+            _("New, with the first bank debit being processed"),
+            _("Yes, unless the bank debit fails"),
         ),
         (_("Overdue: a renewal payment has failed"), failed),
-        (_("Overdue: a renewal that we invoiced by e-mail has not been paid"), due),
+        (_("Overdue: a renewal we invoiced by e-mail hasn’t been paid"), due),
         (_("Paused: no payments are collected"), _("Yes, until the end of what has been paid for")),
         (_("Cancelled, but paid until a later date"), until_the_end),
-        (_("In a free period, after paying for a membership before"), until_the_end),
-        (_("In a free period, without ever having paid"), no),
+        (_("In a free period, with an earlier payment for membership"), until_the_end),
+        (_("In a free period, without any payment so far"), no),
         (_("Never paid, unpaid, or ended"), no),
         (_("Switched to something that isn’t a membership"), no),
         (
@@ -50,7 +52,7 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
         ),
         (
             _("The payment for the current period is disputed with the bank"),
-            _("No, from that day on; yes again if the dispute is won"),
+            _("No, from that day on; yes again if we win the dispute"),
         ),
         (
             _("A bank has asked about a payment, or part of it was refunded"),
@@ -63,6 +65,6 @@ def rule_in_words(grace_days: int) -> list[tuple[str, str]]:
         (_("Paid elsewhere, until a known date"), elsewhere),
         (_("Paid elsewhere, and cancelled"), until_the_end),
         (_("Paid elsewhere, and refunded; or without a known date"), no),
-        (_("Free of charge"), no),
+        (_("Complimentary"), no),
         (_("A one-time contribution"), no),
     ]

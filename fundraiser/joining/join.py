@@ -72,7 +72,7 @@ class Wish:
         typed = self.amount.strip()
         amount = parse_amount(typed, self.currency) if typed else None
         if typed and amount is None:
-            self.errors["amount"] = _("Enter the amount in figures, like 12 or 12.50.")
+            self.errors["amount"] = _("Enter the amount in digits, like 12 or 12.50.")
         if self.write_to_me:
             try:
                 self.email = read_address(self.email)
@@ -118,12 +118,12 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
     elif interval in SOLD:
         wish.interval = Interval(interval)
     elif interval:
-        wish.errors["interval"] = _("Choose how often you pay: every month, every year or once.")
+        wish.errors["interval"] = _("Choose how often you pay: monthly, yearly or once.")
     if currency.upper() in CURRENCIES:
         wish.currency = currency.upper()
     elif currency:
         wish.errors["currency"] = _(
-            "Choose a currency that we take: %(currencies)s.", currencies=", ".join(CURRENCIES)
+            "Choose one of our currencies: %(currencies)s.", currencies=", ".join(CURRENCIES)
         )
     offered = [found.slug for found in tiers if _price(found, wish)]
     if tier in offered:

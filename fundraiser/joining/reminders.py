@@ -95,7 +95,7 @@ def ask_for_reminder(
     email = read_address(email)
     due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
     if due is None:
-        raise UnprocessableError(_("Choose one of the months to come."), field="month")
+        raise UnprocessableError(_("Choose one of the coming months."), field="month")
     of_this_address = select(Reminder.id).where(
         Reminder.campaign_slug == campaign.slug,
         func.lower(Reminder.email) == func.lower(email),

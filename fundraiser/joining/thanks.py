@@ -261,11 +261,11 @@ def say_thanks(session: Session, checkout: Checkout, outcome: Outcome) -> Thanks
             heading = _("Thank you for the gift")
             sentences = [
                 _bank_is_processing(),
-                _("We’ll e-mail you the code when the money arrives."),
+                _("We’ll e-mail you the gift code when the money arrives."),
                 _dont_pay_again(),
             ]
         case Outcome.SECOND:
-            heading = _("You were a member already")
+            heading = _("You were already a member")
             sentences = _second(session, checkout, amount)
         case _:
             heading, sentences = _say_not_joined(outcome)
@@ -278,15 +278,16 @@ def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
         case Outcome.CONFIRM:
             return _("Confirm your bank account"), [
                 _(
-                    "Stripe, our payment service, sends a small deposit to your bank account "
-                    "within one or two business days. When you see it, confirm it on Stripe’s page."
+                    "Stripe, our payment service, will send a small deposit to your "
+                    "bank account within one or two business days. When you see it, "
+                    "confirm it on Stripe’s page."
                 ),
                 _("Don’t pay again: you can come back to this page for the link."),
             ]
         case Outcome.INACTIVE:
             return _("Your membership isn’t active"), [
                 _("A payment for it was refunded, is disputed or is overdue."),
-                _("Sign in to your account to see where it stands, or write to us."),
+                _("Sign in to your account to see its status, or write to us."),
             ]
         case Outcome.ENDED:
             return _("This membership has ended"), [
@@ -302,18 +303,21 @@ def _say_not_joined(outcome: Outcome) -> tuple[str, list[str]]:
     return _("We’re waiting for the payment service"), [
         Named(
             "dont-pay-again",
-            _("It hasn’t told us yet what became of your payment. Don’t pay again."),
+            _(
+                "Stripe, our payment service, hasn’t told us yet whether your payment "
+                "went through. Don’t pay again."
+            ),
         ),
         _("This page checks again automatically, and we’ll e-mail you."),
     ]
 
 
 def _bank_is_processing() -> str:
-    return _("Your bank is processing the payment. That can take some days.")
+    return _("Your bank is processing the payment. That can take a few days.")
 
 
 def _dont_pay_again() -> str:
-    return _("Don’t pay again; we’ll e-mail you if the payment fails.")
+    return _("Don’t pay again: we’ll e-mail you if the payment fails.")
 
 
 def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
@@ -324,8 +328,8 @@ def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
             Named(
                 "not-canceled",
                 _(
-                    "We couldn’t cancel the second one yet. We’re trying again, will refund your "
-                    "%(amount)s and e-mail you.",
+                    "We couldn’t cancel the second one yet. We’ll keep trying, refund "
+                    "your %(amount)s and e-mail you.",
                     amount=amount,
                 ),
             ),
@@ -333,7 +337,7 @@ def _second(session: Session, checkout: Checkout, amount: str) -> list[str]:
     return [
         Named(
             "canceled",
-            _("We’ve canceled the second membership; your first one continues as before."),
+            _("We’ve cancelled the second membership; your first one continues as before."),
         ),
         say_money_back(checkout.currency, read_money_back(session, reference), amount),
     ]
@@ -349,22 +353,22 @@ def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:
         )
     name = recipient_of(gift)
     if gift.tell_at is None:
-        told = Step(_("To give it"), _("Print the card, or pass the code on yourself."))
+        told = Step(_("How to give it"), _("Print the card, or pass the gift code on yourself."))
     elif gift.tell_at <= now():
-        told = Step(_("Today"), _("We’ll e-mail %(name)s the code.", name=name))
+        told = Step(_("Today"), _("We’ll e-mail %(name)s the gift code.", name=name))
     else:
-        told = Step(date(gift.tell_at), _("We’ll e-mail %(name)s the code.", name=name))
+        told = Step(date(gift.tell_at), _("We’ll e-mail %(name)s the gift code.", name=name))
     steps = [
         told,
         Step(
-            _("When it is accepted"),
-            _("The membership starts on that day, and we’ll tell you. The code doesn’t expire."),
+            _("When it’s accepted"),
+            _("The membership starts on that day, and we’ll e-mail you. The code doesn’t expire."),
         ),
         Step(
-            _("When it runs out"),
+            _("When it ends"),
             _(
-                "It ends automatically and nobody is charged. Two weeks before, we’ll ask whether "
-                "to continue."
+                "It ends automatically, and nobody is charged. Two weeks before, "
+                "we’ll ask whether to continue."
             ),
         ),
     ]
@@ -390,7 +394,7 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
     if outcome is Outcome.IN_PROCESS:
         sentences = [
             _("Thank you. Your bank is processing the payment of %(amount)s.", amount=amount),
-            _("That can take some days. You’re counted as a member from today."),
+            _("That can take a few days. You’re counted as a member from today."),
         ]
     else:
         sentences = [
@@ -400,25 +404,32 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
             ),
             _("We’ve e-mailed you."),
         ]
-    sentences.append(_("Your number is yours for good: it counts everybody who ever joined."))
+    sentences.append(
+        _(
+            "Your number stays yours. It can be higher than the number of members today, "
+            "because it includes everybody who ever joined."
+        )
+    )
     membership = find_membership(session, checkout)
     steps = []
     if membership and membership.period_end and not membership.cancel_at:
         following = money(membership.amount, membership.currency)
         after = (
-            _("You’ll be charged %(amount)s, and each year after that.", amount=following)
+            _("You’ll be charged %(amount)s, and again every year after that.", amount=following)
             if checkout.interval is Interval.YEAR
-            else _("You’ll be charged %(amount)s, and each month after that.", amount=following)
+            else _(
+                "You’ll be charged %(amount)s, and again every month after that.", amount=following
+            )
         )
         steps = [
             Step(date(membership.period_end), after),
             Step(
                 _("If a payment fails"),
-                _("We’ll e-mail you and try again. Your membership doesn’t end at once."),
+                _("We’ll e-mail you and try again. Your membership doesn’t end straight away."),
             ),
             Step(
                 _("If you cancel"),
                 _("You stay a member until the end of what you’ve paid for."),
             ),
         ]
-    return Thanks(outcome, _("You are member %(number)s", number=number), sentences, steps)
+    return Thanks(outcome, _("You’re member %(number)s", number=number), sentences, steps)

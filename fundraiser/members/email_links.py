@@ -44,7 +44,7 @@ def read_membership(session: Session, key: str) -> Membership:
     found = session.get(Membership, membership_id)
     if found is None or found.source is not Source.STRIPE:
         raise NotFoundError(
-            _("This link is too old or not whole. Sign in to your membership instead.")
+            _("This link has expired or is incomplete. Sign in to your account instead.")
         )
     return found
 
@@ -66,8 +66,8 @@ def read_payment_link(key: str) -> int:
     except BadData as error:
         raise NotFoundError(
             _(
-                "This link is too old or incomplete. Reply to our e-mail, and we’ll restart your "
-                "membership or refund your payment."
+                "This link has expired or is incomplete. Reply to our e-mail, and "
+                "we’ll restart your membership or refund your payment."
             )
         ) from error
     return int(case_id)

@@ -64,11 +64,14 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
     ).all()
     if sum(found.sender in senders for found in of_today) >= most:
         raise TooOftenError(
-            _("You’ve had us send as many e-mails as we send in a day. Try again tomorrow.")
+            _("You’ve reached the limit of e-mails we send for you in a day. Try again tomorrow.")
         )
     if sum(found.recipient in recipients for found in of_today) >= MOST_TO_AN_ADDRESS:
         raise TooOftenError(
-            _("We’ve sent enough e-mails to this address today. Try again tomorrow.")
+            _(
+                "We’ve reached the limit of e-mails we send to this address in a day. Try "
+                "again tomorrow."
+            )
         )
     session.add(ForwardedEmail(sender=senders[0], recipient=recipients[0], at=now()))
     session.flush()

@@ -117,8 +117,10 @@ def can_merge(session: Session, kept: Member, other: Member) -> bool:
 
 def _why_not(kept: Member, other: Member) -> str:
     if kept.id == other.id:
-        return _("This is one person already.")
-    return _("Both pay through Stripe. End one of the two memberships first, then merge them.")
+        return _("They’re already one person.")
+    return _(
+        "Both pay through Stripe. Cancel one of the two memberships first, then merge the people."
+    )
 
 
 def _pays_by_stripe(session: Session, member: Member) -> bool:
@@ -177,7 +179,7 @@ def _lock_both(session: Session, kept_id: int, other_id: int) -> tuple[Member, M
         )
     }
     if not {kept_id, other_id} <= found.keys():
-        raise UnprocessableError(_("One of these people isn’t there any more."))
+        raise UnprocessableError(_("One of these people isn’t here any more."))
     return found[kept_id], found[other_id]
 
 

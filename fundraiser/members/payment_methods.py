@@ -33,7 +33,9 @@ def method_name(kind: str | None, last4: str | None) -> str | None:
     if is_card(kind, last4):
         return _("Card ending in %(last4)s", last4=last4) if last4 else _("Card")
     if kind in _DEBITS:
-        return _("Bank debit ending in %(last4)s", last4=last4) if last4 else _("Bank debit")
+        return (
+            _("Bank debit, account ending in %(last4)s", last4=last4) if last4 else _("Bank debit")
+        )
     if kind in _BRANDS:
         return _BRANDS[kind]
     return None if kind is None else kind.replace("_", " ").capitalize()

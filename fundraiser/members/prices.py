@@ -43,8 +43,8 @@ def next_payment_of(membership: Membership) -> str | None:
         return f"{known['amount']}, {known['date']}"
     known["credit"] = _money(m.credit, m.currency)
     if m.credit < due:
-        return _("%(amount)s, %(date)s, less your credit of %(credit)s", **known)
-    return _("%(amount)s, %(date)s, paid from your credit of %(credit)s", **known)
+        return _("%(amount)s, %(date)s, minus your credit of %(credit)s", **known)
+    return _("%(amount)s, %(date)s, covered by your credit of %(credit)s", **known)
 
 
 def _money(amount: int, currency: str) -> str:

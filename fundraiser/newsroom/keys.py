@@ -37,10 +37,10 @@ def send_invitation(session: Session, staff: Staff) -> None:
         session,
         staff.id,
         key=token[:8],
-        subject=_("You are invited to the dashboard of %(newsroom)s", newsroom=newsroom),
+        subject=_("You’re invited to the %(newsroom)s dashboard", newsroom=newsroom),
         paragraphs=[
-            _("Hello %(name)s, choose a password, and you can sign in.", name=staff.name),
-            _("The invitation is good once and for three days."),
+            _("Hello %(name)s. Choose a password, and you can sign in.", name=staff.name),
+            _("The invitation works once, within three days."),
             *_by_hand(page, token),
         ],
         link=(_("Choose a password"), f"{page}#{token}"),
@@ -54,11 +54,11 @@ def send_new_password(session: Session, staff: Staff) -> None:
         session,
         staff.id,
         key=token[:8],
-        subject=_("Choose another password"),
+        subject=_("Choose a new password"),
         paragraphs=[
-            _("Somebody, you we hope, asked for another password for the dashboard."),
-            _("If it was not you, do nothing: your password stays as it is."),
-            _("The link is good once and for an hour."),
+            _("Somebody asked for a new password for your dashboard account. We hope it was you."),
+            _("If it wasn’t you, there’s nothing to do: your password stays as it is."),
+            _("The link works once, within an hour."),
             *_by_hand(page, token),
         ],
         link=(_("Choose a password"), f"{page}#{token}"),
@@ -76,14 +76,14 @@ def find_key(session: Session, token: str) -> StaffKey:
     ).first()
     if key is None:
         sentence = _(
-            "This is not a key of ours. Open the letter’s link again, or copy the whole key."
+            "We don’t recognise this key. Open the link in the e-mail again, or copy the whole key."
         )
         raise UnprocessableError(Named("key-unknown", sentence), field="token")
     if key.used_at:
         raise UnprocessableError(
             Named(
                 "key-used",
-                _("This key has been used. Sign in with the password that was chosen with it."),
+                _("This key has already been used. Sign in with the password you chose then."),
             ),
             field="token",
         )
@@ -91,10 +91,10 @@ def find_key(session: Session, token: str) -> StaffKey:
         sentence = (
             Named(
                 "invitation-over",
-                _("This invitation has ended. Ask an administrator to send it again."),
+                _("This invitation has expired. Ask an administrator to resend it."),
             )
             if key.kind is KeyKind.INVITATION
-            else Named("key-over", _("This key has ended. Ask for another letter."))
+            else Named("key-over", _("This key has expired. Ask for a new e-mail."))
         )
         raise UnprocessableError(sentence, field="token")
     return key
@@ -152,6 +152,6 @@ def _new_key(session: Session, staff: Staff, kind: KeyKind) -> tuple[str, str]:
 
 def _by_hand(page: str, token: str) -> list[str]:
     return [
-        _("If the button does not work, open %(page)s and enter this key:", page=page),
+        _("If the button doesn’t work, open %(page)s and enter this key:", page=page),
         token,
     ]

@@ -84,7 +84,7 @@ def add(session: Session, staff: Staff, here: StaffSession, answer: str, name: s
 
     if len(staff.passkeys) >= MOST:
         raise UnprocessableError(
-            _("You have %(count)s passkeys. Remove one you no longer use first.", count=MOST)
+            _("You already have %(count)s passkeys. Remove one before you add another.", count=MOST)
         )
     challenge = _take_challenge(session, here)
     try:
@@ -186,7 +186,7 @@ def _checked(answer: str) -> str:
 
 
 def _refusal() -> UnprocessableError:
-    sentence = _("Your passkey couldn’t be checked. Try again, or use another way.")
+    sentence = _("We couldn’t check your passkey. Try again, or use another way.")
     return UnprocessableError(Named("passkey-wrong", sentence), field="passkey")
 
 

@@ -101,5 +101,5 @@ def _nobodys_hash() -> str:
 
 def _busy() -> UnavailableError:
     return UnavailableError(
-        _("Many people are signing in at this moment. Wait a few seconds and try again.")
+        _("Many people are signing in right now. Wait a few seconds and try again.")
     )

@@ -47,4 +47,4 @@ def require(staff: Staff, permission: Permission) -> None:
         ForbiddenError: it doesn't.
     """
     if not may(staff, permission):
-        raise ForbiddenError(_("Your account may not do this. Ask an administrator."))
+        raise ForbiddenError(_("Your role doesn’t allow this. Ask an administrator."))

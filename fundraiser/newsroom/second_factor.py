@@ -86,6 +86,6 @@ def check(session: Session, staff: Staff, code: str) -> None:
             staff.second_factor_step = step
             return
     raise UnprocessableError(
-        _("This code is not the one of this moment. Enter the one that the program shows now."),
+        _("That isn’t the current code. Enter the one your app shows now."),
         field="code",
     )

@@ -125,14 +125,17 @@ def check_code(session: Session, staff: Staff, typed: str) -> str:
         )
         if used is None:
             raise UnprocessableError(
-                _("This recovery code isn’t right, or has been used. Try another one."),
+                _("This recovery code is wrong or has already been used. Try another one."),
                 field="code",
             )
         left = codes_left(session, staff)
         tell(
             session,
             staff,
-            _("One of your recovery codes was used to sign in. %(count)s are left.", count=left),
+            _(
+                "Somebody signed in with one of your recovery codes. You have %(count)s left.",
+                count=left,
+            ),
         )
         return "recovery_code"
     if staff.second_factor_at is None:
@@ -151,7 +154,11 @@ def make_codes(session: Session, staff: Staff) -> list[str]:
     ]
     session.add_all(RecoveryCode(staff_id=staff.id, code_hash=digest(code)) for code in codes)
     record(session, Action.MADE_RECOVERY_CODES, f"staff {staff.id}", staff=staff)
-    tell(session, staff, _("Ten new recovery codes were made for your account."))
+    tell(
+        session,
+        staff,
+        _("Ten new recovery codes were made for your account. The old ones no longer work."),
+    )
     groups = range(0, _LENGTH, _GROUP)
     return ["-".join(code[start : start + _GROUP] for start in groups) for code in codes]
 
@@ -174,7 +181,7 @@ def remove_all(session: Session, by: Staff, staff: Staff) -> None:
         forget(session, staff)
         sessions.end_all(session, staff)
         record(session, Action.SECOND_FACTOR_OFF, f"staff {staff.id}", staff=by)
-        tell(session, staff, _("An administrator turned off the second step of your sign-in."))
+        tell(session, staff, _("An administrator turned off two-step sign-in for your account."))
 
 
 def forget(session: Session, staff: Staff) -> None:
@@ -190,12 +197,12 @@ def tell(session: Session, staff: Staff, sentence: str) -> None:
         session,
         staff.id,
         key=secrets.token_urlsafe(8),
-        subject=_("Your sign-in has changed"),
+        subject=_("Security notice for your account"),
         paragraphs=[
             sentence,
-            _("If that wasn’t you, change your password and tell an administrator at once."),
+            _("If that wasn’t you, change your password and tell an administrator straight away."),
         ],
-        link=(_("Open your account"), f"{current_settings().public_url}/staff/account"),
+        link=(_("Go to your account"), f"{current_settings().public_url}/staff/account"),
     )
 
 

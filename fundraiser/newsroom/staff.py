@@ -50,7 +50,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
     email = _address(email)
     if find_staff(session, email):
         raise UnprocessableError(
-            _("%(email)s is on the staff already.", email=email), field="email"
+            _("%(email)s already has a staff account.", email=email), field="email"
         )
     staff = Staff(
         email=email,
@@ -74,7 +74,7 @@ def reset_password(session: Session, email: str, password: str) -> Staff:
     """
     staff = find_staff(session, email)
     if staff is None:
-        raise NotFoundError(_("%(email)s is not on the staff.", email=email))
+        raise NotFoundError(_("%(email)s has no staff account.", email=email))
     staff.password_hash = _hash(password, staff.name, staff.email)
     sessions.end_all(session, staff)
     second_step.forget(session, staff)
@@ -144,7 +144,7 @@ def invite_again(session: Session, by: Staff, staff: Staff) -> None:
     """
     if staff.password_hash is not None or staff.deactivated_at:
         raise UnprocessableError(
-            _("%(name)s has no invitation to take up. Reload the page.", name=staff.name)
+            _("%(name)s has no open invitation. Reload the page.", name=staff.name)
         )
     if not was_sent_just_now(session, staff):
         send_invitation(session, staff)
@@ -205,7 +205,7 @@ def check_password(staff: Staff, password: str, *, field: str) -> None:
         UnprocessableError: the password is wrong.
     """
     if not passwords.is_right(staff.password_hash, password):
-        sentence = Named("not-the-password", _("This is not your password. Check it."))
+        sentence = Named("not-the-password", _("That isn’t your password. Check it."))
         raise UnprocessableError(sentence, field=field)
 
 
@@ -217,9 +217,7 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
     """
     if staff.id == by.id:
         raise UnprocessableError(
-            Named(
-                "own-role", _("Nobody changes their own role. Ask another administrator to do it.")
-            )
+            Named("own-role", _("You can’t change your own role. Ask another administrator."))
         )
     _keep_an_admin(session, by, staff, stays=role is Role.ADMIN)
     if staff.role is role:
@@ -268,7 +266,7 @@ def get_staff(session: Session, staff_id: int) -> Staff:
     """
     staff = session.get(Staff, staff_id, with_for_update=True)
     if staff is None:
-        raise NotFoundError(_("There is no such person on the staff."))
+        raise NotFoundError(_("There’s no such person on the staff."))
     return staff
 
 
@@ -307,17 +305,17 @@ def _is_double_click(known: Staff) -> bool:
 def _sentence_of_known(staff: Staff) -> str:
     if staff.deactivated_at:
         sentence = _(
-            "%(email)s was on the staff before. Open the account again in the list below.",
+            "%(email)s had a staff account before. Reopen it in the list below.",
             email=staff.email,
         )
         return Named("known-closed", sentence)
     if staff.password_hash is None:
         sentence = _(
-            "%(email)s has been invited. Send the invitation again in the list below.",
+            "%(email)s has already been invited. Resend the invitation in the list below.",
             email=staff.email,
         )
         return Named("known-invited", sentence)
-    return Named("known-staff", _("%(email)s is on the staff already.", email=staff.email))
+    return Named("known-staff", _("%(email)s already has a staff account.", email=staff.email))
 
 
 def _hash(password: str, name: str, email: str, *, field: str = "password") -> str:
@@ -325,29 +323,26 @@ def _hash(password: str, name: str, email: str, *, field: str = "password") -> s
         raise UnprocessableError(
             Named(
                 "password-short",
-                _("The password must have %(count)s characters or more.", count=SHORTEST_PASSWORD),
+                _("Use at least %(count)s characters for the password.", count=SHORTEST_PASSWORD),
             ),
             field=field,
         )
     if len(password) > _LONGEST_PASSWORD:
         raise UnprocessableError(
-            _("The password must have %(count)s characters or fewer.", count=_LONGEST_PASSWORD),
+            _("Use at most %(count)s characters for the password.", count=_LONGEST_PASSWORD),
             field=field,
         )
     if is_bad_password(password) or is_bad_password(password.lower()):
         raise UnprocessableError(
             _(
-                "This password is among the first that attackers try. Choose another one, like "
-                "four words that have nothing to do with each other."
+                "This password is one of the first that attackers try. Choose "
+                "another, such as four unrelated words."
             ),
             field=field,
         )
     if is_guessable(password, name, email):
         raise UnprocessableError(
-            _(
-                "This password is made of words that everybody knows you by. Choose another one, "
-                "like four words that have nothing to do with each other."
-            ),
+            _("This password is easy to guess. Choose another, such as four unrelated words."),
             field=field,
         )
     return passwords.hash_password(password)
@@ -356,5 +351,7 @@ def _hash(password: str, name: str, email: str, *, field: str = "password") -> s
 def _address(typed: str) -> str:
     address = read_address(typed)
     if address is None:
-        raise UnprocessableError(Named("no-address", _("Enter an e-mail address.")), field="email")
+        raise UnprocessableError(
+            Named("no-address", _("Enter an e-mail address, like name@example.org.")), field="email"
+        )
     return address

@@ -88,7 +88,7 @@ def try_code() -> ResponseReturnValue:
     session = db.session()
     found = staff_session.awaited()
     if found is None:
-        flash(_("That took longer than ten minutes. Sign in again."))
+        flash(_("More than ten minutes have passed. Sign in again."))
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
     staff, next_path = found
     try:
@@ -143,7 +143,7 @@ def keep_new_password() -> ResponseReturnValue:
         return page, HTTPStatus.UNPROCESSABLE_ENTITY
     forget_try()
     staff_session.end_session()
-    flash(_("Your password is kept. Sign in with it."))
+    flash(_("Your new password is saved. Sign in with it."))
     return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
 
 

@@ -105,9 +105,9 @@ def refund(session: Session, change: Change, payment: Payment, amount: int) -> N
     with change.leased(session, [payment.customer_id]) as (claim,):
         left, charge_id = refundable(payment), payment.charge_id
         if left == 0:
-            raise UnprocessableError(_("Nothing of this payment is left to pay back."))
+            raise UnprocessableError(_("There’s nothing left to refund from this payment."))
         if not 0 < amount <= left:
-            raise UnprocessableError(_("Enter an amount that was paid and not paid back yet."))
+            raise UnprocessableError(_("Enter an amount that has been paid and not refunded yet."))
         promise(session, claim)
         checkpoint(session)
         change.gateway.pay_back(charge_id, amount, f"refund-{change.key}")
@@ -172,12 +172,12 @@ def check_email(session: Session, member: Member, email: str) -> None:
     local, _at, domain = email.rpartition("@")
     if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
         raise UnprocessableError(
-            Named("address-none", _("Enter an e-mail address, like olena@example.org.")),
+            Named("address-none", _("Enter an e-mail address, like name@example.org.")),
             field="email",
         )
     if email == member.email:
         raise UnprocessableError(
-            Named("address-same", _("This is the address that we have already.")), field="email"
+            Named("address-same", _("That’s the address we already have.")), field="email"
         )
     owner = session.scalars(
         select(Member.id).where(Member.address == fold_address(email), Member.id != member.id)
@@ -186,7 +186,7 @@ def check_email(session: Session, member: Member, email: str) -> None:
         raise UnprocessableError(
             Named(
                 "address-somebody-elses",
-                _("This address is another person’s. Two people can’t have the same one."),
+                _("This address belongs to another person. Two people can’t have the same one."),
             ),
             field="email",
         )
@@ -201,5 +201,5 @@ def _change_back(gateway: MemberGateway, customers: list[str], email: str | None
 
 def _customer_of(membership: Membership) -> str:
     if membership.customer_id is None:
-        raise UnprocessableError(_("This membership is not paid through Stripe."))
+        raise UnprocessableError(_("This membership isn’t paid through Stripe."))
     return membership.customer_id

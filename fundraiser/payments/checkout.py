@@ -272,7 +272,7 @@ def find_checkout(session: Session, session_id: str) -> Checkout:
     """
     checkout = session.scalars(select(Checkout).where(Checkout.session_id == session_id)).first()
     if checkout is None:
-        raise NotFoundError(_("There is no payment of ours at this address."))
+        raise NotFoundError(_("We can’t find a payment at this address."))
     return checkout
 
 
@@ -313,7 +313,7 @@ def _own_amount(choice: Choice) -> int:
     if amount > MOST:
         most = format_money(Money(MOST, choice.currency), choice.language)
         raise UnprocessableError(
-            _("The amount must be %(most)s or less. Write to us to give more.", most=most),
+            _("The amount must be %(most)s or less. To give more, write to us.", most=most),
             field="amount",
         )
     return amount

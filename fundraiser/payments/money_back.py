@@ -51,7 +51,7 @@ def say_money_back(currency: str, money_back: MoneyBack, amount: str) -> Named:
     """Explain in a sentence or two what happened to the payment for a second membership."""
     if money_back.refunded:
         sentence = _(
-            "We’ve refunded %(amount)s. Your bank may take up to ten days to show it.",
+            "We’ve refunded %(amount)s. Your bank may need up to ten days to show it.",
             amount=_money(money_back.refunded, currency),
         )
         return Named("refunded", sentence)
@@ -63,8 +63,8 @@ def say_money_back(currency: str, money_back: MoneyBack, amount: str) -> Named:
         return Named("refund-disputed", sentence)
     if money_back.waiting:
         sentence = _(
-            "Your %(amount)s refund couldn’t be sent yet. We’re trying again and will e-mail you "
-            "when it has been sent.",
+            "We couldn’t send your %(amount)s refund yet. We’ll keep trying and "
+            "e-mail you when it has been sent.",
             amount=_money(money_back.waiting, currency),
         )
         return Named("refund-waits", sentence)

@@ -58,7 +58,9 @@ def read_statement(session: Session, member_id: int, year: int, zone: ZoneInfo) 
     """
     at = now()
     if not _EARLIEST <= year <= at.astimezone(zone).year:
-        raise NotFoundError(_("There is no statement of this year. Choose one that has begun."))
+        raise NotFoundError(
+            _("There’s no statement for this year. Choose one that has already started.")
+        )
     first, following = (datetime(one, 1, 1, tzinfo=zone) for one in (year, year + 1))
     rows = session.scalars(
         select(Payment)

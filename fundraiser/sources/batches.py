@@ -96,8 +96,8 @@ def _find(upload: Upload, options: Options) -> Format:
         file.table()  # says what is wrong with it
         raise FileRefusedError(
             _(
-                "We can’t tell where this file is from, and none of its columns looks like an "
-                "e-mail address. Choose the source and the columns."
+                "We can’t tell where this file is from, and none of its columns looks "
+                "like e-mail addresses. Choose the source and the columns."
             )
         )
     if told is None or told is found:
@@ -105,14 +105,15 @@ def _find(upload: Upload, options: Options) -> Format:
     if not told.is_mapped and found.is_mapped:
         raise FileRefusedError(
             _(
-                "This is no file of %(told)s: its columns are missing. Check that you export the "
-                "list of members, or import it as a list with columns that you choose.",
+                "This isn’t a %(told)s file: its columns are missing. Check that you "
+                "exported the list of members, or import it as a list and choose the "
+                "columns yourself.",
                 told=told.label,
             )
         )
     raise FileRefusedError(
         _(
-            "This is no file of %(told)s: it looks like one of %(found)s.",
+            "This isn’t a %(told)s file: it looks like one from %(found)s.",
             told=told.label,
             found=found.label,
         )
@@ -127,7 +128,10 @@ def find_or_add_source(session: Session, name: str, form: Format) -> ExternalSou
     """
     if not _NAME.fullmatch(name):
         raise FileRefusedError(
-            _("A source’s name has small letters, digits and hyphens, at most 40 of them.")
+            _(
+                "Use only lower-case a–z, digits and hyphens for the source’s name, at "
+                "most 40 characters."
+            )
         )
     label = form.label if name == form.name else name
     session.execute(
@@ -139,7 +143,8 @@ def find_or_add_source(session: Session, name: str, form: Format) -> ExternalSou
     if source.format != form.name:
         raise FileRefusedError(
             _(
-                "The source “%(name)s” takes files of another system. Give this one another name.",
+                "The source “%(name)s” is for files from another system. Give this "
+                "one another name.",
                 name=name,
             )
         )
@@ -179,7 +184,9 @@ def start_reading(session: Session, batch: ImportBatch, options: Options) -> Non
     """
     session.refresh(batch, with_for_update=True)
     if batch.state not in {BatchState.UPLOADED, BatchState.PLANNED, BatchState.REFUSED}:
-        raise UnprocessableError(_("This file is past that: look at what has become of it."))
+        raise UnprocessableError(
+            _("This file can’t be read again at this stage. Check its status.")
+        )
     batch.options, batch.state = options.to_json(), BatchState.READING
     batch.problem, batch.attempts = None, 0
     hint(session, Job.IMPORT)
@@ -200,7 +207,10 @@ def read_and_plan(
         staging.stage(session, batch, file, form)
     except (DataError, psycopg.DataError):  # the latter by COPY, which SQLAlchemy doesn't see
         raise FileRefusedError(
-            _("There is a number or a day in this file that is too large to keep.")
+            _(
+                "A number or date in this file is too large to store. Correct it and "
+                "upload the file again."
+            )
         ) from None
     _refuse_older(session, batch)
     planning.plan(session, batch, grace, whole_list=options.whole_list)
@@ -211,8 +221,8 @@ def _refuse_older(session: Session, batch: ImportBatch) -> None:
     if batch.list_at and source.list_at and batch.list_at < source.list_at:
         raise FileRefusedError(
             _(
-                "This list is from %(day)s, and a newer one, from %(newest)s, is here already. "
-                "Export it again and send that.",
+                "This list is from %(day)s, but we already have a newer one, from "
+                "%(newest)s. Export it again and upload that.",
                 day=f"{batch.list_at:%Y-%m-%d %H:%M}",
                 newest=f"{source.list_at:%Y-%m-%d %H:%M}",
             )
@@ -229,7 +239,7 @@ def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
     if batch.state in {BatchState.APPLYING, BatchState.APPLIED}:
         return
     if batch.state is not BatchState.PLANNED:
-        raise UnprocessableError(_("Look at what this file would do before you bring it in."))
+        raise UnprocessableError(_("See what this file would change before you import it."))
     source = session.get_one(ExternalSource, batch.source, with_for_update=True)
     newer = session.scalar(
         select(ImportBatch.id).where(
@@ -241,8 +251,8 @@ def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
         planning.plan(session, batch, grace, whole_list=Options.from_json(batch.options).whole_list)
         raise StalePlanError(
             _(
-                "Another file of this source was brought in or undone meanwhile. Look at what this "
-                "one would do now, and confirm it again."
+                "Meanwhile another file from this source was imported or undone. See "
+                "what this one would change now, and confirm it again."
             )
         )
     session.execute(delete(ImportFile).where(ImportFile.batch_id == batch.id))
@@ -251,7 +261,7 @@ def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
         session.flush()
     except IntegrityError:
         raise UnprocessableError(
-            _("Another file of this source is being brought in. Try again when it’s done.")
+            _("Another file from this source is being imported. Try again when it’s done.")
         ) from None
     hint(session, Job.IMPORT)
 
@@ -264,7 +274,7 @@ def discard(session: Session, batch: ImportBatch) -> None:
     """Forget a file that isn't applied, and all that was read of it."""
     session.refresh(batch, with_for_update=True)
     if batch.state in {BatchState.APPLYING, BatchState.APPLIED, BatchState.UNDOING}:
-        raise UnprocessableError(_("This file is applied. Undo it instead."))
+        raise UnprocessableError(_("This file has already been imported. Undo the import instead."))
     if batch.state is BatchState.UNDONE:
         return
     batch.state = BatchState.DISCARDED
@@ -300,7 +310,7 @@ def find_batch(session: Session, batch_id: int) -> ImportBatch:
     """
     batch = session.get(ImportBatch, batch_id)
     if batch is None:
-        raise NotFoundError(_("There is no import with this number."))
+        raise NotFoundError(_("There’s no import with this number."))
     return batch
 
 
@@ -336,7 +346,7 @@ def _read_one(database: Database, batch_id: int, grace: timedelta) -> bool:
             return False
         batch.attempts += 1
         if batch.attempts > _MOST_TRIES:
-            batch.state, batch.problem = BatchState.REFUSED, _("This file can’t be read.")
+            batch.state, batch.problem = BatchState.REFUSED, _("We can’t read this file.")
             return False
     problem = None
     try:

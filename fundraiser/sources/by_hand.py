@@ -101,7 +101,7 @@ def add_paid(
     session.refresh(row)
     if row.outcome not in {Outcome.NEW, Outcome.JOINED}:
         raise UnprocessableError(
-            _("That day is over: enter one until which the person has paid."), field="until"
+            _("That day has passed. Enter the last day the person has paid for."), field="until"
         )
     apply_rows(session, batch, [row.id], grace)
     batch = session.get_one(ImportBatch, batch.id)

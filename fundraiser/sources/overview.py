@@ -124,7 +124,7 @@ def count_by_source(session: Session, settings: Settings) -> list[SourceCount]:
     own = session.get(ExternalSource, _OWN)
     stale = {one.name: one.stale_since for one in list_live(session, settings)}
     return [
-        SourceCount(_("Here, through Stripe"), own.members if own else 0),
+        SourceCount(_("Here, through Stripe or as a gift"), own.members if own else 0),
         *(SourceCount(one.label, one.members, one.list_at, stale.get(one.name)) for one in others),
     ]
 

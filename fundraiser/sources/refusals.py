@@ -27,7 +27,7 @@ def stream_refused(opened: AbstractContextManager[Session], batch: ImportBatch) 
     Its words are chosen now: when it is read, the request may have ended. ``opened`` is entered
     then.
     """
-    heading = [*map(_safe, batch.headings), _("Why it wasn’t taken in")]
+    heading = [*map(_safe, batch.headings), _("Why it wasn’t imported")]
     return _rows(opened, batch.id, heading, {one.value: why(one) for one in Why})
 
 

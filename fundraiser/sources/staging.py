@@ -67,7 +67,7 @@ def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> Non
             batch.notes = [
                 *batch.notes,
                 _(
-                    "We read the sheet “%(sheet)s” and not the others: %(others)s.",
+                    "We read the sheet “%(sheet)s” and none of the others: %(others)s.",
                     sheet=table.sheet,
                     others=", ".join(table.other_sheets[:10]),
                 ),
@@ -76,7 +76,7 @@ def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> Non
             batch.notes = [
                 *batch.notes,
                 _(
-                    "%(count)s rows are hidden in this workbook. They’re read like the others.",
+                    "Hidden rows in this workbook: %(count)s. We read them like the others.",
                     count=table.hidden_rows,
                 ),
             ]
@@ -92,7 +92,7 @@ def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> Non
     session.flush()
     batch.rows = _copy(session, batch, _asked_about(form.read(file, context), erased))
     if batch.rows == 0:
-        raise FileRefusedError(_("There are no rows in this file. Export it again and send that."))
+        raise FileRefusedError(_("This file has no rows. Export it again and upload that."))
 
 
 def _is_document(file: File) -> bool:
@@ -115,13 +115,13 @@ def list_day(form: Format, file: File) -> datetime | None:
     except (ValueError, RowError):
         if file.options.as_of:
             raise FileRefusedError(
-                _("“%(day)s” is no day. Write it like 2026-11-29.", day=told[:40])
+                _("“%(day)s” isn’t a date. Write it like 2026-11-29.", day=told[:40])
             ) from None
         return None
     day = day if day.tzinfo else day.replace(tzinfo=UTC)
     if day.date() > date.fromordinal(now().date().toordinal() + 1):
         raise FileRefusedError(
-            _("This list is from %(day)s, which is still to come.", day=day.date().isoformat())
+            _("This list is dated %(day)s, which is in the future.", day=day.date().isoformat())
         )
     return day
 
@@ -153,7 +153,7 @@ def _copy(session: Session, batch: ImportBatch, readings: Iterator[Reading]) -> 
                 if lines > MOST_ROWS:
                     raise FileRefusedError(
                         _(
-                            "This file has more than %(most)s rows. Send it in parts.",
+                            "This file has more than %(most)s rows. Upload it in parts.",
                             most=MOST_ROWS,
                         )
                     )

@@ -100,8 +100,9 @@ class Table:
         except csv.Error:
             raise FileRefusedError(
                 _(
-                    "A cell that begins before line %(line)s doesn’t end, or is longer than any "
-                    "spreadsheet’s. Check the quotation marks there and send the file again.",
+                    "A cell that starts before line %(line)s doesn’t end, or is "
+                    "longer than any spreadsheet allows. Check the quotation marks "
+                    "there and upload the file again.",
                     line=reader.line_num + 1,
                 )
             ) from None
@@ -142,12 +143,12 @@ def open_table(file: BinaryIO, options: Options) -> Table:
     file.seek(0)
     head = file.read(4)
     if not head:
-        raise FileRefusedError(_("This file is empty. Export it again and send that."))
+        raise FileRefusedError(_("This file is empty. Export it again and upload that."))
     if head == _ZIP:
         return _open_workbook(file, options)
     if head == _OLD_EXCEL:
         raise FileRefusedError(
-            _("This is an old Excel file (.xls). Save it as .xlsx or .csv and send that.")
+            _("This is an old Excel file (.xls). Save it as .xlsx or .csv and upload that.")
         )
     encoding = options.encoding or recognise_encoding(file)
     first = _first_line(file, encoding)
@@ -160,7 +161,10 @@ def open_table(file: BinaryIO, options: Options) -> Table:
         table.headings = []
     if not any(heading.strip() for heading in table.headings) or "\0" in first:
         raise FileRefusedError(
-            _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
+            _(
+                "We can’t find any column headings in this file. Upload a CSV or XLSX "
+                "file with headings."
+            )
         )
     _check_width(table.headings)
     return table
@@ -169,7 +173,10 @@ def open_table(file: BinaryIO, options: Options) -> Table:
 def _check_width(headings: Sequence[str]) -> None:
     if sum(bool(heading) for heading in headings) > _MOST_COLUMNS:
         raise FileRefusedError(
-            _("This file has more than %(most)s columns. Send fewer.", most=_MOST_COLUMNS)
+            _(
+                "This file has more than %(most)s columns. Upload one with fewer.",
+                most=_MOST_COLUMNS,
+            )
         )
 
 
@@ -192,8 +199,9 @@ def recognise_encoding(file: BinaryIO) -> str:
         line = sample[: sample.find(b"\n") if b"\n" in sample else 200]
         raise FileRefusedError(
             _(
-                "This file says that it is UTF-8, and is not: it reads “%(one)s” as UTF-8, and "
-                "“%(other)s” as %(encoding)s. Save it again as CSV UTF-8, or choose the encoding.",
+                "This file is marked as UTF-8, but it isn’t: it reads “%(one)s” as "
+                "UTF-8, and “%(other)s” as %(encoding)s. Save it again as CSV UTF-8, "
+                "or choose the encoding.",
                 one=line.decode("utf-8", "replace")[:60],
                 other=line.decode(guess, "replace")[:60],
                 encoding=guess,
@@ -244,7 +252,7 @@ def _checked(encoding: str) -> str:
         name = ""
     if name not in _ENCODINGS:
         raise FileRefusedError(
-            _("“%(encoding)s” is no encoding that we know.", encoding=encoding[:40])
+            _("We don’t know the encoding “%(encoding)s”.", encoding=encoding[:40])
         )
     return name
 
@@ -284,8 +292,8 @@ def _first_line(file: BinaryIO, encoding: str) -> str:
 def _wrong_encoding(encoding: str) -> FileRefusedError:
     return FileRefusedError(
         _(
-            "This file can’t be read as %(encoding)s. Choose another encoding, or save it as CSV "
-            "UTF-8.",
+            "We can’t read this file as %(encoding)s. Choose another encoding, or "
+            "save it as CSV UTF-8.",
             encoding=encoding,
         )
     )
@@ -331,13 +339,11 @@ def _open_workbook(file: BinaryIO, options: Options) -> Table:
         ]
         name = options.sheet or (names[0] if names else "")
         if name not in names:
-            raise FileRefusedError(
-                _("There is no sheet “%(name)s” in this workbook.", name=name[:60])
-            )
+            raise FileRefusedError(_("This workbook has no sheet “%(name)s”.", name=name[:60]))
         rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
     except CalamineError:
         raise FileRefusedError(
-            _("This workbook can’t be read. Save it as CSV UTF-8 and send that.")
+            _("We can’t read this workbook. Save it as CSV UTF-8 and upload that.")
         ) from None
     place = _find_headings(rows)
     table = Table([text_of(cell).strip() for cell in rows[place]], file, sheet=name)
@@ -359,7 +365,10 @@ def _find_headings(rows: Sequence[Sequence[Cell]]) -> int:
     first = rows[:_MOST_HEADINGS]
     if not any(words(row) for row in first):
         raise FileRefusedError(
-            _("We can’t find column headings in this file. Send a CSV or XLSX file with headings.")
+            _(
+                "We can’t find any column headings in this file. Upload a CSV or XLSX "
+                "file with headings."
+            )
         )
     # Headings are words only; a row under them has an address.
     plain = [
@@ -386,7 +395,7 @@ def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
                 raise _too_large()
             if "xl/workbook.xml" not in archive.namelist():
                 raise FileRefusedError(
-                    _("This is a ZIP file and no workbook. Send the CSV or XLSX file inside it.")
+                    _("This is a ZIP file, not a workbook. Upload the CSV or XLSX file inside it.")
                 )
             for entry in entries:
                 with archive.open(entry) as packed:
@@ -399,7 +408,7 @@ def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
         *(zlib.error, etree.XMLSyntaxError),
     ):
         raise FileRefusedError(
-            _("This workbook is damaged or locked. Save it as CSV UTF-8 and send that.")
+            _("This workbook is damaged or locked. Save it as CSV UTF-8 and upload that.")
         ) from None
     in_order = sorted(sheets, key=lambda name: (len(name), name))
     return {place: sheets[name] for place, name in enumerate(in_order)}
@@ -478,7 +487,7 @@ def _column_number(letters: str) -> int:
 
 def _too_large() -> FileRefusedError:
     return FileRefusedError(
-        _("This workbook is too large when it is unpacked. Save it as CSV UTF-8 and send that.")
+        _("This workbook is too large once unpacked. Save it as CSV UTF-8 and upload that.")
     )
 
 

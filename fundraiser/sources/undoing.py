@@ -39,10 +39,13 @@ def begin_undo(session: Session, batch: ImportBatch) -> None:
     if batch.state in {BatchState.UNDOING, BatchState.UNDONE}:
         return
     if batch.state not in {BatchState.APPLIED, BatchState.APPLYING}:
-        raise UnprocessableError(_("This file isn’t applied, so there is nothing to undo."))
+        raise UnprocessableError(_("This file hasn’t been imported, so there’s nothing to undo."))
     if batch.created_at < now() - UNDONE_WITHIN:
         raise UnprocessableError(
-            _("This file is older than 90 days, and what was there before it is forgotten.")
+            _(
+                "This file is more than 90 days old, so it can’t be undone: we no longer "
+                "know how things were before it."
+            )
         )
     later = session.scalar(
         select(ImportBatch.id)
@@ -62,7 +65,7 @@ def begin_undo(session: Session, batch: ImportBatch) -> None:
     if later is not None:
         raise UnprocessableError(
             _(
-                "Batch %(later)s of the same source came after this one. Undo that first.",
+                "Import %(later)s from the same source came after this one. Undo that first.",
                 later=later,
             )
         )

@@ -94,10 +94,10 @@ def words(campaign: Campaign) -> dict[str, str]:
         "of": of_the_goal(campaign, "#"),
         "beyond": beyond,
         "beyond_short": _("new members") if campaign.counts is Counts.NEW else _("members"),
-        "scheduled": _("The campaign begins on %(date)s.", date=date(campaign.starts_at)),
+        "scheduled": _("The campaign starts on %(date)s.", date=date(campaign.starts_at)),
         "running": _("The campaign ends %(when)s.", when="#"),
         "reached": _(
-            "We have reached the goal and are still counting. The campaign ends %(when)s.",
+            "We’ve reached the goal and are still counting. The campaign ends %(when)s.",
             when="#",
         ),
         "ended": ended,
@@ -105,12 +105,12 @@ def words(campaign: Campaign) -> dict[str, str]:
         "as_of": _("This number is from"),
         "join": _("Become a member"),
         "join_short": _("Join"),
-        "thanks": _("Thank you. You are one of our members now."),
+        "thanks": _("Thank you. You’re one of our members now."),
         "tier": _("Membership"),
         "interval": _("How often"),
         "currency": _("Currency"),
-        Interval.MONTH: _("Every month"),
-        Interval.YEAR: _("Once a year"),
+        Interval.MONTH: _("Monthly"),
+        Interval.YEAR: _("Yearly"),
     }
 
 

@@ -77,7 +77,7 @@ def snippets(
     lang = choice.lang or language()
     with force_locale(lang):
         headline = by_language(campaign.headlines)
-        alternative = _("How many members we have, and how many we need")
+        alternative = _("How many members we have and how many we need")
         # Who has no JavaScript is led back to the article by the address that the browser names.
         link = Markup('<a href="{}" referrerpolicy="no-referrer-when-downgrade">{}</a>').format(
             page, words(campaign)["join"]
@@ -98,8 +98,9 @@ def snippets(
             "html",
             _("Any site"),
             _(
-                "The first line keeps the place free, so that the article does not move: it may "
-                "stand in the site’s style sheet instead. The second is needed once a page."
+                "The first line reserves the space, so the article doesn’t jump; you "
+                "can put it in the site’s style sheet instead. You need the second "
+                "line once per page."
             ),
             style + script + element,
         ),
@@ -107,8 +108,8 @@ def snippets(
             "ghost",
             "Ghost",
             _(
-                "The first part goes into Settings, Code injection, Site header; the second into "
-                "an HTML card in a post or a page."
+                "Put the first part into Settings, Code injection, Site header, and "
+                "the second into an HTML card in a post or page."
             ),
             style + script + "\n" + element,
         ),
@@ -116,27 +117,28 @@ def snippets(
             "wordpress",
             "WordPress",
             _(
-                "Paste the address alone into a paragraph: WordPress shows the card behind it in a "
-                "frame. Administrators may put the code for any site into a Custom HTML block."
+                "Paste just the address into a paragraph: WordPress shows the card in "
+                "a frame. Administrators can put the code for any site into a Custom "
+                "HTML block."
             ),
             f"{page}?lang={lang}",
         ),
         Snippet(
             "server",
-            _("A site that renders on its server"),
+            _("A server-rendered site"),
             _(
-                "Readers see the number before any script has run. The server fills it in from "
-                "%(address)s, which it may keep for a second.",
+                "Readers see the number before any script has run. Your server fills "
+                "it in from %(address)s, which it may cache for a second.",
                 address=f"{page}/progress",
             ),
             style + script + _element(campaign, attributes, number),
         ),
         Snippet(
             "pinned",
-            _("A site that pins what it loads"),
+            _("A site that pins its scripts"),
             _(
-                "This script never changes, and a browser refuses any other. The site takes "
-                "improvements by changing this line."
+                "This script never changes, and browsers refuse any other version. To "
+                "get improvements, change this line."
             ),
             Markup(
                 '<script async src="{}/widget-{}.js" integrity="{}" crossorigin="anonymous">'
@@ -145,8 +147,8 @@ def snippets(
         ),
         Snippet(
             "iframe",
-            _("A site that allows no scripts of others"),
-            _("A frame, shut off from the page around it. Its height is fixed."),
+            _("A site that doesn’t allow third-party scripts"),
+            _("A frame, isolated from the page around it. Its height is fixed."),
             Markup(
                 '<iframe src="{}" width="100%" height="{}" title="{}" frameborder="0" '
                 'loading="lazy"\n  sandbox="allow-scripts '
@@ -161,8 +163,9 @@ def snippets(
             "newsletter",
             _("A newsletter"),
             _(
-                "A picture that is drawn when the letter is opened. Many mail programs keep the "
-                "one that they loaded first, so the text says no number."
+                "A picture drawn when the reader opens the e-mail. Many mail apps "
+                "keep the first version they loaded, so the alternative text has no "
+                "number."
             ),
             Markup('<a href="{}"><img src="{}" width="{}" height="{}"\n  alt="{}"></a>\n').format(
                 page,

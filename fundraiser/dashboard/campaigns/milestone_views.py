@@ -55,9 +55,9 @@ def keep_webhook(slug: str) -> ResponseReturnValue:
             session, Action.CHANGED_WEBHOOK, f"campaign {slug}", staff=staff, fields=("address",)
         )
     flash(
-        _("The site is told of the next milestone there.")
+        _("Saved. We’ll notify your site at this address of the next milestone.")
         if campaign.webhook_url
-        else _("The site is told of no milestones.")
+        else _("Saved. We won’t notify your site of milestones.")
     )
     return _back(slug)
 
@@ -71,7 +71,7 @@ def change_secret(slug: str) -> ResponseReturnValue:
     if campaign.webhook_url and request.form.get("seen") == _seen(campaign):
         milestones.change_secret(campaign)
         record(session, Action.CHANGED_WEBHOOK, f"campaign {slug}", staff=staff, fields=("secret",))
-    flash(_("There is a new secret. Give it to your site: the one before is used no more."))
+    flash(_("There’s a new secret. Enter it on your site: we no longer sign with the old one."))
     return _back(slug)
 
 
@@ -82,13 +82,13 @@ def try_hook(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
     if campaign.webhook_url is None:
-        raise UnprocessableError(_("Enter an address for the site first."))
+        raise UnprocessableError(_("Enter your site’s address first."))
     if error := milestones.try_hook(campaign):
         form = Form.blank(WebhookPlan, webhook_url=campaign.webhook_url)
         form.errors["webhook_url"] = labels.webhook_fault(error)
         return _page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
     record(session, Action.TRIED_WEBHOOK, f"campaign {slug}", staff=staff)
-    flash(_("The site has taken the trial."))
+    flash(_("Your site received the test message."))
     return _back(slug)
 
 
@@ -100,11 +100,11 @@ def tell_again(slug: str, milestone_id: int) -> ResponseReturnValue:
     campaign = find_campaign(session, slug)
     milestone = session.get(Milestone, min(milestone_id, LARGEST_KEY), with_for_update=True)
     if milestone is None or milestone.campaign_slug != slug:
-        raise NotFoundError(_("There is no such milestone."))
+        raise NotFoundError(_("We can’t find this milestone."))
     if campaign.webhook_url is None:
-        raise UnprocessableError(_("Enter an address for the site first."))
+        raise UnprocessableError(_("Enter your site’s address first."))
     milestones.tell_again(session, milestone)
-    flash(_("The site is being told. Reload in a moment."))
+    flash(_("We’re notifying your site. Reload the page in a moment."))
     return _back(slug)
 
 

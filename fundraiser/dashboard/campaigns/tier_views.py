@@ -69,7 +69,7 @@ def create() -> ResponseReturnValue:
             form.refuse(error, "names")
         else:
             record(session, Action.CREATED_TIER, f"tier {tier.slug}", staff=staff)
-            _bring_to_stripe(_("The membership is on offer."))
+            _bring_to_stripe(_("Saved. Readers see this tier in every campaign that offers it."))
             return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -90,7 +90,7 @@ def change(slug: str) -> ResponseReturnValue:
     form, stored = Form.sent(request.form, TierPlan, only=_asked(tier)), plan_of(tier)
     plan = form.read(TierPlan, stored)
     if plan == stored:
-        flash(_("The membership is as you want it."), "unchanged")
+        flash(_("There was nothing to save: the tier hasn’t changed."), "unchanged")
         return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
     note_conflict(form, session, stored, f"tier {slug}")
     if form.conflict:
@@ -103,7 +103,7 @@ def change(slug: str) -> ResponseReturnValue:
             form.refuse(error, "names")
         else:
             record(session, Action.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
-            _bring_to_stripe(_("The membership is changed. Open pages show it in a minute."))
+            _bring_to_stripe(_("Saved. Open pages will show the change within a minute."))
             return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
     return _form_page(tier, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -113,7 +113,7 @@ def publish(slug: str) -> ResponseReturnValue:
     """Try again to bring to Stripe what it has not got yet."""
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     find_tier(db.session(), slug)
-    _bring_to_stripe(_("Stripe has all of it."))
+    _bring_to_stripe(_("Stripe is up to date."))
     return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
 
 
@@ -125,10 +125,10 @@ def move(slug: str) -> ResponseReturnValue:
     tier = find_tier(session, slug)
     place = request.form.get("place", type=int)
     if place is None or tier.retired_at:
-        raise BadRequestError(_("Open the list of memberships and use its buttons."))
+        raise BadRequestError(_("Open the list of tiers and use its buttons."))
     catalogue.move_tier(session, tier, place)
     record(session, Action.MOVED_TIER, f"tier {slug}", staff=staff)
-    flash(_("“%(tier)s” has its new place.", tier=by_language(tier.names)), "moved")
+    flash(_("“%(tier)s” has moved.", tier=by_language(tier.names)), "moved")
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -141,7 +141,7 @@ def retire(slug: str) -> ResponseReturnValue:
     if tier.retired_at is None:
         catalogue.retire_tier(session, tier)
         record(session, Action.RETIRED_TIER, f"tier {slug}", staff=staff)
-    _bring_to_stripe(_("Nobody can join by it any more. Its members stay members."))
+    _bring_to_stripe(_("New members can no longer choose this tier. Current members keep it."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -154,7 +154,7 @@ def restore(slug: str) -> ResponseReturnValue:
     if tier.retired_at:
         catalogue.restore_tier(session, tier)
         record(session, Action.RESTORED_TIER, f"tier {slug}", staff=staff)
-    _bring_to_stripe(_("The membership is on offer."))
+    _bring_to_stripe(_("Saved. Readers see this tier in every campaign that offers it."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -166,8 +166,9 @@ def _bring_to_stripe(well: str) -> None:
     except StripeKeyError as error:
         flash(
             _(
-                "Your changes are kept, but Stripe refuses our key (%(detail)s). Tell whoever runs "
-                "this service. Until then readers pay the prices that Stripe has.",
+                "Your changes are saved, but Stripe rejected our key (%(detail)s). "
+                "Tell the person who runs this service. Until it’s fixed, readers pay "
+                "the prices in Stripe.",
                 detail=error.right or "STRIPE_API_KEY",
             ),
             "stripe-refuses",
@@ -175,8 +176,8 @@ def _bring_to_stripe(well: str) -> None:
     except StripeUnavailableError:
         flash(
             _(
-                "Your changes are kept, and Stripe does not answer at the moment. We try again "
-                "every minute. Until then readers pay the prices that Stripe has."
+                "Your changes are saved, but Stripe isn’t answering. We try again "
+                "every minute. Until it answers, readers pay the prices in Stripe."
             ),
             "stripe-away",
         )
@@ -212,7 +213,7 @@ def _page(template: str, **values: object) -> str:
         staff=staff,
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
         is_at_stripe=is_at_stripe,
-        intervals={Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")},
+        intervals={Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")},
         currencies=CURRENCIES,
         **values,
     )

@@ -57,7 +57,7 @@ def new() -> ResponseReturnValue:
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     tiers = [tier for tier in _memberships() if tier.retired_at is None]
     if not tiers:
-        flash(_("A campaign needs a membership to offer. Make your first one here."), "tier-first")
+        flash(_("A campaign needs at least one tier. Create your first one here."), "tier-first")
         return redirect(url_for("tier_pages.new"))
     middle = tiers[len(tiers) // 2]
     before = current_campaign(db.session())
@@ -92,7 +92,7 @@ def create() -> ResponseReturnValue:
             form.refuse(error, "slug")
         else:
             record(session, Action.CREATED_CAMPAIGN, f"campaign {slug}", staff=staff)
-            flash(_("The campaign is made. This is what readers see."), "campaign-made")
+            flash(_("Your campaign is ready. This is what readers see."), "campaign-made")
             return _to("show", slug)
     return _form_page(None, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -119,7 +119,7 @@ def change(slug: str) -> ResponseReturnValue:
     form, stored = Form.sent(request.form, Plan), plan_of(campaign)
     plan = _read_plan(form, campaign)
     if plan == stored:
-        flash(_("The campaign is as you want it."), "unchanged")
+        flash(_("There was nothing to save: the campaign hasn’t changed."), "unchanged")
         return _to("show", slug)
     form.options |= _options(form)
     note_conflict(form, session, stored, f"campaign {slug}")
@@ -130,7 +130,7 @@ def change(slug: str) -> ResponseReturnValue:
     planning.change_campaign(campaign, plan, current_settings().newsroom_timezone.key)
     fields = form.changed(stored)
     record(session, Action.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, fields=fields)
-    flash(_("The campaign is changed. Open pages show it within a minute."), "campaign-changed")
+    flash(_("Saved. Open pages will show the change within a minute."), "campaign-changed")
     return _to("show", slug)
 
 
@@ -145,14 +145,14 @@ def set_goal(slug: str) -> ResponseReturnValue:
     if wanted and wanted.goal != campaign.goal:
         if wanted.before != str(campaign.goal):
             form.errors["goal"] = _(
-                "Somebody else set the goal to %(goal)s meanwhile. Look whether you still want "
-                "yours.",
+                "A colleague has set the goal to %(goal)s in the meantime. Check "
+                "whether you still want to change it.",
                 goal=format_decimal(campaign.goal),
             )
         elif wanted.goal < campaign.goal and not wanted.lower:
             form.errors["lower"] = _(
-                "This is less than the goal of %(goal)s that readers have seen. Tick the box if "
-                "you mean it.",
+                "This is lower than the goal of %(goal)s that readers have seen. Tick "
+                "the box to lower it.",
                 goal=format_decimal(campaign.goal),
             )
     if wanted and not form.errors:
@@ -163,7 +163,7 @@ def set_goal(slug: str) -> ResponseReturnValue:
             form.refuse(error, "goal")
         else:
             goal = format_decimal(campaign.goal)
-            flash(_("The goal is %(goal)s members.", goal=goal), "goal")
+            flash(_("The goal is now %(goal)s members.", goal=goal), "goal")
             return _to("show", slug)
     return _campaign_page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -176,7 +176,7 @@ def end(slug: str) -> ResponseReturnValue:
     campaign = lock_campaign(session, slug)
     if planning.end_campaign(campaign):
         record(session, Action.ENDED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign has ended. Its result stays as it is."), "campaign-ended")
+    flash(_("The campaign has ended. Its result won’t change."), "campaign-ended")
     return _to("show", slug)
 
 
@@ -187,7 +187,7 @@ def archive(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.archive_campaign(lock_campaign(session, slug)):
         record(session, Action.ARCHIVED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign is in the archive."), "archived")
+    flash(_("The campaign is archived."), "archived")
     return _to("show", slug)
 
 
@@ -198,7 +198,7 @@ def restore(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.restore_campaign(lock_campaign(session, slug)):
         record(session, Action.RESTORED_CAMPAIGN, f"campaign {slug}", staff=staff)
-    flash(_("The campaign is out of the archive."), "restored")
+    flash(_("The campaign is no longer archived."), "restored")
     return _to("show", slug)
 
 
@@ -233,7 +233,7 @@ def _options(form: Form) -> dict[str, list[tuple[str, str]]]:
     chosen, names = form.typed["tiers"].split(), {}
     for tier in _memberships():
         if tier.retired_at is None or tier.slug in chosen:
-            gone = _("%(tier)s, not on offer any more", tier=by_language(tier.names))
+            gone = _("%(tier)s (no longer offered)", tier=by_language(tier.names))
             names[tier.slug] = gone if tier.retired_at else by_language(tier.names)
     options = list(names.items())
     return {"tiers": options, "default_tier": options}
@@ -297,8 +297,8 @@ def status_in_words(status: CampaignStatus) -> str:
         case CampaignStatus.RUNNING:
             return _("Running")
         case CampaignStatus.REACHED:
-            return _("Running, and the goal is reached")
+            return _("Running, goal reached")
         case CampaignStatus.ENDED:
             return _("Ended")
         case CampaignStatus.ARCHIVED:
-            return _("In the archive")
+            return _("Archived")

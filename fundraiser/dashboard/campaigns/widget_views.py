@@ -71,9 +71,9 @@ def keep(slug: str) -> ResponseReturnValue:
         return _page(campaign, request.form, error), HTTPStatus.UNPROCESSABLE_ENTITY
     if changed:
         record(session, Action.CHANGED_LOOK, f"campaign {slug}", staff=staff)
-        flash(_("This is the campaign’s look now. Open pages show it within a minute."))
+        flash(_("Saved. Open pages will show the new look within a minute."))
     else:
-        flash(_("This is the campaign’s look already."))
+        flash(_("The campaign already has this look."))
     chosen = {name: getattr(choice, name) for name in _QUESTIONS}
     return redirect(url_for("widget_page.show", slug=slug, **chosen), HTTPStatus.SEE_OTHER)
 
@@ -97,9 +97,9 @@ def _page(
         tiers={tier.slug: by_language(tier.names) for tier in tiers},
         variants=_variants(),
         themes=_themes(),
-        intervals={Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")},
+        intervals={Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")},
         currencies={currency: currency for currency in CURRENCIES},
-        languages={"": _("The page’s own")} | LANGUAGES,
+        languages={"": _("Same as the page")} | LANGUAGES,
         words_contrast=contrast_of_words(choice.accent),
         bar_contrast=contrast_of_bar(choice.accent),
         least_for_words=LEAST_FOR_WORDS,
@@ -121,9 +121,7 @@ def _read_choice(asked: Mapping[str, str], campaign: Campaign, tiers: list[Tier]
     def one_of(name: str, known: tuple[str, ...], otherwise: str) -> str:
         value = asked.get(name, otherwise)
         if value not in known and value != otherwise:
-            raise BadRequestError(
-                _("There is nothing like this to choose. Open the page again and use its form.")
-            )
+            raise BadRequestError(_("That option doesn’t exist. Reload the page and choose again."))
         return value
 
     return Choice(
@@ -139,16 +137,16 @@ def _read_choice(asked: Mapping[str, str], campaign: Campaign, tiers: list[Tier]
 
 def _variants() -> dict[str, str]:
     return {
-        "card": _("Card: all of it, inside an article"),
+        "card": _("Card: the full widget, inside an article"),
         "bar": _("Bar: number, bar and link"),
         "compact": _("Compact: one line, above an article"),
-        "counter": _("Counter: the number alone, in a sentence"),
+        "counter": _("Counter: just the number, inside a sentence"),
     }
 
 
 def _themes() -> dict[Theme, str]:
     return {
-        Theme.AUTO: _("As the page around it"),
+        Theme.AUTO: _("Same as the page"),
         Theme.LIGHT: _("Light"),
         Theme.DARK: _("Dark"),
     }

@@ -98,13 +98,13 @@ def send_again(email_id: int) -> ResponseReturnValue:
     require(staff, Permission.READ_EMAILS)
     email = session.get(Email, email_id, with_for_update=True)
     if email is None:
-        raise NotFoundError(_("There is no such letter."))
+        raise NotFoundError(_("No e-mail found."))
     if email.state in _CAN_BE_SENT_AGAIN:
         enqueue_again(session, email)
         record(session, Action.SENT_EMAIL_AGAIN, f"email {email.id}", staff=staff)
-        flash(_("The letter is being sent again, if its reason still holds."))
+        flash(_("We’ll send this e-mail again, unless it’s no longer needed."))
     else:
-        flash(_("This letter was not one to be sent again."))
+        flash(_("This e-mail can’t be sent again."))
     return redirect(url_for(".index", state=request.form.get("state")), HTTPStatus.SEE_OTHER)
 
 
@@ -115,9 +115,9 @@ def write_again() -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     if allow_again(session, request.form.get("address", "")):
         record(session, Action.ALLOWED_ADDRESS, "suppression list", staff=staff)
-        flash(_("Letters go to this address again."))
+        flash(_("We’ll e-mail this address again."))
     else:
-        flash(_("This address is not on the list: letters go to it already."))
+        flash(_("This address isn’t on the list: we already e-mail it."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -136,7 +136,7 @@ def preview(kind: str) -> ResponseReturnValue:
     member = _member_to_show(db.session(), found, request.args.get("member"))
     email = _example(db.session(), found, code, member)
     if email is None:
-        raise NotFoundError(_("This letter is about a campaign, and there is none yet."))
+        raise NotFoundError(_("This e-mail is about a campaign, and there isn’t one yet."))
     with force_locale(code):
         wording_of_staff = as_staff_want_it(db.session(), found, email)
         text, html = render(wording_of_staff, example_link() if found.can_be_refused else None)
@@ -153,10 +153,10 @@ def change_switch(kind: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, is_on = _kind(kind), request.form.get("on") == "yes"
     if found.always_on:
-        raise UnprocessableError(_("Without this letter nobody gets in, so it stays on."))
+        raise UnprocessableError(_("We always send this e-mail, so it can’t be switched off."))
     switch(session, found.name, is_on=is_on)
     record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name}", staff=staff)
-    flash(_("Letters of this kind are sent.") if is_on else _("Letters of this kind are not sent."))
+    flash(_("This e-mail is switched on.") if is_on else _("This e-mail is switched off."))
     return redirect(url_for(".show", kind=found.name), HTTPStatus.SEE_OTHER)
 
 
@@ -168,7 +168,7 @@ def change_words(kind: str) -> ResponseReturnValue:
     found, code = _kind(kind), _language()
     if request.form.get("original"):
         forget_wording(session, found, code)
-        flash(_("The letter says again what it said at first."))
+        flash(_("The original text is back."))
     else:
         example = _example(session, found, code, None)
         said = Wording(
@@ -181,7 +181,7 @@ def change_words(kind: str) -> ResponseReturnValue:
             keep_wording(session, found, code, said, names=names, staff=staff)
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
-        flash(_("The letter says this from now on."))
+        flash(_("Saved. We’ll use this text from now on."))
     record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name} {code}", staff=staff)
     return redirect(url_for(".show", kind=found.name, language=code), HTTPStatus.SEE_OTHER)
 
@@ -233,7 +233,7 @@ def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | 
     if wish:
         found = session.scalars(select(Member).where(Member.number == read_key(wish))).first()
         if found is None:
-            raise NotFoundError(_("No member has this number."))
+            raise NotFoundError(_("No member has this number. Check it and try again."))
         return found
     people = select(Member).where(Member.number.is_not(None)).limit(1)
     last = session.scalars(
@@ -277,7 +277,7 @@ def _count_open(session: Session) -> dict[EmailState, int]:
 def _kind(name: str) -> Kind:
     kind = KINDS.get(name)
     if kind is None or kind.example is None:
-        raise NotFoundError(_("There is no letter of this kind."))
+        raise NotFoundError(_("There’s no e-mail of this type."))
     return kind
 
 

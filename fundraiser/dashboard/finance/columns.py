@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 _CURRENCY = BalanceTransaction.currency
 
 MOVEMENT_COLUMNS = (
-    Column(title=N_("Movement at Stripe"), of=[BalanceTransaction.id]),
+    Column(title=N_("Stripe transaction"), of=[BalanceTransaction.id]),
     Column(title=N_("When"), of=[BalanceTransaction.created_at], cell=Cells.moment),
     Column(title=N_("Category"), of=[BalanceTransaction.category]),
-    Column(title=N_("Paid for"), of=[BalanceTransaction.kind]),
+    Column(title=N_("Purpose"), of=[BalanceTransaction.kind]),
     Column(title=N_("Tier"), of=[BalanceTransaction.tier]),
     Column(title=N_("Currency"), of=[_CURRENCY]),
     Column(title=N_("Gross"), of=[BalanceTransaction.amount, _CURRENCY], cell=Cells.amount),
     Column(title=N_("Fee"), of=[BalanceTransaction.fee, _CURRENCY], cell=Cells.amount),
     Column(title=N_("Net"), of=[BalanceTransaction.net, _CURRENCY], cell=Cells.amount),
     Column(title=N_("Available on"), of=[BalanceTransaction.available_at], cell=Cells.day),
-    Column(title=N_("Charge at Stripe"), of=[BalanceTransaction.charge_id]),
-    Column(title=N_("Source at Stripe"), of=[BalanceTransaction.source_id]),
-    Column(title=N_("Payout at Stripe"), of=[BalanceTransaction.payout_id]),
+    Column(title=N_("Stripe charge"), of=[BalanceTransaction.charge_id]),
+    Column(title=N_("Stripe source"), of=[BalanceTransaction.source_id]),
+    Column(title=N_("Stripe payout"), of=[BalanceTransaction.payout_id]),
     Column(title=N_("Description"), of=[BalanceTransaction.description]),
 )
 
@@ -64,8 +64,8 @@ PAYOUT_COLUMNS = (
         shown=lambda payout: date(payout.arrives_at, "d MMM y"),
         style="secondary",
     ),
-    Column(title=N_("What became of it"), shown=_payout_state),
-    Column(title=N_("At Stripe"), shown=lambda payout: payout.id, style="secondary name-at-stripe"),
+    Column(title=N_("Status"), shown=_payout_state),
+    Column(title=N_("In Stripe"), shown=lambda payout: payout.id, style="secondary name-at-stripe"),
     Column(
         title=N_("Amount"),
         shown=lambda payout: exact(payout.amount, payout.currency),

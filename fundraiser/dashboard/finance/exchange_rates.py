@@ -51,7 +51,7 @@ def keep_rate() -> ResponseReturnValue:
         form.refuse(error, "rate")
         return _rates_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     record(session, Action.ENTERED_RATE, f"rate {new.currency} {own} {new.day}", staff=staff)
-    flash(_("The rate is kept. The overview adds up with it from now on."))
+    flash(_("Saved. The overview uses this rate from now on."))
     return redirect(url_for("exchange_rates.rates"), HTTPStatus.SEE_OTHER)
 
 

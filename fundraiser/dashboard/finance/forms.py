@@ -20,7 +20,7 @@ def _read_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise UnprocessableError(
-            _("Enter the day as year, month and day, like 2026-03-03.")
+            _("Enter the date as year, month and day, like 2026-03-03.")
         ) from error
 
 
@@ -37,7 +37,7 @@ class NewRate:
         str,
         Field(
             label=N_("Currency"),
-            hint=N_("What readers pay in"),
+            hint=N_("Currency readers pay in"),
             kind="select",
             options=_foreign_currencies,
             read=str.upper,
@@ -49,7 +49,7 @@ class NewRate:
         Field(
             label=N_("Rate"),
             hint=lambda: _(
-                "What 1 of it is worth in %(own)s, like 0.8564",
+                "What 1 unit is worth in %(own)s, like 0.8564",
                 own=current_settings().newsroom_currency,
             ),
             mode="decimal",
@@ -61,7 +61,7 @@ class NewRate:
         date,
         Field(
             label=N_("Day"),
-            hint=N_("From which day on it holds"),
+            hint=N_("The first day this rate applies"),
             type="date",
             read=_read_day,
             write=date.isoformat,

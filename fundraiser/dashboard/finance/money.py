@@ -235,7 +235,7 @@ def read_payout(session: Session, payout_id: str) -> PayoutPage:
     """
     payout = session.get(Payout, payout_id)
     if payout is None:
-        raise NotFoundError(_("There is no such payout. Look for it in the list of payouts."))
+        raise NotFoundError(_("We can’t find this payout. Look for it in the list of payouts."))
     # The payout's own movement, which takes it out of the balance, is not in it.
     inside = (BalanceTransaction.payout_id == payout_id) & (
         func.coalesce(BalanceTransaction.source_id, "") != payout_id
@@ -278,7 +278,7 @@ def read_month(typed: str) -> date:
         found = date.min
     if found.year < _EARLIEST:
         raise NotFoundError(
-            _("This is not a month. Write it as year and month, like 2026-03, or choose one.")
+            _("This isn’t a month. Enter it as year and month, like 2026-03, or choose one.")
         )
     return found
 

@@ -102,9 +102,9 @@ def note_page(person: Person) -> ActionPage:
         person=person,
         action=Action.WROTE_NOTE,
         heading=_("Write a note"),
-        button=_("Keep the note"),
+        button=_("Save note"),
         effects=of_note(person),
-        read=lambda _typed: Plan(do=lambda _change: None, done=_("The note is kept.")),
+        read=lambda _typed: Plan(do=lambda _change: None, done=_("Note saved.")),
         needs_note=True,
         address=url_for("member_actions.note", member_id=person.member.id),
     )
@@ -137,8 +137,8 @@ def serve(
             Named(
                 "not-known",
                 _(
-                    "Stripe does not answer, so we don’t know whether it was done. Send this form "
-                    "once more in a minute: it is done once at most."
+                    "Stripe isn’t answering, so we don’t know whether this was done. "
+                    "Send the form again in a minute: it can’t be done twice."
                 ),
             )
         )
@@ -175,7 +175,7 @@ def _show_or_leave(
             Named(
                 "note-left",
                 _(
-                    "%(reason)s What you wrote is below: keep it as a note, or leave it.",
+                    "%(reason)s Your text is below: save it as a note, or leave it.",
                     reason=found,
                 ),
             )
@@ -196,8 +196,9 @@ def _carry_out(
                 Named(
                     "changed-meanwhile",
                     _(
-                        "This member has changed since you opened the page, so nothing was done. "
-                        "Read how things stand now, and send the form again if you still want to."
+                        "This member’s record has changed since you opened the page, "
+                        "so nothing was done. Check it, then send the form again if "
+                        "you still want to."
                     ),
                 )
             )
@@ -256,14 +257,14 @@ def _done(member_id: int, sentence: str) -> ResponseReturnValue:
 
 
 def _done_before() -> str:
-    return Named("done-before", _("This was done already, once."))
+    return Named("done-before", _("This was already done, and hasn’t been done twice."))
 
 
 def _key(staff: Staff) -> str:
     """The same form with the same values has the same key, however often it is sent."""
     nonce = request.form.get("nonce", "")
     if len(nonce) not in _NONCE_LENGTHS:
-        raise BadRequestError(_("This form is damaged. Open the page again."))
+        raise BadRequestError(_("This form is incomplete. Reload the page and try again."))
     values = sorted(
         (name, value)
         for name, value in request.form.items()
@@ -305,10 +306,10 @@ def _as_seen(session: Session, member_id: int) -> str:
 def _read_note(page: ActionPage) -> str:
     typed = request.form.get("note", "").strip()
     if page.needs_note and not typed:
-        raise UnprocessableError(_("Write the note."), field="note")
+        raise UnprocessableError(_("Enter a note."), field="note")
     if len(typed) > _LONGEST_NOTE:
         raise UnprocessableError(
-            _("Write %(count)s characters or less.", count=_LONGEST_NOTE), field="note"
+            _("Enter %(count)s characters or fewer.", count=_LONGEST_NOTE), field="note"
         )
     return typed
 

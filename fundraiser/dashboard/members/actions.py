@@ -133,7 +133,10 @@ def _giving(person: Person) -> ActionPage:
 
         return Plan(
             do=give,
-            done=_("The membership is given. It ends on %(date)s.", date=write_date(until)),
+            done=_(
+                "The complimentary membership has been given. It ends on %(date)s.",
+                date=write_date(until),
+            ),
             fields=("membership",),
             details={"tier": tier, "until": typed.get("until", "")},
         )
@@ -142,7 +145,7 @@ def _giving(person: Person) -> ActionPage:
         person=person,
         action=Action.GAVE_MEMBERSHIP,
         heading=_("Give a complimentary membership?"),
-        button=_("Give the membership"),
+        button=_("Give membership"),
         effects=preview.of_giving(person),
         read=read,
         asks="complimentary",
@@ -154,18 +157,18 @@ def _ending(membership_id: int, person: Person) -> ActionPage:
     session = db.session()
     membership = next((found for found in person.memberships if found.id == membership_id), None)
     if membership is None:
-        raise NotFoundError(_("This person has no such membership."))
+        raise NotFoundError(_("This person doesn’t have this membership."))
     given = membership.source is Source.COMPLIMENTARY
     if membership.ended_at or (not given and membership.source is not Source.STRIPE):
         raise UnprocessableError(
-            _("This membership has ended already, or is not ours to end. Nothing has changed.")
+            _("This membership has already ended, or can’t be cancelled here. Nothing has changed.")
         )
     offered = preview.of_ending(person, membership, grace())
 
     def read(typed: Mapping[str, str]) -> Plan:
         when = typed.get("when", "")
         if when not in {effect.value for effect in offered}:
-            raise UnprocessableError(_("Choose when it is to end."), field="when")
+            raise UnprocessableError(_("Choose when the membership ends."), field="when")
 
         def stop(change: Change) -> None:
             if given:
@@ -176,7 +179,7 @@ def _ending(membership_id: int, person: Person) -> ActionPage:
 
         return Plan(
             do=stop,
-            done=_("The membership ends with its period.")
+            done=_("The membership will end with the current period.")
             if when == "period_end"
             else _("The membership has ended."),
             fields=("membership",),
@@ -187,8 +190,8 @@ def _ending(membership_id: int, person: Person) -> ActionPage:
     return ActionPage(
         person=person,
         action=Action.ENDED_MEMBERSHIP,
-        heading=_("End the membership of %(price)s?", price=labels.price(membership)),
-        button=_("End the membership"),
+        heading=_("Cancel this membership (%(price)s)?", price=labels.price(membership)),
+        button=_("Cancel membership"),
         effects=offered,
         read=read,
         asks="when",
@@ -199,14 +202,14 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
     session = db.session()
     payment = session.get(Payment, payment_id)
     if payment is None or payment.member_id != person.member.id:
-        raise NotFoundError(_("This person has made no such payment."))
+        raise NotFoundError(_("We can’t find this payment in the member’s history."))
     left = changes.refundable(payment)
     if left == 0:
         raise UnprocessableError(
             Named(
                 "nothing-left",
                 _(
-                    "Nothing of this payment is left to pay back: %(state)s.",
+                    "There’s nothing left to refund on this payment (%(state)s).",
                     state=labels.payment_state(payment),
                 ),
             )
@@ -219,7 +222,7 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
         if amount > left:
             raise UnprocessableError(
                 _(
-                    "Only %(left)s of this payment is left. Enter that or less.",
+                    "Only %(left)s of this payment can still be refunded. Enter that or less.",
                     left=labels.money(left, payment.currency),
                 ),
                 field="amount",
@@ -228,7 +231,7 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
             do=lambda change: changes.refund(session, change, payment, amount),
             done=Named(
                 "refunded",
-                _("%(amount)s is on its way back.", amount=labels.money(amount, payment.currency)),
+                _("%(amount)s is being refunded.", amount=labels.money(amount, payment.currency)),
             ),
             fields=("payment",),
             details={
@@ -243,11 +246,11 @@ def _refunding(payment_id: int, person: Person) -> ActionPage:
         person=person,
         action=Action.REFUNDED,
         heading=_(
-            "Pay back %(amount)s of %(date)s?",
+            "Refund the payment of %(amount)s from %(date)s?",
             amount=labels.money(payment.amount, payment.currency),
             date=write_date(payment.paid_at),
         ),
-        button=_("Pay it back"),
+        button=_("Refund payment"),
         effects=preview.of_refund(person, payment, left, grace()),
         read=read,
         asks="amount",
@@ -267,7 +270,7 @@ def _changing_email(person: Person) -> ActionPage:
         changes.check_email(session, member, wanted)
         return Plan(
             do=lambda change: changes.change_email(session, change, member, wanted),
-            done=_("The address is changed. Letters go to %(email)s from now on.", email=wanted),
+            done=_("The e-mail address has been changed. We now e-mail %(email)s.", email=wanted),
             fields=("email",),
             remark=_("From %(before)s to %(after)s.", before=before, after=wanted),
             at_stripe=True,
@@ -277,7 +280,7 @@ def _changing_email(person: Person) -> ActionPage:
         person=person,
         action=Action.CHANGED_EMAIL,
         heading=_("Change the e-mail address?"),
-        button=_("Change the address"),
+        button=_("Change e-mail address"),
         effects=preview.of_new_email(person),
         read=read,
         asks="email",
@@ -289,23 +292,23 @@ def _sending_again(email_id: int, person: Person) -> ActionPage:
     session = db.session()
     email = next((found for found in person.emails if found.id == email_id), None)
     if email is None:
-        raise NotFoundError(_("This person was not sent such a letter."))
+        raise NotFoundError(_("We haven’t sent this e-mail to this person."))
     if not may_be_sent_again(email):
         raise UnprocessableError(
-            _("This letter waits to be sent, or is one that is never sent again.")
+            _("This e-mail is still waiting to be sent, or can’t be sent again.")
         )
     if person.member.email is None:
-        raise UnprocessableError(_("We have no address of this person."))
+        raise UnprocessableError(_("We don’t have an e-mail address for this person."))
     name = labels.email(email.kind)
     return ActionPage(
         person=person,
         action=Action.SENT_EMAIL_AGAIN,
         heading=_("Send “%(letter)s” again?", letter=name),
-        button=_("Send the letter again"),
+        button=_("Send again"),
         effects=preview.of_email_again(person, name),
         read=lambda _typed: Plan(
             do=lambda _change: enqueue_again(session, email),
-            done=_("The letter is on its way."),
+            done=_("We’ll send the e-mail within a minute."),
             details={"letter": email.kind},
         ),
     )
@@ -314,17 +317,17 @@ def _sending_again(email_id: int, person: Person) -> ActionPage:
 def _hiding_name(person: Person) -> ActionPage:
     session, member = db.session(), person.member
     if member.supporter_since is None:
-        raise UnprocessableError(_("The name does not stand on the public page."))
-    text = _("Our staff took the name off the public page.")
+        raise UnprocessableError(_("This name isn’t on the supporters page."))
+    text = _("Our staff removed the name from the supporters page.")
     return ActionPage(
         person=person,
         action=Action.HID_NAME,
-        heading=_("Take the name off the public page?"),
-        button=_("Take the name off"),
+        heading=_("Hide this name from the supporters page?"),
+        button=_("Hide name"),
         effects=preview.of_hiding_name(person),
         read=lambda _typed: Plan(
             do=lambda _change: hide_name(session, member, text),
-            done=_("The name is off the public page, and stays off until staff lift that."),
+            done=_("The name is off the supporters page until staff allow it again."),
         ),
     )
 
@@ -332,16 +335,16 @@ def _hiding_name(person: Person) -> ActionPage:
 def _restoring_name(person: Person) -> ActionPage:
     member = person.member
     if member.supporter_closed_at is None:
-        raise UnprocessableError(_("Staff do not keep this name off the public page."))
+        raise UnprocessableError(_("Staff aren’t hiding this name."))
     return ActionPage(
         person=person,
         action=Action.RESTORED_NAME,
-        heading=_("Leave it to the person again whether the name is shown?"),
-        button=_("Leave it to the person"),
+        heading=_("Allow this name on the supporters page again?"),
+        button=_("Allow name"),
         effects=preview.of_restoring_name(person),
         read=lambda _typed: Plan(
             do=lambda _change: restore_name(member),
-            done=_("The person may put the name on the public page again."),
+            done=_("The member can show their name on the supporters page again."),
         ),
     )
 
@@ -353,9 +356,11 @@ def _read_end(typed: str) -> datetime:
         day = date.fromisoformat(typed.strip())
     except ValueError as error:
         raise UnprocessableError(
-            _("Enter the day as year, month and day, like 2026-03-03."), field="until"
+            _("Enter the date as year, month and day, like 2026-03-03."), field="until"
         ) from error
     latest = (now() + _LONGEST_GIFT).astimezone(zone).date()
     if not now().astimezone(zone).date() < day <= latest:
-        raise UnprocessableError(_("Enter a day after today, and within ten years."), field="until")
+        raise UnprocessableError(
+            _("Choose a day after today and within the next ten years."), field="until"
+        )
     return datetime.combine(day + timedelta(days=1), time(), zone)

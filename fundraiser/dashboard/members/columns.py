@@ -23,7 +23,7 @@ def _name(row: Listed) -> Markup:
     member = row.member
     return Markup('<a href="{}">{}</a>').format(
         url_for("dashboard.member", member_id=member.id),
-        member.name or member.email or _("A person who was erased"),
+        member.name or member.email or _("Deleted account"),
     )
 
 
@@ -66,27 +66,27 @@ COLUMNS = (
     Column(title=N_("Country"), of=[Member.country]),
     Column(title=N_("Language"), of=[Member.language]),
     Column(title=N_("Pays"), shown=_price),
-    Column(title=N_("Standing"), shown=_status),
+    Column(title=N_("Status"), shown=_status),
     Column(title=N_("Since"), shown=_since, style="number secondary"),
-    Column(title=N_("Counts"), of=[Member.counting], cell=Cells.flag),
+    Column(title=N_("Counted"), of=[Member.counting], cell=Cells.flag),
     Column(title=N_("First counted"), of=[Member.first_counted_at], cell=Cells.day),
     Column(title=N_("Source"), of=[Membership.source]),
     Column(title=N_("Tier"), of=[Membership.tier]),
     Column(title=N_("Amount"), of=[Membership.amount, Membership.currency], cell=Cells.amount),
     Column(title=N_("Currency"), of=[Membership.currency]),
-    Column(title=N_("Interval"), of=[Membership.interval]),
-    Column(title=N_("State"), of=[Membership.status]),
-    Column(title=N_("Began"), of=[Membership.started_at], cell=Cells.day),
+    Column(title=N_("Billing interval"), of=[Membership.interval]),
+    Column(title=N_("Status"), of=[Membership.status]),
+    Column(title=N_("Started"), of=[Membership.started_at], cell=Cells.day),
     Column(
         title=N_("Paid until"),
         of=[Membership.paid_until, Membership.counts_until, Membership.ended_at],
         cell=_paid_until,
     ),
-    Column(title=N_("Leaves"), of=[Membership.cancel_at], cell=Cells.day),
+    Column(title=N_("Ends on"), of=[Membership.cancel_at], cell=Cells.day),
     Column(title=N_("Ended"), of=[Membership.ended_at], cell=Cells.day),
     Column(title=N_("Campaign"), of=[Membership.campaign]),
-    Column(title=N_("Came from"), of=[Membership.ref]),
-    Column(title=N_("Tags of the link (UTM)"), of=[Membership.utm]),
-    Column(title=N_("Customer at Stripe"), of=[Membership.customer_id]),
-    Column(title=N_("Subscription at Stripe"), of=[Membership.reference]),
+    Column(title=N_("Origin"), of=[Membership.ref]),
+    Column(title=N_("UTM tags"), of=[Membership.utm]),
+    Column(title=N_("Stripe customer"), of=[Membership.customer_id]),
+    Column(title=N_("Stripe subscription"), of=[Membership.reference]),
 )

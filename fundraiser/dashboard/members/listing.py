@@ -176,19 +176,19 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
         "sort": list(Sort),
     }
     errors = {
-        name: _("There is no “%(value)s” to choose here. Choose one from the list.", value=value)
+        name: _("“%(value)s” isn’t one of the options here. Choose one from the list.", value=value)
         for name, choices in known.items()
         if (value := cleaned[name]) and value not in choices
     }
     for name in ("q", "ref"):
         if len(cleaned[name]) > _LONGEST:
-            errors[name] = _("Enter %(count)s characters or less.", count=_LONGEST)
+            errors[name] = _("Enter %(count)s characters or fewer.", count=_LONGEST)
     for name in ("joined_from", "joined_to"):
         if cleaned[name] and _day(cleaned[name]) is None:
-            errors[name] = _("Enter the day as year, month and day, like 2026-03-03.")
+            errors[name] = _("Enter the date as year, month and day, like 2026-03-03.")
     first, last = (_day(cleaned[name]) for name in ("joined_from", "joined_to"))
     if first and last and last < first:
-        errors["joined_to"] = _("The last day is before the first. Change one of them.")
+        errors["joined_to"] = _("“Joined until” is before “Joined from”. Change one of them.")
     return filters, errors
 
 

@@ -57,7 +57,7 @@ def say_different() -> ResponseReturnValue:
     require(staff, Permission.CHANGE_MEMBER)
     one, two = _read_id("first"), _read_id("second")
     merging.say_different(db.session(), one, two, staff_id=staff.id)
-    flash(_("They stay two people, and aren’t offered again."))
+    flash(_("Noted: they’re two people. We won’t suggest them again."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -80,7 +80,7 @@ def merge(member_id: int) -> ResponseReturnValue:
         session.rollback()
         return _preview(member_id, other_id, str(error)), HTTPStatus.UNPROCESSABLE_ENTITY
     record(session, Action.MERGED_MEMBERS, f"member {member_id}", staff=staff)
-    flash(_("They are one person now. You can separate them again under “People who may be one”."))
+    flash(_("Merged. You can separate them again under “Possible duplicates”."))
     return redirect(url_for("dashboard.member", member_id=member_id), HTTPStatus.SEE_OTHER)
 
 
@@ -91,10 +91,10 @@ def separate(merge_id: int) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_MEMBER)
     found = session.get(merging.MemberMerge, merge_id)
     if found is None:
-        raise NotFoundError(_("There is no such merge."))
+        raise NotFoundError(_("We can’t find this merge."))
     if merging.separate(session, merge_id, current_settings().grace):
         record(session, Action.SEPARATED_MEMBERS, f"member {found.kept_id}", staff=staff)
-    flash(_("They are two people again."))
+    flash(_("They’re two people again."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -102,7 +102,7 @@ def _preview(member_id: int, other_id: int, error: str | None = None) -> str:
     session, grace = db.session(), current_settings().grace
     kept, other = session.get(Member, member_id), session.get(Member, other_id)
     if kept is None or other is None:
-        raise NotFoundError(_("There is no such member."))
+        raise NotFoundError(_("We can’t find this member."))
     people = []
     for member in (kept, other):
         memberships = session.scalars(

@@ -30,7 +30,7 @@ def index() -> ResponseReturnValue:
     """The names that wait, those longest first."""
     if not current_settings().review_names:
         raise NotFoundError(
-            _("Names are shown at once here. Set REVIEW_NAMES=yes to look at each name first.")
+            _("Names appear at once here. To review each name first, set REVIEW_NAMES=yes.")
         )
     staff = signed_in_staff()
     return render_template(
@@ -54,9 +54,9 @@ def show() -> ResponseReturnValue:
     for member in shown:
         record(session, Action.SHOWED_NAME, f"member {member.id}", staff=staff)
     flash(
-        ngettext("%(num)s name is shown now.", "%(num)s names are shown now.", len(shown))
+        ngettext("%(num)s name is now shown.", "%(num)s names are now shown.", len(shown))
         if shown
-        else _("No name was shown. Tick those that may be, and send the form again."),
+        else _("No name was shown. Tick the names to show and send the form again."),
         f"names-{len(shown)}",
     )
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)

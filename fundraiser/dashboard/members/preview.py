@@ -46,10 +46,7 @@ class Effects:
 
 def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[Effects]:
     """Of ending a membership: at the end of what is paid, where that is to come, and now."""
-    email = _(
-        "The letter about the end of a membership goes to the person, where that letter is "
-        "switched on."
-    )
+    email = _("We send our usual e-mails about the end of a membership, if they’re switched on.")
     at_once = Effects(
         value="now",
         label=_("Now"),
@@ -62,11 +59,11 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
     end = membership.period_end
     if membership.source is not Source.STRIPE or membership.cancel_at or not end or end <= now():
         return [at_once]
-    money = _("Nothing more is taken, and nothing is paid back.")
+    money = _("There are no further charges and no refund.")
     if is_overdue(membership):
         money = _(
-            "Stripe may still try to collect the overdue %(amount)s. The member won’t be charged "
-            "for the time after that, and nothing is refunded.",
+            "Stripe may still try to charge the overdue %(amount)s. There are no "
+            "charges for later periods and no refund.",
             amount=_due(membership),
         )
     later = Effects(
@@ -81,15 +78,15 @@ def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[
 
 def _money_of_ending(membership: Membership) -> str:
     if membership.source is not Source.STRIPE:
-        return _("None: it costs nothing.")
+        return _("No change: this membership is free.")
     if is_overdue(membership):
         return _(
-            "The overdue %(amount)s is no longer collected, and nothing is refunded. A payment has "
-            "its own page for that.",
+            "The overdue %(amount)s won’t be charged, and there’s no refund. To "
+            "refund a payment, find it under “History”.",
             amount=_due(membership),
         )
     return _(
-        "Nothing more is taken, and nothing is paid back. A payment has its own page for that."
+        "There are no further charges and no refund. To refund a payment, find it under “History”."
     )
 
 
@@ -99,11 +96,11 @@ def _followed_by(second: str, first: str) -> str:
 
 
 def _no_money() -> str:
-    return Named("no-money", _("None."))
+    return Named("no-money", _("No change."))
 
 
 def _none_sent() -> str:
-    return Named("none-sent", _("We send no letter."))
+    return Named("none-sent", _("We don’t send an e-mail."))
 
 
 def _due(membership: Membership) -> str:
@@ -113,31 +110,37 @@ def _due(membership: Membership) -> str:
 
 def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> list[Effects]:
     """Of paying back all that is left of a payment, and of paying back less."""
-    mail = _("We send no letter. The bank shows it to the person within ten days.")
+    mail = _(
+        "We don’t send an e-mail. The member’s bank may need up to ten days to show the refund."
+    )
     goes_on = _goes_on(person, payment)
     if trouble(payment.dispute) is Trouble.INQUIRY:
-        closing = _("A refund in full also closes the bank’s inquiry.")
+        closing = _("A full refund also closes the bank’s inquiry.")
         goes_on = Named("closes-inquiry", f"{goes_on} {closing}")
     gift = next((found for found in person.gifts if found.charge_id == payment.charge_id), None)
     whole = Effects(
-        label=_("All of it, %(amount)s", amount=labels.money(left, payment.currency)),
+        label=_("The full %(amount)s", amount=labels.money(left, payment.currency)),
         number=_without_gift(gift)
         if gift
         else _number(person, grace, _when_refunded(person, payment)),
         money=_followed_by(
             goes_on,
             _(
-                "%(amount)s goes back to where it came from. Stripe keeps its fee.",
+                "%(amount)s goes back to the payment method it came from. Stripe keeps its fee.",
                 amount=labels.money(left, payment.currency),
             ),
         ),
         mail=_of_the_gifts_end(gift) if gift else mail,
     )
     part = Effects(
-        label=_("A part of it"),
+        label=_("Part of it"),
         number=_unchanged(person),
         money=_followed_by(
-            goes_on, _("The amount that you enter goes back. Stripe keeps its fee.")
+            goes_on,
+            _(
+                "The amount you enter goes back to the payment method it came from. "
+                "Stripe keeps its fee."
+            ),
         ),
         mail=mail,
     )
@@ -150,13 +153,14 @@ def of_new_email(person: Person) -> list[Effects]:
     return [
         Effects(
             number=_unchanged(person),
-            money=_("None. Payments go on as before.")
+            money=_("No change. Payments continue as before.")
             if running
-            else _("None: the person is no customer at Stripe."),
+            else _("No change: this person isn’t a Stripe customer."),
             mail=_(
-                "All e-mails go to the new address from now on: ours, also those that wait, and "
-                "Stripe’s receipts. The person signs in with it, and is signed out everywhere. We "
-                "e-mail both addresses, with a link that undoes the change for 72 hours."
+                "From now on all e-mails go to the new address: ours, including those "
+                "waiting to be sent, and Stripe’s receipts. The member signs in with "
+                "it, and is signed out everywhere. We e-mail both addresses a link "
+                "that can undo the change for 72 hours."
             ),
         )
     ]
@@ -168,10 +172,12 @@ def of_giving(person: Person) -> list[Effects]:
         Effects(
             number=Named(
                 "free-uncounted",
-                _("What costs nothing is not counted by the rule.") + " " + _unchanged(person),
+                _("By our rule, free memberships aren’t counted.") + " " + _unchanged(person),
             ),
-            money=_("None: it costs nothing, and what the person pays goes on as before."),
-            mail=_("We send no letter, neither now nor when it ends."),
+            money=_(
+                "No change: this membership is free, and any other payments continue as before."
+            ),
+            mail=_("We don’t send an e-mail, either now or when it ends."),
         )
     ]
 
@@ -183,8 +189,8 @@ def of_email_again(person: Person, name: str) -> list[Effects]:
             number=_unchanged(person),
             money=_no_money(),
             mail=_(
-                "“%(letter)s” goes to %(email)s within a minute, as it is to be said today. If its "
-                "reason is gone, it is not sent.",
+                "“%(letter)s” goes to %(email)s within a minute, with up-to-date "
+                "text, unless it’s no longer needed.",
                 letter=name,
                 email=person.member.email or "–",
             ),
@@ -197,16 +203,16 @@ def of_hiding_name(person: Person) -> list[Effects]:
     return [
         Effects(
             supporters=_(
-                "The name is gone with the next look at the page, and can’t be put back from the "
-                "person’s own pages until staff lift that."
+                "The name is gone the next time the page loads. The member can’t show "
+                "it again until staff allow it."
             ),
             number=_unchanged(person),
             money=_no_money(),
             mail=Named(
                 "none-sent",
                 _(
-                    "We send no letter. The person’s own pages say that we took the name off, and "
-                    "where to write."
+                    "We don’t send an e-mail. The member’s account says that we "
+                    "removed the name and where to write."
                 ),
             ),
         )
@@ -217,7 +223,7 @@ def of_restoring_name(person: Person) -> list[Effects]:
     """Of leaving it to the person again whether the name is shown."""
     return [
         Effects(
-            supporters=_("The name does not come back by itself: the person has to agree anew."),
+            supporters=_("The name doesn’t reappear automatically: the member has to agree again."),
             number=_unchanged(person),
             money=_no_money(),
             mail=_none_sent(),
@@ -231,7 +237,10 @@ def of_note(person: Person) -> list[Effects]:
         Effects(
             number=_unchanged(person),
             money=_no_money(),
-            mail=_("None. Only staff see a note; it is erased with the person."),
+            mail=_(
+                "No e-mail. Only staff can see a note; it’s deleted together with the "
+                "person’s data."
+            ),
         )
     ]
 
@@ -243,7 +252,7 @@ def _number(person: Person, grace: timedelta, changes: dict[int, dict[str, Any]]
     after = person_counts(as_it_would_be, at, grace)
     if before.counts and not after.counts:
         return Named(
-            "falls-now", _("The number goes down by one, at once: this person stops counting.")
+            "falls-now", _("The number goes down by one at once: this person is no longer counted.")
         )
     if not before.counts or not after.until:
         return _unchanged(person)
@@ -251,15 +260,15 @@ def _number(person: Person, grace: timedelta, changes: dict[int, dict[str, Any]]
         return Named(
             "falls-unless-paid",
             _(
-                "A payment is overdue: the person is counted until %(date)s, and the number goes "
-                "down by one then unless the payment arrives.",
+                "A payment is overdue: this person is counted until %(date)s. Then "
+                "the number goes down by one, unless the payment arrives.",
                 date=date(after.until),
             ),
         )
     return Named(
         "falls-later",
         _(
-            "The person counts until %(date)s. The number goes down by one then.",
+            "This person is counted until %(date)s. Then the number goes down by one.",
             date=date(after.until),
         ),
     )
@@ -270,13 +279,13 @@ def _unchanged(person: Person) -> str:
         return Named(
             "stays-until",
             _(
-                "The number stays as it is: this person is counted until %(date)s, as before.",
+                "The number stays the same: this person is counted until %(date)s, as before.",
                 date=date(person.member.recount_at),
             ),
         )
     if person.member.counting:
-        return Named("stays-counted", _("The number stays as it is: this person goes on counting."))
-    return Named("stays-uncounted", _("The number stays as it is: this person does not count."))
+        return Named("stays-counted", _("The number stays the same: this person is still counted."))
+    return Named("stays-uncounted", _("The number stays the same: this person isn’t counted."))
 
 
 def _copy(membership: Membership, changes: dict[str, Any]) -> Membership:
@@ -300,13 +309,16 @@ def _without_gift(gift: Gift) -> str:
     if gift.redeemed_at is None:
         return Named(
             "gift-unaccepted",
-            _("The number stays as it is: nobody has accepted the gift. Its code dies."),
+            _(
+                "The number stays the same: nobody has accepted the gift yet. Its code "
+                "will stop working."
+            ),
         )
     return Named(
         "recipient-falls-now",
         _(
-            "%(name)s has accepted the gift, and stops counting at once if there is no other "
-            "membership.",
+            "%(name)s has accepted the gift and stops being counted at once, unless "
+            "they have another membership.",
             name=recipient_of(gift),
         ),
     )
@@ -314,12 +326,12 @@ def _without_gift(gift: Gift) -> str:
 
 def _of_the_gifts_end(gift: Gift) -> str:
     if gift.redeemed_at is None:
-        return Named("tells-giver", _("A letter tells the giver that the gift is paid back."))
+        return Named("tells-giver", _("We e-mail the giver that the gift has been refunded."))
     return Named(
         "tells-giver-and-recipient",
         _(
-            "A letter tells the giver that the gift is paid back, and another tells who accepted "
-            "it that it has ended."
+            "We e-mail the giver that the gift has been refunded, and the recipient "
+            "that it has ended."
         ),
     )
 
@@ -349,13 +361,14 @@ def _goes_on(person: Person, payment: Payment) -> str:
         return ""
     if is_overdue(running):
         return " " + _(
-            "The membership goes on: %(price)s has been due since %(date)s and may still be "
-            "charged unless you end it as well.",
+            "The membership continues: %(price)s has been overdue since %(date)s and "
+            "may still be charged unless you also cancel the membership.",
             price=_due(running),
             date=date(running.grace_from or running.started_at),
         )
     return " " + _(
-        "The membership goes on: the next %(price)s is due on %(date)s unless you end it as well.",
+        "The membership continues: the next payment of %(price)s is due on %(date)s "
+        "unless you also cancel the membership.",
         price=labels.money(running.amount, running.currency),
         date=date(running.period_end),
     )

@@ -71,7 +71,7 @@ def read_person(session: Session, member_id: int) -> Person:
     """
     member = session.get(Member, member_id) if member_id <= _LARGEST_NUMBER else None
     if member is None:
-        raise NotFoundError(_("There is no such member. Look for the person in the list."))
+        raise NotFoundError(_("We can’t find this member. Look for them in the list."))
 
     customers = session.scalars(
         select(Customer).where(Customer.member_id == member_id).order_by(Customer.id)

@@ -29,8 +29,8 @@ def end(member_id: int) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_MEMBER)
     member = session.get(Member, member_id)
     if member is None:
-        raise NotFoundError(_("There is no member at this address."))
+        raise NotFoundError(_("We can’t find this member."))
     end_all(session, member)
     record(session, Action.ENDED_MEMBER_SESSIONS, f"member {member.id}", staff=staff)
-    flash(_("The member is signed out everywhere."))
+    flash(_("The member has been signed out everywhere."))
     return redirect(url_for("dashboard.member", member_id=member_id), HTTPStatus.SEE_OTHER)

@@ -87,7 +87,7 @@ def _memberships(person: Person) -> Iterator[TimelineEntry]:
         yield TimelineEntry(
             at=membership.started_at,
             kind="membership",
-            sentence=_("A membership began: %(price)s.", price=labels.price(membership)),
+            sentence=_("Membership started: %(price)s.", price=labels.price(membership)),
             detail=labels.came_from(membership),
         )
 
@@ -96,7 +96,7 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[TimelineEntry]:
     for payment in person.payments:
         amount = labels.money(payment.amount, payment.currency)
         what = {
-            CheckoutKind.CONTRIBUTION: _("%(amount)s given once.", amount=amount),
+            CheckoutKind.CONTRIBUTION: _("%(amount)s as a one-time contribution.", amount=amount),
             CheckoutKind.GIFT: _("%(amount)s for a gift.", amount=amount),
             CheckoutKind.MEMBERSHIP: _("%(amount)s for the membership.", amount=amount),
         }[payment.kind]
@@ -120,7 +120,7 @@ def _gifts(person: Person) -> Iterator[TimelineEntry]:
             yield TimelineEntry(
                 at=gift.paid_at,
                 kind=_kind_of_gift(gift),
-                sentence=_("A gift for %(recipient)s was paid for.", **names),
+                sentence=_("Paid for a gift for %(recipient)s.", **names),
                 detail=_gift_state(gift),
                 wrong=gift.is_void,
             )
@@ -129,7 +129,7 @@ def _gifts(person: Person) -> Iterator[TimelineEntry]:
                 at=gift.redeemed_at,
                 kind="gift-accepted",
                 sentence=_(
-                    "The gift from %(giver)s was accepted by %(recipient)s.",
+                    "%(recipient)s accepted the gift from %(giver)s.",
                     **names,
                 ),
                 detail=gift.charge_id,
@@ -144,15 +144,15 @@ def _kind_of_gift(gift: Gift) -> str:
 
 def _gift_state(gift: Gift) -> str:
     if gift.refunded_at is not None:
-        return _("Paid back: the code is good no longer.")
+        return _("Refunded: the code no longer works.")
     if gift.disputed_at is not None:
-        return _("Disputed: the code is not good while the bank decides.")
+        return _("Disputed: the code doesn’t work until the bank decides.")
     return _("Accepted") if gift.redeemed_at else _("Not accepted yet")
 
 
 def _refund_of(person: Person, payment: Payment) -> tuple[str, str]:
     address = url_for("member_actions.refund", member_id=person.member.id, payment_id=payment.id)
-    return address, _("Pay back")
+    return address, _("Refund payment")
 
 
 def _emails(person: Person, *, may_change: bool) -> Iterator[TimelineEntry]:
@@ -162,10 +162,10 @@ def _emails(person: Person, *, may_change: bool) -> Iterator[TimelineEntry]:
         yield TimelineEntry(
             at=email.sent_at or email.created_at,
             kind=f"email-{email.state.value}",
-            sentence=_("Letter “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
+            sentence=_("E-mail “%(name)s”.", name=name) + f" {labels.email_state(email.state)}.",
             detail=email.error or "",
             wrong=email.state in _HAS_LEFT - {EmailState.SENT},
-            link=(again, _("Send it again")) if may_change and may_be_sent_again(email) else None,
+            link=(again, _("Send again")) if may_change and may_be_sent_again(email) else None,
         )
 
 
@@ -187,7 +187,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
             at=entry.at,
             kind=entry.action.replace("_", "-"),
             sentence=act_sentence(entry),
-            detail=_("Staff: %(name)s", name=name) if name else _("The operator"),
+            detail=_("Staff: %(name)s", name=name) if name else _("Operator"),
             note=note or "",
         )
 
@@ -198,29 +198,29 @@ def act_sentence(entry: AuditEntry) -> str:
     match entry.action:
         case Action.GAVE_MEMBERSHIP:
             return _(
-                "A complimentary membership was given until %(date)s.",
+                "Gave a complimentary membership until %(date)s.",
                 date=labels.day(date.fromisoformat(details["until"])),
             )
         case Action.ENDED_MEMBERSHIP if details["when"] == "period_end":
-            return _("The membership was set to end with its period.")
+            return _("Set the membership to end with its period.")
         case Action.ENDED_MEMBERSHIP:
-            return _("The membership was ended.")
+            return _("Cancelled the membership.")
         case Action.REFUNDED:
             amount = labels.money(details["amount"], details["currency"])
             return _(
-                "%(amount)s of %(payment)s was paid back.",
+                "Refunded %(amount)s of %(payment)s.",
                 amount=amount,
                 payment=details["payment"],
             )
         case Action.SENT_EMAIL_AGAIN:
-            return _("The letter “%(name)s” was sent again.", name=labels.email(details["letter"]))
+            return _("Sent the e-mail “%(name)s” again.", name=labels.email(details["letter"]))
     known: dict[str, str] = {
-        Action.CHANGED_EMAIL: _("The e-mail address was changed."),
-        Action.HID_NAME: _("The name was taken off the public page."),
-        Action.SHOWED_NAME: _("Staff let the name stand on the public page."),
-        Action.RESTORED_NAME: _("It was left to the person again whether the name is shown."),
-        Action.ENDED_MEMBER_SESSIONS: _("The member was signed out everywhere."),
-        Action.WROTE_NOTE: _("A note was written."),
-        Action.SETTLED_AGAIN: _("The customer was settled again."),
+        Action.CHANGED_EMAIL: _("Changed the e-mail address."),
+        Action.HID_NAME: _("Removed the name from the supporters page."),
+        Action.SHOWED_NAME: _("Showed the name on the supporters page."),
+        Action.RESTORED_NAME: _("Allowed the name on the supporters page again."),
+        Action.ENDED_MEMBER_SESSIONS: _("Signed the member out everywhere."),
+        Action.WROTE_NOTE: _("Wrote a note."),
+        Action.SETTLED_AGAIN: _("Synced the customer with Stripe."),
     }
     return known.get(entry.action) or entry.action.replace("_", " ").capitalize() + "."

@@ -10,7 +10,7 @@ def cause(code: str) -> str:
     names = {
         "": _("No reason given"),
         "*": _("All other reasons"),
-        "authentication_required": _("The bank wants a confirmation"),
+        "authentication_required": _("The bank asks for confirmation"),
         "card_declined": _("Card declined"),
         "generic_decline": _("Card declined"),
         "expired_card": _("Card expired"),

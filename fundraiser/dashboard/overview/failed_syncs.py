@@ -50,8 +50,8 @@ def retry() -> ResponseReturnValue:
         record(session, Action.SETTLED_ALL_AGAIN, f"customers {count}", staff=staff)
     flash(
         ngettext(
-            "%(num)s customer is being synced again. Reload in a moment.",
-            "%(num)s customers are being synced again. Reload in a moment.",
+            "We’re syncing %(num)s customer again. Reload in a moment.",
+            "We’re syncing %(num)s customers again. Reload in a moment.",
             count,
         ),
         "synced-again",

@@ -121,12 +121,10 @@ def enter_rate(
     """
     if not is_currency(currency) or currency == own:
         raise UnprocessableError(
-            _("Choose a currency that readers pay in and that is not your own."), field="currency"
+            _("Choose a currency that readers pay in, other than your own."), field="currency"
         )
     if not EARLIEST <= day <= today:
-        raise UnprocessableError(
-            _("Enter a day from 2000 on that is not in the future."), field="day"
-        )
+        raise UnprocessableError(_("Enter a day from 2000 on, up to today."), field="day")
     row = {"rate": rate, "entered_at": now(), "staff_id": staff.id}
     session.execute(
         insert(ExchangeRate)
@@ -151,6 +149,7 @@ def read_rate(typed: str) -> Decimal:
         raise UnprocessableError(_("Enter the rate in figures, like 0.8564."), field="rate")
     if round(rate, _DECIMALS) != rate:
         raise UnprocessableError(
-            _("Enter the rate with %(count)s decimals or fewer.", count=_DECIMALS), field="rate"
+            _("Enter the rate with at most %(count)s decimal places.", count=_DECIMALS),
+            field="rate",
         )
     return rate

@@ -28,13 +28,13 @@ def record(found: Record) -> str:
     if found.is_young:
         return str(
             ngettext(
-                "Too young to say: %(num)s forecast is over",
-                "Too young to say: %(num)s forecasts are over",
+                "Too early to say: %(num)s forecast completed so far",
+                "Too early to say: %(num)s forecasts completed so far",
                 found.total,
             )
         )
     return _(
-        "%(held)s of %(total)s held (%(percent)s%%)",
+        "%(held)s of %(total)s were in range (%(percent)s%%)",
         held=format_decimal(found.held),
         total=format_decimal(found.total),
         percent=format_decimal(found.percent),
@@ -44,7 +44,7 @@ def record(found: Record) -> str:
 def misses(found: Record) -> str:
     """On which side the others ended, and whether the forecasts were worth having."""
     sides = _(
-        "%(below)s ended below, %(above)s above.",
+        "%(below)s ended below the range, %(above)s above it.",
         below=format_decimal(found.below),
         above=format_decimal(found.above),
     )
@@ -52,8 +52,14 @@ def misses(found: Record) -> str:
         return sides
     percent = format_decimal(abs(round(found.better)))
     worth = (
-        _("They err %(percent)s%% less than the last 28 days carried on.", percent=percent)
+        _(
+            "The error is %(percent)s%% smaller than if we simply extended the last 28 days.",
+            percent=percent,
+        )
         if found.better >= 0
-        else _("They err %(percent)s%% more than the last 28 days carried on.", percent=percent)
+        else _(
+            "The error is %(percent)s%% larger than if we simply extended the last 28 days.",
+            percent=percent,
+        )
     )
     return f"{sides} {worth}"

@@ -17,8 +17,8 @@ def stripe_troubles(session: Session) -> list[str]:
     """Webhooks refused since the last accepted one, and calls that our key may not make."""
     found = [
         ngettext(
-            "We refused %(num)s webhook from Stripe since the last one that we accepted: %(why)s.",
-            "We refused %(num)s webhooks from Stripe since the last one that we accepted: %(why)s.",
+            "We’ve refused %(num)s webhook from Stripe since the last one we accepted: %(why)s.",
+            "We’ve refused %(num)s webhooks from Stripe since the last one we accepted: %(why)s.",
             count,
             why=_why(reason),
         )
@@ -29,7 +29,7 @@ def stripe_troubles(session: Session) -> list[str]:
     if rights := refused_calls(session):
         found.append(
             _(
-                "Our key at Stripe lacks rights, so some payments fail: %(rights)s.",
+                "Our Stripe key lacks permissions, so some payments fail: %(rights)s.",
                 rights=", ".join(rights),
             )
         )
@@ -45,7 +45,7 @@ def _why(reason: str) -> str:
         case WebhookReason.TOO_NEW:
             return _("our clock is behind Stripe’s")
         case WebhookReason.THIN:
-            return _("an endpoint at Stripe sends thin payloads")
+            return _("a Stripe endpoint sends thin payloads")
         case WebhookReason.OTHER_MODE:
-            return _("Stripe’s other mode, test or live, calls us")
-    return _("what arrived isn’t an event")
+            return _("Stripe is calling us from its other mode, test or live")
+    return _("what arrived wasn’t an event")

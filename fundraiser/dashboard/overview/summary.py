@@ -173,13 +173,17 @@ def troubles(machinery: Machinery) -> list[Named]:
     found = []
     beat = machinery.heartbeats.get("worker")
     if beat is None:
-        sentence = _("No worker has ever reported. Until one runs, joins are not counted.")
+        sentence = _(
+            "The background worker has never reported. Until it runs, new members aren’t counted."
+        )
         found.append(Named("no-worker", sentence))
     elif at - beat > figures.SILENT:
         minutes = int((at - beat).total_seconds() // 60)
         sentence = ngettext(
-            "The workers have been silent for %(num)s minute. New joins wait until they run.",
-            "The workers have been silent for %(num)s minutes. New joins wait until they run.",
+            "The background workers have been silent for %(num)s minute. New members "
+            "aren’t counted until they run again.",
+            "The background workers have been silent for %(num)s minutes. New members "
+            "aren’t counted until they run again.",
             minutes,
         )
         found.append(Named("silent-workers", sentence))
@@ -187,8 +191,8 @@ def troubles(machinery: Machinery) -> list[Named]:
     if oldest and at - oldest > figures.LATE:
         minutes = int((at - oldest).total_seconds() // 60)
         sentence = ngettext(
-            "An event from Stripe has waited for %(num)s minute.",
-            "An event from Stripe has waited for %(num)s minutes.",
+            "A Stripe event has been waiting for %(num)s minute.",
+            "A Stripe event has been waiting for %(num)s minutes.",
             minutes,
         )
         found.append(Named("event-waits", sentence))
@@ -201,7 +205,7 @@ def _money_troubles(session: Session) -> list[Named]:
         Named(
             "money-differs",
             _(
-                "In %(currency)s the books of money differ by %(amount)s from what Stripe holds.",
+                "Our records in %(currency)s differ by %(amount)s from what Stripe holds.",
                 currency=found.currency,
                 amount=labels.money(abs(found.difference or 0), found.currency),
             ),
@@ -216,9 +220,10 @@ def _network_troubles(*, is_proxy_untrusted: bool) -> list[Named]:
             Named(
                 "untrusted-proxy",
                 _(
-                    "Requests come through a proxy that isn’t trusted, so limits take all readers "
-                    "for one person and shut them out. TRUSTED_PROXIES has to say how many proxies "
-                    "stand in front."
+                    "Requests come through a proxy we don’t trust, so our limits "
+                    "treat all readers as one person and shut them out. Set "
+                    "TRUSTED_PROXIES to the number of proxies in front of this "
+                    "service."
                 ),
             )
         ]

@@ -71,7 +71,7 @@ def _add(person: NewPerson, staff: Staff) -> int:
     until = None
     if person.until is not None:
         if person.until > (now() + TOO_FAR).date():
-            raise UnprocessableError(_("Enter a day within the next ten years."), field="until")
+            raise UnprocessableError(_("Enter a date within the next ten years."), field="until")
         day = person.until + timedelta(days=1)
         until = datetime.combine(day, time(), settings.newsroom_timezone).astimezone(UTC)
     if person.kind == "complimentary":
@@ -85,10 +85,10 @@ def _add(person: NewPerson, staff: Staff) -> int:
             key=key,
         )
         member_id = member.id
-        flash(_("The complimentary membership is there. The person isn’t counted."))
+        flash(_("Complimentary membership added. It isn’t counted."))
     else:
         member_id = _add_paid(person, until, staff, key)
-        flash(_("The person is counted now."))
+        flash(_("Added. The person is now counted as a member."))
     entry = record_once(
         session, Action.ADDED_MEMBER, f"member {member_id}", staff=staff, key=f"by-hand {key}"
     )
@@ -102,10 +102,10 @@ def _add_paid(person: NewPerson, until: datetime | None, staff: Staff, key: str)
     session = db.session()
     amount = parse_amount(person.amount, person.currency)
     if amount is None:
-        raise UnprocessableError(_("Enter what was paid, like 50 or 12.50."), field="amount")
+        raise UnprocessableError(_("Enter the amount, like 50 or 12.50."), field="amount")
     if until is None:
         raise UnprocessableError(
-            _("Enter the last day that is paid for: nobody is counted without one."), field="until"
+            _("Enter the last day that’s paid for: without it, nobody is counted."), field="until"
         )
     paid = Paid(
         email=person.email,

@@ -17,7 +17,7 @@ from fundraiser.texts import N_, gettext as _
 def _read_email(text: str) -> str:
     address = read_address(text)
     if address is None:
-        raise UnprocessableError(_("Enter an e-mail address, like olena@example.org."))
+        raise UnprocessableError(_("Enter an e-mail address, like name@example.org."))
     return address
 
 
@@ -28,7 +28,7 @@ def _read_optional_day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError as error:
         raise UnprocessableError(
-            _("Enter the day as year, month and day, like 2026-03-03.")
+            _("Enter the date as year, month and day, like 2026-03-03.")
         ) from error
 
 
@@ -39,8 +39,14 @@ def _currencies() -> list[tuple[str, str]]:
 
 def _kinds() -> list[tuple[str, str]]:
     return [
-        ("paid", _("Paid: by bank transfer, in cash or by a partner. Counted until the day below")),
-        ("complimentary", _("Complimentary: nothing is paid, and the person isn’t counted")),
+        (
+            "paid",
+            _(
+                "Paid by bank transfer, in cash or by a partner: counted as a member until "
+                "the date below"
+            ),
+        ),
+        ("complimentary", _("Complimentary: nobody pays, and the membership isn’t counted")),
     ]
 
 
@@ -73,7 +79,7 @@ class NewPerson:
         date | None,
         Field(
             label=N_("Paid until"),
-            hint=N_("The last day. A complimentary membership can do without."),
+            hint=N_("The last day that’s paid for. Optional for a complimentary membership."),
             type="date",
             read=_read_optional_day,
             part="person",
@@ -91,11 +97,13 @@ class NewPerson:
     why: Annotated[
         str,
         Field(
-            label=N_("From whom, and why"),
-            hint=N_("Such as “bank transfer of 3 November” or “group of the school in Lviv”"),
+            label=N_("Who it’s from, and why"),
+            hint=N_("Such as “bank transfer of 3 November” or “school group from Lviv”"),
             kind="area",
             limit=1000,
-            required=N_("Say where the payment came from, for whoever looks at it later."),
+            required=N_(
+                "Say where this membership comes from, so that colleagues understand it later."
+            ),
             part="person",
         ),
     ]

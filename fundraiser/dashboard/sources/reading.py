@@ -89,10 +89,10 @@ def field_labels() -> list[tuple[str, str]]:
         "currency": _("Currency"),
         "interval": _("How often"),
         "until": _("Paid until"),
-        "ends": _("Leaves on"),
+        "ends": _("Ends on"),
         "paid": _("Latest payment"),
         "started": _("Member since"),
-        "key": _("Number of the membership"),
+        "key": _("Membership ID"),
         "status": _("Status"),
     }
     return [(name, words[name]) for name in FIELDS]

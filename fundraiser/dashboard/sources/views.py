@@ -98,7 +98,7 @@ def upload() -> ResponseReturnValue:
     require(staff, Permission.IMPORT)
     sent = request.files.get("file")
     if sent is None or not sent.filename:
-        return _index_page(_("Choose the file first.")), HTTPStatus.UNPROCESSABLE_ENTITY
+        return _index_page(_("Choose a file to upload.")), HTTPStatus.UNPROCESSABLE_ENTITY
     content = io.BytesIO(sent.read())
     handed = batches.Upload(
         content,
@@ -212,7 +212,7 @@ def discard(batch_id: int) -> ResponseReturnValue:
     """Forget a file that isn't applied."""
     session, _staff, batch = _for(batch_id, Permission.IMPORT)
     batches.discard(session, batch)
-    flash(_("The file is removed, and nobody was changed."))
+    flash(_("File removed. No members were changed."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
@@ -227,12 +227,12 @@ def decide(batch_id: int) -> ResponseReturnValue:
         )
     ).first()
     if row is None:
-        raise NotFoundError(_("There is no such row."))
+        raise NotFoundError(_("There’s no such row."))
     wants = Decision.COUNT if request.form.get("decision") == "count" else Decision.IGNORE
     until = _day(request.form.get("until", ""))
     if wants is Decision.COUNT and until is None and row.counts_until is None:
         return (
-            _batch_page(batch, _("Enter until when row %(row)s is paid.", row=row.number)),
+            _batch_page(batch, _("Enter the day until which row %(row)s is paid.", row=row.number)),
             HTTPStatus.UNPROCESSABLE_ENTITY,
         )
     decided = applying.decide(
@@ -242,9 +242,9 @@ def decide(batch_id: int) -> ResponseReturnValue:
         record(
             session, Action.DECIDED_ROW, f"import {batch.id}", staff=staff, fields=(wants.value,)
         )
-        flash(_("Row %(row)s is decided.", row=row.number))
+        flash(_("Your decision on row %(row)s is saved.", row=row.number))
     else:
-        flash(_("Row %(row)s was decided already.", row=row.number))
+        flash(_("Row %(row)s had already been decided.", row=row.number))
     return _to(batch)
 
 
@@ -256,7 +256,7 @@ def _day(typed: str) -> datetime | None:
         day = date.fromisoformat(typed) + timedelta(days=1)
     except (ValueError, OverflowError) as error:
         raise UnprocessableError(
-            _("Enter the day as year, month and day, like 2026-03-03.")
+            _("Enter the date as year, month and day, like 2026-03-03.")
         ) from error
     return datetime.combine(day, time(), current_settings().newsroom_timezone)
 

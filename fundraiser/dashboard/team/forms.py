@@ -25,7 +25,7 @@ def read_role(text: str) -> Role:
     try:
         return Role(text)
     except ValueError as error:
-        raise UnprocessableError(_("Choose one of the roles."), field="role") from error
+        raise UnprocessableError(_("Choose a role."), field="role") from error
 
 
 def _read_roles(text: str) -> list[Role]:
@@ -73,8 +73,8 @@ class SignInRules:
     second_step_roles: Annotated[
         list[Role],
         Field(
-            label=N_("Who needs a second step to sign in"),
-            hint=N_("They have a week to set one up, from the next time they sign in."),
+            label=N_("Who needs two-step sign-in"),
+            hint=N_("They have a week to set it up, starting the next time they sign in."),
             kind="checkboxes",
             options=_roles,
             read=_read_roles,

@@ -31,18 +31,17 @@ def role_may(value: Role) -> str:
     """What a role may do, in a sentence."""
     match value:
         case Role.ADMIN:
-            return _("Everything, the staff among it.")
+            return _("Full access, including staff accounts.")
         case Role.MANAGER:
-            return _("Everything but the staff.")
+            return _("Full access, except staff accounts.")
         case Role.SUPPORT:
             return _(
-                "Helps members: ends and gives memberships, changes addresses, reads letters and "
-                "sends them again, settles customers again. Pays nothing back."
+                "Helps members: can give and end memberships, change e-mail "
+                "addresses, read and resend e-mails, and sync with Stripe. Can’t "
+                "refund."
             )
         case Role.FINANCE:
-            return _(
-                "Reads the figures, takes them away as files, and changes nothing; sees no letters."
-            )
+            return _("Can see the figures and download them. Can’t change anything or see e-mails.")
 
 
 def status_label(staff: Staff) -> str:
@@ -51,7 +50,7 @@ def status_label(staff: Staff) -> str:
         return _("Closed")
     if staff.password_hash is None:
         return _("Invited")
-    return _("Signs in with a second step") if staff.has_second_step else _("Signs in")
+    return _("Can sign in, with two steps") if staff.has_second_step else _("Can sign in")
 
 
 def action(name: str) -> str:
@@ -59,64 +58,64 @@ def action(name: str) -> str:
     known = {
         Action.SIGNED_IN: _("Signed in"),
         Action.SIGNED_OUT: _("Signed out"),
-        Action.ADDED_STAFF: _("Added to the staff"),
-        Action.INVITED_STAFF: _("Invited to the staff"),
-        Action.TOOK_INVITATION: _("Took up the invitation"),
-        Action.CHANGED_STAFF: _("Changed somebody’s account"),
-        Action.CLOSED_STAFF: _("Closed an account"),
-        Action.OPENED_STAFF: _("Opened an account again"),
+        Action.ADDED_STAFF: _("Added a staff account"),
+        Action.INVITED_STAFF: _("Invited a colleague"),
+        Action.TOOK_INVITATION: _("Accepted the invitation"),
+        Action.CHANGED_STAFF: _("Changed a staff account"),
+        Action.CLOSED_STAFF: _("Closed a staff account"),
+        Action.OPENED_STAFF: _("Reopened a staff account"),
         Action.ENDED_SESSION: _("Signed out in another browser"),
         Action.ENDED_MEMBER_SESSIONS: _("Signed a member out everywhere"),
         Action.SIGNED_OUT_EVERYWHERE: _("Signed out everywhere"),
-        Action.ASKED_FOR_PASSWORD: _("Asked for another password"),
-        Action.CHANGED_PASSWORD: _("Chose another password"),
-        Action.SECOND_FACTOR_ON: _("Turned the second factor on"),
+        Action.ASKED_FOR_PASSWORD: _("Asked for a new password"),
+        Action.CHANGED_PASSWORD: _("Changed the password"),
+        Action.SECOND_FACTOR_ON: _("Added an authenticator app"),
         Action.ADDED_PASSKEY: _("Added a passkey"),
         Action.REMOVED_PASSKEY: _("Removed a passkey"),
-        Action.MADE_RECOVERY_CODES: _("Made recovery codes"),
+        Action.MADE_RECOVERY_CODES: _("Made new recovery codes"),
         Action.CHANGED_RULES: _("Changed the sign-in rules"),
-        Action.SECOND_FACTOR_OFF: _("Turned the second factor off"),
-        Action.RESET_PASSWORD: _("Was given another password"),
-        Action.SETTLED_AGAIN: _("Settled a customer again"),
-        Action.SETTLED_ALL_AGAIN: _("Settled all resting customers again"),
+        Action.SECOND_FACTOR_OFF: _("Turned off an authenticator app or two-step sign-in"),
+        Action.RESET_PASSWORD: _("Reset a password"),
+        Action.SETTLED_AGAIN: _("Synced a customer with Stripe"),
+        Action.SETTLED_ALL_AGAIN: _("Retried all failed syncs with Stripe"),
         Action.CHANGED_LOOK: _("Changed the widget’s look"),
         Action.ENTERED_RATE: _("Entered an exchange rate"),
-        Action.EXPORTED_MEMBERS: _("Took the list of members as a file"),
-        Action.GAVE_MEMBERSHIP: _("Gave a membership"),
+        Action.EXPORTED_MEMBERS: _("Exported the list of members as CSV"),
+        Action.GAVE_MEMBERSHIP: _("Gave a complimentary membership"),
         Action.ENDED_MEMBERSHIP: _("Ended a membership"),
-        Action.REFUNDED: _("Paid money back"),
+        Action.REFUNDED: _("Refunded a payment"),
         Action.CHANGED_EMAIL: _("Changed an e-mail address"),
-        Action.SENT_EMAIL_AGAIN: _("Sent a letter again"),
-        Action.CHANGED_EMAIL_KIND: _("Changed a letter"),
-        Action.ALLOWED_ADDRESS: _("Had an address written to again"),
-        Action.HID_NAME: _("Took a name off the public page"),
-        Action.SHOWED_NAME: _("Let a name stand on the public page"),
-        Action.RESTORED_NAME: _("Left a name on the public page to its owner again"),
-        Action.WROTE_NOTE: _("Wrote a note"),
-        Action.CREATED_CAMPAIGN: _("Made a campaign"),
+        Action.SENT_EMAIL_AGAIN: _("Resent an e-mail"),
+        Action.CHANGED_EMAIL_KIND: _("Changed an e-mail’s text or switch"),
+        Action.ALLOWED_ADDRESS: _("Allowed e-mails to an address again"),
+        Action.HID_NAME: _("Hid a name from the supporters page"),
+        Action.SHOWED_NAME: _("Showed a name on the supporters page"),
+        Action.RESTORED_NAME: _("Allowed a name on the supporters page again"),
+        Action.WROTE_NOTE: _("Added a note"),
+        Action.CREATED_CAMPAIGN: _("Created a campaign"),
         Action.CHANGED_CAMPAIGN: _("Changed a campaign"),
         Action.SET_GOAL: _("Set a goal"),
         Action.ENDED_CAMPAIGN: _("Ended a campaign"),
-        Action.ARCHIVED_CAMPAIGN: _("Put a campaign into the archive"),
-        Action.RESTORED_CAMPAIGN: _("Took a campaign out of the archive"),
-        Action.CHANGED_WEBHOOK: _("Changed where the site is told of milestones"),
-        Action.TRIED_WEBHOOK: _("Told the site as a trial"),
-        Action.CREATED_TIER: _("Made a membership to offer"),
-        Action.CHANGED_TIER: _("Changed a membership on offer"),
-        Action.MOVED_TIER: _("Moved a membership on offer"),
-        Action.RETIRED_TIER: _("Took a membership off the offer"),
-        Action.SWITCHED_GUARD: _("Set the check against card testing"),
+        Action.ARCHIVED_CAMPAIGN: _("Archived a campaign"),
+        Action.RESTORED_CAMPAIGN: _("Restored a campaign from the archive"),
+        Action.CHANGED_WEBHOOK: _("Changed the address for milestone notifications"),
+        Action.TRIED_WEBHOOK: _("Sent a test notification to the site"),
+        Action.CREATED_TIER: _("Created a tier"),
+        Action.CHANGED_TIER: _("Changed a tier"),
+        Action.MOVED_TIER: _("Moved a tier"),
+        Action.RETIRED_TIER: _("Stopped offering a tier"),
+        Action.SWITCHED_GUARD: _("Changed the protection against card testing"),
         Action.UPLOADED_LIST: _("Uploaded a list of members"),
-        Action.APPLIED_LIST: _("Brought in a list of members"),
-        Action.UNDID_LIST: _("Undid a list of members"),
+        Action.APPLIED_LIST: _("Imported a list of members"),
+        Action.UNDID_LIST: _("Undid an import"),
         Action.ASKED_SOURCE: _("Asked a source for its members"),
         Action.PAUSED_SOURCE: _("Paused a source"),
-        Action.DECIDED_ROW: _("Decided about a row of a list"),
+        Action.DECIDED_ROW: _("Decided on a row of an import"),
         Action.ADDED_MEMBER: _("Added a member by hand"),
-        Action.MERGED_MEMBERS: _("Merged two members"),
-        Action.SEPARATED_MEMBERS: _("Separated two members again"),
-        Action.RESTORED_TIER: _("Put a membership on offer again"),
-        Action.EXPORTED_MONEY: _("Took movements of money as a file"),
+        Action.MERGED_MEMBERS: _("Merged two people’s records"),
+        Action.SEPARATED_MEMBERS: _("Separated two people’s records again"),
+        Action.RESTORED_TIER: _("Put a tier back on offer"),
+        Action.EXPORTED_MONEY: _("Exported transactions as CSV"),
     }
     texts: dict[str, str] = {kind.value: text for kind, text in known.items()}
     # The audit log outlives the acts: one that is known no more keeps its name.

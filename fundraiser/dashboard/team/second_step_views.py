@@ -31,7 +31,9 @@ blueprint = Blueprint("second_step_pages", __name__)
 def new_passkey() -> ResponseReturnValue:
     """The page on which the browser makes a passkey."""
     if not passkeys.are_possible():
-        raise BadRequestError(_("Passkeys need an address with a name, like members.example.org."))
+        raise BadRequestError(
+            _("Passkeys work only on a site with a domain name, like members.example.org.")
+        )
     options = passkeys.registration_options(db.session(), signed_in_staff(), current_session())
     return render_template("dashboard/passkey.html", staff=signed_in_staff(), options=options)
 
@@ -57,7 +59,7 @@ def add_passkey() -> ResponseReturnValue:
 def remove_passkey(passkey_id: int) -> ResponseReturnValue:
     """Remove one of one's passkeys."""
     second_step.remove_passkey(db.session(), signed_in_staff(), passkey_id)
-    return _done(_("The passkey is removed."))
+    return _done(_("Passkey removed."))
 
 
 @blueprint.post("/staff/account/second-factor")
@@ -75,7 +77,9 @@ def authenticator_picture() -> ResponseReturnValue:
     """The secret as a QR code, while it is not in force."""
     staff = signed_in_staff()
     if staff.second_factor is None or staff.second_factor_at is not None:
-        raise NotFoundError(_("There is nothing to set up."))
+        raise NotFoundError(
+            _("There’s no authenticator app to set up. Start again on your account page.")
+        )
     return Response(second_factor.picture(staff), mimetype="image/svg+xml")
 
 
@@ -86,7 +90,9 @@ def turn_authenticator_on() -> ResponseReturnValue:
     """Ask for codes from now on."""
     session, staff = db.session(), signed_in_staff()
     if staff.second_factor is None:
-        raise BadRequestError(_("There is nothing to set up."))
+        raise BadRequestError(
+            _("There’s no authenticator app to set up. Start again on your account page.")
+        )
     try:
         second_step.turn_on_authenticator(session, staff, request.form.get("code", ""))
     except UnprocessableError as error:
@@ -100,7 +106,7 @@ def turn_authenticator_on() -> ResponseReturnValue:
 def turn_authenticator_off() -> ResponseReturnValue:
     """Ask for codes no more."""
     second_step.turn_off_authenticator(db.session(), signed_in_staff())
-    return _done(_("You are not asked for a code any more."))
+    return _done(_("You won’t be asked for an authenticator code any more."))
 
 
 @blueprint.post("/staff/account/recovery-codes")
@@ -126,13 +132,13 @@ def change_rules() -> ResponseReturnValue:
     if rules is None:
         return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     second_step.change_rules(session, by, rules.second_step_roles, rules.large_refund)
-    flash(_("The sign-in rules are changed."))
+    flash(_("The sign-in rules have been changed."))
     return redirect(url_for("staff_pages.team", _anchor="rules"), HTTPStatus.SEE_OTHER)
 
 
 def _added(sentence: str) -> ResponseReturnValue:
     if not second_step.codes_left(db.session(), signed_in_staff()):
-        flash(_("Make recovery codes below, for the day you lose your phone or passkey."))
+        flash(_("Make recovery codes below, in case you lose your phone or passkey."))
     return _done(sentence)
 
 

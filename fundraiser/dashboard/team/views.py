@@ -92,7 +92,7 @@ def change_password() -> ResponseReturnValue:
     except UnprocessableError as error:
         return account_page(error), HTTPStatus.UNPROCESSABLE_ENTITY
     begin_session(staff)
-    flash(_("Your password is changed. Everywhere else you are signed out."))
+    flash(_("Your password is changed. You’ve been signed out everywhere else."))
     return redirect(url_for("staff_pages.account"), HTTPStatus.SEE_OTHER)
 
 
@@ -102,9 +102,9 @@ def choose_emails() -> ResponseReturnValue:
     staff = signed_in_staff()
     staff.wants_milestones = request.form.get("milestones") == "yes"
     flash(
-        _("You get a letter at each milestone.")
+        _("We’ll e-mail you at each milestone.")
         if staff.wants_milestones
-        else _("You get no letters about milestones.")
+        else _("We won’t e-mail you about milestones.")
     )
     return redirect(url_for("staff_pages.account", _anchor="milestones"), HTTPStatus.SEE_OTHER)
 
@@ -120,7 +120,7 @@ def end_one_session(session_id: int) -> ResponseReturnValue:
     if is_this_one:
         end_session()
         return redirect(url_for("newsroom.sign_in"), HTTPStatus.SEE_OTHER)
-    flash(_("You’re signed out there."))
+    flash(_("You’ve been signed out in that browser."))
     return redirect(url_for("staff_pages.account", _anchor="sessions"), HTTPStatus.SEE_OTHER)
 
 
@@ -172,28 +172,30 @@ def _act(by: Staff, staff: Staff, what: str) -> str:
         case "role":
             people.change_role(session, by, staff, read_role(request.form.get("role", "")))
             return _(
-                "%(name)s is %(role)s now.", name=staff.name, role=words.role(staff.role).lower()
+                "%(name)s’s role is now %(role)s.",
+                name=staff.name,
+                role=words.role(staff.role).lower(),
             )
         case "invitation":
             people.invite_again(session, by, staff)
             return _is_invited(staff)
         case "closing":
             people.close_account(session, by, staff)
-            return _("%(name)s can’t sign in any more.", name=staff.name)
+            return _("%(name)s can no longer sign in.", name=staff.name)
         case "opening":
             people.open_account(session, by, staff)
             return _is_invited(staff)
         case "sign-out":
             people.sign_out_everywhere(session, by, staff)
-            return _("%(name)s is signed out everywhere.", name=staff.name)
+            return _("%(name)s has been signed out everywhere.", name=staff.name)
         case "second-factor-off":
             second_step.remove_all(session, by, staff)
-            return _("%(name)s signs in without a second step now.", name=staff.name)
-    raise NotFoundError(_("There is nothing like this to do. Open the page again."))
+            return _("Two-step sign-in is off for %(name)s.", name=staff.name)
+    raise NotFoundError(_("That can’t be done here. Reload the page and try again."))
 
 
 def _is_invited(staff: Staff) -> Named:
-    sentence = _("A letter with an invitation is on its way to %(email)s.", email=staff.email)
+    sentence = _("We’re e-mailing an invitation to %(email)s.", email=staff.email)
     return Named("invited", sentence)
 
 

@@ -43,9 +43,14 @@ def _body(before: str, after: str, undone_by: int | None) -> Body:
         compose(
             _say,
             {"newsroom": newsroom, "before": before, "after": after},
-            _("You get this e-mail because it was sent to both the old and the new address."),
+            _("We’ve sent this e-mail to both your old and your new address."),
             *(
-                (_("If that wasn’t you, undo it with the button below. It works for 72 hours."),)
+                (
+                    _(
+                        "If that wasn’t you, undo the change with the button below. It works "
+                        "for 72 hours."
+                    ),
+                )
                 if undone_by is not None
                 else ()
             ),
@@ -60,11 +65,11 @@ def _say(v: Mapping[str, str]) -> Wording:
         _("Your e-mail address has been changed"),
         [
             _(
-                "Your membership’s e-mail address was %(before)s and is now %(after)s.",
+                "Your membership’s e-mail address has changed from %(before)s to %(after)s.",
                 before=v["before"],
                 after=v["after"],
             ),
-            _("You’ve been signed out in other browsers. Sign in with the new address."),
+            _("You’ve been signed out in other browsers. Sign in there with the new address."),
         ],
     )
 

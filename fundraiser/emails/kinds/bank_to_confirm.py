@@ -46,8 +46,9 @@ def _body(membership: Membership, link: str) -> Body:
             _("Confirm your bank account"),
             [
                 _(
-                    "Stripe, our payment service, sends a small deposit to your bank account "
-                    "within one or two business days. When you see it, confirm it on Stripe’s page."
+                    "Stripe, our payment service, will send a small deposit to your "
+                    "bank account within one or two business days. When you see it, "
+                    "confirm it on Stripe’s page."
                 ),
                 _("You haven’t been charged yet. Your membership starts once you’ve confirmed."),
             ],
@@ -55,7 +56,9 @@ def _body(membership: Membership, link: str) -> Body:
 
     return replace(
         compose(
-            say, values, _("You get this e-mail because you chose to pay from a bank account.")
+            say,
+            values,
+            _("You’re getting this e-mail because you chose to pay from a bank account."),
         ),
         rows=[(_("You pay"), each_time)],
         link=Link(_("Confirm my bank account"), link),
@@ -64,7 +67,7 @@ def _body(membership: Membership, link: str) -> Body:
 
 
 KIND = Kind(
-    label=lambda: _("Bank account to be confirmed"),
+    label=lambda: _("Bank account needs confirming"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=_read,

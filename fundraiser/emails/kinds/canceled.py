@@ -36,14 +36,14 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("You have cancelled your membership"),
-            _("You have cancelled your membership"),
+            _("Your membership is cancelled"),
+            _("Your membership is cancelled"),
             [
                 _(
                     "You stay a member until %(date)s, and you won’t be charged again.",
                     date=v["date"],
                 ),
-                _("Thank you for what you gave to %(newsroom)s.", newsroom=v["newsroom"]),
+                _("Thank you for supporting %(newsroom)s.", newsroom=v["newsroom"]),
             ],
         )
 
@@ -54,17 +54,17 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
         compose(
             say, values, _("You’re getting this e-mail because your membership was cancelled.")
         ),
-        rows=[(_("You paid"), values["each"]), (_("A member until"), values["date"])],
+        rows=[(_("You paid"), values["each"]), (_("Member until"), values["date"])],
         advice=(
             _("If you change your mind"),
-            _("Until then you can keep your membership as it was, in your account."),
+            _("Until that day you can keep your membership as it was."),
         ),
         link=Link(_("Keep my membership"), membership_link(membership)),
     )
 
 
 KIND = Kind(
-    label=lambda: _("Membership stopped"),
+    label=lambda: _("Membership cancelled"),
     once_per=OncePer.CAUSE,
     due=_due,
     body=about_membership(_body),

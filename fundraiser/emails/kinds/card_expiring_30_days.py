@@ -18,21 +18,25 @@ if TYPE_CHECKING:
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("Your card ending in %(card)s is good until %(month)s", **of_card(v)),
+        _("Your card ending in %(card)s expires at the end of %(month)s", **of_card(v)),
         _("Your card expires soon"),
         [
             _(
-                "Your membership is paid by the card ending in %(card)s, which is good until the "
-                "end of %(month)s. When you have the new one, enter it.",
+                "You pay for your membership with the card ending in %(card)s. It "
+                "expires at the end of %(month)s. When you get a new card, add it in "
+                "your account.",
                 **of_card(v),
             ),
-            _("Some banks tell us of the new card by themselves. Then you need not do anything."),
+            _(
+                "Some banks update your card with us automatically. Then there’s nothing "
+                "you need to do."
+            ),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Card expires in 30 days"),
+    label=lambda: _("Card expires within 30 days"),
     once_per=OncePer.CAUSE,
     due=card_expires(30, 7),
     body=about_membership(about_card(_say)),

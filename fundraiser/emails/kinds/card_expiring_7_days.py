@@ -22,8 +22,9 @@ def _say(v: Mapping[str, str]) -> Wording:
         _("Your card expires in a few days"),
         [
             _(
-                "The card ending in %(card)s is good until the end of %(month)s, and we have no "
-                "other. Without a new one the payment on %(date)s will fail.",
+                "Your card ending in %(card)s expires at the end of %(month)s, and "
+                "your next payment is due on %(date)s. Add your new card so that your "
+                "payments go through.",
                 date=v["date"],
                 **of_card(v),
             ),
@@ -32,7 +33,7 @@ def _say(v: Mapping[str, str]) -> Wording:
 
 
 KIND = Kind(
-    label=lambda: _("Card expires in 7 days"),
+    label=lambda: _("Card expires within 7 days"),
     once_per=OncePer.CAUSE,
     due=card_expires(7, 0),
     body=about_membership(about_card(_say)),

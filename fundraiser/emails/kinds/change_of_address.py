@@ -21,27 +21,30 @@ def _body(minted: Minted) -> Body:
     return compose(
         _say,
         {"newsroom": current_settings().newsroom_name, "code": minted.code},
-        _("You get this letter because somebody asked to change an address to or from it."),
+        _(
+            "You’re getting this e-mail because somebody asked to change an e-mail "
+            "address to this one or from it."
+        ),
     )
 
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("Your code to change your address: %(code)s", code=v["code"]),
+        _("Your code to change your e-mail address: %(code)s", code=v["code"]),
         v["code"],
         [
             _(
-                "Enter these six digits on the page where you asked to change your e-mail "
-                "address. They work once, within ten minutes. Another code went to the other "
-                "address: both are needed."
+                "Enter these six digits on the page where you asked to change your "
+                "e-mail address. They work once, within ten minutes. We’ve sent a "
+                "different code to the other address: you need both."
             ),
-            _("If it was not you who asked, do nothing: the address stays as it is."),
+            _("If you didn’t ask for this, there’s nothing to do: the address stays as it is."),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Change of address"),
+    label=lambda: _("Code to change the e-mail address"),
     urgent=True,
     once_per=OncePer.RECIPIENT,
     body=lambda session, email: _body(minted_of(session, email)),

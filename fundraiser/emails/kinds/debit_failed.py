@@ -43,7 +43,12 @@ def _body(payment: Payment, recipient: str | None) -> Body:
     home = current_settings().public_url
     if payment.kind is CheckoutKind.GIFT:
         name = recipient or _("a reader")
-        fixed = [_("The gift for %(name)s is not paid, so nobody was told of it.", name=name)]
+        fixed = [
+            _(
+                "So the gift for %(name)s isn’t paid for, and we haven’t told anybody about it.",
+                name=name,
+            )
+        ]
         what, link = _("Gift"), Link(_("Pay for the gift again"), f"{home}/gift")
     else:
         fixed = []
@@ -53,23 +58,23 @@ def _body(payment: Payment, recipient: str | None) -> Body:
         compose(
             _say,
             values,
-            _("You’re getting this e-mail because you paid by bank debit."),
+            _("You’re getting this e-mail because you chose to pay by bank debit."),
             *fixed,
         ),
         has_account=False,
-        rows=[(what, values["amount"]), (_("Agreed to on"), values["date"])],
+        rows=[(what, values["amount"]), (_("Authorised on"), values["date"])],
         link=link,
     )
 
 
 def _say(v: Mapping[str, str]) -> Wording:
-    subject = _("Your payment of %(amount)s failed", amount=v["amount"])
-    again = _("If you still want to give it, you can do so again and choose how you pay.")
+    subject = _("Your %(amount)s payment failed", amount=v["amount"])
+    again = _("If you’d still like to give, you can do so again and choose another payment method.")
     return Wording(subject, subject, [refused(v), again])
 
 
 KIND = Kind(
-    label=lambda: _("Debit of a contribution or a gift failed"),
+    label=lambda: _("Bank debit for a contribution or gift failed"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=_read,

@@ -23,7 +23,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         why = (
-            _("Your payment of %(amount)s failed, and we’ve stopped trying.", amount=v["amount"])
+            _("Your %(amount)s payment failed, and we’ve stopped trying.", amount=v["amount"])
             if has_failed
             else _("You won’t be charged again.")
         )
@@ -33,15 +33,15 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
             [
                 why,
                 _(
-                    "Thank you for having been a member of %(newsroom)s. Your number stays yours, "
-                    "should you come back.",
+                    "Thank you for being a member of %(newsroom)s. If you come back, "
+                    "your member number is still yours.",
                     newsroom=v["newsroom"],
                 ),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter because your membership has ended.")),
+        compose(say, values, _("You’re getting this e-mail because your membership has ended.")),
         has_account=False,
         link=join_again(),
     )

@@ -28,25 +28,25 @@ def _read(session: Session, email: Email) -> Body:
 def _body(gift: Gift, minted: Minted) -> Body:
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your digits to accept the gift: %(code)s", code=v["code"]),
+            _("Your six-digit code to accept the gift: %(code)s", code=v["code"]),
             v["code"],
             [
                 _(
-                    "Enter these six digits on the page where you wanted to accept the gift from "
-                    "%(name)s. They work once, within ten minutes.",
+                    "Enter these six digits on the page where you’re accepting the "
+                    "gift from %(name)s. They work once, within ten minutes.",
                     name=v["giver"],
                 ),
-                _("If it was not you, do nothing: nothing happens then."),
+                _("If that wasn’t you, there’s nothing to do: the gift stays as it is."),
             ],
         )
 
-    reason = _("You get this letter because somebody entered your address to accept a gift.")
+    reason = _("You’re getting this e-mail because somebody entered your address to accept a gift.")
     values = {"code": minted.code, "giver": giver_of(gift)}
     return replace(compose(say, values, reason), has_account=False)
 
 
 KIND = Kind(
-    label=lambda: _("Gift: code to prove an address"),
+    label=lambda: _("Gift: code to confirm an address"),
     to=Recipient.GIFT,
     urgent=True,
     once_per=OncePer.RECIPIENT,

@@ -71,31 +71,38 @@ def _body(session: Session, gift: Gift, until: datetime) -> Body:
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
             _("Your gift from %(name)s ends on %(date)s", name=v["giver"], date=v["date"]),
-            _("Would you like to go on?"),
+            _("Would you like to stay a member?"),
             [
                 _(
-                    "You are a member of %(newsroom)s until %(date)s, because %(name)s has paid "
-                    "for it. It ends by itself, and nothing is taken from you.",
+                    "You’re a member of %(newsroom)s until %(date)s, as a gift from "
+                    "%(name)s. It ends automatically, and you won’t be charged.",
                     newsroom=v["newsroom"],
                     date=v["date"],
                     name=v["giver"],
                 ),
                 _(
-                    "If you want to stay, join with your own payment. It begins on the day on "
-                    "which you join, and your number stays the same."
+                    "If you’d like to stay, join with a payment of your own. It "
+                    "starts on the day you join, and you keep your member number."
                 ),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter, once, because your gift runs out.")),
+        compose(
+            say,
+            values,
+            _(
+                "You’re getting this e-mail because your gift is ending. We’ll send no other "
+                "about it."
+            ),
+        ),
         rows=[*what_is_given(gift, values), (_("Ends on"), values["date"])],
         link=Link(_("Stay a member"), join_page(gift)),
     )
 
 
 KIND = Kind(
-    label=lambda: _("Gift: runs out"),
+    label=lambda: _("Gift: ends soon"),
     once_per=OncePer.RECIPIENT,
     due=_due,
     body=_read,

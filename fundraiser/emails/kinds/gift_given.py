@@ -30,42 +30,43 @@ def _body(session: Session, gift: Gift) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your gift for %(name)s: the code and the card", name=v["recipient"]),
+            _("Your gift for %(name)s: code and card", name=v["recipient"]),
             _("Your gift for %(name)s is paid", name=v["recipient"]),
             [
                 _(
-                    "Thank you. We took %(amount)s, once, and nothing more is taken.",
+                    "Thank you. Your %(amount)s payment has gone through. It’s a "
+                    "single payment: you won’t be charged for this gift again.",
                     **amount_of(v),
                 ),
                 _told_when(gift, v["recipient"]),
                 _(
-                    "The membership begins on the day on which the code is used. It has no end; "
-                    "whoever has it can use it, once."
+                    "The membership starts on the day the code is used. The code "
+                    "doesn’t expire, and anybody who has it can use it, once."
                 ),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter because you paid for a gift.")),
+        compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
         rows=[*code_row(gift), *what_is_given(gift, values), (_("You paid"), values["amount"])],
-        link=Link(_("See and print the card"), card_address(gift)),
+        link=Link(_("View and print the card"), card_address(gift)),
     )
 
 
 def _told_when(gift: Gift, name: str) -> str:
     if gift.tell_at is None:
-        return _("You give it yourself: print the card, or write the code into one of your own.")
+        return _("You hand it over yourself: print our card, or write the code in one of your own.")
     if gift.tell_at <= gift.paid_at:
-        return _("We have written to %(name)s as well, and sent the code.", name=name)
+        return _("We’re e-mailing the code to %(name)s as well.", name=name)
     return _(
-        "We write to %(name)s on %(date)s and send the code. You can print the card as well.",
+        "We’ll e-mail the code to %(name)s on %(date)s. You can print the card too.",
         name=name,
         date=date(gift.tell_at),
     )
 
 
 KIND = Kind(
-    label=lambda: _("Gift: paid, to its giver"),
+    label=lambda: _("Gift: paid (to the giver)"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=about_gift(_body),

@@ -33,28 +33,28 @@ def _body(session: Session, gift: Gift) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your gift for %(name)s was paid back", **name_of(v)),
-            _("Your gift for %(name)s was paid back", **name_of(v)),
+            _("We’ve refunded your gift for %(name)s", **name_of(v)),
+            _("We’ve refunded your gift for %(name)s", **name_of(v)),
             [
                 _(
-                    "We have paid back %(amount)s. Your bank may take up to ten days to show it.",
+                    "We’ve refunded %(amount)s. Your bank may need up to ten days to show it.",
                     **amount_of(v),
                 ),
                 _(
-                    "The code is good no longer. If it was used, the membership has ended with it, "
-                    "and we write that to whoever had it."
+                    "The code no longer works. If it had been used, that membership "
+                    "has ended, and we’re e-mailing the person who had it."
                 ),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter because you paid for a gift.")),
-        rows=[*what_is_given(gift, values), (_("Paid back"), values["amount"])],
+        compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
+        rows=[*what_is_given(gift, values), (_("Refunded"), values["amount"])],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Gift: paid back, to its giver"),
+    label=lambda: _("Gift: refunded (to the giver)"),
     once_per=OncePer.RECIPIENT,
     body=lambda session, email: _body(session, gift_without_money(session, email)[0]),
     example=example_about_gift(_body),

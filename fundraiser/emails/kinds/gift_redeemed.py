@@ -32,11 +32,14 @@ def _body(session: Session, gift: Gift) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("%(name)s has accepted your gift", **name_of(v)),
-            _("%(name)s has accepted your gift", **name_of(v)),
+            _("Your gift for %(name)s has been accepted", **name_of(v)),
+            _("Your gift for %(name)s has been accepted", **name_of(v)),
             [
-                _("Thank you for giving a membership of %(newsroom)s.", newsroom=v["newsroom"]),
-                _("It ends by itself, and nothing more is taken from you."),
+                _(
+                    "Thank you for giving somebody a membership of %(newsroom)s.",
+                    newsroom=v["newsroom"],
+                ),
+                _("It ends automatically, and you won’t be charged for it again."),
             ],
         )
 
@@ -44,12 +47,13 @@ def _body(session: Session, gift: Gift) -> Body:
     if gift.redeemed_at:
         rows.append((_("Accepted on"), date(gift.redeemed_at)))
     return replace(
-        compose(say, values, _("You get this letter because you paid for a gift.")), rows=rows
+        compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
+        rows=rows,
     )
 
 
 KIND = Kind(
-    label=lambda: _("Gift: accepted"),
+    label=lambda: _("Gift: accepted (to the giver)"),
     once_per=OncePer.RECIPIENT,
     body=about_gift(_body),
     example=example_about_gift(_body),

@@ -57,23 +57,30 @@ def _body(session: Session, gift: Gift) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
-            _("Your gift for %(name)s was not accepted yet", name=v["recipient"]),
+            _("Your gift for %(name)s hasn’t been accepted yet", name=v["recipient"]),
+            _("Your gift for %(name)s hasn’t been accepted yet", name=v["recipient"]),
             [
-                _("Nobody has used the code so far. Perhaps our letter or your card was mislaid."),
-                _("Tell %(name)s, or pass the code on yourself. It has no end.", **name_of(v)),
+                _("Nobody has used the code yet. Our e-mail or your card may have got lost."),
+                _(
+                    "Remind %(name)s, or pass on the code yourself. It doesn’t expire.",
+                    **name_of(v),
+                ),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter, once, because you paid for a gift.")),
+        compose(
+            say,
+            values,
+            _("You’re getting this e-mail because you paid for a gift. It’s the only reminder."),
+        ),
         rows=[*code_row(gift), *what_is_given(gift, values)],
-        link=Link(_("See and print the card"), card_address(gift)),
+        link=Link(_("View and print the card"), card_address(gift)),
     )
 
 
 KIND = Kind(
-    label=lambda: _("Gift: not accepted yet"),
+    label=lambda: _("Gift: not accepted yet (to the giver)"),
     once_per=OncePer.CAUSE,
     due=_due,
     body=about_gift(_read),

@@ -59,9 +59,9 @@ def _body(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> 
             _("Your gift ended on %(date)s", date=v["date"]),
             [
                 _(
-                    "The payment for it was taken back, so the membership of %(newsroom)s that it "
-                    "gave you ended on %(date)s. You did nothing wrong, and nothing is taken from "
-                    "you.",
+                    "The payment for it was reversed, so the gift membership of "
+                    "%(newsroom)s ended on %(date)s. You did nothing wrong, and you "
+                    "won’t be charged for it.",
                     newsroom=v["newsroom"],
                     date=v["date"],
                 ),
@@ -69,15 +69,17 @@ def _body(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> 
         )
 
     what_now = (
-        _("You stay a member by what you have beside it.")
+        _("You’re still a member through your other membership.")
         if is_member
         else _(
-            "You are not in the number now. If you want to stay, join with your own payment: your "
-            "number stays the same."
+            "You’re no longer counted as a member. If you’d like to stay, join with a "
+            "payment of your own: you keep your member number."
         )
     )
     return replace(
-        compose(say, values, _("You get this letter because you accepted a gift."), what_now),
+        compose(
+            say, values, _("You’re getting this e-mail because you accepted a gift."), what_now
+        ),
         has_account=is_member,
         rows=[*what_is_given(gift, values), (_("Ended on"), values["date"])],
         link=None if is_member else Link(_("Stay a member"), join_page(gift)),
@@ -85,7 +87,7 @@ def _body(session: Session, gift: Gift, ended: datetime, *, is_member: bool) -> 
 
 
 KIND = Kind(
-    label=lambda: _("Gift: paid back or lost, to who had it"),
+    label=lambda: _("Gift: refunded or disputed (to the recipient)"),
     once_per=OncePer.RECIPIENT,
     body=_read,
     example=_example,

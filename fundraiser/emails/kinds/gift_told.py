@@ -44,18 +44,19 @@ def _body(session: Session, gift: Gift) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("%(giver)s gives you a membership of %(newsroom)s", **_names(v)),
+            _("%(giver)s has given you a membership of %(newsroom)s", **_names(v)),
             _("A gift from %(name)s", name=v["giver"]),
             [
                 ngettext(
-                    "%(giver)s has paid for %(num)s year of membership of %(newsroom)s for you.",
-                    "%(giver)s has paid for %(num)s years of membership of %(newsroom)s for you.",
+                    "%(giver)s has paid for you to be a member of %(newsroom)s for %(num)s year.",
+                    "%(giver)s has paid for you to be a member of %(newsroom)s for %(num)s years.",
                     gift.years,
                     **_names(v),
                 ),
                 _(
-                    "Accept it with the button or with the code. You are a member from that day "
-                    "on; it ends by itself, and nothing is ever taken from you."
+                    "Accept it with the button below or with the code, and you’re a "
+                    "member from that day. It ends automatically, and you won’t be "
+                    "charged."
                 ),
             ],
         )
@@ -63,10 +64,10 @@ def _body(session: Session, gift: Gift) -> Body:
     body = compose(
         say,
         values,
-        _("You get this letter because somebody gave your address for a gift."),
+        _("You’re getting this e-mail because somebody gave us your address for a gift."),
     )
     # The giver's own words, unchanged and marked as theirs: our name stands on the rest.
-    said = _("%(name)s’s own words, which we pass on unread:", name=values["giver"])
+    said = _("A message from %(name)s, which we haven’t read:", name=values["giver"])
     lines = (f"> {line}" for line in gift.message.splitlines() if line.strip())
     fixed = (said, *lines) if gift.message else ()
     link = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
@@ -85,7 +86,7 @@ def _names(values: Mapping[str, str]) -> dict[str, str]:
 
 
 KIND = Kind(
-    label=lambda: _("Gift: told to its recipient"),
+    label=lambda: _("Gift: delivery (to the recipient)"),
     to=Recipient.GIFT,
     urgent=True,
     once_per=OncePer.RECIPIENT,

@@ -39,12 +39,12 @@ def _body(session: Session, campaign: Campaign) -> Body:
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("The last days: %(remaining)s members are still needed", remaining=v["remaining"]),
-        _("Until %(date)s", date=v["date"]),
+        _("Last days: %(remaining)s members to go", remaining=v["remaining"]),
+        _("The campaign ends on %(date)s", date=v["date"]),
         [
             _(
-                "%(members)s people are members now, and the goal is %(goal)s. If you know "
-                "somebody who would join, pass the page on.",
+                "The campaign has %(members)s members so far, and its goal is "
+                "%(goal)s. If you know somebody who might join, send them our page.",
                 members=v["members"],
                 goal=v["goal"],
             )

@@ -49,14 +49,23 @@ def _body(session: Session, campaign: Campaign) -> Body:
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("%(newsroom)s has %(members)s members", newsroom=v["newsroom"], members=v["members"]),
-        _("We are %(members)s", members=v["members"]),
-        [_("You asked us to tell you how the campaign goes. You are one of them. Thank you.")],
+        _(
+            "%(newsroom)s: the campaign has reached %(members)s members",
+            newsroom=v["newsroom"],
+            members=v["members"],
+        ),
+        _("%(members)s members so far", members=v["members"]),
+        [
+            _(
+                "You asked us how the campaign is going: this is how far we’ve got. Thank you "
+                "for your support."
+            )
+        ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Milestone of a campaign"),
+    label=lambda: _("Campaign milestone"),
     once_per=OncePer.RECIPIENT,
     mailing=_mailing,
     body=about_campaign(_body),

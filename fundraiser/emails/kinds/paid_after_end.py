@@ -57,10 +57,10 @@ def _body(amount: int, currency: str, link: str, *, may_restart: bool) -> Body:
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             _("You paid %(amount)s after your membership ended", amount=v["amount"]),
             [
-                _("Thank you. Your payment went through, but your membership had ended before."),
-                _("You can restart it with this payment, or have the payment refunded.")
+                _("Thank you. Your payment went through, but your membership had already ended."),
+                _("You can restart it with this payment or get a refund.")
                 if may_restart
-                else _("You can have the payment refunded."),
+                else _("You can get a refund."),
             ],
         )
 
@@ -68,7 +68,7 @@ def _body(amount: int, currency: str, link: str, *, may_restart: bool) -> Body:
         compose(
             say,
             values,
-            _("You get this e-mail because you paid for a membership that had ended."),
+            _("You’re getting this e-mail because you paid for a membership that had ended."),
         ),
         rows=[(_("You paid"), values["amount"])],
         link=Link(_("Restart or get a refund") if may_restart else _("Get a refund"), link),
@@ -77,7 +77,7 @@ def _body(amount: int, currency: str, link: str, *, may_restart: bool) -> Body:
 
 
 KIND = Kind(
-    label=lambda: _("Paid after the membership had ended"),
+    label=lambda: _("Payment after the membership ended"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=_read,

@@ -24,27 +24,30 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Confirm your payment of %(amount)s", amount=v["amount"]),
+            _("Confirm your %(amount)s payment", amount=v["amount"]),
             _("Your bank wants you to confirm %(amount)s", amount=v["amount"]),
             [
                 _(
-                    "Banks ask this for some payments, to be sure that they are yours. You haven’t "
-                    "been charged yet, and you are still a member."
+                    "Banks ask for this now and then, to be sure that it’s you. You "
+                    "haven’t been charged yet, and you’re still a member."
                 ),
-                _("Open the invoice and confirm the payment by %(until)s.", until=v["until"]),
+                _(
+                    "Open the invoice and confirm the payment by %(until)s to stay a member.",
+                    until=v["until"],
+                ),
             ],
         )
 
     link = membership.pay_url or f"{current_settings().public_url}/account"
     return replace(
         compose(say, values, unpaid()),
-        rows=[(_("You pay"), values["each"]), (_("To be confirmed since"), values["date"])],
+        rows=[(_("You pay"), values["each"]), (_("Waiting for you since"), values["date"])],
         link=Link(_("Confirm the payment"), link),
     )
 
 
 KIND = Kind(
-    label=lambda: _("A payment needs to be confirmed"),
+    label=lambda: _("Payment needs confirming"),
     once_per=OncePer.CAUSE,
     due=payment_failed(0, 3, Membership.needs_confirmation.is_(True)),
     body=about_membership(_body),

@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 
 def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
-    subject = _("Your payment of %(amount)s failed", amount=v["amount"])
+    subject = _("Your %(amount)s payment failed", amount=v["amount"])
     return Wording(
         subject,
         subject,
         [
             _(
-                "Your bank refused it on %(date)s. You weren’t charged, and you are still a "
-                "member.",
+                "Your bank declined it on %(date)s. You weren’t charged, and you’re "
+                "still a member.",
                 date=v["date"],
             ),
             _(
-                "We’ll try again in the next few days. If your card is lost or has expired, pay "
-                "with another one now."
+                "We’ll try again in the next few days. If you’ve lost the card or it "
+                "has expired, pay with another one now."
             )
             if by_card
-            else _("We’ll try again in the next few days. You can also pay another way now."),
+            else _("We may try again in the next few days. You can also pay another way now."),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Payment failed, on the day"),
+    label=lambda: _("Payment failed: same day"),
     once_per=OncePer.CAUSE,
     due=payment_failed(0, 3, Membership.needs_confirmation.is_(False)),
     body=about_membership(failed(_say)),

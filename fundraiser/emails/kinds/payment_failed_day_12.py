@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
     return Wording(
-        _("Your membership ends on %(until)s", until=v["until"]),
-        _("This is our last e-mail about the payment"),
+        _("Your membership ends on %(until)s unless it’s paid", until=v["until"]),
+        _("This is our last e-mail about your payment"),
         [
             _(
-                "Your bank refused %(amount)s. On %(until)s you stop being counted as a member.",
+                "Your bank declined your %(amount)s payment. If it isn’t paid by "
+                "%(until)s, you’ll no longer be counted as a member.",
                 amount=v["amount"],
                 until=v["until"],
             ),
@@ -35,7 +36,7 @@ def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
 
 
 KIND = Kind(
-    label=lambda: _("Payment failed, after 12 days"),
+    label=lambda: _("Payment failed: after 12 days"),
     once_per=OncePer.CAUSE,
     due=lambda at: failing(at, day_of_the_last(), current_settings().grace_days),
     body=about_membership(failed(_say)),

@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
     return Wording(
-        _("Your payment of %(amount)s failed again", amount=v["amount"]),
-        _("We tried again, and your bank refused"),
+        _("Your %(amount)s payment still hasn’t gone through", amount=v["amount"]),
+        _("Your payment still hasn’t gone through"),
         [
             _(
-                "Your %(amount)s payment has been due since %(date)s. You stay a member until "
-                "%(until)s while we try.",
+                "Your %(amount)s payment has been due since %(date)s. You stay a "
+                "member until %(until)s while we keep trying.",
                 amount=v["amount"],
                 date=v["date"],
                 until=v["until"],
             ),
-            _("Another card often works. Some banks want you to confirm that the payment is yours.")
+            _("Another card often works. Some banks ask you to confirm that the payment is yours.")
             if by_card
-            else _("You can pay another way, or ask your bank why it refused."),
+            else _("You can pay another way, or ask your bank why it declined the payment."),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Payment failed, after 3 days"),
+    label=lambda: _("Payment failed: after 3 days"),
     once_per=OncePer.CAUSE,
     due=payment_failed(3, 7),
     body=about_membership(failed(_say)),

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
     return Wording(
-        _("Your membership is unpaid: %(amount)s", amount=v["amount"]),
-        _("Your membership needs another card") if by_card else _("Your membership is unpaid"),
+        _("Your %(amount)s payment is a week overdue", amount=v["amount"]),
+        _("Try another card to stay a member") if by_card else _("Your payment is a week overdue"),
         [
             _(
-                "Your bank has refused %(amount)s for a week. If it isn’t paid, you are counted as "
-                "a member until %(until)s.",
+                "Your %(amount)s payment hasn’t gone through for a week. If it isn’t "
+                "paid, you’re counted as a member until %(until)s.",
                 amount=v["amount"],
                 until=v["until"],
             ),
@@ -35,7 +35,7 @@ def _say(v: Mapping[str, str], *, by_card: bool) -> Wording:
 
 
 KIND = Kind(
-    label=lambda: _("Payment failed, after 7 days"),
+    label=lambda: _("Payment failed: after 7 days"),
     once_per=OncePer.CAUSE,
     due=payment_failed(7, 12),
     body=about_membership(failed(_say)),

@@ -31,13 +31,13 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your first payment of %(amount)s did not arrive", amount=v["amount"]),
-            _("Your first payment did not arrive"),
+            _("Your first payment of %(amount)s failed", amount=v["amount"]),
+            _("Your first payment failed"),
             [
                 refused(v),
                 _(
-                    "So your membership is not in the number now. It is again as soon as a payment "
-                    "arrives."
+                    "So you aren’t counted as a member at the moment. You will be as "
+                    "soon as a payment goes through."
                 ),
             ],
         )
@@ -46,15 +46,15 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
     again = membership.ended_at is not None
     return replace(
         compose(say, values, unpaid()),
-        rows=[(_("You pay"), values["each"]), (_("Agreed to on"), values["date"])],
+        rows=[(_("You pay"), values["each"]), (_("Authorised on"), values["date"])],
         link=join_again() if again else replace(pay_link(membership), text=_("Pay another way")),
         advice=None
         if again
         else (
-            _("If you want to stop"),
+            _("If you’d rather cancel"),
             _(
-                "Stop on your account’s page, or reply to this letter. Until then your bank may be "
-                "asked once more."
+                "Cancel in your account, or reply to this e-mail. Until then we may "
+                "try your bank again."
             ),
         ),
         manage=None if again else membership_link(membership),
@@ -62,7 +62,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
 
 KIND = Kind(
-    label=lambda: _("First debit of a membership failed"),
+    label=lambda: _("First bank debit of a membership failed"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=about_membership(_read),

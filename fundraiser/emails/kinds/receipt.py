@@ -60,7 +60,7 @@ def _body(payment: Payment, membership: Membership) -> Body:
         return Wording(
             _("Receipt: %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
             _("Your %(amount)s has gone through", amount=v["amount"]),
-            [_("Thank you. It is for your membership of %(newsroom)s.", newsroom=v["newsroom"])],
+            [_("Thank you. It pays for your membership of %(newsroom)s.", newsroom=v["newsroom"])],
         )
 
     rows = [
@@ -70,7 +70,7 @@ def _body(payment: Payment, membership: Membership) -> Body:
         *paid_with(membership),
     ]
     return replace(
-        compose(say, values, _("You get this letter because a payment of yours arrived.")),
+        compose(say, values, _("You’re getting this e-mail because your payment went through.")),
         rows=rows,
     )
 

@@ -27,7 +27,7 @@ def _body(amount: int, currency: str) -> Body:
         return Wording(
             _("We’ve refunded %(amount)s", amount=v["amount"]),
             _("We’ve refunded %(amount)s", amount=v["amount"]),
-            [_("Your bank may take up to ten days to show it.")],
+            [_("Your bank may need up to ten days to show it.")],
         )
 
     return replace(

@@ -28,17 +28,17 @@ def _due(at: datetime) -> Due:
 
 
 def _body(session: Session, due_at: datetime, campaign: Campaign, _answer: str) -> Body:
-    reason = _("You get this letter because you asked for it at our campaign.")
+    reason = _("You’re getting this e-mail because you asked for a reminder on our campaign page.")
     return asking_to_join(session, _say, campaign, reason, due_at)
 
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("You asked us to remind you: %(newsroom)s", newsroom=v["newsroom"]),
+        _("Your reminder from %(newsroom)s", newsroom=v["newsroom"]),
         _("You asked us to remind you"),
         [
-            _("You wanted to think about becoming a member later. Now is later."),
-            _("This is the only reminder. We will not write again."),
+            _("You wanted to think about becoming a member, and asked us to get back to you now."),
+            _("This is the only reminder: we won’t e-mail you about it again."),
         ],
     )
 

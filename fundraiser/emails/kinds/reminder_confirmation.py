@@ -36,7 +36,10 @@ def _body(_session: Session, due_at: datetime, _campaign: Campaign, answer: str)
         compose(
             _say,
             reminder_values(due_at),
-            _("You get this letter because somebody left this address at our campaign."),
+            _(
+                "You’re getting this e-mail because somebody left this address on our "
+                "campaign page."
+            ),
         ),
         has_account=False,
         link=Link(_("Yes, remind me"), answer),
@@ -49,17 +52,17 @@ def _say(v: Mapping[str, str]) -> Wording:
         _("Shall we remind you in %(month)s?", month=v["month"]),
         [
             _(
-                "Somebody asked us to write to this address then, once, about becoming a member of "
-                "%(newsroom)s. We do so only if you say yes.",
+                "Somebody asked us to e-mail this address then, once, about becoming "
+                "a member of %(newsroom)s. We’ll only do so if you say yes.",
                 newsroom=v["newsroom"],
             ),
-            _("If it was not you, do nothing: you will not hear from us again."),
+            _("If that wasn’t you, there’s nothing to do: we won’t remind you."),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Reminder, to be confirmed"),
+    label=lambda: _("Reminder needs confirming"),
     to=Recipient.READER,
     urgent=True,
     once_per=OncePer.RECIPIENT,

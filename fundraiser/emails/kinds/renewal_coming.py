@@ -37,7 +37,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
             _("You’ll be charged %(amount)s on %(date)s", amount=v["amount"], date=v["date"]),
-            _("Your membership goes on for another year"),
+            _("Your membership continues for another year"),
             [
                 _(
                     "On %(date)s you’ll be charged %(amount)s for the next year, as you agreed "
@@ -49,7 +49,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
             ],
         )
 
-    reason = _("You’re getting this e-mail because you pay once a year.")
+    reason = _("You’re getting this e-mail because you pay yearly.")
     rest = membership.amount - membership.credit
     if rest > 0:
         body = compose(say, {**values, "amount": money(rest, membership.currency)}, reason)
@@ -66,7 +66,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
         body,
         rows=rows,
         advice=(
-            _("If you want to cancel"),
+            _("If you’d rather cancel"),
             _(
                 "Cancel before %(date)s in your account, or reply to this e-mail. You don’t have "
                 "to say why, and you won’t be charged.",
@@ -82,8 +82,8 @@ def _renewal_from_credit(membership: Membership) -> Say:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your membership goes on for another year on %(date)s", date=v["date"]),
-            _("Your membership goes on for another year"),
+            _("Your membership continues for another year on %(date)s", date=v["date"]),
+            _("Your membership continues for another year"),
             [
                 _(
                     "Your credit of %(credit)s pays the %(amount)s for the next year on %(date)s, "
@@ -100,7 +100,7 @@ def _renewal_from_credit(membership: Membership) -> Say:
 
 
 KIND = Kind(
-    label=lambda: _("Yearly renewal is coming"),
+    label=lambda: _("Yearly renewal coming up"),
     once_per=OncePer.CAUSE,
     due=_due,
     body=about_membership(_body),

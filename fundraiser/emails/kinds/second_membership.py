@@ -37,7 +37,7 @@ def _example(session: Session, member: Member | None) -> Body:
 def _body(second: Mapping[str, Any], first: Membership | None, money_back: MoneyBack) -> Body:
     amount = money(second["amount"], second["currency"])
     each_time = per(second["amount"], second["currency"], second["interval"])
-    rows = [(_("Second membership, canceled"), each_time)]
+    rows = [(_("Second membership, cancelled"), each_time)]
     if first:
         rows.insert(0, (_("Your membership"), price_of(first)))
     back = money(money_back.refunded, second["currency"])
@@ -48,12 +48,13 @@ def _body(second: Mapping[str, Any], first: Membership | None, money_back: Money
         return Wording(
             _("You’re already a member: we refunded %(amount)s", amount=v["amount"])
             if money_back.refunded
-            else _("You’re already a member: we canceled the second membership"),
-            _("You were a member already"),
+            else _("You’re already a member: we cancelled the second membership"),
+            _("You were already a member"),
             [
                 _(
-                    "You joined a second time, so you would have paid twice. We’ve canceled the "
-                    "second membership; your first one continues as before."
+                    "You joined a second time, so you would have paid twice. We’ve "
+                    "cancelled the second membership; your first one continues as "
+                    "before."
                 )
             ],
         )
@@ -78,7 +79,7 @@ def _body(second: Mapping[str, Any], first: Membership | None, money_back: Money
 
 
 KIND = Kind(
-    label=lambda: _("Second membership canceled"),
+    label=lambda: _("Second membership cancelled"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=_read,

@@ -25,7 +25,7 @@ def _body(minted: Minted) -> Body:
         compose(
             _say,
             values,
-            _("You get this letter because somebody asked to sign in with your address."),
+            _("You’re getting this e-mail because somebody asked to sign in with your address."),
         ),
         link=Link(_("Sign in"), link),
     )
@@ -37,10 +37,14 @@ def _say(v: Mapping[str, str]) -> Wording:
         v["code"],
         [
             _(
-                "Enter these six digits in the browser in which you asked for them, or press the "
-                "button below in that browser. Both work once, within ten minutes."
+                "Enter these six digits in the browser where you asked for them, or "
+                "use the button below in that same browser. Both work once, within "
+                "ten minutes."
             ),
-            _("If it was not you who asked, do nothing: nobody has been let in."),
+            _(
+                "If you didn’t ask for this, there’s nothing to do: nobody can sign in "
+                "without the code."
+            ),
         ],
     )
 

@@ -22,12 +22,14 @@ def _body(_session: Session, email: Email) -> Body:
         heading=told["subject"],
         paragraphs=told["paragraphs"],
         link=Link(*told["link"]) if told["link"] else None,
-        reason=_("You get this letter because you have an account in the newsroom’s dashboard."),
+        reason=_(
+            "You’re getting this e-mail because you have an account in the newsroom’s dashboard."
+        ),
     )
 
 
 KIND = Kind(
-    label=lambda: _("To the staff"),
+    label=lambda: _("Messages to staff"),
     to=Recipient.STAFF,
     urgent=True,
     once_per=OncePer.RECIPIENT,

@@ -37,23 +37,29 @@ def _due(at: datetime) -> Due:
 
 
 def _body(session: Session, due_at: datetime, campaign: Campaign, _answer: str) -> Body:
-    reason = _("You get this letter because you agreed to it when you began to join.")
+    reason = _("You’re getting this e-mail because you agreed to it when you started to join.")
     return asking_to_join(session, _say, campaign, reason, due_at)
 
 
 def _say(v: Mapping[str, str]) -> Wording:
     return Wording(
-        _("You began to become a member of %(newsroom)s", newsroom=v["newsroom"]),
-        _("Your membership was not finished"),
+        _("You were one step away from joining %(newsroom)s", newsroom=v["newsroom"]),
+        _("You haven’t finished joining"),
         [
-            _("If something didn’t work, or you have paid, reply to this e-mail and tell us."),
-            _("If you want to join, it takes a minute. We will not write about it again."),
+            _(
+                "Did something go wrong, or have you already paid? Reply to this e-mail "
+                "and we’ll help."
+            ),
+            _(
+                "If you’d still like to join, it takes a minute. We won’t e-mail you "
+                "about this again."
+            ),
         ],
     )
 
 
 KIND = Kind(
-    label=lambda: _("Unfinished join"),
+    label=lambda: _("Unfinished sign-up"),
     to=Recipient.READER,
     once_per=OncePer.RECIPIENT,
     due=_due,

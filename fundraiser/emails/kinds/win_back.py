@@ -48,21 +48,23 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         offer = (
-            _("You said that it was too much. You can pay less, and choose the amount yourself.")
+            _("You told us it cost too much. You can pay less: choose the amount yourself.")
             if is_price
-            else _("If you want to come back, your number is still yours.")
+            else _("If you come back, your member number is still yours.")
         )
         return Wording(
             _("Would you come back to %(newsroom)s?", newsroom=v["newsroom"]),
-            _("You are missed in the number"),
+            _("We’d love to have you back"),
             [
                 offer,
-                _("This is the only letter in which we ask. There will be no other."),
+                _("This is the only time we’ll ask."),
             ],
         )
 
     return replace(
-        compose(say, values, _("You get this letter because you were a member until lately.")),
+        compose(
+            say, values, _("You’re getting this e-mail because you were a member until recently.")
+        ),
         has_account=False,
         link=Link(_("Choose an amount"), f"{current_settings().public_url}/join#amount"),
     )

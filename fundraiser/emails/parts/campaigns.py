@@ -54,7 +54,9 @@ def news_of(session: Session, campaign: Campaign, say: Say) -> Body:
         "date": last_day(campaign),
     }
     return replace(
-        compose(say, values, _("You get this letter because you asked for news of the campaign.")),
+        compose(
+            say, values, _("You’re getting this e-mail because you asked for news of the campaign.")
+        ),
         bar=bar_of(session, campaign),
         link=Link(_("See how far we are"), campaign_page(campaign)),
     )

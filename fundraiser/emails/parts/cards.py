@@ -23,14 +23,16 @@ def about_card(say: Callable[[Mapping[str, str]], Wording]) -> MembershipBody:
         needs(values, "card", "month", "date")
         return replace(
             compose(
-                say, values, _("You get this letter because your membership is paid by this card.")
+                say,
+                values,
+                _("You’re getting this e-mail because you pay for your membership with this card."),
             ),
             rows=[
                 (_("You pay"), values["each"]),
-                (_("The next payment"), values["date"]),
-                (_("Card"), _("ends in %(card)s, good until %(month)s", **of_card(values))),
+                (_("Next payment"), values["date"]),
+                (_("Card"), _("ending in %(card)s, expires %(month)s", **of_card(values))),
             ],
-            link=Link(_("Enter the new card"), f"{current_settings().public_url}/account"),
+            link=Link(_("Add your new card"), f"{current_settings().public_url}/account"),
         )
 
     return body

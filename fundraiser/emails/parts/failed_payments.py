@@ -30,14 +30,14 @@ def failed(say: SayOfFailure) -> MembershipBody:
             rows=[
                 (_("You pay"), values["each"]),
                 *paid_with(membership),
-                (_("Not paid since"), values["date"]),
+                (_("Overdue since"), values["date"]),
             ],
             link=pay_link(membership),
             advice=(
                 _("If you’d rather leave"),
                 _(
-                    "There’s nothing to do: we’ll stop trying, and you won’t be charged. Or reply "
-                    "to this e-mail, and we’ll cancel your membership now."
+                    "Cancel in your account, or reply to this e-mail and we’ll cancel "
+                    "for you. Then we’ll stop trying, and you won’t be charged."
                 ),
             ),
         )

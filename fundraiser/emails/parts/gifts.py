@@ -74,14 +74,14 @@ def what_is_given(gift: Gift, values: Mapping[str, str]) -> list[tuple[str, str]
     """Rows: which membership, and for how long."""
     return [
         (_("Membership"), values["tier"]),
-        (_("For"), ngettext("%(num)s year", "%(num)s years", gift.years)),
+        (_("Length"), ngettext("%(num)s year", "%(num)s years", gift.years)),
     ]
 
 
 def code_row(gift: Gift) -> list[tuple[str, str]]:
     """A row with the code, where we can still tell it."""
     code = code_of(gift)
-    return [(_("Code"), code)] if code else []
+    return [(_("Gift code"), code)] if code else []
 
 
 def amount_of(values: Mapping[str, str]) -> dict[str, str]:

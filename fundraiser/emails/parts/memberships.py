@@ -95,7 +95,7 @@ def needs(values: Mapping[str, str], *names: str) -> None:
 
 
 def join_again() -> Link:
-    return Link(_("Become a member again"), f"{current_settings().public_url}/join")
+    return Link(_("Rejoin"), f"{current_settings().public_url}/join")
 
 
 def example_membership(

@@ -29,14 +29,14 @@ def payment_of(session: Session, email: Email) -> Payment:
 def paid_with(membership: Membership) -> list[tuple[str, str]]:
     """A row that names the payment method, where one is known."""
     name = method_of(membership)
-    return [(_("You pay with"), name)] if name else []
+    return [(_("Payment method"), name)] if name else []
 
 
 def refused(v: Mapping[str, str]) -> str:
     """What a bank debit that failed means for who agreed to it."""
     return _(
-        "Your bank refused the debit of %(amount)s that you agreed to on %(date)s. You weren’t "
-        "charged, and you owe nothing.",
+        "Your bank declined the debit of %(amount)s that you agreed to on %(date)s. "
+        "You weren’t charged, and you owe nothing.",
         amount=v["amount"],
         date=v["date"],
     )

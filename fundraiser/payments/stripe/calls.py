@@ -108,14 +108,14 @@ class Calls:
         except stripe.InvalidRequestError as error:
             if _is_about_a_price(error):
                 raise UnusablePriceError(
-                    _("Stripe refuses this: %(reason)s", reason=error.user_message)
+                    _("Stripe refused this: %(reason)s", reason=error.user_message)
                 ) from error
             # For a list, a missing cursor object gives a 400 with the same code as an unknown
             # object.
             if error.code in _GONE or error.http_status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(f"Stripe does not know it: {error.user_message}") from error
             raise StripeRefusedError(
-                _("Stripe refuses this: %(reason)s", reason=error.user_message or error.code)
+                _("Stripe refused this: %(reason)s", reason=error.user_message or error.code)
             ) from error
         except stripe.CardError as error:
             if error.code in _TO_CONFIRM:
@@ -123,11 +123,14 @@ class Calls:
                     _("Your bank wants you to confirm this payment.")
                 ) from error
             raise BankRefusedError(
-                _("Your bank declined the payment, so it wasn’t charged. Try another way to pay.")
+                _(
+                    "Your bank declined the payment, so you haven’t been charged. Try "
+                    "another payment method."
+                )
             ) from error
         except stripe.IdempotencyError as error:
             raise StripeRefusedError(
-                _("This form was sent before with other values. Open the page again.")
+                _("This form was already sent with different details. Open the page again.")
             ) from error
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
             raise self._refused_key(error, endpoint, doing) from error

@@ -102,8 +102,8 @@ class Doing(StrEnum):
             return Named(
                 "wrong-key-not-begun",
                 _(
-                    "Payments aren’t set up correctly on our side. You haven’t been charged. "
-                    "We’ve been told."
+                    "Payments aren’t set up correctly on our side. You haven’t been "
+                    "charged. We’ve been notified."
                 ),
             )
-        return _("Payments aren’t set up correctly on our side. We’ve been told.")
+        return _("Payments aren’t set up correctly on our side. We’ve been notified.")

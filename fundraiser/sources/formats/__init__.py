@@ -183,16 +183,16 @@ def check_columns(table: Table, needed: Iterable[str]) -> dict[str, int]:
         if name not in columns:
             raise FileRefusedError(
                 _(
-                    "The column “%(name)s” is missing. Check that this is the right file and the "
-                    "right source.",
+                    "The column “%(name)s” is missing. Check that you chose the right "
+                    "file and the right source.",
                     name=name,
                 )
             )
         if name in repeated:
             raise FileRefusedError(
                 _(
-                    "The column “%(name)s” is there twice. Remove one of them and send the file "
-                    "again.",
+                    "The column “%(name)s” appears twice. Remove one of them and "
+                    "upload the file again.",
                     name=name,
                 )
             )

@@ -68,7 +68,10 @@ def _entries(file: File) -> Iterator[Element]:
                 is_first = False
                 if element.getroottree().docinfo.doctype:
                     raise FileRefusedError(
-                        _("This XML brings its own definitions, as no bank’s does. It wasn’t read.")
+                        _(
+                            "This XML file contains definitions of its own, which no "
+                            "bank’s statement does, so we didn’t read it."
+                        )
                     )
             if event == "start":
                 entry = element if entry is None and _name(element) == "Ntry" else entry
@@ -81,7 +84,7 @@ def _entries(file: File) -> Iterator[Element]:
                     del element.getparent()[0]
     except etree.XMLSyntaxError:
         raise FileRefusedError(
-            _("This XML is damaged or not whole. Download the statement again and send that.")
+            _("This XML file is damaged or incomplete. Download the statement again and upload it.")
         ) from None
 
 
@@ -110,7 +113,7 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
             if reading.why is not Why.PAID:
                 yield reading
     if not row:
-        raise FileRefusedError(_("There are no entries in this statement."))
+        raise FileRefusedError(_("This statement has no entries."))
     for key, payer in books.payers.items():
         came_back = books.returned.get(key)
         if came_back and payer.at and came_back >= payer.at:
@@ -207,9 +210,10 @@ def _list_at(file: File) -> str | None:
 def _notes() -> list[str]:
     return [
         _(
-            "A bank statement knows payments and no memberships. We take a payment for a "
-            "membership where its text says so (“membership”, “Mitgliedschaft”, “членство”), "
-            "monthly unless it speaks of a year. Look through them before you go on."
+            "A bank statement shows payments, not memberships. We read a payment as a "
+            "membership if its text says so (“membership”, “Mitgliedschaft”, "
+            "“членство”), monthly unless it mentions a year. Check them before you go "
+            "on."
         )
     ]
 

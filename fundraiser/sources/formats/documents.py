@@ -50,7 +50,7 @@ def members_of(file: File, name: str) -> Iterator[dict[str, Any]]:
 
 def _parsed(body: bytes) -> object:
     if len(body) > _LARGEST:
-        raise FileRefusedError(_("This file is too large. Send it in parts."))
+        raise FileRefusedError(_("This file is too large. Upload it in parts."))
     try:
         return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -71,5 +71,5 @@ def _members_in(found: object, name: str) -> Iterator[dict[str, Any]]:
 
 def _not_whole() -> FileRefusedError:
     return FileRefusedError(
-        _("This is no whole answer of the API. Fetch the members again and send that.")
+        _("This isn’t a complete answer from the API. Fetch the members again and upload that.")
     )

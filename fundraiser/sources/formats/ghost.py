@@ -143,9 +143,10 @@ def _time(written: object) -> datetime | None:
 def _notes() -> list[str]:
     return [
         _(
-            "Ghost’s CSV doesn’t say who pays: nobody in it is counted. Send the answer of Ghost’s "
-            "Admin API instead (/ghost/api/admin/members/?filter=status:paid), or bring its "
-            "subscribers over from Stripe: fundraiser reconcile --adopt."
+            "Ghost’s CSV doesn’t say who pays, so nobody in it is counted. Upload the "
+            "answer of Ghost’s Admin API instead "
+            "(/ghost/api/admin/members/?filter=status:paid), or bring its subscribers "
+            "over from Stripe: fundraiser reconcile --adopt."
         )
     ]
 

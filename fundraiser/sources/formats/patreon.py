@@ -104,8 +104,8 @@ def _list_at(file: File) -> str | None:
 def _notes() -> list[str]:
     return [
         _(
-            "Patreon doesn’t say whether a yearly pledge is a year’s amount or a month’s. We read "
-            "it as a year’s: choose otherwise if yours are a month’s."
+            "Patreon doesn’t say whether the amount of a yearly pledge is for a year "
+            "or a month. We read it as a year’s: change that if yours are a month’s."
         )
     ]
 

@@ -187,8 +187,8 @@ def _clock(written: str) -> time:
 def _notes() -> list[str]:
     return [
         _(
-            "Send the last 13 months: a yearly payment that is older than the file’s first row "
-            "isn’t in it, and that person isn’t counted."
+            "Upload the last 13 months: a yearly payment older than the file’s first "
+            "row isn’t in it, and that person isn’t counted."
         )
     ]
 

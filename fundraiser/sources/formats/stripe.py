@@ -82,8 +82,9 @@ def _judge(row: Row, reading: Reading, *, leaves: bool) -> Reading:
 def _notes() -> list[str]:
     return [
         _(
-            "If these subscriptions are at the Stripe account that you use here, don’t import "
-            "them: run fundraiser reconcile --adopt, and Stripe itself keeps them up to date."
+            "If these subscriptions are in the Stripe account you use here, don’t "
+            "import them: run fundraiser reconcile --adopt, and Stripe itself keeps "
+            "them up to date."
         )
     ]
 

@@ -99,13 +99,14 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
     mapping = {ours: fold_heading(theirs) for ours, theirs in mapped_columns(file).items()}
     if "email" not in mapping and "key" not in mapping:
         raise FileRefusedError(
-            _("We can’t tell which column has the e-mail addresses. Choose it, and read it again.")
+            _("We can’t tell which column has the e-mail addresses. Choose it below.")
         )
     if "until" not in mapping and not {"paid", "interval"} <= set(mapping):
         raise FileRefusedError(
             _(
-                "We can’t tell which column says until when somebody has paid. Choose it (or the "
-                "latest payment and how often it is paid), and read it again."
+                "We can’t tell which column says until when each person has paid. "
+                "Choose it below, or the columns for the latest payment and how often "
+                "they pay."
             )
         )
     default = _currency_in(mapping.get("amount", "")) or context.options.currency
