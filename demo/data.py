@@ -177,7 +177,7 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
                 "member_id": number,
                 "kind": ConsentKind.SUPPORTERS,
                 "given": True,
-                "text": "My name may stand on the public page of the campaign.",
+                "text": "Show my name on the campaign’s supporters page.",
                 "at": named_since,
             }
         )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @pytest.mark.wording
 def test_the_overview_says_what_is_paid_when_and_what_comes_next(olena: Olena) -> None:
     said = olena.overview()
-    assert "You are member 1 " in said
+    assert "You’re member 1 " in said
     assert "You pay £10 a month" in said
     assert re.search(r"The next £10 will be charged on \d+ \w+ \d{4}\. You can cancel before", said)
     assert "Paid £10" in said
@@ -196,7 +196,7 @@ def test_a_bank_that_refuses_the_upgrade_leaves_all_as_it_was(olena: Olena) -> N
         ("abc", "Enter the amount in figures"),
         ("0.10", "The amount must be £2 or more."),
         ("99999999", "The amount must be £1,000,000 or less."),
-        ("10", "This is what you pay already."),
+        ("10", "You already pay this. Choose something else."),
     ],
 )
 def test_what_can_not_be_paid_is_said(olena: Olena, amount: str, sentence: str) -> None:
@@ -346,7 +346,7 @@ def test_name_language_and_each_consent_are_saved_with_text_and_time(olena: Olen
         assert (member.name, member.language) == ("Olena Koval", "uk")
         consents = session.scalars(select(Consent).order_by(Consent.id)).all()
     assert [consent.given for consent in consents] == [True, False]
-    assert consents[0].text == "My name may stand on the public page of the campaign."
+    assert consents[0].text == "Show my name on the campaign’s supporters page."
 
 
 def test_all_that_is_kept_can_be_downloaded_but_no_secret(olena: Olena) -> None:

@@ -177,7 +177,10 @@ def joins_with(stripe: Stripe, client: FlaskClient, **how: str) -> Olena:
 
 
 NO_CARDS = [
-    ({"method": "sepa_debit", "iban": "DE89370400440532013000"}, "Bank debit ending in 3000"),
+    (
+        {"method": "sepa_debit", "iban": "DE89370400440532013000"},
+        "Bank debit, account ending in 3000",
+    ),
     ({"method": "paypal", "account": "paypal"}, "PayPal"),
     ({"method": "link", "account": "link"}, "Link"),
 ]

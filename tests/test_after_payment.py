@@ -95,7 +95,7 @@ def half_silence(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
 
 def refusal(patch: pytest.MonkeyPatch, _stripe: Stripe) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise StripeRefusedError("Stripe refuses this: Received unknown parameter.")
+        raise StripeRefusedError("Stripe refused this: Received unknown parameter.")
 
     patch.setattr(Gateway, "fetch_customer", refuse)
 

@@ -157,7 +157,7 @@ def test_a_product_archived_by_hand_does_not_close_the_shop(
     def refuse(gateway: Gateway, params: dict[str, Any], key: str) -> Any:
         tries.append(key)
         if not stripe.call("GET", f"products/{product}")["active"]:
-            raise UnusablePriceError("Stripe refuses this: The product is marked as inactive.")
+            raise UnusablePriceError("Stripe refused this: The product is marked as inactive.")
         return make(gateway, params, key)
 
     monkeypatch.setattr(Gateway, "_make_session", refuse)

@@ -64,7 +64,7 @@ def test_a_person_who_is_there_is_not_added_again_but_may_get_a_new_password(
     assert fundraiser(*words, STAFF_PASSWORD=PASSWORD).exit_code == 0
     result = fundraiser(*words, STAFF_PASSWORD=PASSWORD)
     assert result.exit_code == 1
-    assert "iryna@example.org is on the staff already." in result.output
+    assert "iryna@example.org already has a staff account." in result.output
     with database.transaction() as session:
         before = session.scalars(select(Staff)).one()
     assert fundraiser(*words, "--reset", STAFF_PASSWORD=f"{PASSWORD} 2").exit_code == 0

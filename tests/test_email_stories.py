@@ -145,7 +145,7 @@ def test_a_debit_that_fails_is_written_of_once_and_a_card_that_is_declined_is_no
     assert "Your bank refused the debit of €25 that you agreed to on" in unseen
     assert "You weren’t charged, and you owe nothing." in unseen
     assert "/join?interval=once" in unseen
-    assert "So your membership is not in the number now." in joins
+    assert "So your membership’s role is now not in the number." in joins
     assert "/account/letter/" in joins
 
 

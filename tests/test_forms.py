@@ -66,7 +66,7 @@ def test_each_input_that_can_not_be_read_has_a_sentence_and_keeps_its_text() -> 
     assert form.read(Example) is None
     assert form.errors == {
         "titles-en": "Enter it.",
-        "titles-uk": "Write 5 characters or fewer; these are 9.",
+        "titles-uk": "Enter 5 characters or fewer; you have 9.",
         "figure": "Enter a figure.",
     }
     assert form.typed["figure"] == "seven"

@@ -156,7 +156,7 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
     shop.buy(message="For the long\n\nwinter evenings.")
     shop.work()
     told = text_of(shop.postbox.emails[-1]).replace("\r\n", "\n")
-    assert "Olena’s own words, which we pass on unread:" in told
+    assert "A message from Olena, which we haven’t read:" in told
     assert "\n> For the long\n" in told
     assert "\n> winter evenings.\n" in told
     shop.stripe.advance(seconds=2)  # two tellings within one second are one e-mail
@@ -165,4 +165,4 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
         assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
     shop.work()
     subject = shop.postbox.emails[-1]["Subject"]
-    assert subject == "A reader gives you a membership of The Northern Ledger"
+    assert subject == "A reader has given you a membership of The Northern Ledger"

@@ -89,7 +89,7 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
         refresh(session, LONDON, GRACE)
     page = words(read(staff, "/staff"))
     assert "All in GBP 1 £10 £120" in page
-    assert "The sum leaves out EUR, USD: no exchange rate has been entered." in page
+    assert "The total leaves out EUR, USD: no exchange rate has been entered." in page
     assert enter(staff, rate="0.5").status_code == 303
     assert enter(staff, rate="0.75").status_code == 303  # the same day: corrected
     assert enter(staff, rate="0.1", day="2020-01-01").status_code == 303  # older: not in force
@@ -112,8 +112,8 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
         ({"currency": "GBP"}, "Choose a currency that readers pay in"),
         ({"currency": "XXQ"}, "Choose a currency that readers pay in"),
         ({"day": "yesterday"}, "Enter the day as year, month and day"),
-        ({"day": "2999-01-01"}, "Enter a day from 2000 on that is not in the future."),
-        ({"day": "1999-12-31"}, "Enter a day from 2000 on that is not in the future."),
+        ({"day": "2999-01-01"}, "Enter a day from 2000 on, up to today."),
+        ({"day": "1999-12-31"}, "Enter a day from 2000 on, up to today."),
     ],
 )
 def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(

@@ -51,7 +51,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, verb: str) -> list[str]:
 
     def refused(_gateway: Gateway, name: str, *_more: object) -> None:
         asked.append(name)
-        raise StripeRefusedError("Stripe refuses this: Insufficient funds in your balance.")
+        raise StripeRefusedError("Stripe refused this: Insufficient funds in your balance.")
 
     monkeypatch.setattr(Gateway, verb, refused)
     return asked

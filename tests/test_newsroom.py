@@ -308,7 +308,7 @@ def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
     assert answers["True"] >= passwords.AT_ONCE + 6
     assert set(answers) == {
         "True",
-        "Many people are signing in at this moment. Wait a few seconds and try again.",
+        "Many people are signing in right now. Wait a few seconds and try again.",
     }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
 
-TEXT = "My name may stand on the public page of the campaign."
+TEXT = "Show my name on the campaign’s supporters page."
 LONDON = ZoneInfo("Europe/London")
 PATH = "/campaigns/25000/members"
 

@@ -117,7 +117,7 @@ def test_the_bank_that_wants_a_confirmation_is_told_as_such(
     assert kinds(database) == ["payment_confirmation"]
     deliver(database, mail_server)
     (message,) = postbox.emails
-    assert message["Subject"] == "Confirm your payment of £10"
+    assert message["Subject"] == "Confirm your £10 payment"
     assert "https://pay.example.org/bill" in text_of(message).splitlines()
 
 

@@ -233,7 +233,7 @@ def test_an_unknown_campaign_is_a_sentence_that_any_site_can_read(
 ) -> None:
     answer = web.get("/campaigns/nothing/progress")
     assert answer.status_code == 404
-    assert answer.json == {"error": "There is no campaign at this address."}
+    assert answer.json == {"error": "There’s no campaign at this address."}
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert web.get(PROGRESS).status_code == 200
     with database.transaction() as session:

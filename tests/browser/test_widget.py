@@ -77,7 +77,7 @@ def test_the_link_leads_to_joining_with_the_choice_made(
     page.goto(f"{address}?utm=letter#comments")
     link = page.get_by_role("link", name="Become a member")
     expect(page.get_by_role("radio", name="Member £10 a month")).to_be_checked()
-    page.get_by_role("radio", name="Once a year").check()
+    page.get_by_role("radio", name="Yearly").check()
     page.get_by_role("radio", name="EUR").check()
     page.get_by_role("radio", name="Patron €250 a year").check()
     assert query(link) == {
@@ -332,7 +332,7 @@ def test_without_the_script_the_child_stands(
 
 def test_who_has_just_joined_is_thanked(page: Page, site: Site) -> None:
     page.goto(site.put(site.widget() + site.widget("compact")) + "#joined=25000")
-    expect(part(page, "thanks").first).to_have_text("Thank you. You are one of our members now.")
+    expect(part(page, "thanks").first).to_have_text("Thank you. You’re one of our members now.")
     expect(part(page, "thanks")).to_have_count(2)
     expect(page.get_by_role("link")).to_have_count(0)
     expect(page.get_by_role("radio")).to_have_count(0)
