@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from fundraiser.app import FundraiserApp
 
 MONTH = 30 * 86400
-MANAGED = "Stripe refused this: The subscription is managed by the subscription schedule `sub_sched_1`, and updating any cancelation behavior directly is not allowed."
+MANAGED = (
+    "Stripe refused this: The subscription is managed by the subscription schedule `sub_sched_1`, "
+    "and updating any cancelation behavior directly is not allowed."
+)
 
 
 def ends_in_months(olena: Olena, months: int) -> None:

@@ -83,3 +83,35 @@ def test_the_compiled_catalogue_is_the_written_one(written: Catalog) -> None:
             found = compiled.get(forms(message.id)[0], message.context)
             assert found is not None, HOW_TO
             assert forms(found.string) == forms(message.string), HOW_TO
+
+
+# The left column of our table of words: what people don't say, and what says nothing true.
+NOT_SAID = re.compile(
+    r"""\b(?:letters?|we\ took|taken|paid\ back|given\ back|goes\ back\ to|went\ back|settled?|standing
+    |stands?|trail|roster|cockpit|newest|telephone|begins?|began|begun|start\ over|for\ good
+    |by\ itself|whether\ or\ not|not\ told|in\ the\ number|nothing\ (?:more\ )?is|stripe’s\ name
+    |let\ be\ shown|on\ its\ way|fits?|please|sorry|oops)\b|!
+    |(?:^|[.:]\ )(?:whoever\b|who\ \w+s\b.*\ (?:may|can|is|are|gets?)\b)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def test_no_message_uses_a_word_that_people_do_not_say(used: set[str]) -> None:
+    said = {message: _VALUE.sub("", message) for message in used}
+    assert {message for message, plain in said.items() if NOT_SAID.search(plain)} == set()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "A letter is on its way to you.",
+        "We took £7.82 today.",
+        "It ends by itself.",
+        "Who opens my link may read my name.",
+        "Nothing more is charged.",
+    ],
+)
+def test_the_table_of_words_notices(message: str) -> None:
+    """The negative control."""
+    assert NOT_SAID.search(message)

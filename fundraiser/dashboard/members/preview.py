@@ -126,7 +126,7 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
         money=_followed_by(
             goes_on,
             _(
-                "%(amount)s goes back to the payment method it came from. Stripe keeps its fee.",
+                "We refund %(amount)s to the payment method it was paid with. Stripe keeps its fee.",
                 amount=labels.money(left, payment.currency),
             ),
         ),
@@ -138,7 +138,7 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
         money=_followed_by(
             goes_on,
             _(
-                "The amount you enter goes back to the payment method it came from. "
+                "We refund the amount you enter to the payment method it was paid with. "
                 "Stripe keeps its fee."
             ),
         ),
