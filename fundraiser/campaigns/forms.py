@@ -199,7 +199,7 @@ class TierPlan:
 
     names: Annotated[
         dict[str, str],
-        Translated(label=N_("Name"), limit=40, required=N_("Enter the name."), part="words"),
+        Translated(label=N_("Tier name"), limit=40, required=N_("Enter the name."), part="words"),
     ]
     descriptions: Annotated[
         dict[str, str],

@@ -296,7 +296,7 @@ def payout_state(found: Payout) -> str:
             return _("Failed and returned")
         case "canceled":
             return _("Cancelled and returned")
-    return _("Processing")
+    return _("Being transferred")
 
 
 def case(found: MoneyCase) -> str:

@@ -17,6 +17,7 @@ from fundraiser.joining.asking import asking
 from fundraiser.joining.offers import money
 from fundraiser.members.counting import verdict_of
 from fundraiser.members.gifts import Gift, card_address, code_of, recipient_of
+from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     Dues,
     Interval,
@@ -399,8 +400,9 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
     else:
         sentences = [
             _(
-                "Thank you. Your %(amount)s has gone through, and you’re counted as a member.",
+                "Thank you. Your %(amount)s has gone through, and we are now %(members)s.",
                 amount=amount,
+                members=format_decimal(read_balance(session).members),
             ),
             _("We’ve e-mailed you."),
         ]
@@ -421,15 +423,11 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
                 "You’ll be charged %(amount)s, and again every month after that.", amount=following
             )
         )
-        steps = [
-            Step(date(membership.period_end), after),
-            Step(
-                _("If a payment fails"),
-                _("We’ll e-mail you and try again. Your membership doesn’t end straight away."),
-            ),
-            Step(
-                _("If you cancel"),
-                _("You stay a member until the end of what you’ve paid for."),
-            ),
-        ]
+        steps.append(Step(date(membership.period_end), after))
+        if outcome is Outcome.JOINED:  # a first debit that fails ends it at once
+            failed = _("We’ll e-mail you and try again. Your membership doesn’t end straight away.")
+            steps.append(Step(_("If a payment fails"), failed))
+        steps.append(
+            Step(_("If you cancel"), _("You stay a member until the end of what you’ve paid for."))
+        )
     return Thanks(outcome, _("You’re member %(number)s", number=number), sentences, steps)

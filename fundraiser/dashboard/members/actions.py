@@ -135,7 +135,7 @@ def _giving(person: Person) -> ActionPage:
             do=give,
             done=_(
                 "The complimentary membership has been given. It ends on %(date)s.",
-                date=write_date(until),
+                date=write_date(until - timedelta(seconds=1)),
             ),
             fields=("membership",),
             details={"tier": tier, "until": typed.get("until", "")},
@@ -190,7 +190,9 @@ def _ending(membership_id: int, person: Person) -> ActionPage:
     return ActionPage(
         person=person,
         action=Action.ENDED_MEMBERSHIP,
-        heading=_("Cancel this membership (%(price)s)?", price=labels.price(membership)),
+        heading=_("End the complimentary membership?")
+        if given
+        else _("Cancel this membership (%(price)s)?", price=labels.price(membership)),
         button=_("Cancel membership"),
         effects=offered,
         read=read,

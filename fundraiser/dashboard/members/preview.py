@@ -126,7 +126,8 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
         money=_followed_by(
             goes_on,
             _(
-                "We refund %(amount)s to the payment method it was paid with. Stripe keeps its fee.",
+                "We refund %(amount)s to the payment method it was paid with. "
+                "Stripe keeps its fee.",
                 amount=labels.money(left, payment.currency),
             ),
         ),

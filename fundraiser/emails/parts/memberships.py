@@ -75,7 +75,8 @@ def values_of(membership: Membership) -> dict[str, str]:
     if pays_by_card(membership) and membership.card_last4:
         known["card"] = membership.card_last4
     if membership.card_expires_at:
-        known["month"] = f"{membership.card_expires_at - timedelta(days=1):%m/%y}"
+        last = membership.card_expires_at - timedelta(days=1)
+        known["month"] = date(last, "MMMM y")
     if membership.grace_from:
         known["date"] = date(membership.grace_from)
         known["until"] = date(membership.grace_from + settings.grace)
