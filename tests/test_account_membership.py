@@ -193,7 +193,7 @@ def test_a_bank_that_refuses_the_upgrade_leaves_all_as_it_was(olena: Olena) -> N
 @pytest.mark.parametrize(
     ("amount", "sentence"),
     [
-        ("abc", "Enter the amount in figures"),
+        ("abc", "Enter the amount in digits"),
         ("0.10", "The amount must be £2 or more."),
         ("99999999", "The amount must be £1,000,000 or less."),
         ("10", "You already pay this. Choose something else."),
@@ -237,7 +237,7 @@ def test_a_pause_of_a_month_skips_a_payment_and_the_page_says_until_when(
     assert f"{resumes.day} {resumes:%B %Y}" == told[1]
     assert olena.membership.period_end
     assert resumes > olena.membership.period_end + timedelta(hours=2), "the next payment is skipped"
-    assert resumes < olena.membership.period_end + timedelta(days=31), "and no other"
+    assert resumes < olena.membership.period_end + timedelta(days=31), "and that’s all"
 
 
 def test_another_card_comes_from_the_payment_services_own_page(olena: Olena) -> None:

@@ -176,4 +176,4 @@ def test_an_address_that_is_somebody_elses_by_now_is_not_taken_back(
     with olena.database.transaction() as session:
         make_member(session, email=OLD)
     answer = undo(app, link)
-    assert (answer.status_code, "another person’s" in answer.text) == (422, True)
+    assert (answer.status_code, "belongs to another person" in answer.text) == (422, True)

@@ -134,7 +134,7 @@ def test_the_words_of_staff_leave_what_an_email_must_say(
 
 
 def test_a_kind_is_switched_off_and_on(manager: FlaskClient) -> None:
-    for on, said in (("no", "are not sent."), ("yes", "are sent.")):
+    for on, said in (("no", "is switched off."), ("yes", "are sent.")):
         assert press(manager, f"{KIND}/switch", on=on).status_code == 303
         assert f"Letters of this kind {said}" in manager.get(KIND, headers=PAGE).text
     assert manager.get("/staff/emails/kinds/nothing", headers=PAGE).status_code == 404

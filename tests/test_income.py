@@ -111,7 +111,7 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
         ({"rate": "much"}, "Enter the rate in figures, like 0.8564."),
         ({"currency": "GBP"}, "Choose a currency that readers pay in"),
         ({"currency": "XXQ"}, "Choose a currency that readers pay in"),
-        ({"day": "yesterday"}, "Enter the day as year, month and day"),
+        ({"day": "yesterday"}, "Enter the date as year, month and day"),
         ({"day": "2999-01-01"}, "Enter a day from 2000 on, up to today."),
         ({"day": "1999-12-31"}, "Enter a day from 2000 on, up to today."),
     ],

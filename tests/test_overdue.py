@@ -189,7 +189,7 @@ def test_the_overview_says_that_payments_are_overdue(
     said = words(page, "[data-test=overdue]")
     assert said.startswith("1 payment")
     assert "£12" in said
-    assert "Nothing needs you" not in words(page)
+    assert "Nothing needs your attention" not in words(page)
 
 
 def test_what_failed_today_is_listed(staff: FlaskClient, database: Database) -> None:

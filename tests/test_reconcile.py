@@ -1,4 +1,4 @@
-"""Reconciliation: what no webhook brought is found, and what does not agree is named."""
+"""Reconciliation: what no webhook brought is found, and what Mismatch is named."""
 
 from __future__ import annotations
 
@@ -479,7 +479,7 @@ def test_staff_see_by_person_what_does_not_agree(
     customer = shop.join("olena@example.org")
     shop.settle(customer)
     sign_in(client, hire(database))
-    assert "does not agree" not in client.get("/staff", headers=PAGE).text
+    assert "Mismatch" not in client.get("/staff", headers=PAGE).text
     with database.transaction() as session:
         session.execute(text("UPDATE membership SET status = 'unpaid'"))
     prove_and_write(database)

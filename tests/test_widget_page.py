@@ -176,7 +176,7 @@ def test_a_headline_with_a_quote_stays_inside_its_attribute(
 def test_what_there_is_not_is_refused(staff: FlaskClient, query: str) -> None:
     answer = staff.get(f"{ADDRESS}?{query}", headers=PAGE)
     assert answer.status_code == 400
-    assert "nothing like this to choose" in answer.text
+    assert "That option doesn’t exist" in answer.text
 
 
 def test_a_colour_that_is_none_is_refused(staff: FlaskClient) -> None:
@@ -220,10 +220,10 @@ def test_an_accent_on_which_nobody_can_read_is_not_kept(
 ) -> None:
     accent = "#a500ff"
     assert contrast_of_words(accent) < 4.5
-    assert "Words on this colour can’t be read well" in read(staff, "?accent=%23a500ff").text
+    assert "Text on this colour is hard to read" in read(staff, "?accent=%23a500ff").text
     answer = keep(staff, accent=accent)
     assert answer.status_code == 422
-    assert "Words on this colour can’t be read well." in answer.text
+    assert "Text on this colour is hard to read." in answer.text
     assert look(database) == ("auto", "#0b5d46", 1)
 
 

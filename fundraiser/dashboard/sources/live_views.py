@@ -28,7 +28,7 @@ def ask(name: str) -> ResponseReturnValue:
     require(staff, Permission.IMPORT)
     status.ask_now(db.session(), current_settings(), name)
     record(db.session(), Action.ASKED_SOURCE, f"source {name}", staff=staff)
-    flash(_("We’re asking for its members now. Their file appears below."))
+    flash(_("We’re fetching its members now. Their file will appear below."))
     return redirect(url_for("source_pages.index"), HTTPStatus.SEE_OTHER)
 
 
@@ -39,5 +39,5 @@ def pause(name: str) -> ResponseReturnValue:
     require(staff, Permission.IMPORT)
     status.pause(db.session(), current_settings(), name)
     record(db.session(), Action.PAUSED_SOURCE, f"source {name}", staff=staff)
-    flash(_("It is paused. Its members are counted until what they have paid for is over."))
+    flash(_("It’s paused. We count its members until the end of what they’ve paid for."))
     return redirect(url_for("source_pages.index"), HTTPStatus.SEE_OTHER)

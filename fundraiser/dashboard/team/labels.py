@@ -108,7 +108,7 @@ def action(name: str) -> str:
         Action.UPLOADED_LIST: _("Uploaded a list of members"),
         Action.APPLIED_LIST: _("Imported a list of members"),
         Action.UNDID_LIST: _("Undid an import"),
-        Action.ASKED_SOURCE: _("Asked a source for its members"),
+        Action.ASKED_SOURCE: _("Updated a source"),
         Action.PAUSED_SOURCE: _("Paused a source"),
         Action.DECIDED_ROW: _("Decided on a row of an import"),
         Action.ADDED_MEMBER: _("Added a member by hand"),

@@ -102,29 +102,29 @@ def _stale_since(source: LiveSource, trouble: Trouble | None) -> datetime | None
 def trouble_sentence(one: Liveness) -> str:
     """What is wrong, and what to do."""
     if one.paused_at:
-        return _("Paused: it isn’t asked for members until you ask again.")
+        return _("Paused: we won’t update it until you ask for it.")
     return {
-        None: _("It hasn’t been asked for a day: check that the workers run."),
-        Trouble.SILENT: _("It doesn’t answer. We keep asking."),
-        Trouble.FAILING: _("It answers with an error of its own. We keep asking."),
-        Trouble.BUSY: _("It says that we ask too often. We wait as long as it says."),
+        None: _("It hasn’t been updated for a day: check that the workers are running."),
+        Trouble.SILENT: _("It doesn’t answer. We’ll keep trying."),
+        Trouble.FAILING: _("It reports an error of its own. We’ll keep trying."),
+        Trouble.BUSY: _("It says we ask too often. We’ll wait as long as it says."),
         Trouble.UNAUTHORIZED: _(
-            "It doesn’t accept our key. Whoever runs this service needs to set a new one."
+            "It doesn’t accept our key. Ask the person who runs this service to set a new one."
         ),
         Trouble.NOT_RENEWED: _(
-            "Its token can’t be renewed, and will end. Whoever runs this service needs to set new "
-            "ones."
+            "We can’t renew its token, which will expire. Ask the person who runs "
+            "this service to set new ones."
         ),
         Trouble.UNKNOWN: _(
-            "It doesn’t know the campaign or site that we ask for. Whoever runs this service needs "
-            "to check the settings."
+            "It doesn’t know our campaign or site. Ask the person who runs this "
+            "service to check the settings."
         ),
-        Trouble.MALFORMED: _("Its answers can’t be read, so nobody was changed. We keep asking."),
+        Trouble.MALFORMED: _("We can’t read its answers, so we changed nobody. We’ll keep trying."),
         Trouble.INCOMPLETE: _(
-            "It listed fewer members than it says it has, so nobody was changed. We keep asking."
+            "It listed fewer members than it says it has, so we changed nobody. We’ll keep trying."
         ),
-        Trouble.HELD: _("Its list would end many members. Look at it before it is applied."),
-        Trouble.REFUSED: _("Its list couldn’t be taken in. Look at the latest file below."),
+        Trouble.HELD: _("Its list would end many memberships. Review it before we apply it."),
+        Trouble.REFUSED: _("We couldn’t import its list. See the latest file below."),
     }[one.trouble]
 
 
@@ -153,7 +153,7 @@ def _change(session: Session, settings: Settings, name: str, **values: datetime 
     )
     is_set_up = name in {client.name for client in clients(settings)}
     if not is_set_up or not found.all():
-        raise NotFoundError(_("There is no such source."))
+        raise NotFoundError(_("There’s no such source."))
 
 
 def examine(database: Database, settings: Settings) -> Iterator[tuple[str, Trouble | None]]:
