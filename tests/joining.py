@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import altcha
 from bs4 import BeautifulSoup
 
 if TYPE_CHECKING:
@@ -32,3 +34,11 @@ def thanks_of(page: str) -> str:
 
 def read(answer: TestResponse) -> BeautifulSoup:
     return BeautifulSoup(answer.text, "html.parser")
+
+
+def solve(challenge: str) -> str:
+    """What proof.js makes of it."""
+    given = altcha.Challenge.from_dict(json.loads(challenge))
+    solution = altcha.solve_challenge(given)
+    assert solution
+    return altcha.Payload(given, solution).to_base64()

@@ -28,6 +28,7 @@ from fundraiser.payments.stripe.types import StripeEvent
 from fundraiser.security import limiter
 from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import make_member
+from tests.joining import solve
 from tests.staff import csrf_token, hire, names, read, sign_in
 
 if TYPE_CHECKING:
@@ -67,14 +68,6 @@ def attempt(app: FundraiserApp, address: str, solution: str = "", ticket: str = 
     place = app.test_request_context("/join", environ_overrides={"REMOTE_ADDR": address})
     with place, app.database.transaction() as session:
         return admit(session, solution=solution, ticket=ticket)
-
-
-def solve(challenge: str) -> str:
-    """What proof.js makes of it."""
-    given = altcha.Challenge.from_dict(json.loads(challenge))
-    solution = altcha.solve_challenge(given)
-    assert solution
-    return altcha.Payload(given, solution).to_base64()
 
 
 def somewhere(number: int) -> str:

@@ -27,9 +27,9 @@ from fundraiser.newsroom.secret_key import is_the_known_key
 from fundraiser.newsroom.staff import find_staff
 from fundraiser.payments.proofs import name_of_proof, new_challenge, new_ticket, seconds_to_wait
 from tests.factories import make_campaign, make_member
+from tests.joining import solve
 from tests.members import sign_in as sign_in_member
 from tests.staff import PAGE, csrf_token, hire, sign_in
-from tests.test_card_guard import solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
