@@ -120,7 +120,7 @@ def make_campaign(session: Session, **values: Any) -> Campaign:
 
 
 def sync_request(**target: str) -> SyncRequest:
-    "A request to sync ``customer_id``, or the customer of ``charge_id``, that’s role is now due."
+    """A request to sync ``customer_id``, or the customer of ``charge_id``, that is due now."""
     return SyncRequest(due_at=now(), created_at=now(), attempts=0, **target)
 
 

@@ -65,7 +65,7 @@ def with_patreon(settings: Settings, url: str, patreon: Patreon, **values: Any) 
 
 
 def work(database: Database, settings: Settings) -> None:
-    "What the workers do, until nothing’s role is now left for."
+    """What the workers do, until nothing is left for now."""
     while (
         asking.ask_any(database, settings)
         or batches.step_any(database, GRACE)

@@ -30,7 +30,7 @@ def days(count: float) -> timedelta:
 
 
 def join(session: Session, **values: Any) -> Member:
-    "A person with a membership that’s role is now paid by a card, as of."
+    """A person with a membership that is paid by a card, as of now."""
     at = db.now()
     member = make_member(session, counting=values.pop("counting", True), sequence=1)
     paid = {

@@ -33,7 +33,7 @@ PAGE = {"Accept": "text/html"}
 
 
 def hire(database: Database, role: Role = Role.MANAGER) -> str:
-    "A new person from the staff; returns the address, which no other test uses."
+    """A new person of the staff; returns the address, which no other test uses."""
     email = f"Iryna-{uuid4().hex[:8]}@example.org"
     with database.transaction() as session:
         add_staff(session, email=email, name="Iryna Bondar", role=role, password=PASSWORD)

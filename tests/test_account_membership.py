@@ -37,7 +37,9 @@ def test_the_overview_says_what_is_paid_when_and_what_comes_next(olena: Olena) -
     said = olena.overview()
     assert "You’re member 1 " in said
     assert "You pay £10 a month" in said
-    assert re.search(r"The next £10 will be charged on \d+ \w+ \d{4}\. You can cancel before", said)
+    assert re.search(
+        r"You’ll be charged the next £10 on \d+ \w+ \d{4}\. You can cancel before", said
+    )
     assert "Paid £10" in said
     receipt = olena.open("/account").select_one("table a")
     assert receipt
@@ -169,7 +171,7 @@ def test_credit_that_pays_a_part_leaves_the_rest_to_be_charged(olena: Olena) -> 
     olena.stripe.set_balance(olena.customer, -400)
     olena.stripe.settle(olena.customer)
     account = " ".join(olena.overview().split())
-    assert re.search(r"Next payment £10, \d+ \w+ \d+, less your credit of £4", account)
+    assert re.search(r"Next payment £10, \d+ \w+ \d+, minus your credit of £4", account)
     assert re.search(r"You’ll be charged £6 on .*: your credit of £4 pays the rest of £10", account)
     olena.stripe.advance(days=32)
     olena.stripe.settle(olena.customer)
@@ -237,7 +239,7 @@ def test_a_pause_of_a_month_skips_a_payment_and_the_page_says_until_when(
     assert f"{resumes.day} {resumes:%B %Y}" == told[1]
     assert olena.membership.period_end
     assert resumes > olena.membership.period_end + timedelta(hours=2), "the next payment is skipped"
-    assert resumes < olena.membership.period_end + timedelta(days=31), "and that’s all"
+    assert resumes < olena.membership.period_end + timedelta(days=31), "and no other"
 
 
 def test_another_card_comes_from_the_payment_services_own_page(olena: Olena) -> None:

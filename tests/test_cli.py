@@ -76,7 +76,7 @@ def test_a_person_who_is_there_is_not_added_again_but_may_get_a_new_password(
 def test_a_password_that_is_too_short_is_refused_in_a_sentence(fundraiser: Command) -> None:
     result = fundraiser("create-staff", "iryna@example.org", STAFF_PASSWORD="short")
     assert result.exit_code == 1
-    assert result.output == "Error: The password must have 12 characters or more.\n"
+    assert result.output == "Error: Use at least 12 characters for the password.\n"
 
 
 def test_a_missing_setting_is_a_sentence(fundraiser: Command) -> None:

@@ -56,7 +56,7 @@ def test_staff_write_an_email_anew_and_a_wrong_name_is_refused_with_what_was_typ
     wrong = press(manager, f"{KIND}/words", **new | {"text": "Dear {first_name}"})
     assert wrong.status_code == 422
     assert "Dear {first_name}" in wrong.text
-    assert "only these names may stand: {amount}" in wrong.text
+    assert "you can use only these names: {amount}" in wrong.text
     assert press(manager, f"{KIND}/words", **new).status_code == 303
     preview = manager.get(f"{KIND}/preview?member=7&plain=yes", headers=PAGE).text
     assert "First." in preview
@@ -134,9 +134,9 @@ def test_the_words_of_staff_leave_what_an_email_must_say(
 
 
 def test_a_kind_is_switched_off_and_on(manager: FlaskClient) -> None:
-    for on, said in (("no", "is switched off."), ("yes", "are sent.")):
+    for on, said in (("no", "is switched off."), ("yes", "is switched on.")):
         assert press(manager, f"{KIND}/switch", on=on).status_code == 303
-        assert f"Letters of this kind {said}" in manager.get(KIND, headers=PAGE).text
+        assert f"This e-mail {said}" in manager.get(KIND, headers=PAGE).text
     assert manager.get("/staff/emails/kinds/nothing", headers=PAGE).status_code == 404
 
 

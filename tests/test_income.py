@@ -88,13 +88,13 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
             count(session, member)
         refresh(session, LONDON, GRACE)
     page = words(read(staff, "/staff"))
-    assert "All in GBP 1 £10 £120" in page
+    assert "Total in GBP 1 £10 £120" in page
     assert "The total leaves out EUR, USD: no exchange rate has been entered." in page
     assert enter(staff, rate="0.5").status_code == 303
     assert enter(staff, rate="0.75").status_code == 303  # the same day: corrected
     assert enter(staff, rate="0.1", day="2020-01-01").status_code == 303  # older: not in force
     page = words(read(staff, "/staff"))
-    assert "All in GBP 2 £17.50 £210" in page
+    assert "Total in GBP 2 £17.50 £210" in page
     assert "The sum leaves out EUR: no exchange rate" in page
     assert "1 USD = 0.75 GBP on 3 March 2026." in page
     rates = words(read(staff, "/staff/rates"))

@@ -169,7 +169,7 @@ def test_the_e_mail_about_a_second_membership_says_what_became_of_the_money(
     with database.transaction() as session:
         email = session.scalars(select(Email).where(Email.kind == "second_membership")).one()
         source = write(session, email).source.decode()
-    assert "refund couldn" in source.replace("=\n", "")
+    assert "We couldn" in source.replace("=\n", "")
 
 
 def pay_after_the_end(stripe: Stripe, database: Database) -> str:

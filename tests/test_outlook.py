@@ -305,7 +305,7 @@ def test_the_overview_says_range_chance_record_and_scenario(
     assert "%" in shown
     records = page.select("[data-test=record]")
     assert len(records) == 3
-    assert "12 of 12 held (100%)" in records[0].get_text()
+    assert "12 of 12 were in range (100%)" in records[0].get_text()
     assert "12" not in records[1].get_text()
     assert page.select_one("[data-test=rush]")
     assert f"{row.low}–{row.high}" in words(page, ".chart")

@@ -1,4 +1,4 @@
-"""Reconciliation: what no webhook brought is found, and what Mismatch is named."""
+"""Reconciliation: what no webhook brought is found, and what does not agree is named."""
 
 from __future__ import annotations
 
@@ -485,7 +485,7 @@ def test_staff_see_by_person_what_does_not_agree(
     prove_and_write(database)
     run_through(database)
     page = client.get("/staff", headers=PAGE).text
-    assert "3 things that should agree do not. Nothing was corrected" in page
+    assert "A check found 3 mismatches. We haven’t corrected anything" in page
     assert page.count(f'/staff/members/{people(database)[0].id}"') >= 2
     assert f"/staff/customers/{customer}/sync" in page
     assert "status is active at Stripe, unpaid here" in page

@@ -106,7 +106,7 @@ def test_a_changed_rule_is_announced_and_then_written_with_its_cause(
     assert "-1 not_paid" in asked.output
     assert asked.exit_code == 1
     assert number(database) == 2, "nothing is changed before somebody says yes"
-    assert "The number’s role is now 1." in command("recount", "--yes").output
+    assert "The number is 1 now." in command("recount", "--yes").output
     assert entries(database)[-1] == (-1, Cause.RULE, "not_paid")
     again = command("recount", "--yes")
     assert "1 people are counted now; by the rule paying-members/2 there will be 1." in again.output

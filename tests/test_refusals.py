@@ -111,7 +111,7 @@ def test_the_doctor_and_the_overview_say_why(
     WAYS["signature"](client)
     WAYS["no_signature"](client)  # anybody may send that
     page = client.get("/staff").text
-    assert "We’ve refused 1 webhook from Stripe since the last one that we accepted" in page
+    assert "We’ve refused 1 webhook from Stripe since the last one we accepted" in page
     assert "the signing secret is wrong" in page
     assert "wasn’t an event" not in page
     env = environment | {"DATABASE_URL": database_url, "STRIPE_API_BASE": stripe.url}
@@ -217,7 +217,7 @@ def test_staff_are_told_which_right_is_missing(
     client = restricted("rk_test_reads_only", "products:read")
     join(client)
     sign_in(client, hire(database))
-    assert "lacks rights, so some payments fail: rak_checkout_session_write" in (
+    assert "lacks permissions, so some payments fail: rak_checkout_session_write" in (
         client.get("/staff").text
     )
 
@@ -231,5 +231,5 @@ def test_staff_who_put_a_membership_on_offer_are_told_of_the_key(
     sign_in(client, hire(database))
     form = {"csrf_token": csrf_token(client, "/staff/tiers/member")}
     answer = client.post("/staff/tiers/member/publication", data=form, follow_redirects=True)
-    assert "Stripe refuses our key (rak_product_write)" in answer.text
+    assert "Stripe rejected our key (rak_product_write)" in answer.text
     assert "does not answer" not in answer.text

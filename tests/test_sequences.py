@@ -200,7 +200,7 @@ def test_what_is_not_urgent_waits_for_the_newsrooms_day(
         enqueue_welcome(session)
         sweep(session)
     deliver(database, mail_server)
-    assert [message["Subject"][:14] for message in postbox.emails] == ["You’re member"]
+    assert [message["Subject"][:14] for message in postbox.emails] == ["Welcome to The"]
     at_noon(timedelta(hours=10, minutes=58))
     deliver(database, mail_server)
     assert len(postbox.emails) == 1

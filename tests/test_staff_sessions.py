@@ -153,7 +153,7 @@ def test_sessions_are_listed_and_each_can_be_ended(
         " ".join(row.get_text(" ").split())
         for row in page.select("section[aria-labelledby=sessions] tbody th")
     ]
-    assert rows == ["Unknown browser This one", "Firefox, Linux"]
+    assert rows == ["Unknown browser This browser", "Firefox, Linux"]
     forms = [form["action"] for form in page.select("section[aria-labelledby=sessions] td form")]
     assert post(client, str(forms[1]), "/staff/account").status_code == 303
     assert (is_in(client), is_in(other)) == (True, False)

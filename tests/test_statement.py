@@ -74,7 +74,7 @@ def test_a_statement_has_the_payments_of_the_newsrooms_year_and_what_went_back(
     ]
     assert "1 Harbour" in words(page)
     assert "Olena Koval" in words(page)
-    assert "Що сплачено" in words(read(client, "/account/statements/2025?lang=uk"))
+    assert "призначенням" in words(read(client, "/account/statements/2025?lang=uk"))
     assert "There were no payments" in words(read(client, "/account/statements/2020"))
     assert "no statement for this year" in words(
         read(client, "/account/statements/2999", status=404)

@@ -197,7 +197,7 @@ def test_a_look_that_is_kept_is_the_campaigns_everywhere(
     assert shown
     assert shown["look"] == {"theme": "dark", "accent": "#052962"}
     page = staff.get(answer.headers["Location"], headers=PAGE).text
-    assert "This’s role is now the campaign’s look." in page
+    assert "Saved. Open pages will show the new look" in page
     assert element(BeautifulSoup(page, "html.parser")) == {"campaign": "25000", "variant": "bar"}
     with database.transaction() as session:
         entries = session.scalars(

@@ -53,7 +53,7 @@ STILL_THERE = {
 }
 
 
-SENTENCES = {*phrases("Nobody else will ever get this number."), *phrases("See what changes")}
+SENTENCES = {*phrases("The number is yours for good."), *phrases("See what changes")}
 
 
 def test_no_test_finds_things_by_our_sentences_but_those_that_always_did() -> None:

@@ -103,7 +103,7 @@ class Service:
             )
 
     def change(self, **values: Any) -> None:
-        "Edit campaign, as staff would."
+        """Change the campaign, as staff would."""
         with self.app.database.transaction() as session:
             campaign = session.get_one(Campaign, "25000")
             for name, value in {"revision": campaign.revision + 1, **values}.items():

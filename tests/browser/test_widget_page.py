@@ -60,7 +60,7 @@ def test_a_look_is_kept_without_scripts(
     expect(page.get_by_role("button", name="Copy Any site")).to_be_hidden()
     page.get_by_label("Colours").select_option("dark")
     page.get_by_role("button", name="Save colours for the campaign").click()
-    expect(page.get_by_role("status")).to_contain_text("This’s role is now the campaign’s look.")
+    expect(page.get_by_role("status")).to_contain_text("Saved. Open pages will show the new look")
     expect(page.get_by_label("Colours")).to_have_value("dark")
     assert "csrf_token" not in page.url
     expect(reader.locator("membership-progress .box.dark")).to_be_visible()
