@@ -227,10 +227,10 @@ def _answer(status: HTTPStatus, sentence: str) -> ResponseReturnValue:
 def _busy() -> str:
     if request.method == "POST":
         return _(
-            "We’re very busy at the moment, so we can’t say whether this was done. Check in a "
-            "minute before you repeat it."
+            "We’re very busy, so we don’t know whether this was done. Check in a "
+            "minute before you try again."
         )
-    return _("We’re very busy at the moment. Try again in a minute.")
+    return _("We’re very busy right now. Try again in a minute.")
 
 
 def _heading(status: HTTPStatus) -> str:

@@ -106,7 +106,7 @@ def receipt(payment_id: int) -> ResponseReturnValue:
     """Our own receipt to print, with a link to Stripe's if Stripe answers."""
     found = db.session().get(Payment, payment_id)
     if found is None or found.member_id != signed_in().member_id:
-        raise NotFoundError(_("There is no payment of yours at this address."))
+        raise NotFoundError(_("We can’t find this payment in your account."))
     checkpoint(db.session())
     try:
         at_stripe = member_gateway().receipt_address(found.charge_id)
@@ -209,7 +209,14 @@ def change_price(membership_id: int) -> ResponseReturnValue:
     seconds = request.form.get("at", 0, type=int)
     at = datetime.fromtimestamp(seconds if 0 <= seconds < _LATEST else 0, UTC)
     if not now() - _PREVIEW_HOLDS <= at <= now() + timedelta(minutes=1):
-        return _preview_page(membership, wish, notice=_("This page is from an hour ago or more."))
+        return _preview_page(
+            membership,
+            wish,
+            notice=_(
+                "The figures you saw were over an hour old, so we haven’t changed anything. "
+                "Here they are again."
+            ),
+        )
     try:
         terms = _terms(membership, wish)
         notice = changes.change(
@@ -373,9 +380,7 @@ def _terms(membership: Membership, wish: Wish) -> Terms:
     """
     amount = parse_amount(wish.typed, membership.currency) if wish.typed else None
     if wish.typed and amount is None:
-        raise UnprocessableError(
-            _("Enter the amount in figures, like 12 or 12.50."), field="amount"
-        )
+        raise UnprocessableError(_("Enter the amount in digits, like 12 or 12.50."), field="amount")
     tier, found, amount = priced(
         db.session(),
         Choice(
@@ -432,7 +437,7 @@ def _price_page(
     campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
     campaign = campaign or current_campaign(session)
     tiers = offered_tiers(session, campaign.tiers if campaign else [])
-    intervals = {Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")}
+    intervals = {Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")}
     return _page(
         "price.html",
         membership,
@@ -456,7 +461,7 @@ def _preview_page(
     try:
         terms = _terms(membership, wish)
         if _is_paid_already(membership, terms, wish):
-            sentence = Named("paid-already", _("This is what you pay already."))
+            sentence = Named("paid-already", _("You already pay this. Choose something else."))
             error = UnprocessableError(sentence, field="amount")
             return _price_page(membership, wish, error=error), error.status
         checkpoint(db.session())

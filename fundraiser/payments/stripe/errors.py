@@ -86,11 +86,10 @@ class Doing(StrEnum):
         """The sentence for whoever came while too many others were waiting for Stripe."""
         match self:
             case Doing.LOOK:
-                return _("We’re very busy at the moment. Try again in a minute.")
+                return _("We’re very busy right now. Try again in a minute.")
             case Doing.BEGIN:
                 return _(
-                    "We’re very busy at the moment. You haven’t been charged. Try again in a "
-                    "minute."
+                    "We’re very busy right now. You haven’t been charged. Try again in a minute."
                 )
             case Doing.CHANGE:
                 return self.without_answer
