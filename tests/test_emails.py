@@ -102,7 +102,7 @@ def test_an_email_is_written_in_the_language_of_its_member(
     deliver(database, mail_server)
     (message,) = postbox.emails
     assert message["Content-Language"] == "uk"
-    assert message["Subject"] == "«The Northern Ledger»: ви з нами під номером 16\xa0235"
+    assert message["Subject"] == "«The Northern Ledger»: вітаємо, ви з нами під номером 16\xa0235"
     assert "із 25\xa0000 учасників" in text_of(message)
     assert "10\xa0£ на місяць" in text_of(message)
     assert 'lang="uk"' in text_of(message, "html")

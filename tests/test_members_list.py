@@ -104,7 +104,7 @@ def test_odd_searches_find_nobody_and_harm_nothing(
         make_member(session, name="Taras Melnyk")
     answer = staff.get("/staff/members", query_string={"q": query}, headers=PAGE)
     assert answer.status_code == 200
-    assert "Nobody fits." in answer.text
+    assert "No members match." in answer.text
 
 
 def test_each_filter_finds_whom_it_is_for_and_nobody_else(session: Session) -> None:
@@ -360,7 +360,7 @@ def test_the_list_page_keeps_its_filters_on_the_way_on(
         for _ in range(paging.PAGE + 1):
             join(session)
     page = read(staff, "/staff/members?state=counting&q=reader&sort=oldest")
-    assert "More than 50 people fit." in words(page)
+    assert "More than 50 members match." in words(page)
     following = page.select_one("nav.more a[rel=next]")
     assert following
     assert "state=counting" in str(following["href"])
@@ -392,17 +392,17 @@ def test_the_file_has_who_is_filtered_in_the_lists_order(
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="members-')
     rows = list(csv.DictReader(answer.text.lstrip("\ufeff").splitlines()))
     assert [row["Name"] for row in rows] == ["Hanna", "Taras; “Melnyk”, Jr"]
-    assert (rows[0]["Counts"], rows[0]["Tier"]) == ("no", "patron")
+    assert (rows[0]["Counted"], rows[0]["Tier"]) == ("no", "patron")
     assert {
-        name: rows[1][name] for name in ("Number", "Counts", "Amount", "Currency", "State")
+        name: rows[1][name] for name in ("Number", "Counted", "Amount", "Currency", "Status")
     } == {
         "Number": "1",
-        "Counts": "yes",
+        "Counted": "yes",
         "Amount": "10.00",
         "Currency": "GBP",
-        "State": "active",
+        "Status": "active",
     }
-    assert rows[1]["Began"] == "2026-04-22"
+    assert rows[1]["Started"] == "2026-04-22"
     with database.transaction() as session:
         action = session.scalars(
             select(AuditEntry).where(AuditEntry.action == "exported_members")
@@ -499,7 +499,7 @@ def test_a_file_by_filters_that_make_no_sense_is_not_made(
 ) -> None:
     answer = take(staff, tier="baron")
     assert answer.status_code == 422
-    assert "There is no “baron” to choose here." in answer.text
+    assert "“baron” isn’t one of the options here." in answer.text
     with database.transaction() as session:
         assert not session.scalars(
             select(AuditEntry).where(AuditEntry.action == "exported_members")
@@ -511,4 +511,4 @@ def test_support_may_not_take_everybody_away_as_a_file(
 ) -> None:
     sign_in(client, hire(database, Role.SUPPORT))
     assert take(client).status_code == 403
-    assert "Export them" not in words(read(client, "/staff/members"))
+    assert "Export as CSV" not in words(read(client, "/staff/members"))

@@ -88,7 +88,7 @@ def say(session: Session, membership: Membership) -> Said:
         rows.append((_("Next payment"), following))
     method = method_of(m) if ours and not ended else None
     if method:
-        rows.append((_("You pay with"), Named("method", method)))
+        rows.append((_("Payment method"), Named("method", method)))
     if is_ending and m.cancel_at and ours:
         rows.append((_("Ends on"), date(m.cancel_at)))
     return Said(
@@ -123,21 +123,25 @@ def _pays(m: Membership) -> str:
 
 def _state(m: Membership, amount: str) -> list[str]:
     if m.source is Source.GIFT and (m.refunded_at or m.disputed_at):
-        return [_("It is a gift whose payment was taken back, so it does not count any more.")]
+        return [
+            _(
+                "The payment for this gift was refunded or is disputed, so this membership is "
+                "no longer active."
+            )
+        ]
     if m.source is Source.GIFT and m.counts_until:
         sentence = _(
-            "It is a gift until %(date)s, and nothing is taken from you. It ends by itself.",
+            "It’s a gift, so you won’t be charged. It ends automatically on %(date)s.",
             date=date(m.counts_until),
         )
         return [sentence]
     if m.source is not Source.STRIPE:
-        return [_("It is not paid here, and nothing is taken from you.")]
+        return [_("We don’t charge you for this membership.")]
     if m.status in ENDED:
-        return [_("It has ended. You won’t be charged again.")]
+        return [_("It has ended, and you won’t be charged again.")]
     if m.cancel_at and not renews(m):
         sentence = _(
-            "You have cancelled it. You stay a member until %(date)s, and you won’t be charged "
-            "again.",
+            "You’ve cancelled it. You stay a member until %(date)s and won’t be charged again.",
             date=date(m.cancel_at),
         )
         return [Named("cancelled", sentence)]
@@ -148,8 +152,8 @@ def _asked_to_stop(m: Membership) -> str:
     if m.cancel_wanted_at is None or m.cancel_at:
         return ""
     sentence = _(
-        "You asked us to cancel it on %(date)s. The payment service refused, and our staff have "
-        "been told. Write to %(address)s if you hear nothing.",
+        "You asked us to cancel it on %(date)s. Stripe, our payment service, refused, "
+        "and we’ve told our staff. Write to %(address)s if you don’t hear from us.",
         date=date(m.cancel_wanted_at),
         address=current_settings().mail_from,
     )
@@ -161,15 +165,15 @@ def _what_comes(m: Membership, amount: str) -> str:
     if m.collection_paused:
         if m.paid_until and m.paid_until > now():
             return _(
-                "It is paused, so you won’t be charged. You are counted as a member until "
-                "%(date)s, for which you have paid.",
+                "It’s paused, so you won’t be charged. You’ve paid until %(date)s and "
+                "are counted as a member until then.",
                 date=date(m.paid_until),
             )
-        return _("It is paused. You won’t be charged, and you are not counted for that time.")
+        return _("It’s paused. While it is, you won’t be charged and aren’t counted as a member.")
     if m.needs_confirmation and m.payment_status is Dues.PAID:
         sentence = _(
-            "Your bank wants you to confirm the payment for what you changed. Confirm it within a "
-            "day; until then you pay what you paid before."
+            "Your bank wants you to confirm the payment for your change. Do it within "
+            "a day; until then you pay what you paid before."
         )
         return Named("confirm-change", sentence)
     due = money(m.due or m.amount, m.currency)
@@ -178,15 +182,15 @@ def _what_comes(m: Membership, amount: str) -> str:
         return Named("confirm-payment", sentence)
     if m.status in UNPAID:
         sentence = _(
-            "The last payment of %(amount)s failed. Change how you pay, and we’ll try again at "
-            "once.",
+            "Your last payment of %(amount)s failed. Change your payment method, and "
+            "we’ll try again straight away.",
             amount=due,
         )
         return Named("payment-failed", sentence)
     if m.cancel_at and m.period_end:
         sentence = _(
-            "It ends on %(end)s. Until then you pay as before: you’ll be charged %(amount)s on "
-            "%(date)s. You can cancel before then.",
+            "It ends on %(end)s. Until then you pay as before: you’ll be charged "
+            "%(amount)s on %(date)s. You can cancel before that.",
             end=date(m.cancel_at),
             amount=amount,
             date=date(m.period_end),
@@ -198,8 +202,8 @@ def _what_comes(m: Membership, amount: str) -> str:
     is_free = m.amount == 0 or is_given
     if is_free and next_at:
         sentence = _(
-            "It is free until %(date)s. Then you’ll be charged %(amount)s. You can cancel before "
-            "then.",
+            "It’s free until %(date)s. Then you’ll be charged %(amount)s. You can "
+            "cancel before that.",
             date=date(next_at),
             amount=amount,
         )
@@ -210,7 +214,7 @@ def _what_comes(m: Membership, amount: str) -> str:
 def _next_charge(m: Membership, amount: str, at: datetime) -> str:
     if not m.credit:
         sentence = _(
-            "The next %(amount)s will be charged on %(date)s. You can cancel before then.",
+            "You’ll be charged the next %(amount)s on %(date)s. You can cancel before that.",
             amount=amount,
             date=date(at),
         )
@@ -218,16 +222,16 @@ def _next_charge(m: Membership, amount: str, at: datetime) -> str:
     credit = money(m.credit, m.currency)
     if m.credit < m.amount:
         return _(
-            "You’ll be charged %(rest)s on %(date)s: your credit of %(credit)s pays the rest of "
-            "%(amount)s. You can cancel before then.",
+            "You’ll be charged %(rest)s on %(date)s: your credit of %(credit)s covers "
+            "the rest of the %(amount)s. You can cancel before that.",
             rest=money(m.amount - m.credit, m.currency),
             date=date(at),
             credit=credit,
             amount=amount,
         )
     return _(
-        "Your credit of %(credit)s pays the next %(amount)s on %(date)s, so you won’t be charged "
-        "then. You can cancel before then.",
+        "Your credit of %(credit)s covers the next %(amount)s on %(date)s, so you "
+        "won’t be charged then. You can cancel before that.",
         credit=credit,
         amount=amount,
         date=date(at),
@@ -240,15 +244,16 @@ def supporters(member: Member) -> str:
         return Named(
             "name-kept-off",
             _(
-                "We took it off on %(date)s, and it stays off until we lift that. If you think "
-                "that we are wrong, write to %(address)s.",
+                "We removed it on %(date)s. It stays off the page until our staff "
+                "allow it again. If you think this is a mistake, write to "
+                "%(address)s.",
                 date=date(member.supporter_closed_at),
                 address=current_settings().mail_from,
             ),
         )
     if member.supporter_since:
-        return Named("name-shown", _("It may stand there"))
-    return Named("name-not-shown", _("It does not stand there"))
+        return Named("name-shown", _("You’ve agreed to show it"))
+    return Named("name-not-shown", _("Not shown"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +281,13 @@ def say_gifts(session: Session, giver: Member) -> list[SaidGift]:
 
 def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
     if gift.is_void:
-        state = _("Paid back, or disputed at the bank: the code is good no longer.")
+        state = _("Refunded, or disputed with the bank: the code no longer works.")
     elif gift.redeemed_at:
         state = _("Accepted on %(date)s.", date=date(gift.redeemed_at))
     elif gift.tell_at and gift.tell_at > now():
-        state = _("We write on %(date)s. Not accepted yet.", date=date(gift.tell_at))
+        state = _("We’ll e-mail the code on %(date)s. Not accepted yet.", date=date(gift.tell_at))
     else:
-        state = _("Not accepted yet. The code has no end.")
+        state = _("Not accepted yet. The code doesn’t expire.")
     name = by_language(tier.names) if tier else gift.tier
     years = ngettext("%(num)s year", "%(num)s years", gift.years)
     is_open = not gift.is_void and gift.redeemed_at is None
@@ -300,14 +305,13 @@ def _renews(amount: str, interval: str | None, at: datetime) -> str:
     """The charge, its first date and its interval."""
     if interval == Interval.YEAR:
         sentence = _(
-            "You’ll be charged %(amount)s on %(date)s, and every year from then on until you "
-            "cancel.",
+            "You’ll be charged %(amount)s on %(date)s and every year after that until you cancel.",
             amount=amount,
             date=date(at),
         )
         return Named("renews-yearly", sentence)
     sentence = _(
-        "You’ll be charged %(amount)s on %(date)s, and every month from then on until you cancel.",
+        "You’ll be charged %(amount)s on %(date)s and every month after that until you cancel.",
         amount=amount,
         date=date(at),
     )
@@ -317,21 +321,21 @@ def _renews(amount: str, interval: str | None, at: datetime) -> str:
 def say_payment(payment: Payment) -> SaidPayment:
     """Describe a payment."""
     if payment.refunded >= payment.amount:
-        state = _("Paid back")
+        state = _("Refunded")
     elif payment.refunded:
-        state = _("%(amount)s of it paid back", amount=money(payment.refunded, payment.currency))
+        state = _("%(amount)s refunded", amount=money(payment.refunded, payment.currency))
     else:
         state = {
             PaymentStatus.SUCCEEDED: _("Paid"),
-            PaymentStatus.PENDING: _("On its way"),
-            PaymentStatus.FAILED: _("Failed, nothing was taken"),
+            PaymentStatus.PENDING: _("Processing"),
+            PaymentStatus.FAILED: _("Failed, not charged"),
         }[payment.status]
     return SaidPayment(
         id=payment.id,
         at=payment.paid_at,
         what={
             CheckoutKind.CONTRIBUTION: _("One-time contribution"),
-            CheckoutKind.GIFT: _("A gift"),
+            CheckoutKind.GIFT: _("Gift"),
             CheckoutKind.MEMBERSHIP: _("Membership"),
         }[payment.kind],
         amount=money(payment.amount, payment.currency),
@@ -357,7 +361,8 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
     if preview.credited:
         sentences.append(
             _(
-                "%(amount)s of what you have paid isn’t used yet. It counts towards the change.",
+                "%(amount)s of what you’ve already paid isn’t used up. We’ll deduct "
+                "it from the new price.",
                 amount=money(preview.credited, currency),
             )
         )
@@ -369,20 +374,20 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
     if preview.credit:
         sentences.append(
             _(
-                "%(amount)s is left over as credit. It pays your next payments before you are "
-                "charged again.",
+                "%(amount)s is left over as credit. It covers your next payments "
+                "before we charge you again.",
                 amount=money(preview.credit, currency),
             )
         )
     if membership.discount_until and preview.next_amount != terms.amount:
         sentence = _(
-            "Your discount ends on %(date)s. From then on you pay %(price)s.",
+            "Your discount ends on %(date)s. From then on you’ll pay %(price)s.",
             date=date(membership.discount_until),
             price=per(terms.amount, currency, terms.interval),
         )
         sentences.append(Named("discount-ends", sentence))
     if membership.cancel_at:
-        sentences.append(_("Your membership goes on: it won’t end on the day it was to end."))
+        sentences.append(_("This also undoes your cancellation: your membership continues."))
     button = (
         _("Pay %(amount)s now, then %(price)s", amount=due, price=after)
         if preview.due
@@ -393,19 +398,22 @@ def say_change(membership: Membership, terms: Terms, preview: Preview) -> SaidCh
 
 def refused() -> str:
     """The message after a refused payment that isn't by card."""
-    return _("Your bank refused the payment. Nothing has changed. Try another way to pay.")
+    return _(
+        "Your bank declined the payment, so your membership hasn’t changed. Try another "
+        "payment method."
+    )
 
 
 def reasons() -> dict[str, str]:
     """Reasons to cancel, by Stripe's names."""
     return {
-        "too_expensive": _("It costs too much"),
-        "unused": _("I read too little"),
-        "low_quality": _("I do not like the reporting"),
+        "too_expensive": _("It’s too expensive"),
+        "unused": _("I don’t read enough"),
+        "low_quality": _("I’m not happy with the reporting"),
         "missing_features": _("Something is missing"),
-        "switched_service": _("I pay for another newsroom"),
-        "customer_service": _("I was not treated well"),
-        "too_complex": _("It is too complicated"),
+        "switched_service": _("I support another newsroom"),
+        "customer_service": _("I wasn’t treated well"),
+        "too_complex": _("It’s too complicated"),
         "other": _("Another reason"),
     }
 
@@ -415,41 +423,46 @@ def notice(what: Notice, about: Membership | None = None) -> str:
     if about is not None:
         return _of_new_method(what, about)
     said = {
-        Notice.STOPPED: _("You have cancelled your membership. You won’t be charged again."),
+        Notice.STOPPED: _("You’ve cancelled your membership. You won’t be charged again."),
         Notice.STOP_REFUSED: _(
-            "The payment service refused to cancel your membership. Our staff can see that you "
-            "asked for it, and will cancel it for you."
+            "Stripe, our payment service, refused to cancel your membership. Our "
+            "staff can see your request and will cancel it for you."
         ),
-        Notice.RESUMED: _("Your membership goes on."),
+        Notice.RESUMED: _("Your membership continues."),
         Notice.STILL_ENDING: _(
-            "The payment service has not taken back the cancellation: your membership still ends. "
-            "Write to us, and we’ll see to it."
+            "The payment service couldn’t undo the cancellation, so your membership "
+            "will still end. Write to us and we’ll sort it out."
         ),
         Notice.PAUSED: _(
-            "Your membership is paused. It restarts automatically, and you can restart it any day."
+            "Your membership is paused. It restarts automatically, or you can restart it any day."
         ),
-        Notice.CHANGED: _("You have changed what you pay."),
+        Notice.CHANGED: _("You’ve changed what you pay."),
         Notice.TO_CONFIRM: _(
             "Your bank wants you to confirm the payment. Until you do, you pay what you paid "
             "before."
         ),
         Notice.REFUSED: _(
-            "The payment service refused this, so nothing has changed. Write to us, and we’ll do "
-            "it for you."
+            "Stripe, our payment service, refused the change, so your membership is "
+            "as it was. Write to us and we’ll do it for you."
         ),
-        Notice.SAVED: _("We have saved this."),
+        Notice.SAVED: _("Saved."),
         Notice.EMAIL: _("Your e-mail address has been changed."),
         Notice.MEANWHILE: _(
-            "Nothing was changed just now: your membership had been changed meanwhile, in "
-            "another window or by its date. This is how it stands."
+            "We haven’t changed anything just now: your membership had already "
+            "changed, in another window or because a date had passed. This is its "
+            "current status."
         ),
         Notice.UNKNOWN: _(
-            "The payment service has not answered, so we don’t know yet whether it was done. "
-            "Look again in a minute before you repeat it."
+            "Stripe, our payment service, hasn’t answered, so we don’t know yet "
+            "whether this went through. Check again in a minute before you repeat it."
         ),
         Notice.GIFT_TOLD: _("We’ll e-mail the code in a moment."),
-        Notice.GIFT: _("The gift is yours: you are a member, and you won’t be charged."),
-        Notice.ENDED: _("This membership has ended meanwhile. You won’t be charged for it again."),
+        Notice.GIFT: _(
+            "Welcome. The gift is yours: you’re a member, and you won’t be charged for it."
+        ),
+        Notice.ENDED: _(
+            "This membership has ended in the meantime. You won’t be charged for it again."
+        ),
     }
     return said[what]
 
@@ -462,25 +475,27 @@ def _of_new_method(what: Notice, m: Membership) -> str:
     )
     said = {
         Notice.METHOD: _(
-            "This is how your membership stands after your visit to the payment page."
+            "This is the status of your membership now that you’re back from the payment page."
         ),
-        Notice.METHOD_KEPT: _("Nothing has changed: you pay as before."),
-        Notice.METHOD_SAVED: _("You’ll be charged on it from now on."),
-        Notice.METHOD_PAID: _("Your %(amount)s payment went through. Thank you.", amount=amount),
+        Notice.METHOD_KEPT: _("Your payment method hasn’t changed: you pay as before."),
+        Notice.METHOD_SAVED: _("We’ll use it for any future payments."),
+        Notice.METHOD_PAID: _(
+            "Thank you. Your %(amount)s payment has gone through.", amount=amount
+        ),
         Notice.METHOD_PROCESSING: _(
-            "Your bank is processing the %(amount)s payment, which can take some days. You don’t "
-            "need to pay again.",
+            "Your bank is processing the %(amount)s payment, which can take a few "
+            "days. You don’t need to pay again.",
             amount=amount,
         ),
         Notice.METHOD_TO_CONFIRM: _(
             "Your bank wants you to confirm the %(amount)s payment.", amount=amount
         ),
         Notice.METHOD_REFUSED: _(
-            "But your bank refused the %(amount)s payment. Try another card.",
+            "But your bank declined the %(amount)s payment. Try another card.",
             amount=amount,
         )
         if pays_by_card(m)
-        else _("But the %(amount)s payment failed. Try another way to pay.", amount=amount),
+        else _("But the %(amount)s payment failed. Try another payment method.", amount=amount),
     }[what]
     if what in {Notice.METHOD, Notice.METHOD_KEPT}:
         return said

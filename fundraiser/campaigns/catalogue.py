@@ -52,7 +52,7 @@ def find_tier(session: Session, slug: str, *, locked: bool = False) -> Tier:
     """
     tier = session.get(Tier, slug, with_for_update=locked or None, populate_existing=locked)
     if tier is None:
-        raise NotFoundError(_("There is no membership at this address."))
+        raise NotFoundError(_("There’s no tier at this address."))
     return tier
 
 
@@ -77,7 +77,7 @@ def create_tier(session: Session, plan: TierPlan) -> Tier:
             Named(
                 "no-slug",
                 _(
-                    "The name in %(language)s needs a Latin letter or a figure.",
+                    "The name in %(language)s needs at least one of a–z or 0–9.",
                     language=name_of_language(DEFAULT_LANGUAGE),
                 ),
             ),
@@ -91,7 +91,7 @@ def create_tier(session: Session, plan: TierPlan) -> Tier:
         raise UnprocessableError(
             Named(
                 "name-taken",
-                _("There is a membership of this name already. Choose another name."),
+                _("There’s already a tier with this name. Choose another name."),
             ),
             field="names",
         )
@@ -135,8 +135,9 @@ def change_tier(session: Session, tier: Tier, plan: TierPlan) -> None:
                 Named(
                     "price-chosen",
                     _(
-                        "Readers of the campaign “%(headline)s” find this membership chosen by the "
-                        "month in %(currency)s. Keep that price, or change the campaign first.",
+                        "The campaign “%(headline)s” preselects this tier at its "
+                        "monthly price in %(currency)s. Keep that price, or change "
+                        "the campaign first.",
                         headline=by_language(campaign.headlines),
                         currency=campaign.default_currency,
                     ),
@@ -190,8 +191,8 @@ def retire_tier(session: Session, tier: Tier) -> None:
             Named(
                 "tier-chosen",
                 _(
-                    "Readers of the campaign “%(headline)s” find this membership chosen "
-                    "beforehand. Choose another one there first.",
+                    "The campaign “%(headline)s” preselects this tier. Choose another "
+                    "one there first.",
                     headline=by_language(campaign.headlines),
                 ),
             )

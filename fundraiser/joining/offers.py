@@ -113,13 +113,13 @@ def interval_switches(
     with_once: bool,
 ) -> list[Switch]:
     """Options for monthly, yearly and, on the join page, one-time."""
-    texts = {Interval.MONTH: _("Every month"), Interval.YEAR: _("Once a year")}
+    texts = {Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")}
     switches = [
         Switch(texts[interval], address(interval), chosen is interval)
         for interval in intervals_sold(tiers)
     ]
     if with_once:
-        switches.append(Switch(_("One time"), address(ONCE), chosen is None))
+        switches.append(Switch(_("Once"), address(ONCE), chosen is None))
     return switches
 
 
@@ -148,4 +148,4 @@ def fee_examples(amounts: Iterable[int], currency: str) -> str:
         )
         for amount in amounts
     ]
-    return _("It adds %(examples)s.", examples=format_list(examples, locale=language()))
+    return _("This adds %(examples)s.", examples=format_list(examples, locale=language()))

@@ -198,7 +198,7 @@ def start_payment() -> ResponseReturnValue:
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in NONCE_LENGTHS:
-        raise BadRequestError(_("Something is missing from this form. Open the join page again."))
+        raise BadRequestError(_("Part of this form is missing. Open the join page again."))
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
     wish = read_wish(request.form, found, offered_tiers(session, found.tiers))
@@ -243,9 +243,9 @@ def thanks() -> ResponseReturnValue:
             Named(
                 "dont-pay-again",
                 _(
-                    "We can’t look up your payment at the moment. Don’t pay again: if you’ve paid, "
-                    "your payment isn’t lost, and we’ll e-mail you. This page checks again by "
-                    "itself."
+                    "We can’t look up your payment at the moment. Don’t pay again: if "
+                    "you’ve paid, your payment isn’t lost, and we’ll e-mail you. This "
+                    "page checks again automatically."
                 ),
             )
         ) from error
@@ -438,7 +438,7 @@ def _inviter_in_words(wish: Wish) -> str | None:
     return (
         _("%(name)s invites you to become a member.", name=name)
         if name
-        else Named("unnamed", _("A member invites you to become one as well."))
+        else Named("unnamed", _("A member invites you to join."))
     )
 
 
@@ -459,8 +459,8 @@ def _astray(found: Campaign, wish: Wish) -> ResponseReturnValue:
     notice = Named(
         "astray",
         _(
-            "You can go on here. Afterwards we can’t lead you back, because the site that you came "
-            "from is not on this campaign’s list."
+            "You can continue here. We can’t bring you back afterwards, because the "
+            "site you came from isn’t on this campaign’s list."
         ),
     )
     return _join_page(found, wish, notice=notice), HTTPStatus.BAD_REQUEST

@@ -238,7 +238,7 @@ def read_card(session: Session, key: str) -> Gift:
     except BadData:
         found = None
     if found is None:
-        raise NotFoundError(_("This address is not whole. Open it from the letter again."))
+        raise NotFoundError(_("This link is incomplete. Open it from our e-mail again."))
     return found
 
 
@@ -253,22 +253,23 @@ def check_redeemable(gift: Gift, member: Member | None = None) -> None:
     """
     if gift.redeemed_at is not None:
         if member is not None and gift.recipient_id == member.id:
-            raise UnprocessableError(_("You have accepted this gift already. It is yours."))
+            raise UnprocessableError(_("You’ve already accepted this gift. It’s yours."))
         sentence = _(
-            "This gift was accepted already. A code can be used once; ask who gave it to you."
+            "This gift has already been accepted. A gift code works once; ask the "
+            "person who gave it to you."
         )
         raise UnprocessableError(Named("accepted-already", sentence))
     if gift.refunded_at is not None:
         raise UnprocessableError(
-            _("This gift was paid back to its giver, so the code is good no longer.")
+            _("This gift was refunded to the person who gave it, so the code no longer works.")
         )
     if gift.disputed_at is not None:
         raise UnprocessableError(
-            _("The payment for this gift is disputed at the bank. Until that is decided, wait.")
+            _("The payment for this gift is disputed with the bank. Wait until that is decided.")
         )
     if member is not None and gift.giver_id == member.id:
         raise UnprocessableError(
-            _("You paid for this gift yourself. Pass the code on to the person it is for.")
+            _("You paid for this gift yourself. Pass the code on to the recipient.")
         )
 
 
@@ -288,15 +289,16 @@ def begins_at(memberships: Iterable[Membership], grace: timedelta) -> datetime:
             amount = format_money(Money(found.amount, found.currency), language())
             raise UnprocessableError(
                 _(
-                    "You are a member already and pay %(amount)s yourself. Stop that first, on "
-                    "your account’s page: you keep what you have paid for, and the gift begins "
-                    "when it ends. Or pass the code on: it stays good.",
+                    "You’re already a member and pay %(amount)s yourself. Cancel that "
+                    "in your account first: you stay a member until the end of what "
+                    "you’ve paid for, and the gift starts then. Or pass the code on: "
+                    "it stays valid.",
                     amount=amount,
                 )
             )
         if end is None:
             raise UnprocessableError(
-                _("You are a member already, without an end. Pass the code on: it stays good.")
+                _("You’re already a member with no end date. Pass the code on: it stays valid.")
             )
         begins = max(begins, end)
     return begins

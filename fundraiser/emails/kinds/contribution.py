@@ -48,7 +48,8 @@ def _body(session: Session, payment: Payment, *, is_member: bool) -> Body:
             thanks,
             [
                 _(
-                    "We took %(amount)s on %(date)s, once, and nothing more will be taken.",
+                    "Your one-time contribution of %(amount)s went through on "
+                    "%(date)s. You won’t be charged for it again.",
                     amount=v["amount"],
                     date=v["date"],
                 )
@@ -61,12 +62,12 @@ def _body(session: Session, payment: Payment, *, is_member: bool) -> Body:
         compose(
             say,
             values,
-            _("You get this letter because you made a contribution."),
+            _("You’re getting this e-mail because you made a contribution."),
             not_counted(is_member=is_member),
         ),
         rows=[
             (_("One-time contribution"), values["amount"]),
-            (_("Taken on"), values["date"]),
+            (_("Paid on"), values["date"]),
         ],
         has_account=is_member,
         link=None
@@ -79,19 +80,19 @@ def not_counted(*, is_member: bool) -> str:
     """That a contribution makes nobody a member."""
     return (
         _(
-            "A contribution does not make you a member, so it is not in the number. "
-            "Your membership goes on beside it as before."
+            "A contribution isn’t a membership, so it doesn’t change how many members "
+            "we count. Your own membership continues as before."
         )
         if is_member
         else _(
-            "A contribution does not make you a member, so it is not in the number: "
-            "that counts the people who pay every month or every year."
+            "A contribution isn’t a membership, so you aren’t counted as a member. "
+            "You can become one any time."
         )
     )
 
 
 KIND = Kind(
-    label=lambda: _("Thanks for a contribution"),
+    label=lambda: _("Thank you for a contribution"),
     urgent=True,
     once_per=OncePer.CAUSE,
     body=_read,

@@ -70,7 +70,7 @@ def _body(session: Session, number: int | None, membership: Membership, *, is_ne
     body = compose(
         greet if is_new else greet_again,
         values,
-        _("You get this letter because you became a member."),
+        _("You’re getting this e-mail because you became a member."),
         *fixed,
     )
     return replace(
@@ -79,16 +79,16 @@ def _body(session: Session, number: int | None, membership: Membership, *, is_ne
         bar=bar_of(session, campaign) if campaign else None,
         rows=_terms(session, membership),
         advice=(
-            _("It is a gift"),
-            _("It ends by itself, and nothing is taken from you. We ask before, once."),
+            _("Your membership is a gift"),
+            _("It ends automatically and you won’t be charged. We’ll e-mail you once beforehand."),
         )
         if is_gift
         else (
             _("To change or cancel"),
             _(
-                "Change your amount or how you pay, pause or cancel any time in your account. If "
-                "you cancel, you stay a member until the end of what you have paid for, and you "
-                "won’t be charged again."
+                "Change your amount or how you pay, pause or cancel any time in your "
+                "account. If you cancel, you stay a member until the end of what "
+                "you’ve paid for, and you won’t be charged again."
             ),
         ),
         manage=None if is_gift else membership_link(membership),
@@ -99,8 +99,8 @@ def _body(session: Session, number: int | None, membership: Membership, *, is_ne
 def bank_has_order(amount: str) -> str:
     """The first payment is a bank debit that has not arrived."""
     return _(
-        "Your bank has the order for %(amount)s. It can take some days until the money "
-        "arrives; you count as a member until then.",
+        "Your bank debit of %(amount)s is processing, which can take a few days. "
+        "You’re counted as a member in the meantime.",
         amount=amount,
     )
 
@@ -108,11 +108,12 @@ def bank_has_order(amount: str) -> str:
 def greet(v: Mapping[str, str]) -> Wording:
     """Somebody is a member for the first time."""
     return Wording(
-        _("You are member %(number)s of %(newsroom)s", number=v["number"], newsroom=v["newsroom"]),
-        _("You are member %(number)s", number=v["number"]),
+        _("Welcome to %(newsroom)s, member %(number)s", number=v["number"], newsroom=v["newsroom"]),
+        _("You’re member %(number)s", number=v["number"]),
         [
             _(
-                "Thank you. %(newsroom)s is paid for by its readers, and you are one of them.",
+                "Thank you. %(newsroom)s is paid for by its readers, and now you’re "
+                "one of them. Your number counts everybody who has ever joined.",
                 newsroom=v["newsroom"],
             )
         ],
@@ -127,8 +128,8 @@ def greet_again(v: Mapping[str, str]) -> Wording:
             number=v["number"],
             newsroom=v["newsroom"],
         ),
-        _("You are member %(number)s", number=v["number"]),
-        [_("Thank you for coming back. Your number is the one that you had before.")],
+        _("You’re member %(number)s", number=v["number"]),
+        [_("Thank you for coming back. You keep the number you had before.")],
     )
 
 
@@ -147,7 +148,7 @@ def _terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
         rows.append((_("Membership"), by_language(tier.names)))
     if membership.source is Source.GIFT:
         if membership.counts_until:
-            rows.append((_("A gift until"), date(membership.counts_until)))
+            rows.append((_("Gift until"), date(membership.counts_until)))
         return rows
     rows.append((_("You pay"), price_of(membership)))
     if membership.paid_at:

@@ -29,7 +29,10 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
     }
     if "email" not in mapping:
         raise FileRefusedError(
-            _("We can’t tell which column has the e-mail addresses. Choose it, and read it again.")
+            _(
+                "We can’t tell which column holds the e-mail addresses. Choose it and "
+                "read the file again."
+            )
         )
 
     def read_row(row: Row, context: Context) -> Reading:
@@ -68,8 +71,9 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str]) -> Reading:
 def _notes() -> list[str]:
     return [
         _(
-            "Each person gets a complimentary membership, until the day in the column “Paid until” "
-            "or without an end where there is none. Nobody is counted or e-mailed because of it."
+            "Each person gets a complimentary membership until the date in the column "
+            "“Paid until”, or with no end date if that’s empty. We don’t count or "
+            "e-mail anybody because of it."
         )
     ]
 
