@@ -1,4 +1,4 @@
-"""Columns, each declared once for a list on a page and for the file of it."""
+"""Columns, each declared once for a page's list and its exported file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Cells:
-    """Writes values as a file's cells, in the newsroom's zone and the language of the request."""
+    """Formats values as a file's cells, in the newsroom's time zone and the request's language."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone, self.yes, self.no = zone, _("yes"), _("no")
@@ -35,7 +35,7 @@ class Cells:
         return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S}"
 
     def amount(self, amount: int | None, currency: str | None) -> str:
-        """In the currency's main unit, with a point, as every spreadsheet can be told to read."""
+        """Format an amount in main units with a decimal point, for spreadsheets."""
         if amount is None or currency is None:
             return ""
         return str(Decimal(amount).scaleb(-decimals(currency)))
@@ -43,12 +43,11 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of a list: on its page, in its file, or in both.
+    """A column of a list, on its page, in its file, or in both.
 
-    ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` makes of a row what the
-    page has, and is None where only the file has the column; ``style`` are the page's classes.
-    ``of`` names the model's attributes that the file reads, if it has the column, and ``cell``
-    writes them.
+    ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` formats a row's value
+    for the page, None if only the file has the column; ``style`` are CSS classes. ``of`` names the
+    model's attributes that the file reads, and ``cell`` formats them.
     """
 
     title: str
@@ -59,10 +58,10 @@ class Column:
 
 
 def on_page(columns: Iterable[Column]) -> list[Column]:
-    """Those that the page shows."""
+    """The columns that the page shows."""
     return [column for column in columns if column.shown]
 
 
 def in_file(columns: Iterable[Column]) -> list[Column]:
-    """Those that the file has."""
+    """The columns that the file has."""
     return [column for column in columns if column.of]

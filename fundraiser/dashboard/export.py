@@ -1,4 +1,4 @@
-"""Files for a spreadsheet: streamed, so that a million rows need no more than one."""
+"""Exports as CSV, streamed in constant memory."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _AT_ONCE = 500
 
 
 def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator[bytes]:
-    """The file, a few hundred rows at a time, as the database was when it began.
+    """Stream the members' file, a few hundred rows at a time, from one snapshot.
 
-    It is read after the request's own transaction has ended, on a connection of its own. Whoever
-    downloads slowly keeps that connection waiting, for ten minutes at most between two reads.
+    It reads after the request's transaction has ended, on its own connection. A slow download keeps
+    that connection, for at most ten minutes between two reads.
     """
     statement, newest = all_members(filters, zone)
     columns = in_file(COLUMNS)
@@ -46,7 +46,7 @@ def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator
 
 
 def stream_movements(engine: Engine, which: ColumnElement[bool], zone: ZoneInfo) -> Iterator[bytes]:
-    """What moved the balance at Stripe, the first of it first, as ``stream_members``."""
+    """Stream Stripe's balance transactions, oldest first, like ``stream_members``."""
     columns = in_file(MOVEMENT_COLUMNS)
     statement = (
         select(*(value for column in columns for value in column.of))
@@ -59,7 +59,7 @@ def stream_movements(engine: Engine, which: ColumnElement[bool], zone: ZoneInfo)
 def _stream(
     engine: Engine, statement: Select[*tuple[Any, ...]], columns: Sequence[Column], zone: ZoneInfo
 ) -> Iterator[bytes]:
-    """The file's parts. Its words are chosen now: when it is read, the request has ended."""
+    """The file's parts; translates labels now, because the request ends before the download."""
     heading, cells = [_(column.title) for column in columns], Cells(zone)
     return _rows(engine, statement, columns, heading, cells)
 

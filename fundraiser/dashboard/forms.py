@@ -1,4 +1,4 @@
-"""Two people of the staff who edit the same thing at once are told of each other."""
+"""Detect when two members of staff edit the same thing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def note_conflict(form: Form, session: Session, stored: object, subject: str) -> None:
-    """Note in the form where somebody else has changed the subject since the page was made."""
+    """Mark the form if somebody else has changed the subject since the page was opened."""
     texts = form.texts_of(stored)
     if form.seen == fingerprint(texts):
         return

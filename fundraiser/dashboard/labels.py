@@ -1,4 +1,4 @@
-"""What the books say, as sentences and words for staff."""
+"""Labels and sentences for staff pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def ledger_sentence(entry: LedgerEntry) -> str:
-    """Why the person started or stopped to count, and when."""
+    """Why and when the person started or stopped being counted."""
     day = date(entry.happened_at)
     if entry.change > 0:
         return _started(entry, day)
@@ -89,7 +89,7 @@ def _started(entry: LedgerEntry, day: str) -> str:
 
 
 def cause(entry: LedgerEntry, known_as: str | None) -> str:
-    """What made us look at the person, with its name where it has one."""
+    """What changed the ledger, with its name if it has one."""
     name = " ".join(part for part in (known_as, entry.cause_ref) if part)
     match entry.cause:
         case Cause.STRIPE:
@@ -111,14 +111,14 @@ def cause(entry: LedgerEntry, known_as: str | None) -> str:
 
 
 def status_label(member: Member) -> str:
-    """Whether a person counts, in a word or two."""
+    """Whether a person is counted, in a few words."""
     if member.counting:
         return _("Counted")
     return _("No longer counted") if member.number else _("Never counted")
 
 
 def note(member: Member, membership: Membership | None) -> str:
-    """What is about to happen to a person who counts, if anything."""
+    """What will happen next to a counted person, if anything."""
     if membership is None or not member.counting:
         return ""
     if membership.cancel_at:
@@ -129,12 +129,12 @@ def note(member: Member, membership: Membership | None) -> str:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in its smallest unit, as people write it."""
+    """Format an amount of the smallest unit."""
     return format_money(Money(amount, currency), language())
 
 
 def price(membership: Membership) -> str:
-    """What is paid, and how often."""
+    """The price and its interval."""
     if membership.amount == 0:
         return _("Free")
     if membership.source is Source.GIFT:
@@ -143,12 +143,12 @@ def price(membership: Membership) -> str:
 
 
 def method(membership: Membership) -> str:
-    """How a membership is paid at Stripe; empty where that is not known."""
+    """A membership's payment method at Stripe; empty if unknown."""
     return method_of(membership) or ""
 
 
 def state(membership: Membership) -> str:
-    """How a membership stands."""
+    """A membership's status."""
     if membership.duplicate_of:
         return (
             _("Second membership, cancelled")
@@ -203,7 +203,7 @@ def _not_active(status: Status) -> str:
 
 
 def came_from(membership: Membership) -> str:
-    """What led here: the source that the address named, and its tags, or else what it is."""
+    """How the person came here: the URL's source and tags, or the membership's source."""
     if membership.ref == INVITATION:
         return Named("invited", _("Invited by a member"))
     return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
@@ -223,7 +223,7 @@ def source(membership: Membership) -> str:
 
 
 def payment_state(payment: Payment) -> str:
-    """What became of a payment."""
+    """A payment's status."""
     match trouble(payment.dispute):
         case Trouble.DISPUTED:
             status = (payment.dispute or "").replace("_", " ")
@@ -250,7 +250,7 @@ def payment_state(payment: Payment) -> str:
 
 
 def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
-    """What was paid for; ``tiers`` are the names by slug."""
+    """What was paid for; ``tiers`` are names by slug."""
     if tier:
         return tiers.get(tier, tier)
     match kind:
@@ -266,7 +266,7 @@ def purpose(kind: str | None, tier: str | None, tiers: dict[str, str]) -> str:
 
 
 def movement(found: BalanceTransaction) -> str:
-    """What moved the balance."""
+    """The type of a balance transaction."""
     match found.category:
         case "charge":
             return _("Payment")
@@ -288,7 +288,7 @@ def movement(found: BalanceTransaction) -> str:
 
 
 def payout_state(found: Payout) -> str:
-    """What became of a payout."""
+    """A payout's status."""
     match found.status:
         case "paid":
             return _("Arrived")
@@ -300,7 +300,7 @@ def payout_state(found: Payout) -> str:
 
 
 def case(found: MoneyCase) -> str:
-    """What a case is about, and what becomes of it."""
+    """A money case, and what happens next."""
     amount = money(found.amount, found.currency)
     match found.kind:
         case CaseKind.SECOND_REFUND if found.due_at:
@@ -333,7 +333,7 @@ def case(found: MoneyCase) -> str:
 
 
 def drift(found: Drift) -> str:
-    """What does not agree."""
+    """A kind of drift."""
     match found.kind:
         case DriftKind.LEDGER:
             return _("This person’s ledger entries don’t match their record.")
@@ -345,7 +345,7 @@ def drift(found: Drift) -> str:
 
 
 def error(request: SyncRequest) -> str:
-    """What went wrong, without the name that a program gives it."""
+    """An error's message, without its exception's name."""
     _name, _colon, sentence = (request.error or "").partition(": ")
     return sentence or request.error or _("The cause is unknown.")
 
@@ -361,12 +361,12 @@ def language_name(code: str) -> str:
 
 
 def email(kind: str) -> str:
-    """Which e-mail it is."""
+    """An e-mail's kind."""
     return label_of(kind)
 
 
 def email_state(state: EmailState) -> str:
-    """What became of an e-mail."""
+    """An e-mail's status."""
     match state:
         case EmailState.QUEUED:
             return _("Waiting to be sent")
@@ -385,7 +385,7 @@ def email_state(state: EmailState) -> str:
 
 
 def breakdown(topic: Topic, key: str) -> str:
-    """What a table of people says of a key."""
+    """A row's label in a breakdown of members."""
     if key == "*":
         return _("All others")
     if topic is Topic.COUNTRY:
@@ -407,7 +407,7 @@ def breakdown(topic: Topic, key: str) -> str:
 
 
 def churn(kind: Churn) -> str:
-    """Whether it was a choice."""
+    """Whether people left by choice."""
     match kind:
         case Churn.VOLUNTARY:
             return _("By choice")
@@ -416,7 +416,7 @@ def churn(kind: Churn) -> str:
 
 
 def webhook_fault(error: str) -> str:
-    """Why the site could not be told, in a sentence."""
+    """Why the site's webhook failed."""
     match error:
         case Fault.UNKNOWN:
             return _("We can’t find this site. Check the address.")
@@ -430,21 +430,21 @@ def webhook_fault(error: str) -> str:
 
 
 def rate(value: Decimal) -> str:
-    """An exchange rate, with as many decimals as it was entered with."""
+    """An exchange rate, with the decimals as entered."""
     return str(format_decimal(value, format="#,##0.########"))
 
 
 def month(first: date_type) -> str:
-    """March 2026."""
+    """Format a month: March 2026."""
     return date(datetime.combine(first, time(12), current_settings().newsroom_timezone), "LLLL y")
 
 
 def currency(code: str) -> str:
-    """A currency by its name and code."""
+    """A currency's name and code."""
     name = Locale(language()).currencies.get(code)
     return f"{name} ({code})" if name else code
 
 
 def day(value: date_type) -> str:
-    """A day that has no time: 3 March 2026."""
+    """Format a day: 3 March 2026."""
     return date(datetime.combine(value, time(12), current_settings().newsroom_timezone))

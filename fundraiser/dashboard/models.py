@@ -1,4 +1,4 @@
-"""What the overview reads instead of counting everybody: daily figures; and exchange rates."""
+"""Models: daily figures for the overview, stored forecasts, exchange rates."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from fundraiser.db import Base, Currency, Identifier
 
 
 class Topic(StrEnum):
-    """What a daily figure is about, and in brackets what its ``key`` names.
+    """What a daily figure is about, with the meaning of its ``key`` in brackets.
 
-    ``income``: memberships that count and pay through Stripe (interval). ``tier``, ``interval``,
-    ``country``, ``source``, ``utm``, ``campaign``: the people who count. ``churn``: who stopped
-    that day (``Churn``). ``moved``: who started or stopped then by no reader's doing (``joined``,
-    ``stopped``). ``leaving``: who is known to stop on that day, which is yet to come (``Loss``).
-    ``contribution``: what was given once, less what was paid back. ``failed``: the payments that
-    failed first in the month that begins on that day, once their grace period is over, and
-    ``recovered`` those of them that were made good in it (Stripe's reason; ``amount`` is theirs).
+    ``income``: counted memberships that pay through Stripe (interval). ``tier``, ``interval``,
+    ``country``, ``source``, ``utm``, ``campaign``: counted people. ``churn``: people who stopped
+    that day (``Churn``). ``moved``: people who started or stopped without an action of a reader
+    (``joined``, ``stopped``). ``leaving``: people known to stop on that future day (``Loss``).
+    ``contribution``: one-time contributions less refunds. ``failed``: payments that first failed in
+    the month starting that day, once their grace period is over, and ``recovered`` those paid
+    within it (Stripe's reason; ``amount`` is theirs).
     """
 
     INCOME = "income"
@@ -47,14 +47,14 @@ class Topic(StrEnum):
 
 
 class Churn(StrEnum):
-    """Whether a person chose to stop, or a payment did not arrive."""
+    """Whether a person left by choice, or a payment failed."""
 
     VOLUNTARY = "voluntary"
     INVOLUNTARY = "involuntary"
 
 
 class Loss(StrEnum):
-    """Why a person who counts is known to stop; ``card``: unless the bank replaces it in time."""
+    """Why a counted person is known to stop; ``card``: unless the bank replaces it in time."""
 
     CANCELED = "canceled"
     PAST_DUE = "past_due"
@@ -63,11 +63,11 @@ class Loss(StrEnum):
 
 
 class DailyFigure(Base):
-    """One figure of one day in the newsroom's zone; a day's last one stays.
+    """A figure of one day in the newsroom's time zone; each day's last one stays.
 
     ``recent`` are those of the last 28 days among ``people``. ``amount`` is in the smallest unit of
-    ``currency``, and so is ``recent`` where money was given once. An empty ``key`` or ``currency``
-    stands for none.
+    ``currency``, as is ``recent`` for one-time contributions. An empty ``key`` or ``currency``
+    means none.
     """
 
     __tablename__ = "daily_figure"
@@ -82,15 +82,14 @@ class DailyFigure(Base):
 
 
 class ShownForecast(Base):
-    """A forecast as it was shown on a day; the day's last one stays.
+    """A forecast as shown on a day; each day's last one stays.
 
-    ``campaign`` is empty for the newsroom's own number, forecast ``days`` ahead (7, 14 or 28); a
-    campaign's is forecast for its deadline, with 0 ``days``. ``low``, ``middle`` and ``high`` are
-    P10, P50 and P90 of the members at ``due_at``, ``chance`` (0 to 1) that of reaching ``goal``,
-    ``pace`` where the last 28 days carried on would lead. ``joins`` and the losses ``canceled``,
-    ``overdue``, ``ending`` and ``renewals`` are the people expected in that time; ``rush_low`` and
-    ``rush_high`` the middle with an end rush. ``came`` is the number that came, as soon as it is
-    known, without what imports, merges, erasures and new rules moved meanwhile.
+    ``campaign`` is empty for the newsroom's own number, ``days`` ahead (7, 14 or 28); a campaign's
+    forecast is for its deadline, with 0 ``days``. ``low``, ``middle`` and ``high`` are P10, P50 and
+    P90 of the members at ``due_at``, ``chance`` (0 to 1) that of reaching ``goal``, ``pace`` the
+    last 28 days continued. ``joins`` and the losses ``canceled``, ``overdue``, ``ending`` and
+    ``renewals`` are expected people; ``rush_low`` and ``rush_high`` the median with a final rush.
+    ``came`` is the outcome, once known, without imports, merges, erasures and new rules.
     """
 
     __tablename__ = "forecast"
@@ -119,7 +118,7 @@ class ShownForecast(Base):
 
 
 class ExchangeRate(Base):
-    """What one unit of ``currency`` was worth in the newsroom's ``own`` on a day, as staff say."""
+    """The rate of ``currency`` in the newsroom's ``own`` currency on a day, entered by staff."""
 
     __tablename__ = "exchange_rate"
     __table_args__ = (

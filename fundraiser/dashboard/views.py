@@ -1,4 +1,4 @@
-"""The staff's pages."""
+"""Staff pages: overview, members, contributions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ blueprint = Blueprint("dashboard", __name__)
 
 @blueprint.get("/staff", strict_slashes=False)
 def overview() -> ResponseReturnValue:
-    """Will we make it, and what needs somebody today?"""
+    """The overview: forecast, figures and warnings."""
     current_incidents().write()  # what this request itself has shown is told at once
     values = read_overview(
         db.session(),
@@ -50,13 +50,13 @@ def overview() -> ResponseReturnValue:
 
 @blueprint.get("/staff/members")
 def members() -> ResponseReturnValue:
-    """Who they are: a list to search, filter and sort."""
+    """The list of members."""
     return show_list(request.args)
 
 
 @blueprint.get("/staff/members/<int:member_id>")
 def member(member_id: int) -> ResponseReturnValue:
-    """All that is known of one person."""
+    """A person's page."""
     session, staff = db.session(), signed_in_staff()
     person = profile.read_person(session, member_id)
     may_change, may_refund = (
@@ -95,7 +95,7 @@ def statement(member_id: int, year: int) -> ResponseReturnValue:
 
 @blueprint.get("/staff/contributions")
 def contributions() -> ResponseReturnValue:
-    """What was given once."""
+    """One-time contributions."""
     rows, older = profile.list_contributions(db.session(), key_from_url("before"))
     return _page(
         "dashboard/contributions.html",
@@ -109,7 +109,7 @@ def contributions() -> ResponseReturnValue:
 
 @blueprint.post("/staff/customers/<name>/sync")
 def sync_customer(name: str) -> ResponseReturnValue:
-    """Have a customer synced again; asked twice, it is done once."""
+    """Request a sync of a customer; the same form twice does it once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.SETTLE)
     if not queue.retry_failed(session, name):
@@ -135,6 +135,6 @@ def _page(template: str, **values: object) -> str:
 
 
 def _signed(value: float) -> str:
-    """With its sign, a real minus among them: +212 or 0."""
+    """A number with its sign, using a real minus: +212 or 0."""
     digits = format_decimal(abs(value))
     return f"+{digits}" if value > 0 else f"−{digits}" if value < 0 else digits  # noqa: RUF001 - a minus

@@ -1,4 +1,4 @@
-"""Staff's page of a campaign's milestones, and where its site is told of them."""
+"""Staff page of a campaign's milestones and their webhook."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _MOST = 100
 
 @blueprint.get("/staff/campaigns/<slug>/milestones")
 def index(slug: str) -> str:
-    """What the campaign has reached, and whether the site was told."""
+    """The campaign's milestones, and whether the site was notified."""
     campaign = find_campaign(db.session(), slug)
     return _page(campaign, Form.blank(WebhookPlan, webhook_url=campaign.webhook_url))
 
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/hook")
 def keep_webhook(slug: str) -> ResponseReturnValue:
-    """Keep the address at which the site is told; an empty one: it is not."""
+    """Save the webhook's URL; an empty one switches it off."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
@@ -64,7 +64,7 @@ def keep_webhook(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/secret")
 def change_secret(slug: str) -> ResponseReturnValue:
-    """Sign with a new secret; asked twice with the same page, it is changed once."""
+    """Create a new signing secret; the same form twice changes it once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
@@ -77,7 +77,7 @@ def change_secret(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/trial")
 def try_hook(slug: str) -> ResponseReturnValue:
-    """Tell the site of nothing, to see whether it hears."""
+    """Send a test webhook."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
@@ -94,7 +94,7 @@ def try_hook(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/milestones/<int:milestone_id>/telling")
 def tell_again(slug: str, milestone_id: int) -> ResponseReturnValue:
-    """Tell the site of this one again."""
+    """Send a failed webhook again."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)

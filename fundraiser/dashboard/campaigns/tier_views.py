@@ -1,4 +1,4 @@
-"""Staff's pages of the memberships on offer: their words, their prices, their order."""
+"""Staff pages of the tiers: texts, prices, order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ blueprint = Blueprint("tier_pages", __name__)
 
 @blueprint.get("/staff/tiers")
 def index() -> str:
-    """All memberships, in the order in which readers see them."""
+    """All tiers, in readers' order."""
     tiers = catalogue.list_tiers(db.session())
     on_offer = [tier for tier in tiers if tier.retired_at is None and tier.slug != CONTRIBUTION]
     return _page(
@@ -58,7 +58,7 @@ def new() -> str:
 
 @blueprint.post("/staff/tiers")
 def create() -> ResponseReturnValue:
-    """Make the membership, here and at Stripe."""
+    """Create a tier, here and at Stripe."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     form = Form.sent(request.form, TierPlan)
@@ -76,14 +76,14 @@ def create() -> ResponseReturnValue:
 
 @blueprint.get("/staff/tiers/<slug>")
 def show(slug: str) -> str:
-    """A membership's words and prices, to read or to change."""
+    """A tier's texts and prices, to view or edit."""
     tier = find_tier(db.session(), slug)
     return _form_page(tier, Form.of(plan_of(tier), only=_asked(tier)))
 
 
 @blueprint.post("/staff/tiers/<slug>")
 def change(slug: str) -> ResponseReturnValue:
-    """Keep the changes, unless somebody else was faster; a new price is made at Stripe."""
+    """Save changes, unless somebody else saved first; new prices are made at Stripe."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     tier = find_tier(session, slug, locked=True)
@@ -110,7 +110,7 @@ def change(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/tiers/<slug>/publication")
 def publish(slug: str) -> ResponseReturnValue:
-    """Try again to bring to Stripe what it has not got yet."""
+    """Retry pending changes at Stripe."""
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     find_tier(db.session(), slug)
     _bring_to_stripe(_("Stripe is up to date."))
@@ -119,7 +119,7 @@ def publish(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/tiers/<slug>/place")
 def move(slug: str) -> ResponseReturnValue:
-    """Put the membership at a place among the others, counted from 0."""
+    """Move the tier to a position, counted from 0."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     tier = find_tier(session, slug)
@@ -134,7 +134,7 @@ def move(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/tiers/<slug>/retirement")
 def retire(slug: str) -> ResponseReturnValue:
-    """Let nobody join by this membership any more."""
+    """Close the tier to new members."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     tier = find_tier(session, slug, locked=True)
@@ -147,7 +147,7 @@ def retire(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/tiers/<slug>/return")
 def restore(slug: str) -> ResponseReturnValue:
-    """Put a retired membership on offer again."""
+    """Offer a retired tier again."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     tier = find_tier(session, slug, locked=True)
@@ -159,7 +159,7 @@ def restore(slug: str) -> ResponseReturnValue:
 
 
 def _bring_to_stripe(well: str) -> None:
-    """Make Stripe match at once; where it is away, say so: the workers go on trying."""
+    """Update Stripe now; if it is down, show a notice and let the workers retry."""
     hint(db.session(), Job.PUBLISH)  # also what can only follow once this is committed
     try:
         publish_catalogue(db.session(), current_gateway())
@@ -186,7 +186,7 @@ def _bring_to_stripe(well: str) -> None:
 
 
 def _asked(tier: Tier) -> Collection[str]:
-    """What there is to ask of this tier: of the product of contributions only its name."""
+    """The editable fields of this tier; for contributions only the name."""
     return {"names"} if tier.slug == CONTRIBUTION else fields_of(TierPlan)
 
 

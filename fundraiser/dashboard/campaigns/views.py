@@ -1,4 +1,4 @@
-"""Staff's pages of the campaigns: plan, goal, end, archive."""
+"""Staff pages of the campaigns: edit, goal, end, archive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ blueprint = Blueprint("campaign_pages", __name__)
 
 @blueprint.get("/staff/campaigns")
 def index() -> str:
-    """All campaigns, and the first steps where there is none."""
+    """All campaigns, and the first steps if there is none."""
     session = db.session()
     return _page(
         "dashboard/campaigns.html",
@@ -53,7 +53,7 @@ def index() -> str:
 
 @blueprint.get("/staff/campaigns/new")
 def new() -> ResponseReturnValue:
-    """The form of a new campaign; it needs something on offer first."""
+    """The form for a new campaign; needs a tier first."""
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     tiers = [tier for tier in _memberships() if tier.retired_at is None]
     if not tiers:
@@ -77,7 +77,7 @@ def new() -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns")
 def create() -> ResponseReturnValue:
-    """Make the campaign; what can't be used is said beside its field."""
+    """Create the campaign, or show errors beside the fields."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     form = Form.sent(request.form, FirstPlan, Plan)
@@ -99,7 +99,7 @@ def create() -> ResponseReturnValue:
 
 @blueprint.get("/staff/campaigns/<slug>")
 def show(slug: str) -> str:
-    """Where a campaign stands, how it looks, and what can be done with it."""
+    """A campaign's status, appearance and possible actions."""
     return _campaign_page(find_campaign(db.session(), slug))
 
 
@@ -112,7 +112,7 @@ def edit(slug: str) -> str:
 
 @blueprint.post("/staff/campaigns/<slug>/edit")
 def change(slug: str) -> ResponseReturnValue:
-    """Keep the changes, unless somebody else was faster: then both are shown."""
+    """Save changes; if somebody else saved first, show both."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
@@ -136,7 +136,7 @@ def change(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/goals")
 def set_goal(slug: str) -> ResponseReturnValue:
-    """Set a new goal; a lower one is asked about once more."""
+    """Set a new goal; asks again before a lower one."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
@@ -170,7 +170,7 @@ def set_goal(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/end")
 def end(slug: str) -> ResponseReturnValue:
-    """End the campaign now: its result is the number of this moment, for good."""
+    """End the campaign now: the current number becomes its final result."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = lock_campaign(session, slug)
@@ -182,7 +182,7 @@ def end(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/archiving")
 def archive(slug: str) -> ResponseReturnValue:
-    """Put the campaign away; its page stays where it is."""
+    """Archive the campaign; its public page stays."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.archive_campaign(lock_campaign(session, slug)):
@@ -193,7 +193,7 @@ def archive(slug: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/campaigns/<slug>/restoring")
 def restore(slug: str) -> ResponseReturnValue:
-    """Take the campaign out of the archive."""
+    """Restore the campaign from the archive."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if planning.restore_campaign(lock_campaign(session, slug)):
@@ -203,7 +203,7 @@ def restore(slug: str) -> ResponseReturnValue:
 
 
 def _read_plan(form: Form, campaign: Campaign | None) -> Plan | None:
-    """The plan that was typed; None, with sentences in the form, where it can't be read."""
+    """Parse the form; None, with messages in it, if it is invalid."""
     stored = plan_of(campaign) if campaign else None
     plan = form.read(Plan, stored)
     if plan is None:
@@ -216,7 +216,7 @@ def _read_plan(form: Form, campaign: Campaign | None) -> Plan | None:
 
 
 def _newsroom_site() -> list[str]:
-    """The newsroom's own site, where the settings name one that can be used."""
+    """The newsroom's own site, if the settings have a usable one."""
     try:
         return read_sites(current_settings().newsroom_url or "")
     except UnprocessableError:
@@ -224,12 +224,12 @@ def _newsroom_site() -> list[str]:
 
 
 def _memberships() -> list[Tier]:
-    """The tiers that make members: all but the product of one-time contributions."""
+    """The tiers that make members: all except one-time contributions."""
     return [tier for tier in list_tiers(db.session()) if tier.slug != CONTRIBUTION]
 
 
 def _options(form: Form) -> dict[str, list[tuple[str, str]]]:
-    """The memberships to choose from: those on offer, and what is chosen already."""
+    """The tiers to choose from: those on offer, and already chosen ones."""
     chosen, names = form.typed["tiers"].split(), {}
     for tier in _memberships():
         if tier.retired_at is None or tier.slug in chosen:
@@ -290,7 +290,7 @@ def _to(view: str, slug: str) -> ResponseReturnValue:
 
 
 def status_in_words(status: CampaignStatus) -> str:
-    """Where a campaign stands."""
+    """A campaign's status in words."""
     match status:
         case CampaignStatus.SCHEDULED:
             return _("Scheduled")

@@ -1,4 +1,4 @@
-"""The page where staff choose how the widget looks, see it live, and take the code for a site."""
+"""The page where staff design the widget, preview it and copy its code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _QUESTIONS = ("variant", "theme", "accent", "tier", "interval", "currency", "lan
 
 @blueprint.get("/staff/widget")
 def current() -> ResponseReturnValue:
-    """The page of the campaign that runs."""
+    """Redirect to the running campaign's page."""
     campaign = current_campaign(db.session())
     if campaign is None:
         return redirect(url_for("campaign_pages.index"))
@@ -53,14 +53,14 @@ def current() -> ResponseReturnValue:
 
 @blueprint.get("/staff/campaigns/<slug>/widget")
 def show(slug: str) -> ResponseReturnValue:
-    """The choice in the address, its widget and its code."""
+    """The options in the URL, with the widget and its code."""
     campaign = find_campaign(db.session(), slug)
     return _page(campaign, request.args)
 
 
 @blueprint.post("/staff/campaigns/<slug>/widget/look")
 def keep(slug: str) -> ResponseReturnValue:
-    """Make theme and accent the campaign's, on every page that shows its widget."""
+    """Save theme and accent for the campaign and all its widgets."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
@@ -111,10 +111,10 @@ def _page(
 
 
 def _read_choice(asked: Mapping[str, str], campaign: Campaign, tiers: list[Tier]) -> Choice:
-    """What is asked for, and the campaign's own choice for the rest.
+    """Parse the URL's options, with the campaign's settings as defaults.
 
     Raises:
-        BadRequestError: there is no such thing to choose.
+        BadRequestError: an option is unknown.
         UnprocessableError: the accent is no colour.
     """
 

@@ -1,4 +1,4 @@
-"""Staff pages for e-mails: what was sent, and each kind to preview, edit and switch off."""
+"""Staff pages for e-mails: what was sent, and each kind's preview, text and switch."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/<int:email_id>/again")
 def send_again(email_id: int) -> ResponseReturnValue:
-    """Send an e-mail again that failed or is in doubt; asked twice, it is sent once."""
+    """Resend an e-mail that failed or is unknown; the same form twice sends it once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.READ_EMAILS)
     email = session.get(Email, email_id, with_for_update=True)
@@ -110,7 +110,7 @@ def send_again(email_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/addresses")
 def write_again() -> ResponseReturnValue:
-    """Take an address off the suppression list."""
+    """Remove an address from the suppression list."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     if allow_again(session, request.form.get("address", "")):
@@ -130,7 +130,7 @@ def show(kind: str) -> ResponseReturnValue:
 
 @blueprint.get("/staff/emails/kinds/<kind>/preview")
 def preview(kind: str) -> ResponseReturnValue:
-    """The e-mail alone, as it would reach a member, for a frame of our own page."""
+    """The e-mail alone, as a member would get it, for our page's frame."""
     require(signed_in_staff(), Permission.READ_EMAILS)
     found, code = _kind(kind), _language()
     member = _member_to_show(db.session(), found, request.args.get("member"))
@@ -162,7 +162,7 @@ def change_switch(kind: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/emails/kinds/<kind>/words")
 def change_words(kind: str) -> ResponseReturnValue:
-    """Save another text for a kind in a language, or go back to the original."""
+    """Save a kind's text in one language, or restore the original."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, code = _kind(kind), _language()
@@ -225,7 +225,7 @@ def _example(session: Session, kind: Kind, code: str, member: Member | None) -> 
 
 
 def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | None:
-    """The member asked for by number, or the last to whom this kind was sent, or the newest.
+    """The member with the given number, or the latest recipient of this kind, or the latest member.
 
     Raises:
         NotFoundError: no member has this number.
@@ -247,7 +247,7 @@ def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | 
 def _list_emails(
     session: Session, state: EmailState | None, before: int | None
 ) -> Sequence[Row[Email, Member, Staff, Reminder, Gift]]:
-    """A page of e-mails and one more, newest first."""
+    """A page of e-mails plus one, latest first."""
     found = (
         select(Email, Member, Staff, Reminder, Gift)
         .outerjoin(Member, Member.id == Email.member_id)
@@ -265,7 +265,7 @@ def _list_emails(
 
 
 def _count_open(session: Session) -> dict[EmailState, int]:
-    """Count the e-mails in each state that is not final, by a partial index."""
+    """Count the e-mails in each unfinished state, with a partial index."""
     rows = session.execute(
         select(Email.state, func.count())
         .where(Email.state.not_in((EmailState.SENT, EmailState.WITHDRAWN)))

@@ -1,4 +1,4 @@
-"""What the lists and files of money have of a month, a payout and a movement at Stripe."""
+"""Columns of months, payouts and balance transactions."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ _SUM_COLUMNS = (
 
 
 def sum_columns(*, has_other: object, has_payouts: bool) -> Sequence[Column]:
-    """The columns of sums: what is neither is left out where there is none of it."""
+    """The columns of sums; omits "other" if there is none."""
     left_out = [*([] if has_other else [_OTHER]), *([] if has_payouts else [_PAID_OUT])]
     return [column for column in _SUM_COLUMNS if column not in left_out]

@@ -1,4 +1,4 @@
-"""Exchange rates that staff enter, so that other currencies can be added up in the newsroom's."""
+"""Staff page of exchange rates, for totals in the newsroom's currency."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _PAGE = 50
 
 @blueprint.get("/staff/rates")
 def rates() -> ResponseReturnValue:
-    """The exchange rates in force and before, and the form for a new one."""
+    """Current and past exchange rates, and the form for a new one."""
     return _rates_page()
 
 
 @blueprint.post("/staff/rates")
 def keep_rate() -> ResponseReturnValue:
-    """Keep a day's rate; sent twice, it is kept once."""
+    """Save a day's rate; safe to repeat."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.ENTER_RATES)
     own, form = current_settings().newsroom_currency, Form.sent(request.form, NewRate)

@@ -1,4 +1,4 @@
-"""What finance is asked: a day's exchange rate."""
+"""The form for exchange rates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _foreign_currencies() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class NewRate:
-    """What one unit of a currency is worth in the newsroom's own, from a day on."""
+    """A currency's rate in the newsroom's currency, from a day on."""
 
     currency: Annotated[
         str,

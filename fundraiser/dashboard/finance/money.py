@@ -1,4 +1,4 @@
-"""What came in, went back and was paid out, by month and by payout: read-only queries."""
+"""Queries for income, refunds and payouts, by month and by payout."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _EARLIEST = 2000
 
 @dataclass(slots=True)
 class Sums:
-    """One line of the books, in the smallest unit; ``payments`` is how many were taken.
+    """Totals in the smallest unit; ``payments`` counts payments.
 
-    ``refunds``, ``disputes``, ``fees`` and ``payouts`` are positive where money left.
+    ``refunds``, ``disputes``, ``fees`` and ``payouts`` are positive if money left.
     """
 
     gross: int = 0
@@ -50,7 +50,7 @@ class Sums:
     payments: int = 0
 
     def add(self, part: Part, count: int, amount: int, fee: int) -> None:
-        """Take in some movements of a kind."""
+        """Add transactions of one kind."""
         match part:
             case Part.GROSS:
                 self.gross += amount
@@ -69,18 +69,18 @@ class Sums:
 
     @property
     def net(self) -> int:
-        """What is left of it before any payout."""
+        """The total before payouts."""
         return self.gross - self.refunds - self.disputes - self.fees + self.other
 
     @property
     def change(self) -> int:
-        """By how much it changed what Stripe holds."""
+        """The change of Stripe's balance."""
         return self.net - self.payouts
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month in one currency; ``opening`` is what Stripe held when it began."""
+    """A month in one currency; ``opening`` is Stripe's balance at its start."""
 
     month: date
     sums: Sums
@@ -88,13 +88,13 @@ class Month:
 
     @property
     def closing(self) -> int:
-        """What Stripe held when it ended, or holds now."""
+        """Stripe's balance at the end, or now."""
         return self.opening + self.sums.change
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether our books are Stripe's: ``held`` is what Stripe holds and by how much we differ."""
+    """Whether our books match Stripe's balance: ``held`` has the balance and the difference."""
 
     held: Sequence[HeldAtStripe]
     as_of: datetime | None
@@ -108,7 +108,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class PayoutPage:
-    """A payout and what is in it; ``shown`` are the newest of ``count`` movements."""
+    """A payout and its contents; ``shown`` are the latest of ``count`` transactions."""
 
     payout: Payout
     sums: Sums
@@ -118,13 +118,13 @@ class PayoutPage:
 
     @property
     def total(self) -> int:
-        """What all that is in it comes to."""
+        """The total of the payout's contents."""
         return self.sums.net + self.returned
 
 
 @dataclass(slots=True)
 class Purpose:
-    """What was paid for: a kind and a tier; ``fees`` for those of no payment, else empty."""
+    """What was paid for: a kind and a tier; empty for fees without a payment."""
 
     kind: str
     tier: str
@@ -132,7 +132,7 @@ class Purpose:
 
 
 def read_agreement(session: Session) -> Agreement:
-    """Whether all movements add up to what Stripe holds, and as of when."""
+    """Whether all transactions add up to Stripe's balance, and when that was checked."""
     look = session.get(BalanceScan, 1)
     held = session.scalars(
         select(HeldAtStripe)
@@ -150,7 +150,7 @@ def read_agreement(session: Session) -> Agreement:
 
 
 def read_months(session: Session) -> dict[str, list[Month]]:
-    """By currency, the one with the most payments first; the newest month first."""
+    """Months by currency, the currency with the most payments first; latest month first."""
     rows = session.execute(
         select(
             MonthlySum.month,
@@ -178,7 +178,7 @@ def read_months(session: Session) -> dict[str, list[Month]]:
 
 
 def add_up(months: Iterable[Month]) -> Sums:
-    """Several months as one line."""
+    """Add several months."""
     total = Sums()
     for found in months:
         for name in Sums.__dataclass_fields__:
@@ -187,7 +187,7 @@ def add_up(months: Iterable[Month]) -> Sums:
 
 
 def read_purposes(session: Session, first: date, last: date) -> dict[str, list[Purpose]]:
-    """By currency, what was paid for in the months from ``first`` to ``last``; payouts left out."""
+    """By currency, what was paid for from ``first`` to ``last``, without payouts."""
     rows = session.execute(
         select(
             MonthlySum.currency,
@@ -218,7 +218,7 @@ def read_purposes(session: Session, first: date, last: date) -> dict[str, list[P
 def list_payouts(
     session: Session, before: str | None, *, most: int = PAGE
 ) -> tuple[Sequence[Payout], str | None]:
-    """Payouts, the newest first, and where the next page begins."""
+    """A page of payouts, latest first, and the next page's key."""
     newest_first = (Payout.created_at, Payout.id)
     statement = select(Payout).order_by(*(column.desc() for column in newest_first)).limit(most + 1)
     if before:
@@ -228,10 +228,10 @@ def list_payouts(
 
 
 def read_payout(session: Session, payout_id: str) -> PayoutPage:
-    """A payout, and what is in it.
+    """A payout and its contents.
 
     Raises:
-        NotFoundError: no payout has this name.
+        NotFoundError: there is no such payout.
     """
     payout = session.get(Payout, payout_id)
     if payout is None:
@@ -267,7 +267,7 @@ def read_payout(session: Session, payout_id: str) -> PayoutPage:
 
 
 def read_month(typed: str) -> date:
-    """The first day of the month that an address names.
+    """The first day of a URL's month.
 
     Raises:
         NotFoundError: it is no month.

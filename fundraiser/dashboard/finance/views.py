@@ -1,4 +1,4 @@
-"""Money for the month's end: months, what they are made of, payouts, and files of both."""
+"""Finance pages: months, payouts, and exports of both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _YEAR = 12  # months whose tiers are shown together
 
 @blueprint.get("/staff/money")
 def months() -> ResponseReturnValue:
-    """Every month in one currency, and what was paid for in the last twelve."""
+    """All months in one currency, and what was paid for in the last twelve."""
     found = money.read_months(db.session())
     wanted = request.args.get("currency", "").upper()
     currency = wanted if wanted in found else next(iter(found), "")
@@ -59,7 +59,7 @@ def months() -> ResponseReturnValue:
 
 @blueprint.get("/staff/money/<month>")
 def month(month: str) -> ResponseReturnValue:
-    """A month in each currency: each figure adds up before the reader's eyes."""
+    """A month in each currency, with figures that visibly add up."""
     day = money.read_month(month)
     found = {
         currency: next((one for one in list_ if one.month == day), _quiet(day, list_))
@@ -76,7 +76,7 @@ def month(month: str) -> ResponseReturnValue:
 @blueprint.post("/staff/money/<month>/export")
 @confirmed
 def export_month(month: str) -> ResponseReturnValue:
-    """Every movement of a month as CSV; the audit log keeps who took it."""
+    """A month's balance transactions as CSV; logged in the audit log."""
     staff = signed_in_staff()
     require(staff, Permission.EXPORT)
     day = money.read_month(month)
@@ -90,7 +90,7 @@ def export_month(month: str) -> ResponseReturnValue:
 
 @blueprint.get("/staff/payouts")
 def payouts() -> ResponseReturnValue:
-    """What Stripe sent to the newsroom's bank, the newest first."""
+    """Payouts to the newsroom's bank, latest first."""
     before = request.args.get("before")
     rows, older = money.list_payouts(db.session(), before)
     return _page(
@@ -100,14 +100,14 @@ def payouts() -> ResponseReturnValue:
 
 @blueprint.get("/staff/payouts/<payout_id>")
 def payout(payout_id: str) -> ResponseReturnValue:
-    """A payout and what it contains."""
+    """A payout and its contents."""
     return _page("dashboard/payout.html", found=money.read_payout(db.session(), payout_id))
 
 
 @blueprint.post("/staff/payouts/<payout_id>/export")
 @confirmed
 def export_payout(payout_id: str) -> ResponseReturnValue:
-    """All that is in a payout as CSV; the audit log keeps who took it."""
+    """A payout's contents as CSV; logged in the audit log."""
     staff = signed_in_staff()
     require(staff, Permission.EXPORT)
     found = money.read_payout(db.session(), payout_id).payout
@@ -116,7 +116,7 @@ def export_payout(payout_id: str) -> ResponseReturnValue:
 
 
 def _quiet(day: date, months: list[Month]) -> Month:
-    """A month in which nothing moved."""
+    """An empty month."""
     before = next((one for one in months if one.month < day), None)
     return Month(day, Sums(), before.closing if before else 0)
 

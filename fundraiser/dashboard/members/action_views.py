@@ -1,8 +1,7 @@
-"""The page of an act on a member: says beforehand what it will do, and does it once.
+"""Pages for actions on a member: preview the effects, then act once.
 
-However often a form is sent: its nonce makes the key of its row in the audit log, which is written
-first, and the key of what is asked of Stripe. A form is refused where the member has changed since
-it was opened.
+The form's nonce makes the key of its audit log row, which comes first, and of the calls to Stripe,
+so a repeated form acts once. A form is refused if the member has changed since it was opened.
 """
 
 from __future__ import annotations
@@ -56,17 +55,17 @@ _NONCE_LENGTHS = range(16, 129)
 
 
 class ChangedMeanwhileError(UnprocessableError):
-    """The member is not any more as the form showed them."""
+    """The member has changed since the form was opened."""
 
     status = HTTPStatus.CONFLICT
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a form asks for, read and found to make sense.
+    """A parsed and valid form.
 
-    ``fields`` and ``details`` go into the audit log; ``remark`` and what staff wrote become a note.
-    ``at_stripe``: it is done there, where nothing of it is undone by an error of ours.
+    ``fields`` and ``details`` go into the audit log; ``remark`` and the text by staff become a
+    note. ``at_stripe``: the action happens at Stripe, where our errors undo nothing.
     """
 
     do: Callable[[Change], None]
@@ -79,9 +78,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ActionPage:
-    """One act on one person: what its page shows, and how its form is read.
+    """An action on one person: its page and its form's parser.
 
-    ``address`` is where the form goes, if not to where the page stands.
+    ``address`` is where the form goes, if not to its own page.
     """
 
     person: Person
@@ -97,7 +96,7 @@ class ActionPage:
 
 
 def note_page(person: Person) -> ActionPage:
-    """Something is written down, and nothing done."""
+    """The page for an action that only writes a note."""
     return ActionPage(
         person=person,
         action=Action.WROTE_NOTE,
@@ -113,7 +112,7 @@ def note_page(person: Person) -> ActionPage:
 def serve(
     member_id: int, permission: Permission, build: Callable[[Person], ActionPage]
 ) -> ResponseReturnValue:
-    """The page of an act, or the act: what goes wrong is said on the page, with all as typed."""
+    """Show the action's page, or act; shows errors on the page with everything as typed."""
     session, staff = db.session(), signed_in_staff()
     require(staff, permission)
     if request.method == "GET":
@@ -159,10 +158,9 @@ def _show_or_leave(
     error: UnprocessableError | None = None,
     status: HTTPStatus = HTTPStatus.OK,
 ) -> ResponseReturnValue:
-    """The page; or the member's, which says why there is nothing to do here.
+    """Show the page, or redirect to the member with the reason if nothing is left to do.
 
-    Another person of the staff may have paid back already what this one is about to. What this one
-    wrote about it can be kept all the same.
+    Somebody else may already have made the refund. The text by this person can be kept as a note.
     """
     person = read_person(db.session(), member_id)
     try:
@@ -186,7 +184,7 @@ def _show_or_leave(
 def _carry_out(
     session: Session, staff: Staff, page: ActionPage, plan: Plan, *, text: str, key: str
 ) -> str:
-    """Do it, in the one order in which nobody is in another's way; returns what to say."""
+    """Act, in the one order of locks that can't deadlock; returns the notice."""
     member_id = page.person.member.id
     seen = None if page.action is Action.WROTE_NOTE else request.form.get("seen")
 
@@ -261,7 +259,7 @@ def _done_before() -> str:
 
 
 def _key(staff: Staff) -> str:
-    """The same form with the same values has the same key, however often it is sent."""
+    """The key of this form and its values, the same however often it is sent."""
     nonce = request.form.get("nonce", "")
     if len(nonce) not in _NONCE_LENGTHS:
         raise BadRequestError(_("This form is incomplete. Reload the page and try again."))
@@ -274,7 +272,7 @@ def _key(staff: Staff) -> str:
 
 
 def _as_seen(session: Session, member_id: int) -> str:
-    """A mark of how a member stands, as the database has it now."""
+    """A hash of the member's current state."""
     statements = (
         select(
             Member.email,

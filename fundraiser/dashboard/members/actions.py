@@ -1,4 +1,4 @@
-"""What staff do to a member: what each act asks, does, and says beforehand that it will do."""
+"""The actions of staff on a member: form, effects and execution of each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _LONGEST_GIFT = timedelta(days=3660)
 
 @blueprint.route("/staff/members/<int:member_id>/complimentary", methods=_BOTH)
 def complimentary(member_id: int) -> ResponseReturnValue:
-    """Give a membership that costs nothing and has an end."""
+    """Give a complimentary membership with an end date."""
     return serve(member_id, Permission.CHANGE_MEMBER, _giving)
 
 
@@ -56,13 +56,13 @@ def complimentary(member_id: int) -> ResponseReturnValue:
     "/staff/members/<int:member_id>/memberships/<int:membership_id>/end", methods=_BOTH
 )
 def end(member_id: int, membership_id: int) -> ResponseReturnValue:
-    """End a membership, now or with its period."""
+    """End a membership, now or at the end of its period."""
     return serve(member_id, Permission.CHANGE_MEMBER, partial(_ending, membership_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/payments/<int:payment_id>/refund", methods=_BOTH)
 def refund(member_id: int, payment_id: int) -> ResponseReturnValue:
-    """Pay a payment back, in part or whole; a large sum asks for the password again."""
+    """Refund a payment in part or in full; a large one needs confirmation."""
     if _is_large_refund(payment_id) and (asked := ask_again()):
         return asked
     return serve(member_id, Permission.REFUND, partial(_refunding, payment_id))
@@ -76,26 +76,26 @@ def email(member_id: int) -> ResponseReturnValue:
 
 @blueprint.route("/staff/members/<int:member_id>/emails/<int:email_id>/again", methods=_BOTH)
 def email_again(member_id: int, email_id: int) -> ResponseReturnValue:
-    """Send an e-mail once more."""
+    """Resend an e-mail."""
     require(signed_in_staff(), Permission.READ_EMAILS)
     return serve(member_id, Permission.CHANGE_MEMBER, partial(_sending_again, email_id))
 
 
 @blueprint.route("/staff/members/<int:member_id>/note", methods=_BOTH)
 def note(member_id: int) -> ResponseReturnValue:
-    """Write something down."""
+    """Write a note."""
     return serve(member_id, Permission.CHANGE_MEMBER, note_page)
 
 
 @blueprint.route("/staff/members/<int:member_id>/name/hide", methods=_BOTH)
 def hide_supporter(member_id: int) -> ResponseReturnValue:
-    """Take the name off the public page."""
+    """Hide the name from the supporters page."""
     return serve(member_id, Permission.CHANGE_MEMBER, _hiding_name)
 
 
 @blueprint.route("/staff/members/<int:member_id>/name/restore", methods=_BOTH)
 def restore_supporter(member_id: int) -> ResponseReturnValue:
-    """Leave it to the person again whether the name stands there."""
+    """Let the person show the name again."""
     return serve(member_id, Permission.CHANGE_MEMBER, _restoring_name)
 
 
@@ -352,7 +352,7 @@ def _restoring_name(person: Person) -> ActionPage:
 
 
 def _read_end(typed: str) -> datetime:
-    """The end of the day, where the newsroom is."""
+    """The end of the day, in the newsroom's time zone."""
     zone = current_settings().newsroom_timezone
     try:
         day = date.fromisoformat(typed.strip())

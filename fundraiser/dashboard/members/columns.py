@@ -1,4 +1,4 @@
-"""What the list of members shows of a person, on its page and in its file."""
+"""The columns of the list of members, on its page and in its file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _paid_until(
     counts_until: datetime | None,
     ended_at: datetime | None,
 ) -> str:
-    """As on the person's page: Stripe's own period goes on while nothing is paid for it."""
+    """The paid period's end, as on the person's page; not Stripe's own period."""
     return "" if ended_at else cells.day(paid_until or counts_until)
 
 

@@ -1,4 +1,4 @@
-"""The list of members as a page and as a file: what is typed, and what it makes of it."""
+"""The list of members as a page and as a file, with its filters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ blueprint = Blueprint("member_list", __name__)
 
 
 def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
-    """The list, or the filters that make no sense with a sentence beside each."""
+    """The list, or messages beside invalid filters."""
     session, zone = db.session(), current_settings().newsroom_timezone
     options = read_options(session)
     filters, errors = read_filters(typed, options)
@@ -69,7 +69,7 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
 @blueprint.post("/staff/members/export")
 @confirmed
 def export() -> ResponseReturnValue:
-    """Everybody who fits, as CSV. The audit log keeps who took it and by which filters."""
+    """All matches as CSV; the audit log records who exported with which filters."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.EXPORT)
     filters, errors = read_filters(request.form, read_options(session))
@@ -88,7 +88,7 @@ def export() -> ResponseReturnValue:
 
 
 def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
-    """For each filter its values and their words."""
+    """Each filter's options with labels."""
     names = {tier.slug: by_language(tier.names) for tier in db.session().query(Tier)}
     countries = sorted((labels.country(code) or code, code) for code in options.countries)
     return {

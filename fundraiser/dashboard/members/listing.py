@@ -1,7 +1,7 @@
-"""The list of members: filtered, sorted and paged, as fast for a million people as for a thousand.
+"""Filter, sort and page the list of members, fast even with a million people.
 
-A page begins where the one before it ended: it names the last person of that one, and is found
-through the index of its order. Nobody is counted: a count of a million would be the slowest part.
+A page starts after the last person of the previous one, found through the index of its order. It
+counts nothing: counting a million people would be the slowest part.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _AS_BEFORE = text("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL random_page_co
 
 
 class State(StrEnum):
-    """How people stand."""
+    """A person's status, as a filter."""
 
     COUNTING = "counting"
     NOT_COUNTING = "not-counting"
@@ -66,7 +66,7 @@ class State(StrEnum):
 
 
 class Leaving(StrEnum):
-    """Whose membership ends soon, unless somebody changes that."""
+    """People whose membership will end soon, as a filter."""
 
     WEEK = "week"
     MONTH = "month"
@@ -80,7 +80,7 @@ _LEAVING_WITHIN = {Leaving.WEEK: timedelta(days=7), Leaving.MONTH: timedelta(day
 
 
 class Sort(StrEnum):
-    """The order of the list; the last is of those who leave alone, or are overdue."""
+    """The order of the list; the last one is for people who leave or are overdue."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -90,9 +90,9 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Whom to list, as typed; an empty text is no filter. They stand in the address.
+    """Filters as typed, from the URL; an empty text is no filter.
 
-    All but the words, the state and the country speak of the membership that began last.
+    All except words, status and country apply to the latest membership.
     """
 
     q: str = ""
@@ -109,17 +109,17 @@ class Filters:
     sort: str = ""
 
     def query(self) -> dict[str, str]:
-        """What of it belongs into an address."""
+        """The filters as a URL's query."""
         return {name: value for name, value in asdict(self).items() if value}
 
     def narrowing(self) -> bool:
-        """Whether anything but words is asked for."""
+        """Whether there are filters other than words."""
         return bool(self.query().keys() - {"q", "sort"})
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What there is to choose from."""
+    """The options of the filters."""
 
     tiers: Sequence[str]
     currencies: Sequence[str]
@@ -129,7 +129,7 @@ class Options:
 
 
 class Listed(NamedTuple):
-    """A person in the list, with the membership that began last."""
+    """A person in the list, with the latest membership."""
 
     member: Member
     membership: Membership | None
@@ -137,9 +137,9 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``after`` names where the next page begins, if there is one.
+    """A page of people; ``after`` is the next page's key, if any.
 
-    ``lost``: there is no such page, so that this is the first.
+    ``lost``: the requested page doesn't exist, so this is the first.
     """
 
     rows: list[Listed]
@@ -148,7 +148,7 @@ class Page:
 
 
 def read_options(session: Session) -> Options:
-    """The values that occur: each is looked up in an index, none is counted."""
+    """The values that occur, looked up in indexes."""
     return Options(
         tiers=_values(session, Membership.tier),
         currencies=_values(session, Membership.currency),
@@ -159,7 +159,7 @@ def read_options(session: Session) -> Options:
 
 
 def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, dict[str, str]]:
-    """The filters as typed, and a sentence for each that makes no sense."""
+    """Parse the filters; with a message for each invalid one."""
     cleaned = {
         name: "".join(email for email in typed.get(name, "") if email.isprintable()).strip()
         for name in Filters.__dataclass_fields__
@@ -200,7 +200,7 @@ def list_members(
     *,
     most: int = PAGE,
 ) -> Page:
-    """A page of people; ``after`` names the last person of the page before."""
+    """A page of people; ``after`` is the last person of the previous page."""
     wanted = _Wanted(filters, zone)
     last = _last_shown(session, wanted, after) if after else None
     lost = bool(after) and last is None
@@ -217,7 +217,7 @@ def list_members(
 def all_members(
     filters: Filters, zone: ZoneInfo
 ) -> tuple[Select[*tuple[Any, ...]], type[Membership]]:
-    """Everybody who fits, in the list's order; and by what name a query calls the membership."""
+    """All matches in the list's order, and the alias of the membership's table."""
     newest = aliased(Membership, _newest_of(Member.id))
     wanted = _Wanted(filters, zone)
     statement = (
@@ -231,7 +231,7 @@ def all_members(
 
 
 def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Membership]:
-    """Each of these people's membership that began last."""
+    """The latest membership of each of these people."""
     rows = session.scalars(
         select(Membership)
         .where(Membership.member_id.in_(ids))
@@ -241,7 +241,7 @@ def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Member
 
 
 class _Wanted:
-    """Filters that make sense, as conditions and an order."""
+    """Valid filters as SQL conditions and an order."""
 
     def __init__(self, filters: Filters, zone: ZoneInfo) -> None:
         self.filters = filters
@@ -251,7 +251,7 @@ class _Wanted:
         self.end = _start(last + timedelta(days=1), zone) if last else None
 
     def people(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
-        """What is asked of the person."""
+        """Conditions on the person."""
         filters = self.filters
         conditions: list[ColumnExpressionArgument[bool]] = []
         if filters.q:
@@ -271,7 +271,7 @@ class _Wanted:
         return conditions + self.joined(who)
 
     def joined(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
-        """When the person first counted, or was first known of."""
+        """When the person first counted, or first became known."""
         joined = _joined(who)
         conditions: list[ColumnExpressionArgument[bool]] = []
         if self.begin:
@@ -281,7 +281,7 @@ class _Wanted:
         return conditions
 
     def memberships(self, newest: type[Membership]) -> list[ColumnExpressionArgument[bool]]:
-        """What is asked of the membership that began last."""
+        """Conditions on the latest membership."""
         filters = self.filters
         conditions: list[ColumnExpressionArgument[bool]] = [
             getattr(newest, name) == value
@@ -305,7 +305,7 @@ class _Wanted:
         return conditions
 
     def keys(self, who: type[Member], newest: type[Membership]) -> tuple[Any, Any]:
-        """By what the list is sorted; the last key is a person's own."""
+        """The sort keys; the last is the person's unique ID."""
         match self.sort:
             case Sort.NAME:
                 return func.lower(func.coalesce(who.name, who.email, "")), who.id
@@ -327,19 +327,19 @@ class _Wanted:
     def after(
         self, who: type[Member], newest: type[Membership], last: Sequence[Any] | None
     ) -> list[ColumnExpressionArgument[bool]]:
-        """Whoever comes behind the last person of the page before."""
+        """SQL: everybody after the last person of the previous page."""
         if last is None:
             return []
         keys, ends = tuple_(*self.keys(who, newest)), tuple_(*last)
         return [keys < ends if self.sort is Sort.NEWEST else keys > ends]
 
     def find(self, session: Session, last: Sequence[Any] | None, most: int) -> Sequence[Member]:
-        """So many of those who fit.
+        """Find this many matches.
 
-        What many people have in common is met soon in the list's own order; for what few have,
-        there are indexes. The planner can't tell which it is: of a word it guesses that one person
-        in 200 has it, and of two filters that they know nothing of each other. The first tell: if
-        some of them fit, so many do that to find all takes longer than to look further.
+        Common values appear soon in the list's own order; for rare ones there are indexes. The
+        planner can't tell which is which: it guesses that one person in 200 has a word, and assumes
+        that filters are independent. So we check the first people: if some match, so many do that
+        reading on is faster than finding all.
         """
         if self.sort is Sort.LEAVING:
             return session.scalars(self._by_their_end(last, most)).all()
@@ -359,9 +359,9 @@ class _Wanted:
         return found
 
     def _among_the_next(self, window: int, last: Sequence[Any] | None, most: int) -> Select[Member]:
-        """Look through so many in the list's order, and no further than there are enough.
+        """Check this many people in the list's order, until there are enough matches.
 
-        What they are sorted by is a column, by which PostgreSQL knows that they are in order.
+        Sorts by a column, so that PostgreSQL can use the index's order.
         """
         place, _key = self.keys(Member, Membership)
         first = select(Member, place.label("place")).where(*self.after(Member, Membership, last))
@@ -376,7 +376,7 @@ class _Wanted:
         return statement.order_by(*self.directed(them.c.place, them.c.id)).limit(most)
 
     def _by_their_marks(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
-        """Find all who fit through the indexes of what is asked, and sort them."""
+        """Find all matches through the filters' indexes, and sort them."""
         fitting = select(Member.id).where(
             *self.people(Member), *self.after(Member, Membership, last)
         )
@@ -393,7 +393,7 @@ class _Wanted:
         )
 
     def _by_their_end(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
-        """Those who leave, in the order in which they do."""
+        """People who will leave, by the time of their end."""
         return (
             select(Member)
             .join(Membership, Membership.member_id == Member.id)
@@ -409,7 +409,7 @@ class _Wanted:
 
 
 def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] | None:
-    """The keys of the person with whom the page before ended; None where there is no such page."""
+    """The sort keys of the previous page's last person; None if there is none."""
     key = read_key(after)
     if not key:
         return None
@@ -452,7 +452,7 @@ def _is_newest() -> ColumnElement[bool]:
 def _values(
     session: Session, column: InstrumentedAttribute[str | None] | InstrumentedAttribute[str]
 ) -> Sequence[str]:
-    """The values of a column that has an index, each found by a step in it."""
+    """The distinct values of an indexed column, each found by one step in the index."""
     found = select(func.min(column).label("value")).cte("found", recursive=True)
     following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
     found = found.union_all(select(following).where(found.c.value.is_not(None)))
@@ -462,9 +462,9 @@ def _values(
 
 
 def _named(query: str, who: type[Member]) -> ColumnElement[bool] | None:
-    """Who is meant by a name at Stripe, a gift's code or a member's number; None if none of them.
+    """The person with this Stripe ID, gift code or member number; None if nobody has it.
 
-    A gift's code means who gave it and who accepted it.
+    A gift code matches its giver and its recipient.
     """
     if query.startswith("cus_"):
         return who.id.in_(select(Customer.member_id).where(Customer.id == query))
@@ -481,7 +481,7 @@ def _named(query: str, who: type[Member]) -> ColumnElement[bool] | None:
 
 
 def _has_words(query: str) -> ColumnElement[bool]:
-    """Who has words in the name or the address that begin so; of one table with such columns."""
+    """SQL: the name or address has words with these prefixes."""
     # The words are cut as the index cuts them; quotes and backslashes can't leave their quotes.
     words = re.sub(r"[@.+\-_'’\\]", " ", query).split()
     wanted = " & ".join(f"'{word}':*" for word in words)

@@ -1,4 +1,4 @@
-"""People who may be one: offered to staff, merged with a preview, and taken apart again."""
+"""Staff pages to merge two records of one person, with preview and undo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LONGEST_ID = 18  # digits
 
 @blueprint.get("/staff/members/alike")
 def index() -> ResponseReturnValue:
-    """Who may be one person, and who was merged."""
+    """Suggested and finished merges."""
     session, staff = db.session(), signed_in_staff()
     merges = merging.list_merges(session, _MOST)
     kept = {
@@ -52,7 +52,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/staff/members/alike/difference")
 def say_different() -> ResponseReturnValue:
-    """Note that two people are two, so that they aren't offered again."""
+    """Mark two people as different, so that we stop suggesting a merge."""
     staff = signed_in_staff()
     require(staff, Permission.CHANGE_MEMBER)
     one, two = _read_id("first"), _read_id("second")
@@ -63,14 +63,14 @@ def say_different() -> ResponseReturnValue:
 
 @blueprint.get("/staff/members/<int:member_id>/merge")
 def preview(member_id: int) -> ResponseReturnValue:
-    """What becomes of both people."""
+    """Preview a merge."""
     require(signed_in_staff(), Permission.CHANGE_MEMBER)
     return _preview(member_id, _read_id("other"))
 
 
 @blueprint.post("/staff/members/<int:member_id>/merge")
 def merge(member_id: int) -> ResponseReturnValue:
-    """Make another person part of this one."""
+    """Merge another person into this one."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_MEMBER)
     other_id = _read_id("other")
@@ -86,7 +86,7 @@ def merge(member_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/staff/merges/<int:merge_id>/separation")
 def separate(merge_id: int) -> ResponseReturnValue:
-    """Take two people apart who were merged."""
+    """Undo a merge."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_MEMBER)
     found = session.get(merging.MemberMerge, merge_id)

@@ -1,4 +1,4 @@
-"""Names that wait for staff to look at them before the public page of supporters shows them."""
+"""Staff review of names before the supporters page shows them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAGE = 50
 
 @blueprint.get("/staff/names")
 def index() -> ResponseReturnValue:
-    """The names that wait, those longest first."""
+    """The names that wait for review, longest waiting first."""
     if not current_settings().review_names:
         raise NotFoundError(
             _("Names appear at once here. To review each name first, set REVIEW_NAMES=yes.")
@@ -43,7 +43,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/staff/names")
 def show() -> ResponseReturnValue:
-    """Show the ticked names; one that was changed since the page was opened goes on waiting."""
+    """Approve the ticked names, except those changed since the page was opened."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_MEMBER)
     ticked = set(request.form.getlist("member"))

@@ -1,4 +1,4 @@
-"""All that is known of a person, and what was given once: read-only queries."""
+"""Queries for a person's page and the list of contributions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _LARGEST_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """All that is known of a person; lists are newest first. ``syncs`` are by customer.
+    """Everything about a person; lists are latest first, ``syncs`` by customer.
 
-    ``inviter`` is whose link led the person here, ``invited`` how many joined by the person's own.
-    Beside a row of the ledger stands the event's type, or the name of who of the staff caused it.
+    ``inviter`` is whose link led here, ``invited`` how many joined through the person's own. Ledger
+    rows have the event's type, or the name of the member of staff.
     """
 
     member: Member
@@ -51,7 +51,7 @@ class Person:
 
 
 def read_newest_members(session: Session, count: int) -> list[tuple[LedgerEntry, Listed]]:
-    """Who started to count last."""
+    """The latest people to be counted."""
     rows = session.execute(
         select(LedgerEntry, Member)
         .join(Member, Member.id == LedgerEntry.member_id)
@@ -64,10 +64,10 @@ def read_newest_members(session: Session, count: int) -> list[tuple[LedgerEntry,
 
 
 def read_person(session: Session, member_id: int) -> Person:
-    """A person's page.
+    """Read everything for a person's page.
 
     Raises:
-        NotFoundError: nobody has this number in our books.
+        NotFoundError: there is no such person.
     """
     member = session.get(Member, member_id) if member_id <= _LARGEST_NUMBER else None
     if member is None:
@@ -131,7 +131,7 @@ def read_person(session: Session, member_id: int) -> Person:
 def list_contributions(
     session: Session, before: int | None, *, most: int = PAGE
 ) -> tuple[Sequence[Row[Payment, Member]], int | None]:
-    """One-time contributions, the newest first, and where the next page begins."""
+    """A page of one-time contributions, latest first, and the next page's key."""
     newest_first = (Payment.paid_at, Payment.id)
     statement = (
         select(Payment, Member)

@@ -1,4 +1,4 @@
-"""Signing a member out everywhere, for somebody who has lost a phone and asks the newsroom."""
+"""Sign a member out everywhere, for somebody who has lost a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that happened to a person, the newest first: one list of what many tables keep."""
+"""A person's timeline, latest first, from many tables."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _HAS_LEFT = {EmailState.SENT, EmailState.FAILED, EmailState.UNKNOWN, EmailState.
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """``change`` is what it did to the number; ``link`` an act on it: its address and its name.
+    """``change`` is the effect on the number; ``link`` an action: its URL and label.
 
-    ``kind`` is what tests find it by.
+    ``kind`` is for tests.
     """
 
     at: datetime
@@ -56,7 +56,7 @@ class TimelineEntry:
 def read_timeline(
     session: Session, person: Person, *, with_emails: bool, may_change: bool, may_refund: bool
 ) -> list[TimelineEntry]:
-    """Ledger, memberships, payments, e-mails, and the acts and notes of staff."""
+    """Ledger, memberships, payments, e-mails, and staff's actions and notes."""
     found = [*_ledger(person), *_memberships(person), *_payments(person, may_refund=may_refund)]
     found += _gifts(person)
     if with_emails:
@@ -66,7 +66,7 @@ def read_timeline(
 
 
 def may_be_sent_again(email: Email) -> bool:
-    """Whether staff may send this e-mail once more."""
+    """Whether staff may resend this e-mail."""
     kind = KINDS.get(email.kind)
     return kind is not None and kind.resendable and email.state in _HAS_LEFT
 
@@ -113,7 +113,7 @@ def _payments(person: Person, *, may_refund: bool) -> Iterator[TimelineEntry]:
 
 
 def _gifts(person: Person) -> Iterator[TimelineEntry]:
-    """Given: when it was paid for and when it was accepted. Had: when it was accepted."""
+    """Gifts given (paid, accepted) and received (accepted)."""
     for gift in person.gifts:
         names = {"giver": giver_of(gift), "recipient": recipient_of(gift)}
         if gift.giver_id == person.member.id:
@@ -193,7 +193,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
 
 
 def act_sentence(entry: AuditEntry) -> str:
-    """What somebody of the staff did to a person."""
+    """Describe an action by staff on a person."""
     details = entry.details
     match entry.action:
         case Action.GAVE_MEMBERSHIP:

@@ -1,4 +1,4 @@
-"""Payments that are overdue: who, how much, until when, and what came of earlier ones."""
+"""Queries for overdue payments: who, how much, until when, and past recoveries."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _GRACE_FROM = overdue_since()
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A payment that is overdue; ``due`` is what is still asked for, in its smallest unit.
+    """An overdue payment; ``due`` is the unpaid amount in its smallest unit.
 
-    ``leaves_at``: when the person is no longer counted; None where another membership goes on.
+    ``leaves_at``: when we stop counting the person; None if another membership continues.
     """
 
     member: Member
@@ -45,7 +45,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What is due in one currency."""
+    """The overdue amount in one currency."""
 
     currency: str
     people: int
@@ -54,7 +54,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What came of the payments that failed first in one month, for one reason."""
+    """The outcome of payments that first failed in one month, for one reason."""
 
     failed: int = 0
     paid: int = 0
@@ -66,7 +66,7 @@ class Recovery:
 
 
 def count_overdue(session: Session, grace: timedelta) -> tuple[int, int]:
-    """How many overdue payments are in the grace period, and how many have outlived it."""
+    """How many overdue payments are within the grace period, and how many after it."""
     counted = _is_counted(grace)
     within, after = session.execute(
         select(func.count().filter(counted), func.count().filter(~counted))
@@ -77,7 +77,7 @@ def count_overdue(session: Session, grace: timedelta) -> tuple[int, int]:
 
 
 def read_sums(session: Session, grace: timedelta, *, counted: bool) -> list[Sum]:
-    """What is due, by currency: the most people first."""
+    """The overdue amounts by currency, most people first."""
     due = func.sum(func.coalesce(Membership.due, Membership.amount))
     rows = session.execute(
         select(Membership.currency, func.count(), due)
@@ -96,7 +96,7 @@ def read_overdue(
     after: int | None = None,
     with_emails: bool = True,
 ) -> tuple[list[Overdue], int | None]:
-    """Those who leave the number first, or left it last; and the key of the next page."""
+    """A page of overdue members, soonest to stop being counted first, and the next page's key."""
     place = (_GRACE_FROM, Membership.id)
     statement = (
         select(Membership, Member)
@@ -126,7 +126,7 @@ def read_overdue(
 
 
 def read_failed(session: Session, since: datetime) -> tuple[int, Sequence[Row[Payment, Member]]]:
-    """How many payments failed since then, and the newest of them."""
+    """How many payments failed since then, and the latest of them."""
     is_failed = (Payment.status == PaymentStatus.FAILED, Payment.paid_at >= since)
     count = session.scalar(select(func.count()).select_from(Payment).where(*is_failed)) or 0
     rows = session.execute(
@@ -140,7 +140,7 @@ def read_failed(session: Session, since: datetime) -> tuple[int, Sequence[Row[Pa
 
 
 def read_recoveries(session: Session) -> list[tuple[date, dict[str, Recovery]]]:
-    """By month of the first failure, the newest first, and by cause."""
+    """Outcomes by month of the first failure, latest first, and by reason."""
     rows = session.scalars(
         select(DailyFigure)
         .where(DailyFigure.topic.in_((Topic.FAILED, Topic.RECOVERED)))
@@ -158,7 +158,7 @@ def read_recoveries(session: Session) -> list[tuple[date, dict[str, Recovery]]]:
 
 
 def together(causes: dict[str, Recovery]) -> Recovery:
-    """All causes of a month."""
+    """All reasons of a month combined."""
     money: dict[str, tuple[int, int]] = {}
     for one in causes.values():
         for currency, (failed, paid) in one.money.items():
@@ -184,7 +184,7 @@ def _recovery(topics: dict[Topic, dict[str, tuple[int, int]]]) -> Recovery:
 
 
 def _is_counted(grace: timedelta) -> ColumnElement[bool]:
-    """Whether the grace period runs, and the membership has not ended before."""
+    """Whether the grace period is running and the membership hasn't ended."""
     at = now()
     return (at - grace < _GRACE_FROM) & or_(
         Membership.cancel_at.is_(None), Membership.cancel_at > at
@@ -201,7 +201,7 @@ def _leaves_at(member: Member, membership: Membership, grace: timedelta) -> date
 def _read_emails(
     session: Session, rows: Sequence[Row[Membership, Member]]
 ) -> dict[int, list[Email]]:
-    """What these people have been e-mailed since the payment failed, the newest first."""
+    """The e-mails to these people since their payment failed, latest first."""
     if not rows:
         return {}
     since = {

@@ -1,4 +1,4 @@
-"""Why payments fail, in words."""
+"""Reasons for failed payments, in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fundraiser.texts import gettext as _
 
 
 def cause(code: str) -> str:
-    """Stripe's reason for a payment that failed."""
+    """Describe Stripe's reason for a failed payment."""
     names = {
         "": _("No reason given"),
         "*": _("All other reasons"),

@@ -1,4 +1,4 @@
-"""The overdue desk: what is at risk, what failed today, and what was recovered."""
+"""Staff page of overdue payments: what is at risk, what failed, what was recovered."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LARGEST_KEY = 2**63 - 1
 
 @blueprint.get("/staff/overdue")
 def overdue() -> ResponseReturnValue:
-    """Everybody whose payment is overdue, those first who leave the number first."""
+    """All members with an overdue payment, soonest to stop being counted first."""
     session, staff, settings = db.session(), signed_in_staff(), current_settings()
     counted = request.args.get("counted") != "no"
     typed = request.args.get("after", "")

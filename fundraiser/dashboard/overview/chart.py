@@ -1,4 +1,4 @@
-"""The days side by side, as bars. The line over time is the campaign's own: ``campaigns.chart``."""
+"""The bar chart of joins and losses by day; for the line chart see ``campaigns.chart``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAYS_APART = 9  # between two dates under the bars, counted from today
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A day: solid above the line, the losses below it. ``label`` where its date is written."""
+    """A day: joins above the line, losses below it; ``label`` if its date is shown."""
 
     day: Day
     x: float
@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Days side by side around ``zero_y``. ``most`` and ``worst`` bear their figures."""
+    """Bars around ``zero_y``; ``most`` and ``worst`` show their figures."""
 
     bars: list[Bar]
     zero_y: float
@@ -45,7 +45,7 @@ class BarChart:
 
 
 def day_chart(days: Sequence[Day]) -> BarChart:
-    """Place the days, the joined above the line and the stopped below it, on one scale."""
+    """Lay out the days on one scale, joins above the line and losses below."""
     top, step = nice_scale(max(*(day.joined for day in days), 1))
     worst = max(day.stopped for day in days)
     scale = (BARS_HEIGHT - BARS_TOP - BARS_BOTTOM) / (top + worst)

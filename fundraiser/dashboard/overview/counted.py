@@ -1,4 +1,4 @@
-"""Who is counted now, and why the known leavers leave: for daily figures and the forecast."""
+"""SQL for who is counted, and why known leavers leave; for daily figures and forecasts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def counted_memberships(at: datetime, grace: timedelta) -> Select[Membership]:
-    """The memberships that are counted, of people who are."""
+    """The counted memberships of counted people."""
     return (
         select(Membership)
         .join(Member, Member.id == Membership.member_id)
@@ -24,7 +24,7 @@ def counted_memberships(at: datetime, grace: timedelta) -> Select[Membership]:
 
 
 def loss_of_member() -> ColumnElement[str]:
-    """Why a person who is counted stops when ``recount_at`` comes, one of ``Loss``."""
+    """Why a counted person stops at ``recount_at``, as a ``Loss``."""
     of_member = Membership.member_id == Member.id
     return case(
         (

@@ -1,4 +1,4 @@
-"""The daily figures, made by a job from all the rows, so that no page has to read them."""
+"""Make the daily figures in a background job, so that no page reads all rows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _BY_PEOPLE = (
 
 
 def refresh_if_due(session: Session, zone: ZoneInfo, grace: timedelta) -> bool:
-    """Make today's figures again if the last ones are five minutes old; says whether it did."""
+    """Make today's figures again if they are five minutes old; returns whether it did."""
     lock(session, "job", HEARTBEAT)
     last = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
     if last is not None and now() - last < _EVERY:
@@ -79,7 +79,7 @@ def refresh_if_due(session: Session, zone: ZoneInfo, grace: timedelta) -> bool:
 
 
 def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
-    """Make the figures of today, and of the days since they were last made."""
+    """Make the figures of today, and of the days since the last ones."""
     at = now()
     today = at.astimezone(zone).date()
     first = _first_day(session, today)
@@ -107,7 +107,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
 
 
 def _first_day(session: Session, today: date) -> date:
-    """Where the days begin that may not be whole yet: midnight may have passed a transaction."""
+    """The first day that may be incomplete, as a transaction may have crossed midnight."""
     newest = session.scalar(
         select(func.max(DailyFigure.day)).where(
             DailyFigure.topic == Topic.TIER, DailyFigure.day <= today
@@ -118,7 +118,7 @@ def _first_day(session: Session, today: date) -> date:
 
 
 def _write(session: Session, topic: Topic, rows: Figures) -> None:
-    """Keep the rows: day, key, currency, people, recent, amount."""
+    """Store rows: day, key, currency, people, recent, amount."""
     names = ("day", "key", "currency", "people", "recent", "amount")
     session.execute(
         insert(DailyFigure).from_select(
@@ -131,7 +131,7 @@ def _write(session: Session, topic: Topic, rows: Figures) -> None:
 def _write_people(
     session: Session, today: date, counting: Select[Membership], at: datetime
 ) -> None:
-    """People by all that they are cut by, in one walk: each by the first that makes them count."""
+    """Break down counted people in one pass, each by the first membership that counts."""
     m = Membership
     people = (
         counting.with_only_columns(
@@ -174,14 +174,14 @@ def _write_people(
 
 
 def _largest(found: list[tuple[str, int, int]]) -> Iterable[tuple[str, int, int]]:
-    """The largest; the rest, which has no end where readers write it, is one more: ``*``."""
+    """The largest groups; the others, in unlimited number, become one: ``*``."""
     yield from found[:_MOST_KEYS]
     if rest := found[_MOST_KEYS:]:
         yield "*", sum(row[1] for row in rest), sum(row[2] for row in rest)
 
 
 def _income(today: date, counting: Select[Membership]) -> Figures:
-    """By how often they pay; what is paid in any other rhythm is the sum of a year."""
+    """Income by interval; other intervals are converted to a year."""
     m = Membership
     as_sold = and_(m.interval.in_(SOLD), m.interval_count == 1)
     a_year = case({name: m.amount * times for name, times in PER_YEAR.items()}, value=m.interval)
@@ -201,9 +201,9 @@ def _income(today: date, counting: Select[Membership]) -> Figures:
 
 
 def _leaving(zone: ZoneInfo) -> Figures:
-    """By day and reason, who leaves if nothing but time happens.
+    """People who will leave, by day and reason, if nothing but time passes.
 
-    The person's own time says when, so that somebody with another membership is not among them.
+    The person's own time decides, so people with another membership aren't included.
     """
     return _by_day(
         Member.recount_at, zone, loss_of_member(), Member.counting, Member.recount_at.is_not(None)
@@ -211,10 +211,10 @@ def _leaving(zone: ZoneInfo) -> Figures:
 
 
 def _cards(counting: Select[Membership], at: datetime, zone: ZoneInfo, grace: timedelta) -> Figures:
-    """By day, who stops if no bank replaces a card: a payment fails, and the grace goes by.
+    """People who will leave, by day, because their card expires and nobody replaces it.
 
-    Who pays by the month meets it in the month from whose beginning on the card is good no longer.
-    Who leaves anyway is not among them, nor whose card is good for another year.
+    With monthly payments that is the month in which the card stops working. Excludes people who
+    leave anyway, and cards that expire in more than a year.
     """
     m = Membership
     expires, first = m.card_expires_at, func.date_trunc("month", m.period_end)
@@ -236,7 +236,7 @@ def _cards(counting: Select[Membership], at: datetime, zone: ZoneInfo, grace: ti
 
 
 def _churn(first: date, zone: ZoneInfo) -> Figures:
-    """By day, who stopped: by choice, or because a payment did not arrive."""
+    """People who stopped, by day: by choice, or with a failed payment."""
     given_up = exists().where(
         Membership.member_id == LedgerEntry.member_id,
         Membership.payment_status == Dues.OVERDUE,
@@ -257,7 +257,7 @@ def _churn(first: date, zone: ZoneInfo) -> Figures:
 
 
 def _moved(first: date, zone: ZoneInfo) -> Figures:
-    """By day, who started and who stopped by no reader's doing."""
+    """People who started or stopped, by day, without an action of a reader."""
     return _by_day(
         LedgerEntry.recorded_at,
         zone,
@@ -268,7 +268,7 @@ def _moved(first: date, zone: ZoneInfo) -> Figures:
 
 
 def _contributions(today: date, at: datetime) -> Figures:
-    """What was given once and arrived, less what was paid back; by currency."""
+    """Successful one-time contributions less refunds, by currency."""
     kept = Payment.amount - Payment.refunded
     recent = func.sum(kept).filter(Payment.paid_at >= at - MONTH)
     return (
@@ -287,9 +287,9 @@ def _contributions(today: date, at: datetime) -> Figures:
 
 
 def _write_recoveries(session: Session, zone: ZoneInfo, grace: timedelta, at: datetime) -> None:
-    """Renewals that failed and those made good, by month, reason and currency.
+    """Failed and recovered renewals, by month, reason and currency.
 
-    A month is made again until its last grace period is over; at first there are twelve.
+    Updates a month until its last grace period is over; the first run makes twelve.
     """
     is_known = exists().where(DailyFigure.topic == Topic.FAILED)
     back = (grace + _LONGEST_MONTH) if session.scalar(select(is_known)) else _YEAR

@@ -1,4 +1,4 @@
-"""Customers that could not be synced with Stripe, and another try for all of them."""
+"""Staff page of customers whose sync failed, with a button to retry all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("failed_syncs", __name__)
 
 @blueprint.get("/staff/failed-syncs")
 def failed_syncs() -> ResponseReturnValue:
-    """The customers that could not be settled, page by page."""
+    """The customers whose sync failed, page by page."""
     after = key_from_url("after") or 0
     found = queue.failed_requests(db.session(), most=PAGE + 1, after=after)
     requests, next_after = split_page(found, lambda sync: sync.id)
@@ -42,7 +42,7 @@ def failed_syncs() -> ResponseReturnValue:
 
 @blueprint.post("/staff/failed-syncs/retry")
 def retry() -> ResponseReturnValue:
-    """Sync all of them again; asked twice, it is done once."""
+    """Sync all of them again; the same form twice does it once."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.SETTLE)
     count = queue.retry_all_failed(session)

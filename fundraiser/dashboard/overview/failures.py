@@ -1,4 +1,4 @@
-"""Payments that failed first in an unbroken row of failures, and whether they were made good."""
+"""First failures of renewals, and whether they were recovered."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def first_failures(
     grace: timedelta, since: datetime, until: datetime
 ) -> Select[int | None, datetime, str | None, str, int]:
-    """A row for each renewal that failed first in this time, by someone who had paid before.
+    """SQL: a row for each renewal that first failed in this time, of people who had paid before.
 
-    ``days``: the whole days until it was made good, within the grace period; null where it was not.
-    ``failed_at``, ``failure`` (Stripe's reason), ``currency`` and ``amount`` are the failed one's.
+    ``days``: whole days until it was paid, within the grace period; null if it wasn't.
+    ``failed_at``, ``failure`` (Stripe's reason), ``currency`` and ``amount`` are the failed
+    payment's.
     """
     failed, before, after = aliased(Payment), aliased(Payment), aliased(Payment)
     previous = (

@@ -1,4 +1,4 @@
-"""The overview's figures: read-only queries, each by an index whatever the size."""
+"""Queries for the overview's figures, each on an index."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAYS_SHOWN = 28
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Who joined and who left in the last ``days``, today included; ``elapsed`` of them so far."""
+    """Joins and losses in the last ``days``, today included; ``elapsed`` of them so far."""
 
     days: int
     elapsed: float
@@ -53,7 +53,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A calendar day that begins at ``start``."""
+    """A calendar day that starts at ``start``."""
 
     start: datetime
     joined: int
@@ -63,7 +63,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """How the work behind the number goes. ``emails`` counts those still open, by state."""
+    """The state of the background jobs; ``emails`` counts unfinished ones by state."""
 
     syncs_due: int
     syncs_failed: int
@@ -73,7 +73,7 @@ class Machinery:
 
 
 def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
-    """Today, the last 7 and the last 28 days."""
+    """Joins and losses today, in the last 7 and the last 28 days."""
     at, spans = now(), (1, *WINDOWS)
     starts = [start_of_day(at, zone, days - 1) for days in spans]
     marks = read_marks(session, starts)
@@ -84,13 +84,13 @@ def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
 
 
 def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:
-    """How many rows of +1 and of -1 lie between: versions have no gaps, so nothing is counted."""
+    """How many +1 and -1 rows lie between two marks, by subtraction: versions have no gaps."""
     rows, net = until.version - since.version, until.balance - since.balance
     return (rows + net) // 2, (rows - net) // 2
 
 
 def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
-    """The last 28 days; the last of them is not over."""
+    """The last 28 days, including today."""
     at = now()
     starts = [start_of_day(at, zone, before) for before in reversed(range(DAYS_SHOWN))]
     marks = [*read_marks(session, starts), here]
@@ -101,7 +101,7 @@ def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
 
 
 def read_contribution_sums(session: Session) -> Sequence[DailyFigure]:
-    """What was given once, by currency, as it was last counted: the most gifts first."""
+    """One-time contributions by currency, from the daily figures: most gifts first."""
     is_sum = DailyFigure.topic == Topic.CONTRIBUTION
     newest = select(func.max(DailyFigure.day)).where(is_sum).scalar_subquery()
     return session.scalars(
@@ -117,7 +117,7 @@ def read_counted_at(session: Session) -> datetime | None:
 
 
 def read_machinery(session: Session) -> Machinery:
-    """How the work behind the number goes."""
+    """Read the state of the background jobs."""
     due, resting = session.execute(
         select(
             func.count().filter(SyncRequest.due_at <= now()),
@@ -142,7 +142,7 @@ def read_machinery(session: Session) -> Machinery:
 
 
 def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Member]]:
-    """Payments that the bank asks about or disputes, not decided yet, the oldest first."""
+    """Open disputes and inquiries, oldest first."""
     return session.execute(
         select(Payment, Member)
         .join(Member, Member.id == Payment.member_id)
@@ -153,7 +153,7 @@ def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Mem
 
 
 def count_open_disputes(session: Session) -> tuple[int, int]:
-    """How many payments are disputed and not decided, and how many a bank asks about."""
+    """The number of open disputes, and of inquiries."""
     disputed, asked = session.execute(
         select(
             func.count().filter(Payment.dispute.not_in(INQUIRIES)),
@@ -164,7 +164,7 @@ def count_open_disputes(session: Session) -> tuple[int, int]:
 
 
 def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Member]]:
-    """Memberships that their members wanted to cancel and Stripe would not, the oldest first."""
+    """Memberships that Stripe refused to cancel, oldest request first."""
     return session.execute(
         select(Membership, Member)
         .join(Member, Member.id == Membership.member_id)
@@ -181,7 +181,7 @@ def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Memb
 def read_failed_emails(
     session: Session, most: int
 ) -> Sequence[Row[Email, Member | None, Staff | None]]:
-    """E-mails that somebody must look at, the newest first; one to neither is to a reader."""
+    """Failed e-mails, latest first; those without a member or staff are to readers."""
     return session.execute(
         select(Email, Member, Staff)
         .outerjoin(Member, Member.id == Email.member_id)

@@ -1,4 +1,4 @@
-"""Forecasts as they were shown, and what came of them."""
+"""Store forecasts as shown, and their outcomes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How the forecasts of so many days ahead fared, of those whose time is over.
+    """The track record of forecasts a number of days ahead.
 
-    They don't overlap: one every ``days``. ``better`` is by how much less they erred than the last
-    28 days carried on would have (the pinball loss of P10, P50 and P90), in percent.
+    They don't overlap: one every ``days``. ``better`` is by how many percent they beat "the last 28
+    days continued" (pinball loss of P10, P50 and P90).
     """
 
     days: int
@@ -63,7 +63,7 @@ class Record:
 def write_forecasts(session: Session, zone: ZoneInfo, grace: timedelta, at: datetime) -> None:
     """Forecast the newsroom's number, and each running campaign's at its deadline.
 
-    A day's last forecast stays, as it was shown.
+    Each day's last forecast stays as shown.
     """
     _note_what_came(session, zone, at)
     outlook, rates = read_outlook(session, zone, grace, at), read_rates(session, grace, at)
@@ -96,7 +96,7 @@ def write_forecasts(session: Session, zone: ZoneInfo, grace: timedelta, at: date
 
 
 def read_newest(session: Session, at: datetime) -> list[ShownForecast]:
-    """The newest forecasts, the nearest first; nothing where it is too young to say."""
+    """The latest forecasts, nearest first; empty if it is too early."""
     newest = select(func.max(ShownForecast.day)).scalar_subquery()
     return list(
         session.scalars(
@@ -108,7 +108,7 @@ def read_newest(session: Session, at: datetime) -> list[ShownForecast]:
 
 
 def read_records(session: Session, at: datetime) -> dict[int, Record]:
-    """How the forecasts fared, by days ahead."""
+    """The track records, by days ahead."""
     epoch = literal(date(2000, 1, 1))
     rows = session.scalars(
         select(ShownForecast).where(
@@ -122,7 +122,7 @@ def read_records(session: Session, at: datetime) -> dict[int, Record]:
 
 
 def record_of(days: int, rows: Sequence[ShownForecast]) -> Record:
-    """What came, held against what was said."""
+    """Compare outcomes with forecasts."""
     came = [(row, row.came) for row in rows if row.came is not None]
     below = sum(number < row.low for row, number in came)
     above = sum(number > row.high for row, number in came)
@@ -137,7 +137,7 @@ def record_of(days: int, rows: Sequence[ShownForecast]) -> Record:
 
 
 def _pinball(share: float, said: int, came: int) -> float:
-    """The loss of a quantile: least, in the long run, for the honest one."""
+    """The pinball loss of a quantile, which honest quantiles minimise."""
     return max(share * (came - said), (share - 1) * (came - said))
 
 
@@ -166,7 +166,7 @@ def _running(session: Session, at: datetime) -> Sequence[Campaign]:
 
 
 def _net_a_day(session: Session, zone: ZoneInfo, at: datetime) -> float:
-    """How the number changed a day in the last 28, by readers' own acts."""
+    """The daily change of the number over the last 28 days, by readers' own actions."""
     since = start_of_day(at, zone, PACE_DAYS)
     moved = read_moved(session, zone, since, at).values()
     net = read_balance(session).members - balance_at(session, since)
@@ -174,7 +174,7 @@ def _net_a_day(session: Session, zone: ZoneInfo, at: datetime) -> float:
 
 
 def _note_what_came(session: Session, zone: ZoneInfo, at: datetime) -> None:
-    """Note the number at the time that a forecast spoke of, but for what no reader moved since."""
+    """Store the number at a forecast's time, without changes that no reader made."""
     for row in session.scalars(
         select(ShownForecast).where(ShownForecast.came.is_(None), ShownForecast.due_at <= at)
     ):

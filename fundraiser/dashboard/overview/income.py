@@ -1,4 +1,4 @@
-"""What comes in each month and each year, by currency and in the newsroom's own."""
+"""Monthly and yearly income, by currency and in the newsroom's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DECIMALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """What the memberships in a currency pay a year, if all stay; in its smallest unit."""
+    """The yearly income in a currency if all memberships stay; in its smallest unit."""
 
     currency: str
     memberships: int
@@ -43,20 +43,20 @@ class Income:
 
     @property
     def monthly(self) -> int:
-        """The twelfth part, to the nearest unit: MRR, as ``yearly`` is ARR."""
+        """A twelfth, rounded: MRR, as ``yearly`` is ARR."""
         return int((Decimal(self.yearly) / _MONTHS).to_integral_value(ROUND_HALF_EVEN))
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """All of it in the newsroom's currency, but for the currencies ``without_rate``."""
+    """The total in the newsroom's currency, except for currencies ``without_rate``."""
 
     income: Income
     without_rate: tuple[str, ...]
 
 
 def incomes(figures: Iterable[DailyFigure]) -> list[Income]:
-    """By currency, from the figures of one day by interval: the largest number of people first."""
+    """Income by currency from one day's figures, most people first."""
     people: dict[str, int] = {}
     yearly: dict[str, int] = {}
     for figure in figures:
@@ -68,7 +68,7 @@ def incomes(figures: Iterable[DailyFigure]) -> list[Income]:
 
 
 def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> Total:
-    """The sum in ``own``; ``rates`` say what one unit of a currency is worth in it."""
+    """The total in ``own``, at these exchange rates."""
     yearly, memberships = Decimal(0), 0
     without: list[str] = []
     for income in found:
@@ -83,7 +83,7 @@ def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> To
 
 
 def rates_in_force(session: Session, own: str, day: date) -> dict[str, ExchangeRate]:
-    """By currency, the newest rate of that day or before."""
+    """The latest rate of each currency on that day."""
     newest = (
         select(ExchangeRate)
         .where(ExchangeRate.own == own, ExchangeRate.day <= day)
@@ -94,7 +94,7 @@ def rates_in_force(session: Session, own: str, day: date) -> dict[str, ExchangeR
 
 
 def list_rates(session: Session, own: str, most: int) -> Sequence[Row[ExchangeRate, Staff]]:
-    """The rates that were entered, the newest day first, each with who entered it."""
+    """All entered rates, latest day first, with who entered them."""
     return session.execute(
         select(ExchangeRate, Staff)
         .join(Staff, Staff.id == ExchangeRate.staff_id)
@@ -114,10 +114,11 @@ def enter_rate(
     rate: Decimal,
     today: date,
 ) -> None:
-    """Keep a day's rate; entered again, it is corrected.
+    """Store or correct a day's rate.
 
     Raises:
-        UnprocessableError: the currency is none or the newsroom's own, or the day is to come.
+        UnprocessableError: the currency is unknown or the newsroom's own, or the day is in the
+            future.
     """
     if not is_currency(currency) or currency == own:
         raise UnprocessableError(
@@ -136,7 +137,7 @@ def enter_rate(
 
 
 def read_rate(typed: str) -> Decimal:
-    """Read what a person typed (0.8564 or 0,8564).
+    """Parse a typed rate (0.8564 or 0,8564).
 
     Raises:
         UnprocessableError: it is no rate.

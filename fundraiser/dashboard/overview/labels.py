@@ -1,4 +1,4 @@
-"""How the overview says what a forecast found."""
+"""The forecast in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HARDLY, _NEARLY = 0.01, 0.99
 
 
 def chance(share: float) -> str:
-    """A chance in percent, of which no forecast knows the last one."""
+    """A probability in percent, never 0 or 100."""
     if share < _HARDLY:
         return _("less than 1%")
     if share > _NEARLY:
@@ -24,7 +24,7 @@ def chance(share: float) -> str:
 
 
 def record(found: Record) -> str:
-    """How often forecasts held, or that too few are over to say."""
+    """How often forecasts held, or that it is too early to say."""
     if found.is_young:
         return str(
             ngettext(
@@ -42,7 +42,7 @@ def record(found: Record) -> str:
 
 
 def misses(found: Record) -> str:
-    """On which side the others ended, and whether the forecasts were worth having."""
+    """On which side forecasts missed, and whether they beat the simple method."""
     sides = _(
         "%(below)s ended below the range, %(above)s above it.",
         below=format_decimal(found.below),

@@ -1,4 +1,4 @@
-"""What the forecast is made of: who joined, who may leave, and the rates measured so far."""
+"""Queries for the forecast: past joins, people who may leave, measured rates."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _EARLY = 0.1  # of a period: a renewal may come that much before it is due by th
 
 
 def read_outlook(session: Session, zone: ZoneInfo, grace: timedelta, at: datetime) -> Outlook:
-    """What is known now of the people who are counted, and how many joined on each day before."""
+    """What we know about counted people, and daily joins so far."""
     known = _read_known(session, at)
     due, joining = _read_due(session, grace, at)
     return Outlook(
@@ -72,7 +72,7 @@ def read_outlook(session: Session, zone: ZoneInfo, grace: timedelta, at: datetim
 
 
 def read_rates(session: Session, grace: timedelta, at: datetime) -> Rates:
-    """What became of renewals, cancellations and failed payments in the last year."""
+    """The last year's rates of renewals, cancellations and recoveries."""
     return Rates(
         grace=grace / _DAY,
         renewals=_read_renewals(session, at),
@@ -82,10 +82,9 @@ def read_rates(session: Session, grace: timedelta, at: datetime) -> Rates:
 
 
 def read_joined(session: Session, zone: ZoneInfo, at: datetime) -> list[int]:
-    """How many joined by readers' own acts, by whole day, the oldest first.
+    """Joins by readers' own actions, by whole day, oldest first.
 
-    What an import, a merge, an erasure or a new rule moved is left out. The days begin with the
-    first whole one of the ledger.
+    Excludes imports, merges, erasures and new rules. Starts at the ledger's first whole day.
     """
     began = session.scalar(
         select(LedgerEntry.recorded_at).order_by(LedgerEntry.recorded_at).limit(1)
@@ -106,7 +105,7 @@ def read_joined(session: Session, zone: ZoneInfo, at: datetime) -> list[int]:
 def read_moved(
     session: Session, zone: ZoneInfo, since: datetime, until: datetime
 ) -> dict[date, tuple[int, int]]:
-    """By day, how many joined and left by no reader's doing."""
+    """Joins and losses by day without an action of a reader."""
     day = cast(func.timezone(zone.key, LedgerEntry.recorded_at), Date)
     rows = session.execute(
         select(
@@ -125,7 +124,7 @@ def read_moved(
 
 
 def _read_known(session: Session, at: datetime) -> dict[Loss, dict[int, int]]:
-    """By reason and whole days from now, who leaves if nothing but time happens."""
+    """Known leavers, by reason and whole days from now."""
     reason, ahead = loss_of_member(), _days_between(Member.recount_at, at)
     people = (
         select(reason.label("reason"), ahead.label("ahead"))
@@ -143,7 +142,7 @@ def _read_known(session: Session, at: datetime) -> dict[Loss, dict[int, int]]:
 def _read_due(
     session: Session, grace: timedelta, at: datetime
 ) -> tuple[dict[Renewal, dict[int, int]], dict[int, int]]:
-    """Renewals of people of whom nothing is known, by days from now; and how newcomers pay."""
+    """Other people's renewals by days from now, and the intervals of new members."""
     m = Membership
     period, mean = _period(), _mean_period()
     number = func.round(_seconds(m.period_end - m.started_at) / 86_400 / mean)
@@ -181,10 +180,9 @@ def _read_due(
 
 
 def _read_renewals(session: Session, at: datetime) -> dict[Renewal, Outcomes]:
-    """Who faced a renewal in the last year, and left at it.
+    """How many people faced each renewal in the last year, and left at it.
 
-    Nobody is known to have faced those before: a membership that began earlier, here or elsewhere,
-    enters at the age that it then had.
+    We don't know about earlier renewals: an older membership enters at its age then.
     """
     m = Membership
     mean = _mean_period()
@@ -235,7 +233,7 @@ def _read_renewals(session: Session, at: datetime) -> dict[Renewal, Outcomes]:
 
 
 def _read_notice(session: Session, at: datetime) -> dict[int, list[int]]:
-    """By period, how many of those who left cancelled so many days before."""
+    """By interval, how many people cancelled this many days before they left."""
     m = Membership
     period, ahead = _period().label("period"), _days_between(m.ended_at, m.canceled_at)
     left = (
@@ -258,9 +256,9 @@ def _read_notice(session: Session, at: datetime) -> dict[int, list[int]]:
 
 
 def read_recoveries(session: Session, grace: timedelta, at: datetime) -> list[tuple[int, int]]:
-    """By whole days overdue: how many were overdue for that long, and how many paid in the end.
+    """By whole days overdue: how many were overdue that long, and how many paid in the end.
 
-    Only failures whose grace period is over count, each from the first of an unbroken row.
+    Only failures whose grace period is over count, each from the first of an unbroken series.
     """
     days = round(grace / _DAY)
     found = [0] * (days + 1)
@@ -277,7 +275,7 @@ def read_recoveries(session: Session, grace: timedelta, at: datetime) -> list[tu
 
 
 def _period() -> ColumnElement[int]:
-    """A membership's period in days, a month being 30."""
+    """A membership's interval in days, with 30 for a month."""
     return case(_DAYS, value=Membership.interval) * Membership.interval_count
 
 

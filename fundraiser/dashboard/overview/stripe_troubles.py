@@ -1,4 +1,4 @@
-"""What staff are told of Stripe and us not understanding each other, a sentence for each."""
+"""Warnings about refused webhooks and missing rights, one sentence each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the overview shows: will we make it, what comes in, who they are, what needs somebody."""
+"""Collect everything for the overview: forecast, income, members, warnings."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ _CUTS = (
 
 @dataclass(frozen=True, slots=True)
 class Daily:
-    """The daily figures that the overview needs. ``day`` is the newest; None before the first."""
+    """The daily figures for the overview; ``day`` is the latest, None before the first."""
 
     day: date | None
     rows: list[DailyFigure]
 
     def of(self, topic: Topic, day: date | None = None) -> list[DailyFigure]:
-        """A topic's figures of one day, the newest unless told: the most people first."""
+        """A topic's figures of one day, by default the latest: most people first."""
         at = day or self.day
         found = [row for row in self.rows if row.topic is topic and row.day == at]
         return sorted(found, key=lambda row: (row.key in {"", "*"}, -row.people, row.key))
 
     def by_key(self, topic: Topic, first: date, last: date) -> dict[str, int]:
-        """How many people of each key in these days."""
+        """The number of people for each key in these days."""
         found: dict[str, int] = {}
         for row in self.rows:
             if row.topic is topic and first <= row.day <= last:
@@ -78,7 +78,7 @@ class Daily:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A row of a table of people: ``share`` of all in percent, ``recent`` joined in 28 days."""
+    """A row of a breakdown: ``share`` of all in percent, ``recent`` joined in 28 days."""
 
     name: str
     people: int
@@ -87,7 +87,7 @@ class Breakdown:
 
 
 def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -> dict[str, object]:
-    """All that the overview's page is filled with."""
+    """Everything for the overview's template."""
     zone, at = settings.newsroom_timezone, now()
     campaign = current_campaign(session)
     balance = read_balance(session)
@@ -168,7 +168,7 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
 
 
 def troubles(machinery: Machinery) -> list[Named]:
-    """What does not run as it should, a sentence each."""
+    """Warnings, one sentence each."""
     at = now()
     found = []
     beat = machinery.heartbeats.get("worker")
@@ -200,7 +200,7 @@ def troubles(machinery: Machinery) -> list[Named]:
 
 
 def _money_troubles(session: Session) -> list[Named]:
-    """Where the books of money are not what Stripe holds, a sentence each."""
+    """Warnings about differences between our books and Stripe's balance."""
     return [
         Named(
             "money-differs",
@@ -233,7 +233,7 @@ def _network_troubles(*, is_proxy_untrusted: bool) -> list[Named]:
 
 
 def _read_daily(session: Session, today: date) -> Daily:
-    """The newest day's figures, those of 28 days before it, and what is kept day by day."""
+    """The latest day's figures, those 28 days before, and daily series."""
     newest = session.scalar(
         select(func.max(DailyFigure.day)).where(
             DailyFigure.day <= today, DailyFigure.topic == Topic.TIER
@@ -254,7 +254,7 @@ def _read_daily(session: Session, today: date) -> Daily:
 
 
 def _overdue(session: Session, settings: Settings) -> dict[str, object]:
-    """How many people leave the number unless they pay, and what they owe, by currency."""
+    """How many people we will stop counting unless they pay, and the amounts by currency."""
     sums = read_sums(session, settings.grace, counted=True)
     return {
         "overdue": sum(one.people for one in sums),
@@ -263,7 +263,7 @@ def _overdue(session: Session, settings: Settings) -> dict[str, object]:
 
 
 def _income(session: Session, daily: Daily, own: str, today: date) -> dict[str, object]:
-    """What comes in by currency, the sum in our own, and the sum of 28 days ago at today's rate."""
+    """Income by currency, the total in our own, and the total 28 days ago at today's rates."""
     found = income.incomes(daily.of(Topic.INCOME))
     rates = income.rates_in_force(session, own, today)
     worth = {currency: rate.rate for currency, rate in rates.items()}
@@ -278,7 +278,7 @@ def _income(session: Session, daily: Daily, own: str, today: date) -> dict[str, 
 
 
 def _people(session: Session, daily: Daily) -> dict[str, object]:
-    """The people who count, cut in each way."""
+    """All breakdowns of counted people."""
     tiers = dict(session.execute(select(Tier.slug, Tier.names)).all())
 
     def name(row: DailyFigure) -> str:
@@ -290,7 +290,7 @@ def _people(session: Session, daily: Daily) -> dict[str, object]:
 
 
 def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Breakdown]:
-    """The largest, and the rest as one."""
+    """The largest rows, and the others combined."""
     everybody = sum(row.people for row in rows) or 1
     shown = rows if len(rows) <= _MOST_ROWS else rows[: _MOST_ROWS - 1]
     rest = rows[len(shown) :]
@@ -302,7 +302,7 @@ def _cut(rows: list[DailyFigure], name: Callable[[DailyFigure], str]) -> list[Br
 
 
 def _churn(daily: Daily, month: figures.Flow, here: Mark) -> dict[str, object]:
-    """Who stopped in 28 days, by choice or not, and the share of those who counted before."""
+    """People who stopped in 28 days, by choice or not, as a share of those counted before."""
     if daily.day is None:
         return {"churn": [], "churn_share": None}
     found = daily.by_key(Topic.CHURN, daily.day - _MONTH + timedelta(days=1), daily.day)

@@ -1,4 +1,4 @@
-"""Staff's form for people who pay by bank, in cash or through a partner, or get a membership."""
+"""Staff form to add somebody who pays by bank, in cash or through a partner."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def new() -> ResponseReturnValue:
 
 @blueprint.post("/staff/sources/people")
 def add() -> ResponseReturnValue:
-    """Add a person; the same form sent twice adds one."""
+    """Add a person; the same form twice adds one."""
     staff = signed_in_staff()
     require(staff, Permission.CHANGE_MEMBER)
     form = Form.sent(request.form, NewPerson)

@@ -1,4 +1,4 @@
-"""What staff are asked: how a file is to be read, and whom they add by hand."""
+"""The forms for reading a file and for adding a person by hand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _rhythms() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class NewPerson:
-    """Somebody who pays elsewhere, or is given a membership."""
+    """A person who pays elsewhere or gets a complimentary membership."""
 
     kind: Annotated[
         str, Field(label=N_("Kind of membership"), kind="radios", options=_kinds, part="person")

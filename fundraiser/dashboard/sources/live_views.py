@@ -1,4 +1,4 @@
-"""Staff ask a live source again, or let it rest."""
+"""Staff buttons to fetch from a connected service now, or to pause it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ blueprint = Blueprint("live_pages", __name__)
 
 @blueprint.post("/staff/sources/live/<name>/listing")
 def ask(name: str) -> ResponseReturnValue:
-    """Ask for all members now, also where the source was paused."""
+    """Fetch all members now, even if the source was paused."""
     staff = signed_in_staff()
     require(staff, Permission.IMPORT)
     status.ask_now(db.session(), current_settings(), name)
@@ -34,7 +34,7 @@ def ask(name: str) -> ResponseReturnValue:
 
 @blueprint.post("/staff/sources/live/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    """Ask a source no more until staff ask again."""
+    """Stop fetching until staff start it again."""
     staff = signed_in_staff()
     require(staff, Permission.IMPORT)
     status.pause(db.session(), current_settings(), name)

@@ -1,4 +1,4 @@
-"""How a file is read, as staff see it on five rows and can change it."""
+"""How a file is read: five sample rows and the options that staff can change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DELIMITERS = {",": ",", ";": ";", "tab": "\t", "|": "|"}
 
 @dataclass(frozen=True, slots=True)
 class ReadingPage:
-    """The file as it is read now, and what can be chosen; ``error`` where it can't be read."""
+    """The file as read now, and the options; ``error`` if it can't be read."""
 
     options: Options
     headings: list[str]
@@ -41,7 +41,7 @@ class ReadingPage:
 
 
 def page_of_options(batch: ImportBatch, content: bytes) -> ReadingPage:
-    """Five rows of the file, and how they are read."""
+    """Five rows of the file, and how we read them."""
     options = Options.from_json(batch.options)
     form = formats()[batch.format]
     file = File(io.BytesIO(content), batch.file_name, options)
@@ -79,7 +79,7 @@ def page_of_options(batch: ImportBatch, content: bytes) -> ReadingPage:
 
 
 def field_labels() -> list[tuple[str, str]]:
-    """Our fields, and what staff call them."""
+    """Our fields with their labels."""
     words = {
         "email": _("E-mail address"),
         "name": _("Name"),
@@ -99,7 +99,7 @@ def field_labels() -> list[tuple[str, str]]:
 
 
 def read_options(options: Options, typed: MultiDict[str, str]) -> Options:
-    """What staff chose; what is left empty is recognised."""
+    """Parse the options; an empty one means automatic."""
     columns = {
         name: typed[f"column-{name}"][:_LONGEST]
         for name in FIELDS

@@ -1,4 +1,4 @@
-"""Staff's pages of members who pay elsewhere: files, what they would do, decisions, undo."""
+"""Staff pages of members who pay elsewhere: files, dry run, decisions, undo."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SHOWN = (Outcome.HELD, Outcome.REFUSED, Outcome.ABSENT, Outcome.NEW, Outcome.JO
 
 @blueprint.get("/staff/sources")
 def index() -> ResponseReturnValue:
-    """The sources, their files, and the form for a new one."""
+    """The sources, their files, and the upload form."""
     return _index_page()
 
 
@@ -93,7 +93,7 @@ def _index_page(error: str | None = None) -> str:
 
 @blueprint.post("/staff/sources/files")
 def upload() -> ResponseReturnValue:
-    """Take a file in, and show how it is read."""
+    """Store a file, and show how we read it."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.IMPORT)
     sent = request.files.get("file")
@@ -122,7 +122,7 @@ def upload() -> ResponseReturnValue:
 
 @blueprint.get("/staff/sources/imports/<int:batch_id>")
 def show(batch_id: int) -> ResponseReturnValue:
-    """What has become of a file, and what can be done with it."""
+    """A file's state, and the possible actions."""
     return _batch_page(batches.find_batch(db.session(), batch_id))
 
 
@@ -155,7 +155,7 @@ def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
 
 
 def _same(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Choices whose words are their values."""
+    """Options whose labels are their values."""
     return [(name, name) for name in names]
 
 
@@ -176,7 +176,7 @@ def _rows(batch: ImportBatch, outcome: Outcome) -> list[ImportRow]:
 
 @blueprint.post("/staff/sources/imports/<int:batch_id>/reading")
 def read(batch_id: int) -> ResponseReturnValue:
-    """Read the file as staff say, and plan it in the background."""
+    """Read the file with these options, and plan it in the background."""
     session, _staff, batch = _for(batch_id, Permission.IMPORT)
     options = read_options(Options.from_json(batch.options), request.form)
     batches.start_reading(session, batch, options)
@@ -186,7 +186,7 @@ def read(batch_id: int) -> ResponseReturnValue:
 @blueprint.post("/staff/sources/imports/<int:batch_id>/application")
 @confirmed
 def apply(batch_id: int) -> ResponseReturnValue:
-    """Bring a planned file in, in the background."""
+    """Apply a planned file in the background."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
     try:
         batches.confirm(session, batch, current_settings().grace)
@@ -200,7 +200,7 @@ def apply(batch_id: int) -> ResponseReturnValue:
 @blueprint.post("/staff/sources/imports/<int:batch_id>/undoing")
 @confirmed
 def undo(batch_id: int) -> ResponseReturnValue:
-    """Undo a file as a whole, in the background."""
+    """Undo a whole file in the background."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
     batches.undo(session, batch)
     record(session, Action.UNDID_LIST, f"import {batch.id}", staff=staff)
@@ -209,7 +209,7 @@ def undo(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/staff/sources/imports/<int:batch_id>/removal")
 def discard(batch_id: int) -> ResponseReturnValue:
-    """Forget a file that isn't applied."""
+    """Delete a file that isn't applied."""
     session, _staff, batch = _for(batch_id, Permission.IMPORT)
     batches.discard(session, batch)
     flash(_("File removed. No members were changed."))
@@ -218,7 +218,7 @@ def discard(batch_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/staff/sources/imports/<int:batch_id>/decisions")
 def decide(batch_id: int) -> ResponseReturnValue:
-    """Do with one row what staff say."""
+    """Resolve one row as staff decide."""
     session, staff, batch = _for(batch_id, Permission.CHANGE_MEMBER)
     row = session.scalars(
         select(ImportRow).where(
@@ -249,7 +249,7 @@ def decide(batch_id: int) -> ResponseReturnValue:
 
 
 def _day(typed: str) -> datetime | None:
-    """The end of a day where the newsroom is."""
+    """The end of a day in the newsroom's time zone."""
     if not typed:
         return None
     try:
@@ -264,7 +264,7 @@ def _day(typed: str) -> datetime | None:
 @blueprint.post("/staff/sources/imports/<int:batch_id>/refused-rows/export")
 @confirmed
 def export_refused(batch_id: int) -> ResponseReturnValue:
-    """The rows that were refused, in their own columns, with the reasons."""
+    """The refused rows as a file, with reasons."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
     record(session, Action.EXPORTED_MEMBERS, f"refused rows of import {batch.id}", staff=staff)
     return Response(

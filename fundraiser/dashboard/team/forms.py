@@ -1,4 +1,4 @@
-"""What administrators are asked: whom to invite, and the rules for signing in."""
+"""The forms for invitations and sign-in rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST_REFUND = 10**6
 
 
 def read_role(text: str) -> Role:
-    """A role by its name.
+    """Parse a role.
 
     Raises:
         UnprocessableError: there is none of this name.
@@ -49,7 +49,7 @@ def _what_roles_may() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A person who is to join the staff."""
+    """A person to invite to the staff."""
 
     email: Annotated[str, Field(label=N_("E-mail address"), type="email", part="invitation")]
     name: Annotated[str, Field(label=N_("Name"), part="invitation")]
@@ -68,7 +68,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class SignInRules:
-    """Who needs a second step, and above which refund the password is asked for again."""
+    """Which roles need two-step sign-in, and which refunds need confirmation."""
 
     second_step_roles: Annotated[
         list[Role],

@@ -1,4 +1,4 @@
-"""What staff did, as words for the audit log, and what each role may do."""
+"""Labels for the audit log, roles and accounts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def role_may(value: Role) -> str:
 
 
 def status_label(staff: Staff) -> str:
-    """How an account stands."""
+    """An account's status."""
     if staff.deactivated_at:
         return _("Closed")
     if staff.password_hash is None:
@@ -54,7 +54,7 @@ def status_label(staff: Staff) -> str:
 
 
 def action(name: str) -> str:
-    """What somebody did."""
+    """An action's label."""
     known = {
         Action.SIGNED_IN: _("Signed in"),
         Action.SIGNED_OUT: _("Signed out"),
@@ -123,7 +123,7 @@ def action(name: str) -> str:
 
 
 def field(name: str) -> str:
-    """What was changed."""
+    """A changed field's label."""
     known = {
         "role": _("role"),
         "password": _("password"),

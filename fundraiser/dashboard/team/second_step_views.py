@@ -1,4 +1,4 @@
-"""The second step of one's own sign-in: passkeys, authenticator, recovery codes; and its rules."""
+"""Staff pages for their own two-step sign-in: passkeys, authenticator, recovery codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def new_passkey() -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def add_passkey() -> ResponseReturnValue:
-    """Keep the passkey that the browser has made."""
+    """Store the new passkey."""
     session, staff = db.session(), signed_in_staff()
     answer, name = request.form.get("passkey", ""), name_browser(request.user_agent.string)
     try:
@@ -57,7 +57,7 @@ def add_passkey() -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def remove_passkey(passkey_id: int) -> ResponseReturnValue:
-    """Remove one of one's passkeys."""
+    """Remove one of one's own passkeys."""
     second_step.remove_passkey(db.session(), signed_in_staff(), passkey_id)
     return _done(_("Passkey removed."))
 
@@ -66,7 +66,7 @@ def remove_passkey(passkey_id: int) -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def begin_authenticator() -> ResponseReturnValue:
-    """Show the picture that the authenticator app is to see."""
+    """Show the QR code for the authenticator app."""
     second_factor.begin(signed_in_staff())
     return redirect(url_for("staff_pages.account", _anchor="second"), HTTPStatus.SEE_OTHER)
 
@@ -74,7 +74,7 @@ def begin_authenticator() -> ResponseReturnValue:
 @blueprint.get("/staff/account/second-factor.svg")
 @open_while_overdue
 def authenticator_picture() -> ResponseReturnValue:
-    """The secret as a QR code, while it is not in force."""
+    """The secret as a QR code, before it is active."""
     staff = signed_in_staff()
     if staff.second_factor is None or staff.second_factor_at is not None:
         raise NotFoundError(
@@ -87,7 +87,7 @@ def authenticator_picture() -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def turn_authenticator_on() -> ResponseReturnValue:
-    """Ask for codes from now on."""
+    """Activate authenticator codes."""
     session, staff = db.session(), signed_in_staff()
     if staff.second_factor is None:
         raise BadRequestError(
@@ -104,7 +104,7 @@ def turn_authenticator_on() -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def turn_authenticator_off() -> ResponseReturnValue:
-    """Ask for codes no more."""
+    """Deactivate authenticator codes."""
     second_step.turn_off_authenticator(db.session(), signed_in_staff())
     return _done(_("You won’t be asked for an authenticator code any more."))
 
@@ -113,7 +113,7 @@ def turn_authenticator_off() -> ResponseReturnValue:
 @open_while_overdue
 @confirmed
 def make_recovery_codes() -> ResponseReturnValue:
-    """Ten new codes, shown this once."""
+    """Make ten new codes, shown only once."""
     staff = signed_in_staff()
     if not staff.has_second_step:
         raise BadRequestError(_("Set up a passkey or an authenticator app first."))
@@ -124,7 +124,7 @@ def make_recovery_codes() -> ResponseReturnValue:
 @blueprint.post("/staff/team/rules")
 @confirmed
 def change_rules() -> ResponseReturnValue:
-    """Who has to have a second step, and above which refund the password is asked for again."""
+    """Set which roles need two-step sign-in, and which refunds need confirmation."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
     form = Form.sent(request.form, SignInRules)

@@ -1,4 +1,4 @@
-"""Words for security events and for the guard against card testing."""
+"""Labels for security events and the card guard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fundraiser.texts import gettext as _
 
 
 def kind(of: Kind) -> str:
-    """What happened."""
+    """A security event's label."""
     return {
         Kind.PASSWORD: _("Wrong staff password"),
         Kind.SECOND_STEP: _("Wrong staff code or passkey"),
@@ -31,7 +31,7 @@ def kind(of: Kind) -> str:
 
 
 def mode(of: Mode) -> str:
-    """A setting of the guard."""
+    """A mode of the card guard."""
     return {
         Mode.AUTOMATIC: _("Automatic: check browsers while somebody is testing cards"),
         Mode.ON: _("On: check every browser"),
@@ -40,7 +40,7 @@ def mode(of: Mode) -> str:
 
 
 def cause(of: str | None) -> str:
-    """What switched it on."""
+    """What switched the card guard on."""
     match of:
         case "declines":
             return _("many cards were declined")

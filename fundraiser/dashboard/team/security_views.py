@@ -1,4 +1,4 @@
-"""What was refused lately, and the switch of the guard against card testing."""
+"""Staff page of security events and the card guard's switch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST = 200
 
 @blueprint.get("/staff/security")
 def index() -> ResponseReturnValue:
-    """The guard, and what was refused in 30 days."""
+    """The card guard, and the security events of 30 days."""
     session, staff = db.session(), signed_in_staff()
     current_incidents().write()
     return render_template(
@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
 
 @blueprint.post("/staff/security/guard")
 def switch() -> ResponseReturnValue:
-    """Ask every browser for a proof, none, or as what is measured says."""
+    """Set the card guard to always, never or automatic."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     try:

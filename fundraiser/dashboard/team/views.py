@@ -1,4 +1,4 @@
-"""The staff themselves: who may do what, one's own account, and the audit log of every act."""
+"""Staff pages: the team, one's own account, the audit log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ blueprint = Blueprint("staff_pages", __name__)
 
 @blueprint.get("/staff/team")
 def team() -> ResponseReturnValue:
-    """Everybody on the staff, and the form to invite somebody."""
+    """Everybody on the staff, and the invitation form."""
     require(signed_in_staff(), Permission.MANAGE_STAFF)
     return team_page()
 
@@ -62,7 +62,7 @@ def invite() -> ResponseReturnValue:
 @blueprint.post("/staff/team/<int:staff_id>/<what>")
 @confirmed
 def change(staff_id: int, what: str) -> ResponseReturnValue:
-    """One act on one person; done twice, it is done once."""
+    """Act on one person; safe to repeat."""
     session, by = db.session(), signed_in_staff()
     require(by, Permission.MANAGE_STAFF)
     staff = people.get_staff(session, min(staff_id, LARGEST_KEY))
@@ -77,7 +77,7 @@ def change(staff_id: int, what: str) -> ResponseReturnValue:
 @blueprint.get("/staff/account")
 @open_while_overdue
 def account() -> ResponseReturnValue:
-    """One's own password, second factor and sessions."""
+    """One's own password, two-step sign-in and sessions."""
     return account_page()
 
 
@@ -98,7 +98,7 @@ def change_password() -> ResponseReturnValue:
 
 @blueprint.post("/staff/account/emails")
 def choose_emails() -> ResponseReturnValue:
-    """Whether one is written to at a campaign's milestones."""
+    """Switch one's own milestone e-mails on or off."""
     staff = signed_in_staff()
     staff.wants_milestones = request.form.get("milestones") == "yes"
     flash(
@@ -127,7 +127,7 @@ def end_one_session(session_id: int) -> ResponseReturnValue:
 @blueprint.post("/staff/account/sign-out")
 @open_while_overdue
 def sign_out_everywhere() -> ResponseReturnValue:
-    """Sign out in every browser, this one among them."""
+    """Sign out in every browser, including this one."""
     staff = signed_in_staff()
     people.sign_out_everywhere(db.session(), staff, staff)
     end_session()
@@ -136,7 +136,7 @@ def sign_out_everywhere() -> ResponseReturnValue:
 
 @blueprint.get("/staff/audit-log")
 def audit_log() -> ResponseReturnValue:
-    """Every act of staff, the newest first, of everybody or of one."""
+    """All actions by staff, latest first, of everybody or of one person."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.MANAGE_STAFF)
     who, before = key_from_url("staff"), key_from_url("before")
@@ -166,7 +166,7 @@ def audit_log() -> ResponseReturnValue:
 
 
 def _act(by: Staff, staff: Staff, what: str) -> str:
-    """Do it; returns what to say of it."""
+    """Act, and return the notice."""
     session = db.session()
     match what:
         case "role":
@@ -205,7 +205,7 @@ def _done(sentence: str) -> ResponseReturnValue:
 
 
 def team_page(sent: Form | None = None, *, error: UnprocessableError | None = None) -> str:
-    """The staff; with a form as it was sent, or with what went wrong in the list."""
+    """Render the team page, with a submitted form or an error."""
     session = db.session()
     rules = second_step.read_rules(session)
     form = Form.blank(Invitation, SignInRules, role=Role.SUPPORT, **values_of(rules, SignInRules))
@@ -227,7 +227,7 @@ def team_page(sent: Form | None = None, *, error: UnprocessableError | None = No
 
 
 def account_page(error: UnprocessableError | None = None) -> str:
-    """One's own account, with what went wrong on it."""
+    """Render one's own account, with errors."""
     staff, session = signed_in_staff(), db.session()
     return render_template(
         "dashboard/account.html",
