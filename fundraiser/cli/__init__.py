@@ -1,4 +1,4 @@
-"""The operator's commands: each calls one verb."""
+"""The ``fundraiser`` command line; each command calls one function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fundraiser.payments import StripeKeyError
 
 
 class Commands(click.Group):
-    """Commands whose errors are sentences, not tracebacks."""
+    """A command group that shows known errors as messages, not tracebacks."""
 
     def invoke(self, context: click.Context) -> object:
         """Run the command."""
@@ -43,7 +43,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Run a newsroom's membership service. The settings come from the environment."""
+    """Run a newsroom's membership service. Settings come from environment variables."""
 
 
 for command in (

@@ -1,4 +1,4 @@
-"""The service as a command needs it."""
+"""The app for commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_app() -> Iterator[FundraiserApp]:
-    """The app with its context, until the command is over."""
+    """The app with its context, until the command ends."""
     app = create_app(pool=command_pool())
     try:
         with app.app_context():

@@ -1,4 +1,4 @@
-"""`fundraiser reconcile`, `settle` and `restore-check`: our books and Stripe's made to agree."""
+"""`fundraiser reconcile`, `settle` and `restore-check`: compare and sync with Stripe."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PATIENCE = 30.0  # seconds for the workers to settle whom they have taken
 @click.command()
 @click.argument("customers", nargs=-1, required=True, metavar="CUSTOMER…")
 def settle(customers: tuple[str, ...]) -> None:
-    """Make our books match what Stripe says of these customers (cus_…)."""
+    """Sync these customers (cus_…) with Stripe."""
     with open_app() as app:
         for customer in customers:
             click.echo(f"{customer}: {_settle(app, customer)}")
@@ -79,10 +79,10 @@ def _settle(app: FundraiserApp, customer: str) -> str:
     help="First note that a product at Stripe is no membership, so that it isn't named any more.",
 )
 def reconcile(*, only_check: bool, imported: tuple[str, ...], ignored: tuple[str, ...]) -> None:
-    """Compare our books with all that Stripe lists, and prove the number.
+    """Compare our database with everything that Stripe lists, and check the number.
 
-    Customers that differ are synced again, and live subscriptions of products that we don't know
-    are named. The exit status is 0 only if everything agrees in the end.
+    Syncs customers that differ, and lists live subscriptions of unknown products. The exit status
+    is 0 only if everything matches in the end.
     """
     if only_check and (imported or ignored):
         raise click.UsageError("--check changes nothing; --adopt and --not-ours do: choose one.")
@@ -109,7 +109,7 @@ def _product_and_tier(word: str) -> tuple[str, str]:
 
 
 def _import(app: FundraiserApp, tiers: dict[str, str]) -> None:
-    """Settle the products' subscribers one after the other, in the order in which they began."""
+    """Sync the products' subscribers one by one, in the order in which they subscribed."""
     with app.database.transaction() as session:
         stripe_import.import_products(session, current_gateway(), tiers)
     with counter("Looking for subscribers") as seen, app.database.transaction() as session:
@@ -129,7 +129,7 @@ def _import(app: FundraiserApp, tiers: dict[str, str]) -> None:
 
 
 def _repair(app: FundraiserApp) -> None:
-    """Go through a whole run, and settle whoever differs."""
+    """Run a whole comparison, and sync customers that differ."""
     with app.database.transaction() as session:
         run = begin(session)
     with counter("Comparing with Stripe") as seen:
@@ -154,7 +154,7 @@ def _repair(app: FundraiserApp) -> None:
 
 
 def _wait_for_the_workers(app: FundraiserApp) -> None:
-    """Whom a worker was quicker to take is not settled yet."""
+    """Wait until the workers have synced the customers that they claimed first."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         with app.database.transaction() as session:
@@ -169,7 +169,7 @@ def _step(app: FundraiserApp) -> Reconciliation | None:
 
 
 def _again(app: FundraiserApp, run: Reconciliation) -> Reconciliation:
-    """What has become of a run whose step somebody else was taking."""
+    """The run's state after another process took its step."""
     time.sleep(_PAUSE)
     with app.database.transaction() as session:
         return session.get_one(Reconciliation, run.id)
@@ -194,7 +194,7 @@ def _print_check(app: FundraiserApp) -> bool:
 
 
 def _print_sources(app: FundraiserApp) -> bool:
-    """Each source outside Stripe beside its newest list."""
+    """Print each source outside Stripe and its latest list."""
     with app.database.transaction() as session:
         compared = compare_sources(session, current_settings().grace)
     for one in compared:
@@ -221,7 +221,7 @@ def _print_differences(app: FundraiserApp) -> bool:
 
 
 def _print_drift(app: FundraiserApp) -> bool:
-    """What is noted as differing from Stripe; the rest is in the proof."""
+    """Print open differences from Stripe; the consistency check prints the others."""
     with app.database.transaction() as session:
         differing = [drift for drift, _ in read_drift(session) if drift.kind is DriftKind.STRIPE]
     for drift in differing:
@@ -238,11 +238,11 @@ def _person(member_id: int | None) -> str:
 
 @click.command("restore-check")
 def restore_check() -> None:
-    """After restoring a backup: bring back who joined since it was made, then compare everything.
+    """After restoring a backup: fetch who joined since it was made, then compare everything.
 
-    Run it before the workers start; those that run wait for it where deploy/restore.sh restored the
-    backup. People are counted in the order in which they joined, so that they keep their member's
-    numbers, and nobody is e-mailed again what was sent since the backup was made.
+    Run it before the workers start; running workers wait for it if deploy/restore.sh restored the
+    backup. It counts people in the order in which they joined, so that they keep their member
+    numbers, and nobody gets an e-mail again that was sent since the backup.
     """
     with open_app() as app:
         label = "Looking for members who joined since"
@@ -260,7 +260,7 @@ def restore_check() -> None:
 
 
 def _let_work_go_on(app: FundraiserApp, *, agrees: bool) -> None:
-    """Forget the e-mails that were sent in the gap; release the workers if the books agree."""
+    """Cancel e-mails already sent since the backup; release the workers if everything matches."""
     with app.database.transaction() as session:
         if not is_stopped(session, Stopped.RESTORE):
             return

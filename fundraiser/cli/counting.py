@@ -1,4 +1,4 @@
-"""`fundraiser recount`: everybody is counted again by the rule."""
+"""`fundraiser recount`: count everybody again by the current rule."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--yes", is_flag=True, help="Don't ask: change the number.")
 def recount(*, yes: bool) -> None:
-    """Count everybody again, after the rule or GRACE_DAYS has changed.
+    """Count everybody again, after a change of the rule or of GRACE_DAYS.
 
-    First reads from Stripe what the rule needs and our books lack; then says what the recount will
-    do to the number, asks, and writes it into the ledger with the cause "rule". It can be
-    interrupted at any time and started again.
+    First fetches from Stripe the facts that the rule needs and our database lacks. Then shows what
+    the recount will do to the number, asks, and writes it into the ledger with the cause "rule".
+    You can interrupt it at any time and start again.
     """
     with open_app() as app:
         _read_missing_facts(app)
@@ -49,7 +49,7 @@ def recount(*, yes: bool) -> None:
 
 
 def _read_missing_facts(app: FundraiserApp) -> None:
-    """Sync the customers whose rows lack what the rule reads; nobody is counted by it."""
+    """Sync customers whose rows lack facts for the rule, without counting them."""
     with app.database.transaction() as session:
         stale = customers_without_facts(session)
     if not stale:
@@ -71,7 +71,7 @@ def _sync(app: FundraiserApp, customer: str) -> None:
 
 
 def _print_recount(app: FundraiserApp) -> bool:
-    """Say what a recount will do; False if it will do nothing."""
+    """Print what a recount will do; False if it changes nothing."""
     starts: Counter[str] = Counter()
     stops: Counter[str] = Counter()
     times = 0

@@ -1,8 +1,7 @@
-"""`fundraiser stripe go-live`: from a sandbox to the live account, without a test member left over.
+"""`fundraiser stripe go-live`: switch a sandbox's database to live, without test members.
 
-What the newsroom has written stays; people and everything that money has touched goes, with all
-Stripe IDs. A table that is not named here is emptied: one that is forgotten is then empty, not full
-of test members.
+Texts by the newsroom stay; people, everything about money, and all Stripe IDs go. Tables that this
+module doesn't name are emptied, so that a forgotten one holds no test members.
 """
 
 from __future__ import annotations
@@ -41,17 +40,18 @@ _RUNNING = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What a sandbox's database holds."""
+    """What a sandbox's database contains."""
 
     members: int
     balance: int
 
 
 def examine_sandbox(session: Session, settings: Settings) -> Sandbox:
-    """Look whether it may be emptied.
+    """Check whether it may be emptied.
 
     Raises:
-        UnprocessableError: the key is no live one, the database is no sandbox's, or workers run.
+        UnprocessableError: the key isn't live, the database isn't a sandbox's, or workers are
+            running.
     """
     if not settings.livemode:
         raise UnprocessableError("STRIPE_API_KEY is a test key: set the live one first.")
@@ -74,7 +74,7 @@ def examine_sandbox(session: Session, settings: Settings) -> Sandbox:
 
 
 def go_live(session: Session) -> None:
-    """Empty a sandbox's database, and let it belong to the live account from now on."""
+    """Empty a sandbox's database, and assign it to the live account."""
     emptied = ", ".join(f'"{name}"' for name in sorted(set(Base.metadata.tables) - KEPT))
     session.execute(text("LOCK TABLE ledger_head IN ACCESS EXCLUSIVE MODE"))
     # Numbers go on from where they are: the activity log must not come to mean somebody else.

@@ -1,4 +1,4 @@
-"""`fundraiser maintenance`: stop something for a while, and let it go on."""
+"""`fundraiser maintenance`: stop something, and resume it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHAT = click.argument("what", type=click.Choice([what.value for what in Stopped
 @click.group(invoke_without_command=True)
 @click.pass_context
 def maintenance(context: click.Context) -> None:
-    """Stop e-mails or sign-ups, or say that the number is being checked. Alone: what is stopped."""
+    """Stop e-mails or sign-ups, or say that we are checking the number; lists what is stopped."""
     if context.invoked_subcommand:
         return
     with open_app() as app, app.database.transaction() as session:
@@ -29,7 +29,7 @@ def maintenance(context: click.Context) -> None:
 @_WHAT
 @click.option("--notice", help="What readers are told; our own words unless given.")
 def stop_it(what: str, notice: str | None) -> None:
-    """Stop something, in all processes at once."""
+    """Stop something in all processes at once."""
     with open_app() as app, app.database.transaction() as session:
         stops.stop(session, Stopped(what), notice)
     click.echo(Stopped(what).effect)
@@ -38,7 +38,7 @@ def stop_it(what: str, notice: str | None) -> None:
 @maintenance.command("resume")
 @_WHAT
 def resume_it(what: str) -> None:
-    """Let something go on."""
+    """Resume something."""
     with open_app() as app, app.database.transaction() as session:
         found = stops.resume(session, Stopped(what))
     click.echo(f"{what} goes on." if found else f"{what} was not stopped.")

@@ -1,4 +1,4 @@
-"""Long commands: a progress counter, and another try where Stripe is busy."""
+"""Helpers for long commands: a progress counter, and retries while Stripe is busy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WAITS = (1, 2, 4, 8, 16)  # seconds before each new try
 
 @contextmanager
 def counter(label: str) -> Iterator[Callable[[int], None]]:
-    """Show how much is done, where nobody knows how much there is."""
+    """Show how much is done, when the total is unknown."""
     with click.progressbar(
         iterable=iter(int, 1), label=label, show_pos=True, file=sys.stderr
     ) as bar:
@@ -30,7 +30,7 @@ def counter(label: str) -> Iterator[Callable[[int], None]]:
 
 
 def patiently(work: Callable[[], T]) -> T:
-    """Do the work; try again after some seconds where Stripe is busy or away."""
+    """Run a step; retry after some seconds while Stripe is busy or down."""
     for wait in _WAITS:
         try:
             return work()

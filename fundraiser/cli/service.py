@@ -1,4 +1,4 @@
-"""`fundraiser migrate`, `doctor`, `create-staff` and what else keeps the service going."""
+"""`fundraiser migrate`, `doctor`, `create-staff` and other commands for operation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fundraiser.payments import account_gateway
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's tables up to date."""
+    """Run the database migrations."""
     alembic.command.upgrade(alembic_config(), "head")
     click.echo("The database is up to date.")
 
@@ -35,7 +35,7 @@ def migrate() -> None:
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="manager")
 @click.option("--reset", is_flag=True, help="Give somebody who is there already a new password.")
 def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
-    """Let a person sign in at /staff. The password is asked for, or read from STAFF_PASSWORD."""
+    """Add a member of staff. Asks for the password, or reads it from STAFF_PASSWORD."""
     password = os.environ.get("STAFF_PASSWORD") or click.prompt(
         "Password", hide_input=True, confirmation_prompt=True
     )
@@ -51,7 +51,7 @@ def create_staff(email: str, name: str, role: str, *, reset: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
 def doctor(*, as_json: bool) -> None:
-    """Look whether everything that the service needs is there."""
+    """Check everything that the service needs."""
     is_well = True
     with open_app() as app:
         for finding in examine(current_settings(), app.database, account_gateway()):
@@ -65,7 +65,7 @@ def doctor(*, as_json: bool) -> None:
 
 @click.command("accept-secret-key")
 def accept_secret_key() -> None:
-    """Take today's SECRET_KEY for the right one, where the one before is lost."""
+    """Accept today's SECRET_KEY after the previous one was lost."""
     with open_app() as app:
         secret_key.accept(current_settings(), app.database)
     click.echo("SECRET_KEY is accepted. Staff set up their authenticators again.")
@@ -73,7 +73,7 @@ def accept_secret_key() -> None:
 
 @click.command("personal-data")
 def list_personal_data() -> None:
-    """Print what is kept about people, why and how long, as CSV: the record for data protection."""
+    """Print the personal data we keep, why and how long, as CSV for data protection records."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(("table", "columns", "why", "kept", "in the download", "when erased"))
     for found in PERSONAL:
@@ -84,13 +84,13 @@ def list_personal_data() -> None:
 
 @click.group()
 def bounces() -> None:
-    """What a mail provider says did not arrive."""
+    """Bounces and complaints from a mail provider."""
 
 
 @bounces.command("import")
 @click.argument("file", type=click.File(encoding="utf-8-sig"))
 def import_bounces(file: TextIO) -> None:
-    """Write no more to the addresses of a CSV file: address, reason (bounce, complaint), detail."""
+    """Suppress the addresses of a CSV file: address, reason (bounce, complaint), detail."""
     with open_app() as app, app.database.transaction() as session:
         count = 0
         for report in read_bounces(file):

@@ -1,4 +1,4 @@
-"""`fundraiser sources`: members who pay elsewhere, from a file."""
+"""`fundraiser sources`: import members who pay elsewhere, from a file."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def import_file(
     columns: tuple[str, ...],
     refused: Path | None,
 ) -> None:
-    """Bring in members from another system's FILE.
+    """Import members from another system's FILE.
 
-    The exit status is 0 when it is applied, 3 where rows wait for a person to decide, and 1 where
-    the file was refused.
+    The exit status is 0 if it was applied, 3 if rows need a decision, and 1 if the file was
+    refused.
     """
     if dry_run == yes:
         raise click.UsageError("Choose --dry-run to see what it would do, or --yes to bring it in.")
@@ -123,7 +123,7 @@ def _run(
     *,
     is_dry: bool,
 ) -> int:
-    """Plan the file, apply it unless it is a dry run; returns how many rows wait for a person."""
+    """Plan the file, and apply it unless it is a dry run; returns how many rows need a decision."""
     grace = current_settings().grace
     with app.database.transaction() as session:
         batch = batches.begin(session, upload, options)
@@ -156,7 +156,7 @@ def _column(word: str) -> tuple[str, str]:
 
 
 def _wait(app: FundraiserApp, batch_id: int, counts: dict[str, int]) -> None:
-    """Go on with the file until it's done, beside the workers if there are any."""
+    """Process the file until it is done, along with the workers if there are any."""
     grace = current_settings().grace
     length = sum(counts.get(name.value, 0) for name in Outcome)
     with click.progressbar(length=length, label=f"Batch {batch_id}", file=sys.stderr) as bar:
@@ -210,7 +210,7 @@ def _print_rows(session: Session, batch: ImportBatch, name: Outcome) -> None:
 @click.argument("batch_id", metavar="BATCH", type=int)
 @click.option("--yes", is_flag=True, help="Undo it.")
 def undo_batch(batch_id: int, *, yes: bool) -> None:
-    """Undo a whole BATCH: who was added goes, and older values come back."""
+    """Undo a whole BATCH: remove people that it added, and restore older values."""
     if not yes:
         raise click.UsageError("Say --yes to undo it.")
     with open_app() as app:
@@ -225,7 +225,7 @@ def undo_batch(batch_id: int, *, yes: bool) -> None:
 
 @sources.command("list")
 def list_all() -> None:
-    """List the sources with their people and the age of their lists, and their batches."""
+    """List the sources with their people, the age of their lists, and their batches."""
     with open_app() as app, app.database.transaction() as session:
         refresh(session, current_settings().grace)
         for source in list_sources(session):

@@ -1,4 +1,4 @@
-"""`fundraiser stripe …`: set the account up, and go live."""
+"""`fundraiser stripe …`: set up the account, and go live."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fundraiser.payments.products import check_catalogue, publish_catalogue
 
 @click.group()
 def stripe() -> None:
-    """The account at Stripe: set it up, and go live."""
+    """Set up the Stripe account, and go live."""
 
 
 @stripe.command("set-up")
@@ -31,7 +31,7 @@ def stripe() -> None:
 def set_up(*, yes: bool, env_file: Path | None) -> None:
     """Make or repair the webhook endpoint, the portal's configuration, products and prices.
 
-    Says first what it will do. Run twice it changes nothing.
+    Shows first what it will do. Running it again changes nothing.
     """
     with open_app() as app, app.database.transaction() as session:
         steps = plan_set_up(session, account_gateway(), current_settings(), env_file)
@@ -50,7 +50,7 @@ def set_up(*, yes: bool, env_file: Path | None) -> None:
 @stripe.command("go-live")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 def start_clean(*, yes: bool) -> None:
-    """Empty a sandbox's database of its members, and let it belong to the live account.
+    """Remove test members from a sandbox's database, and assign it to the live account.
 
     Set the live STRIPE_API_KEY first, and stop the service's processes.
     """
@@ -70,7 +70,7 @@ def start_clean(*, yes: bool) -> None:
 
 @click.command("set-up-stripe")
 def publish() -> None:
-    """Make the products and prices at Stripe: the part of `stripe set-up` that asks nothing."""
+    """Make the products and prices at Stripe: the part of `stripe set-up` without questions."""
     with open_app() as app, app.database.transaction() as session:
         check_catalogue(session, current_gateway())
         made = publish_catalogue(session, current_gateway())

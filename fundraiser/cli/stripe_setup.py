@@ -1,4 +1,4 @@
-"""`fundraiser stripe set-up`: what is missing or wrong at Stripe, and making it right."""
+"""`fundraiser stripe set-up`: find what is missing or wrong at Stripe, and fix it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LINE = re.compile(rf"^(?:export\s+)?{_SECRET}=.*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to do at Stripe: ``plan`` says what will be done, ``do`` does it and says so."""
+    """A step at Stripe: ``plan`` describes it, ``do`` runs it and describes the result."""
 
     plan: str
     do: Callable[[], str]
@@ -37,11 +37,11 @@ class Step:
 def plan_set_up(
     session: Session, gateway: AccountGateway, settings: Settings, env_file: Path | None
 ) -> list[Step]:
-    """What has to be done at Stripe; nothing where all is as it should be.
+    """The steps needed at Stripe; empty if everything is right.
 
     Raises:
-        OtherAccountError: the key is of another account than the members.
-        UnprocessableError: a secret will be told, and no file was named for it.
+        OtherAccountError: the key belongs to another account than the members.
+        UnprocessableError: Stripe will show a secret, and no file was named for it.
     """
     account = gateway.fetch_account()
     if account and not check_account(session, account.id):
@@ -134,10 +134,10 @@ def _plan_catalogue(session: Session, gateway: AccountGateway) -> list[Step]:
 
 
 def check_writable(file: Path) -> None:
-    """Look whether a file can be written before something is made whose secret goes there.
+    """Check that a file is writable before making something whose secret goes there.
 
     Raises:
-        UnprocessableError: it can't.
+        UnprocessableError: it isn't.
     """
     parent = file.resolve().parent
     if file.is_dir() or not os.access(parent, os.W_OK) or file.is_symlink():
@@ -145,7 +145,7 @@ def check_writable(file: Path) -> None:
 
 
 def write_secret(file: Path, secret: str) -> None:
-    """Put the secret into an environment file, readable by its owner alone; other lines stay."""
+    """Write the secret into an environment file, readable only by its owner; keep other lines."""
     before = file.read_text(encoding="utf-8") if file.exists() else ""
     line = f"{_SECRET}={secret}"
     if _LINE.search(before):

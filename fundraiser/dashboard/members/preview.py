@@ -1,6 +1,6 @@
-"""What an act would do to the number, the money and the mail: said before it is done.
+"""Preview what an action does to the number, the money and the e-mails.
 
-The number is not guessed: the rule itself is asked about the person as they would be then.
+For the number, it applies the rule to the person's state after the action.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """A sentence or two on each; ``value`` and ``label`` where there are several to choose from.
+    """One or two sentences for each effect; ``value`` and ``label`` if there are options.
 
-    ``supporters`` is what becomes of the name on the public page, where that is what it is about.
+    ``supporters`` is the effect on the public name, if the action concerns it.
     """
 
     number: str
@@ -45,7 +45,7 @@ class Effects:
 
 
 def of_ending(person: Person, membership: Membership, grace: timedelta) -> list[Effects]:
-    """Of ending a membership: at the end of what is paid, where that is to come, and now."""
+    """Preview ending a membership, at the end of the paid period and now."""
     email = _("We send our usual e-mails about the end of a membership, if they’re switched on.")
     at_once = Effects(
         value="now",
@@ -91,7 +91,7 @@ def _money_of_ending(membership: Membership) -> str:
 
 
 def _followed_by(second: str, first: str) -> str:
-    """Two sentences; the second one names them both."""
+    """Join two sentences, the second of which refers to both."""
     return Named(getattr(second, "name", ""), f"{first}{second}")
 
 
@@ -109,7 +109,7 @@ def _due(membership: Membership) -> str:
 
 
 def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> list[Effects]:
-    """Of paying back all that is left of a payment, and of paying back less."""
+    """Preview a full and a partial refund."""
     mail = _(
         "We don’t send an e-mail. The member’s bank may need up to ten days to show the refund."
     )
@@ -149,7 +149,7 @@ def of_refund(person: Person, payment: Payment, left: int, grace: timedelta) -> 
 
 
 def of_new_email(person: Person) -> list[Effects]:
-    """Of another e-mail address."""
+    """Preview a new e-mail address."""
     running = [customer for customer in person.customers if not customer.deleted]
     return [
         Effects(
@@ -168,7 +168,7 @@ def of_new_email(person: Person) -> list[Effects]:
 
 
 def of_giving(person: Person) -> list[Effects]:
-    """Of a complimentary membership."""
+    """Preview a complimentary membership."""
     return [
         Effects(
             number=Named(
@@ -184,7 +184,7 @@ def of_giving(person: Person) -> list[Effects]:
 
 
 def of_email_again(person: Person, name: str) -> list[Effects]:
-    """Of sending an e-mail once more."""
+    """Preview resending an e-mail."""
     return [
         Effects(
             number=_unchanged(person),
@@ -200,7 +200,7 @@ def of_email_again(person: Person, name: str) -> list[Effects]:
 
 
 def of_hiding_name(person: Person) -> list[Effects]:
-    """Of taking the name off the public page."""
+    """Preview hiding the name from the supporters page."""
     return [
         Effects(
             supporters=_(
@@ -221,7 +221,7 @@ def of_hiding_name(person: Person) -> list[Effects]:
 
 
 def of_restoring_name(person: Person) -> list[Effects]:
-    """Of leaving it to the person again whether the name is shown."""
+    """Preview letting the person show the name again."""
     return [
         Effects(
             supporters=_("The name doesn’t reappear automatically: the member has to agree again."),
@@ -233,7 +233,7 @@ def of_restoring_name(person: Person) -> list[Effects]:
 
 
 def of_note(person: Person) -> list[Effects]:
-    """Of a note."""
+    """Preview a note."""
     return [
         Effects(
             number=_unchanged(person),
@@ -295,7 +295,7 @@ def _copy(membership: Membership, changes: dict[str, Any]) -> Membership:
 
 
 def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]]:
-    """Only of a membership's newest payment does the rule want to know."""
+    """The person's state after a refund, which matters only for the latest payment."""
     if payment.subscription_id is None or payment.id != _newest_of(person.payments, payment):
         return {}
     return {
@@ -306,7 +306,7 @@ def _when_refunded(person: Person, payment: Payment) -> dict[int, dict[str, Any]
 
 
 def _without_gift(gift: Gift) -> str:
-    """What a gift that is paid back means for the number."""
+    """What refunding a gift does to the number."""
     if gift.redeemed_at is None:
         return Named(
             "gift-unaccepted",
@@ -338,7 +338,7 @@ def _of_the_gifts_end(gift: Gift) -> str:
 
 
 def _newest_of(payments: Iterable[Payment], payment: Payment) -> int:
-    """The newest payment that arrived for the same membership."""
+    """The latest successful payment for the same membership."""
     same = [
         found
         for found in payments
@@ -349,7 +349,7 @@ def _newest_of(payments: Iterable[Payment], payment: Payment) -> int:
 
 
 def _goes_on(person: Person, payment: Payment) -> str:
-    """That a membership goes on to be paid: who wants to stop that ends it as well."""
+    """A warning that the membership keeps renewing unless it is ended too."""
     running = next(
         (
             found
