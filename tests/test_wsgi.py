@@ -6,9 +6,10 @@ import json
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import import_module
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import stripe
@@ -18,10 +19,12 @@ from werkzeug.test import Client
 from fundraiser import db
 from fundraiser.payments.models import Event, Price, SyncRequest, Tier
 from fundraiser.payments.stripe.connections import Connections
+from fundraiser.security import new_nonce
 from fundraiser.webhooks.layer import WebhookLayer
 from simulator.core.webhooks import signature
 from tests.conftest import WEBHOOK_SECRET
 from tests.factories import make_campaign, make_tiers
+from tests.joining import OURS, fill_in, thanks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from werkzeug.test import TestResponse
+
+    from tests.factories import Stripe
 
 THREADS = 8
 
@@ -38,7 +43,27 @@ def wsgi(
     environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ModuleType]:
     own = {"DATABASE_URL": database_url, "WEB_THREADS": str(THREADS)}
-    for name, value in (environment | own).items():
+    yield from load(monkeypatch, environment | own)
+
+
+@pytest.fixture
+def at_stripe(stripe: Stripe) -> Stripe:
+    """Another name for it: here ``stripe`` is the SDK."""
+    return stripe
+
+
+@pytest.fixture
+def shop(
+    at_stripe: Stripe, environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """The same with its shop open, and twice as many threads."""
+    at_stripe.open_shop()
+    own = {"DATABASE_URL": database_url, "STRIPE_API_BASE": at_stripe.url}
+    yield from load(monkeypatch, environment | own | {"WEB_THREADS": str(2 * THREADS)})
+
+
+def load(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> Iterator[ModuleType]:
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delitem(sys.modules, "fundraiser.wsgi", raising=False)
     module = import_module("fundraiser.wsgi")
@@ -86,6 +111,38 @@ def test_a_silent_part_holds_up_only_its_share_of_the_threads(
     assert (refused.status_code, page.status_code) == (503, 200)
     assert "very busy" in refused.text
     assert "You haven’t been charged" in refused.text
+
+
+def test_others_join_while_somebody_opens_the_page_of_an_unpaid_checkout_again_and_again(
+    at_stripe: Stripe, shop: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has become of a checkout is asked in few places, so that the others are free."""
+    form = fill_in(at_stripe.app.test_client())
+    thanks = thanks_of(at_stripe.checkout())
+    silence, ask = threading.Event(), Connections._ask  # noqa: SLF001 - the one way to Stripe
+
+    def be_silent(self: Connections, method: str, url: str, *sent: Any) -> Any:
+        if method.lower() == "get":
+            assert silence.wait(120)
+            raise stripe.APIConnectionError("It says nothing.", should_retry=False)  # type: ignore[no-untyped-call]
+        return ask(self, method, url, *sent)
+
+    monkeypatch.setattr(Connections, "_ask", be_silent)
+    with ThreadPoolExecutor(26) as readers:
+        opened = [readers.submit(Client(shop.application).get, thanks) for _ in range(26)]
+        try:
+            # All but those who wait for Stripe: in four places, where it could be twelve.
+            assert len(list(islice(as_completed(opened), 26 - 12))) == 26 - 12
+            statuses = [
+                Client(shop.application)
+                .post("/join", data=form | {"nonce": new_nonce()}, headers=OURS)
+                .status_code
+                for _ in range(12)
+            ]
+        finally:
+            silence.set()
+    assert statuses == [303] * 12
+    assert {answer.result().status_code for answer in opened} <= {200, 503}
 
 
 def test_the_whole_is_the_app_behind_the_progress_layer(wsgi: ModuleType) -> None:
