@@ -16,6 +16,7 @@ from fundraiser.members.models import Cause, Member
 from fundraiser.newsroom.models import Role, Staff
 from fundraiser.newsroom.staff import add_staff, find_staff
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from fundraiser.security import CookieInterface
 from tests.factories import make_member, make_membership
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def csrf_token(client: FlaskClient, path: str = "/staff/sign-in") -> str:
 def sign_in(client: FlaskClient, email: str, password: str = PASSWORD, **form: str) -> TestResponse:
     form |= {"email": email, "password": password, "csrf_token": csrf_token(client)}
     return client.post("/staff/sign-in", data=form, headers=PAGE)
+
+
+def cookie_of(client: FlaskClient) -> str:
+    """What the staff's cookie says; anybody who has the browser can read it."""
+    app = client.application
+    kept, signer = client.get_cookie("staff"), CookieInterface().get_signing_serializer(app)
+    assert signer
+    return str(signer.loads(kept.value)) if kept else ""
 
 
 def read(client: FlaskClient, path: str, *, status: int = 200, **options: Any) -> BeautifulSoup:

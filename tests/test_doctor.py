@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,11 +15,19 @@ import pytest
 import redis
 from click.testing import CliRunner
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from fundraiser import jobs
+from fundraiser.app import create_app
 from fundraiser.cli import main
+from fundraiser.config import load_settings
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
+from fundraiser.members.ledger import read_balance
+from fundraiser.newsroom.models import Role
+from tests.conftest import ROOT
+from tests.sources import bring_in
+from tests.staff import PAGE, hire, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,3 +151,53 @@ def test_the_doctor_speaks_to_machines(environment: dict[str, str], database_url
     lines = [json.loads(line) for line in result.output.splitlines()]
     assert {"well": True, "finding": "Redis answers, and keeps what it is given."} in lines
     assert result.exit_code == 1
+
+
+def test_the_doctor_tells_which_way_is_not_encrypted(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "PostgreSQL is on this machine" in doctor()
+    told = doctor(REDIS_URL="rediss://cache.example:6379")
+    assert "Redis is reached by TLS, and its certificate is verified" in told
+    for address, url, sentence in (
+        ("10.1.2.3", "redis://cache.example:6379", "well   Redis is reached without"),
+        ("93.184.215.14", "redis://cache.example:6379", "WRONG  Redis is reached in the clear"),
+        ("93.184.215.14", "rediss://cache.example:6379?ssl_cert_reqs=none", "well   Redis is"),
+    ):
+        place = (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0))
+        monkeypatch.setattr("fundraiser.doctor.database._resolve", lambda _, at=place: [at])
+        assert sentence in doctor(REDIS_URL=url), (address, url)
+
+
+def test_an_account_that_owns_nothing_serves_readers_and_staff(
+    doctor: Doctor, database_url: str, environment: dict[str, str]
+) -> None:
+    """With the rights that docs/deployment.md grants, as they stand there."""
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    granted = page.split("```sql\n", 1)[1].split("```", 1)[0].replace("…", "only-for-the-tests")
+    role = f"app_{uuid4().hex[:12]}"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(granted.replace("fundraiser_app", role).encode())
+    try:
+        parts = urlsplit(database_url)
+        place = f"127.0.0.1:{parts.port}{parts.path}"
+        url = f"postgresql://{role}:only-for-the-tests@{place}"
+        told = doctor(DATABASE_URL=url)
+        assert "reads and writes rows, and owns no tables" in told
+        assert "owns the tables" in doctor()
+        app = create_app(load_settings(environment | {"DATABASE_URL": url}))
+        email = hire(app.database, Role.MANAGER)
+        client = app.test_client()
+        assert sign_in(client, email).status_code == 303
+        assert client.get("/staff/members", headers=PAGE).status_code == 200
+        with app.app_context():
+            bring_in(app.database, "steady.csv")
+        with app.database.transaction() as session:
+            assert read_balance(session).members > 0
+            with pytest.raises(ProgrammingError, match="must be owner"):
+                session.execute(text("DROP TABLE member"))
+            session.rollback()
+        app.database.dispose()
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as owner:
+            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())

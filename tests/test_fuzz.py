@@ -31,7 +31,7 @@ from fundraiser.sources import batches
 from tests.factories import make_member
 from tests.members import OURS, Olena, sign_in as sign_in_member
 from tests.sources import EXAMPLES as FILES_OF_OTHERS, GRACE
-from tests.staff import PAGE, csrf_token, hire, sign_in
+from tests.staff import PAGE, cookie_of, csrf_token, hire, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,8 +189,9 @@ class Door:
         if (urlsplit(path).path, answer.status_code) not in IS_FAULT_BY_STANDARD:
             assert answer.status_code < 500, (method, path, sent, answer.status_code, log)
         assert "Traceback" not in log, (method, path, sent, log)
-        for personal in (READER, NAME, "olena@example.org"):
+        for personal in (READER, NAME, "olena@example.org", "Iryna Bondar", self.email):
             assert personal not in log, (method, path, sent, log)
+            assert personal not in cookie_of(self.client), (method, path, sent)
         if "/sign-in" in answer.headers.get("Location", ""):
             self.sign_in()
         return answer

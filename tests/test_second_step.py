@@ -28,6 +28,7 @@ from tests.staff import (
     NEW_PASSWORD,
     PAGE,
     PASSWORD,
+    cookie_of,
     csrf_token,
     hire,
     names,
@@ -333,6 +334,16 @@ def test_ten_minutes_after_signing_in_these_acts_ask_for_the_password_again(
     done = admin.post(path, data=fields | {"password_again": PASSWORD}, headers=PAGE)
     assert "confirm-again" not in names(parse(done))
     assert "confirm-again" not in names(parse(post(admin, path, ACCOUNT, **form)))
+
+
+def test_a_search_that_was_asked_for_before_the_second_step_is_not_kept_in_the_cookie(
+    named: FundraiserApp, database: Database
+) -> None:
+    email, _device = with_passkey(named, database)
+    client = named.test_client()
+    sign_in(client, email, next="/staff/members?q=olena@example.org")
+    assert "/staff/members" in cookie_of(client)
+    assert "olena" not in cookie_of(client)
 
 
 def test_a_passkey_confirms_as_well_as_the_password(

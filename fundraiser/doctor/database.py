@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import redis
 from alembic.runtime.migration import MigrationContext
@@ -14,6 +18,10 @@ from fundraiser.db import most_connections
 from fundraiser.doctor.stripe import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ipaddress import IPv4Address, IPv6Address
+
+    import psycopg
     from alembic.config import Config
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import Session
@@ -116,6 +124,78 @@ def examine_connections(session: Session, settings: Settings) -> Finding:
         f"{opens}: raise that, or lower WEB_CONCURRENCY, WORKER_CONCURRENCY or SETTLE_THREADS, or "
         "put PgBouncer in front (docs/scale.md).",
     )
+
+
+def examine_account(session: Session) -> Finding:
+    """Whether the account that serves readers could change or drop the tables."""
+    is_owner = session.scalar(
+        text(
+            "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class "
+            "WHERE oid = 'member'::regclass"
+        )
+    )
+    if is_owner:
+        return Finding(
+            True,
+            "The account in DATABASE_URL owns the tables. One that may only read and write rows "
+            "is safer (docs/deployment.md).",
+        )
+    return Finding(True, "The account in DATABASE_URL reads and writes rows, and owns no tables.")
+
+
+def examine_encryption(session: Session, settings: Settings) -> Iterator[Finding]:
+    """Whether the ways to PostgreSQL and Redis are encrypted, and lead to whom they should.
+
+    Within a machine or a private network they may do without, which is said; in the clear over
+    public addresses is a fault.
+    """
+    connection = cast("psycopg.Connection", session.connection().connection.driver_connection)
+    said = {one.keyword: one.val for one in connection.pgconn.info}
+    yield _examine_way(
+        "PostgreSQL",
+        (said.get(b"host") or b"").decode().split(",")[0],
+        is_encrypted=connection.pgconn.ssl_in_use,
+        is_verified=said.get(b"sslmode") == b"verify-full",
+        advice="add sslmode=verify-full to DATABASE_URL",
+    )
+    redis_at = urlsplit(settings.redis_url)
+    yield _examine_way(
+        "Redis",
+        redis_at.hostname or "",
+        is_encrypted=redis_at.scheme == "rediss",
+        is_verified=redis_at.scheme == "rediss" and "ssl_cert_reqs=required" in redis_at.query,
+        advice="let REDIS_URL begin with rediss://, without REDIS_SELF_SIGNED",
+    )
+
+
+def _examine_way(
+    name: str, host: str, *, is_encrypted: bool, is_verified: bool, advice: str
+) -> Finding:
+    if is_verified:
+        return Finding(True, f"{name} is reached by TLS, and its certificate is verified.")
+    places = _addresses(host)
+    if all(place.is_loopback for place in places):
+        return Finding(True, f"{name} is on this machine.")
+    if not is_encrypted and any(place.is_global for place in places):
+        return Finding(False, f"{name} is reached in the clear over a public address: {advice}.")
+    return Finding(
+        True,
+        f"{name} is reached without a verified certificate: fine in a private network that is "
+        f"yours alone, else {advice}.",
+    )
+
+
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    """Where a host is; nowhere else than here, if it is a socket's folder or unknown."""
+    if not host or host.startswith(("/", "@")):
+        return []
+    with suppress(OSError, UnicodeError):
+        return [ip_address(str(place[4][0]).partition("%")[0]) for place in _resolve(host)]
+    return []
+
+
+def _resolve(host: str) -> list[Any]:
+    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
 
 
 def examine_redis(settings: Settings) -> Finding:

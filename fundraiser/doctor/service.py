@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from fundraiser.dashboard.overview.figures import SILENT, read_machinery
 from fundraiser.db import now
 from fundraiser.doctor.database import (
+    examine_account,
     examine_connections,
+    examine_encryption,
     examine_redis,
     examine_tables,
     why_not,
@@ -76,7 +78,9 @@ def _examine_database(settings: Settings, database: Database) -> Iterator[Findin
             tables = examine_tables(session, alembic_config())
             yield tables
             yield examine_connections(session, settings)
+            yield from examine_encryption(session, settings)
             if tables.is_well:
+                yield examine_account(session)
                 yield from _examine_work(session)
     except SQLAlchemyError as error:
         yield why_not(error)

@@ -110,9 +110,12 @@ def begin_session(staff: Staff) -> None:
 
 
 def await_code(staff: Staff, next_path: str | None) -> None:
-    """Start a session that waits for the second step; remembers where to go next."""
+    """Start a session that waits for the second step; remembers where to go next.
+
+    The query is dropped: a search for a person has no place in a cookie.
+    """
     _keep(staff, is_confirmed=False)
-    cookie["next"] = next_path
+    cookie["next"] = next_path and next_path.partition("?")[0]
 
 
 def awaited() -> tuple[Staff, str | None] | None:

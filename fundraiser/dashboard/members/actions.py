@@ -272,7 +272,7 @@ def _changing_email(person: Person) -> ActionPage:
         changes.check_email(session, member, wanted)
         return Plan(
             do=lambda change: changes.change_email(session, change, member, wanted),
-            done=_("The e-mail address has been changed. We now e-mail %(email)s.", email=wanted),
+            done=_("The e-mail address has been changed. We now e-mail the new one."),
             fields=("email",),
             remark=_("From %(before)s to %(after)s.", before=before, after=wanted),
             at_stripe=True,

@@ -52,11 +52,11 @@ def invite() -> ResponseReturnValue:
     if asked is None:
         return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     try:
-        staff = people.invite(session, by, email=asked.email, name=asked.name, role=asked.role)
+        people.invite(session, by, email=asked.email, name=asked.name, role=asked.role)
     except UnprocessableError as error:
         form.refuse(error, "email")
         return team_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
-    return _done(_is_invited(staff))
+    return _done(_is_invited())
 
 
 @blueprint.post("/staff/team/<int:staff_id>/<what>")
@@ -166,37 +166,32 @@ def audit_log() -> ResponseReturnValue:
 
 
 def _act(by: Staff, staff: Staff, what: str) -> str:
-    """Act, and return the notice."""
+    """Act, and return the notice: it stands in a cookie, and so names nobody."""
     session = db.session()
     match what:
         case "role":
             people.change_role(session, by, staff, read_role(request.form.get("role", "")))
-            return _(
-                "%(name)s’s role is now %(role)s.",
-                name=staff.name,
-                role=words.role(staff.role).lower(),
-            )
+            return _("The role is now %(role)s.", role=words.role(staff.role).lower())
         case "invitation":
             people.invite_again(session, by, staff)
-            return _is_invited(staff)
+            return _is_invited()
         case "closing":
             people.close_account(session, by, staff)
-            return _("%(name)s can no longer sign in.", name=staff.name)
+            return _("This person can no longer sign in.")
         case "opening":
             people.open_account(session, by, staff)
-            return _is_invited(staff)
+            return _is_invited()
         case "sign-out":
             people.sign_out_everywhere(session, by, staff)
-            return _("%(name)s has been signed out everywhere.", name=staff.name)
+            return _("This person has been signed out everywhere.")
         case "second-factor-off":
             second_step.remove_all(session, by, staff)
-            return _("Two-step sign-in is off for %(name)s.", name=staff.name)
+            return _("Two-step sign-in is off for this person.")
     raise NotFoundError(_("That can’t be done here. Reload the page and try again."))
 
 
-def _is_invited(staff: Staff) -> Named:
-    sentence = _("We’re e-mailing an invitation to %(email)s.", email=staff.email)
-    return Named("invited", sentence)
+def _is_invited() -> Named:
+    return Named("invited", _("We’re e-mailing the invitation."))
 
 
 def _done(sentence: str) -> ResponseReturnValue:
