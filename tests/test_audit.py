@@ -6,8 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -36,6 +42,22 @@ def test_the_audit_fails_where_a_package_could_not_be_looked_up() -> None:
     said = run("make", "-n", "audit").stdout
     (audit,) = re.findall(r"\S*pip-audit (.*)", said.replace("\\\n", " "))
     assert {"--strict", "--require-hashes", "requirements-dev.lock"} <= set(audit.split())
+
+
+@pytest.mark.parametrize(("found", "fails"), [(0, False), (1, True)])
+def test_the_audit_fails_while_a_weakness_is_known(
+    tmp_path: Path, found: int, *, fails: bool
+) -> None:
+    """What pip-audit says is what `make audit` says; here somebody else speaks in its place."""
+    program = tmp_path / "pip-audit"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {found}\n')
+    program.chmod(0o755)
+    done = run(
+        *("make", "audit", f"BIN={tmp_path}", "--assume-old=sbom.json", "--assume-old=setup"),
+        check=False,
+    )
+    assert (done.returncode != 0) is fails, done.stderr
+    assert "requirements-dev.lock" in (tmp_path / "asked").read_text()
 
 
 def test_nothing_that_holds_secrets_or_is_made_is_kept_in_git() -> None:

@@ -9,14 +9,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from flask import Response
 from sqlalchemy import select
 
+from fundraiser.account.sessions import begin_session
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.incidents import Kind, SecurityEvent, current_incidents
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.security import public
 from tests.conftest import ROOT
+from tests.factories import make_member
 from tests.members import OURS
 from tests.staff import PAGE, hire, post, sign_in
 
@@ -121,6 +124,18 @@ def test_a_sign_in_says_by_what(client: FlaskClient, database: Database) -> None
     with database.transaction() as session:
         found = session.execute(select(AuditEntry.action, AuditEntry.fields)).all()
     assert ("signed_in", ["password"]) in [tuple(row) for row in found]
+
+
+def test_a_member_who_signs_in_is_a_line_that_says_by_what(
+    app: FundraiserApp, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with app.test_request_context(), database.transaction() as session:
+        member = make_member(session, email="olena@example.org")
+        begin_session(session, member, Response(), by="code")
+    said = "".join(capsys.readouterr())
+    lines = [json.loads(line) for line in said.splitlines() if "member_signed_in" in line]
+    assert [(line["member"], line["by"]) for line in lines] == [(member.id, "code")]
+    assert "olena" not in said
 
 
 def test_what_is_refused_for_another_reason_leaves_none(

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -51,6 +52,23 @@ def test_no_number_in_an_address_is_too_large(app: FundraiserApp, signed_in: Fla
                 if answer.status_code >= 500:
                     faults.append((method, rule.rule, number[:30], answer.status_code))
     assert faults == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/static/../config.py", "/static/..%2fconfig.py", "/static/%2e%2e/config.py"),
+        *("/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/..%5cconfig.py"),
+        *("/widget-..%2f..%2fconfig.js", "/widget-../script.js", "/static/fonts/../../config.py"),
+    ],
+)
+def test_no_name_in_an_address_leads_out_of_its_folder(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    if answer.status_code == 308:  # two slashes are one
+        answer = client.get(urlsplit(answer.headers["Location"]).path)
+    assert answer.status_code == 404
+    assert "import " not in answer.text
+    assert "root:" not in answer.text
 
 
 @pytest.mark.parametrize("token", ["é", "токен", "\u2028", "a" * 5_000])
