@@ -49,15 +49,18 @@ def wsgi(
 @pytest.fixture
 def at_stripe(stripe: Stripe) -> Stripe:
     """Another name for it: here ``stripe`` is the SDK."""
+    stripe.open_shop()
     return stripe
 
 
 @pytest.fixture
 def shop(
-    at_stripe: Stripe, environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+    at_stripe: Stripe,
+    environment: dict[str, str],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ModuleType]:
     """The same with its shop open, and twice as many threads."""
-    at_stripe.open_shop()
     own = {"DATABASE_URL": database_url, "STRIPE_API_BASE": at_stripe.url}
     yield from load(monkeypatch, environment | own | {"WEB_THREADS": str(2 * THREADS)})
 
