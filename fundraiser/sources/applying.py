@@ -1,7 +1,7 @@
-"""Applies a planned file to our books, some hundred rows a transaction.
+"""Apply a planned file, some hundred rows a transaction.
 
-Where it stands is a number in the same transaction as the rows, behind a lock on the batch: killed
-at any point it goes on with the next row, and nothing is done twice.
+Progress is stored in the same transaction as the rows, under a lock on the batch: killed at any
+point, it continues with the next row and repeats nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AT_ONCE = 2000
 
 
 def apply_some(session: Session, batch_id: int, grace: timedelta) -> bool:
-    """Apply the next rows; False once nothing is left, or while another process is at it."""
+    """Apply the next rows; False if nothing is left, or another process is applying."""
     batch = session.scalars(
         select(ImportBatch)
         .where(ImportBatch.id == batch_id, ImportBatch.state == BatchState.APPLYING)
@@ -82,7 +82,7 @@ def _finish(session: Session, batch: ImportBatch) -> None:
 
 
 def apply_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: timedelta) -> None:
-    """Apply these rows in the caller's transaction, which holds the batch."""
+    """Apply these rows in the caller's transaction, which has locked the batch."""
     session.flush()
     values = {"rows": list(ids), "source": batch.source, "at": now(), "language": language()}
     values["list_at"] = batch.list_at or values["at"]
@@ -122,7 +122,7 @@ def apply_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: 
 
 
 def name_of(batch: ImportBatch, number: int) -> str:
-    """What the ledger calls a row."""
+    """A row's reference in the ledger."""
     return f"{batch.source}, batch {batch.id}, row {number}"
 
 
@@ -135,7 +135,7 @@ def decide(
     staff_id: int | None,
     until: datetime | None = None,
 ) -> bool:
-    """Do with a held row what staff say; False where somebody has decided it, or it was undone."""
+    """Resolve a row as staff decide; False if it was already resolved or undone."""
     row = session.get_one(ImportRow, row_id)
     batch = session.get_one(ImportBatch, row.batch_id, with_for_update=True)
     session.refresh(row, with_for_update=True)
@@ -154,7 +154,7 @@ def decide(
 
 
 def waiting(session: Session, batch_id: int) -> int:
-    """How many rows of a file still wait for a person."""
+    """How many rows of a file still need a decision."""
     return (
         session.scalar(
             select(func.count()).where(

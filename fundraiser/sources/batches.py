@@ -1,4 +1,4 @@
-"""A file's way: uploaded, read and planned, applied in the background, undone as a whole."""
+"""The life of an imported file: upload, read, plan, apply in the background, undo."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it was handed to us."""
+    """An uploaded file."""
 
     content: BinaryIO
     name: str
@@ -58,10 +58,10 @@ class Upload:
 def begin(
     session: Session, upload: Upload, options: Options, *, staff_id: int | None = None
 ) -> ImportBatch:
-    """Note a file under the source that it is from; nothing of it is read into rows yet.
+    """Store a file under its source, without reading its rows.
 
     Raises:
-        FileRefusedError: nobody knows what it is, or it isn't what it's said to be.
+        FileRefusedError: its format is unknown, or not the one given.
     """
     form = _find(upload, options)
     source = find_or_add_source(session, upload.source or form.name, form)
@@ -121,10 +121,10 @@ def _find(upload: Upload, options: Options) -> Format:
 
 
 def find_or_add_source(session: Session, name: str, form: Format) -> ExternalSource:
-    """The source of this name, added if there is none.
+    """Find or create the source with this name.
 
     Raises:
-        FileRefusedError: the name can't be one, or is a source of another system.
+        FileRefusedError: the name is invalid, or belongs to another system's source.
     """
     if not _NAME.fullmatch(name):
         raise FileRefusedError(
@@ -152,7 +152,7 @@ def find_or_add_source(session: Session, name: str, form: Format) -> ExternalSou
 
 
 def _as_last_time(source: ExternalSource, options: Options, form: Format) -> Options:
-    """What staff chose for the last file of a source holds where they choose nothing now."""
+    """The options of the source's last file, for those not set now."""
     last = Options.from_json(source.options)
     if form.is_mapped and not options.columns:
         options.columns = last.columns
@@ -171,16 +171,16 @@ def _hash(content: BinaryIO) -> str:
 
 
 def keep_file(session: Session, batch: ImportBatch, content: BinaryIO) -> None:
-    """Keep the bytes until a worker reads them."""
+    """Store the bytes until a worker reads them."""
     content.seek(0)
     session.add(ImportFile(batch_id=batch.id, content=content.read(), created_at=now()))
 
 
 def start_reading(session: Session, batch: ImportBatch, options: Options) -> None:
-    """Have a file read into rows and planned in the background.
+    """Have a file read and planned in the background.
 
     Raises:
-        UnprocessableError: it is on its way already.
+        UnprocessableError: it is already being processed.
     """
     session.refresh(batch, with_for_update=True)
     if batch.state not in {BatchState.UPLOADED, BatchState.PLANNED, BatchState.REFUSED}:
@@ -195,10 +195,10 @@ def start_reading(session: Session, batch: ImportBatch, options: Options) -> Non
 def read_and_plan(
     session: Session, batch: ImportBatch, content: BinaryIO, grace: timedelta
 ) -> None:
-    """Read a file into rows, and say what each would do.
+    """Read a file into rows, and plan what each would do.
 
     Raises:
-        FileRefusedError: it can't be read, or is older than what we have.
+        FileRefusedError: it can't be read, or is older than our list.
     """
     options = Options.from_json(batch.options)
     form = staging.named(batch.format)
@@ -230,7 +230,7 @@ def _refuse_older(session: Session, batch: ImportBatch) -> None:
 
 
 def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
-    """Have a planned file applied in the background; one that is on its way stays so.
+    """Have a planned file applied in the background; does nothing if it already is.
 
     Raises:
         UnprocessableError: it isn't planned, or another file of the source is being applied.
@@ -267,11 +267,11 @@ def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
 
 
 class StalePlanError(UnprocessableError):
-    """What was planned no longer holds; it has been planned anew."""
+    """The plan is out of date and has been made again."""
 
 
 def discard(session: Session, batch: ImportBatch) -> None:
-    """Forget a file that isn't applied, and all that was read of it."""
+    """Delete a file that isn't applied, with its rows."""
     session.refresh(batch, with_for_update=True)
     if batch.state in {BatchState.APPLYING, BatchState.APPLIED, BatchState.UNDOING}:
         raise UnprocessableError(_("This file has already been imported. Undo the import instead."))
@@ -285,7 +285,8 @@ def discard(session: Session, batch: ImportBatch) -> None:
 def undo(session: Session, batch: ImportBatch) -> None:
     """Have an applied file undone in the background.
 
-    A live source that brought it is asked no more until staff say so: it would bring it again.
+    A connected service that delivered it is paused until staff resume it: it would deliver it
+    again.
     """
     undoing.begin_undo(session, batch)
     if batch.live is not None:
@@ -298,12 +299,12 @@ def undo(session: Session, batch: ImportBatch) -> None:
 
 
 def find_source(session: Session, batch: ImportBatch) -> ExternalSource:
-    """The source that a file is from."""
+    """A file's source."""
     return session.get_one(ExternalSource, batch.source)
 
 
 def find_batch(session: Session, batch_id: int) -> ImportBatch:
-    """The file of this number.
+    """Find the file with this number.
 
     Raises:
         NotFoundError: there is none.
@@ -315,7 +316,7 @@ def find_batch(session: Session, batch_id: int) -> ImportBatch:
 
 
 def step(database: Database, batch_id: int, grace: timedelta) -> bool:
-    """Go on with one file; False where nothing of it is to be done, or somebody else is at it."""
+    """Process the next step of one file; False if there is none, or another process does it."""
     with database.transaction() as session:
         state = session.scalar(select(ImportBatch.state).where(ImportBatch.id == batch_id))
         if state is BatchState.APPLYING:
@@ -326,7 +327,7 @@ def step(database: Database, batch_id: int, grace: timedelta) -> bool:
 
 
 def step_any(database: Database, grace: timedelta) -> bool:
-    """Go on with any file that is on its way; False where there is none."""
+    """Process the next step of any file; False if there is none."""
     with database.transaction() as session:
         ids = session.scalars(
             select(ImportBatch.id).where(ImportBatch.state.in_(AT_WORK)).order_by(ImportBatch.id)
@@ -335,7 +336,7 @@ def step_any(database: Database, grace: timedelta) -> bool:
 
 
 def _read_one(database: Database, batch_id: int, grace: timedelta) -> bool:
-    """Read an uploaded file; what can't be read is refused with its reason."""
+    """Read an uploaded file, or refuse it with a reason."""
     with database.transaction() as session:
         batch = session.scalars(
             select(ImportBatch)

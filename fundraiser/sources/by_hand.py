@@ -1,6 +1,6 @@
-"""People whom staff add themselves: paid by bank, in cash or by a partner, or complimentary.
+"""People whom staff add by hand: they pay by bank, in cash or to a partner, or are complimentary.
 
-Who pays is a file of one row, so that it is counted, named in the ledger and undone like any other.
+A paying person is imported as a file of one row, so counting, ledger and undo work as usual.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Paid:
 def add_paid(
     session: Session, paid: Paid, grace: timedelta, *, staff_id: int, key: str
 ) -> ImportBatch:
-    """Count a person until a day; ``key`` names the form, so that sent twice it counts once.
+    """Count a person until a day; ``key`` identifies the form, so that repeats count once.
 
     Raises:
-        UnprocessableError: what is paid for is over already, or the form was sent before.
+        UnprocessableError: the paid time is over, or the form was sent before.
     """
     source = _source(session)
     reference = f"{source.name}:{key}"
@@ -130,7 +130,7 @@ def add_complimentary(
     until: datetime | None,
     key: str,
 ) -> tuple[Member, Membership]:
-    """Give somebody a membership that costs nothing, whether we know them or not."""
+    """Give a person, known or new, a complimentary membership."""
     member = find_or_add_person(session, email, language=language())
     member.name = member.name or name or None
     given = give_membership(

@@ -1,4 +1,4 @@
-"""Compares each source here with its newest list: what differs is named, and not mended."""
+"""Compare each source with its latest list; reports differences and corrects nothing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _TAKEN_IN = (Outcome.NEW, Outcome.RENEWED, Outcome.UNCHANGED, Outcome.JOINED)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A source beside its newest list: ``listed`` count by it, ``differing`` don't agree.
+    """A source and its latest list: ``listed`` are counted by the list, ``differing`` don't match.
 
-    ``named`` are the first of these, by the number of their row and their member's.
+    ``named`` are the first differences, by row number and member number.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Comparison:
 
 
 def compare_sources(session: Session, grace: timedelta) -> list[Comparison]:
-    """Each source that has a list which can still be compared, by its name."""
+    """The comparison of each source whose list we still have, by name."""
     newest = (
         select(ImportBatch.source, func.max(ImportBatch.id).label("batch_id"))
         .where(

@@ -1,4 +1,4 @@
-"""What staff read of a row: why it is read as it is, and what becomes of it."""
+"""Labels for imported rows: how we read them, and what they do."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _reasons() -> dict[str, str]:
 
 
 def outcome(code: Outcome) -> str:
-    """What becomes of a row, for one or many."""
+    """A row's outcome, for one or many."""
     return {
         Outcome.NEW: _("New members"),
         Outcome.RENEWED: _("Updated"),
@@ -111,7 +111,7 @@ def outcome(code: Outcome) -> str:
 
 
 def state(code: BatchState) -> str:
-    """Where a file is on its way."""
+    """A file's state."""
     return {
         BatchState.UPLOADED: _("Uploaded"),
         BatchState.READING: _("Reading"),
@@ -136,7 +136,7 @@ def interval(name: str) -> str:
 
 
 def sums(batch: ImportBatch) -> list[tuple[str, str, int]]:
-    """What the people who count pay: how often, the amount, and how many they are."""
+    """What counted people pay: interval, amount, and how many they are."""
     found = []
     for key, (count, amount) in sorted(batch.sums.items()):
         currency, _space, name = key.partition(" ")
@@ -145,7 +145,7 @@ def sums(batch: ImportBatch) -> list[tuple[str, str, int]]:
 
 
 def results(batch: ImportBatch) -> list[tuple[Outcome, str, int]]:
-    """How many rows have each outcome, in the order in which staff read them."""
+    """The number of rows for each outcome, in display order."""
     return [
         (one, outcome(one), batch.counts[one.value])
         for one in Outcome

@@ -1,4 +1,4 @@
-"""Sources of members outside our own Stripe, the files brought in from them, and their rows."""
+"""Models: sources outside our Stripe, imported files and their rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fundraiser.sources.readings import Says
 
 
 class ExternalSource(Base):
-    """A system in which members pay that isn't our own Stripe; ``name`` begins its references.
+    """A system other than our Stripe in which members pay; ``name`` prefixes its references.
 
-    ``format`` reads its files, and ``options`` are how its last one was read. ``list_at`` is when
-    its newest list was made: an older one is refused. ``members`` is how many people are counted by
-    it as of ``counted_at``.
+    ``format`` reads its files, with the ``options`` of the last one. ``list_at`` is the date of its
+    latest list: we refuse older ones. ``members`` is how many people it makes count, as of
+    ``counted_at``.
     """
 
     __tablename__ = "external_source"
@@ -36,7 +36,7 @@ class ExternalSource(Base):
 
 
 class BatchState(StrEnum):
-    """Where a file is on its way: uploaded, read, planned, applied; or undone."""
+    """The state of a file: uploaded, read, planned, applied or undone."""
 
     UPLOADED = "uploaded"
     READING = "reading"
@@ -54,23 +54,21 @@ AT_WORK = (BatchState.READING, BatchState.APPLYING, BatchState.UNDOING)
 
 
 class Live(StrEnum):
-    """What a live source answered: all of its members, or some who have changed."""
+    """What a connected service answered: all of its members, or some who changed."""
 
     LISTING = "listing"
     CHANGES = "changes"
 
 
 class ImportBatch(Base):
-    """One file, from its upload to its end.
+    """An imported file.
 
-    ``hash`` is of its bytes. ``problem`` is why it was refused, for staff. ``notes`` are what they
-    should know before they go on. ``counts`` are how many rows have each outcome, ``sums`` what the
-    counted ones pay by currency and interval, in the smallest unit. ``members_before`` and
-    ``members_after`` are the number now, and as it would be. ``progress`` is the number of the last
-    row that was applied (or undone): each step goes on behind it. ``peaks`` are the largest numbers
-    that campaigns had reached before it, so that an undo gives their milestones back. ``attempts``
-    counts how often reading it was begun. ``live`` says what a live source answered it with; null
-    where it was uploaded.
+    ``hash`` is of its bytes. ``problem`` is why we refused it, for staff. ``notes`` are hints for
+    staff before they continue. ``counts`` are rows by outcome, ``sums`` the payments of counted
+    rows by currency and interval, in the smallest unit. ``members_before`` and ``members_after``
+    are the number now and afterwards. ``progress`` is the last row applied (or undone). ``peaks``
+    are campaigns' highest numbers before it, which an undo restores. ``attempts`` counts attempts
+    to read it. ``live`` says what a connected service answered; null for uploads.
     """
 
     __tablename__ = "import_batch"
@@ -117,7 +115,7 @@ class ImportBatch(Base):
 
 
 class ImportFile(Base):
-    """The bytes of a file that is still to be read; deleted as soon as it was, or was discarded."""
+    """The bytes of an unread file; deleted once it is read or discarded."""
 
     __tablename__ = "import_file"
 
@@ -129,7 +127,7 @@ class ImportFile(Base):
 
 
 class Outcome(StrEnum):
-    """What a row does to the people that we count."""
+    """What a row does to our members."""
 
     NEW = "new"
     RENEWED = "renewed"
@@ -153,20 +151,20 @@ CHANGES = (
 
 
 class Decision(StrEnum):
-    """What staff decided of a row that only a person can judge."""
+    """What staff decided about a row."""
 
     COUNT = "count"
     IGNORE = "ignore"
 
 
 class ImportRow(Base):
-    """What a row of a file says of one membership, what it does, and what was there before.
+    """A file's row about one membership: its content, its outcome, and the previous state.
 
-    ``number`` is the row's own in the file, ``lines`` how many it stands for. ``key`` is the
-    membership's reference, which begins with the source's name. ``same_as`` is the row of the same
-    file that holds instead, or that adds the person. ``counts``: whether it counts once applied.
-    ``before`` is the membership as it was, null where there was none. ``added``: the person too was
-    added by it.
+    ``number`` is its number in the file, ``lines`` how many lines it combines. ``key`` is the
+    membership's reference, prefixed by the source's name. ``same_as`` is the row of the same file
+    that is used instead, or that adds the person. ``counts``: whether it counts once applied.
+    ``before`` is the membership's previous state, null if it was new. ``added``: it also added the
+    person.
     """
 
     __tablename__ = "import_row"
@@ -214,9 +212,9 @@ class ImportRow(Base):
 
 
 class ErasedAddress(Base):
-    """A keyed hash of an address whose owner had their account deleted: a list may bring it back.
+    """A keyed hash of an erased member's address, in case a list brings it back.
 
-    It is asked about then, and says nothing of whom it belonged to.
+    We then ask staff, without saying whose it was.
     """
 
     __tablename__ = "erased_address"
@@ -226,14 +224,14 @@ class ErasedAddress(Base):
 
 
 class LiveSource(Base):
-    """Where asking a live source stands: one that the operator has set up.
+    """The state of a connected service that the operator has configured.
 
-    ``tokens`` are those that it gave us last, encrypted; they come from the settings' tokens that
-    ``tokens_of`` names, and are renewed at ``renew_at``. Whoever asks holds ``lease`` until
-    ``lease_until``: a later lease shuts out an earlier one. A listing that began at ``listing_at``
-    goes on at ``cursor``; ``expected`` is how many members it said that there are. ``batch_id`` is
-    the file on its way that was made of the answers. ``trouble`` is what was wrong last, and
-    ``failing_since`` when it began.
+    ``tokens`` are the latest ones, encrypted; they come from the configured tokens that
+    ``tokens_of`` identifies, and are renewed at ``renew_at``. A fetch holds ``lease`` until
+    ``lease_until``; a later lease locks out an earlier one. A listing that started at
+    ``listing_at`` continues at ``cursor``; ``expected`` is its announced number of members.
+    ``batch_id`` is the file being made from the answers. ``trouble`` is the latest problem, and
+    ``failing_since`` when it started.
     """
 
     __tablename__ = "live_source"
@@ -262,7 +260,7 @@ class LiveSource(Base):
 
 
 class LivePage(Base):
-    """A page of a listing that isn't whole yet; ``keys`` are its members' names at the source."""
+    """A page of an unfinished listing; ``keys`` are its members' IDs at the source."""
 
     __tablename__ = "live_page"
 
@@ -274,7 +272,7 @@ class LivePage(Base):
 
 
 class LiveChange(Base):
-    """Somebody of whom a live source's webhook told: to be asked about."""
+    """A member whom a webhook reported, to be fetched."""
 
     __tablename__ = "live_change"
 

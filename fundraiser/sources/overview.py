@@ -1,4 +1,4 @@
-"""Sources at a glance: how many people each brings, how old its list is, and who runs out soon."""
+"""Overview of sources: people, age of the list, and who will soon stop being counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OWN = "(here)"  # the row that keeps the count of our own; no source can be cal
 
 @dataclass(frozen=True, slots=True)
 class RunningOut:
-    """People of a source who stop being counted soon unless a newer list comes."""
+    """A source's people who will soon stop being counted unless a newer list comes."""
 
     source: str
     label: str
@@ -51,7 +51,7 @@ def refresh_if_due(session: Session, grace: timedelta) -> bool:
 
 
 def refresh(session: Session, grace: timedelta) -> None:
-    """Count the people of each source: who is in two is in both."""
+    """Count the people of each source; people in two sources count in both."""
     at = now()
     counts = dict(
         session.execute(
@@ -79,7 +79,7 @@ def refresh(session: Session, grace: timedelta) -> None:
 
 
 def _count_own(session: Session, at: datetime, grace: timedelta) -> int:
-    """People who are counted by what they pay here, or were given here."""
+    """Count people by what they pay or were given here."""
     return (
         session.scalar(
             select(func.count(func.distinct(Membership.member_id))).where(
@@ -101,9 +101,9 @@ def list_sources(session: Session) -> Sequence[ExternalSource]:
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """How many people are counted by one source; ``list_at`` is when its list was made.
+    """How many people one source makes count; ``list_at`` is its list's date.
 
-    ``stale_since``: since when a source that we ask can't be relied on.
+    ``stale_since``: since when a connected service has been unreliable.
     """
 
     label: str
@@ -113,9 +113,9 @@ class SourceCount:
 
 
 def count_by_source(session: Session, settings: Settings) -> list[SourceCount]:
-    """Our own Stripe first, then each other source that brings people; empty where none does.
+    """Counts by source, our own Stripe first; empty if there is only one.
 
-    Who pays in two is in both. Counted once a minute, as staff's page has them.
+    People who pay in two sources are in both. Counted once a minute, as on the staff page.
     """
     others = [one for one in list_sources(session) if one.members]
     if not others:
@@ -130,9 +130,9 @@ def count_by_source(session: Session, settings: Settings) -> list[SourceCount]:
 
 
 def running_out(session: Session, grace: timedelta) -> list[RunningOut]:
-    """Who stops being counted within a week by the age of their source's list alone.
+    """People who stop being counted within a week only because their source's list is old.
 
-    Who has cancelled there leaves anyway, and isn't among them.
+    Excludes people who have cancelled there.
     """
     at = now()
     until = counted_until(grace)

@@ -1,4 +1,4 @@
-"""People whom a file brought: forgotten where it was undone, asked about where they had left."""
+"""People whom a file added: delete them after an undo; recognise erased addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AT_ONCE = 1000
 
 
 def forget_address(session: Session, address: str) -> None:
-    """Note that the owner of this address had their account deleted."""
+    """Record that this address's owner had their account deleted."""
     session.execute(
         insert(ErasedAddress)
         .values(hash=hash_address(address), erased_at=now())
@@ -32,7 +32,7 @@ def forget_address(session: Session, address: str) -> None:
 
 
 def forget_undone(session: Session) -> int:
-    """Forget who came by a file that was undone a month ago, and by nothing else."""
+    """Delete people who came only with a file that was undone a month ago."""
     nothing_else = [
         ~exists().where(table.member_id == Member.id)
         for table in (Membership, Customer, Email, Note)

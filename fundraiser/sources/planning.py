@@ -1,6 +1,6 @@
-"""What each row of a file would do, and the number before and after: nothing is changed.
+"""Dry run: what each row of a file would do, and the number before and after.
 
-PostgreSQL does all of it in a few statements, so that a million rows need no memory here.
+PostgreSQL does it in a few statements, so a million rows need no memory here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _READ = (Says.PAID, Says.NOT_PAYING, Says.ASK, Says.GIVES)
 
 
 def plan(session: Session, batch: ImportBatch, grace: timedelta, *, whole_list: bool) -> None:
-    """Say of each row what it would do; can be said anew at any time until it is applied."""
+    """Plan each row's outcome; can be repeated until the file is applied."""
     session.execute(text("SET LOCAL statement_timeout = 0"))
     # What was just copied in is unknown to the planner, which would go through it row by row.
     session.execute(text("ANALYZE import_row"))
@@ -72,7 +72,7 @@ def plan(session: Session, batch: ImportBatch, grace: timedelta, *, whole_list: 
 
 
 def rule_of_rows(at: datetime, grace: timedelta) -> ColumnElement[bool]:
-    """The count rule, asked of rows of a file as if they were memberships already."""
+    """The counting rule, applied to rows as if they were memberships."""
     no_time = null().cast(DateTime(timezone=True))
     as_membership = SimpleNamespace(
         id=ImportRow.membership_id,
@@ -100,7 +100,7 @@ def _of(batch: ImportBatch) -> ColumnElement[bool]:
 
 
 def _forget(session: Session, batch: ImportBatch) -> None:
-    """What an earlier plan said."""
+    """Clear the previous plan."""
     session.execute(
         text("DELETE FROM import_row WHERE batch_id = :id AND why = 'absent'"), {"id": batch.id}
     )
@@ -112,7 +112,7 @@ def _forget(session: Session, batch: ImportBatch) -> None:
 
 
 def _find_same_rows(session: Session, batch: ImportBatch) -> None:
-    """Of several rows of one membership the one that is paid longest holds."""
+    """Among several rows for one membership, use the one that is paid longest."""
     window: dict[str, Any] = {
         "partition_by": ImportRow.key,
         "order_by": (
@@ -186,7 +186,7 @@ def _find_people(session: Session, batch: ImportBatch) -> None:
 
 
 def _remember_decisions(session: Session, batch: ImportBatch, at: datetime) -> None:
-    """What staff decided of the same row of an earlier list holds while nothing has changed."""
+    """Reuse decisions about the same row of an earlier list if nothing has changed."""
     earlier = aliased(ImportRow)
     before = (
         select(
@@ -233,7 +233,7 @@ def _remember_decisions(session: Session, batch: ImportBatch, at: datetime) -> N
 
 
 def _judge(session: Session, batch: ImportBatch, at: datetime, grace: timedelta) -> None:
-    """The outcome of each row that no other row of the file stands for."""
+    """Set the outcome of each row that isn't replaced by another."""
     known = aliased(Membership)
     is_known = ImportRow.membership_id.is_not(None)
     is_proof = or_(
@@ -309,13 +309,13 @@ def _judge(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
 
 
 def _as_word(column: Any) -> String:  # noqa: ANN401 - an instrumented column
-    """An enum's column as the words that it holds."""
+    """An enum column as text."""
     assert isinstance(column.type, Enum)  # noqa: S101
     return String(column.type.length)
 
 
 def _find_same_people(session: Session, batch: ImportBatch) -> None:
-    """Of several new memberships of one address the first adds the person, the others join it."""
+    """Among several new memberships of one address, the first adds the person for all."""
     window: dict[str, Any] = {"partition_by": ImportRow.address, "order_by": ImportRow.number}
     found = (
         select(ImportRow.id, func.first_value(ImportRow.number).over(**window).label("first"))
@@ -330,7 +330,7 @@ def _find_same_people(session: Session, batch: ImportBatch) -> None:
 
 
 def _add_absent(session: Session, batch: ImportBatch) -> None:
-    """Who is missing from a list that staff call whole, as rows behind the file's own."""
+    """Add rows for people missing from a list that staff call complete."""
     last = select(func.max(ImportRow.number)).where(_of(batch)).scalar_subquery()
     listed = exists().where(_of(batch), ImportRow.key == Membership.reference)
     missing = (
@@ -370,7 +370,7 @@ def _add_absent(session: Session, batch: ImportBatch) -> None:
 
 
 def _total(session: Session, batch: ImportBatch, at: datetime, grace: timedelta) -> None:
-    """The rows by outcome, the number before and after, and what the counted ones pay."""
+    """Sum up rows by outcome, the number before and after, and payments."""
     outcomes = session.execute(
         select(ImportRow.outcome, func.count(), func.sum(ImportRow.lines))
         .where(_of(batch))
@@ -415,7 +415,7 @@ def _is_proof() -> ColumnElement[bool]:
 
 
 def _starting(session: Session, batch: ImportBatch) -> int:
-    """How many people who aren't counted now would be."""
+    """How many people would start to be counted."""
     who = func.coalesce(as_type(ImportRow.member_id, String), ImportRow.address, ImportRow.key)
     counting = exists().where(Member.id == ImportRow.member_id, Member.counting)
     return (
@@ -427,7 +427,7 @@ def _starting(session: Session, batch: ImportBatch) -> int:
 
 
 def count_stopping(session: Session, batch: ImportBatch, at: datetime, grace: timedelta) -> int:
-    """How many people who are counted now wouldn't be any more."""
+    """How many people would stop being counted."""
     other, row = aliased(Membership), aliased(ImportRow)
     stays_here = exists().where(
         row.batch_id == batch.id,

@@ -1,4 +1,4 @@
-"""What a file from elsewhere says of a person: the one shape that every format is read into."""
+"""The common result of parsing: what a file's row says about a person."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Says(StrEnum):
     """What a row proves.
 
     ``paid``: something was paid, until a day that the rule judges. ``not_paying``: nothing was.
-    ``gives``: a membership is to be given. ``ask``: only a person can say. ``refused``: it can't be
-    read. ``skipped``: it's nobody.
+    ``gives``: a complimentary membership. ``ask``: staff must decide. ``refused``: unreadable.
+    ``skipped``: no person.
     """
 
     PAID = "paid"
@@ -39,7 +39,7 @@ class Says(StrEnum):
 
 
 class Why(StrEnum):
-    """Why a row is read as it is, or should be looked at; ``labels`` has the sentences."""
+    """Why we read a row this way, or why staff should check it; ``labels`` has the sentences."""
 
     PAID = "paid"
     # nothing was paid
@@ -102,7 +102,7 @@ class Why(StrEnum):
 
 
 class RowError(Exception):
-    """A row can't be taken as it stands; ``says`` is what becomes of it."""
+    """A row is unusable; ``says`` is its outcome."""
 
     def __init__(self, why: Why, says: Says = Says.REFUSED) -> None:
         super().__init__(why)
@@ -110,15 +110,15 @@ class RowError(Exception):
 
 
 class FileRefusedError(Exception):
-    """A file as a whole can't be read; the message says why and what to do."""
+    """A whole file is unusable; the message says why and what to do."""
 
 
 @dataclass(slots=True)
 class Options:
-    """How a file is to be read; what is None is recognised from the file itself.
+    """How to read a file; None means automatic.
 
-    ``columns`` maps our fields to the file's headings. ``as_of`` is the day on which the list was
-    made. ``annual`` says whether a yearly payer's amount is a ``year``'s or a ``month``'s.
+    ``columns`` maps our fields to headings. ``as_of`` is the list's date. ``annual`` says whether a
+    yearly payer's amount is for a ``year`` or a ``month``.
     """
 
     encoding: str | None = None
@@ -142,9 +142,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a format needs to know beside the file: the newsroom's zone and currency, and the day.
+    """What a format needs besides the file: the newsroom's time zone and currency, and the date.
 
-    ``at`` is now; ``list_at`` is when the list was made, as far as is known before it is read.
+    ``at`` is now; ``list_at`` is the list's date, if known before reading.
     """
 
     zone: ZoneInfo
@@ -154,35 +154,35 @@ class Context:
     options: Options
 
     def end_of(self, day: date) -> datetime:
-        """The first moment after this day, where the newsroom is: a day lasts until its end."""
+        """The end of this day in the newsroom's time zone."""
         return datetime.combine(day + timedelta(days=1), time(), self.zone).astimezone(UTC)
 
     def start_of(self, day: date) -> datetime:
         return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def until(self, moment: date | datetime) -> datetime:
-        """A moment as an end: a day without a time counts whole."""
+        """A time as an end: a day without a time lasts until its end."""
         return self._aware(moment) if isinstance(moment, datetime) else self.end_of(moment)
 
     def since(self, moment: date | datetime) -> datetime:
-        """A moment as a beginning."""
+        """A time as a start."""
         return self._aware(moment) if isinstance(moment, datetime) else self.start_of(moment)
 
     @staticmethod
     def _aware(moment: datetime) -> datetime:
-        """What comes without a zone is UTC, as the systems that we know write it."""
+        """Treat times without a zone as UTC, as the systems we know write them."""
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Reading:
-    """One row, or one payer's rows, as our rule can judge it.
+    """One row, or one payer's combined rows, in the form that the rule judges.
 
-    ``row`` is the row's number, from 1 under the headings (in a workbook, the sheet's own), and
-    ``lines`` how many rows of the file it stands for. ``key`` is the membership's name at its
-    source. ``amount`` is in the currency's smallest unit. ``counts_until`` is what is paid for,
-    ``cancel_at`` an end that the person chose. ``looks`` are reasons to look at it that don't keep
-    it from being counted. ``cells`` are the file's own.
+    ``row`` is the row's number, from 1 below the headings (in a workbook, the sheet's own), and
+    ``lines`` how many rows it combines. ``key`` is the membership's ID at its source. ``amount`` is
+    in the currency's smallest unit. ``counts_until`` is the end of the paid time, ``cancel_at`` an
+    end chosen by the person. ``looks`` are reasons for staff to check a row that is counted anyway.
+    ``cells`` are the file's own.
     """
 
     row: int
@@ -205,10 +205,10 @@ class Reading:
     lines: int = 1
 
     def set_email(self, typed: str) -> None:
-        """Read the address.
+        """Parse the address.
 
         Raises:
-            RowError: it is none, or looks like another that it isn't.
+            RowError: it is invalid, or a lookalike.
         """
         cleaned = typed.replace("\xa0", " ").strip()
         if not cleaned:
@@ -222,7 +222,7 @@ class Reading:
         self.email, self.address = address, fold_address(address)
 
     def set_amount(self, amount: Decimal, currency: str) -> None:
-        """Keep an amount of this currency, in its smallest unit.
+        """Set an amount in the currency's smallest unit.
 
         Raises:
             RowError: it is no amount of a currency.
@@ -249,7 +249,7 @@ class Reading:
 
 
 def add_interval(at: date | datetime, interval: Interval, count: int = 1) -> date | datetime:
-    """The same day so many intervals later; the month's last one where it has no such day."""
+    """The same day some intervals later; the month's last day if there is no such day."""
     if interval in {Interval.DAY, Interval.WEEK}:
         return at + timedelta(days=count * (7 if interval is Interval.WEEK else 1))
     months = at.month - 1 + count * (12 if interval is Interval.YEAR else 1)
@@ -263,7 +263,7 @@ def add_interval(at: date | datetime, interval: Interval, count: int = 1) -> dat
 
 
 def next_anniversary(began: date, interval: Interval, after: date) -> date:
-    """The first renewal of a membership that began then which lies behind a day."""
+    """The first renewal after a day, for a membership that started then."""
     count = 1
     if interval is Interval.YEAR:
         count = max(after.year - began.year, 1)

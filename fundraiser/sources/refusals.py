@@ -1,4 +1,4 @@
-"""Refused rows as a file in their own columns, with the reason: to mend and to send again."""
+"""Export refused rows with their original columns and the reason, to fix and import again."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _AT_ONCE = 500
 
 
 def stream_refused(opened: AbstractContextManager[Session], batch: ImportBatch) -> Iterator[str]:
-    """The file, some hundred rows at a time; its last column says why each was refused.
+    """Stream the file, some hundred rows at a time; the last column gives the reason.
 
-    Its words are chosen now: when it is read, the request may have ended. ``opened`` is entered
-    then.
+    Labels are translated now, because the request may end before the download. ``opened`` is a
+    context manager for the download.
     """
     heading = [*map(_safe, batch.headings), _("Why it wasn’t imported")]
     return _rows(opened, batch.id, heading, {one.value: why(one) for one in Why})
@@ -62,6 +62,6 @@ def _padded(cells: list[str], width: int) -> list[str]:
 
 
 def _safe(cell: str) -> str:
-    """Guarded, but for a number with its sign: the file is to be mended and sent again."""
+    """Escape a cell, except for a signed number, so that the file can be imported again."""
     is_number = cell[1:].replace(".", "", 1).replace(",", "", 1).isdigit()
     return cell if cell.startswith(("+", "-")) and is_number else safe_cell(cell)

@@ -1,4 +1,4 @@
-"""Reads a file into rows of the database, by COPY: as many as there are, in constant memory."""
+"""Read a file into database rows with COPY, in constant memory."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _COLUMNS = (
 
 
 def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> None:
-    """Read all rows of a file; those of an earlier try are replaced.
+    """Read all rows of a file, replacing those of an earlier attempt.
 
     Raises:
-        FileRefusedError: it can't be read, or is older than the source's newest list.
+        FileRefusedError: it is unreadable, or older than the source's latest list.
     """
     session.execute(text("SET LOCAL statement_timeout = 0"))
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
@@ -96,16 +96,16 @@ def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> Non
 
 
 def _is_document(file: File) -> bool:
-    """Whether it is no table: an XML or a JSON document."""
+    """Whether it is an XML or JSON document instead of a table."""
     file.content.seek(0)
     return file.content.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"["))
 
 
 def list_day(form: Format, file: File) -> datetime | None:
-    """When the list was made: what staff say, else what the file tells; None if nothing does.
+    """The list's date: from staff, or from the file; None if unknown.
 
     Raises:
-        FileRefusedError: it lies ahead.
+        FileRefusedError: it is in the future.
     """
     told = file.options.as_of or form.list_at(file)
     if not told:
@@ -127,7 +127,7 @@ def list_day(form: Format, file: File) -> datetime | None:
 
 
 def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Reading]:
-    """Ask about people whose account was deleted: a list must not bring them back silently."""
+    """Have staff decide about erased people, whom a list must not bring back silently."""
     for reading in readings:
         is_back = bool(
             erased and reading.address and not erased.isdisjoint(hashes_of_address(reading.address))
@@ -140,7 +140,7 @@ def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Read
 
 
 def _copy(session: Session, batch: ImportBatch, readings: Iterator[Reading]) -> int:
-    """Write the rows; returns how many lines of the file they stand for."""
+    """Write the rows; returns how many lines of the file they cover."""
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     statement = f"COPY import_row ({', '.join(_COLUMNS)}) FROM STDIN"
     prefix = f"{batch.source}:"
@@ -190,12 +190,12 @@ def _cell(cell: object) -> str:
 
 
 def _kept(written: str) -> str:
-    """Without what JSON can hold and PostgreSQL can't: NUL, and half of a pair of surrogates."""
+    """Remove what JSON allows and PostgreSQL doesn't: NUL and unpaired surrogates."""
     return written.replace("\0", "").encode(errors="replace").decode()
 
 
 def named(name: str) -> Format:
-    """The format of this name.
+    """Find the format with this name.
 
     Raises:
         FileRefusedError: there is none.

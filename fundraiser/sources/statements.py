@@ -1,6 +1,6 @@
-"""What applying a file and undoing it write, set by set: a thousand rows cost little more than one.
+"""SQL statements that apply and undo a file, a thousand rows at a time.
 
-``:rows`` are the ids of the file's rows. What is a row's own is said of ``r``.
+``:rows`` are the IDs of the file's rows; ``r`` is a row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads CSV and XLSX files into rows: encoding, delimiter and sheet are recognised and shown."""
+"""Read CSV and XLSX files into rows; detects encoding, delimiter and sheet."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the file: its number, its cells, and the text's line on which it ends."""
+    """A row: its number, its cells, and the line of text on which it ends."""
 
     row: int
     cells: list[Cell]
@@ -61,10 +61,10 @@ class Line:
 
 @dataclass(slots=True)
 class Table:
-    """A file's headings and its rows, read as they are asked for.
+    """A file's headings and rows, read lazily.
 
-    ``encoding``, ``delimiter`` and ``sheet`` are what was recognised or told; ``other_sheets`` and
-    ``hidden_rows`` are what staff should know of.
+    ``encoding``, ``delimiter`` and ``sheet`` are detected or given; ``other_sheets`` and
+    ``hidden_rows`` are hints for staff.
     """
 
     headings: list[str]
@@ -79,7 +79,7 @@ class Table:
     _hidden: frozenset[int] = frozenset()
 
     def lines(self) -> Iterator[Line]:
-        """The rows under the headings; empty ones are left out."""
+        """The rows below the headings, without empty ones."""
         if self.encoding:
             yield from self._lines_of_text()
         else:
@@ -109,22 +109,22 @@ class Table:
 
     @property
     def columns(self) -> dict[str, int]:
-        """Where each heading stands, by its folded words.
+        """Each heading's position, by its normalised text.
 
         Raises:
-            FileRefusedError: one stands there twice: nobody can say which of them is meant.
+            FileRefusedError: a heading occurs twice, so its column is ambiguous.
         """
         folded = [fold_heading(heading) for heading in self.headings]
         return {heading: place for place, heading in enumerate(folded) if heading}
 
     def repeated(self) -> set[str]:
-        """Folded headings that stand there more than once."""
+        """Normalised headings that occur more than once."""
         counts = Counter(fold_heading(heading) for heading in self.headings)
         return {heading for heading, count in counts.items() if heading and count > 1}
 
 
 def fold_heading(heading: str) -> str:
-    """A heading in a form that is the same in any case, with any apostrophe and any blanks."""
+    """Normalise a heading: case, apostrophes and spaces."""
     plain = heading.replace("\ufeff", "").replace("’", "'").replace("`", "'").replace("_", " ")
     return " ".join(plain.split()).casefold()
 
@@ -135,10 +135,10 @@ def is_workbook(file: BinaryIO) -> bool:
 
 
 def open_table(file: BinaryIO, options: Options) -> Table:
-    """Read a file's headings, and how it is written.
+    """Read a file's headings and notation.
 
     Raises:
-        FileRefusedError: it is none that can be read.
+        FileRefusedError: it is unreadable.
     """
     file.seek(0)
     head = file.read(4)
@@ -181,10 +181,10 @@ def _check_width(headings: Sequence[str]) -> None:
 
 
 def recognise_encoding(file: BinaryIO) -> str:
-    """UTF-8 where all of it is that, else what the letters are most likely.
+    """UTF-8 if all of it is valid, otherwise the most likely code page.
 
     Raises:
-        FileRefusedError: it begins as UTF-8 and isn't: neither reading may be taken silently.
+        FileRefusedError: it starts as UTF-8 and isn't, so either reading may be wrong.
     """
     file.seek(0)
     start = file.read(4)
@@ -223,7 +223,7 @@ def _is_utf8(file: BinaryIO) -> bool:
 
 
 def _telling_lines(file: BinaryIO) -> bytes:
-    """What to recognise an encoding by: the lines that have letters beyond ASCII in them."""
+    """The lines with non-ASCII letters, from which to detect an encoding."""
     file.seek(0)
     sample = bytearray()
     while len(sample) < _SAMPLE and (line := file.readline(_SAMPLE)):
@@ -233,9 +233,9 @@ def _telling_lines(file: BinaryIO) -> bytes:
 
 
 def _guess(sample: bytes) -> str:
-    """The code page, of those whose letters stand together as these do.
+    """The code page in which these letters form plausible words.
 
-    In Cyrillic whole words lie beyond ASCII, in Latin alphabets single letters.
+    In Cyrillic, whole words are non-ASCII; in Latin alphabets, single letters.
     """
     beyond = [sign >= _ASCII for sign in sample]
     together = sum(one and two for one, two in pairwise(beyond))
@@ -245,7 +245,7 @@ def _guess(sample: bytes) -> str:
 
 
 def _checked(encoding: str) -> str:
-    """The codec's own name; one that is no alphabet's is none: Python has ZIP and Punycode too."""
+    """The codec's own name; refuses codecs for non-text, such as ZIP and Punycode."""
     try:
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
@@ -265,7 +265,7 @@ def _open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
 
 
 class _Unclosed(io.BufferedIOBase):
-    """A file that a text wrapper reads and doesn't close when it is done."""
+    """A file that stays open when a text wrapper is done with it."""
 
     name = ""
 
@@ -300,21 +300,21 @@ def _wrong_encoding(encoding: str) -> FileRefusedError:
 
 
 def _told_delimiter(first: str) -> str | None:
-    """Excel's own first line ("sep=;") is no heading: it names the delimiter."""
+    """The delimiter from Excel's own first line ("sep=;")."""
     words = first.lstrip("\ufeff").strip().strip('"')
     is_told = words.lower().startswith("sep=") and len(words) == len("sep=;")
     return words[-1] if is_told else None
 
 
 def _recognise_delimiter(first: str) -> str:
-    """The one that stands most often in the first line, outside quotation marks."""
+    """The most frequent delimiter of the first line, outside quotation marks."""
     outside = "".join(first.split('"')[::2])
     found = max(_DELIMITERS, key=outside.count)
     return found if outside.count(found) else ","
 
 
 def _csv_reader(file: BinaryIO, encoding: str, delimiter: str) -> Reader:
-    """A reader that begins at the headings."""
+    """A reader that starts at the headings."""
     text = _decoded(_open_text(file, encoding), encoding)
     first = next(text, "")
     lines = text if _told_delimiter(first) else chain([first.lstrip("\ufeff")], text)
@@ -357,7 +357,7 @@ def _open_workbook(file: BinaryIO, options: Options) -> Table:
 
 
 def _find_headings(rows: Sequence[Sequence[Cell]]) -> int:
-    """The first row among the first twenty with the most words in it; a title has one."""
+    """The row with the most words among the first twenty; a title has only one."""
 
     def words(row: Sequence[Cell]) -> int:
         return sum(isinstance(cell, str) and bool(cell.strip()) for cell in row)
@@ -380,10 +380,10 @@ def _find_headings(rows: Sequence[Sequence[Cell]]) -> int:
 
 
 def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
-    """Unpack it to nothing, in pieces, before anybody else does; says which rows are hidden.
+    """Unpack the workbook in pieces to check its real size; returns the hidden rows.
 
-    What an archive says of its sizes may be a lie, and one cell in the last corner of a sheet makes
-    it seventeen billion cells for whoever reads it: both are found by what comes out of it.
+    An archive may lie about its sizes, and a cell in a sheet's last corner makes seventeen billion
+    cells for the reader: both show in what comes out of it.
     """
     sheets: dict[str, frozenset[int]] = {}
     left = _MOST_UNPACKED
@@ -415,7 +415,7 @@ def _check_workbook(file: BinaryIO) -> dict[int, frozenset[int]]:
 
 
 def _unpack(packed: IO[bytes], most: int, extent: _Extent, *, is_strict: bool) -> int:
-    """Read an entry of the archive through, and measure it if it is XML; returns its bytes."""
+    """Read an archive's entry, and measure it if it is XML; returns its bytes."""
     size, parser = 0, None
     while piece := packed.read(_PIECE):
         if not size and piece.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
@@ -440,12 +440,12 @@ def _unpack(packed: IO[bytes], most: int, extent: _Extent, *, is_strict: bool) -
 
 
 def _is_drawing(name: str) -> bool:
-    """Whether it is one of the drawings that Excel writes in its own, looser XML."""
+    """Whether it is a drawing, which Excel writes in looser XML."""
     return name.lower().endswith(".vml")
 
 
 class _Extent:
-    """How far a sheet's cells reach, and its hidden rows: what lxml calls at each element."""
+    """An lxml target that finds how far a sheet's cells reach, and its hidden rows."""
 
     def __init__(self) -> None:
         self.hidden: set[int] = set()
@@ -492,5 +492,5 @@ def _too_large() -> FileRefusedError:
 
 
 def preview(table: Table, most: int = 5) -> list[Line]:
-    """The first rows, to show how the file is read."""
+    """The first rows, to show how we read the file."""
     return list(islice(table.lines(), most))

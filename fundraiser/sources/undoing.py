@@ -1,7 +1,7 @@
-"""Undoes a file as a whole: memberships that it added go, those that it changed are as before.
+"""Undo a whole file: remove memberships that it added, and restore those it changed.
 
-The ledger's rows stay, and new ones say what was undone; who was added is kept without a
-membership, so that the same file brought in again finds the same people.
+Ledger rows stay, and new rows record the undo. People whom it added stay without a membership, so
+that importing the same file again finds them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def begin_undo(session: Session, batch: ImportBatch) -> None:
 
 
 def undo_some(session: Session, batch_id: int, grace: timedelta) -> bool:
-    """Undo the next rows; False once nothing is left, or while another process is at it."""
+    """Undo the next rows; False if nothing is left, or another process does it."""
     batch = session.scalars(
         select(ImportBatch)
         .where(ImportBatch.id == batch_id, ImportBatch.state == BatchState.UNDOING)

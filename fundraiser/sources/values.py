@@ -1,4 +1,4 @@
-"""Cells: days, amounts and words as people and their programs write them."""
+"""Parse cells: dates, amounts and words in people's notations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _EVERY = {"1": Interval.MONTH, "12": Interval.YEAR}
 
 
 def text_of(cell: Cell) -> str:
-    """A cell as text; a whole number has no decimals."""
+    """A cell as text; whole numbers without decimals."""
     if cell is None:
         return ""
     if isinstance(cell, bool):
@@ -61,7 +61,7 @@ def is_yes(cell: Cell) -> bool:
 
 
 def read_interval(cell: Cell) -> tuple[Interval, int] | None:
-    """How often something is paid, and of how many: None where the words don't say."""
+    """Parse how often something is paid; None if unclear."""
     words = text_of(cell).strip().lower()[:_LONGEST]
     if words in _EVERY:
         return _EVERY[words], 1
@@ -75,9 +75,9 @@ def read_interval(cell: Cell) -> tuple[Interval, int] | None:
 
 @dataclass(slots=True)
 class Notation:
-    """How a file writes days and decimals: what is told, and what its own cells prove.
+    """A file's notation for dates and decimals: as given, or as its own cells prove.
 
-    A value that can be read in two ways (12/09/2026; 1,250) is read as others of its kind prove.
+    An ambiguous value (12/09/2026; 1,250) is read as unambiguous ones of its column.
     """
 
     date_order: str | None = None
@@ -107,7 +107,7 @@ class Notation:
 
     @property
     def order(self) -> str | None:
-        """``dmy`` or ``mdy``; None where nothing says which, or the cells disagree."""
+        """``dmy`` or ``mdy``; None if unknown, or if the cells disagree."""
         if self.date_order:
             return self.date_order
         known = {name for name in ("dmy", "mdy") if self._orders[name]}
@@ -125,10 +125,10 @@ class Notation:
         return next(iter(self._decimals)) if len(self._decimals) == 1 else None
 
     def read_day(self, cell: Cell, looks: list[str] | None = None) -> date | datetime | None:
-        """A day, with its time if it has one; None of an empty cell.
+        """Parse a date, with its time if given; None for an empty cell.
 
         Raises:
-            RowError: there is no such day, or only a person can say which one is meant.
+            RowError: there is no such date, or it is ambiguous.
         """
         if isinstance(cell, datetime | date):
             return cell
@@ -183,10 +183,10 @@ class Notation:
         return self.order == "mdy"
 
     def read_amount(self, cell: Cell) -> Decimal | None:
-        """An amount; None of an empty cell.
+        """Parse an amount; None for an empty cell.
 
         Raises:
-            RowError: it is none, or only a person can say which one is meant.
+            RowError: it is none, or ambiguous.
         """
         if isinstance(cell, bool | date | time | timedelta):
             raise RowError(Why.BAD_AMOUNT)
@@ -218,9 +218,9 @@ class Notation:
 
 
 def _split(written: str) -> tuple[str | None, str | None]:
-    """The digits and marks of an amount (None if it is none), and its decimal mark if it is sure.
+    """An amount's digits and marks (None if it is none), and its decimal mark if certain.
 
-    What stands beside them may be a sign or a word of the currency.
+    A sign or a currency's name may surround it.
     """
     if len(written) > _LONGEST:
         return None, None
@@ -248,13 +248,13 @@ def _split(written: str) -> tuple[str | None, str | None]:
 
 
 def _has_groups(digits: str) -> bool:
-    """Whether its separators stand before three digits each, as those of thousands do."""
+    """Whether each separator is followed by three digits, as for thousands."""
     groups = digits.replace(",", ".").split(".")
     return all(len(group) == _GROUP for group in groups[1:])
 
 
 def _from_serial(number: float, looks: list[str] | None) -> date | datetime:
-    """What a spreadsheet keeps of a day: the days since its epoch."""
+    """Convert a spreadsheet's day number, counted from its epoch."""
     if not math.isfinite(number) or int(number) not in _SERIAL:
         raise RowError(Why.NO_SUCH_DAY)
     if looks is not None:
@@ -267,7 +267,7 @@ def _from_serial(number: float, looks: list[str] | None) -> date | datetime:
 
 
 def in_years(moment: Moment) -> Moment:
-    """The moment, if it is of years that calendars and the database agree on.
+    """Check that the time is within years that calendars and the database support.
 
     Raises:
         RowError: it isn't.

@@ -1,6 +1,6 @@
-"""One file a system: each says how to recognise its export, and what a row of it proves.
+"""Import formats, one file for each system: recognise its export and parse its rows.
 
-A module here with a ``FORMAT`` is a source that staff can import from: there is no list to keep.
+A module here with a ``FORMAT`` is a source for staff's imports; there is no other list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONGEST_CELL = 1 << 15
 
 @dataclass(slots=True)
 class File:
-    """An uploaded file, its name, and its rows where it is a table."""
+    """An uploaded file, its name, and its rows if it is a table."""
 
     content: BinaryIO
     name: str
@@ -36,7 +36,7 @@ class File:
     _table: Table | FileRefusedError | None = field(default=None, init=False, repr=False)
 
     def table(self) -> Table:
-        """The file as a table, opened once: each format asks for it.
+        """The file as a table, opened once for all formats.
 
         Raises:
             FileRefusedError: it is none.
@@ -53,12 +53,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one system's export is recognised and read.
+    """How to recognise and read one system's export.
 
-    ``recognise`` says whether a file is this system's. ``read`` gives what its rows prove; it reads
-    them as they come, so that a million need no more memory than one. ``list_at`` finds the day on
-    which the list was made, in ISO 8601, where the file tells. ``notes`` are sentences for staff
-    about all files of the system, ``aliases`` other names for the command line.
+    ``recognise`` says whether a file is this system's. ``read`` yields what its rows prove, lazily.
+    ``list_at`` finds the list's date in ISO 8601, if the file has one. ``notes`` are sentences for
+    staff about all files of the system, ``aliases`` other names for the command line.
     """
 
     name: str
@@ -73,7 +72,7 @@ class Format:
 
 @cache
 def formats() -> dict[str, Format]:
-    """All that there are, by name; the one that takes any table is the last."""
+    """All formats by name; the generic table is last."""
     found = [
         module.FORMAT
         for one in sorted(pkgutil.iter_modules(__path__), key=lambda one: one.name)
@@ -83,13 +82,13 @@ def formats() -> dict[str, Format]:
 
 
 def find_format(name: str) -> Format | None:
-    """The format of this name or of one of its other names."""
+    """The format with this name or alias."""
     plain = name.strip().lower()
     return next((one for one in formats().values() if plain in {one.name, *one.aliases}), None)
 
 
 def recognise(file: File) -> Format | None:
-    """The system that a file comes from; None if it is no table and nobody's."""
+    """The system that a file comes from; None if unknown."""
     return next((one for one in formats().values() if one.recognise(file)), None)
 
 
@@ -107,7 +106,7 @@ def has_columns(*wanted: str) -> Callable[[File], bool]:
 
 
 class Row:
-    """One row's cells by their headings, and the notation in which the file writes values."""
+    """A row's cells by heading, with the file's notation."""
 
     __slots__ = ("columns", "line", "notation", "reading")
 
@@ -118,7 +117,7 @@ class Row:
             self.reading.looks.append(Why.HIDDEN_ROW)
 
     def cell(self, *headings: str) -> Cell:
-        """The first of these columns that the file has; None if it has none of them."""
+        """The first of these columns that the file has; None if it has none."""
         for heading in headings:
             place = self.columns.get(heading)
             if place is not None:
@@ -147,10 +146,10 @@ def read_rows(
     days: Iterable[str] = (),
     amounts: Iterable[str] = (),
 ) -> Iterator[Reading]:
-    """Read each row by ``read_row``; one that can't be read is refused, and the others go in.
+    """Parse each row with ``read_row``; unreadable rows are refused, the others go in.
 
-    ``needed`` are folded headings that must be there, once; ``days`` and ``amounts`` are those
-    whose notation is recognised before the first row is read.
+    ``needed`` are normalised headings that must occur once; ``days`` and ``amounts`` are columns
+    whose notation is detected before the first row.
     """
     columns = check_columns(table, needed)
     notation = Notation(context.options.date_order, context.options.decimal)
@@ -173,10 +172,10 @@ def read_rows(
 
 
 def check_columns(table: Table, needed: Iterable[str]) -> dict[str, int]:
-    """Where each column stands.
+    """The position of each column.
 
     Raises:
-        FileRefusedError: one of ``needed`` is missing, or there twice.
+        FileRefusedError: one of ``needed`` is missing, or occurs twice.
     """
     columns, repeated = table.columns, table.repeated()
     for name in needed:
@@ -200,7 +199,7 @@ def check_columns(table: Table, needed: Iterable[str]) -> dict[str, int]:
 
 
 def _check_line(line: Line, width: int) -> None:
-    """Refuse a row of another length than the headings: which cell is which can't be known."""
+    """Refuse a row with more or fewer cells than headings, since the cells may be shifted."""
     while len(line.cells) > width and not text_of(line.cells[-1]).strip():
         line.cells.pop()
     if len(line.cells) != width:
@@ -213,7 +212,7 @@ def _check_line(line: Line, width: int) -> None:
 
 
 def give_name(reading: Reading, name: str, says: Says | None = None) -> None:
-    """Keep a name as it was typed, but not as long as it likes."""
+    """Set a name as typed, within the maximum length."""
     reading.name = " ".join(name.split())[:200] or None
     if says:
         reading.says = says

@@ -1,6 +1,6 @@
-"""A bank statement, CAMT.053 (ISO 20022): payments; only their text says what they are for.
+"""Bank statements in CAMT.053 (ISO 20022); only a payment's text says what it is for.
 
-An entry may hold many payments; the payer is the debtor's account, else the number in the text.
+An entry may hold many payments; the payer is the debtor's account, or a number in the text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DOCUMENT = b"camt.053"
 
 @dataclass(slots=True)
 class _Books:
-    """The payers by their keys, and when the latest payment of each came back."""
+    """The payers by key, and when the latest payment of each was returned."""
 
     payers: dict[str, Payer] = field(default_factory=dict)
     returned: dict[str, datetime] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def _recognise(file: File) -> bool:
 
 
 def _entries(file: File) -> Iterator[Element]:
-    """Each booked or pending entry; what was read is let go, entry or not."""
+    """Each booked or pending entry; frees memory as it reads."""
     file.content.seek(0)
     try:
         events = etree.iterparse(
@@ -93,7 +93,7 @@ def _name(element: Element) -> str:
 
 
 def _text(element: Element, *path: str) -> str:
-    """The text at the end of this path, in any of the standard's versions."""
+    """The text at this path, in any version of the standard."""
     found = element.find("/".join(f"{{*}}{step}" for step in path))
     return (found.text or "").strip()[:_LONGEST_TEXT] if found is not None else ""
 

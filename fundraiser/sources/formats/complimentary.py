@@ -1,6 +1,6 @@
-"""People to be given a membership that costs nothing: a list with addresses, chosen by staff.
+"""A list of addresses that get complimentary memberships; staff must choose it.
 
-It is never recognised by itself: a list of payers has the same columns.
+It is never recognised automatically, because a list of payers has the same columns.
 """
 
 from __future__ import annotations

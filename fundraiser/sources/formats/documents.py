@@ -1,4 +1,4 @@
-"""Members in JSON: an answer of another system's API, several in a list, or a page a line."""
+"""Members in JSON: one API response, a list of several, or one page a line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLANKS = b" \t\r\n"
 
 
 def is_document(file: File, word: bytes = b"") -> bool:
-    """Whether a file is JSON, and has ``word`` near its beginning."""
+    """Whether a file is JSON with ``word`` near its start."""
     file.content.seek(0)
     head = file.content.read(_HEAD)
     starts = head[:256].removeprefix(_MARK).lstrip(_BLANKS).startswith((b"{", b"["))
@@ -28,12 +28,12 @@ def is_document(file: File, word: bytes = b"") -> bool:
 
 
 def members_of(file: File, name: str) -> Iterator[dict[str, Any]]:
-    """The members in an API's answers, which stand there under ``name``.
+    """The members in an API's responses, found under ``name``.
 
-    A live listing is kept as a page a line, and read so, in the memory of one page.
+    A fetched listing has one page a line, and is read a page at a time.
 
     Raises:
-        FileRefusedError: it is no whole answer, or is too large.
+        FileRefusedError: it is incomplete or too large.
     """
     file.content.seek(0)
     first = file.content.readline(_LARGEST + 1)

@@ -1,4 +1,4 @@
-"""Donorbox: its list of donations; those of a recurring plan are memberships."""
+"""Donorbox's list of donations; those of a recurring plan are memberships."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
 
 
 def _read_row(row: Row, context: Context) -> Reading:
-    """Each payment proves its interval; of a plan's rows the latest holds."""
+    """Parse a payment, which proves its interval; a plan's latest row is used."""
     reading = row.reading
     give_name(
         reading,

@@ -1,6 +1,6 @@
-"""Ghost: the answer of its Admin API (members.json), and the CSV export, which proves nothing.
+"""Ghost's Admin API response (members.json); its CSV export proves nothing.
 
-The CSV has no status, no amount and no end, and a Stripe customer stays there after leaving.
+The CSV has no status, amount or end, and keeps a Stripe customer after people leave.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _read_row(row: Row, _context: Context) -> Reading:
 
 
 def read_member(row: int, member: dict[str, Any], context: Context) -> Reading:
-    """What Ghost's Admin API says of one member."""
+    """Parse one member of Ghost's Admin API."""
     reading = Reading(row, cells=[member.get(name) for name in ("id", "email", "name", "status")])
     try:
         give_name(reading, str(member.get("name") or ""))
@@ -102,7 +102,7 @@ def _judge(reading: Reading, member: dict[str, Any], context: Context) -> None:
 
 
 def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
-    """An active subscription that costs something; a made-up one of Ghost has no id."""
+    """The active paid subscription; those that Ghost invents have no ID."""
     price = _object(one.get("price"))
     amount, until = price.get("amount"), _time(one.get("current_period_end"))
     if one.get("status") != "active" or not one.get("id") or not until:
@@ -124,7 +124,7 @@ def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
 
 
 def _object(found: object) -> dict[str, Any]:
-    """What should be a JSON object; an empty one where it is anything else."""
+    """A JSON object, or an empty one if it is something else."""
     return found if isinstance(found, dict) else {}
 
 

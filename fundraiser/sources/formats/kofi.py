@@ -29,7 +29,7 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
 
 
 def _read_row(row: Row, context: Context) -> Reading:
-    """Each payment proves a month; of a payer's rows the latest holds."""
+    """Parse a payment, which proves a month; a payer's latest row is used."""
     reading = row.reading
     give_name(reading, row.text("from"))
     kind = row.text("transactiontype").lower()

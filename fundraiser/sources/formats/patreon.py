@@ -1,6 +1,6 @@
 """Patreon's member list: Relationship manager → Members → Export to CSV; or its API's answers.
 
-The CSV's columns have changed over the years (30 today, 27 in 2023), so each is found by its name.
+The CSV's columns change over the years (30 today, 27 in 2023), so we find each by name.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _read_row(row: Row, context: Context) -> Reading:
 
 
 def _list_at(file: File) -> str | None:
-    """The newest "Last Updated", else the day in the file's own name."""
+    """The latest "Last Updated", or the date in the file's name."""
     if is_document(file):
         return None
     table = file.table()

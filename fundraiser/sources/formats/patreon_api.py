@@ -1,6 +1,6 @@
-"""A member as Patreon's API v2 lists them: docs.patreon.com, "Member".
+"""Members in Patreon's API v2 (docs.patreon.com, "Member").
 
-It has no end of a cancelled membership: what the latest charge pays for is the end then.
+It has no end of a cancelled membership: we use the end of the latest charge's period.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MONTHS_OF_A_YEAR = 12
 
 
 def read_member(row: int, member: dict[str, Any], context: Context) -> Reading:
-    """What Patreon's API says of one member."""
+    """Parse one member of Patreon's API."""
     found = member.get("attributes")
     attributes: dict[str, Any] = found if isinstance(found, dict) else {}
     reading = Reading(
@@ -86,7 +86,7 @@ def _patron(attributes: dict[str, Any]) -> Patron:
 
 
 def _with_end(patron: Patron, reading: Reading) -> Patron:
-    """Somebody who has left, or whose membership isn't charged again: paid for until when."""
+    """Set the end of a membership that has ended or won't be charged again."""
     is_former = patron.status == "former patron"
     end = None
     if reading.interval is not None and not (is_former and reading.amount == 0):
@@ -95,7 +95,7 @@ def _with_end(patron: Patron, reading: Reading) -> Patron:
 
 
 def key_of(member: dict[str, Any]) -> str | None:
-    """The user's number, as in the CSV; a member who comes without one has a key of their own."""
+    """The user's number, as in the CSV; a member without one gets another key."""
     found: Any = member
     for step in ("relationships", "user", "data", "id"):
         found = found.get(step) if isinstance(found, dict) else None
@@ -106,14 +106,14 @@ def key_of(member: dict[str, Any]) -> str | None:
 
 
 def _read_amount(attributes: dict[str, Any], reading: Reading, context: Context) -> None:
-    """What is paid now: a year's for a yearly pledge. Cents are the smallest unit."""
+    """The current amount: a year's for a yearly pledge. Cents are the smallest unit."""
     cents = _cents(attributes.get("currently_entitled_amount_cents"))
     code = context.options.currency or context.currency
     reading.set_amount(Decimal(cents).scaleb(-decimals(code)), code)
 
 
 def _rhythm(cadence: object) -> tuple[Interval, int]:
-    """The months between two charges; Patreon has written them as a text, too."""
+    """The months between two charges, which Patreon sometimes writes as text."""
     written = str(cadence) if isinstance(cadence, str | int) else ""
     months = int(written) if written.isascii() and written.isdigit() and len(written) <= 3 else 1  # noqa: PLR2004 - digits
     if months and months % _MONTHS_OF_A_YEAR == 0:

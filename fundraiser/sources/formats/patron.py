@@ -1,4 +1,4 @@
-"""What Patreon says of one patron, whether in its CSV or by its API, and what that proves."""
+"""A Patreon patron, from its CSV or API, and what that proves."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _ASK = {
 
 @dataclass(frozen=True, slots=True)
 class Patron:
-    """``status`` and ``charge`` (the latest attempt's) in the CSV's words, in small letters.
+    """A patron; ``status`` and ``charge`` (the latest attempt) in the CSV's words, lower case.
 
-    ``lifetime`` is what was ever paid. ``expires`` is the end that the patron chose, ``due`` the
+    ``lifetime`` is the total ever paid. ``expires`` is an end that the patron chose, ``due`` the
     next charge, ``charged`` the latest attempt.
     """
 
@@ -51,7 +51,7 @@ class Patron:
 
 
 def judge(patron: Patron, reading: Reading, context: Context) -> Reading:
-    """Until when something is paid, if anything is."""
+    """Set until when something is paid, if anything is."""
     if free := _why_free(patron, reading):
         return reading.is_not_paying(free)
     _read_ends(patron, reading, context)
@@ -78,7 +78,7 @@ def judge(patron: Patron, reading: Reading, context: Context) -> Reading:
 
 
 def _why_free(patron: Patron, reading: Reading) -> Why | None:
-    """Why nothing is paid, whatever the status says: the flags and the amount decide."""
+    """Why nothing is paid, by flags and amount, whatever the status says."""
     if patron.is_free or not patron.status:
         return Why.FREE
     if patron.is_trial:
@@ -91,7 +91,7 @@ def _why_free(patron: Patron, reading: Reading) -> Why | None:
 
 
 def _read_ends(patron: Patron, reading: Reading, context: Context) -> None:
-    """An access that expires was cancelled: it ends then, without a grace."""
+    """A membership with an expiry was cancelled: it ends then, without grace."""
     end = patron.expires or _paid_until(patron, reading)
     if end:
         reading.counts_until = context.until(end)
@@ -100,10 +100,10 @@ def _read_ends(patron: Patron, reading: Reading, context: Context) -> None:
 
 
 def _paid_until(patron: Patron, reading: Reading) -> date | datetime | None:
-    """The next charge; of a charge that didn't go through, the day on which it was due.
+    """The next charge; after a failed charge, the day on which that was due.
 
-    Patreon tries a declined charge for weeks. Where it names the charge after that one already, a
-    period that nobody has paid lies before it.
+    Patreon retries a declined charge for weeks. If it already gives a later charge, there is an
+    unpaid period before it.
     """
     due, charged = patron.due, patron.charged
     if due is None or charged is None or patron.charge not in _NOT_THROUGH:
@@ -118,7 +118,7 @@ def _day(moment: date | datetime) -> date:
 
 
 def end_of_charge(patron: Patron, interval: Interval, count: int) -> date | datetime | None:
-    """What the latest charge pays for, where it went through."""
+    """The end of the latest charge's period, if it succeeded."""
     if patron.charged is None or patron.charge not in _PAID:
         return None
     return add_interval(patron.charged, interval, count)

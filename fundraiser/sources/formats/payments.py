@@ -1,4 +1,4 @@
-"""Payments of one payer, as the files of PayPal, Ko-fi, Donorbox and banks list them."""
+"""Combine one payer's payments, as PayPal, Ko-fi, Donorbox and banks list them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _YEARLY = (timedelta(days=350), timedelta(days=380))
 
 @dataclass(slots=True)
 class Payer:
-    """What one payer's rows add up to: the newest payment, and whether it came back."""
+    """One payer's rows combined: the latest payment, and whether it was returned."""
 
     reading: Reading
     at: datetime | None = None
@@ -32,7 +32,7 @@ class Payer:
     refunded_at: datetime | None = None
 
     def add_payment(self, at: datetime, reference: str, *, is_day: bool = False) -> bool:
-        """Note a payment that arrived; True where it is the newest so far."""
+        """Add a payment that arrived; True if it is the latest so far."""
         before = self.at
         if before is not None:
             self.gaps = [*self.gaps[-11:], abs(at - before)]
@@ -43,7 +43,7 @@ class Payer:
         return True
 
     def finish(self, context: Context) -> Reading:
-        """What the payer's payments prove."""
+        """Set what the payer's payments prove."""
         reading = self.reading
         if self.at is None:
             return reading.is_not_paying(Why.PENDING if self.pending else Why.NEVER_PAID)
@@ -59,7 +59,7 @@ class Payer:
         return reading
 
     def _by_its_gaps(self) -> Interval | None:
-        """How often is paid, where two payments or more tell."""
+        """Derive the interval from two or more payments."""
         for (least, most), interval in ((_MONTHLY, Interval.MONTH), (_YEARLY, Interval.YEAR)):
             if self.gaps and all(least <= gap <= most for gap in self.gaps):
                 return interval

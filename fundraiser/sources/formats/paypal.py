@@ -1,6 +1,6 @@
-"""PayPal's activity report: one row a movement, a payer by the reference of the subscription (I-…).
+"""PayPal's activity report: one row a transaction; the subscription's reference (I-…) is the payer.
 
-Headings, words and numbers come in the account's language.
+Headings, words and numbers are in the account's language.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Refund:
 
 
 def _names(columns: dict[str, int]) -> dict[str, str]:
-    """Our names of the columns, and the file's."""
+    """Our column names and the file's."""
     found = {}
     for ours, theirs in _COLUMNS.items():
         for heading in theirs:

@@ -1,6 +1,6 @@
-"""Stripe's list of subscriptions, of an account that isn't the newsroom's own here.
+"""Stripe's list of subscriptions, from an account other than ours here.
 
-Those of the newsroom's own account are counted by ``fundraiser reconcile --adopt``.
+For our own account, use ``fundraiser reconcile --adopt``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Substack: the e-mail list of all readers, and the shorter list of those who pay.
+"""Substack's e-mail list of all readers, and its shorter list of payers.
 
-Both name a person by the address alone, so that the second corrects the first.
+Both identify people only by address, so the second corrects the first.
 """
 
 from __future__ import annotations

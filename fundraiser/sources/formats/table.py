@@ -1,6 +1,6 @@
-"""Any list in CSV or XLSX, by its columns: which is which is guessed from their headings.
+"""Any CSV or XLSX list; guesses each column from its heading.
 
-Staff can say otherwise, and that is remembered for the source.
+Staff can change the mapping, and the source remembers it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _WAITING = {"pending", "trial", "in_trial", "trialing", "on-hold", "failed", "un
 
 
 def guess_columns(table: Table) -> dict[str, str]:
-    """Which heading is which of our fields, each used once; the most exact ones first."""
+    """Match headings to our fields, each used once; exact matches first."""
     left = {fold_heading(heading): heading for heading in table.headings if heading.strip()}
     found: dict[str, str] = {}
     for is_meant in (str.__eq__, str.startswith, str.__contains__):
@@ -90,7 +90,7 @@ def guess_columns(table: Table) -> dict[str, str]:
 
 
 def mapped_columns(file: File) -> dict[str, str]:
-    """The columns as staff have mapped them, else as guessed."""
+    """The columns as mapped by staff, or as guessed."""
     return dict(file.options.columns) or guess_columns(file.table())
 
 
@@ -125,7 +125,7 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
 
 
 def _currency_in(heading: str) -> str | None:
-    """The currency that a heading names ("Сума, грн")."""
+    """The currency in a heading ("Сума, грн")."""
     for word, code in (
         *(("грн", "UAH"), ("uah", "UAH"), ("₴", "UAH"), ("eur", "EUR"), ("€", "EUR")),
         *(("usd", "USD"), ("$", "USD"), ("gbp", "GBP"), ("£", "GBP"), ("zł", "PLN")),

@@ -1,4 +1,4 @@
-"""Sources that are asked rather than uploaded: Patreon's API with its webhooks, Ghost's Admin API.
+"""Connected services that we fetch members from: Patreon's API and webhooks, Ghost's Admin API.
 
-What one lists becomes a file like any other: read, planned, applied, and undone as a whole.
+A listing becomes an imported file like any other: read, planned, applied, and undone as a whole.
 """

@@ -1,10 +1,9 @@
-"""Asks live sources: one step at a time, each a lease, a call, and a transaction that writes.
+"""Fetch from connected services, one step at a time: lease, call, write.
 
-A step begins with a short transaction that takes the source's lease and says what is to be asked.
-The call holds neither a connection nor a lock. What it answered is written in a transaction that
-holds the lease still; where a later one was taken meanwhile, the answer is thrown away. Killed at
-any point, the next step goes on: a listing at its next page, and from its beginning where its
-cursor is no longer taken.
+A short transaction takes the source's lease and chooses the call. The call holds no connection and
+no lock. A transaction that still has the lease writes the answer; if a later lease was taken, the
+answer is dropped. After a crash the next step continues: a listing at its next page, or from the
+start if its cursor has expired.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _RENEWAL_AGAIN = timedelta(hours=1)
 
 
 class Step(StrEnum):
-    """What is asked next."""
+    """What to fetch next."""
 
     RENEW = "renew"
     PAGE = "page"
@@ -63,7 +62,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A step that was claimed, with what is needed to take it."""
+    """A claimed step, with everything needed to run it."""
 
     step: Step
     lease: int
@@ -74,13 +73,13 @@ class Work:
 
 
 def ask_any(database: Database, settings: Settings) -> bool:
-    """Take the next step of any live source; False where there is nothing to do now."""
+    """Run the next step of any connected service; False if there is nothing to do now."""
     moved = [ask_one(database, settings, client) for client in clients(settings)]
     return any(moved)
 
 
 def ask_one(database: Database, settings: Settings, client: Client) -> bool:
-    """Take the next step of this source; False where there is nothing to do now."""
+    """Run the next step of this service; False if there is nothing to do now."""
     with database.transaction() as session:
         went_on = files.follow(session, _find(session, client), settings.grace)
     if went_on:
@@ -158,7 +157,7 @@ def _lease(source: LiveSource, work: Work) -> Work:
 
 
 def _begin_listing(session: Session, source: LiveSource, at: datetime) -> None:
-    """Whoever is told of until now is in the listing, which begins after it."""
+    """Start a listing; it covers everybody reported by webhook before it."""
     session.execute(delete(LivePage).where(LivePage.source == source.name))
     session.execute(
         delete(LiveChange).where(LiveChange.source == source.name, LiveChange.told_at <= at)
@@ -167,7 +166,7 @@ def _begin_listing(session: Session, source: LiveSource, at: datetime) -> None:
 
 
 def tokens_of(settings: Settings, client: Client, source: LiveSource) -> Tokens | None:
-    """Those that were renewed last, else the settings'; None where none are needed."""
+    """The latest renewed tokens, or the configured ones; None if not needed."""
     if not isinstance(client, Patreon):
         return None
     access = client.access
@@ -296,7 +295,7 @@ def _add_page(
 
 
 def _is_incomplete(session: Session, client: Client, source: LiveSource) -> bool:
-    """Whether much is missing of what it says there is, or all of those whom we count by it."""
+    """Whether much of the announced number is missing, or everybody whom we count by it."""
     session.flush()
     listed = session.scalar(
         select(func.coalesce(func.sum(func.jsonb_array_length(LivePage.keys)), 0)).where(
@@ -325,9 +324,9 @@ def _counted_by(session: Session, name: str) -> int:
 
 
 def _absent(session: Session, source: LiveSource) -> list[str]:
-    """Whom we count by Ghost and whom its listing of payers doesn't name: to be asked about.
+    """People whom we count by Ghost and whose listing lacks them: fetch each by ID.
 
-    Being left out ends nobody. What Ghost says of them does.
+    A missing entry ends nobody's membership. What Ghost says about them does.
     """
     if source.name != "ghost":
         return []

@@ -1,4 +1,4 @@
-"""Calls to other systems' APIs, each with a deadline for all of it, and what can be wrong."""
+"""Call other systems' APIs with a total deadline, and classify their errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Trouble(StrEnum):
 
 
 class CallError(Exception):
-    """A call that wasn't answered as it should be; ``wait`` is how long they asked us to."""
+    """A failed call; ``wait`` is how long the server asked us to wait."""
 
     def __init__(self, trouble: Trouble, wait: timedelta | None = None) -> None:
         super().__init__(trouble)
@@ -48,12 +48,12 @@ class CallError(Exception):
 
 
 class GoneError(Exception):
-    """There is nobody of this name any more."""
+    """The member no longer exists there."""
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call in a thread of its own: what is silent for longer is left to itself."""
+    """A call in its own thread, which is abandoned at the deadline."""
 
     method: str
     url: str
@@ -89,10 +89,10 @@ class _Call:
 
 
 def ask(method: str, url: str, **values: Any) -> dict[str, Any]:  # noqa: ANN401 - as requests takes them
-    """Call an API, and read its JSON object.
+    """Call an API and parse its JSON object.
 
     Raises:
-        CallError: it didn't answer in time, or with something else.
+        CallError: it didn't answer in time, or answered something else.
         GoneError: 404 or 410.
     """
     call = _Call(method, url, values)
@@ -130,7 +130,7 @@ def _refusal(call: _Call, found: dict[str, Any]) -> Exception:
 
 
 def _wait(headers: Mapping[str, str], found: dict[str, Any]) -> timedelta | None:
-    """How long they want us to wait: in the answer, or in its head; None where they don't say."""
+    """How long the server asks us to wait, from body or header; None if it doesn't say."""
     errors = found.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else None
     told = first.get("retry_after_seconds") if isinstance(first, dict) else None
@@ -143,5 +143,5 @@ def _wait(headers: Mapping[str, str], found: dict[str, Any]) -> timedelta | None
 
 
 def back_off(failures: int) -> timedelta:
-    """How long to wait after so many failures in a row: from 30 seconds, doubled, to an hour."""
+    """The wait after this many consecutive failures: from 30 seconds, doubling, to an hour."""
     return min(timedelta(seconds=30 * 2 ** min(failures - 1, _TRIES)), _LONGEST_WAIT)

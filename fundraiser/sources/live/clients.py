@@ -1,4 +1,4 @@
-"""What a live source can be asked, whichever it is."""
+"""The common interface of connected services."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """A system's API. Each method may raise ``CallError`` or ``GoneError``."""
+    """A system's API client; each method may raise ``CallError`` or ``GoneError``."""
 
     name: str
     label: str
     currency: str | None
 
     def look(self, tokens: Tokens | None, cursor: str | None) -> Page:
-        """A page of all members."""
+        """Fetch a page of all members."""
 
     def find(self, tokens: Tokens | None, references: Sequence[str]) -> list[dict[str, Any]]:
-        """These members; one that is gone is left out."""
+        """Fetch these members; omits those who are gone."""
 
     def check(self, tokens: Tokens | None) -> None:
-        """Does it answer, and accept our key?"""
+        """Check that the service answers and accepts our key."""
 
 
 def clients(settings: Settings) -> list[Client]:
-    """The live sources that the operator has set up."""
+    """The connected services that the operator has configured."""
     found: list[Client] = []
     if settings.patreon:
         found.append(Patreon(settings.patreon))

@@ -1,4 +1,4 @@
-"""What a live source answered, as a file: planned, looked at, applied, and followed to its end."""
+"""Turn a connected service's answers into an imported file, and follow it to its end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SOON = timedelta(seconds=10)
 
 
 def finish_listing(session: Session, client: Client, source: LiveSource) -> None:
-    """Make a file of the pages of a whole listing, and have it read."""
+    """Make a file of a complete listing, and have it read."""
     began = source.listing_at or now()
     source.listing_at, source.cursor, source.pages = None, None, 0
     source.due_at = next_night(now(), current_settings().newsroom_timezone)
@@ -90,7 +90,7 @@ def _count_listed(session: Session, source: LiveSource) -> int:
 def bring_changes(
     session: Session, client: Client, source: LiveSource, members: list[dict[str, Any]]
 ) -> None:
-    """Make a file of some members who have changed, and have it read."""
+    """Make a file of some changed members, and have it read."""
     if not members:
         return
     batch = _add_batch(session, client, source, Live.CHANGES, Options(currency=client.currency))
@@ -131,7 +131,7 @@ def _add_batch(
 
 
 def follow(session: Session, source: LiveSource, grace: timedelta) -> bool:
-    """Go on with the file on its way; True where that is done, or has come further."""
+    """Take the current file's next step; True if it is finished or has progressed."""
     if source.batch_id is None:
         return False
     batch = session.get_one(ImportBatch, source.batch_id, with_for_update=True)
@@ -154,7 +154,7 @@ def follow(session: Session, source: LiveSource, grace: timedelta) -> bool:
 
 
 def _confirm(session: Session, source: LiveSource, batch: ImportBatch, grace: timedelta) -> bool:
-    """Apply it, unless it would end more people than can be right."""
+    """Apply it, unless it would end suspiciously many memberships."""
     if source.retry_at and source.retry_at > now():
         return False
     if not any(batch.counts.get(one.value) for one in (*CHANGES, Outcome.HELD, Outcome.REFUSED)):
@@ -177,7 +177,7 @@ def _confirm(session: Session, source: LiveSource, batch: ImportBatch, grace: ti
 
 
 def _finish_unchanged(session: Session, source: LiveSource, batch: ImportBatch) -> bool:
-    """Nothing has changed: the list's age is all that is new."""
+    """Nothing has changed: only update the list's date."""
     if batch.live is Live.CHANGES:
         batches.discard(session, batch)
         source.batch_id = None
@@ -191,7 +191,7 @@ def _finish_unchanged(session: Session, source: LiveSource, batch: ImportBatch) 
 
 
 def note_refused(source: LiveSource) -> None:
-    """The file can't be taken in: staff see why on its page, and it is asked for again later."""
+    """Record that the file was refused, for staff; the listing is repeated later."""
     at = now()
     source.failures += 1
     source.trouble = Trouble.REFUSED.value
@@ -200,7 +200,7 @@ def note_refused(source: LiveSource) -> None:
 
 
 def _discard_held(session: Session, source: LiveSource) -> None:
-    """An older listing that staff never looked at: the newer one says it anew."""
+    """Discard an older listing that still waits for staff, since the newer one replaces it."""
     for batch in session.scalars(
         select(ImportBatch).where(
             ImportBatch.source == source.name,
@@ -212,7 +212,7 @@ def _discard_held(session: Session, source: LiveSource) -> None:
 
 
 def _forget_unchanged(session: Session, batch: ImportBatch) -> None:
-    """Of earlier listings keep what changed somebody: a night's rows are as many as the people."""
+    """Of earlier listings, keep only rows that changed somebody, to save space."""
     earlier = select(ImportBatch.id).where(
         ImportBatch.source == batch.source,
         ImportBatch.live.is_not(None),
@@ -231,7 +231,7 @@ def _forget_unchanged(session: Session, batch: ImportBatch) -> None:
 
 
 def next_night(at: datetime, zone: ZoneInfo) -> datetime:
-    """Half past three in the coming night, where the newsroom is."""
+    """Half past three in the coming night, in the newsroom's time zone."""
     local = at.astimezone(zone)
     day = local.date() + timedelta(days=local.time() >= _AT_NIGHT)
     return datetime.combine(day, _AT_NIGHT, zone)

@@ -1,4 +1,4 @@
-"""Ghost's Admin API: the members who pay (docs.ghost.org/admin-api)."""
+"""Ghost's Admin API: paying members (docs.ghost.org/admin-api)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PRICE = ("amount", "interval", "currency")
 
 
 class Ghost:
-    """A site in Ghost, asked with the key of a custom integration."""
+    """Client for a Ghost site, with the key of a custom integration."""
 
     name = "ghost"
     label = "Ghost"
@@ -35,18 +35,18 @@ class Ghost:
         self.access = access
 
     def look(self, tokens: Tokens | None, cursor: str | None) -> Page:
-        """A page of the members whom Ghost calls paid, in an order that newcomers don't shift."""
+        """Fetch a page of paid members, in an order that new members don't shift."""
         del tokens
         return self._browse("status:paid", cursor or "1")
 
     def find(self, tokens: Tokens | None, references: Sequence[str]) -> list[dict[str, Any]]:
-        """These members, paid or not."""
+        """Fetch these members, paid or not."""
         del tokens
         names = [one for one in references if one.isalnum() and one.isascii()]
         return self._browse(f"id:[{','.join(names)}]", "1").members if names else []
 
     def check(self, tokens: Tokens | None) -> None:
-        """Ask for one member alone: does it answer, with this key?"""
+        """Fetch one member, to check that the site accepts the key."""
         del tokens
         self._browse("status:paid", "1", limit="1")
 
@@ -86,7 +86,7 @@ class Ghost:
         )
 
     def _token(self) -> str:
-        """A JSON Web Token (RFC 7519) of the integration's key."""
+        """A JSON Web Token (RFC 7519) signed with the integration's key."""
         at = int(time.time())
         head = _part({"alg": "HS256", "kid": self.access.key_id, "typ": "JWT"})
         body = _part({"aud": "/admin/", "exp": at + _LIFE, "iat": at})
@@ -103,10 +103,10 @@ def _encoded(part: bytes) -> str:
 
 
 def _checked(member: object) -> dict[str, Any]:
-    """A member as we keep it: nothing that we don't need.
+    """A member, reduced to the fields that we need.
 
     Raises:
-        CallError: the subscriptions are missing, so that it would say of nobody that they pay.
+        CallError: subscriptions are missing, so nobody would seem to pay.
     """
     subscriptions = member.get("subscriptions") if isinstance(member, dict) else None
     if not isinstance(member, dict) or not member.get("id") or not isinstance(subscriptions, list):

@@ -1,4 +1,4 @@
-"""Patreon's webhook: of whom it has news, to be asked about (docs.patreon.com)."""
+"""Patreon's webhook: which member changed, for fetching (docs.patreon.com)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _TRIGGERS = "members:"
 
 
 class ForgedSourceWebhookError(BadRequestError):
-    """The body wasn't signed with our secret, or says nothing of a member."""
+    """A wrong signature, or a body without a member."""
 
 
 def read(access: PatreonAccess | None, trigger: str, body: bytes, signature: str) -> str | None:
-    """The member whom a signed event is about; None where it is about something else.
+    """The member that a signed event is about; None if it is about something else.
 
     Raises:
-        ForgedSourceWebhookError: the signature doesn't fit, or the body is no event.
-        NotFoundError: no such webhook was set up.
+        ForgedSourceWebhookError: the signature is wrong, or the body is no event.
+        NotFoundError: no such webhook is configured.
     """
     if access is None or access.webhook_secret is None:
         raise NotFoundError("There is no webhook of Patreon's here.")
@@ -54,7 +54,7 @@ def read(access: PatreonAccess | None, trigger: str, body: bytes, signature: str
 
 
 def note(session: Session, source: str, reference: str) -> None:
-    """Have this member asked about; told again meanwhile, they are asked about once."""
+    """Have this member fetched, once for several events."""
     statement = insert(LiveChange).values(source=source, reference=reference, told_at=now())
     session.execute(
         statement.on_conflict_do_update(

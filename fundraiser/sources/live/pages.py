@@ -1,4 +1,4 @@
-"""A page of a listing, as a live source answers it."""
+"""A page of a connected service's listing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``keys`` are the members' names at their source; ``total`` how many it says there are."""
+    """A page; ``keys`` are the members' IDs at their source, ``total`` the announced number."""
 
     members: list[dict[str, Any]]
     keys: list[str]

@@ -1,4 +1,4 @@
-"""Patreon's API v2: a campaign's members, and its tokens, which are renewed (docs.patreon.com)."""
+"""Patreon's API v2: a campaign's members, and its renewable tokens (docs.patreon.com)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_LIFE = 10 * 366 * 86_400
 
 
 class Patreon:
-    """A campaign at Patreon; calls are made with a token that the caller keeps."""
+    """Client for a Patreon campaign; the caller keeps the token."""
 
     name = "patreon"
     label = "Patreon"
@@ -39,7 +39,7 @@ class Patreon:
         self.currency = access.currency
 
     def look(self, tokens: Tokens | None, cursor: str | None) -> Page:
-        """A page of the campaign's members."""
+        """Fetch a page of the campaign's members."""
         query = _WANTED | {"page[count]": _PAGE} | ({"page[cursor]": cursor} if cursor else {})
         campaign = quote(self.access.campaign, safe="")
         try:
@@ -61,7 +61,7 @@ class Patreon:
         )
 
     def find(self, tokens: Tokens | None, references: Sequence[str]) -> list[dict[str, Any]]:
-        """These members, by Patreon's own numbers of memberships."""
+        """Fetch these members, by Patreon's membership IDs."""
         found = []
         for reference in references:
             try:
@@ -72,14 +72,14 @@ class Patreon:
         return found
 
     def check(self, tokens: Tokens | None) -> None:
-        """Ask for the campaign alone: does it answer, with these tokens?"""
+        """Fetch the campaign, to check that Patreon accepts the tokens."""
         try:
             self._get(tokens, f"campaigns/{quote(self.access.campaign, safe='')}", {})
         except GoneError:
             raise CallError(Trouble.UNKNOWN) from None
 
     def renew(self, tokens: Tokens) -> tuple[Tokens, timedelta]:
-        """New tokens, and for how long they are good; from then on the old ones are worth nothing.
+        """Get new tokens and their lifetime; this invalidates the old ones.
 
         Raises:
             CallError: Patreon doesn't give any.
@@ -109,7 +109,7 @@ class Patreon:
         return Tokens(access, kept), timedelta(seconds=min(life, _LONGEST_LIFE))
 
     def resume_webhook(self, tokens: Tokens | None, uri: str) -> bool:
-        """Have our webhook go on where Patreon paused it; False where there is nothing to do."""
+        """Resume our webhook if Patreon has paused it; False if there was nothing to do."""
         try:
             return self._resume(tokens, uri)
         except (CallError, GoneError):
@@ -150,10 +150,10 @@ def _headers(tokens: Tokens | None) -> dict[str, str]:
 
 
 def _checked(member: object) -> dict[str, Any]:
-    """A member as we keep it: nothing that we didn't ask for.
+    """A member, reduced to the fields that we asked for.
 
     Raises:
-        CallError: what we asked for is missing, so that it would say of nobody that they pay.
+        CallError: fields are missing, so nobody would seem to pay.
     """
     if not isinstance(member, dict) or "patron_status" not in _step(member, "attributes"):
         raise CallError(Trouble.MALFORMED)

@@ -1,4 +1,4 @@
-"""Whether each live source answers, and since when it doesn't: for staff, the public and doctor."""
+"""Whether each connected service works, for staff, the public page and doctor."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _PATIENCE = timedelta(minutes=15)  # a trouble that may pass by itself
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """A live source: when it answered and listed last, and what is wrong.
+    """The state of a connected service: latest answer and listing, and what is wrong.
 
-    ``held_id`` is the file that waits for staff. ``stale_since``: since when it can't be relied on;
+    ``held_id`` is a file that waits for staff. ``stale_since``: since when it has been unreliable;
     null while it is up to date.
     """
 
@@ -52,7 +52,7 @@ class Liveness:
 
 
 def list_live(session: Session, settings: Settings) -> list[Liveness]:
-    """The live sources that the operator has set up, and how they are."""
+    """The configured services and their state."""
     return [_state(session, client.name, client.label) for client in clients(settings)]
 
 
@@ -129,20 +129,20 @@ def trouble_sentence(one: Liveness) -> str:
 
 
 def ask_now(session: Session, settings: Settings, name: str) -> None:
-    """Have a source listed anew as soon as a worker is free, even where it was paused.
+    """Fetch all members as soon as a worker is free, even if the source was paused.
 
     Raises:
-        NotFoundError: no such source was set up.
+        NotFoundError: no such source is configured.
     """
     _change(session, settings, name, paused_at=None, due_at=now(), retry_at=None)
     hint(session, Job.LIVE)
 
 
 def pause(session: Session, settings: Settings, name: str) -> None:
-    """Ask a source no more until staff say so.
+    """Stop fetching until staff resume it.
 
     Raises:
-        NotFoundError: no such source was set up.
+        NotFoundError: no such source is configured.
     """
     _change(session, settings, name, paused_at=now())
 
@@ -157,7 +157,7 @@ def _change(session: Session, settings: Settings, name: str, **values: datetime 
 
 
 def examine(database: Database, settings: Settings) -> Iterator[tuple[str, Trouble | None]]:
-    """Ask each live source for as little as can be: its label, and what is wrong."""
+    """Check each connected service with a small call: its label, and what is wrong."""
     for client in clients(settings):
         with database.transaction() as session:
             source = session.get(LiveSource, client.name) or LiveSource(name=client.name)

@@ -1,4 +1,4 @@
-"""Tokens that a system renews: kept encrypted under a key that is made of SECRET_KEY."""
+"""Renewable API tokens, encrypted with a key derived from SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a call is made with, and what it is renewed by."""
+    """An access token and its refresh token."""
 
     access: str = field(repr=False)
     refresh: str | None = field(repr=False)
 
 
 def seal(settings: Settings, tokens: Tokens) -> bytes:
-    """The tokens as they are kept: a copy of the database alone doesn't give them away."""
+    """Encrypt the tokens, so that a copy of the database alone doesn't reveal them."""
     return _cipher(settings).encrypt(json.dumps(asdict(tokens)).encode())
 
 
 def unseal(settings: Settings, sealed: bytes) -> Tokens | None:
-    """The tokens; None where they were sealed under another SECRET_KEY."""
+    """Decrypt the tokens; None if they were encrypted with another SECRET_KEY."""
     try:
         return Tokens(**json.loads(_cipher(settings).decrypt(sealed)))
     except (InvalidToken, ValueError, TypeError):
@@ -37,13 +37,13 @@ def unseal(settings: Settings, sealed: bytes) -> Tokens | None:
 
 
 def name_of(access: PatreonAccess) -> str:
-    """Names the tokens of the settings, so that newer ones take the place of those we keep."""
+    """A hash of the configured tokens, so that newly configured ones replace stored ones."""
     told = json.dumps([access.access_token, access.refresh_token, access.client_id])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _cipher(settings: Settings) -> MultiFernet:
-    """Seals with the newest key, and reads what was sealed with any."""
+    """Encrypts with the newest key, and decrypts with any."""
     made = [
         hmac.new(key.encode(), b"tokens of live sources", "sha256").digest()
         for key in settings.secret_keys
