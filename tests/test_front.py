@@ -11,11 +11,14 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import psycopg
 import pytest
 import requests
@@ -27,6 +30,7 @@ from fundraiser.bodies import Bodies, DisconnectedError, TooSlowError
 from fundraiser.config import load_settings
 from fundraiser.db import Database
 from fundraiser.newsroom.models import Role
+from fundraiser.newsroom.passwords import AT_ONCE
 from simulator.core.webhooks import signature
 from tests.conftest import ROOT, WEBHOOK_SECRET
 from tests.factories import make_campaign, make_tiers
@@ -188,6 +192,50 @@ def test_a_large_file_is_read_of_those_alone_who_may_bring_one_in(
         )
         statuses.append(answer.status_code)
     assert statuses == [403, 303]
+
+
+@pytest.mark.timeout(180)
+def test_32_wrong_passwords_at_once_take_some_memory_and_hold_up_nobody(
+    web: int, environment: dict[str, str], database_of_the_file: str
+) -> None:
+    """They once took 2.1 GiB and half a minute; a hash takes 64 MiB and all of a core."""
+    database = Database(load_settings(environment | {"DATABASE_URL": database_of_the_file}))
+    email = hire(database, Role.SUPPORT)
+    database.dispose()
+    browsers = [requests.Session() for _ in range(32)]
+    tokens = [form_token(browser, web, "/staff/sign-in") for browser in browsers]
+    before = peak_memory(web)
+    together = threading.Barrier(32)
+
+    def guess(number: int) -> int:
+        form = {"email": email, "password": f"guess {number}", "csrf_token": tokens[number]}
+        together.wait(60)
+        url = f"http://127.0.0.1:{web}/staff/sign-in"
+        return browsers[number].post(url, data=form, timeout=120).status_code
+
+    with ThreadPoolExecutor(32) as guessers:
+        guesses = [guessers.submit(guess, number) for number in range(32)]
+        every_page_answers(web)
+    answers = Counter(one.result() for one in guesses)
+    assert answers[422] <= 10, "no more are looked at than are allowed"
+    assert answers[422] + answers[429] + answers[503] == 32, answers
+    hashes = AT_ONCE + 1  # strangers', and one of somebody known
+    assert peak_memory(web) - before < (hashes + 1) * 64 + 64, "MiB"
+
+
+def peak_memory(port: int) -> int:
+    """The most that the web process has ever had, with its workers, in MiB."""
+    listening = {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+    }
+    assert listening
+    peaks = [
+        re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        for pid in listening
+    ]
+    return sum(int(peak[1]) for peak in peaks if peak) >> 10
 
 
 def fill_in_form(browser: requests.Session, port: int, path: str, form: dict[str, str]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import requests
 from playwright.sync_api import expect
@@ -34,6 +34,18 @@ def soon_over(live: Live) -> str:
     return str(ends[min(end for end in ends if end > clock["now"] + 600)])
 
 
+def hold_the_clock_back(live: Live, email: str) -> None:
+    """Let nobody recount this person for the time alone: the period's end is known beforehand.
+
+    A tick would otherwise be quicker than Stripe's event, now and then.
+    """
+    with psycopg.connect(live.database) as books:
+        changed = books.execute(
+            "UPDATE member SET recount_at = NULL WHERE lower(email) = lower(%s)", (email,)
+        )
+        assert changed.rowcount == 1
+
+
 def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_after(
     window: Callable[..., Page], live: Live
 ) -> None:
@@ -60,13 +72,13 @@ def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_af
     wait_for(lambda: desk_says("leaving"))
     assert desk_says("status-counted"), "until that day the person goes on counting"
 
+    hold_the_clock_back(live, email)
     stripe.goto(f"{live.simulator}/?q={email}")
     stripe.get_by_role("button", name="To the end of this period").click()
     expect(stripe.get_by_role("status")).to_contain_text("The clock is at the end of that period")
     wait_for(lambda: desk_says("status-left"))
     row = desk.get_by_test_id("left")
     expect(row).to_contain_text("−1")  # noqa: RUF001 - a minus
-    # The period's end is known beforehand: a tick of the clock may be quicker than Stripe's event.
-    expect(row).to_contain_text(re.compile(r"customer\.subscription\.deleted|clock"))
+    expect(row).to_contain_text("customer.subscription.deleted")
     live.wait_until_settled()  # others may have been due in the same moment
     wait_for(lambda: shown(article) == live.members())
