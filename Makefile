@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 export PYENV_DIR := /
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench chaos chaos-emails lint setup lock publish-widget audit sbom.json
+.PHONY: help run test bench chaos chaos-emails chaos-sources lint setup lock publish-widget audit sbom.json
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ bench: setup ## Run the benchmarks, each beside its yardstick, one after the oth
 
 chaos: setup ## Run every fault at once against the real service; CHAOS="--people 1000" for less
 	@$(BIN)/python -m chaos $(CHAOS)
+
+chaos-sources: setup ## Members who pay elsewhere, with workers killed and a Patreon that lies
+	@$(BIN)/python -m chaos.sources $(CHAOS)
 
 chaos-emails: setup ## E-mails, with workers killed and a mail server that misbehaves
 	@$(BIN)/python -m chaos.emails $(CHAOS)

@@ -55,20 +55,24 @@ class Expected:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A membership of which Stripe knows nothing; ``until`` is its end or paid-through date."""
+    """A membership of which Stripe knows nothing; ``until`` is its end or paid-through date.
+
+    ``leaves``: it was cancelled, so that there is no grace. ``refunded``: what was paid went back.
+    """
 
     address: str
     source: str
     amount: int
     until: datetime
+    leaves: bool = False
+    refunded: bool = False
 
     def counts(self, at: int, grace_seconds: int) -> bool:
         """Whether it does as of this second."""
-        ends = {
-            "gift": self.until.timestamp(),
-            "import": self.until.timestamp() + grace_seconds,
-        }
-        return self.amount > 0 and at < ends.get(self.source, 0)
+        until = self.until.timestamp()
+        grace = 0 if self.leaves else grace_seconds
+        ends = {"gift": until, "import": until + grace}
+        return self.amount > 0 and not self.refunded and at < ends.get(self.source, 0)
 
 
 def expected(

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
 from chaos.controls import CONTROLS
+from chaos.oracle import Elsewhere
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--people", "40", "--seed", "25000", "--frozen", "5", "--within", "150"]
@@ -63,6 +65,32 @@ def test_no_reminder_comes_twice_and_no_receipt_is_missing(without: str | None) 
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert ("a reminder came twice" in answer.stdout) is (without is not None)
+
+
+@pytest.mark.timeout(300)
+def test_members_from_elsewhere_are_counted_rightly_after_every_fault() -> None:
+    """Imports, undo, merges and a Patreon that lies, is slow and goes away, in small."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "chaos.sources", "--steps", "60", "--seed", "8", "--within", "200"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_oracle_of_what_is_from_elsewhere_ends_who_leaves_and_who_is_refunded() -> None:
+    until = datetime(2026, 11, 20, tzinfo=UTC)
+    days = [int((until + timedelta(days=one)).timestamp()) for one in (-1, 13, 14)]
+
+    def counts(**values: bool) -> list[bool]:
+        one = Elsewhere("a@example.org", "import", 500, until, **values)
+        return [one.counts(day, 14 * 86400) for day in days]
+
+    assert counts() == [True, True, False]
+    assert counts(leaves=True) == [True, False, False]
+    assert counts(refunded=True) == [False, False, False]
 
 
 @pytest.mark.parametrize("control", CONTROLS)
