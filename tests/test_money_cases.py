@@ -289,6 +289,49 @@ def test_a_restart_whose_answer_was_lost_is_one_restart(
     assert number_of_members(database) == 1
 
 
+@pytest.mark.parametrize("killed", ["before", "after"])
+def test_a_restart_that_was_chosen_is_not_forgotten_by_who_is_killed_on_the_way(
+    stripe: Stripe,
+    database: Database,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    killed: str,
+) -> None:
+    customer = pay_after_the_end(stripe, database)
+    link, restart = link_of_the_e_mail(database), Gateway.restart
+
+    def die(gateway: Gateway, *given: Any) -> None:
+        if killed == "after":
+            restart(gateway, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gateway, "restart", die)
+        with pytest.raises(KeyboardInterrupt):
+            client.post(link, data={"what": "restart"}, headers=OURS)
+    assert "restart-pending" in names(parse(client.get(link, headers=HTML)))
+    stripe.settle_all()
+    assert len(stripe.call("GET", "subscriptions", customer=customer)["data"]) == 1
+    assert "restarted" in names(parse(client.get(link, headers=HTML)))
+    assert number_of_members(database) == 1
+
+
+def test_a_restart_that_stripe_refuses_is_chosen_anew(
+    stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay_after_the_end(stripe, database)
+    link = link_of_the_e_mail(database)
+    with monkeypatch.context() as refusing:
+        refuse(refusing, "restart")
+        answer = client.post(link, data={"what": "restart"}, headers=OURS)
+    assert answer.status_code == 422
+    assert {"notice", "choice"} <= names(parse(answer))
+    look_again(stripe, database)
+    assert "choice" in names(parse(client.get(link, headers=HTML)))
+    client.post(link, data={"what": "refund"}, headers=OURS)
+    assert "refunded" in names(parse(client.get(link, headers=HTML)))
+
+
 def test_a_late_payment_is_refunded_even_where_stripe_refuses_at_first(
     stripe: Stripe, database: Database, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.joining.offers import money
 from fundraiser.members.email_links import read_payment_link
 from fundraiser.members.prices import per
-from fundraiser.payments import StripeRefusedError, current_gateway
+from fundraiser.payments import current_gateway
 from fundraiser.payments.late import LatePayment, Wish, choose, read_late_payment
 from fundraiser.payments.queue import promise
 from fundraiser.payments.settlement import leased, settle_claim
@@ -37,22 +37,15 @@ def late_payment(key: str) -> ResponseReturnValue:
         return _page(key, late)
     check_origin()
     wish = Wish.RESTART if request.form.get("what") == Wish.RESTART else Wish.REFUND
-    session, database, gateway = db.session(), db.current_database(), current_gateway()
+    session, database = db.session(), db.current_database()
     checkpoint(session)
     try:
         with leased(database, [late.case.customer_id]) as (claim,):
-            restart = choose(session, gateway, late, wish)
+            choose(session, late, wish)
             promise(session, claim)
             checkpoint(session)
-            if restart:
-                restart()
             grace = current_settings().grace
-            settle_claim(database, gateway, grace, claim, cause_ref="e-mail link")
-    except StripeRefusedError:
-        notice = _(
-            "We couldn’t restart your membership. You can join again or have the payment refunded."
-        )
-        return _page(key, _read(key), notice=notice), HTTPStatus.UNPROCESSABLE_ENTITY
+            settle_claim(database, current_gateway(), grace, claim, cause_ref="e-mail link")
     except UnavailableError:
         # Stripe may have done it before its answer was lost: a worker looks.
         notice = Named(
@@ -64,7 +57,13 @@ def late_payment(key: str) -> ResponseReturnValue:
         )
         return _page(key, _read(key), notice=notice)
     session.expire_all()
-    return _page(key, _read(key))
+    late = _read(key)
+    if wish is Wish.RESTART and late.is_refused:
+        refused = _(
+            "We couldn’t restart your membership. You can join again or have the payment refunded."
+        )
+        return _page(key, late, notice=refused), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _page(key, late)
 
 
 def _read(key: str) -> LatePayment:

@@ -125,10 +125,11 @@ def close_case(session: Session, kind: CaseKind, reference: str) -> MoneyCase | 
 
 def ask_stripe(
     session: Session, telling: Telling, case: MoneyCase, verb: str, ask: Callable[[], None]
-) -> None:
+) -> bool:
     """Have Stripe asked to do something, unless it refused that recently.
 
-    A refusal opens ``case``, or counts as another attempt if it is open.
+    True if Stripe has just refused it: that opens ``case``, or counts as another attempt if it is
+    open.
     """
     name = f"{verb} {case.reference}"
     known = find_case(session, case.kind, case.reference)
@@ -138,8 +139,10 @@ def ask_stripe(
         found.error = redact(str(error))[:500]
         found.due_at = now() + min(_FIRST_WAIT * 2 ** min(found.attempts - 1, 20), _LONGEST_WAIT)
         log.warning("money_case", kind=case.kind, reference=case.reference, tries=found.attempts)
-    elif known is None or known.closed_at is not None or is_due(known):
+        return True
+    if known is None or known.closed_at is not None or is_due(known):
         telling.tell(name, ask)
+    return False
 
 
 def is_due(case: MoneyCase) -> bool:

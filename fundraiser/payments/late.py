@@ -32,13 +32,11 @@ from fundraiser.payments.payment_status import charges_of
 from fundraiser.payments.stripe.types import PAID_BY_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
-    from fundraiser.payments.stripe.gateway import Gateway
     from fundraiser.payments.stripe.types import Charge, CustomerState
     from fundraiser.payments.telling import Telling
 
@@ -68,13 +66,19 @@ class LatePayment:
     restarted: bool
     refunded: bool
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether Stripe refused what the member chose, so that they choose anew."""
+        case = self.case
+        return case.closed_at is None and case.wish is None and case.error is not None
+
 
 def note_late_payments(
     session: Session, member: Member, state: CustomerState, telling: Telling
 ) -> None:
     """Open a case for each payment after a membership's end, and close resolved ones.
 
-    Refunds a payment if the member asked for that.
+    Refunds a payment, or restarts the membership with it, as the member chose.
     """
     # E-mail nobody about old payments, or payments from before the import.
     imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
@@ -126,23 +130,12 @@ def read_late_payment(session: Session, case_id: int) -> LatePayment | None:
     )
 
 
-def choose(
-    session: Session, gateway: Gateway, late: LatePayment, wish: Wish
-) -> Callable[[], None] | None:
-    """Record the member's choice under the customer's lease; the next sync makes a refund.
-
-    Returns the call that restarts the membership, if that was chosen; it is safe to repeat. It
-    raises ``StripeUnavailableError`` and ``StripeRefusedError``.
-    """
+def choose(session: Session, late: LatePayment, wish: Wish) -> None:
+    """Record the member's choice under the customer's lease; the next sync carries it out."""
     case = late.case
     session.refresh(case)
-    if case.closed_at is not None:
-        return None
-    if wish is Wish.RESTART and late.may_restart:
-        return partial(gateway.restart, case.subscription_id, case.reference, late.until)
-    if wish is Wish.REFUND:
+    if case.closed_at is None and (wish is Wish.REFUND or late.may_restart):
         case.wish, case.due_at = wish, now()
-    return None
 
 
 def _paid_after_the_end(membership: Membership, state: CustomerState) -> list[Charge]:
@@ -163,6 +156,12 @@ def _keep_open(session: Session, membership: Membership, charge: Charge, telling
     case = find_case(session, CaseKind.PAID_AFTER_END, charge.id)
     if case and case.closed_at is None and case.wish == Wish.REFUND:
         ask_stripe(session, telling, case, "refund", partial(telling.gateway.refund, charge.id))
+        return
+    if case and case.closed_at is None and case.wish == Wish.RESTART:
+        until = _one_later(charge.created_at, membership.interval, membership.interval_count or 1)
+        restart = partial(telling.gateway.restart, membership.reference, charge.id, until)
+        if ask_stripe(session, telling, case, "restart", restart):
+            case.wish = case.due_at = None  # the member chooses anew
         return
     open_case(
         session,
