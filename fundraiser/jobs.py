@@ -47,6 +47,7 @@ class Job(StrEnum):
     RETAIN = "retain"
     IMPORT = "import"
     LIVE = "live"
+    INTENTS = "intents"
     BEAT = "beat"
 
     @property

@@ -108,6 +108,48 @@ MUTANTS = (
         "tests/test_disputes.py::test_each_of_stripes_words_for_a_dispute_is_known",
     ),
     Mutant(
+        "the_leases_token_is_not_checked",
+        'text("SELECT FROM sync_lease WHERE name = :name AND token = :token FOR UPDATE")',
+        'text("SELECT FROM sync_lease WHERE name = :name FOR UPDATE")',
+        "tests/test_settlement.py"
+        "::test_whoever_was_overtaken_writes_nothing_though_somebody_holds_the_lease",
+    ),
+    Mutant(
+        "the_idempotency_key_is_not_the_rows",
+        'return f"{self.kind}-{self.key}-{self.calls}"',
+        'return f"{self.kind}-{now()}"',
+        "tests/test_intents.py"
+        "::test_a_look_that_comes_before_the_call_has_arrived_still_refunds_once",
+    ),
+    Mutant(
+        "the_sweep_skips_intents",
+        "Intent.closed_at.is_(None), Intent.due_at <= now(), which if",
+        "Intent.closed_at.is_not(None), Intent.due_at <= now(), which if",
+        "tests/test_intents.py"
+        "::test_a_process_killed_at_any_step_leaves_one_effect_and_the_truth_on_the_page[cancel-_call-before]",
+    ),
+    Mutant(
+        "an_intent_is_taken_over_without_a_look",
+        "if is_refunded or _is_done(session, intent):",
+        "if False:",
+        "tests/test_intents.py"
+        "::test_after_a_day_when_stripe_has_forgotten_the_key_a_refund_is_looked_for_first",
+    ),
+    Mutant(
+        "stripe_is_called_before_the_intent_is_committed",
+        "        promise(session, claim)\n    checkpoint(session)\n    customers = ",
+        "        promise(session, claim)\n    customers = ",
+        "tests/test_intents.py"
+        "::test_a_process_killed_at_any_step_leaves_one_effect_and_the_truth_on_the_page[cancel-_call-before]",
+    ),
+    Mutant(
+        "a_refusal_is_not_kept",
+        "intent.close(refusal, error)",
+        "intent.close()",
+        "tests/test_intents.py"
+        "::test_what_is_refused_after_the_person_has_gone_is_on_their_page_and_in_the_activity_log[BankRefusedError-bank]",
+    ),
+    Mutant(
         "limits_by_address",
         "return _around(24, 56)",
         "return _around(32, 128)",

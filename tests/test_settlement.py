@@ -336,6 +336,24 @@ def test_only_the_leases_token_keeps_an_older_look_from_overwriting_a_newer(
     assert overtaken.is_set() is checked
 
 
+def test_whoever_was_overtaken_writes_nothing_though_somebody_holds_the_lease(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "LEASE", timedelta())
+    claims = []
+    for _ in range(2):
+        with database.transaction() as session:
+            claims.append(queue.claim(session, "cus_1"))
+    older, newer = claims
+    assert older
+    assert newer
+    with database.transaction() as session, pytest.raises(SyncBusyError):
+        queue.hold(session, older)
+    with database.transaction() as session:
+        queue.release(session, [older])  # what is somebody else's is not given back
+        queue.hold(session, newer)
+
+
 def test_a_customer_is_looked_at_by_one_at_a_time(stripe: Stripe, database: Database) -> None:
     customer = stripe.join("olena@example.org")
     with settlement.leased(database, [customer]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,15 @@ from flask import Blueprint, render_template, request
 
 from fundraiser import db
 from fundraiser.config import current_settings
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.members.address_changes import find_undoable, mask
 from fundraiser.members.email_links import read_undo_link
 from fundraiser.members.models import Cause
-from fundraiser.payments import member_gateway
+from fundraiser.payments import StripeUnavailableError, member_gateway
 from fundraiser.payments.changes import Change, change_email
+from fundraiser.payments.intents import find_intent
 from fundraiser.security import check_origin, cookieless
-from fundraiser.texts import keep_language
+from fundraiser.texts import gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -36,17 +36,20 @@ def undo(key: str) -> ResponseReturnValue:
         if request.method == "GET":
             return _page(before=mask(change.before), after=mask(member.email or ""))
         check_origin()
-        settings = current_settings()
-        how = Change(
-            gateway=member_gateway(),
-            grace=timedelta(days=settings.grace_days),
-            key=f"undo-{change.id}",
-            cause=Cause.STRIPE,
-            cause_ref="e-mail link",
-        )
+        grace, key = current_settings().grace, f"undo-{change.id}"
+        how = Change(member_gateway(), grace, key, Cause.STRIPE, "e-mail link")
         before = change.before
         change_email(session, how, member, before, is_undo=True)
         before = mask(before)
+    except StripeUnavailableError as away:
+        if find_intent(session, key) is None:
+            raise
+        raise UnavailableError(
+            _(
+                "We’ve noted that you want your old address back, but Stripe, our payment service, "
+                "isn’t answering. We keep trying, so there’s nothing more you need to do."
+            )
+        ) from away
     except UnprocessableError as error:
         return _page(error=str(error)), HTTPStatus.UNPROCESSABLE_ENTITY
     return _page(before=before, is_done=True)

@@ -1,6 +1,6 @@
-"""Members' changes to their membership: call Stripe, sync, and show a notice.
+"""Members' changes to their membership: record an intent, carry it out, and show a notice.
 
-Each change takes the customer's lease and reads the current state before it calls Stripe: a second
+Each change takes the customer's lease and reads the current state before it is recorded: a second
 click finds the change done, and an outdated page changes nothing.
 """
 
@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import structlog
 from sqlalchemy import or_, select
 
 from fundraiser.config import current_settings
 from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import NotFoundError, UnavailableError
 from fundraiser.members.models import ENDED, Membership, Source, Status
-from fundraiser.members.renewals import renews
-from fundraiser.payments import BankRefusedError, StripeRefusedError
-from fundraiser.payments.queue import SyncBusyError, promise
-from fundraiser.payments.settlement import leased, settle_claim
+from fundraiser.payments import BankRefusedError
+from fundraiser.payments.carry_out import carry_out, finish_open, is_so
+from fundraiser.payments.intents import Intent, IntentKind, Refusal, add_intent, find_intent
+from fundraiser.payments.queue import SyncBusyError
+from fundraiser.payments.settlement import leased
+from fundraiser.security import digest, new_nonce
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
     from fundraiser.payments import MemberGateway
 
-log = structlog.get_logger()
 # Nothing is paid for that it could run on until: it ends at once, and no more is tried.
 UNPAID = {Status.PAST_DUE, Status.UNPAID, Status.INCOMPLETE}
 _BY_ACCOUNT = "account"
@@ -59,9 +57,19 @@ class Notice(StrEnum):
     EMAIL = "email"
     MEANWHILE = "meanwhile"
     UNKNOWN = "unknown"
+    WAITING = "waiting"
     ENDED = "ended"
     GIFT = "gift"
     GIFT_TOLD = "gift_told"
+
+
+_DONE = {
+    IntentKind.CANCEL: Notice.STOPPED,
+    IntentKind.CANCEL_NOW: Notice.STOPPED,
+    IntentKind.RESUME: Notice.RESUMED,
+    IntentKind.PAUSE: Notice.PAUSED,
+    IntentKind.PRICE: Notice.CHANGED,
+}
 
 
 def find_membership(session: Session, member: Member, membership_id: int) -> Membership:
@@ -111,54 +119,58 @@ def change(
     membership: Membership,
     page_showed: str,
     *,
-    action: Callable[[str], None],
-    is_so: Callable[[Membership], bool],
-    done: Notice,
+    kind: IntentKind,
+    key: str,
+    details: dict[str, Any] | None = None,
+    cause_ref: str = _BY_ACCOUNT,
 ) -> Notice:
-    """Make one change to a membership at Stripe, and sync it.
+    """Record the change to a membership that a member requests, carry it out, and sync.
+
+    ``key`` identifies the form: sent twice, it makes one intent.
 
     Raises:
         BankRefusedError: the bank refused a payment; nothing has changed.
     """
-    database = current_database()
-    checkpoint(session)
+    grace, details, customer_id = current_settings().grace, details or {}, membership.customer_id
+    key = digest(f"{membership.member_id} {membership.id} {kind} {key or new_nonce()}")
+    intent: Intent | None = None
     try:
-        with leased(database, [membership.customer_id or ""]) as (claim,):
+        finish_open(session, gateway, grace, membership.member_id)
+        checkpoint(session)
+        with leased(current_database(), [customer_id or ""]) as (claim,):
             session.refresh(membership)
-            if is_so(membership):
-                return done
-            if membership.status in ENDED:
-                return Notice.ENDED
-            if page_showed != seen(membership):
-                return Notice.MEANWHILE
-            # It may be done before an answer is lost, or we are: a worker looks then.
-            promise(session, claim)
-            checkpoint(session)
-            try:
-                done = _do(action, membership) or done
-                grace = current_settings().grace
-                settle_claim(database, gateway, grace, claim, cause_ref=_BY_ACCOUNT)
-            except UnavailableError:
-                return Notice.UNKNOWN
-    except SyncBusyError:
-        return Notice.MEANWHILE
+            intent = find_intent(session, key)
+            if intent is None:
+                if is_so(kind, details, membership):
+                    return _DONE[kind]
+                if membership.status in ENDED:
+                    return Notice.ENDED
+                if page_showed != seen(membership):
+                    return Notice.MEANWHILE
+                intent = add_intent(
+                    session,
+                    kind,
+                    key=key,
+                    member_id=membership.member_id,
+                    customer_id=customer_id,
+                    target=membership.reference,
+                    details=details,
+                    cause_ref=cause_ref,
+                )
+                carry_out(session, gateway, grace, [claim], intent)
+    except UnavailableError as error:
+        if intent or find_intent(session, key):
+            return Notice.UNKNOWN
+        return Notice.MEANWHILE if isinstance(error, SyncBusyError) else Notice.WAITING
     session.refresh(membership)
-    return done
-
-
-def _do(act: Callable[[str], None], membership: Membership) -> Notice | None:
-    """Make the change at Stripe; returns another notice if that failed."""
-    try:
-        act(membership.reference)
-    except NotFoundError:
-        return Notice.ENDED
-    except BankRefusedError:
-        raise
-    except StripeRefusedError as error:
-        # Stripe's reason is a sentence for developers.
-        log.warning("change_refused", membership=membership.id, reason=str(error))
-        return Notice.REFUSED
-    return None
+    match intent.refusal:
+        case None:
+            return _DONE[kind]
+        case Refusal.ENDED:
+            return Notice.ENDED
+        case Refusal.BANK:
+            raise BankRefusedError(intent.error or "")
+    return Notice.REFUSED
 
 
 def stop(
@@ -175,20 +187,17 @@ def stop(
 
     If Stripe refuses, we store the request, so that staff see it and act on it.
     """
-
-    def action(subscription_id: str) -> None:
-        if membership.status in UNPAID:
-            gateway.cancel(subscription_id)
-        else:
-            gateway.stop(subscription_id, reason, comment, f"stop-{key}")
-
-    def is_so(found: Membership) -> bool:
-        return found.status in ENDED or (found.cancel_at is not None and not renews(found))
-
+    kind = IntentKind.CANCEL_NOW if membership.status in UNPAID else IntentKind.CANCEL
     done = change(
-        session, gateway, membership, page_showed, action=action, is_so=is_so, done=Notice.STOPPED
+        session,
+        gateway,
+        membership,
+        page_showed,
+        kind=kind,
+        key=key,
+        details={"reason": reason, "comment": comment},
     )
-    if done is Notice.STOPPED and not is_so(membership):
+    if done is Notice.STOPPED and not is_so(IntentKind.CANCEL, {}, membership):
         done = Notice.REFUSED
     if done is Notice.REFUSED:
         membership.cancel_wanted_at = now()
@@ -205,22 +214,10 @@ def resume(
     key: str,
 ) -> Notice:
     """Undo a cancellation that hasn't taken effect, or a pause."""
-
-    def is_so(found: Membership) -> bool:
-        goes_on = found.cancel_at is None and not found.collection_paused
-        return goes_on and found.status not in ENDED
-
-    done = change(
-        session,
-        gateway,
-        membership,
-        page_showed,
-        action=lambda name: gateway.go_on(name, f"resume-{key}"),
-        is_so=is_so,
-        done=Notice.RESUMED,
-    )
+    kind = IntentKind.RESUME
+    done = change(session, gateway, membership, page_showed, kind=kind, key=key)
     if done is Notice.RESUMED:
         membership.cancel_wanted_at = None
-        if not is_so(membership):
+        if not is_so(kind, {}, membership):
             return Notice.STILL_ENDING
     return done

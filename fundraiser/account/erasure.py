@@ -1,34 +1,47 @@
 """Erase a member's personal data here and at Stripe; ledger and books stay.
 
-Stripe comes first: if the process dies after that, nothing is erased here, and it can be repeated.
+An intent records the request, and Stripe comes first: if the process dies after that, nothing is
+erased here yet, and the sweep repeats it.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, String, delete, func, select, update
+import structlog
+from sqlalchemy import ColumnElement, String, delete, func, update
 
 from fundraiser.account.owners import Person, rows_of, table_of
 from fundraiser.account.personal_data import PERSONAL, Erasure, Personal
 from fundraiser.account.retention import empty
 from fundraiser.config import current_settings
 from fundraiser.db import checkpoint, current_database, now
-from fundraiser.errors import NotFoundError
+from fundraiser.errors import UnavailableError
 from fundraiser.joining.reminders import Reminder
 from fundraiser.members.counting import recount
 from fundraiser.members.models import Cause, Member, Membership, Source, Status
+from fundraiser.payments import StripeRefusedError
+from fundraiser.payments.carry_out import carry_out, customers_of_member
+from fundraiser.payments.changes import raise_refusal
+from fundraiser.payments.intents import (
+    Intent,
+    IntentKind,
+    add_intent,
+    claim_due_intents,
+    open_intents,
+)
 from fundraiser.payments.models import Customer
-from fundraiser.payments.queue import promise
-from fundraiser.payments.settlement import leased, settle_claim
+from fundraiser.payments.settlement import leased
+from fundraiser.security import new_nonce
 from fundraiser.sources.people import forget_address
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.payments import MemberGateway
+
+log = structlog.get_logger()
 
 ERASED = "[erased]"
 
@@ -37,22 +50,24 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     """Erase everything that identifies this person; payments stay without a name.
 
     Raises:
-        StripeUnavailableError: Stripe doesn't answer; nothing is erased here.
+        StripeUnavailableError: Stripe doesn't answer; the sweep erases it all later.
+        StripeRefusedError: Stripe refuses to delete a customer; nothing is erased here.
     """
-    grace, at = current_settings().grace, now()
-    customers = session.scalars(
-        select(Customer).where(Customer.member_id == member.id).order_by(Customer.id)
-    ).all()
-    database = current_database()
+    grace, at, key = current_settings().grace, now(), f"erasure-{member.id}-{new_nonce()}"
+    customers = customers_of_member(session, member.id)
     checkpoint(session)
-    with leased(database, [customer.id for customer in customers]) as claims:
-        for claim in claims:
-            promise(session, claim)
-        checkpoint(session)
-        for claim in claims:
-            with suppress(NotFoundError):
-                gateway.delete_customer(claim.name)
-            settle_claim(database, gateway, grace, claim, cause=Cause.ERASURE)
+    with leased(current_database(), customers) as claims:
+        asked = [one for one in open_intents(session, member.id) if one.kind is IntentKind.ERASURE]
+        intent = next(iter(asked), None) or add_intent(
+            session,
+            IntentKind.ERASURE,
+            key=key,
+            member_id=member.id,
+            cause=Cause.ERASURE,
+            cause_ref=None,
+        )
+        carry_out(session, gateway, grace, claims, intent)
+    raise_refusal(intent)
     session.refresh(member, with_for_update=True)
     session.execute(
         update(Membership)
@@ -71,8 +86,24 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
         forget_address(session, member.address)
     for (table, owner), columns in _by_owner().items():
         _erase_rows(session, table, rows_of(owner, person), columns)
+    for intent in open_intents(session, member.id):
+        intent.close()  # nobody is left whom it could be about
     _erase_mentions(session, person)
     session.expire_all()
+
+
+def finish_erasures(gateway: MemberGateway) -> None:
+    """Carry out due erasures: the sweep for killed processes and unanswered calls."""
+    database = current_database()
+    with database.transaction() as session:
+        ids = claim_due_intents(session, erasures=True)
+    for intent_id in ids:
+        try:
+            with database.transaction() as session:
+                intent = session.get_one(Intent, intent_id)
+                erase(session, gateway, session.get_one(Member, intent.member_id))
+        except (UnavailableError, StripeRefusedError) as error:
+            log.warning("erasure_waits", intent=intent_id, error=type(error).__name__)
 
 
 def _by_owner() -> dict[tuple[str, str], list[Personal]]:

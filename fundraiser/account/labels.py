@@ -453,8 +453,12 @@ def notice(what: Notice, about: Membership | None = None) -> str:
             "current status."
         ),
         Notice.UNKNOWN: _(
-            "Stripe, our payment service, hasn’t answered, so we don’t know yet "
-            "whether this went through. Check again in a minute before you repeat it."
+            "We’ve noted what you asked for, but Stripe, our payment service, isn’t answering. "
+            "We’ll keep trying, and this page will say when it’s done."
+        ),
+        Notice.WAITING: _(
+            "We’re still waiting for Stripe, our payment service, to confirm what you asked for "
+            "before. Try this again in a few minutes."
         ),
         Notice.GIFT_TOLD: _("We’ll e-mail the code in a moment."),
         Notice.GIFT: _(

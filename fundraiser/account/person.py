@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +16,6 @@ from flask import (
     request,
     url_for,
 )
-from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.account.changes import Notice
@@ -32,7 +32,7 @@ from fundraiser.account.sessions import (
 )
 from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
-from fundraiser.errors import UnprocessableError
+from fundraiser.errors import UnavailableError, UnprocessableError
 from fundraiser.members.addresses import (
     AddressCheck,
     Purpose,
@@ -52,15 +52,14 @@ from fundraiser.members.models import (
 )
 from fundraiser.members.names import is_plain_name, read_name
 from fundraiser.outbox import Topic, choose_emails, wants
-from fundraiser.payments import member_gateway
-from fundraiser.payments.changes import Change, change_email
-from fundraiser.payments.models import Customer
-from fundraiser.security import network_hash, public
+from fundraiser.payments import StripeUnavailableError, member_gateway
+from fundraiser.payments.changes import Change, change_details, change_email
+from fundraiser.payments.intents import find_intent
+from fundraiser.security import network_hash, new_nonce, public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
-    from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
     from fundraiser.members.models import Member
@@ -85,15 +84,17 @@ def details() -> ResponseReturnValue:
         return _details(member, name=name, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     if language not in LANGUAGES:
         language = member.language
-    if (name, language) != (member.name, member.language):
-        for customer in _customers(session, member):
-            member_gateway().change_customer(customer, name=name, language=language)
-        member.name, member.language = name, language
     for kind, text in _consents(member).items():
         note_consent(session, member, kind, text, given=request.form.get(kind) == "yes")
     for topic, text, ticked_is_yes in _emails():
         ticked = request.form.get(topic) == "yes"
         choose_emails(session, member.id, topic, wanted=ticked is ticked_is_yes, text=text)
+    if (name, language) != (member.name, member.language):
+        how = _by_member(f"details-{member.id}-{request.form.get('key') or new_nonce()}"[:200])
+        try:
+            change_details(session, how, member, name=name, language=language)
+        except UnavailableError:
+            return _note(_is_noted(how))
     return _note(Notice.SAVED)
 
 
@@ -139,23 +140,21 @@ def confirm_email() -> ResponseReturnValue:
         return _codes_page(member, enter)
     error = _wrong(leave, "old") or _wrong(enter, "new")
     if error is None:
-        settings = current_settings()
-        change = Change(
-            gateway=member_gateway(),
-            grace=settings.grace,
-            key=f"account-{enter.id}",
-            cause=Cause.STRIPE,
-            cause_ref="account",
-        )
+
+        def use_both() -> None:
+            use(session, leave, browser)
+            use(session, enter, browser)
+
+        how = replace(_by_member(f"account-{enter.id}"), note=use_both)
         try:
-            change_email(session, change, member, enter.email)
+            change_email(session, how, member, enter.email)
+        except UnavailableError:
+            return _note(_is_noted(how))
         except UnprocessableError as refused:
             session.rollback()
             error = str(refused)
     if error is not None:
         return _codes_page(member, enter, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
-    use(session, leave, browser)
-    use(session, enter, browser)
     # The change has ended this session as well.
     response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
     begin_session(session, member, response, by="new_address").notice = Notice.EMAIL
@@ -179,7 +178,16 @@ def erasure() -> ResponseReturnValue:
     member, error = signed_in_member(), None
     if request.method == "POST":
         if request.form.get("sure") == "yes":
-            erase(db.session(), member_gateway(), member)
+            try:
+                erase(db.session(), member_gateway(), member)
+            except StripeUnavailableError as away:
+                raise UnavailableError(
+                    _(
+                        "We’ve noted that you want your account deleted, but Stripe, our payment "
+                        "service, isn’t answering. We keep trying and delete it as soon as we can. "
+                        "There’s nothing more you need to do."
+                    )
+                ) from away
             response = make_response(redirect(url_for(".erased"), HTTPStatus.SEE_OTHER))
             forget_member(response)
             return response
@@ -195,12 +203,13 @@ def erased() -> ResponseReturnValue:
     return render_template("account/erased.html")
 
 
-def _customers(session: Session, member: Member) -> list[str]:
-    return list(
-        session.scalars(
-            select(Customer.id).where(Customer.member_id == member.id, Customer.deleted.is_(False))
-        )
-    )
+def _by_member(key: str) -> Change:
+    return Change(member_gateway(), current_settings().grace, key, Cause.STRIPE, "account")
+
+
+def _is_noted(how: Change) -> Notice:
+    """What to say where Stripe does not answer: it is done later, or was not noted."""
+    return Notice.UNKNOWN if find_intent(db.session(), how.key) else Notice.WAITING
 
 
 def _consents(member: Member) -> dict[ConsentKind, str]:
@@ -239,6 +248,7 @@ def _details(member: Member, *, name: str | None = None, error: str | None = Non
             for topic, text, ticked_is_yes in _emails()
         ],
         token=form_token(),
+        key=new_nonce(),
         error=error,
     )
 

@@ -292,6 +292,24 @@ PERSONAL: tuple[Personal, ...] = (
         "until the customer is synced",
     ),
     _personal(
+        "intent",
+        "details error",
+        "Do at Stripe what they asked for",
+        "until it is done; what was refused as long as the account",
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "intent",
+        "id kind member_id customer_id target cause cause_ref created_at due_at attempts called_at"
+        " calls refusal closed_at",
+        "Do at Stripe what they asked for, once, and say what became of it",
+        "30 days after it is done; what was refused for good, without a name once the account is"
+        " deleted",
+        Erasure.KEPT,
+        Limit(_MONTH, "closed_at", "refusal IS NULL"),
+    ),
+    _personal("intent", "key", "Do once what a form asks for twice", _BOOKS, exported=False),
+    _personal(
         "money_case", "error wish", "Resolve a payment that went wrong", _ACCOUNT, Erasure.EMPTIED
     ),
     _personal(

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.account import changes, labels, methods
+from fundraiser.account.asked import say_asked
 from fundraiser.account.changes import Notice, find_membership
 from fundraiser.account.sessions import (
     for_members,
@@ -36,6 +37,7 @@ from fundraiser.money import parse_amount
 from fundraiser.outbox import Topic, wants
 from fundraiser.payments import BankRefusedError, Terms, allow_hosted_pages, lead_to, member_gateway
 from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
+from fundraiser.payments.intents import IntentKind
 from fundraiser.payments.models import Payment
 from fundraiser.payments.products import our_products
 from fundraiser.payments.queue import request_sync
@@ -90,6 +92,7 @@ def overview() -> ResponseReturnValue:
         gifts=labels.say_gifts(session, member),
         notice=_said(session, notice) if notice else None,
         notice_name=notice.partition(":")[0] if notice else None,
+        asked=say_asked(session, member),
         token=form_token(),
         sessions=sessions_of(session, member),
         here=current.id,
@@ -173,9 +176,9 @@ def pause(membership_id: int) -> ResponseReturnValue:
         member_gateway(),
         membership,
         request.form.get("seen", ""),
-        action=lambda name: member_gateway().pause(name, until, f"pause-{_key()}"),
-        is_so=lambda found: found.collection_paused,
-        done=Notice.PAUSED,
+        kind=IntentKind.PAUSE,
+        key=_key(),
+        details={"until": int(until.timestamp())},
     )
     return _note(notice)
 
@@ -224,9 +227,9 @@ def change_price(membership_id: int) -> ResponseReturnValue:
             member_gateway(),
             membership,
             request.form.get("seen", ""),
-            action=lambda name: member_gateway().change(name, terms, at, f"price-{_key()}"),
-            is_so=lambda found: _is_paid_already(found, terms, wish) and found.cancel_at is None,
-            done=Notice.CHANGED,
+            kind=IntentKind.PRICE,
+            key=_key(),
+            details={"terms": terms.as_json(), "tier": wish.tier, "at": seconds},
         )
     except UnprocessableError as error:
         db.session().rollback()

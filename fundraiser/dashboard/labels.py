@@ -23,6 +23,7 @@ from fundraiser.money import Money, format_money
 from fundraiser.outbox import EmailState
 from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
+from fundraiser.payments.intents import IntentKind, Refusal
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
 from fundraiser.texts import Named, date, gettext as _, language
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from fundraiser.members.models import Drift, LedgerEntry, Member, Membership
     from fundraiser.payments.cases import MoneyCase
+    from fundraiser.payments.intents import Intent
     from fundraiser.payments.models import BalanceTransaction, Payment, Payout, SyncRequest
 
 
@@ -448,3 +450,34 @@ def currency(code: str) -> str:
 def day(value: date_type) -> str:
     """Format a day: 3 March 2026."""
     return date(datetime.combine(value, time(12), current_settings().newsroom_timezone))
+
+
+def asked(kind: IntentKind) -> str:
+    """What a member, or staff for one, requested at Stripe."""
+    return {
+        IntentKind.CANCEL: _("Asked for: cancel the membership at the end of its period."),
+        IntentKind.CANCEL_NOW: _("Asked for: end the membership at once."),
+        IntentKind.RESUME: _("Asked for: continue the membership."),
+        IntentKind.PAUSE: _("Asked for: pause the payments."),
+        IntentKind.PRICE: _("Asked for: change what is paid."),
+        IntentKind.REFUND: _("Asked for: refund a payment."),
+        IntentKind.EMAIL: _("Asked for: change the e-mail address."),
+        IntentKind.DETAILS: _("Asked for: change the name or language."),
+        IntentKind.ERASURE: _("Asked for: delete the account."),
+    }[kind]
+
+
+def intent_state(intent: Intent) -> str:
+    """Why a request isn't done; empty once it is."""
+    if intent.is_open:
+        return _("Stripe hasn’t confirmed it yet. We keep trying.")
+    match intent.refusal:
+        case None:
+            return ""
+        case Refusal.ENDED:
+            return _("Not done: it had ended at Stripe.")
+        case Refusal.LATE:
+            return _("Not done: Stripe didn’t answer for an hour, so the sums had changed.")
+        case Refusal.TAKEN:
+            return _("Not done: the address is another person’s.")
+    return _("Not done: %(reason)s", reason=intent.error)

@@ -16,7 +16,7 @@ from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Member, fold_address
 from fundraiser.outbox import enqueue
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 UNDO_WITHIN = timedelta(hours=72)
 
@@ -82,6 +82,35 @@ def note_change(
             to=member.id,
             key=f"{change.id} {end}",
             context={"change": change.id, "end": end.value},
+        )
+
+
+def check_email(session: Session, member: Member, email: str) -> None:
+    """Check that a person may have this address.
+
+    Raises:
+        UnprocessableError: the address is invalid, unchanged, or somebody else's.
+    """
+    local, _at, domain = email.rpartition("@")
+    if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
+        raise UnprocessableError(
+            Named("address-none", _("Enter an e-mail address, like name@example.org.")),
+            field="email",
+        )
+    if email == member.email:
+        raise UnprocessableError(
+            Named("address-same", _("That’s the address we already have.")), field="email"
+        )
+    owner = session.scalars(
+        select(Member.id).where(Member.address == fold_address(email), Member.id != member.id)
+    ).first()
+    if owner is not None:
+        raise UnprocessableError(
+            Named(
+                "address-somebody-elses",
+                _("This address belongs to another person. Two people can’t have the same one."),
+            ),
+            field="email",
         )
 
 

@@ -1,37 +1,33 @@
 """Changes by members and staff at Stripe: call Stripe, then sync the customer.
 
-These functions don't write our rows. Each takes the customer's lease before it calls Stripe.
-``key`` becomes Stripe's idempotency key: repeating a change, after a lost answer or by a second
-click, makes one change.
+Each function records an intent under the customers' leases and carries it out. ``key`` identifies
+the form: repeating a change, after a lost answer or by a second click, makes one intent.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from sqlalchemy import select
+from typing import TYPE_CHECKING, Any
 
 from fundraiser.db import checkpoint, current_database
-from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.members.address_changes import note_change
-from fundraiser.members.models import Cause, Member, fold_address
+from fundraiser.errors import UnprocessableError
+from fundraiser.members.address_changes import check_email
+from fundraiser.payments.carry_out import carry_out, customers_of_member, finish_open
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.models import Customer, Payment, PaymentStatus
-from fundraiser.payments.queue import promise
-from fundraiser.payments.settlement import leased, settle_claim
-from fundraiser.payments.stripe.gateway import StripeRefusedError, StripeUnavailableError
+from fundraiser.payments.intents import IntentKind, Refusal, add_intent, find_intent
+from fundraiser.payments.models import Payment, PaymentStatus
+from fundraiser.payments.settlement import leased
+from fundraiser.payments.stripe.errors import BankRefusedError, StripeRefusedError
 from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import timedelta
 
     from sqlalchemy.orm import Session
 
-    from fundraiser.members.models import Membership
-    from fundraiser.payments.queue import Claim
+    from fundraiser.members.models import Cause, Member, Membership
+    from fundraiser.payments.intents import Intent
     from fundraiser.payments.stripe.member_gateway import MemberGateway
 
 
@@ -39,7 +35,8 @@ if TYPE_CHECKING:
 class Change:
     """Who makes a change, and why; the ledger records ``cause`` and ``cause_ref``.
 
-    ``check`` runs under the customer's lease and raises an error to stop the change.
+    ``check`` runs under the customer's lease and raises an error to stop the change. ``note`` runs
+    in the transaction that records the intent.
     """
 
     gateway: MemberGateway
@@ -48,28 +45,70 @@ class Change:
     cause: Cause
     cause_ref: str | None = None
     check: Callable[[], None] = lambda: None
+    note: Callable[[], object] = lambda: None
 
-    @contextmanager
-    def leased(self, session: Session, customers: list[str]) -> Iterator[list[Claim]]:
-        """Hold these customers' leases, and reload what the session had loaded."""
+    def carry_out(
+        self,
+        session: Session,
+        member_id: int,
+        kind: IntentKind,
+        *,
+        customer_id: str | None = None,
+        target: str | None = None,
+        check: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """Record an intent, unless this form already has, and carry it out; reload the session.
+
+        ``check`` returns the intent's details, or raises an error to stop the change. Without
+        ``customer_id`` the intent is about all of the person's customers.
+
+        Raises:
+            StripeRefusedError: Stripe refuses and says why.
+            StripeUnavailableError: Stripe doesn't answer; a recorded intent is carried out later.
+            SyncBusyError: another process holds a customer's lease; as above.
+        """
+        finish_open(session, self.gateway, self.grace, member_id)
+        customers = [customer_id] if customer_id else customers_of_member(session, member_id)
         checkpoint(session)
         with leased(current_database(), customers) as claims:
             session.expire_all()
-            self.check()
-            yield claims
+            intent = find_intent(session, self.key)
+            if intent is None:
+                self.check()
+                intent = add_intent(
+                    session,
+                    kind,
+                    key=self.key,
+                    member_id=member_id,
+                    customer_id=customer_id,
+                    target=target,
+                    details=check(),
+                    cause=self.cause,
+                    cause_ref=self.cause_ref,
+                )
+                self.note()
+                carry_out(session, self.gateway, self.grace, claims, intent)
+        raise_refusal(intent)
 
-    def settle(self, session: Session, claim: Claim) -> None:
-        """Sync the customer, and reload what the session had loaded."""
-        checkpoint(session)
-        settle_claim(
-            current_database(),
-            self.gateway,
-            self.grace,
-            claim,
-            cause=self.cause,
-            cause_ref=self.cause_ref,
-        )
-        session.expire_all()
+
+def raise_refusal(intent: Intent) -> None:
+    """Raise the error of a refused intent; do nothing for any other.
+
+    Raises:
+        StripeRefusedError: Stripe refused and said why.
+        UnprocessableError: the subject had ended or changed.
+    """
+    match intent.refusal:
+        case None:
+            return
+        case Refusal.BANK:
+            raise BankRefusedError(intent.error or "")
+        case Refusal.STRIPE:
+            raise StripeRefusedError(intent.error or "")
+        case Refusal.TAKEN:
+            taken = _("This address belongs to another person. Two people can’t have the same one.")
+            raise UnprocessableError(Named("address-somebody-elses", taken), field="email")
+    raise UnprocessableError(_("This has ended or changed meanwhile, so nothing was done."))
 
 
 def end_membership(
@@ -81,18 +120,17 @@ def end_membership(
 
     Raises:
         StripeRefusedError: Stripe refuses and says why; nothing has changed.
-        StripeUnavailableError: Stripe doesn't answer; it is safe to try again.
+        StripeUnavailableError: Stripe doesn't answer; the intent is carried out later.
     """
-    customer_id, subscription_id = _customer_of(membership), membership.reference
-    with change.leased(session, [customer_id]) as (claim,):
-        promise(session, claim)
-        checkpoint(session)
-        with suppress(NotFoundError):
-            if at_period_end:
-                change.gateway.cancel_at_period_end(subscription_id, f"end-{change.key}")
-            else:
-                change.gateway.cancel(subscription_id)
-        change.settle(session, claim)
+    if membership.customer_id is None:
+        raise UnprocessableError(_("This membership is not paid through Stripe."))
+    change.carry_out(
+        session,
+        membership.member_id,
+        IntentKind.CANCEL if at_period_end else IntentKind.CANCEL_NOW,
+        customer_id=membership.customer_id,
+        target=membership.reference,
+    )
 
 
 def refund(session: Session, change: Change, payment: Payment, amount: int) -> None:
@@ -100,18 +138,25 @@ def refund(session: Session, change: Change, payment: Payment, amount: int) -> N
 
     Raises:
         UnprocessableError: this much, or anything, can't be refunded.
-        StripeUnavailableError: Stripe doesn't answer; it is safe to try again.
+        StripeUnavailableError: Stripe doesn't answer; the intent is carried out later.
     """
-    with change.leased(session, [payment.customer_id]) as (claim,):
-        left, charge_id = refundable(payment), payment.charge_id
+
+    def check() -> dict[str, Any]:
+        left = refundable(payment)
         if left == 0:
             raise UnprocessableError(_("There’s nothing left to refund from this payment."))
         if not 0 < amount <= left:
             raise UnprocessableError(_("Enter an amount that has been paid and not refunded yet."))
-        promise(session, claim)
-        checkpoint(session)
-        change.gateway.pay_back(charge_id, amount, f"refund-{change.key}")
-        change.settle(session, claim)
+        return {"amount": amount}
+
+    change.carry_out(
+        session,
+        payment.member_id,
+        IntentKind.REFUND,
+        customer_id=payment.customer_id,
+        target=payment.charge_id,
+        check=check,
+    )
 
 
 def refundable(payment: Payment) -> int:
@@ -133,73 +178,27 @@ def change_email(
 
     Raises:
         UnprocessableError: the address is invalid, unchanged, or somebody else's.
-        StripeUnavailableError: Stripe doesn't answer; no customer has the new address.
+        StripeUnavailableError: Stripe doesn't answer; the intent is carried out later.
     """
-    customers = session.scalars(
-        select(Customer.id).where(Customer.member_id == member.id, Customer.deleted.is_(False))
-    ).all()
-    with change.leased(session, list(customers)) as claims:
+
+    def check() -> dict[str, Any]:
         check_email(session, member, email)
-        before = member.email
-        for claim in claims:
-            promise(session, claim)
-        checkpoint(session)
-        changed: list[str] = []
-        try:
-            for claim in claims:
-                changed.append(claim.name)
-                with suppress(NotFoundError):  # a customer deleted at Stripe needs no address
-                    change.gateway.change_email(claim.name, email)
-        except (StripeUnavailableError, StripeRefusedError):
-            _change_back(change.gateway, changed, before)
-            raise
-        # Before the sync, which would make a new person for an unknown address.
-        session.refresh(member, with_for_update=True)
-        check_email(session, member, email)
-        member.email = email
-        session.flush()
-        note_change(session, member, before, is_undo=is_undo)
-        for claim in claims:
-            change.settle(session, claim)
+        return {"email": email, "before": member.email, "is_undo": is_undo}
+
+    change.carry_out(session, member.id, IntentKind.EMAIL, check=check)
 
 
-def check_email(session: Session, member: Member, email: str) -> None:
-    """Check that a person may have this address.
+def change_details(
+    session: Session, change: Change, member: Member, *, name: str, language: str
+) -> None:
+    """Change a person's name and language, here and for each of their Stripe customers.
 
     Raises:
-        UnprocessableError: the address is invalid, unchanged, or somebody else's.
+        StripeUnavailableError: Stripe doesn't answer; the intent is carried out later.
     """
-    local, _at, domain = email.rpartition("@")
-    if not local or "." not in domain.strip(".") or any(character.isspace() for character in email):
-        raise UnprocessableError(
-            Named("address-none", _("Enter an e-mail address, like name@example.org.")),
-            field="email",
-        )
-    if email == member.email:
-        raise UnprocessableError(
-            Named("address-same", _("That’s the address we already have.")), field="email"
-        )
-    owner = session.scalars(
-        select(Member.id).where(Member.address == fold_address(email), Member.id != member.id)
-    ).first()
-    if owner is not None:
-        raise UnprocessableError(
-            Named(
-                "address-somebody-elses",
-                _("This address belongs to another person. Two people can’t have the same one."),
-            ),
-            field="email",
-        )
-
-
-def _change_back(gateway: MemberGateway, customers: list[str], email: str | None) -> None:
-    """Restore the old address of all customers if one change fails."""
-    for name in customers if email else ():
-        with suppress(StripeUnavailableError, StripeRefusedError, NotFoundError):
-            gateway.change_email(name, email or "")
-
-
-def _customer_of(membership: Membership) -> str:
-    if membership.customer_id is None:
-        raise UnprocessableError(_("This membership isn’t paid through Stripe."))
-    return membership.customer_id
+    change.carry_out(
+        session,
+        member.id,
+        IntentKind.DETAILS,
+        check=lambda: {"name": name, "language": language},
+    )

@@ -95,7 +95,7 @@ def leased(
         yield claims
     finally:
         # A lease that can't be released expires.
-        with suppress(SQLAlchemyError), database.transaction() as session:
+        with suppress(SQLAlchemyError), database.transaction(beside=True) as session:
             queue.release(session, claims)
 
 

@@ -41,6 +41,7 @@ from fundraiser.payments.debits import (
 )
 from fundraiser.payments.duplicates import end_second_memberships, note_refunds
 from fundraiser.payments.gifts import write_gifts
+from fundraiser.payments.intents import is_new_address
 from fundraiser.payments.late import note_late_payments
 from fundraiser.payments.methods import follow_new_method
 from fundraiser.payments.models import (
@@ -328,6 +329,8 @@ def _known_person(session: Session, known: Customer, email: str, *, runs: bool) 
         return person
     alias = session.get(MemberAlias, fold_address(email))
     if alias is not None and alias.member_id == person.id:
+        return person
+    if is_new_address(session, person.id, email):
         return person
     return _person_with_new_address(session, known, person, other, email, runs=runs)
 

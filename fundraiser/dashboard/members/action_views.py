@@ -1,7 +1,8 @@
 """Pages for actions on a member: preview the effects, then act once.
 
-The form's nonce makes the key of its audit log row, which comes first, and of the calls to Stripe,
-so a repeated form acts once. A form is refused if the member has changed since it was opened.
+The form's nonce makes the key of its audit log row and of its intent, which are written together
+before Stripe is called, so a repeated form acts once. A form is refused if the member has changed
+since it was opened.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import flash, redirect, render_template, request, url_for
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from fundraiser import db
 from fundraiser.config import current_settings
@@ -33,6 +34,8 @@ from fundraiser.payments import (
     changes,
     member_gateway,
 )
+from fundraiser.payments.carry_out import finish_open
+from fundraiser.payments.intents import Intent, find_intent
 from fundraiser.payments.models import Payment
 from fundraiser.payments.queue import SyncBusyError
 from fundraiser.security import new_nonce
@@ -120,6 +123,7 @@ def serve(
     key = _key(staff)
     status, error = HTTPStatus.UNPROCESSABLE_ENTITY, None
     try:
+        finish_open(session, member_gateway(), grace(), member_id)
         page = build(read_person(session, member_id))
         plan = page.read(request.form)
         done = _carry_out(session, staff, page, plan, text=_read_note(page), key=key)
@@ -128,19 +132,8 @@ def serve(
         status, error = found.status, found
     except SyncBusyError as busy:
         status, error = busy.status, UnprocessableError(str(busy))
-    except StripeKeyError as refused:  # known for sure: it was not done
-        status, error = refused.status, UnprocessableError(str(refused))
-    except StripeUnavailableError:
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        error = UnprocessableError(
-            Named(
-                "not-known",
-                _(
-                    "Stripe isn’t answering, so we don’t know whether this was done. "
-                    "Send the form again in a minute: it can’t be done twice."
-                ),
-            )
-        )
+    except StripeUnavailableError as away:
+        status, error = away.status, UnprocessableError(_not_done_yet(session, away, key))
     session.rollback()
     # Last, since the same form sent at the same time may have been done while this one was read.
     if _was_done(session, key):
@@ -148,8 +141,34 @@ def serve(
     return _show_or_leave(member_id, build, error, status)
 
 
+def _not_done_yet(session: Session, away: StripeUnavailableError, key: str) -> str:
+    """A sentence for the form while Stripe doesn't answer, or refuses our key."""
+    session.rollback()
+    if find_intent(session, key) is None:
+        return Named(
+            "not-noted", _("Stripe isn’t answering, so nothing was done. Try again later.")
+        )
+    if isinstance(away, StripeKeyError):
+        return Named(
+            "key-refused", _("%(reason)s We’ll do this as soon as that’s fixed.", reason=away)
+        )
+    return Named(
+        "not-known",
+        _(
+            "Stripe isn’t answering, so we don’t know yet whether this was done. We’ll keep "
+            "trying, and the member’s page shows the outcome. Sending the form again can’t do it "
+            "twice."
+        ),
+    )
+
+
 def _was_done(session: Session, key: str) -> bool:
-    return bool(session.scalar(select(AuditEntry.id).where(AuditEntry.key == key)))
+    """Whether this form has been done; its intent may be open or refused instead."""
+    is_done = or_(
+        Intent.id.is_(None), and_(Intent.closed_at.is_not(None), Intent.refusal.is_(None))
+    )
+    done = select(AuditEntry.id).outerjoin(Intent, Intent.key == AuditEntry.key)
+    return bool(session.scalar(done.where(AuditEntry.key == key, is_done)))
 
 
 def _show_or_leave(
@@ -201,8 +220,8 @@ def _carry_out(
                 )
             )
 
-    def record() -> int | None:
-        return record_once(
+    def record() -> bool:
+        action = record_once(
             session,
             page.action,
             f"member {member_id}",
@@ -211,29 +230,28 @@ def _carry_out(
             fields=plan.fields,
             details=plan.details,
         )
+        note_text = " ".join(part for part in (plan.remark, text) if part)
+        if action is not None and note_text:
+            session.add(Note(member_id=member_id, audit_entry_id=action, text=note_text))
+        return action is not None
 
     by = f"staff {staff.id}"
-    change = changes.Change(member_gateway(), grace(), key, Cause.STAFF, by, check)
+    change = changes.Change(member_gateway(), grace(), key, Cause.STAFF, by, check, record)
     if plan.at_stripe:
         if _was_done(session, key):
             return _done_before()
         plan.do(change)
-        action = record()
-    else:
-        action = record()
-        if action is not None:
-            lock(session, "member", str(member_id))
-            check()
-            plan.do(change)
-    if action is None:
+        return plan.done
+    if not record():
         return _done_before()
-    if note_text := " ".join(part for part in (plan.remark, text) if part):
-        session.add(Note(member_id=member_id, audit_entry_id=action, text=note_text))
+    lock(session, "member", str(member_id))
+    check()
+    plan.do(change)
     return plan.done
 
 
 def _show(page: ActionPage, error: UnprocessableError | None = None) -> str:
-    # Stripe replays a refusal to the same key for a day.
+    # What was refused is not asked for again by the same form.
     is_new = request.method == "GET" or isinstance(
         error, (ChangedMeanwhileError, StripeRefusedError)
     )

@@ -18,6 +18,7 @@ from fundraiser.dashboard.members.action_views import ActionPage, Plan, grace, n
 from fundraiser.dashboard.members.timeline import may_be_sent_again
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.address_changes import check_email
 from fundraiser.members.complimentary import end_given, give_membership
 from fundraiser.members.consents import hide_name, restore_name
 from fundraiser.members.models import Source
@@ -269,7 +270,7 @@ def _changing_email(person: Person) -> ActionPage:
 
     def read(typed: Mapping[str, str]) -> Plan:
         wanted = typed.get("email", "").strip()
-        changes.check_email(session, member, wanted)
+        check_email(session, member, wanted)
         return Plan(
             do=lambda change: changes.change_email(session, change, member, wanted),
             done=_("The e-mail address has been changed. We now e-mail the new one."),

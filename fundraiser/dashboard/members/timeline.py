@@ -18,6 +18,7 @@ from fundraiser.newsroom.models import AuditEntry, Staff
 from fundraiser.outbox import EmailState
 from fundraiser.payments.changes import refundable
 from fundraiser.payments.disputes import Trouble, trouble
+from fundraiser.payments.intents import Intent, unfinished_intents
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from fundraiser.texts import gettext as _
 
@@ -173,23 +174,46 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
     subjects = [f"member {person.member.id}"]
     subjects += [f"customer {customer.id}" for customer in person.customers]
     rows = session.execute(
-        select(AuditEntry, Staff.name, Note.text)
+        select(AuditEntry, Staff.name, Note.text, Intent)
         .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
         .outerjoin(Note, Note.audit_entry_id == AuditEntry.id)
+        .outerjoin(Intent, Intent.key == AuditEntry.key)
         .where(AuditEntry.subject.in_(subjects))
         .order_by(AuditEntry.id.desc())
         .limit(_MOST_ACTS)
     )
-    for entry, name, note in rows:
+    of_staff = set()
+    for entry, name, note, intent in rows:
         if entry.action == Action.SENT_EMAIL_AGAIN and not with_emails:
+            continue
+        by = _("Staff: %(name)s", name=name) if name else _("Operator")
+        if intent:
+            of_staff.add(intent.id)
+        if intent and not intent.is_done:
+            yield _intent(intent, by, note or "")
             continue
         yield TimelineEntry(
             at=entry.at,
             kind=entry.action.replace("_", "-"),
             sentence=act_sentence(entry),
-            detail=_("Staff: %(name)s", name=name) if name else _("Operator"),
+            detail=by,
             note=note or "",
         )
+    for intent in unfinished_intents(session, person.member.id):
+        if intent.id not in of_staff:
+            yield _intent(intent, _("The member"))
+
+
+def _intent(intent: Intent, by: str, note: str = "") -> TimelineEntry:
+    """An entry for a request that is open or was refused."""
+    return TimelineEntry(
+        at=intent.created_at,
+        kind="act-open" if intent.is_open else "act-refused",
+        sentence=f"{labels.asked(intent.kind)} {labels.intent_state(intent)}",
+        detail=by,
+        note=note,
+        wrong=True,
+    )
 
 
 def act_sentence(entry: AuditEntry) -> str:

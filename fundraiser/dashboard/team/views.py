@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
+from fundraiser.dashboard.labels import intent_state
 from fundraiser.dashboard.team import labels as words
 from fundraiser.dashboard.team.forms import Invitation, SignInRules, read_role
 from fundraiser.errors import NotFoundError, UnprocessableError
@@ -26,6 +27,7 @@ from fundraiser.newsroom.sign_in import (
     signed_in_staff,
 )
 from fundraiser.paging import LARGEST_KEY, PAGE, key_from_url, split_page
+from fundraiser.payments.intents import Intent
 from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
@@ -141,8 +143,9 @@ def audit_log() -> ResponseReturnValue:
     require(staff, Permission.MANAGE_STAFF)
     who, before = key_from_url("staff"), key_from_url("before")
     statement = (
-        select(AuditEntry, Staff)
+        select(AuditEntry, Staff, Intent)
         .outerjoin(Staff, Staff.id == AuditEntry.staff_id)
+        .outerjoin(Intent, Intent.key == AuditEntry.key)
         .order_by(AuditEntry.id.desc())
         .limit(PAGE + 1)
     )
@@ -162,6 +165,7 @@ def audit_log() -> ResponseReturnValue:
         who=who,
         everybody=everybody,
         names={found.id: found.name for found in everybody},
+        intent_state=intent_state,
     )
 
 

@@ -67,6 +67,7 @@ __all__ = [  # names that other modules import from here
 
 CHECKOUT_KEY = "fundraiser_checkout"
 SECOND_KEY = "fundraiser_second_to"
+INTENT_KEY = "fundraiser_intent"
 _DEPOSITS = "verify_with_microdeposits"
 _DEFAULT_METHOD = "invoice_settings.default_payment_method"
 
@@ -431,9 +432,19 @@ class Gateway(Calls):
         """
         with self._call("refunds"):
             self._prompt.v1.refunds.create(
-                {"charge": charge_id, "amount": amount, "reason": "requested_by_customer"},
+                {
+                    "charge": charge_id,
+                    "amount": amount,
+                    "reason": "requested_by_customer",
+                    "metadata": {INTENT_KEY: key},
+                },
                 {"idempotency_key": key},
             )
+
+    def has_refund(self, charge_id: str, key: str) -> bool:
+        """Whether a charge has a refund that was asked for with a key that contains this one."""
+        made = self._each("/v1/refunds", charge=charge_id)
+        return any(key in one["metadata"].get(INTENT_KEY, "") for one in made)
 
     def change_email(self, customer_id: str, email: str) -> None:
         """Change a customer's e-mail address.

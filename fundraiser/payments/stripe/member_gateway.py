@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.members.models import Interval
 from fundraiser.payments.stripe.errors import (
     ConfirmationNeededError,
     Doing,
@@ -21,8 +22,6 @@ from fundraiser.texts import gettext as _
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
-
-    from fundraiser.members.models import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,16 @@ class Terms:
     at_once: bool
     ours: frozenset[str] = frozenset()
     discounted: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        return asdict(self) | {"ours": sorted(self.ours)}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Terms:
+        """Terms that were kept as JSON."""
+        interval, ours = Interval(kept["interval"]), frozenset(kept["ours"])
+        return cls(**kept | {"interval": interval, "ours": ours})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,10 @@ class MemberGateway(Gateway):
         details: dict[str, Any] = {"comment": comment} if comment else {}
         if reason:
             details["feedback"] = reason
-        change = {"cancel_at_period_end": True, "cancellation_details": details}
+        change: dict[str, Any] = {"cancel_at_period_end": True}
+        if details:
+            change["cancellation_details"] = details
         self._free_and_update(subscription_id, change, key)
-
-    def cancel_at_period_end(self, subscription_id: str, key: str) -> None:
-        """Cancel a subscription at the end of its period."""
-        self._free_and_update(subscription_id, {"cancel_at_period_end": True}, key)
 
     def go_on(self, subscription_id: str, key: str) -> None:
         """Undo a cancellation that hasn't taken effect, and a pause."""
