@@ -1,7 +1,7 @@
-"""What Amazon SES reports through SNS: verified by Amazon's certificate, and only of our own topic.
+"""Amazon SES bounces and complaints through SNS, verified for our own topic.
 
-Everybody can have a topic, and Amazon signs for each: so the topic is part of what is checked. The
-certificate is taken from Amazon's host alone, or from a folder that the operator filled.
+Anybody can have an SNS topic, and Amazon signs for each, so we also check the topic. We take the
+certificate only from Amazon's host, or from a folder that the operator filled.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _known: dict[str, bytes] = {}
 
 
 class ForgedReportError(BadRequestError):
-    """The message does not come from our topic at Amazon, or not lately."""
+    """The message isn't from our SNS topic, or is too old."""
 
 
 def read(settings: Settings, body: bytes) -> list[Report]:
-    """Verify a message of SNS and read its reports; a new subscription is confirmed.
+    """Verify an SNS message and parse its reports; confirms a new subscription.
 
     Raises:
-        ForgedReportError: it is not signed by Amazon, not of our topic, or too old.
-        UnavailableError: Amazon does not answer; it sends the message again.
+        ForgedReportError: Amazon hasn't signed it, it is for another topic, or it is too old.
+        UnavailableError: Amazon doesn't answer; it sends the message again.
     """
     try:
         message = json.loads(body)
@@ -118,7 +118,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _reports(text: str) -> list[Report]:
-    """What a notification says; of deliveries and other news, nothing."""
+    """The reports in a notification; none for deliveries and other news."""
     try:
         told: dict[str, Any] = json.loads(text)
         headers = told.get("mail", {}).get("commonHeaders") or {}

@@ -1,8 +1,8 @@
-"""Send each e-mail of the outbox by SMTP, exactly once as far as SMTP can.
+"""Send queued e-mails by SMTP, exactly once as far as SMTP allows.
 
-An e-mail is marked ``sending`` and that is committed before the server hears of it. Whoever dies
-after that leaves the mark, and ``due_at`` says when it counts as lost: nobody knows then whether
-the e-mail arrived. Receipts are sent again once under the same Message-ID; reminders never are.
+We commit the state ``sending`` before we call the server. If the process dies then, ``due_at`` says
+when we treat the e-mail as lost: nobody knows whether it arrived. We resend receipts once with the
+same Message-ID, and never reminders.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _SENT = _OF_THIS_ONE.values(state=EmailState.SENT, sent_at=bindparam("at"), erro
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A message to send. This process holds it until ``lease``, the row's ``due_at`` meanwhile."""
+    """A message to send; this process holds it until ``lease``, its ``due_at``."""
 
     email_id: int
     lease: datetime
@@ -79,12 +79,11 @@ class _Ready:
 
 
 def deliver_some(database: Database, server: MailServer, budget: Budget | None = None) -> bool:
-    """Send a few e-mails that are due; returns False if there is none, or none can be sent now.
+    """Send some due e-mails; False if there are none, or if none can be sent now.
 
-    They are written together, because most of what they say is the same, and sent one by one: who
-    dies leaves one e-mail in doubt, and the others to be taken a minute later. The server is asked
-    for a connection before an e-mail is touched, so that an outage, however long, costs none an
-    attempt.
+    We render them together, because most of their content is the same, and send them one by one: a
+    crash leaves one e-mail unknown, and others take the rest a minute later. We connect to the
+    server first, so that an outage costs no e-mail an attempt.
     """
     try:
         with database.transaction() as session:
@@ -102,7 +101,7 @@ def deliver_some(database: Database, server: MailServer, budget: Budget | None =
 
 
 def _take(session: Session) -> Sequence[Email]:
-    """Lock the next e-mails: urgent ones first, so that a campaign never delays a sign-in."""
+    """Lock the next e-mails: urgent ones first, so that a mailing never delays a sign-in."""
     emails = _take_some(session, urgent=True)
     if not emails and is_daytime():
         emails = _take_some(session, urgent=False)
@@ -110,7 +109,7 @@ def _take(session: Session) -> Sequence[Email]:
 
 
 def is_daytime() -> bool:
-    """Whether it is daytime in the newsroom's time zone, so that e-mails may arrive."""
+    """Whether it is daytime for the newsroom, when e-mails that aren't urgent may be sent."""
     return now().astimezone(current_settings().newsroom_timezone).hour in DAYTIME
 
 
@@ -122,7 +121,7 @@ def _take_some(session: Session, *, urgent: bool) -> Sequence[Email]:
 
 
 def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) -> list[_Ready]:
-    """Render the e-mails that are to be sent now, and take a lease on each."""
+    """Render these e-mails, and take a lease on each."""
     server.open()
     known = select(Member).where(Member.id.in_([email.member_id for email in emails]))
     members = session.scalars(known).all()  # kept, so that none is read again by itself
@@ -146,11 +145,11 @@ def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) 
 
 
 def _write_all(session: Session, emails: Sequence[Email]) -> list[Message | Exception]:
-    """Render each e-mail, or say why not: in one savepoint, or one each if something fails.
+    """Render each e-mail, or give a reason: in one savepoint, or one each after a failure.
 
-    Nothing is noted of them before that: a savepoint writes what was changed before it, and of a
-    row that a transaction updates twice PostgreSQL checks the foreign key, and so waits for whoever
-    settles the person, who may be waiting for this e-mail.
+    It writes nothing before that: a savepoint flushes earlier changes. When a transaction updates a
+    row twice, PostgreSQL checks its foreign key, and so waits for a sync of that person, which may
+    be waiting for this e-mail.
     """
     try:
         with session.begin_nested():
@@ -187,9 +186,9 @@ def _note_failure(email: Email, error: Exception) -> None:
 def _send_all(
     database: Database, server: MailServer, budget: Budget | None, ready: list[_Ready]
 ) -> None:
-    """Send one after the other, for a second at most: a more urgent one may have come.
+    """Send them one by one, for at most a second, because a more urgent one may have come.
 
-    What became of one is noted together with the beginning of the next.
+    Each result is written together with the start of the next.
     """
     until = time.monotonic() + _MOMENT
     sent: tuple[_Ready, Outcome] | None = None
@@ -215,7 +214,7 @@ def _send_all(
 
 
 def _begin(session: Session, one: _Ready) -> bool:
-    """Mark the e-mail as being sent; returns False if its lease has run out."""
+    """Mark the e-mail as being sent; False if its lease has expired."""
     ours = {"email": one.email_id, "lease": one.lease}
     begun = session.connection().scalar(_BEGIN, ours | {"until": now() + LOST_AFTER})
     return begun is not None

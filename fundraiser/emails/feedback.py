@@ -1,4 +1,4 @@
-"""Bounces and complaints, and the suppression list that they fill."""
+"""Bounces, complaints, and the suppression list."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _REASON = select(Suppression.reason).where(
 class Report:
     """A provider's report about one address.
 
-    ``reason`` is None where the e-mail did not arrive and the next one may (a full mailbox).
-    ``message_id`` is the header of our e-mail, where the provider tells it.
+    ``reason`` is None if this e-mail failed but the next may arrive (a full mailbox).
+    ``message_id`` is our e-mail's header, if the provider gives it.
     """
 
     address: str
@@ -45,9 +45,9 @@ class Report:
 
 
 def take_in(session: Session, report: Report) -> None:
-    """Suppress an address that bounced or complained; reported twice, it is noted once.
+    """Suppress an address after a bounce or complaint; safe to repeat.
 
-    A complaint weighs more than a bounce, and stays.
+    A complaint replaces a bounce, and stays.
     """
     detail = redact(" ".join((report.detail or "").split()))[:_LONGEST_DETAIL] or None
     if report.reason and not suppressed(session, report.address):
@@ -71,12 +71,12 @@ def take_in(session: Session, report: Report) -> None:
 
 
 def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
-    """Read a suppression list as CSV: ``address``, and if they are there ``reason`` and ``detail``.
+    """Parse a suppression list as CSV: ``address``, and optionally ``reason`` and ``detail``.
 
-    A reason is bounce (which it is unless told otherwise) or complaint.
+    A reason is bounce (the default) or complaint.
 
     Raises:
-        UnprocessableError: there is no such column, or a row can't be read; it says which.
+        UnprocessableError: the column is missing, or a row is invalid; it says which.
     """
     rows = csv.DictReader(lines)
     if "address" not in (rows.fieldnames or []):
@@ -92,11 +92,11 @@ def read_bounces(lines: Iterable[str]) -> Iterator[Report]:
 
 
 def suppressed(session: Session, address: str) -> SuppressionReason | None:
-    """Why an address is suppressed; None if it is not."""
+    """Why an address is suppressed; None if it isn't."""
     return session.scalar(_REASON, {"hashes": hashes_of_address(address)})
 
 
 def allow_again(session: Session, address: str) -> bool:
-    """Take an address off the suppression list; returns False if it was not on it."""
+    """Remove an address from the suppression list; False if it wasn't there."""
     is_it = Suppression.address_hash.in_(hashes_of_address(address))
     return session.scalar(delete(Suppression).where(is_it).returning(true())) is not None

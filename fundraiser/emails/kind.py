@@ -1,4 +1,4 @@
-"""The declaration of an e-mail: each file in ``kinds`` makes one."""
+"""The declaration of a kind of e-mail; each file in ``kinds`` makes one."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ class Kind(OutboxKind):
 
     @property
     def can_be_refused(self) -> bool:
-        """Whether it carries a link that stops e-mails like it."""
+        """Whether it has an unsubscribe link."""
         return self.topic is not None or self.to is Recipient.READER

@@ -1,4 +1,4 @@
-"""Signed links to the page of e-mail preferences, which needs no sign-in."""
+"""Signed links to the e-mail preferences, which need no sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PURPOSE = "letters"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Whose preferences: a member's (about one topic, or all), or those of a reader's reminder."""
+    """Whose preferences: a member's (for one topic or all), or a reader's reminder."""
 
     member_id: int | None = None
     reminder_id: int | None = None
@@ -25,7 +25,7 @@ class Reference:
 
 
 def address_of(reference: Reference) -> str:
-    """The URL of the page of preferences."""
+    """The URL of the preferences."""
     if reference.reminder_id is not None:
         parts: list[object] = ["reminder", reference.reminder_id]
     else:
@@ -34,10 +34,10 @@ def address_of(reference: Reference) -> str:
 
 
 def read_token(token: str) -> Reference:
-    """Verify the token of such a link.
+    """Verify the token of a preferences link.
 
     Raises:
-        NotFoundError: we have not made it.
+        NotFoundError: we haven't made it.
     """
     try:
         whose, number, *topic = link_signer(_PURPOSE).loads(token)

@@ -1,4 +1,4 @@
-"""E-mails to everybody who asked for news: which of them have begun."""
+"""Mailings to everybody who asked for news: which have started."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 
 def begin_mailing(session: Session, kind: str, key: str, at: datetime) -> bool:
-    """Note that it begins; True for whoever is the first to do so."""
+    """Start a mailing; True for the first caller only."""
     begun = insert(Mailing).values(kind=kind, key=key, at=at).on_conflict_do_nothing()
     return session.scalar(begun.returning(Mailing.key)) is not None

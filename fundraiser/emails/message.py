@@ -1,8 +1,8 @@
-"""A message as it travels: RFC 5322 and MIME, written out.
+"""Write e-mail messages as bytes (RFC 5322 and MIME).
 
-The standard library's ``EmailMessage`` parses every header before it writes it, which took longer
-than everything else that an e-mail needs. It also encoded the long address in ``List-Unsubscribe``:
-no mailbox decodes words there (RFC 2047, section 5), so none could find it.
+The standard library's ``EmailMessage`` parses every header before writing it, which took longer
+than everything else. It also encoded the long URL in ``List-Unsubscribe``, where mailboxes decode
+nothing (RFC 2047, section 5).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VALUE = re.compile(r"[ -~]{0,900}(\r\n [ -~]{1,900}){0,20}")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to one recipient: both names for the mail server, and the bytes it gets."""
+    """A message to one recipient: both addresses for the mail server, and its bytes."""
 
     sender: str
     recipient: str
@@ -29,26 +29,26 @@ class Message:
 
 
 def in_words(text: str, header: str) -> str:
-    """What people read in this header: folded and, where it is not plain ASCII, encoded (RFC 2047).
+    """Format a header's text: folded, and encoded if it isn't ASCII (RFC 2047).
 
-    A line break becomes a space, so that no text can begin another header.
+    Line breaks become spaces, so that no text can start another header.
     """
     words, charset = " ".join(text.splitlines()), None if _is_plain(text) else "utf-8"
     return Header(words, charset, maxlinelen=75, header_name=header).encode(linesep="\r\n")
 
 
 def mailbox(name: str, address: str, header: str) -> str:
-    """A name and its address, as this header has them."""
+    """Format a name and address for a header."""
     if _is_plain(name):
         return formataddr((name, address))
     return f"{in_words(name, header)} <{address}>"
 
 
 def write_source(headers: dict[str, str], text: str, html: str) -> bytes:
-    """A message that says the same as text and as HTML, in bytes.
+    """Write a message with a plain text and an HTML part, as bytes.
 
     Raises:
-        ValueError: a header's value can't be written as it stands.
+        ValueError: a header's value is invalid.
     """
     headers = headers | {
         "MIME-Version": "1.0",

@@ -1,4 +1,4 @@
-"""Who is not written to, what went to many, and what staff changed about the e-mails."""
+"""Models: suppression list, mailings, and staff's settings for e-mails."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fundraiser.db import Base
 
 
 class SuppressionReason(StrEnum):
-    """Why an address gets no e-mails: it does not exist, or its owner called one of them spam."""
+    """Why we suppress an address: it doesn't exist, or its owner reported spam."""
 
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
 
 
 class Suppression(Base):
-    """An address that gets no e-mails, as a keyed hash (``hash_address``). Every sending asks.
+    """A suppressed address, as a keyed hash (``hash_address``); checked before every e-mail.
 
-    ``detail`` is what the mail provider said, without addresses.
+    ``detail`` is the mail provider's text, without addresses.
     """
 
     __tablename__ = "suppression"
@@ -33,7 +33,7 @@ class Suppression(Base):
 
 
 class EmailSwitch(Base):
-    """Whether a kind of e-mail is sent, where staff said so."""
+    """Whether staff have switched a kind of e-mail on or off."""
 
     __tablename__ = "email_switch"
 
@@ -42,7 +42,7 @@ class EmailSwitch(Base):
 
 
 class EmailWording(Base):
-    """A kind's subject, heading and text as staff wrote them, in one language."""
+    """A kind's subject, heading and text by staff, in one language."""
 
     __tablename__ = "email_wording"
 
@@ -56,7 +56,7 @@ class EmailWording(Base):
 
 
 class Mailing(Base):
-    """An e-mail to everybody who asked for news, once: to those who had asked when it began."""
+    """A mailing to everybody who had asked for news when it started; sent once."""
 
     __tablename__ = "mailing"
 

@@ -1,4 +1,4 @@
-"""The mail server: one connection, opened when needed and kept for the next e-mail."""
+"""The SMTP client: one connection, opened when needed and reused."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OK, _TEMPORARY, _GONE, _PERMANENT = 250, 400, 421, 500
 
 
 class UnreachableError(Exception):
-    """No e-mail can be sent now; the message is one sentence and names no e-mail."""
+    """The mail server can't be used now; the message is a sentence without personal data."""
 
 
 class Fate(StrEnum):
-    """What became of an e-mail. ``unknown``: the server may have taken it, and did not say so."""
+    """The result of sending; ``unknown``: the server may have accepted the e-mail."""
 
     SENT = "sent"
     REFUSED = "refused"
@@ -38,7 +38,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``sentence`` says why, unless the e-mail was sent."""
+    """A result; ``sentence`` gives the reason unless the e-mail was sent."""
 
     fate: Fate
     sentence: str | None = None
@@ -60,10 +60,10 @@ class MailServer:
         self.close()
 
     def open(self) -> smtplib.SMTP:
-        """The connection, made now if there is none, or none that was used lately.
+        """Return the connection, reconnecting if it is missing or was idle too long.
 
         Raises:
-            UnreachableError: the server doesn't answer, isn't safe or refuses our password.
+            UnreachableError: the server doesn't answer, isn't secure or refuses our password.
         """
         if time.monotonic() - self._used_at > _IDLE:
             self.close()
@@ -78,7 +78,7 @@ class MailServer:
         return self._connection
 
     def close(self) -> None:
-        """Say goodbye, if anybody listens."""
+        """End the connection politely."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -87,7 +87,7 @@ class MailServer:
                 connection.close()
 
     def send(self, message: Message) -> Outcome:
-        """Hand over one e-mail to one recipient."""
+        """Send one e-mail to one recipient."""
         try:
             reply = self._announce(message.sender, message.recipient)
         except (OSError, UnreachableError):
@@ -122,10 +122,10 @@ class MailServer:
         return connection
 
     def _announce(self, sender: str, recipient: str) -> Outcome | None:
-        """Name both ends; returns why not, where the server refuses.
+        """Send sender and recipient; returns the reason if the server refuses.
 
-        A server may have given up a connection that was idle, or do so now: Amazon says 451 4.4.2
-        after ten seconds, Postfix 421 4.4.2. Nothing is lost, so once more on a new one.
+        A server may have closed an idle connection, or do so now: Amazon answers 451 4.4.2 after
+        ten seconds, Postfix 421 4.4.2. Nothing is lost, so we repeat it once on a new connection.
         """
         is_reused = self._connection is not None
         connection = self.open()
@@ -167,7 +167,7 @@ class MailServer:
         return _refusal("refuses the e-mail", code, reply)
 
     def _start_over(self, code: int) -> None:
-        """Leave the connection ready for the next e-mail, or without one."""
+        """Reset the connection for the next e-mail, or drop it."""
         try:
             if self._connection is not None and code != _GONE:
                 self._connection.rset()

@@ -1,7 +1,7 @@
-"""Enqueue the e-mails that are due by the passing of time: one query a kind.
+"""Enqueue scheduled e-mails that are due, with one query for each kind.
 
-Just before an e-mail leaves, its query is asked again of that one person: somebody who has paid
-meanwhile, has come back, or whose e-mail waited too long in the queue gets none.
+Just before an e-mail is sent, its query runs again for that person: people who have paid or come
+back meanwhile, or whose e-mail waited too long, get none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NEWS_WHILE = {CampaignStatus.RUNNING, CampaignStatus.REACHED}
 
 
 def sweep(session: Session) -> int:
-    """Enqueue what is due now; returns how many e-mails that are new."""
+    """Enqueue due e-mails; returns how many are new."""
     at, off = now(), kinds_switched_off(session)
     count = 0
     for kind in KINDS.values():
@@ -47,7 +47,7 @@ def sweep(session: Session) -> int:
 
 
 def is_still_due(session: Session, kind: Kind, email: Email) -> bool:
-    """Whether its kind's query finds its recipient now; True for kinds without a query."""
+    """Whether the kind's query still finds the recipient; True for kinds without a query."""
     if kind.due is None:
         return True
     due = kind.due(now()).subquery()
@@ -57,13 +57,13 @@ def is_still_due(session: Session, kind: Kind, email: Email) -> bool:
 
 
 def kinds_switched_off(session: Session) -> set[str]:
-    """The kinds that are not sent: as staff decided, or by default."""
+    """The kinds that are off, by staff or by default."""
     decided = {row.kind: row.is_on for row in session.scalars(select(EmailSwitch))}
     return {name for name, kind in KINDS.items() if not decided.get(name, kind.on_by_default)}
 
 
 def _enqueue_news(session: Session, off: set[str], at: datetime) -> int:
-    """Enqueue what today's campaign tells those who asked for news."""
+    """Enqueue the current campaign's mailing for people who asked for news."""
     campaign = current_campaign(session)
     if campaign is None:
         return 0
@@ -79,7 +79,7 @@ def _enqueue_news(session: Session, off: set[str], at: datetime) -> int:
 
 
 def _who_asked(kind: Kind, key: str, campaign: str) -> Due:
-    """Those who have asked for news of the kind's topic until now."""
+    """People who have asked for news of the kind's topic so far."""
     return (
         select(
             EmailChoice.member_id.label("to"),
@@ -117,7 +117,7 @@ def _enqueue_all(session: Session, kind: Kind, due: Due, at: datetime) -> int:
 
 
 def _key(kind: Kind, due: Subquery) -> ColumnElement[str]:
-    """The key of each row, as ``key_for`` makes it."""
+    """Each row's key, as ``key_for`` makes it."""
     if kind.once_per is OncePer.CAUSE:
         return due.c.key
     return func.concat_ws(" ", kind.to.value, due.c.to, due.c.key)

@@ -1,4 +1,4 @@
-"""E-mail texts as edited by staff: checked when they are saved, and again when they are used."""
+"""E-mail texts edited by staff; validated when saved and when used."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _NAME = re.compile(r"\{([^{}]{0,50})\}")
 
 
 def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
-    """Replace the text of an e-mail with what staff wrote for the current locale, if anything.
+    """Replace an e-mail's text with staff's version for the current locale, if any.
 
-    A name that this e-mail has no value for would leave a hole: then it stays as it was.
+    If it names a value that this e-mail lacks, the original stays.
     """
     key = (kind.name, language())
     wording = memoize(session, key, lambda: session.get(EmailWording, key))
@@ -60,11 +60,11 @@ def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
 def keep_wording(
     session: Session, kind: Kind, code: str, said: Wording, *, names: set[str], staff: Staff
 ) -> None:
-    """Save what staff wrote for a kind in a language; ``names`` may stand in curly brackets.
+    """Save staff's text for a kind and language; ``names`` may occur in curly brackets.
 
     Raises:
-        UnprocessableError: a part is empty or too long, speaks of what the e-mail does not know, or
-            leaves out what the e-mail is for.
+        UnprocessableError: a part is empty or too long, has an unknown name, or lacks a needed
+            one.
     """
     text = "\n\n".join(said.paragraphs)
     for field, value, most in (
@@ -97,7 +97,7 @@ def keep_wording(
 
 
 def forget_wording(session: Session, kind: Kind, code: str) -> None:
-    """Go back to the original text."""
+    """Restore the original text."""
     wording = session.get(EmailWording, (kind.name, code))
     if wording is not None:
         session.delete(wording)

@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 
 class UndeliverableError(Exception):
-    """The address can't be sent to; the message tells staff why, in one sentence."""
+    """We can't send to this address; the message is for staff."""
 
 
 def write(session: Session, email: Email) -> Message:
     """Render an e-mail as of now.
 
     Raises:
-        NotDueError: it is not to be sent any more.
-        UndeliverableError: the address is none that an e-mail can be sent to.
+        NotDueError: it should no longer be sent.
+        UndeliverableError: we can't send to the address.
     """
     kind = KINDS.get(email.kind)
     if kind is None:
@@ -80,7 +80,7 @@ def _layout(templates: Environment) -> Template:
 
 
 def _check_that_it_is_wanted(session: Session, kind: Kind, email: Email, address: str) -> None:
-    """Raise ``NotDueError`` if the address, staff, the member or the e-mail's reason forbid it."""
+    """Raise ``NotDueError`` if suppression, staff, the member or the e-mail's query forbid it."""
     reason = suppressed(session, address)
     if reason is SuppressionReason.BOUNCE:
         raise NotDueError("An e-mail to this address came back, so none is sent to it.")
@@ -96,7 +96,7 @@ def _check_that_it_is_wanted(session: Session, kind: Kind, email: Email, address
 
 @dataclass(frozen=True, slots=True)
 class _Recipient:
-    """``stop_address`` is the link that stops e-mails like this one; None if there is no choice."""
+    """A recipient; ``stop_address`` is the unsubscribe link, None if there is no choice."""
 
     address: str
     language: str
@@ -157,7 +157,7 @@ def _headers(email: Email, recipient: _Recipient, subject: str) -> dict[str, str
 
 
 def _checked(address: str) -> str:
-    """An address as SMTP wants it: ASCII, an international domain in Punycode."""
+    """An address for SMTP: ASCII, with an international domain in Punycode."""
     local, _, domain = address.rpartition("@")
     try:
         return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}").addr_spec

@@ -1,4 +1,4 @@
-"""The e-mails that we send: one file each. A new file here is a new e-mail."""
+"""The e-mails that we send, one file each; a new file is a new e-mail."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KINDS: dict[str, Kind] = {}
 
 
 def load() -> None:
-    """Find the files of this folder, and declare their kinds to the outbox."""
+    """Import all files of this folder, and declare their kinds to the outbox."""
     names = sorted((module.name for module in iter_modules(__path__)), key=_by_number)
     KINDS.update({name: _load(name) for name in names})
     declare(KINDS.values())
 
 
 def label_of(name: str) -> str:
-    """The name of a kind for staff; of one that is sent no more, the name of its file."""
+    """A kind's label for staff, or its file's name if it no longer exists."""
     return KINDS[name].label() if name in KINDS else name
 
 
@@ -34,7 +34,7 @@ def _load(name: str) -> Kind:
 
 
 def _by_number(name: str) -> list[str | int]:
-    """``day_3`` before ``day_12``."""
+    """Sort key: ``day_3`` before ``day_12``."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d{1,3})", name)]
 
 

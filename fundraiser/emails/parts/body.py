@@ -1,4 +1,4 @@
-"""What an e-mail says, apart from how it travels: its parts, and who may write them anew."""
+"""The content of an e-mail: its parts, and which of them staff may edit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fundraiser.texts import language
 
 
 class NotDueError(Exception):
-    """An e-mail is not to be sent any more; the message tells staff why, in one sentence."""
+    """An e-mail should no longer be sent; the message tells staff why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The number and the goal: as text, and ``percent`` (0 to 100) for its picture."""
+    """The number and the goal: as text, and ``percent`` (0 to 100) for the picture."""
 
     figure: str
     of: str
@@ -26,7 +26,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The one button."""
+    """The e-mail's single button."""
 
     text: str
     href: str
@@ -34,7 +34,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The part of an e-mail that staff may write anew; ``{name}`` stands for a value."""
+    """The editable part of an e-mail; ``{name}`` stands for a value."""
 
     subject: str
     heading: str
@@ -43,13 +43,13 @@ class Wording:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An e-mail's parts in their order.
+    """An e-mail's parts in order.
 
-    ``rows`` are pairs of label and value. ``advice`` is a heading and its paragraph. ``reason``
-    says why the person gets this e-mail. ``manage`` is where the membership can be stopped without
-    signing in; ``has_account`` where the reader has pages of a membership. ``values`` are what its
-    sentences may name; an e-mail with an ``original`` can be written anew by staff, all but the
-    sentences that are ``fixed`` and follow the others. ``to_staff``: of the house, not of money.
+    ``rows`` are pairs of label and value. ``advice`` is a heading with a paragraph. ``reason`` says
+    why the person gets it. ``manage`` is the URL to cancel the membership without signing in;
+    ``has_account`` if the reader has an account page. ``values`` are the names for its sentences;
+    staff can edit an e-mail with an ``original``, except for its ``fixed`` sentences, which follow.
+    ``to_staff``: for colleagues, not about money.
     """
 
     subject: str
@@ -72,7 +72,7 @@ Say = Callable[[Mapping[str, str]], Wording]
 
 
 def compose(say: Say, values: dict[str, str], reason: str, *fixed: str) -> Body:
-    """An e-mail that says this of these values, and that staff can write anew with them."""
+    """Make an e-mail from these texts and values, editable by staff."""
     said = say(values)
     return Body(
         subject=said.subject,
@@ -86,7 +86,7 @@ def compose(say: Say, values: dict[str, str], reason: str, *fixed: str) -> Body:
 
 
 def with_one_full_stop(sentence: str) -> str:
-    """A date in Ukrainian ends in an abbreviation, whose full stop is the sentence's as well."""
+    """Avoid a double full stop after a Ukrainian date, whose abbreviation ends in one."""
     return sentence.replace("..", ".")
 
 
@@ -95,5 +95,5 @@ def money(amount: int, currency: str) -> str:
 
 
 def example_link() -> str:
-    """An address for examples, where a real e-mail has one that opens something."""
+    """A placeholder URL for previews, in place of a link that opens something."""
     return f"{current_settings().public_url}/letters/example"

@@ -1,4 +1,4 @@
-"""E-mails about a campaign, to those who asked for news; the progress bar of others."""
+"""Parts of e-mails about a campaign, and the progress bar for others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def about_campaign(body: CampaignBody) -> Callable[[Session, Email], Body]:
 
 
 def example_about_campaign(body: CampaignBody) -> Callable[[Session, Member | None], Body | None]:
-    """The same about the campaign of today; None where there is none."""
+    """An example about the current campaign; None if there is none."""
 
     def read(session: Session, _member: Member | None) -> Body | None:
         campaign = current_campaign(session)
@@ -44,7 +44,7 @@ def example_about_campaign(body: CampaignBody) -> Callable[[Session, Member | No
 
 
 def news_of(session: Session, campaign: Campaign, say: Say) -> Body:
-    """An e-mail that says this of the campaign's progress, and shows it."""
+    """An e-mail with this text and the campaign's progress."""
     progress = read_progress(session, campaign)
     values = {
         "newsroom": current_settings().newsroom_name,
@@ -67,7 +67,7 @@ def campaign_page(campaign: Campaign) -> str:
 
 
 def bar_of(session: Session, campaign: Campaign) -> Bar:
-    """How far the campaign is; e-mails that are written together say the same."""
+    """The campaign's progress; cached for e-mails rendered together."""
     name = ("bar", campaign.slug, language())
     return memoize(session, name, lambda: _bar_of(session, campaign))
 
@@ -92,12 +92,12 @@ def _bar_of(session: Session, campaign: Campaign) -> Bar:
 
 
 def last_day(campaign: Campaign) -> str:
-    """The deadline may be the midnight that ends the day."""
+    """The campaign's last day; the deadline may be the midnight that ends it."""
     return date(campaign.deadline - timedelta(seconds=1))
 
 
 def campaign_of(session: Session, membership: Membership) -> Campaign | None:
-    """The campaign through which somebody joined, or the one of today."""
+    """The campaign through which somebody joined, or the current one."""
     slug = membership.campaign
     campaign = (
         memoize(session, ("campaign", slug), lambda: session.get(Campaign, slug)) if slug else None

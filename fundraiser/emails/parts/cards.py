@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def about_card(say: Callable[[Mapping[str, str]], Wording]) -> MembershipBody:
-    """The body that says this of a card."""
+    """The body of an e-mail about a card."""
 
     def body(_membership: Membership, values: dict[str, str]) -> Body:
         needs(values, "card", "month", "date")
@@ -39,5 +39,5 @@ def about_card(say: Callable[[Mapping[str, str]], Wording]) -> MembershipBody:
 
 
 def of_card(values: Mapping[str, str]) -> dict[str, str]:
-    """The card's last digits and its month, of all that an e-mail may name."""
+    """The card's last digits and expiry month."""
     return {"card": values["card"], "month": values["month"]}

@@ -1,4 +1,4 @@
-"""E-mails with a code, which proves that somebody reads those to an address."""
+"""Parts of e-mails with a code that verifies an address."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ EXAMPLE_CODE = Minted("", "", "123456")
 
 
 def minted_of(session: Session, email: Email) -> Minted:
-    """A code and a token for the check that the e-mail's context names.
+    """A new code and token for the request in the e-mail's context.
 
     Raises:
-        NotDueError: it came too late, or was used.
+        NotDueError: the request is too old, or was used.
     """
     minted = mint(session, email.context["check"])
     if minted is None:
@@ -28,5 +28,5 @@ def minted_of(session: Session, email: Email) -> Minted:
 
 
 def address_of_check(session: Session, email: Email) -> str | None:
-    """The address that the code is to prove, which may not be the member’s yet."""
+    """The address to verify, which may not be the member's yet."""
     return address_to_check(session, email.context.get("check", 0))

@@ -1,4 +1,4 @@
-"""E-mails about a payment that failed, one for each time that it is tried again."""
+"""Parts of the e-mails about a failed payment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SayOfFailure = Callable[..., Wording]
 
 
 def failed(say: SayOfFailure) -> MembershipBody:
-    """The body that says this; ``by_card`` is whether the membership is paid by card."""
+    """The body with this text; ``by_card`` says whether the membership is paid by card."""
 
     def body(membership: Membership, values: dict[str, str]) -> Body:
         needs(values, "date", "until")
@@ -46,12 +46,12 @@ def failed(say: SayOfFailure) -> MembershipBody:
 
 
 def unpaid() -> str:
-    """Why somebody gets such an e-mail."""
+    """Why the person gets this e-mail."""
     return _("You’re getting this e-mail because a payment for your membership failed.")
 
 
 def pay_link(membership: Membership) -> Link:
-    """The page of the unpaid invoice, which takes any payment method and needs no sign-in."""
+    """The unpaid invoice's page, which accepts any payment method without sign-in."""
     link = membership.pay_url or f"{current_settings().public_url}/account"
     if pays_by_card(membership):
         return Link(_("Pay with this or another card"), link)

@@ -1,4 +1,4 @@
-"""E-mails about a gift: to its giver, to whom it is for, and to who has it."""
+"""Parts of e-mails about a gift, to its giver or recipient."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def about_gift(body: GiftBody) -> Callable[[Session, Email], Body]:
 
 
 def example_about_gift(body: GiftBody) -> Callable[[Session, Member | None], Body]:
-    """The same about a gift that opens nothing."""
+    """An example with a gift that opens nothing."""
     return lambda session, member: body(session, example_gift(session, member))
 
 
 def gift_without_money(session: Session, email: Email) -> tuple[Gift, datetime]:
-    """The gift of the e-mail, and when its money went back.
+    """The e-mail's gift, and when it was refunded or disputed.
 
     Raises:
         NotDueError: the money has come back.
@@ -59,7 +59,7 @@ def gift_without_money(session: Session, email: Email) -> tuple[Gift, datetime]:
 
 
 def gift_values(session: Session, gift: Gift) -> dict[str, str]:
-    """What an e-mail about a gift may name."""
+    """The names for e-mails about a gift."""
     tier = session.get(Tier, gift.tier)
     return {
         "newsroom": current_settings().newsroom_name,
@@ -71,7 +71,7 @@ def gift_values(session: Session, gift: Gift) -> dict[str, str]:
 
 
 def what_is_given(gift: Gift, values: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Rows: which membership, and for how long."""
+    """Rows with the tier and the years."""
     return [
         (_("Membership"), values["tier"]),
         (_("Length"), ngettext("%(num)s year", "%(num)s years", gift.years)),
@@ -79,7 +79,7 @@ def what_is_given(gift: Gift, values: Mapping[str, str]) -> list[tuple[str, str]
 
 
 def code_row(gift: Gift) -> list[tuple[str, str]]:
-    """A row with the code, where we can still tell it."""
+    """A row with the code, if we can still compute it."""
     code = code_of(gift)
     return [(_("Gift code"), code)] if code else []
 
@@ -93,12 +93,12 @@ def name_of(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def join_page(gift: Gift) -> str:
-    """Where to go on with a payment of one's own, for the tier that was given."""
+    """The join page's URL for the gift's tier."""
     return f"{current_settings().public_url}/join?tier={gift.tier}&interval=year"
 
 
 def example_gift(session: Session, member: Member | None) -> Gift:
-    """A gift by the member that nobody has paid for: its code and its card open nothing."""
+    """An unpaid gift by the member, whose code and card open nothing."""
     nobody = UUID(int=0)
     name, at = (member.name if member else None) or "Olena", now()
     campaign = current_campaign(session)

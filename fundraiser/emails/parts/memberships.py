@@ -1,4 +1,4 @@
-"""E-mails about one membership: what they may name, and an example to show to staff."""
+"""Parts of e-mails about a membership, and an example for previews."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def example_about(
     canceled: bool = False,
     yearly: bool = False,
 ) -> Callable[[Session, Member | None], Body]:
-    """The same about a membership that is as the e-mail has it."""
+    """An example with a membership that fits the e-mail."""
 
     def read(session: Session, member: Member | None) -> Body:
         membership = example_membership(
@@ -56,7 +56,7 @@ def example_about(
 
 
 def membership_of(session: Session, reference: str) -> Membership | None:
-    """The membership of this subscription at Stripe."""
+    """The membership of this Stripe subscription."""
     return session.scalars(
         select(Membership).where(
             Membership.source == Source.STRIPE, Membership.reference == reference
@@ -65,7 +65,7 @@ def membership_of(session: Session, reference: str) -> Membership | None:
 
 
 def values_of(membership: Membership) -> dict[str, str]:
-    """What an e-mail about a membership may name, as far as it is known."""
+    """The known names for e-mails about a membership."""
     settings = current_settings()
     known = {
         "newsroom": settings.newsroom_name,
@@ -90,7 +90,7 @@ def values_of(membership: Membership) -> dict[str, str]:
 
 
 def needs(values: Mapping[str, str], *names: str) -> None:
-    """Raise ``NotDueError`` where one of these is not known."""
+    """Raise ``NotDueError`` if one of these is unknown."""
     if any(name not in values for name in names):
         raise NotDueError("What it would say is true no longer.")
 
@@ -108,7 +108,7 @@ def example_membership(
     canceled: bool = False,
     yearly: bool = False,
 ) -> Membership:
-    """A copy of the member's newest membership, or of an invented one, changed to fit."""
+    """A copy of the member's latest membership, or an invented one, changed to fit."""
     at = now()
     found = (
         session.scalars(

@@ -1,4 +1,4 @@
-"""E-mails about a payment: what was paid, and what became of a bank debit."""
+"""Parts of e-mails about a payment or a failed bank debit."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def payment_of(session: Session, email: Email) -> Payment:
 
 
 def paid_with(membership: Membership) -> list[tuple[str, str]]:
-    """A row that names the payment method, where one is known."""
+    """A row with the payment method, if known."""
     name = method_of(membership)
     return [(_("Payment method"), name)] if name else []
 
 
 def refused(v: Mapping[str, str]) -> str:
-    """What a bank debit that failed means for who agreed to it."""
+    """What a failed bank debit means for the payer."""
     return _(
         "Your bank declined the debit of %(amount)s that you agreed to on %(date)s. "
         "You weren’t charged, and you owe nothing.",
@@ -43,7 +43,7 @@ def refused(v: Mapping[str, str]) -> str:
 
 
 def example_payment(session: Session, member: Member | None, kind: CheckoutKind) -> Payment:
-    """The member's newest payment of a kind, or one as it could be."""
+    """The member's latest payment of a kind, or an invented one."""
     found = (
         session.scalars(
             select(Payment)

@@ -1,4 +1,4 @@
-"""For whom an e-mail is due: the queries that several kinds share."""
+"""Queries that find the recipients of several kinds of e-mails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def days(count: float) -> timedelta:
 
 
 def due_to(to: InstrumentedAttribute[Any], key: Any, **context: InstrumentedAttribute[Any]) -> Due:  # noqa: ANN401 - any column of text
-    """A query for the ids to send to, each with a key; ``context`` is what the body will read."""
+    """A query for recipients' IDs and keys; ``context`` has values for the body."""
     pairs = [part for name, column in context.items() for part in (literal(name), column)]
     return select(
         to.label("to"),
@@ -54,7 +54,7 @@ def due_to(to: InstrumentedAttribute[Any], key: Any, **context: InstrumentedAttr
 
 
 def due_to_members(key: ColumnElement[str], *conditions: ColumnElement[bool]) -> Due:
-    """Members with a membership at Stripe for which the conditions hold."""
+    """Members with a Stripe membership that meets the conditions."""
     return (
         due_to(Membership.member_id, key, membership=Membership.reference)
         .join(Member, Member.id == Membership.member_id)
@@ -68,7 +68,7 @@ def due_to_members(key: ColumnElement[str], *conditions: ColumnElement[bool]) ->
 
 
 def due_to_readers(*conditions: ColumnElement[bool]) -> Due:
-    """Readers who left an address, confirmed it and aren't members: once each."""
+    """Readers who left and confirmed an address and aren't members: once each."""
     is_member = exists().where(
         func.lower(Member.email) == func.lower(Reminder.email), Member.counting
     )
@@ -81,7 +81,7 @@ def due_to_readers(*conditions: ColumnElement[bool]) -> Due:
 
 
 def key_of(*parts: Any) -> ColumnElement[str]:  # noqa: ANN401 - columns of several types
-    """A key made of a membership and of a time that differs from one occasion to the next."""
+    """A key made from a membership and a time that differs each time."""
     texts = [
         func.to_char(func.timezone("UTC", part), "YYYY-MM-DD HH24:MI:SS")
         if isinstance(part.type, type(Membership.started_at.type))
@@ -102,7 +102,7 @@ def has_left(at: datetime, first: float, last: float) -> tuple[ColumnElement[boo
 
 
 def card_expires(first: float, last: float) -> Query:
-    """The card on file expires within ``first`` days, and not within ``last``."""
+    """The card expires within ``first`` days, and not within ``last``."""
     return lambda at: due_to_members(
         key_of(Membership.reference, Membership.card_expires_at),
         Membership.card_expires_at <= at + days(first),
@@ -112,7 +112,7 @@ def card_expires(first: float, last: float) -> Query:
 
 
 def payment_failed(day: float, next_day: float, *more: ColumnElement[bool]) -> Query:
-    """From ``day`` after the failure until the next e-mail's; not on the eve of the last one."""
+    """From ``day`` after the failure until the next e-mail; not the day before the last one."""
 
     def due(at: datetime) -> Due:
         until = min(next_day, day_of_the_last() - 1, current_settings().grace_days)
@@ -136,8 +136,8 @@ def failing(at: datetime, first: float, last: float, *more: ColumnElement[bool])
 
 
 def day_of_the_last() -> int:
-    """On day 12 of 14; sooner where the grace ends sooner, so that two days are left to pay in.
+    """The day of the last e-mail: 12 of 14, or earlier, so that two days are left to pay.
 
-    Of a grace of one or two days nothing is left by then: the first e-mail is the only one.
+    With one or two days of grace none are left by then, and the first e-mail is the only one.
     """
     return min(12, max(2, current_settings().grace_days - 2))

@@ -1,4 +1,4 @@
-"""E-mails to readers who left an address, and are no members."""
+"""Parts of e-mails to readers who left an address and aren't members."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ReminderBody = Callable[[Session, datetime, Campaign, str], Body]
 
 
 def about_reminder(body: ReminderBody) -> Callable[[Session, Email], Body]:
-    """The body of an e-mail to a reader: of when, which campaign, and the address to answer at."""
+    """The body of an e-mail about a reminder: date, campaign and confirmation link."""
 
     def read(session: Session, email: Email) -> Body:
         reminder = session.get_one(Reminder, email.reminder_id)
@@ -40,7 +40,7 @@ def about_reminder(body: ReminderBody) -> Callable[[Session, Email], Body]:
 
 
 def example_about_reminder(body: ReminderBody) -> Callable[[Session, Member | None], Body | None]:
-    """The same for next month; None where there is no campaign."""
+    """An example for next month; None if there is no campaign."""
 
     def read(session: Session, _member: Member | None) -> Body | None:
         campaign = current_campaign(session)
@@ -54,7 +54,7 @@ def example_about_reminder(body: ReminderBody) -> Callable[[Session, Member | No
 def asking_to_join(
     session: Session, say: Say, campaign: Campaign, reason: str, due_at: datetime
 ) -> Body:
-    """An e-mail that says this, shows the campaign's progress and leads to its offers."""
+    """An e-mail with this text, the campaign's progress and a link to join."""
     return replace(
         compose(say, reminder_values(due_at), reason),
         bar=bar_of(session, campaign),
@@ -66,5 +66,5 @@ def asking_to_join(
 
 
 def reminder_values(due_at: datetime) -> dict[str, str]:
-    """What an e-mail to a reader may name."""
+    """The names for e-mails to readers."""
     return {"newsroom": current_settings().newsroom_name, "month": date(due_at, "LLLL y")}
