@@ -1,4 +1,4 @@
-"""`python -m simulator --port N --store FILE.sqlite`: the simulator as a process of its own."""
+"""`python -m simulator --port N --store FILE.sqlite`: run the simulator."""
 
 import argparse
 import ipaddress

@@ -1,4 +1,4 @@
-"""The Flask app: Stripe's API under /v1, the hosted pages beside it, the controls at /."""
+"""The simulator's Flask app: API under /v1, hosted pages, and controls at /."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

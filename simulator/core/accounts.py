@@ -1,8 +1,8 @@
-"""Test accounts that are no cards: bank debits, bank redirects, Link, PayPal.
+"""Test payment methods other than cards: bank debits, bank redirects, Link, PayPal.
 
-A bank debit is paid days later. A redirect (iDEAL, Bancontact) is paid at once at the payer's bank
-and can't be charged again: for that it leaves a SEPA debit behind. Link and PayPal can be charged
-again, and have no `card`; some payers are asked to confirm each time.
+A bank debit succeeds days later. A redirect (iDEAL, Bancontact) is paid at once at the payer's bank
+and can't be charged again; it leaves a SEPA debit for that. Link and PayPal can be charged again
+and have no `card`; some need confirmation each time.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ NOT_REUSABLE = Decline(
 
 @dataclass(frozen=True)
 class Account:
-    """One test account. `asks` says whether the payer confirms: once, at each payment, or never."""
+    """A test account; `asks` says whether the payer confirms once, at each payment, or never."""
 
     number: str
     type: str
@@ -97,7 +97,7 @@ EVERYWHERE = ["link", "paypal"]
 
 
 def later_of(number: str) -> str:
-    """What happens after a payment with this test card or account succeeded."""
+    """What happens after a successful payment with this test card or account."""
     found = CARDS.get(number) or ACCOUNTS.get(number)
     return found.later if found else "nothing"
 
@@ -111,7 +111,7 @@ def build_account(
     name: str | None = None,
     country: str | None = None,
 ) -> Object:
-    """A payment method of a test account; `number` is a key of `ACCOUNTS`."""
+    """Build the payment method of a test account; `number` is a key of `ACCOUNTS`."""
     kind, identity = ACCOUNTS[number].type, new_id("payment_method")
     if kind == "sepa_debit":
         return build_debit(
@@ -160,7 +160,7 @@ def _details(kind: str, number: str, email: str | None, country: str | None) -> 
 
 
 def debit_of(redirect: Object, charge: Object, customer: str, at: int) -> Object:
-    """The SEPA debit that a paid redirect leaves behind, which later payments are charged on."""
+    """The SEPA debit that a paid redirect leaves for later payments."""
     details = redirect["billing_details"]
     made = build_debit(
         id=new_id("payment_method"),

@@ -1,4 +1,4 @@
-"""What a price comes to: parts of a penny, several currencies, the most and least of an amount."""
+"""Compute prices: fractions of a penny, several currencies, minimum and maximum amounts."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -15,29 +15,29 @@ STEPS = {"isk": 100, "ugx": 100, "bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tn
 
 
 def unit(subscription: Object, price: Object) -> Decimal:
-    """A price's amount in the subscription's currency, exact to parts of the smallest unit."""
+    """A price's exact amount in the subscription's currency, fractions included."""
     other = subscription.get("_units", {}).get(price["id"])
     whole = price["unit_amount"]
     return Decimal(other or (price["unit_amount_decimal"] if whole is None else whole))
 
 
 def rounded(amount: Decimal) -> int:
-    """To the smallest unit, halves upwards, as Stripe rounds each line."""
+    """Round to the smallest unit, halves up, as Stripe rounds each line."""
     return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def times(subscription: Object, price: Object, quantity: int) -> int:
-    """What so many of a price cost for a whole period."""
+    """The amount of a quantity of a price for a whole period."""
     return rounded(unit(subscription, price) * quantity)
 
 
 def part(subscription: Object, price: Object, quantity: int, share: Fraction) -> Fraction:
-    """What a share of a period costs, exact."""
+    """The exact amount for a share of a period."""
     return Fraction(unit(subscription, price)) * quantity * share
 
 
 def must_fit(amount: int, currency: str, param: str) -> None:
-    """Refuse an amount beyond Stripe's most, or between a currency's steps."""
+    """Refuse an amount above Stripe's maximum, or between a currency's steps."""
     if amount > MOST:
         most = f"{MOST:,}" if currency in ZERO_DECIMAL else f"{MOST / 100:,.2f}"
         raise StripeError(
@@ -49,7 +49,7 @@ def must_fit(amount: int, currency: str, param: str) -> None:
 
 
 def in_currency(price: Object, currency: str, param: str) -> Object:
-    """The price's amounts in that currency, or Stripe's refusal of a price that has it not."""
+    """The price's amounts in a currency, or Stripe's refusal if it lacks them."""
     if price["currency"] == currency:
         return price
     found = price.get("_currency_options", {}).get(currency)

@@ -1,7 +1,7 @@
-"""The account's balance: what moves it, and the payouts that empty it.
+"""The account's balance: transactions and payouts.
 
-What becomes available on a day is paid out at its beginning (UTC), a payout for each currency. Also
-the builders of what says so, which a demonstration loads in bulk.
+Funds that become available on a day are paid out at its start (UTC), one payout for each currency.
+Also builds these objects for the demonstration's bulk data.
 """
 
 from simulator.core.due import DAY
@@ -33,7 +33,7 @@ SETTLES_AFTER_DAYS = 3
 
 
 def fee_of(amount: int, currency: str, kind: str = "charge") -> int:
-    """What Stripe takes of a payment; a broken unit is rounded up."""
+    """Stripe's fee for a payment, rounded up."""
     if kind == "payment":
         return DEBIT_FEE
     share, fixed = CARD_FEES.get(currency, CARD_FEES["eur"])
@@ -41,7 +41,7 @@ def fee_of(amount: int, currency: str, kind: str = "charge") -> int:
 
 
 def available_on(created: int, kind: str) -> int:
-    """What is taken is available some mornings later; what is given back is gone at once."""
+    """When funds become available: payments some mornings later, refunds at once."""
     if kind in {"charge", "payment"}:
         return created // DAY * DAY + SETTLES_AFTER_DAYS * DAY
     return created
@@ -58,7 +58,7 @@ def build_balance_transaction(
     fee: int | None = None,
     description: str | None = None,
 ) -> Object:
-    """What a charge, refund, dispute, fee or payout does to the account's balance."""
+    """Build the balance transaction of a charge, refund, dispute, fee or payout."""
     if fee is None:
         fee = fee_of(amount, currency, kind) if kind in {"charge", "payment"} else 0
     name, category = KINDS[kind]
@@ -87,7 +87,7 @@ def build_payout(
     created: int,
     status: str = "in_transit",
 ) -> list[Object]:
-    """A payout, and the transaction that takes it out of the balance."""
+    """Build a payout and its balance transaction."""
     taken = build_balance_transaction(
         id=transaction,
         source=id,
@@ -111,7 +111,7 @@ def build_payout(
 
 
 def fail_objects(payout: Object, transaction: str, created: int) -> Object:
-    """Let a payout have failed; returns the transaction that puts it back."""
+    """Mark a payout as failed; returns the transaction that restores the funds."""
     payout |= {
         "status": "failed",
         "failure_balance_transaction": transaction,
@@ -140,7 +140,7 @@ def enter(
     fee: int | None = None,
     description: str | None = None,
 ) -> Object:
-    """Write into the balance; returns the transaction."""
+    """Store a balance transaction and return it."""
     return world.store.put(
         build_balance_transaction(
             id=new_id("balance_transaction"),
@@ -156,7 +156,7 @@ def enter(
 
 
 def pay_out(world: World, first: Object, at: int) -> None:
-    """Pay out all that is due in this transaction's currency, or keep it where that is nothing."""
+    """Pay out all available funds in this transaction's currency, if there are any."""
     due = world.store.find(
         "balance_transaction",
         clauses=[("due <= ?", at), ("json_extract(data, '$.currency') = ?", first["currency"])],
@@ -181,12 +181,12 @@ def pay_out(world: World, first: Object, at: int) -> None:
 
 
 def arrive(world: World, payout: Object, at: int) -> None:
-    """The bank has it."""
+    """Mark a payout as arrived at the bank."""
     update(world, "payout.paid", payout, at, status="paid")
 
 
 def fail_payout(world: World, payout: Object, at: int) -> Object:
-    """The bank sends it back: the balance has it again, for the next payout."""
+    """The bank returns a payout; its funds wait for the next one."""
     if payout["status"] == "failed":
         raise refused(f"Payout {payout['id']} has failed already.")
     failed = dict(payout)
@@ -195,7 +195,7 @@ def fail_payout(world: World, payout: Object, at: int) -> Object:
 
 
 def shown(world: World, transaction: Object) -> Object:
-    """A transaction as the API shows it: time alone makes it available, its fee says what for."""
+    """A transaction as the API shows it, with its current availability and fee details."""
     available = transaction["available_on"] <= world.now()
     is_dispute = transaction["reporting_category"] == "dispute"
     details = {
@@ -215,7 +215,7 @@ def shown(world: World, transaction: Object) -> Object:
 
 
 def amounts(world: World, *, available: bool) -> list[Object]:
-    """What is in the balance, by currency: for the next payouts, or on its way."""
+    """The balance by currency, available and pending."""
     sign = "<=" if available else ">"
     rows = world.store.execute(
         "SELECT json_extract(data, '$.currency'), sum(json_extract(data, '$.net')) FROM objects"  # noqa: S608 - a sign

@@ -1,9 +1,9 @@
-"""The named behaviours that can be switched off, and the named choices that an account makes.
+"""Named behaviours of Stripe that tests can switch off, and named choices of an account.
 
-A behaviour is something that Stripe is known to do. All are in force unless a test switches one off
-to show that it would notice. A choice is what an account sets for itself, or what is not known for
-sure of Stripe, so that the application is tried with each answer. `README.md` beside this file has
-a row for each: source, how sure, and the test.
+A behaviour is something that Stripe is known to do. All are on unless a test switches one off to
+show that it would notice. A choice is an account's setting, or something that nobody knows for
+sure, so that we can test the application with each answer. `simulator/README.md` has a row for
+each: source, how sure, and the test.
 """
 
 import json
@@ -96,26 +96,26 @@ _LONGEST = 200
 
 
 class Behaviours:
-    """What is switched off and what was chosen: kept in the store, read at each call."""
+    """The switched-off behaviours and the choices, stored and read at each call."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def on(self, name: str) -> bool:
-        """Whether a behaviour is in force; a name that is not registered is a mistake."""
+        """Whether a behaviour is on; an unregistered name is an error."""
         if name not in BEHAVIOURS:
             raise KeyError(f"{name} is not registered in simulator/core/behaviours.py.")
         return name not in self._kept("behaviours_off")
 
     def choice(self, name: str, default: str | None = None) -> str:
-        """What was chosen; unless something was, `default`, or else the first value."""
+        """The chosen value, or `default`, or else the first value."""
         if name not in CHOICES:
             raise KeyError(f"{name} is not registered in simulator/core/behaviours.py.")
         first = CHOICES[name][0] if CHOICES[name] else ""
         return self._kept("choices").get(name, first if default is None else default)
 
     def switch(self, changes: dict[str, object]) -> None:
-        """Switch behaviours on or off; raises ValueError with a sentence about what is wrong."""
+        """Switch behaviours on or off; raises ValueError with a sentence."""
         off = self._kept("behaviours_off")
         for name, is_on in changes.items():
             if name not in BEHAVIOURS:
@@ -130,7 +130,7 @@ class Behaviours:
         self.store.set_setting("behaviours_off", json.dumps(off))
 
     def choose(self, changes: dict[str, object]) -> None:
-        """Make choices; null takes one back. Raises ValueError as `switch` does."""
+        """Set choices; null resets one. Raises ValueError with a sentence."""
         chosen = self._kept("choices")
         for name, value in changes.items():
             if name not in CHOICES:
@@ -147,12 +147,12 @@ class Behaviours:
         self.store.set_setting("choices", json.dumps(chosen))
 
     def switched(self) -> dict[str, bool]:
-        """Every behaviour, and whether it is in force."""
+        """Every behaviour, and whether it is on."""
         off = self._kept("behaviours_off")
         return {name: name not in off for name in BEHAVIOURS}
 
     def chosen(self) -> dict[str, str]:
-        """Every choice, and what is chosen."""
+        """Every choice and its value."""
         return {name: self.choice(name) for name in CHOICES}
 
     def _kept(self, setting: str) -> dict[str, str]:

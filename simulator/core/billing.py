@@ -1,4 +1,4 @@
-"""Subscriptions and their invoices: starting, renewing, failing, ending."""
+"""Subscriptions and their invoices: start, renew, fail, end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,10 +34,10 @@ def start(
     more_items: Sequence[tuple[Object, int]] = (),
     **more: Any,  # noqa: ANN401 - any of a subscription's fields
 ) -> Object:
-    """A new subscription with its first invoice, paid as the outcome says.
+    """Create a subscription with its first invoice, paid as the outcome says.
 
-    `own_method`: whether later renewals name this method, or the customer's default of their day.
-    It is active where the payment succeeded or is in process, else incomplete.
+    `own_method`: whether renewals use this method, or the customer's default at the time. It is
+    active if the payment succeeded or is processing, otherwise incomplete.
     """
     recurring = price["recurring"]
     end = trial_end or next_end(at, at, recurring["interval"], recurring["interval_count"])
@@ -86,7 +86,7 @@ def _begun(
     payment: tuple[Object | None, Outcome],
     at: int,
 ) -> Object:
-    """Tell of a new subscription and its first invoice, and collect that."""
+    """Emit a new subscription's events, and collect its first invoice."""
     method, outcome = payment
     waits = subscription["collection_method"] == "send_invoice"
     begun = outcome.status in {"succeeded", "processing"} or invoice["amount_due"] == 0 or waits
@@ -113,7 +113,7 @@ def draft(
     lines: list[Line] | None = None,
     **more: Any,  # noqa: ANN401 - any of an invoice's fields
 ) -> Object:
-    """A draft over these lines, or the current period, and all that waits for the next invoice."""
+    """Create a draft invoice with these lines, or the current period, and all pending items."""
     waiting = pending.waiting(world, subscription)
     told = of_items(subscription) if lines is None else lines
     made = build_invoice(
@@ -131,7 +131,7 @@ def draft(
 
 
 def finalize(world: World, invoice: Object, at: int) -> Object:
-    """Close the draft: from now on it is to be paid."""
+    """Finalise the draft, so that it can be paid."""
     transitions = {**invoice["status_transitions"], "finalized_at": at}
     customer = world.store.get(invoice["customer"])
     if customer:
@@ -160,7 +160,7 @@ def finalize(world: World, invoice: Object, at: int) -> Object:
 
 
 def advance(world: World, invoice: Object, at: int) -> None:
-    """Finalise a draft whose hour is over, and charge it or send it."""
+    """Finalise a draft after an hour, and charge or send it."""
     opened = finalize(world, invoice, at)
     if opened["collection_method"] == "charge_automatically" or opened["amount_due"] == 0:
         collect(world, opened, at)
@@ -169,7 +169,7 @@ def advance(world: World, invoice: Object, at: int) -> None:
 
 
 def pay(world: World, invoice: Object, method: Object | None, outcome: Outcome, at: int) -> Object:
-    """One try to collect an open invoice."""
+    """Make one attempt to collect an open invoice."""
     if invoice["amount_due"] == 0:
         return collected(world, invoice, None, at)
     intent, link = intent_of(world, invoice, at)
@@ -186,7 +186,7 @@ def pay(world: World, invoice: Object, method: Object | None, outcome: Outcome, 
 
 
 def intent_of(world: World, invoice: Object, at: int) -> tuple[Object, Object]:
-    """The invoice's payment intent and the link between the two; made when there is none."""
+    """The invoice's payment intent and their link; created if needed."""
     links = world.store.find("invoice_payment", where={"parent": invoice["id"]}, limit=1)
     if links:
         return world.store.one(links[0]["payment"]["payment_intent"]), links[0]
@@ -243,7 +243,7 @@ def collected(world: World, invoice: Object, link: Object | None, at: int) -> Ob
 
 
 def follow(world: World, subscription: Object, at: int) -> Object:
-    """The subscription with the status that its newest invoice gives it, void ones aside."""
+    """Set the subscription's status from its latest invoice that isn't void."""
     if subscription["status"] not in {"active", "past_due", "unpaid"}:
         return subscription
     clauses: list[tuple[str, Any]] = [("status NOT IN (?, ?)", ("draft", "void"))]
@@ -271,13 +271,13 @@ def _status_by(world: World, invoice: Object, now: str, at: int) -> str | None:
 
 
 def paid_elsewhere(world: World, invoice: Object, at: int) -> Object:
-    """The invoice was paid outside Stripe, in cash or by a transfer: no charge says so."""
+    """Mark the invoice as paid outside Stripe, without a charge."""
     paid = collected(world, {**invoice, "amount_paid_off_stripe": invoice["amount_due"]}, None, at)
     return world.store.put({**paid, "attempted": invoice["attempted"]})
 
 
 def overdue(world: World, invoice: Object, at: int) -> None:
-    """The day by which an e-mailed invoice was to be paid is over."""
+    """The due date of an e-mailed invoice has passed."""
     late = world.store.put({**invoice, "_overdue": True})
     if not world.on("due_dates"):
         return
@@ -286,7 +286,7 @@ def overdue(world: World, invoice: Object, at: int) -> None:
 
 
 def failed(world: World, invoice: Object, outcome: Outcome, at: int) -> Object:
-    """A try failed: plan the next, or end as the account's settings say."""
+    """After a failed attempt, plan the next, or end as the account's settings say."""
     if invoice.get("_pending_update"):
         emit(world, "invoice.payment_failed", invoice, at)
         return world.store.put(invoice)
@@ -328,7 +328,7 @@ def subscription_of(world: World, invoice: Object) -> Object:
 
 
 def method_for(world: World, subscription: Object) -> Object | None:
-    """What a renewal is charged on: the subscription's own method before the customer's."""
+    """The method for a renewal: the subscription's own before the customer's."""
     own = world.named(subscription, "default_payment_method")
     if own:
         return own
@@ -337,20 +337,20 @@ def method_for(world: World, subscription: Object) -> Object | None:
 
 
 def collect(world: World, invoice: Object, at: int) -> Object:
-    """Try an open invoice once more, without the payer being there."""
+    """Try an open invoice again without the payer."""
     method = method_for(world, subscription_of(world, invoice))
     asks = world.on("sca_off_session")
     return pay(world, invoice, method, judge(method, confirmed=not asks, off_session=True), at)
 
 
 def intent_for(world: World, invoice: Object) -> Object | None:
-    """The payment intent that pays the invoice, if there is one already."""
+    """The payment intent for the invoice, if it exists."""
     links = world.store.find("invoice_payment", where={"parent": invoice["id"]}, limit=1)
     return world.named(links[0]["payment"], "payment_intent") if links else None
 
 
 def renew(world: World, subscription: Object, at: int) -> None:
-    """Begin the next period, with a draft invoice that is collected an hour later."""
+    """Start the next period, with a draft invoice that is collected an hour later."""
     item = subscription["items"]["data"][0]
     rolled, lines = next_period(subscription)
     invoice = draft(
@@ -382,7 +382,7 @@ def renew(world: World, subscription: Object, at: int) -> None:
 
 
 def _of_last_period(world: World, subscription: Object, lines: list[Line]) -> list[Line]:
-    """The period's lines; where the subscription ends within it, for the days until then."""
+    """The period's lines; if the subscription ends within it, for the days until then."""
     ends = subscription["cancel_at"]
     if ends is None or not world.on("last_period_prorated"):
         return lines
@@ -399,7 +399,7 @@ def _of_last_period(world: World, subscription: Object, lines: list[Line]) -> li
 
 
 def close_unpaid(world: World, invoice: Object, behavior: str, at: int) -> None:
-    """Collection is paused: the invoice is given up at once."""
+    """While collection is paused, mark the invoice as uncollectible or void at once."""
     void = behavior == "void"
     moment = "voided_at" if void else "marked_uncollectible_at"
     closed = world.store.put(
@@ -418,13 +418,13 @@ def close_unpaid(world: World, invoice: Object, behavior: str, at: int) -> None:
 
 
 def with_item(subscription: Object, **new: Any) -> Object:  # noqa: ANN401 - any of an item's fields
-    """The subscription's list of items with some fields of its one item changed."""
+    """The subscription's items with changed fields of its single item."""
     items = subscription["items"]
     return {**items, "data": [{**items["data"][0], **new}]}
 
 
 def announce(world: World, subscription: Object, at: int) -> None:
-    """Tell of the invoice to come, once for each period."""
+    """Emit `invoice.upcoming`, once for each period."""
     end = period_end(subscription)
     world.store.put({**subscription, "_announced": end})
     upcoming = build_invoice(
@@ -450,7 +450,7 @@ def cancel(
     reason: str = "cancellation_requested",
     details: dict[str, str] | None = None,
 ) -> Object:
-    """End the subscription now, for good; what is open of its invoices is no longer tried."""
+    """End the subscription now; its open invoices are no longer collected."""
     for invoice in world.store.find("invoice", where={"parent": subscription["id"]}):
         if invoice["status"] in {"draft", "open"}:
             world.store.put(
@@ -477,9 +477,9 @@ def cancel(
 
 
 def schedule_end(world: World, subscription: Object, *, stops: bool, at: int) -> Object:
-    """Cancel at the period's end, as the portal and the dashboard do, or take that back.
+    """Cancel at the period's end, as the portal and the dashboard do, or undo that.
 
-    Under flexible billing they set the date alone, and leave `cancel_at_period_end` false.
+    Under flexible billing they set only the date, and leave `cancel_at_period_end` false.
     """
     flag = not world.on("portal_sets_cancel_at")
     fields = (

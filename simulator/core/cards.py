@@ -1,4 +1,4 @@
-"""Stripe's test cards and test bank accounts, and what each of them does."""
+"""Stripe's test cards and test bank accounts, and what each does."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from simulator.core.shapes import CHECKS, Object
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a bank refuses, in Stripe's words; a hard one is never tried again."""
+    """Why a bank declines, in Stripe's words; a hard decline is never retried."""
 
     code: str
     message: str
@@ -48,7 +48,7 @@ NO_METHOD = Decline(
 
 @dataclass(frozen=True)
 class TestCard:
-    """One test number. `secure` says whether the bank asks: once, at each payment, or never."""
+    """A test card; `secure` says whether the bank asks once, at each payment, or never."""
 
     __test__ = False
 

@@ -1,4 +1,4 @@
-"""Changes of a subscription's items: what they are invoiced for, now or with the next period."""
+"""Changes of a subscription's items, and their invoices."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ USUAL = "create_prorations"
 
 @dataclass(frozen=True)
 class Change:
-    """The subscription afterwards, the lines that come of it, and whether they are invoiced now."""
+    """The changed subscription, the resulting lines, and whether they are invoiced now."""
 
     subscription: Object
     lines: list[Line]
@@ -29,7 +29,7 @@ def of(
     behavior: str | None,
     date: int | None,
 ) -> Change:
-    """What an update of items comes to; without any, nothing changes."""
+    """Compute an update of items; without items, nothing changes."""
     usual = USUAL if world.on("prorations_by_default") else "none"
     known, after = items.applied(world, subscription, given) if given else (subscription, None)
     if after is None:
@@ -47,7 +47,7 @@ def of(
 
 
 def preview(world: World, change: Change, at: int) -> Object:
-    """The invoice to come: over the change, where it is invoiced now, or over the next period."""
+    """The upcoming invoice: for the change if invoiced now, otherwise for the next period."""
     after = change.subscription
     customer = world.store.one(after["customer"])
     waiting = [pending.line_of(one) for one in pending.waiting(world, after)]

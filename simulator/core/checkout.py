@@ -1,4 +1,4 @@
-"""Checkout sessions: from the page that takes the card to everything that a payment makes."""
+"""Checkout sessions: from payment to all resulting objects."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from simulator.core.world import World
 
 @dataclass(frozen=True)
 class Payer:
-    """What the payer typed: `number` is a test card's or a test account's."""
+    """What the payer typed; `number` is a test card's or account's."""
 
     email: str
     name: str
@@ -35,7 +35,7 @@ class Payer:
 
 
 class Declined(Exception):  # noqa: N818 - it is the bank's word, not an error of ours
-    """The payment was refused; its text is the sentence for the payer."""
+    """The payment was declined; the message is for the payer."""
 
     def __init__(self, decline: Decline) -> None:
         super().__init__(decline.message)
@@ -43,11 +43,11 @@ class Declined(Exception):  # noqa: N818 - it is the bank's word, not an error o
 
 
 class AsksTheBank(Exception):  # noqa: N818 - a turn on the way, not an error
-    """3-D Secure: the payer has to confirm at the bank first."""
+    """3-D Secure: the payer must confirm at the bank first."""
 
 
 def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False) -> Object:
-    """Complete an open session; raises `Declined` or `AsksTheBank`, and then nothing is bought."""
+    """Complete an open session; raises `Declined` or `AsksTheBank`, and then creates nothing."""
     at = world.now()
     if payer.number not in (CARDS if payer.method == "card" else ACCOUNTS):
         raise Declined(NOT_A_TEST_CARD)
@@ -70,7 +70,7 @@ def pay(world: World, session: Object, payer: Payer, *, confirmed: bool = False)
 
 
 def confirm_at_bank(world: World, session: Object, *, confirms: bool) -> Object:
-    """The payer comes back from the bank; raises `Declined` when the payment was refused there."""
+    """Complete a session after the bank's page; raises `Declined` if the bank refused."""
     payer = Payer(**session["_pending"])
     if not confirms:
         world.store.put({**session, "_pending": None})
@@ -181,7 +181,7 @@ def _subscribe(
 
 
 def _leave_a_debit(world: World, subscription: Object, redirect: Object, at: int) -> None:
-    """A payment at the payer's bank leaves a SEPA debit, on which renewals are charged."""
+    """Save a SEPA debit from a bank redirect, for renewals."""
     charges = world.store.find("charge", where={"customer": subscription["customer"]}, limit=1)
     if not charges:
         return
@@ -239,7 +239,7 @@ def _set_up(
 def debit_settled(
     world: World, intent: Object, invoice: Object | None, *, succeeds: bool, at: int
 ) -> None:
-    """Tell the session that waited for a direct debit how it ended."""
+    """Update the session that waited for a direct debit."""
     if invoice is None:
         found = world.store.find("checkout.session", where={"key": intent["id"]}, limit=1)
     else:
@@ -259,7 +259,7 @@ def expire(world: World, session: Object, at: int) -> Object:
 
 
 def filled(typed: dict[str, str]) -> dict[str, str]:
-    """What was typed, with a test card or test account put in."""
+    """The payer's input with the test card or account resolved."""
     number = typed.pop("fill")
     if number in ACCOUNTS and number not in IBANS:
         return {**typed, "method": ACCOUNTS[number].type, "account": number}

@@ -1,4 +1,4 @@
-"""What a Checkout session comes to: its items, a trial, coupons and the promotion code typed."""
+"""Compute a Checkout session's amounts: items, trial, coupons, promotion code."""
 
 from simulator.core import amounts, discounts, items
 from simulator.core.errors import refused
@@ -11,7 +11,7 @@ TO_COME: Object = {"id": "sub_to_come", "metadata": {}}
 
 
 def priced(world: World, session: Object, at: int) -> Object:
-    """The session with its sums."""
+    """The session with its amounts."""
     found = session["_items"]
     if not found:
         return session
@@ -57,7 +57,7 @@ def priced(world: World, session: Object, at: int) -> Object:
 
 
 def coupon_of(world: World, given: Object, currency: str, at: int) -> tuple[Object, Object]:
-    """A discount to come with its coupon, or Stripe's refusal."""
+    """A discount's coupon, or Stripe's refusal."""
     _, coupon = discounts.chosen(world, given, at, "discounts[0]")
     found = discounts.in_currency(coupon, currency)
     if found is None:
@@ -68,7 +68,7 @@ def coupon_of(world: World, given: Object, currency: str, at: int) -> tuple[Obje
 
 
 def given_codes(params: Object, mode: str) -> list[Object]:
-    """The coupon or promotion code that a session is made with."""
+    """The coupon or promotion code given when the session was made."""
     codes: list[Object] = params.get("discounts", [])
     if codes and "allow_promotion_codes" in params:
         raise refused(
@@ -83,7 +83,7 @@ def given_codes(params: Object, mode: str) -> list[Object]:
 
 
 def apply_code(world: World, session: Object, typed: str, at: int) -> Object | None:
-    """The session with the promotion code that the reader typed; None where there is no such."""
+    """The session with the typed promotion code; None if it doesn't exist."""
     allowed = session["allow_promotion_codes"] and world.on("promotion_codes")
     code = discounts.code_named(world, typed.strip()) if allowed else None
     if code is None:
@@ -98,7 +98,7 @@ def trial_end(session: Object, at: int) -> int | None:
 
 
 def amount_of(price: Object, quantity: int, currency: str, where: str) -> int:
-    """What a line item costs in the session's currency."""
+    """A line item's amount in the session's currency."""
     known = amounts.in_currency(price, currency, f"{where}[price]")
     amount = amounts.times({}, known, quantity)
     amounts.must_fit(amount, currency, where)
@@ -106,7 +106,7 @@ def amount_of(price: Object, quantity: int, currency: str, where: str) -> int:
 
 
 def start_fields(world: World, session: Object, customer: str, at: int) -> Object:
-    """What the session's subscription is started with, besides its first item."""
+    """Further fields for the session's new subscription."""
     first, *more = session["_items"]
     currency = session["currency"]
     names = {"customer": customer, "session": session["id"]}

@@ -1,4 +1,4 @@
-"""The simulated clock: real time plus an offset that only grows."""
+"""The simulated clock: real time plus a growing offset."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from simulator.core.store import Store
 
 
 class Clock:
-    """Tells the time and can be advanced; the offset is kept in the store and shown in a file."""
+    """The time, which can be moved forward; the offset is stored, and shown in a file."""
 
     def __init__(self, store: Store, file: Path | None = None) -> None:
         self.store = store
@@ -19,7 +19,7 @@ class Clock:
         return int(time.time()) + self.offset
 
     def advance(self, seconds: int) -> None:
-        """Move on by so many seconds; the file knows before anything happens at the new time."""
+        """Move forward by this many seconds; updates the file first."""
         self.offset += seconds
         self.store.set_setting("clock_offset", str(self.offset))
         self._write()

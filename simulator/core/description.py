@@ -1,9 +1,9 @@
-"""Stripe's OpenAPI description, and what in a call, an answer or a webhook goes against it.
+"""Check calls, answers and webhooks against Stripe's OpenAPI description.
 
-Three corrections make the description strict enough to be of use: `nullable` beside `$ref` or
-`enum` becomes a real null; hashes inside a request are closed, as the description closes only the
-outermost; and so are the objects of an answer, for a field that Stripe has not is our mistake.
-Needs `openapi-schema-validator` and `referencing`, which only the tests install.
+Three corrections make the description strict enough: `nullable` beside `$ref` or `enum` becomes a
+real null; hashes within a request are closed, since the description closes only the outermost; and
+so are objects of answers, because an unknown field is our mistake. Needs `openapi-schema-validator`
+and `referencing`, which only the tests install.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ REFUSED = 400
 
 
 class Description:
-    """One version of Stripe's API, ready to hold calls against."""
+    """One version of Stripe's API, for checking calls."""
 
     def __init__(self, file: Path) -> None:
         whole = json.loads(file.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ class Description:
         self.parameters = cache(self._parameters)
 
     def request(self, method: str, path: str, encoded: str) -> list[str]:
-        """What is wrong with a call's parameters; `encoded` is its query and its form."""
+        """The errors in a call's parameters; `encoded` is its query and form."""
         known = self.operation(method, path)
         if known is None:
             return [f"Stripe has no {method} {path}."]
@@ -62,7 +62,7 @@ class Description:
         return _told(validator, coerced(schema, parse(encoded)))
 
     def answer(self, method: str, path: str, status: int, body: Any) -> list[str]:  # noqa: ANN401 - any JSON
-        """What is wrong with the answer to a call."""
+        """The errors in a call's answer."""
         known = self.operation(method, path)
         if known is None and status == 200:  # noqa: PLR2004 - an answer to a call that Stripe has not
             return [f"Stripe has no {method} {path}."]
@@ -73,7 +73,7 @@ class Description:
         return _told(self.validator(f"{method} {known} {status}", _Frozen(schema["schema"])), body)
 
     def event(self, body: Any) -> list[str]:  # noqa: ANN401 - any JSON
-        """What is wrong with a webhook's body, and with the object in it."""
+        """The errors in a webhook's body and its object."""
         wrong = _told(self.validator("event"), body)
         inner = body["data"]["object"]
         if body["type"] == "invoice.upcoming":
@@ -114,7 +114,7 @@ class Description:
 
 
 class _Frozen:
-    """A schema as a key of a cache."""
+    """A hashable schema, as a cache key."""
 
     def __init__(self, inner: Any) -> None:  # noqa: ANN401 - any schema
         self.inner = inner
@@ -128,7 +128,7 @@ class _Frozen:
 
 
 def _corrected(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """The schema with real nulls, closed objects and no words."""
+    """The schema with real nulls and closed objects, without descriptions."""
     if isinstance(schema, list):
         return [_corrected(one) for one in schema]
     if not isinstance(schema, dict):
@@ -147,7 +147,7 @@ def _corrected(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
 
 
 def _rooted(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """The schema with its references pointing into the whole description."""
+    """The schema with references into the whole description."""
     if isinstance(schema, list):
         return [_rooted(one) for one in schema]
     if not isinstance(schema, dict):
@@ -159,7 +159,7 @@ def _rooted(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
 
 
 def coerced(schema: dict[str, Any], given: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A form's strings as the types that the schema says, where they can be."""
+    """A form's strings converted to the schema's types where possible."""
     choices = schema.get("anyOf")
     if choices:
         fitting = [one for one in choices if _fits(one, given)]
@@ -206,14 +206,14 @@ def _told(validator: OAS31Validator, body: Any) -> list[str]:  # noqa: ANN401 - 
 
 
 def _deepest(error: Any) -> Any:  # noqa: ANN401 - a validation error, of a library without types
-    """Of an error in one of several alternatives, what says most: the one furthest inside."""
+    """The most specific error among several alternatives: the deepest one."""
     while error.context:
         error = max(error.context, key=lambda inner: len(inner.absolute_path))
     return error
 
 
 class Recorder:
-    """Holds all that a simulator says against the description; a file gets a line of each."""
+    """Checks everything that a simulator says; writes a line of each to a file."""
 
     numbers = count(1)
 
@@ -229,7 +229,7 @@ class Recorder:
             self.file = reports / f"{os.getpid()}-{next(self.numbers)}.jsonl"
 
     def record(self, request: Request, response: Response) -> None:
-        """One call of the API and its answer."""
+        """Record one API call and its answer."""
         said = f"{request.query_string.decode()}&{request.get_data(as_text=True)}".strip("&")
         method, path, status = request.method, request.path, response.status_code
         # A wrong call that is refused needs no second voice; one that is taken fails at Stripe.
@@ -244,7 +244,7 @@ class Recorder:
         self._note("call", f"{method} {path} {status}", wrong)
 
     def record_event(self, body: Any) -> None:  # noqa: ANN401 - any JSON
-        """One webhook's body."""
+        """Record one webhook's body."""
         wrong = [f"the event {body['type']}: {one}" for one in self.description.event(body)]
         self._note("event", str(body["type"]), wrong)
 

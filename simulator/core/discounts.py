@@ -1,4 +1,4 @@
-"""Discounts: coupons and promotion codes redeemed, what they take off, and until when."""
+"""Discounts from coupons and promotion codes: amounts and duration."""
 
 from simulator.core.errors import StripeError, refused
 from simulator.core.events import emit, update
@@ -18,7 +18,7 @@ def redeem(
     subscription: str | None = None,
     session: str | None = None,
 ) -> list[str]:
-    """The ids of the discounts that these coupons, codes and discounts make or are."""
+    """The IDs of the discounts from these coupons, codes and discounts."""
     return [
         _redeem(
             world,
@@ -59,7 +59,7 @@ def _redeem(world: World, given: Object, *, at: int, param: str, names: Object) 
 
 
 def chosen(world: World, given: Object, at: int, param: str) -> tuple[Object | None, Object]:
-    """The promotion code, if it is one, and the coupon; refuses what can't be redeemed now."""
+    """The promotion code, if any, and the coupon; refuses what can't be redeemed now."""
     code = None
     if "promotion_code" in given:
         code = world.must("promotion_code", given["promotion_code"], f"{param}[promotion_code]")
@@ -77,7 +77,7 @@ def chosen(world: World, given: Object, at: int, param: str) -> tuple[Object | N
 
 
 def code_named(world: World, code: str) -> Object | None:
-    """The active promotion code that a reader types so, in capitals or not."""
+    """The active promotion code with this text, ignoring case."""
     found = world.store.find("promotion_code", where={"key": code.lower()})
     return next((one for one in found if one["active"]), None)
 
@@ -103,7 +103,7 @@ def _must_be_valid(coupon: Object, at: int) -> None:
 
 
 def in_force(world: World, subscription: Object, at: int) -> list[tuple[Object, Object]]:
-    """The discounts of its next invoice with their coupons: its own, or else the customer's."""
+    """The discounts of the next invoice with their coupons: its own, or the customer's."""
     if not world.on("discounts"):
         return []
     found = [world.store.get(one) for one in subscription["discounts"]]
@@ -120,7 +120,7 @@ def _lasts(discount: Object, at: int) -> bool:
 
 
 def _coupon(world: World, discount: Object, currency: str) -> Object | None:
-    """The discount's coupon in that currency; a sum in another currency takes off nothing."""
+    """The discount's coupon in a currency; a fixed amount in another currency gives nothing."""
     coupon = world.store.get(discount["source"]["coupon"]) or discount.get("_coupon")
     return in_currency(coupon, currency) if coupon else None
 
@@ -133,20 +133,20 @@ def in_currency(coupon: Object, currency: str) -> Object | None:
 
 
 def fields(world: World, discounts: list[str]) -> Object:
-    """What a subscription keeps of its discounts, with the next moment at which one is over."""
+    """A subscription's discount fields, and when the next discount ends."""
     found = [world.store.get(one) for one in discounts]
     moments = [int(one["end"]) for one in found if one and one["end"] is not None]
     return {"discounts": discounts, "_discount_ends": min(moments, default=None)}
 
 
 def belong(world: World, discounts: list[str], subscription: str) -> None:
-    """Write the subscription that they were redeemed for into its discounts."""
+    """Set the subscription of newly redeemed discounts."""
     for identity in discounts:
         world.store.put({**world.store.one(identity), "subscription": subscription})
 
 
 def drop_ended(world: World, subscription: Object, at: int) -> Object:
-    """The subscription without the discounts whose time is over."""
+    """The subscription without expired discounts."""
     kept = []
     for identity in subscription["discounts"]:
         found = world.store.get(identity)
@@ -158,7 +158,7 @@ def drop_ended(world: World, subscription: Object, at: int) -> Object:
 
 
 def use_once(world: World, subscription: Object, invoice: Object, at: int) -> Object:
-    """The subscription without the discounts for one invoice that this paid invoice used."""
+    """The subscription without one-time discounts that this paid invoice used."""
     used = {
         identity
         for identity in invoice["discounts"]

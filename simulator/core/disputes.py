@@ -1,8 +1,8 @@
-"""Disputes and the inquiries that may come before them.
+"""Disputes, and inquiries that may precede them.
 
-An inquiry (`warning_needs_response`) moves no money, and the charge can still be refunded. It is
-closed without consequence, or the bank escalates it to a dispute (`needs_response`), which takes
-the money until it is won or lost.
+An inquiry (`warning_needs_response`) moves no money, and the charge can be refunded. The bank
+closes it, or escalates it to a dispute (`needs_response`), which withdraws the money until it is
+won or lost.
 """
 
 from typing import Any, Literal
@@ -24,7 +24,7 @@ ANSWER_WITHIN = 9 * 86400
 def open_dispute(
     world: World, charge: Object, at: int, reason: str = "fraudulent", *, inquiry: bool = False
 ) -> Object:
-    """The payer disputes the charge with the bank; as an `inquiry` the bank only asks."""
+    """Open a dispute of the charge, or an `inquiry`."""
     if charge["disputed"] or charge["status"] != "succeeded":
         raise refused(f"Charge {charge['id']} cannot be disputed (again).")
     kind = charge["payment_method_details"]["type"]
@@ -72,7 +72,7 @@ def _details(charge: Object, case: str) -> Object:
 
 
 def _withdrawn(world: World, dispute: Object, at: int) -> Object:
-    """The dispute with its money and its fee out of the balance; not yet stored."""
+    """The dispute with its amount and fee withdrawn; not yet stored."""
     entry = enter(
         world,
         "dispute",
@@ -87,7 +87,7 @@ def _withdrawn(world: World, dispute: Object, at: int) -> Object:
 
 
 def escalate(world: World, dispute: Object, at: int) -> Object:
-    """The bank turns an inquiry into a dispute, and takes the money."""
+    """Turn an inquiry into a dispute, and withdraw the money."""
     if not dispute["status"].startswith("warning") or dispute["status"] in ENDED:
         raise refused(f"Dispute {dispute['id']} is {dispute['status']}: no inquiry to escalate.")
     charge = world.store.one(dispute["charge"])
@@ -109,7 +109,7 @@ def escalate(world: World, dispute: Object, at: int) -> Object:
 
 
 def close_dispute(world: World, dispute: Object, *, won: bool, at: int) -> Object:
-    """The bank decides a dispute."""
+    """Close a dispute as the bank decides."""
     return end(world, dispute, "won" if won else "lost", at)
 
 
@@ -137,7 +137,7 @@ def end(world: World, dispute: Object, outcome: Outcome, at: int) -> Object:
 
 
 def refuse_refund(world: World, charge: Object) -> None:
-    """Raise Stripe's refusal where an open or lost dispute holds the charge's money."""
+    """Raise Stripe's refusal if an open or lost dispute holds the charge's money."""
     found = world.store.find("dispute", where={"parent": charge["id"]})
     if any(not one["is_charge_refundable"] for one in found):
         raise refused(
@@ -147,7 +147,7 @@ def refuse_refund(world: World, charge: Object) -> None:
 
 
 def answer_by_refund(world: World, charge: Object, at: int) -> None:
-    """A refund in full answers an inquiry, which is closed."""
+    """Close an inquiry after a full refund."""
     if not charge["refunded"] or not world.on("refund_closes_inquiry"):
         return
     for found in world.store.find("dispute", where={"parent": charge["id"]}):

@@ -1,4 +1,4 @@
-"""When the passing of time next changes an object: the engine's whole timetable."""
+"""When each object next changes with time: the engine's schedule."""
 
 from collections.abc import Callable
 
@@ -22,13 +22,13 @@ RENEWING = {"active", "past_due", "unpaid", "trialing"}
 
 
 def due(whole: Object) -> int | None:
-    """The moment (seconds since 1970) of the object's next change by itself, if there is one."""
+    """The time (seconds since 1970) of the object's next change, if any."""
     rule = RULES.get(whole["object"])
     return rule(whole) if rule else None
 
 
 def period_end(subscription: Object) -> int:
-    """When the next period begins: of items with several rhythms, the first that is over."""
+    """When the next period starts; with several intervals, the earliest."""
     return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
 
 
@@ -67,7 +67,7 @@ def _session(session: Object) -> int | None:
 
 
 def _transaction(transaction: Object) -> int | None:
-    """The morning on which it is paid out."""
+    """The morning of its payout."""
     if transaction.get("_payout") is not None:
         return None
     held, available = transaction.get("_held_until"), int(transaction["available_on"])

@@ -12,7 +12,7 @@ NAMED = ("max_billed_until", "max_period_end", "min_period_end")
 
 
 def planned(world: World, subscription: Object, params: Object, at: int) -> Object:
-    """What `cancel_at` and `cancel_at_period_end` in an update change; takes them out of it."""
+    """The changes from `cancel_at` and `cancel_at_period_end`, which it removes from the update."""
     if "cancel_at" in params and "cancel_at_period_end" in params:
         raise refused(
             "Received both cancel_at and cancel_at_period_end parameters. Please pass in only one.",
@@ -45,7 +45,7 @@ def _moment(subscription: Object, given: str | int, at: int) -> int:
 
 
 def ends(subscription: Object, moment: int, at: int, *, flag: bool) -> Object:
-    """The fields of a subscription that is to end at that moment."""
+    """The fields of a subscription that ends at that time."""
     return {
         "cancel_at": moment,
         "cancel_at_period_end": flag,
@@ -55,7 +55,7 @@ def ends(subscription: Object, moment: int, at: int, *, flag: bool) -> Object:
 
 
 def goes_on(subscription: Object) -> Object:
-    """The fields of a subscription whose end is taken back."""
+    """The fields of a subscription that no longer ends."""
     return {
         "cancel_at": None,
         "cancel_at_period_end": False,
@@ -69,7 +69,7 @@ def _details(subscription: Object, reason: str | None) -> dict[str, Any]:
 
 
 def end_schedule(world: World, subscription: Object, at: int) -> None:
-    """What has ended is managed by no schedule any more."""
+    """Detach the schedule of an ended subscription."""
     schedule = world.named(subscription, "schedule")
     if schedule is None or schedule["status"] != "active":
         return

@@ -1,4 +1,4 @@
-"""What the passing of time does, in order of time."""
+"""Run everything that happens with time, in order."""
 
 import threading
 import time
@@ -27,10 +27,10 @@ YIELD_SECONDS = 0.01
 
 
 def run_due(world: World) -> int:
-    """Do everything that is due by now; returns how many steps that took.
+    """Run everything that is due; returns the number of steps.
 
-    Each batch is a transaction of its own, so that answers and deliveries go on in between. It
-    looks again after each step, because a step may bring another that is due before the next.
+    Each batch is one transaction, so that answers and deliveries continue in between. It checks
+    again after each step, which may make another one due.
     """
     steps = 0
     while not world.stopping.is_set():
@@ -55,7 +55,7 @@ def _batch(world: World, moment: int) -> int:
 
 
 def step(world: World, whole: Object, at: int) -> None:
-    """The one change that is due for this object."""
+    """Run this object's due change."""
     match whole["object"]:
         case "subscription":
             _subscription(world, whole, at)
@@ -116,7 +116,7 @@ def _subscription(world: World, subscription: Object, at: int) -> None:
 
 
 def _expire(world: World, subscription: Object, at: int) -> None:
-    """The first payment never came: the subscription is over, and its invoice is void."""
+    """End a subscription whose first payment never came, and void its invoice."""
     over = {"status": "incomplete_expired", "ended_at": at}
     update(world, "customer.subscription.updated", subscription, at, **over)
     invoice = world.named(subscription, "latest_invoice")
@@ -129,7 +129,7 @@ def _ends(subscription: Object) -> bool:
 
 
 def settle_debit(world: World, intent: Object, *, succeeds: bool, at: int) -> None:
-    """A direct debit comes to its end, with the invoice and the session that wait for it."""
+    """Complete a direct debit, with its invoice and session."""
     settled = payments.settle(world, intent, succeeds=succeeds, at=at)
     links = world.store.find("invoice_payment", where={"key": intent["id"]}, limit=1)
     invoice = None
@@ -145,7 +145,7 @@ def settle_debit(world: World, intent: Object, *, succeeds: bool, at: int) -> No
 
 
 def forget(world: World) -> None:
-    """Let go of events that nobody can ask for any more, once they are delivered."""
+    """Delete delivered events that are too old to be listed."""
     oldest = world.now() - EVENTS_KEPT_FOR - DAY
     with world.store.transaction():
         world.store.execute(
@@ -161,7 +161,7 @@ def forget(world: World) -> None:
 
 
 class Ticker:
-    """A thread that does what real time makes due."""
+    """A thread that runs what becomes due in real time."""
 
     def __init__(self, world: World) -> None:
         self.world = world

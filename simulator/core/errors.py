@@ -1,10 +1,10 @@
-"""Refusals in Stripe's shape."""
+"""Errors in the format of Stripe's API."""
 
 from typing import Any
 
 
 class StripeError(Exception):
-    """What the API answers with an HTTP status other than 200."""
+    """An API error: any answer with a status other than 200."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Events: one row for each change, and a delivery for each endpoint that wants to know."""
+"""Events: one row for each change, and a delivery for each subscribed endpoint."""
 
 import json
 import time
@@ -38,7 +38,7 @@ HANDLED = frozenset(
 def emit(
     world: World, kind: str, whole: Object, at: int, previous: dict[str, Any] | None = None
 ) -> None:
-    """Write the event, and the deliveries that it owes, in the caller's transaction."""
+    """Write the event and its deliveries in the caller's transaction."""
     data: Object = {"object": sparse(whole)}
     if previous:
         data["previous_attributes"] = previous
@@ -61,7 +61,7 @@ def emit(
 
 
 def update(world: World, kind: str, whole: Object, at: int, **new: Any) -> Object:  # noqa: ANN401 - any of its fields
-    """Change some fields of an object and tell, unless nothing changed; returns the result."""
+    """Change an object's fields and emit an event if anything changed; returns the result."""
     after = {**whole, **new}
     previous = changes(whole, after)
     if previous or after != whole:
@@ -89,7 +89,7 @@ def deliver(world: World, event: str, endpoint: str) -> None:
 
 
 def endpoints_for(world: World, kind: str) -> list[str]:
-    """The endpoints that asked for events of this type."""
+    """The endpoints subscribed to this event type."""
     return [
         endpoint["id"]
         for endpoint in world.store.find("webhook_endpoint", where={"status": "enabled"})
@@ -98,7 +98,7 @@ def endpoints_for(world: World, kind: str) -> list[str]:
 
 
 def listen_for(world: World) -> None:
-    """Keep the endpoint that the command line names, and forget the one of an earlier start."""
+    """Register the command line's endpoint, and remove that of an earlier start."""
     if world.webhook_url is None or world.webhook_secret is None:
         world.store.delete(COMMAND_LINE_ENDPOINT)
         return
@@ -135,7 +135,7 @@ def event_body(found: Any, version: str = API_VERSION) -> Object:  # noqa: ANN40
 
 
 def thin_body(found: Any) -> Object:  # noqa: ANN401 - a row of the events table
-    """The event as a thin payload has it: what it is about has to be fetched."""
+    """The event as a thin payload, without its object."""
     kind = json.loads(found["data"])["object"]["object"]
     address = f"/v1/{kind.replace('.', '/')}s/{found['object_id']}"
     about = {"id": found["object_id"], "type": kind, "url": address}

@@ -1,4 +1,4 @@
-"""`expand`: ids replaced by the objects they name, and lists that are shown only on request."""
+"""`expand`: replace IDs by objects, and include lists shown only on request."""
 
 from collections.abc import Callable
 
@@ -63,7 +63,7 @@ INCLUDABLE: dict[tuple[str, str], Callable[[World, Object], Object]] = {
 def expand(world: World, shown: Object, paths: list[str]) -> Object:
     """The answer with each path expanded, or Stripe's refusal of a path.
 
-    Of what was deleted nothing is left to expand, and that is no error.
+    Deleted objects have nothing to expand, and that is no error.
     """
     if shown.get("deleted"):
         return shown
@@ -109,7 +109,7 @@ def _resolved(world: World, value: object, rest: list[str], path: str, *, last: 
 
 
 def _known(world: World, one: object) -> object:
-    """What an id in a list names; one that names nothing stays as it is."""
+    """The object of a listed ID; unknown IDs stay."""
     found = world.store.get(one) if isinstance(one, str) else None
     return one if found is None else public(found)
 

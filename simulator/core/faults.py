@@ -1,4 +1,4 @@
-"""Faults on demand, from a seed: what a network and a busy Stripe do to us."""
+"""Inject faults from a seed: network errors and a busy Stripe."""
 
 import json
 import time
@@ -14,7 +14,7 @@ LONGEST_LATENCY = 30.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Rates are between 0 and 1; `deliver` false holds every webhook back until it is true."""
+    """Fault rates from 0 to 1; `deliver` false holds back all webhooks."""
 
     seed: int = 1
     duplicate: float = 0.0
@@ -33,7 +33,7 @@ class Settings:
 
 
 class Faults:
-    """The faults in force; they outlive a restart."""
+    """The current faults, kept across restarts."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -41,7 +41,7 @@ class Faults:
         self._seed()
 
     def set(self, changes: dict[str, float | bool]) -> None:
-        """Change some settings; raises ValueError with a sentence about what is wrong."""
+        """Change settings; raises ValueError with a sentence."""
         known = {field.name: field.type for field in fields(Settings)}
         for name, value in changes.items():
             if name not in known:
@@ -60,13 +60,13 @@ class Faults:
         self._seed()
 
     def deliveries(self) -> list[float | None]:
-        """When to make each delivery of one event: seconds from now; None for one that is lost."""
+        """When to deliver each copy of an event, in seconds from now; None if lost."""
         settings = self.settings
         copies = 2 if self.webhooks.random() < settings.duplicate else 1
         return [self._delay() for _ in range(copies)]
 
     def api(self) -> str | None:
-        """The fault that this API call meets: 'api_429', 'api_500', 'api_timeout' or none."""
+        """This API call's fault: 'api_429', 'api_500', 'api_timeout' or none."""
         draw, settings = self.calls.random(), self.settings
         for name in ("api_429", "api_500", "api_timeout"):
             rate = getattr(settings, name)
@@ -76,14 +76,14 @@ class Faults:
         return None
 
     def latency(self) -> float:
-        """How many seconds this call's answer takes."""
+        """This call's delay in seconds."""
         usual = self.settings.latency_seconds
         if not usual:
             return 0.0
         return min(usual * self.latencies.lognormvariate(0, SPREAD), LONGEST_LATENCY)
 
     def seconds(self) -> int:
-        """What Stripe's clock shows, for signatures: real time, as the receiver's is."""
+        """Stripe's clock for signatures, which uses real time like the receiver's."""
         return int(time.time() + self.settings.clock_skew)
 
     def _delay(self) -> float | None:

@@ -1,4 +1,4 @@
-"""A subscription's items as calls name them: several, in any order, by price or by their ids."""
+"""A subscription's items as calls name them: several, in any order, by price or ID."""
 
 from collections.abc import Sequence
 
@@ -26,9 +26,9 @@ MOST = 20
 def begun(
     world: World, given: list[Object], currency: str | None, running: Sequence[Object] = ()
 ) -> list[tuple[Object, int]]:
-    """The prices and quantities of a new subscription or phase, all in one currency.
+    """The prices and quantities of a new subscription or phase, in one currency.
 
-    An archived price is taken only where it is among the `running` items.
+    Accepts an archived price only among the `running` items.
     """
     known = {one["price"]["id"] for one in running}
     if not 1 <= len(given) <= (MOST if world.on("several_items") else 1):
@@ -49,7 +49,7 @@ def begun(
 
 
 def units(prices: list[Object], currency: str) -> dict[str, str]:
-    """The amounts of the prices that have that currency only as a further one."""
+    """The amounts of prices for which this is an additional currency."""
     return {
         price["id"]: amounts.in_currency(price, currency, "items")["unit_amount_decimal"]
         for price in prices
@@ -58,7 +58,7 @@ def units(prices: list[Object], currency: str) -> dict[str, str]:
 
 
 def applied(world: World, subscription: Object, given: list[Object]) -> tuple[Object, list[Object]]:
-    """The subscription with what it has to know of new prices, and its items after the update."""
+    """The subscription with new prices, and its items after the update."""
     items = list(subscription["items"]["data"])
     known = dict(subscription.get("_units", {}))
     for place, one in enumerate(given):
@@ -98,7 +98,7 @@ def _place_of(items: list[Object], given: Object, where: str) -> int | None:
 def _changed(
     world: World, subscription: Object, items: list[Object], given: Object, where: str
 ) -> Object:
-    """The item as the update wants it, or a new one in the running period."""
+    """The updated item, or a new one in the current period."""
     old = next((item for item in items if item["id"] == given.get("id")), None)
     if old is None or "price" in given or "price_data" in given:
         price = _price(world, given, where, {one["price"]["id"] for one in items})

@@ -1,4 +1,4 @@
-"""Whose call it is: secret keys, and restricted keys with the rights they were given."""
+"""Authenticate calls: secret keys, and restricted keys with their rights."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ _LEVELS = ("read", "write")
 
 
 def authenticate(request: Request) -> str:
-    """The call's key. Only test keys: a live key in reach of a simulator is a mistake."""
+    """The call's key; only test keys, since a live key at a simulator is a mistake."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     key = credentials
     if scheme.lower() == "basic":
@@ -72,7 +72,7 @@ def authenticate(request: Request) -> str:
 
 
 def authorise(world: World, key: str, method: str, path: str) -> None:
-    """Refuse a restricted key what it has no right to; the right to write is one to read too."""
+    """Refuse a call that a restricted key has no right to; write includes read."""
     if not key.startswith("rk_test_") or not world.on("restricted_keys"):
         return
     rights = rights_of(world, key)
@@ -92,7 +92,7 @@ def authorise(world: World, key: str, method: str, path: str) -> None:
 
 
 def resource_of(path: str) -> str | None:
-    """What a call is about, as rights name it; None for what is no operation of the API."""
+    """The resource of a call, as rights name it; None if it is no API operation."""
     words = path.strip("/").split("/")
     name = words[1] if len(words) > 1 else ""
     if name == "checkout":
@@ -105,7 +105,7 @@ def resource_of(path: str) -> str | None:
 
 
 def rights_of(world: World, key: str) -> set[str] | None:
-    """The rights of a restricted key; None for one of which nothing was said: it may do all."""
+    """A restricted key's rights; None if unspecified, which allows everything."""
     known = json.loads(world.store.setting("keys", "{}"))
     if key in known:
         return set(known[key])
@@ -115,7 +115,7 @@ def rights_of(world: World, key: str) -> set[str] | None:
 
 
 def give(world: World, key: str, rights: list[str]) -> None:
-    """Register a restricted key; raises ValueError with a sentence about what is wrong."""
+    """Register a restricted key; raises ValueError with a sentence."""
     if not key.startswith("rk_test_"):
         raise ValueError("A restricted key begins with rk_test_.")
     for right in rights:

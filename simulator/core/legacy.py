@@ -1,4 +1,4 @@
-"""Payments as they were before payment intents: what an old account's invoices still show."""
+"""Payments from before payment intents, as old accounts still have them."""
 
 from simulator.core.errors import refused
 from simulator.core.shapes import Object
@@ -6,10 +6,10 @@ from simulator.core.world import World
 
 
 def forget_intent(world: World, invoice: Object) -> Object:
-    """Make a paid invoice one that a bare charge paid; returns that charge.
+    """Turn a paid invoice's payment into a charge without an intent; returns the charge.
 
-    Its `invoice_payment` names the charge (`type` is `charge`), and the charge has no
-    `payment_intent`; nor do refunds and disputes of it.
+    Its `invoice_payment` names the charge (`type` is `charge`); charge, refunds and disputes have
+    no `payment_intent`.
     """
     found = world.store.find(
         "invoice_payment", where={"parent": invoice["id"], "status": "paid"}, limit=1

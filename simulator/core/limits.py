@@ -1,4 +1,4 @@
-"""How many calls a second Stripe lets in: of the whole account, and of each operation."""
+"""Stripe's rate limits: for the whole account and each operation."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ _SECOND = 1.0
 
 
 class Limiter:
-    """The calls of the last second; what is refused does not count."""
+    """The calls of the last second; refused calls don't count."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -38,7 +38,7 @@ class Limiter:
 
 
 def rate_limited(reason: str) -> StripeError:
-    """Stripe's refusal; the answer's header names the limit that was met."""
+    """Stripe's 429; a header names the limit."""
     return StripeError(
         "Request rate limit exceeded. You can learn more about rate limits here"
         " https://docs.stripe.com/rate-limits.",

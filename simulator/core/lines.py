@@ -1,4 +1,4 @@
-"""An invoice's lines, and the sums that they come to with discounts."""
+"""An invoice's lines and totals with discounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ ZERO_DECIMAL_TEXT = "0"
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line; `item` is the subscription item's id, `pending` the invoice item's it came from."""
+    """An invoice line; `item` is the subscription item's ID, `pending` the invoice item's."""
 
     description: str
     amount: int
@@ -27,7 +27,7 @@ class Line:
 
 
 def of_items(subscription: Object) -> list[Line]:
-    """A line for each item over its current period."""
+    """A line for each item's current period."""
     return [_of_item(subscription, item) for item in subscription["items"]["data"]]
 
 
@@ -46,7 +46,7 @@ def _of_item(subscription: Object, item: Object) -> Line:
 
 
 def free(subscription: Object) -> list[Line]:
-    """The lines of a trial: nothing is to be paid for any item."""
+    """The zero lines of a trial."""
     return [
         Line(
             description=f"Free trial for {line.quantity} x Membership",
@@ -63,7 +63,7 @@ def free(subscription: Object) -> list[Line]:
 
 
 def shown(line: Line, place: int, invoice: str, subscription: Object, currency: str) -> Object:
-    """The line as the API shows it; the first one's id ends as the invoice's."""
+    """The line as the API shows it; the first one's ID ends like the invoice's."""
     ending = invoice.removeprefix(PREFIXES["invoice"]) if place == 0 else f"{invoice[-14:]}{place}"
     pricing = None
     if line.price:
@@ -115,7 +115,7 @@ def _parent(line: Line, subscription: str) -> Object:
 
 
 def summed(lines: list[Object], discounts: Sequence[tuple[Object, Object]]) -> Object:
-    """The invoice's lines and sums; `discounts` are pairs of a discount and its coupon."""
+    """The invoice's lines and totals; `discounts` are pairs of discount and coupon."""
     subtotal = sum(line["amount"] for line in lines)
     left = [line["amount"] if line["discountable"] else 0 for line in lines]
     taken: list[Object] = []
@@ -138,7 +138,7 @@ def summed(lines: list[Object], discounts: Sequence[tuple[Object, Object]]) -> O
 
 
 def _shares(coupon: Object, left: list[int], lines: list[Object]) -> list[int]:
-    """What a coupon takes off each line."""
+    """A coupon's discount on each line."""
     only = (coupon.get("applies_to") or {}).get("products")
     open_to = [
         amount if amount > 0 and (only is None or _product(line) in only) else 0

@@ -1,8 +1,8 @@
-"""Payment methods of a customer: saved, made the default, replaced, detached.
+"""A customer's payment methods: save, set as default, replace, detach.
 
-Two places name what is charged. A subscription's own `default_payment_method` (Checkout sets it)
-wins over the customer's `invoice_settings.default_payment_method` (the billing portal sets that
-one only), so that a card changed in the portal is not the card that the next renewal is charged on.
+Two fields choose the method. A subscription's own `default_payment_method` (set by Checkout) comes
+before the customer's `invoice_settings.default_payment_method` (the only one that the billing
+portal sets), so a card changed in the portal isn't charged at the next renewal.
 """
 
 from simulator.core.billing import ENDED
@@ -13,7 +13,7 @@ from simulator.core.world import World
 
 
 def save(world: World, draft: Object, customer: str | None, at: int) -> Object:
-    """Store a new payment method; tell when it belongs to a customer."""
+    """Store a new payment method; emits an event if it belongs to a customer."""
     saved = world.store.put({**draft, "customer": customer})
     if customer:
         emit(world, "payment_method.attached", saved, at)
@@ -21,7 +21,7 @@ def save(world: World, draft: Object, customer: str | None, at: int) -> Object:
 
 
 def attach(world: World, method: Object, customer: str, at: int) -> Object:
-    """Give the payment method to a customer; to be charged later it has to belong to one."""
+    """Attach the payment method to a customer, which later charges need."""
     if method["customer"] == customer:
         return method
     if method["customer"]:
@@ -33,7 +33,7 @@ def attach(world: World, method: Object, customer: str, at: int) -> Object:
 
 
 def detach(world: World, method: Object, at: int) -> Object:
-    """Take the payment method from its customer, and from whatever named it to be charged."""
+    """Detach the payment method from its customer and from everything that uses it."""
     customer = world.named(method, "customer")
     if customer is None:
         raise StripeError(
@@ -51,7 +51,7 @@ def detach(world: World, method: Object, at: int) -> Object:
 
 
 def must_belong(world: World, method: str, customer: str, param: str) -> Object:
-    """The customer's payment method of that id, or Stripe's refusal."""
+    """The customer's payment method with this ID, or Stripe's refusal."""
     found = world.must("payment_method", method, param)
     if found["customer"] != customer:
         raise StripeError(
@@ -64,7 +64,7 @@ def must_belong(world: World, method: str, customer: str, param: str) -> Object:
 
 
 def change(world: World, customer: Object, method: Object, at: int) -> None:
-    """What the billing portal does with a new payment method: it becomes the customer's default."""
+    """Make a new method the customer's default, as the billing portal does."""
     make_default(world, customer, method["id"], at)
     if not world.on("two_methods"):
         for subscription in _running(world, customer):
@@ -72,7 +72,7 @@ def change(world: World, customer: Object, method: Object, at: int) -> None:
 
 
 def replace(world: World, customer: Object, method: Object, at: int) -> None:
-    """Have each running subscription charged on this method: the customer's default."""
+    """Charge each running subscription with this method, the customer's default."""
     make_default(world, customer, method["id"], at)
     for subscription in _running(world, customer):
         _charge_on(world, subscription, None, at)

@@ -23,7 +23,7 @@ def check(params: Object) -> None:
 
 
 def begin(world: World, change: changes.Change, at: int) -> Object | None:
-    """Keep a change until its invoice is paid: the fields that say so; None if it is paid now."""
+    """The fields of a change that waits for its payment; None if the payment succeeds at once."""
     after = change.subscription
     customer = world.store.one(after["customer"])
     method = billing.method_for(world, after)
