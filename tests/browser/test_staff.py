@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import psycopg
 import pyotp
 import pytest
 from playwright.sync_api import expect
@@ -56,6 +57,24 @@ def test_the_overview_goes_up_while_somebody_looks(window: Callable[..., Page], 
     expect(figures).not_to_have_attribute("data-version", str(before))
     expect(figures.locator("dd").first).not_to_have_text(shown)
     assert page.evaluate("window.stays")  # nothing was loaded anew
+
+
+def test_a_page_that_is_left_open_shows_nothing_once_its_session_has_ended(
+    window: Callable[..., Page], live: Live
+) -> None:
+    desk = window()
+    sign_in(desk, live)
+    other = desk.context.new_page()
+    other.goto(f"{live.app}/staff/members")
+    button_of(desk, "/staff/sign-out").click()
+    expect(other).to_have_url(re.compile("/staff/sign-in"))
+    # And where it ends by itself, or by somebody else's hand, when the page is looked at again.
+    sign_in(desk, live)
+    desk.goto(f"{live.app}/staff/members")
+    with psycopg.connect(live.database) as books:
+        books.execute("DELETE FROM staff_session")
+    desk.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(desk).to_have_url(re.compile("/staff/sign-in"))
 
 
 def test_the_overview_is_for_everybody_without_scripts_as_well(
