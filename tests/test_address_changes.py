@@ -16,6 +16,7 @@ from fundraiser.payments.stripe.member_gateway import member_gateway
 from tests.factories import GRACE, make_member
 from tests.mail import deliver, text_of
 from tests.members import OURS
+from tests.staff import names, parse, shown
 
 if TYPE_CHECKING:
     from werkzeug.test import TestResponse
@@ -110,15 +111,15 @@ def test_either_address_undoes_it_here_and_at_stripe_and_once(
     change(olena, NEW)
     link = mail.link(end)
     page = app.test_client().get(link, headers=OURS)  # a program that opens links
-    assert "Undo the change of address?" in page.text
+    assert "undo" in names(parse(page))
     assert (NEW not in page.text, OLD not in page.text) == (True, True)
     assert email_of(olena) == NEW
-    assert "Your address is o…@example.org again" in undo(app, link).text
+    assert "o…@example.org" in shown(parse(undo(app, link)), "undone")
     assert email_of(olena) == OLD
     assert olena.stripe.call("GET", f"customers/{olena.customer}")["email"] == OLD
     assert olena.number() == 1
     again = undo(app, link)
-    assert (again.status_code, "This link worked for 72 hours" in again.text) == (422, True)
+    assert (again.status_code, "link-over" in names(parse(again))) == (422, True)
 
 
 def test_who_changed_it_twice_does_not_escape_the_first_link(

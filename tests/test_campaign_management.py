@@ -293,7 +293,7 @@ def test_a_raised_goal_keeps_its_history(staff: FlaskClient, database: Database)
     texts = [row.get_text(" ", strip=True) for row in rows]
     assert len(texts) == 2
     assert texts[0].endswith("Iryna Bondar 25,000 30,000")
-    assert texts[1].endswith("Operator – 25,000")
+    assert texts[1].endswith(" – 25,000"), "by the operator, from nothing"
     with database.transaction() as session:
         assert session.get_one(Campaign, "25000").revision == 2
 

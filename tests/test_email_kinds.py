@@ -74,7 +74,7 @@ def test_a_new_file_is_listed_previewed_and_switched(
     sign_in(client, hire(database))
     yearly(database)
     assert PAGE_OF_IT in client.get("/staff/emails", headers=PAGE).text
-    assert "Save text" in client.get(PAGE_OF_IT, headers=PAGE).text
+    assert f"{PAGE_OF_IT}/words" in client.get(PAGE_OF_IT, headers=PAGE).text
     for language in ("en", "uk"):
         preview = client.get(f"{PAGE_OF_IT}/preview?language={language}&member=7", headers=PAGE)
         assert preview.status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,11 +65,10 @@ def test_what_was_typed_is_read_into_the_declared_dataclass() -> None:
 def test_each_input_that_can_not_be_read_has_a_sentence_and_keeps_its_text() -> None:
     form = sent(titles_uk="завеликий", figure="seven")
     assert form.read(Example) is None
-    assert form.errors == {
-        "titles-en": "Enter it.",
-        "titles-uk": "Enter 5 characters or fewer; you have 9.",
-        "figure": "Enter a figure.",
-    }
+    errors = dict(form.errors)
+    too_long = errors.pop("titles-uk")
+    assert errors == {"titles-en": "Enter it.", "figure": "Enter a figure."}
+    assert re.findall(r"\d+", too_long) == ["5", "9"]
     assert form.typed["figure"] == "seven"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,9 @@ from fundraiser.members.addresses import Purpose, ask
 from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
 from fundraiser.members.gifts import Gift, giver_of
 from fundraiser.members.names import LONGEST_NAME, has_link, is_plain_name, read_name
-from tests.gifts import FORM, GIVER, OURS, said, sign_in
+from tests.gifts import FORM, GIVER, OURS, sign_in
 from tests.mail import text_of
+from tests.staff import parse, wrong
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -126,7 +128,6 @@ def test_an_address_gets_few_confirmations_however_many_campaigns_and_networks(
     form = {"email": "Olena@example.org", "month": f"{months_to_choose()[0]:%Y-%m}"}
     answer = client.post("/campaigns/25000/reminder", data=form, headers=OURS)
     assert answer.status_code == 429
-    assert "the limit of e-mails we send to this address" in answer.text
     assert 'value="Olena@example.org"' in answer.text, "nothing typed is lost"
 
 
@@ -141,7 +142,7 @@ def test_an_address_gets_few_confirmations_however_many_campaigns_and_networks(
 def test_a_gift_carries_no_link_to_a_stranger(shop: Shop, field: str, value: str) -> None:
     answer = shop.send("", nonce="n" * 32, **FORM | {field: value})
     assert answer.status_code == 422
-    assert "e-mail address" in said(answer)
+    assert list(wrong(parse(answer))) == [field]
     assert value in answer.text, "nothing typed is lost"
 
 
@@ -149,20 +150,20 @@ def test_an_account_takes_no_link_for_a_name(olena: Olena) -> None:
     form = olena.form("/account/details", "/account/details")
     answer = olena.send("/account/details", form, name="Win at evil.com")
     assert answer.status_code == 422
-    assert "Enter only your name" in answer.text
+    assert "#name" in answer.text
 
 
 def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Shop) -> None:
     shop.buy(message="For the long\n\nwinter evenings.")
     shop.work()
     told = text_of(shop.postbox.emails[-1]).replace("\r\n", "\n")
-    assert "A message from Olena, which we haven’t read:" in told
+    assert re.search(r"\nOlena\b.+:\n", told), "whose words they are"
     assert "\n> For the long\n" in told
     assert "\n> winter evenings.\n" in told
     shop.stripe.advance(seconds=2)  # two tellings within one second are one e-mail
     with shop.database.transaction() as session:
         session.execute(update(Gift).values(giver_name="Win at evil.com", tell_at=now()))
-        assert giver_of(session.get_one(Gift, shop.gift().id)) == "A reader"
+        giver = giver_of(session.get_one(Gift, shop.gift().id))
+    assert "evil" not in giver
     shop.work()
-    subject = shop.postbox.emails[-1]["Subject"]
-    assert subject == "A reader has given you a membership of The Northern Ledger"
+    assert shop.postbox.emails[-1]["Subject"].startswith(giver)

@@ -199,7 +199,7 @@ def test_a_proxy_while_none_is_trusted_is_told_at_once(
     assert "Set TRUSTED_PROXIES" in said.out + said.err
     assert "fundraiser_proxy_untrusted 1.0" in lines_of_metrics(client)
     sign_in(client, hire(database))
-    assert "Requests come through a proxy we don’t trust" in client.get("/staff").text
+    assert 'data-test="untrusted-proxy"' in client.get("/staff").text
     found = list(examine(settings, app.database, AccountGateway(settings, app.database)))
     assert any("TRUSTED_PROXIES" in one.sentence and not one.is_well for one in found)
 

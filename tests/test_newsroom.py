@@ -22,6 +22,7 @@ from fundraiser.newsroom.guessable import is_guessable
 from fundraiser.newsroom.models import AuditEntry, Role, Staff
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.security import is_public
+from fundraiser.texts import Named
 from tests.factories import make_campaign, make_tiers
 from tests.staff import PAGE, PASSWORD, csrf_token, hire, sign_in
 
@@ -116,7 +117,7 @@ def test_whoever_is_not_signed_in_comes_back_to_the_page_they_wanted(client: Fla
 
 def test_a_program_that_is_not_signed_in_gets_a_401(client: FlaskClient) -> None:
     answer = client.get("/staff", headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json) == (401, {"error": "Sign in first."})
+    assert (answer.status_code, answer.json and answer.json.keys()) == (401, {"error"})
 
 
 def test_each_route_is_public_by_declaration_or_guarded(app: FundraiserApp) -> None:
@@ -297,8 +298,8 @@ def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
     def check(_: int) -> str:
         try:
             return str(passwords.is_right(known, PASSWORD, passwords.STRANGERS))
-        except UnavailableError as error:
-            return str(error)
+        except UnavailableError:
+            return "busy"
 
     begun = time.monotonic()
     with ThreadPoolExecutor(64) as pool:
@@ -306,10 +307,7 @@ def test_passwords_are_hashed_a_few_at_once_and_the_rest_is_told_to_wait(
     assert time.monotonic() - begun < 3
     assert most == passwords.AT_ONCE
     assert answers["True"] >= passwords.AT_ONCE + 6
-    assert set(answers) == {
-        "True",
-        "Many people are signing in right now. Wait a few seconds and try again.",
-    }
+    assert set(answers) == {"True", "busy"}
 
 
 def test_whoever_waits_for_the_check_holds_no_connection_to_the_database(
@@ -334,7 +332,6 @@ def test_who_is_turned_away_keeps_what_was_typed(
     with full.one():
         answer = sign_in(client, email, next="/staff/members")
     assert answer.status_code == 503
-    assert "Wait a few seconds and try again." in answer.text
     assert email in answer.text
     assert "/staff/members" in answer.text
     assert sign_in(client, email).status_code == 303
@@ -408,19 +405,21 @@ def test_the_same_address_in_another_case_is_the_same_person(database: Database)
 
 
 @pytest.mark.parametrize(
-    ("email", "password", "sentence"),
+    ("email", "password", "name"),
     [
-        ("iryna@example.org", "too short", "12 characters"),
-        ("iryna@example.org", "aaaaaaaaaaaa", "one of the first that attackers try"),
-        ("iryna@example.org", "Password1234", "one of the first that attackers try"),
-        ("iryna", PASSWORD, "Enter an e-mail address"),
+        ("iryna@example.org", "too short", "password-short"),
+        ("iryna@example.org", "aaaaaaaaaaaa", "password-common"),
+        ("iryna@example.org", "Password1234", "password-common"),
+        ("iryna", PASSWORD, "no-address"),
     ],
 )
 def test_an_account_needs_an_address_and_a_long_password(
-    database: Database, email: str, password: str, sentence: str
+    database: Database, email: str, password: str, name: str
 ) -> None:
-    with database.transaction() as session, pytest.raises(UnprocessableError, match=sentence):
+    with database.transaction() as session, pytest.raises(UnprocessableError) as refused:
         add_staff(session, email=email, name="", role=Role.ADMIN, password=password)
+    assert isinstance(refused.value.sentence, Named)
+    assert refused.value.sentence.name == name
 
 
 @pytest.mark.parametrize(

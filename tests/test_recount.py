@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def test_facts_that_are_missing_are_read_from_stripe_without_counting(
         session.execute(update(Membership).values(paid_until=None, has_paid=False))
     shop.call("DELETE", f"subscriptions/{subscription_of(shop, customer)}")
     said = command("recount", typed="n\n").output
-    assert "Read 1 customers from Stripe; 0 could not be read." in said
+    assert re.search(r"\b1 customer.*\b0 could", said)
     assert "there will be 0." in said
     assert number(database) == 1, "the sync writes the facts and counts nobody"
     with database.transaction() as session:

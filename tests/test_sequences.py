@@ -36,7 +36,15 @@ from fundraiser.outbox import (
 )
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_campaign, make_member
-from tests.mail import deliver, emails_in, enqueue_welcome, enqueue_welcomes, only_email, text_of
+from tests.mail import (
+    deliver,
+    emails_in,
+    enqueue_welcome,
+    enqueue_welcomes,
+    kind_of,
+    only_email,
+    text_of,
+)
 from tests.sequences import days, failing, join, kinds
 from tests.staff import hire
 
@@ -117,7 +125,7 @@ def test_the_bank_that_wants_a_confirmation_is_told_as_such(
     assert kinds(database) == ["payment_confirmation"]
     deliver(database, mail_server)
     (message,) = postbox.emails
-    assert message["Subject"] == "Confirm your £10 payment"
+    assert "£10" in message["Subject"]
     assert "https://pay.example.org/bill" in text_of(message).splitlines()
 
 
@@ -200,7 +208,8 @@ def test_what_is_not_urgent_waits_for_the_newsrooms_day(
         enqueue_welcome(session)
         sweep(session)
     deliver(database, mail_server)
-    assert [message["Subject"][:14] for message in postbox.emails] == ["Welcome to The"]
+    with database.transaction() as session:
+        assert [kind_of(session, message) for message in postbox.emails] == ["welcome"]
     at_noon(timedelta(hours=10, minutes=58))
     deliver(database, mail_server)
     assert len(postbox.emails) == 1

@@ -74,11 +74,9 @@ def test_a_statement_has_the_payments_of_the_newsrooms_year_and_what_went_back(
     ]
     assert "1 Harbour" in words(page)
     assert "Olena Koval" in words(page)
-    assert "призначенням" in words(read(client, "/account/statements/2025?lang=uk"))
-    assert "There were no payments" in words(read(client, "/account/statements/2020"))
-    assert "no statement for this year" in words(
-        read(client, "/account/statements/2999", status=404)
-    )
+    assert "Що сплачено" in words(read(client, "/account/statements/2025?lang=uk"))
+    assert "Nothing was paid" in words(read(client, "/account/statements/2020"))
+    read(client, "/account/statements/2999", status=404)
 
     sign_in(client, hire(database, Role.SUPPORT))
     theirs = read(client, f"/staff/members/{member.id}/statements/2025")

@@ -14,6 +14,7 @@ from fundraiser.campaigns.theme import contrast_of_bar, contrast_of_words
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.widget.script import current_script
 from tests.factories import make_campaign, make_tiers
+from tests.pages import PageText
 from tests.staff import PAGE, csrf_token, hire, sign_in
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def test_the_code_of_the_usual_choice_is_the_shortest(staff: FlaskClient) -> Non
     assert "min-height" in style.text
     assert link["href"] == f"{URL}/campaigns/25000"
     assert link["referrerpolicy"] == "no-referrer-when-downgrade"
-    assert link.text == "Become a member"
+    assert link.text.strip()
 
 
 def test_the_code_and_the_preview_have_the_choice(staff: FlaskClient) -> None:
@@ -176,7 +177,7 @@ def test_a_headline_with_a_quote_stays_inside_its_attribute(
 def test_what_there_is_not_is_refused(staff: FlaskClient, query: str) -> None:
     answer = staff.get(f"{ADDRESS}?{query}", headers=PAGE)
     assert answer.status_code == 400
-    assert "That option doesn’t exist" in answer.text
+    assert "error-400" in PageText.of(answer).marks
 
 
 def test_a_colour_that_is_none_is_refused(staff: FlaskClient) -> None:
@@ -197,7 +198,7 @@ def test_a_look_that_is_kept_is_the_campaigns_everywhere(
     assert shown
     assert shown["look"] == {"theme": "dark", "accent": "#052962"}
     page = staff.get(answer.headers["Location"], headers=PAGE).text
-    assert "Saved. Open pages will show the new look" in page
+    assert "notice-look-kept" in PageText.of(BeautifulSoup(page, "html.parser")).marks
     assert element(BeautifulSoup(page, "html.parser")) == {"campaign": "25000", "variant": "bar"}
     with database.transaction() as session:
         entries = session.scalars(
@@ -220,10 +221,9 @@ def test_an_accent_on_which_nobody_can_read_is_not_kept(
 ) -> None:
     accent = "#a500ff"
     assert contrast_of_words(accent) < 4.5
-    assert "Text on this colour is hard to read" in read(staff, "?accent=%23a500ff").text
+    assert "unreadable" in PageText.of(read(staff, "?accent=%23a500ff")).marks
     answer = keep(staff, accent=accent)
-    assert answer.status_code == 422
-    assert "Text on this colour is hard to read." in answer.text
+    assert (answer.status_code, "unreadable" in PageText.of(answer).marks) == (422, True)
     assert look(database) == ("auto", "#0b5d46", 1)
 
 

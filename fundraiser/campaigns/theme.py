@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.campaigns.models import Campaign
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -38,7 +38,10 @@ def change_look(session: Session, slug: str, *, theme: Theme, accent: str) -> bo
     accent = read_accent(accent)
     if contrast_of_words(accent) < LEAST_FOR_WORDS:
         raise UnprocessableError(
-            _("Text on this colour is hard to read. Choose a darker or lighter one."),
+            Named(
+                "unreadable",
+                _("Text on this colour is hard to read. Choose a darker or lighter one."),
+            ),
             field="accent",
         )
     campaign = session.get(Campaign, slug, with_for_update=True)

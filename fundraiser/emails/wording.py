@@ -13,7 +13,7 @@ from fundraiser.db import memoize, now
 from fundraiser.emails.models import EmailSwitch, EmailWording
 from fundraiser.emails.parts.body import with_one_full_stop
 from fundraiser.errors import UnprocessableError
-from fundraiser.texts import gettext as _, language
+from fundraiser.texts import Named, gettext as _, language
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,9 +132,12 @@ def _check(field: str, value: str, most: int, names: set[str]) -> None:
     unknown = _names(value) - names
     if unknown or "{" in _NAME.sub("", value) or "}" in _NAME.sub("", value):
         raise UnprocessableError(
-            _(
-                "In curly brackets you can use only these names: %(names)s.",
-                names=", ".join(f"{{{name}}}" for name in sorted(names)) or "–",
+            Named(
+                "unknown-value",
+                _(
+                    "In curly brackets you can use only these names: %(names)s.",
+                    names=", ".join(f"{{{name}}}" for name in sorted(names)) or "–",
+                ),
             ),
             field=field,
         )

@@ -334,9 +334,12 @@ def _hash(password: str, name: str, email: str, *, field: str = "password") -> s
         )
     if is_bad_password(password) or is_bad_password(password.lower()):
         raise UnprocessableError(
-            _(
-                "This password is one of the first that attackers try. Choose "
-                "another, such as four unrelated words."
+            Named(
+                "password-common",
+                _(
+                    "This password is one of the first that attackers try. Choose "
+                    "another, such as four unrelated words."
+                ),
             ),
             field=field,
         )

@@ -71,7 +71,7 @@ def keep(slug: str) -> ResponseReturnValue:
         return _page(campaign, request.form, error), HTTPStatus.UNPROCESSABLE_ENTITY
     if changed:
         record(session, Action.CHANGED_LOOK, f"campaign {slug}", staff=staff)
-        flash(_("Saved. Open pages will show the new look within a minute."))
+        flash(_("Saved. Open pages will show the new look within a minute."), "look-kept")
     else:
         flash(_("The campaign already has this look."))
     chosen = {name: getattr(choice, name) for name in _QUESTIONS}

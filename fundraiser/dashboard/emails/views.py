@@ -156,7 +156,10 @@ def change_switch(kind: str) -> ResponseReturnValue:
         raise UnprocessableError(_("We always send this e-mail, so it can’t be switched off."))
     switch(session, found.name, is_on=is_on)
     record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name}", staff=staff)
-    flash(_("This e-mail is switched on.") if is_on else _("This e-mail is switched off."))
+    flash(
+        _("This e-mail is switched on.") if is_on else _("This e-mail is switched off."),
+        f"switched-{'on' if is_on else 'off'}",
+    )
     return redirect(url_for(".show", kind=found.name), HTTPStatus.SEE_OTHER)
 
 

@@ -7,32 +7,36 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 
 from fundraiser.payments import WebhookReason, refused_calls, refused_webhooks
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-def stripe_troubles(session: Session) -> list[str]:
+def stripe_troubles(session: Session) -> list[Named]:
     """Webhooks refused since the last accepted one, and calls that our key may not make."""
     found = [
-        ngettext(
-            "We’ve refused %(num)s webhook from Stripe since the last one we accepted: %(why)s.",
-            "We’ve refused %(num)s webhooks from Stripe since the last one we accepted: %(why)s.",
-            count,
-            why=_why(reason),
+        Named(
+            f"webhooks-refused-{reason}",
+            ngettext(
+                "We’ve refused %(num)s webhook from Stripe since the last one we accepted: "
+                "%(why)s.",
+                "We’ve refused %(num)s webhooks from Stripe since the last one we accepted: "
+                "%(why)s.",
+                count,
+                why=_why(reason),
+            ),
         )
         for reason, count in refused_webhooks(session).items()
         # Anybody can send something unsigned, and nothing is wrong with us then.
         if reason != WebhookReason.NO_SIGNATURE.value
     ]
     if rights := refused_calls(session):
-        found.append(
-            _(
-                "Our Stripe key lacks permissions, so some payments fail: %(rights)s.",
-                rights=", ".join(rights),
-            )
+        sentence = _(
+            "Our Stripe key lacks permissions, so some payments fail: %(rights)s.",
+            rights=", ".join(rights),
         )
+        found.append(Named("rights-missing", sentence))
     return found
 
 
