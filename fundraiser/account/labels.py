@@ -19,7 +19,7 @@ from fundraiser.members.prices import next_payment_of, per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
-from fundraiser.texts import Named, by_language, date, gettext as _
+from fundraiser.texts import Named, by_language, date, each_time, gettext as _
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,7 +109,7 @@ def say(session: Session, membership: Membership) -> Said:
         can_stop=ours and not ended and renews(m),
         can_resume=ours and not ended and (is_ending or m.collection_paused),
         can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
-        resumed=_renews(amount, m.interval, m.period_end) if m.period_end else "",
+        resumed=_renews(amount, m.interval, m.period_end, m.interval_count) if m.period_end else "",
         is_paused=m.collection_paused,
         ends_at_once=m.status in UNPAID,
         seen=seen(m),
@@ -301,8 +301,14 @@ def _say_gift(gift: Gift, tier: Tier | None) -> SaidGift:
     )
 
 
-def _renews(amount: str, interval: str | None, at: datetime) -> str:
+def _renews(amount: str, interval: str | None, at: datetime, count: int = 1) -> str:
     """The charge, its first date and its interval."""
+    if count > 1 or interval not in {Interval.MONTH, Interval.YEAR}:
+        return _(
+            "You’ll be charged %(each)s from %(date)s until you cancel.",
+            each=each_time(amount, interval, count),
+            date=date(at),
+        )
     if interval == Interval.YEAR:
         sentence = _(
             "You’ll be charged %(amount)s on %(date)s and every year after that until you cancel.",
