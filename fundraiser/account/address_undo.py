@@ -46,8 +46,9 @@ def undo(key: str) -> ResponseReturnValue:
             raise
         raise UnavailableError(
             _(
-                "We’ve noted that you want your old address back, but Stripe, our payment service, "
-                "isn’t answering. We keep trying, so there’s nothing more you need to do."
+                "We’ve noted that you want your old address back, but Stripe, our "
+                "payment service, isn’t answering. We’ll keep trying: you don’t need "
+                "to do anything."
             )
         ) from away
     except UnprocessableError as error:

@@ -33,8 +33,8 @@ def _say(intent: Intent) -> str:
     if intent.refusal:
         return Named(f"refused-{intent.kind}", f"{_asked(intent)} {_why_not(intent.refusal)}")
     waits = _(
-        "Stripe, our payment service, hasn’t confirmed it yet. We keep trying, so there’s nothing "
-        "more you need to do."
+        "Stripe, our payment service, hasn’t confirmed it yet. We’ll keep trying: you "
+        "don’t need to do anything."
     )
     return Named(f"waits-{intent.kind}", f"{_asked(intent)} {waits}")
 
@@ -66,5 +66,5 @@ def _why_not(refusal: Refusal) -> str:
             "Stripe, our payment service, didn’t answer for an hour, so nothing has changed and "
             "you weren’t charged. Choose again if you still want to."
         ),
-        Refusal.TAKEN: _("The address is somebody else’s here, so yours stays as it was."),
+        Refusal.TAKEN: _("That address belongs to somebody else here, so yours hasn’t changed."),
     }[refusal]

@@ -183,9 +183,9 @@ def erasure() -> ResponseReturnValue:
             except StripeUnavailableError as away:
                 raise UnavailableError(
                     _(
-                        "We’ve noted that you want your account deleted, but Stripe, our payment "
-                        "service, isn’t answering. We keep trying and delete it as soon as we can. "
-                        "There’s nothing more you need to do."
+                        "We’ve noted that you want your account deleted, but Stripe, "
+                        "our payment service, isn’t answering. We’ll keep trying and "
+                        "delete it as soon as we can. You don’t need to do anything."
                     )
                 ) from away
             response = make_response(redirect(url_for(".erased"), HTTPStatus.SEE_OTHER))

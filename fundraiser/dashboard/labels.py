@@ -455,29 +455,31 @@ def day(value: date_type) -> str:
 def asked(kind: IntentKind) -> str:
     """What a member, or staff for one, requested at Stripe."""
     return {
-        IntentKind.CANCEL: _("Asked for: cancel the membership at the end of its period."),
-        IntentKind.CANCEL_NOW: _("Asked for: end the membership at once."),
-        IntentKind.RESUME: _("Asked for: continue the membership."),
-        IntentKind.PAUSE: _("Asked for: pause the payments."),
-        IntentKind.PRICE: _("Asked for: change what is paid."),
-        IntentKind.REFUND: _("Asked for: refund a payment."),
-        IntentKind.EMAIL: _("Asked for: change the e-mail address."),
-        IntentKind.DETAILS: _("Asked for: change the name or language."),
-        IntentKind.ERASURE: _("Asked for: delete the account."),
+        IntentKind.CANCEL: _("Requested: cancel the membership at the end of its period."),
+        IntentKind.CANCEL_NOW: _("Requested: end the membership now."),
+        IntentKind.RESUME: _("Requested: continue the membership."),
+        IntentKind.PAUSE: _("Requested: pause the payments."),
+        IntentKind.PRICE: _("Requested: change the payment."),
+        IntentKind.REFUND: _("Requested: refund a payment."),
+        IntentKind.EMAIL: _("Requested: change the e-mail address."),
+        IntentKind.DETAILS: _("Requested: change the name or language."),
+        IntentKind.ERASURE: _("Requested: delete the account."),
     }[kind]
 
 
 def intent_state(intent: Intent) -> str:
     """Why a request isn't done; empty once it is."""
     if intent.is_open:
-        return _("Stripe hasn’t confirmed it yet. We keep trying.")
+        return _("Stripe hasn’t confirmed it yet. We’ll keep trying.")
     match intent.refusal:
         case None:
             return ""
         case Refusal.ENDED:
-            return _("Not done: it had ended at Stripe.")
+            return _("Not done: it had already ended in Stripe.")
         case Refusal.LATE:
-            return _("Not done: Stripe didn’t answer for an hour, so the sums had changed.")
+            return _(
+                "Not done: Stripe didn’t answer for an hour, and the amounts have changed since."
+            )
         case Refusal.TAKEN:
-            return _("Not done: the address is another person’s.")
+            return _("Not done: the address belongs to another person.")
     return _("Not done: %(reason)s", reason=intent.error)

@@ -108,7 +108,7 @@ def raise_refusal(intent: Intent) -> None:
         case Refusal.TAKEN:
             taken = _("This address belongs to another person. Two people can’t have the same one.")
             raise UnprocessableError(Named("address-somebody-elses", taken), field="email")
-    raise UnprocessableError(_("This has ended or changed meanwhile, so nothing was done."))
+    raise UnprocessableError(_("This has ended or changed in the meantime, so nothing was done."))
 
 
 def end_membership(
@@ -123,7 +123,7 @@ def end_membership(
         StripeUnavailableError: Stripe doesn't answer; the intent is carried out later.
     """
     if membership.customer_id is None:
-        raise UnprocessableError(_("This membership is not paid through Stripe."))
+        raise UnprocessableError(_("This membership isn’t paid through Stripe."))
     change.carry_out(
         session,
         membership.member_id,

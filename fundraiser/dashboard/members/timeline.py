@@ -201,7 +201,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
         )
     for intent in unfinished_intents(session, person.member.id):
         if intent.id not in of_staff:
-            yield _intent(intent, _("The member"))
+            yield _intent(intent, _("Member"))
 
 
 def _intent(intent: Intent, by: str, note: str = "") -> TimelineEntry:
