@@ -1,5 +1,6 @@
 """Every benchmark, or those that are named, one after the other: make bench.
 
+``settlement`` takes ``--latency 250ms``, for a Stripe as slow as the real one, with its limits.
 ``dashboard`` and ``rule`` take ``--members 1000000``; ``dashboard`` also ``--plans``, to print how
 its queries are answered. ``cards`` takes ``--attempts 120000``, ``forecast`` ``--seed 7``.
 """
@@ -39,7 +40,7 @@ BENCHMARKS = {
 
 
 def main() -> None:
-    options = {word for word in sys.argv[1:] if word.startswith("--") or word.isdecimal()}
+    options = {word for word in sys.argv[1:] if word.startswith("--") or word[:1].isdigit()}
     names = [word for word in sys.argv[1:] if word not in options] or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import multiprocessing
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from bench import slow_stripe
 from chaos.load import Load
 from chaos.service import running_service
 from chaos.shop import CAMPAIGN, open_shop
@@ -50,6 +52,9 @@ _ARRIVALS = """
 
 
 def main() -> None:
+    if "--latency" in sys.argv:
+        slow_stripe.main(sys.argv[sys.argv.index("--latency") + 1])
+        return
     joins = JOINS_A_SECOND * SECONDS
     with (
         tempfile.TemporaryDirectory() as folder,

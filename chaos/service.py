@@ -23,7 +23,7 @@ from demo.servers import throwaway
 from demo.settings import CHECKOUT, DemoSettings, check_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from random import Random
 
@@ -116,10 +116,12 @@ def running_service(
     without: str | None,
     processes: int = 2,
     catch_up_seconds: int = CATCH_UP_SECONDS,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """Start everything with its data and logs under ``home``, and end all of it.
 
-    Each of the ``workers`` leads so many ``processes``; two is what the Procfile says.
+    Each of the ``workers`` leads so many ``processes``; two is what the Procfile says. ``more``
+    goes into the environment.
     """
     settings = _settings(home)
     settings.logs.mkdir(parents=True)
@@ -133,6 +135,7 @@ def running_service(
             "CATCH_UP_SECONDS": str(catch_up_seconds),
             "WORKER_CONCURRENCY": str(processes),
             "LOG_LEVEL": "WARNING",
+            **(more or {}),
         }
         if without:
             # Python looks there for what to run before anything else.

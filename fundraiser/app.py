@@ -80,6 +80,12 @@ class FundraiserApp(Flask):
         waiting = patience(_PATIENCE, urgent=True, places=self.waiting_for_stripe)
         with waiting, self.database.transaction() as session:
             response = super().full_dispatch_request()
+            if response.status_code < HTTPStatus.BAD_REQUEST:
+                try:
+                    db.checkpoint(session)
+                except (OperationalError, NoConnectionError) as error:
+                    session.rollback()
+                    response = self.finalize_request(self.handle_user_exception(error))
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 session.rollback()
                 session.info.clear()

@@ -94,6 +94,7 @@ class Settings:
     ses_certificates: Path | None
     grace_days: int
     stripe_calls_per_second: int
+    stripe_calls_in_all: int
     settle_threads: int
     catch_up_seconds: int
     join_limit: str
@@ -202,7 +203,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
         stripe_calls_per_second=_count(environ, "STRIPE_CALLS_PER_SECOND", 25),
-        settle_threads=max(_count(environ, "SETTLE_THREADS", 12), 1),
+        stripe_calls_in_all=_calls_in_all(environ, key),
+        settle_threads=max(_count(environ, "SETTLE_THREADS", 24), 1),
         catch_up_seconds=_count(environ, "CATCH_UP_SECONDS", 3600),
         join_limit=_join_limit(environ),
         checkouts_per_minute=_count(environ, "CHECKOUTS_PER_MINUTE", 300),
@@ -232,6 +234,12 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "unset one of them."
         )
     return settings
+
+
+def _calls_in_all(environ: Mapping[str, str], key: str) -> int:
+    """Of all operations together: four times as many as of each, or in a sandbox no more."""
+    each = _count(environ, "STRIPE_CALLS_PER_SECOND", 25)
+    return _count(environ, "STRIPE_CALLS_IN_ALL", each * (4 if "_live_" in key else 1))
 
 
 def _web_processes(environ: Mapping[str, str]) -> int:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fundraiser.config import Settings
 
 _OF_A_WEB_PROCESS, _OF_A_COMMAND, _OF_LIMITS = 8, 3, 2
-_WORKERS_AT_ONCE = 4  # threads of a worker that share a connection: they mostly wait for Stripe
+_WORKERS_AT_ONCE = 8  # threads of a worker that share a connection: they mostly wait for Stripe
 
 Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Currency = Annotated[str, mapped_column(String(3))]
@@ -123,7 +123,7 @@ class Pool(NamedTuple):
     """A process's most connections, and how long (seconds) to wait for one."""
 
     connections: int = _OF_A_WEB_PROCESS
-    patience: float = 5.0
+    patience: float = 10.0
 
     @property
     def in_all(self) -> int:

@@ -18,10 +18,12 @@ from werkzeug.test import Client
 
 from demo.processes import end, spawn, wait_until
 from demo.servers import free_port
+from fundraiser import db
 from fundraiser.app import create_app
 from fundraiser.cli import main
 from fundraiser.config import load_settings
 from fundraiser.db import Database, Pool, make_engine, worker_pool
+from fundraiser.jobs import Heartbeat
 from fundraiser.members.ledger import read_balance
 from fundraiser.widget.progress import ProgressLayer
 from tests.factories import make_campaign, make_tiers
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from flask import Response
     from flask.testing import FlaskClient
+    from sqlalchemy import Connection
 
     from fundraiser.config import Settings
 
@@ -170,6 +174,26 @@ def test_a_full_pool_is_no_database_that_is_away(settings: Settings) -> None:
     for thread in threading.enumerate():
         if thread.name == "progress":
             thread.join(10)
+    app.database.dispose()
+
+
+def test_a_commit_that_fails_is_an_answer_too(settings: Settings) -> None:
+    """Another request takes the last connection between the page and its commit."""
+    app = create_app(settings, Pool(connections=1, patience=0.2))
+    taken: list[Connection] = []
+
+    @app.after_request
+    def lose_the_last_one(response: Response) -> Response:
+        db.session().add(Heartbeat(name="late", beat_at=db.now()))
+        if not taken:
+            taken.append(app.database.engine.connect())
+        return response
+
+    answer = app.test_client().get("/healthz", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    taken[0].close()
+    with app.database.transaction() as session:
+        assert session.get(Heartbeat, "late") is None
     app.database.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from fundraiser.payments.stripe.connections import Connections
 from fundraiser.payments.stripe.gateway import Gateway, current_gateway
 from fundraiser.payments.sync import fetch
 from tests.factories import GRACE
+from tests.joining import thanks_of
 from tests.settlements import number_of_members
 from tests.webhooks import deliver, event
 
@@ -161,6 +163,33 @@ def test_all_events_of_a_join_are_one_look_at_stripe(
     assert time.monotonic() - begun < 3
     assert looks == [customer]
     assert number_of_members(database) == 1
+
+
+def test_the_thanks_page_and_the_webhooks_share_one_look_at_stripe(
+    stripe: Stripe, client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader is back before the first of the events, and the last comes after a second."""
+    stripe.open_shop()
+    page = stripe.checkout()
+    stripe.pay(page, "olena@example.org")
+    customer = stripe.customer_of(page)
+    monkeypatch.setattr(queue, "MERGE", timedelta(seconds=2))
+    ask, calls = Connections._ask, []  # noqa: SLF001 - each call goes through it
+
+    def counted(way: Connections, method: str, url: str, *rest: Any) -> Any:
+        calls.append(operation_of(method, url))
+        return ask(way, method, url, *rest)
+
+    monkeypatch.setattr(Connections, "_ask", counted)
+    with ThreadPoolExecutor(1) as thread:
+        opened = thread.submit(client.get, thanks_of(page))
+        subject = {"id": customer, "object": "customer"}
+        for number, kind in enumerate(("customer.subscription.created", "invoice.paid")):
+            deliver(client, event(id=f"evt_{number}", type=kind, data={"object": subject}))
+            time.sleep(0.5)
+        settlement.settle_due(database, current_gateway(), GRACE, threads=4, seconds=10)
+        assert 'data-test="outcome-joined"' in opened.result().text
+    assert calls == ["GET /v1/subscriptions", "GET /v1/invoices", "GET /v1/charges"]
 
 
 def test_who_has_just_paid_goes_before_who_renews(database: Database) -> None:

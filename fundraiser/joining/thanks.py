@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -26,11 +27,10 @@ from fundraiser.members.models import (
     Source,
     Status,
 )
-from fundraiser.payments import Confirmation, settlement
+from fundraiser.payments import Confirmation, queue, settlement
 from fundraiser.payments.cases import CaseKind, is_open
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from fundraiser.payments.money_back import read_money_back, say_money_back
-from fundraiser.payments.queue import request_sync
 from fundraiser.texts import Named, date, gettext as _
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _MOMENT = 2.0  # seconds
+# A join's events are synced together, MERGE after the first of them, which takes about as long
+# again: the thanks page waits for that instead of fetching the customer a second time.
+_SHARED = 2.5  # times queue.MERGE
+_POLL = 0.2  # seconds
 
 
 class Outcome(StrEnum):
@@ -111,23 +115,23 @@ def _settle(
 ) -> Outcome | None:
     """Sync the checkout's customer; None if the result is in our database now.
 
-    Waits a moment for a worker that is syncing already.
+    Waits for the sync that the webhooks have requested, so that one fetch serves both; then for a
+    moment for whoever is syncing already.
     """
     customer_id = None
     try:
+        if _is_settled_soon(session, checkout):
+            return None
         found = gateway.fetch_session(checkout.session_id or "")
         if found.status != "complete":
             return Outcome.NOT_PAID
         customer_id = found.customer_id
         if customer_id:
-            settlement.settle(
-                current_database(),
-                gateway,
-                grace,
-                customer_id,
-                cause_ref=checkout.session_id,
-                patience=_MOMENT,
-            )
+            with settlement.leased(current_database(), [customer_id], _MOMENT) as (claim,):
+                if not _is_settled(session, checkout):
+                    settlement.settle_claim(
+                        current_database(), gateway, grace, claim, cause_ref=checkout.session_id
+                    )
             session.refresh(checkout)
     except (OperationalError, NoConnectionError):
         raise
@@ -136,9 +140,25 @@ def _settle(
         log.warning("thanks_not_settled", error=type(error).__name__, exc_info=unforeseen)
         session.refresh(checkout)
         if customer_id:
-            request_sync(session, customer_id)
+            queue.request_sync(session, customer_id)
         return Outcome.WAITING
     return None
+
+
+def _is_settled_soon(session: Session, checkout: Checkout) -> bool:
+    until = time.monotonic() + _SHARED * queue.MERGE.total_seconds()
+    while time.monotonic() < until:
+        time.sleep(_POLL)
+        if _is_settled(session, checkout):
+            return True
+    return False
+
+
+def _is_settled(session: Session, checkout: Checkout) -> bool:
+    """Whether the result of the checkout is in our database."""
+    session.refresh(checkout)
+    checkpoint(session)
+    return checkout.reference is not None
 
 
 def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:

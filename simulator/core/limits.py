@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 
 from simulator.core.errors import StripeError
 
@@ -18,21 +18,27 @@ class Limiter:
         self.lock = threading.Lock()
         self.calls: deque[float] = deque()
         self.by_operation: defaultdict[str, deque[float]] = defaultdict(deque)
+        self.answered: Counter[str] = Counter()  # of each operation since the start, and 429s
 
     def let_in(self, limits: str, operation: str) -> None:
         """Count a call of an operation (method and path template); raises Stripe's 429."""
-        if limits not in IN_ALL:
-            return
         with self.lock:
+            self.answered[operation] += 1
+            if limits not in IN_ALL:
+                return
             now = time.monotonic()
             of_this = self.by_operation[operation]
             for calls in (self.calls, of_this):
                 while calls and calls[0] <= now - _SECOND:
                     calls.popleft()
+            reason = None
             if len(self.calls) >= IN_ALL[limits]:
-                raise rate_limited("global-rate")
-            if len(of_this) >= OF_EACH:
-                raise rate_limited("endpoint-rate")
+                reason = "global-rate"
+            elif len(of_this) >= OF_EACH:
+                reason = "endpoint-rate"
+            if reason:
+                self.answered["429"] += 1
+                raise rate_limited(reason)
             self.calls.append(now)
             of_this.append(now)
 

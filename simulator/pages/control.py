@@ -270,6 +270,12 @@ def _number(name: str, value: str) -> float:
         raise refused(f"'{name}' has to be a number.", name) from error
 
 
+@pages.get("/_simulator/calls")
+def calls() -> Response:
+    """How many calls of each operation there were since the start, and how many met a limit."""
+    return _json(dict(world().limiter.answered))
+
+
 @pages.get("/_simulator/deliveries")
 def deliveries() -> Response:
     """How many deliveries there are in each state."""

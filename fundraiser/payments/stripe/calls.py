@@ -60,10 +60,11 @@ class Calls:
         self._engine = database.side_engine
         self._livemode = settings.livemode
         self._checked_until = -1.0
-        # Stripe's total limit is four times that of an operation, or in a sandbox the same.
-        each = settings.stripe_calls_per_second
-        in_all = each * (4 if settings.livemode else 1)
-        limits = StripeLimits(database.side_engine, each=each, in_all=in_all)
+        limits = StripeLimits(
+            database.side_engine,
+            each=settings.stripe_calls_per_second,
+            in_all=settings.stripe_calls_in_all,
+        )
 
         def take_turn(method: str, url: str) -> None:
             patience = current_patience()
