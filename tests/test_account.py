@@ -14,9 +14,11 @@ from sqlalchemy import select, update
 
 from fundraiser.account.models import MemberSession
 from fundraiser.db import now
+from fundraiser.members import merging
 from fundraiser.members.addresses import MOST_TRIES, AddressCheck, enqueue_codes
+from fundraiser.members.models import Member
 from fundraiser.outbox import Email
-from tests.factories import make_campaign, make_tiers
+from tests.factories import make_campaign, make_member, make_tiers
 from tests.mail import add_member, deliver, text_of
 from tests.pages import PageText
 
@@ -123,6 +125,22 @@ def test_the_code_lets_in_the_browser_that_asked_once(client: FlaskClient, post:
     assert is_in(client)
     with time_machine.travel(now() + timedelta(seconds=30), tick=True):
         assert errors(send(client, "sign-in/code", code=code)) == ["error-over"]
+
+
+def test_the_address_of_somebody_who_was_merged_signs_in_as_who_was_kept(
+    client: FlaskClient, database: Database, post: Post
+) -> None:
+    """The e-mail goes to the address that was kept."""
+    with database.transaction() as session:
+        kept = session.scalars(select(Member).where(Member.address == EMAIL)).one()
+        other = make_member(session, email="other@example.org")
+        session.flush()
+        merging.merge(session, kept.id, other.id, timedelta(days=14), staff_id=None)
+    ask(client, "Other@example.org")
+    _token, code = post.newest()
+    assert str(post.postbox.emails[-1]["To"]).lower() == EMAIL.lower()
+    assert send(client, "sign-in/code", code=code).status_code == 303
+    assert is_in(client)
 
 
 def test_a_second_click_lets_in_and_is_no_second_use_of_another_browser(

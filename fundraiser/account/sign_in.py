@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
-from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.account.sessions import (
@@ -32,6 +31,7 @@ from fundraiser.members.addresses import (
     Purpose,
     ask,
     find_check,
+    find_member_id,
     is_code,
     is_over,
     newest_check,
@@ -200,7 +200,8 @@ def _try_is_free(check: AddressCheck) -> bool:
 
 def _let_in(check: AddressCheck, *, by: str) -> ResponseReturnValue:
     session = db.session()
-    member = session.scalars(select(Member).where(Member.address == check.email)).first()
+    member_id = find_member_id(session, check.email)
+    member = session.get(Member, member_id) if member_id is not None else None
     if member is None or not use(session, check, asking_browser()):
         return _ask_again(
             "used", _("This code or link has already been used. Ask for a new e-mail.")

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.jobs import Job, hint
 from fundraiser.members.forwarding import TooOftenError, forward
-from fundraiser.members.models import Member, fold_address
+from fundraiser.members.models import Member, MemberAlias, fold_address
 from fundraiser.outbox import enqueue
 from fundraiser.security import digest, is_one_of, keyed_digests, new_secret
 from fundraiser.texts import gettext as _
@@ -187,9 +187,7 @@ def enqueue_codes(session: Session) -> None:
                 context=context,
             )
             continue
-        member_id = check.member_id or session.scalar(
-            select(Member.id).where(Member.address == check.email)
-        )
+        member_id = check.member_id or find_member_id(session, check.email)
         if member_id is not None:
             enqueue(
                 session,
@@ -198,6 +196,13 @@ def enqueue_codes(session: Session) -> None:
                 key=str(check.id),
                 context=context,
             )
+
+
+def find_member_id(session: Session, address: str) -> int | None:
+    """The person with this folded address, or with whom its owner was merged."""
+    return session.scalar(select(Member.id).where(Member.address == address)) or session.scalar(
+        select(MemberAlias.member_id).where(MemberAlias.address == address)
+    )
 
 
 def mint(session: Session, check_id: int) -> Minted | None:
