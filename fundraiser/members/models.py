@@ -421,7 +421,7 @@ class LedgerEntry(Base):
 
 
 class DriftKind(StrEnum):
-    """What differs.
+    """The kinds of drift: which two records differ.
 
     ``balance``: the head and the ledger's rows. ``ledger``: a person's row and their ledger rows.
     ``rule``: the ledger and the rule. ``stripe``: our data and Stripe's.

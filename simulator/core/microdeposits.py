@@ -54,7 +54,7 @@ def verify_by(
 
 
 def verify(world: World, intent: Object, *, succeeds: bool, at: int) -> Object:
-    """The micro-deposits are confirmed, and the debit begins; or they could not be made."""
+    """Confirm the micro-deposits and start the debit, or let the verification fail."""
     must_wait(intent)
     method = world.store.one(intent["payment_method"])
     links = world.store.find("invoice_payment", where={"key": intent["id"]}, limit=1)
