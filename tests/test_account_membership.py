@@ -149,13 +149,13 @@ def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) ->
     assert olena.taken()[0] in range(8990, 9002)
     said = olena.open(path, tier="member", interval="month").get_text(" ")
     assert "is left over as credit." in said
-    told = re.search(r"charged £10 on (\d+ \w+ \d+), and every month", said)
+    told = re.search(r"charged £10 on (\d+ \w+ \d+) and every month", said)
     assert told
     olena.send(path, olena.form(path, path, tier="member", interval="month"))
     account = " ".join(olena.overview().split())
-    assert re.search(rf"Next payment £10, {told[1]}, paid from your credit of £[89]\d", account)
+    assert re.search(rf"Next payment £10, {told[1]}, covered by your credit of £[89]\d", account)
     assert re.search(
-        rf"Your credit of £[89][\d.]+ pays the next £10 on {told[1]}, so you won’t be charged then",
+        rf"Your credit of £[89][\d.]+ covers the next £10 on {told[1]}, so you won’t be charged",
         account,
     )
     before = len(olena.taken())
@@ -172,7 +172,7 @@ def test_credit_that_pays_a_part_leaves_the_rest_to_be_charged(olena: Olena) -> 
     olena.stripe.settle(olena.customer)
     account = " ".join(olena.overview().split())
     assert re.search(r"Next payment £10, \d+ \w+ \d+, minus your credit of £4", account)
-    assert re.search(r"You’ll be charged £6 on .*: your credit of £4 pays the rest of £10", account)
+    assert re.search(r"You’ll be charged £6 on .*: your credit of £4 covers the rest", account)
     olena.stripe.advance(days=32)
     olena.stripe.settle(olena.customer)
     assert olena.taken() == [600, 1000]

@@ -156,7 +156,7 @@ def test_a_full_pool_is_no_database_that_is_away(settings: Settings) -> None:
     with app.database.engine.connect():
         for ask, path, said in (
             (client.get, "/join", "We’re very busy right now. Try again in a minute."),
-            (client.post, "/account/sign-in", "so we can’t say whether this was done"),
+            (client.post, "/account/sign-in", "so we don’t know whether this was done"),
         ):
             answer = ask(
                 path,

@@ -227,16 +227,37 @@ def test_a_reader_joins_and_is_counted(site: Site) -> None:
     happens(lambda: members(site) == before + 1)
 
 
-def test_staff_sign_in_with_a_cookie_for_https_alone(site: Site) -> None:
-    email, browser = hire(site.stripe.app.database, Role.MANAGER), site.reader("127.0.3.1")
+def sign_in(site: Site, browser: requests.Session) -> requests.Response:
+    email = hire(site.stripe.app.database, Role.MANAGER)
     form = fields_of(browser.get(f"{site.url}/staff/sign-in", timeout=10))
     form |= {"email": email, "password": PASSWORD}
-    answer = browser.post(f"{site.url}/staff/sign-in", data=form, timeout=30)
+    return browser.post(f"{site.url}/staff/sign-in", data=form, timeout=30)
+
+
+def test_staff_sign_in_with_a_cookie_for_https_alone(site: Site) -> None:
+    browser = site.reader("127.0.3.1")
+    answer = sign_in(site, browser)
     assert answer.status_code == 200, answer.text
     assert answer.url.startswith(f"{site.url}/staff")
     assert not answer.url.endswith("/sign-in")
     assert "__Host-staff" in browser.cookies
     assert browser.get(f"{site.url}/staff", timeout=10).url != f"{site.url}/staff/sign-in"
+
+
+def test_staff_upload_a_list_of_more_than_a_megabyte(site: Site) -> None:
+    browser = site.reader("127.0.3.2")
+    assert sign_in(site, browser).status_code == 200
+    form = fields_of(browser.get(f"{site.url}/staff/sources", timeout=10))
+    rows = b"".join(b"Name %d,reader.%d@example.org\n" % (n, n) for n in range(50_000))
+    answer = browser.post(
+        f"{site.url}/staff/sources/files",
+        data={"csrf_token": form["csrf_token"], "source": "bank"},
+        files={"file": ("list.csv", b"Name,Email\n" + rows)},
+        timeout=60,
+    )
+    assert len(rows) > 1 << 20
+    assert answer.status_code == 200, answer.text
+    assert "/staff/sources/imports/" in answer.url
 
 
 def deliver(site: Site, number: object) -> requests.Response:

@@ -236,7 +236,7 @@ def test_twenty_elements_ask_as_one(page: Page, site: Site) -> None:
             {"starts_at": datetime(2050, 5, 17, 12, tzinfo=UTC)},
             100,
             "100 of 25,000 members",
-            r"The campaign begins on 17 May 2050\.",
+            r"The campaign starts on 17 May 2050\.",
         ),
         (
             {"deadline": datetime.now(UTC) + timedelta(hours=5)},
