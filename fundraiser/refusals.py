@@ -18,7 +18,7 @@ from werkzeug.http import parse_accept_header
 
 from fundraiser import headers
 from fundraiser.config import current_settings
-from fundraiser.texts import LANGUAGES, gettext as _
+from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, gettext as _
 from fundraiser.widget.progress import Reply
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def _language(environ: WSGIEnvironment) -> str:
     if chosen in LANGUAGES:
         return chosen
     accepted = environ.get("HTTP_ACCEPT_LANGUAGE", "")[:_LONGEST]
-    return str(parse_accept_header(accepted, LanguageAccept).best_match(LANGUAGES, default="en"))
+    return str(
+        parse_accept_header(accepted, LanguageAccept).best_match(
+            LANGUAGES, default=DEFAULT_LANGUAGE
+        )
+    )
 
 
 def _is_for_a_person(environ: WSGIEnvironment) -> bool:

@@ -28,7 +28,7 @@ from fundraiser.members.gifts import Gift
 from fundraiser.members.models import Member
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Recipient, wants
-from fundraiser.texts import LANGUAGES
+from fundraiser.texts import DEFAULT_LANGUAGE, known_language
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -109,7 +109,7 @@ def _recipient_of(session: Session, kind: Kind, email: Email) -> _Recipient:
             staff = session.get_one(Staff, email.staff_id)
             if staff.deactivated_at:
                 raise NotDueError("The account was closed before the e-mail could leave.")
-            return _Recipient(staff.email, email.context.get("language", "en"))
+            return _Recipient(staff.email, email.context.get("language", DEFAULT_LANGUAGE))
         case Recipient.READER:
             reminder = session.get_one(Reminder, email.reminder_id)
             if reminder.stopped_at:
@@ -127,7 +127,7 @@ def _recipient_of(session: Session, kind: Kind, email: Email) -> _Recipient:
             if member.email is None:
                 raise NotDueError("The person's address was erased before the e-mail could leave.")
             to = _other_address(session, kind, email) or member.email
-            language = member.language if member.language in LANGUAGES else "en"
+            language = known_language(member.language)
             reference = Reference(member_id=member.id, topic=kind.topic)
             return _Recipient(to, language, address_of(reference) if kind.topic else None)
 

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text, tru
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Identifier
+from fundraiser.texts import DEFAULT_LANGUAGE
 
 
 class Role(StrEnum):
@@ -46,7 +47,7 @@ class Staff(Base):
     second_factor_at: Mapped[datetime | None]
     second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     second_step_by: Mapped[datetime | None]
-    language: Mapped[str] = mapped_column(default="en", server_default="en")
+    language: Mapped[str] = mapped_column(default=DEFAULT_LANGUAGE, server_default=DEFAULT_LANGUAGE)
     wants_milestones: Mapped[bool] = mapped_column(default=True, server_default=true())
     passkeys: Mapped[list[Passkey]] = relationship(
         order_by="Passkey.id", cascade="all, delete-orphan"

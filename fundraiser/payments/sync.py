@@ -54,6 +54,7 @@ from fundraiser.payments.models import (
 from fundraiser.payments.payment_status import charges_of, payment_facts
 from fundraiser.payments.products import our_products
 from fundraiser.payments.stripe.gateway import SECOND_KEY, checkout_id
+from fundraiser.texts import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -288,7 +289,7 @@ def _person(
         return None
     if known is None:
         member = find_or_add_person(
-            session, email, language=checkout.language if checkout else "en"
+            session, email, language=checkout.language if checkout else DEFAULT_LANGUAGE
         )
     else:
         runs = any(found.status not in ENDED for found in ours)

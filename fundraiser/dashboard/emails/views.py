@@ -34,7 +34,7 @@ from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import Email, EmailState, enqueue_again
 from fundraiser.paging import PAGE, key_from_url, read_key, split_page
-from fundraiser.texts import LANGUAGES, gettext as _
+from fundraiser.texts import LANGUAGES, gettext as _, known_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -290,5 +290,4 @@ def _state(name: str | None) -> EmailState | None:
 
 def _language() -> str:
     sent = request.form if request.method == "POST" else request.args
-    wish = sent.get("language", "en")
-    return wish if wish in LANGUAGES else "en"
+    return known_language(sent.get("language", ""))
