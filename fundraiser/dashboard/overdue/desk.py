@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import func, select, tuple_
 
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
+from fundraiser.members.eligibility import counts_at
 from fundraiser.members.models import Member, Membership
 from fundraiser.members.overdue import IS_OVERDUE, grace_ends_at, overdue_since
 from fundraiser.outbox import Email
@@ -67,7 +68,7 @@ class Recovery:
 
 def count_overdue(session: Session, grace: timedelta) -> tuple[int, int]:
     """How many overdue payments are within the grace period, and how many after it."""
-    counted = _is_counted(grace)
+    counted = counts_at(now(), grace)
     within, after = session.execute(
         select(func.count().filter(counted), func.count().filter(~counted))
         .select_from(Membership)
@@ -81,7 +82,7 @@ def read_sums(session: Session, grace: timedelta, *, counted: bool) -> list[Sum]
     due = func.sum(func.coalesce(Membership.due, Membership.amount))
     rows = session.execute(
         select(Membership.currency, func.count(), due)
-        .where(IS_OVERDUE, _is_counted(grace) if counted else ~_is_counted(grace))
+        .where(IS_OVERDUE, counts_at(now(), grace) if counted else ~counts_at(now(), grace))
         .group_by(Membership.currency)
         .order_by(func.count().desc(), Membership.currency)
     )
@@ -101,7 +102,7 @@ def read_overdue(
     statement = (
         select(Membership, Member)
         .join(Member, Member.id == Membership.member_id)
-        .where(IS_OVERDUE, _is_counted(grace) if counted else ~_is_counted(grace))
+        .where(IS_OVERDUE, counts_at(now(), grace) if counted else ~counts_at(now(), grace))
         .order_by(*(place if counted else [column.desc() for column in place]))
         .limit(PAGE + 1)
     )
@@ -180,14 +181,6 @@ def _recovery(topics: dict[Topic, dict[str, tuple[int, int]]]) -> Recovery:
             currency: (amount, paid.get(currency, (0, 0))[1])
             for currency, (_, amount) in failed.items()
         },
-    )
-
-
-def _is_counted(grace: timedelta) -> ColumnElement[bool]:
-    """Whether the grace period is running and the membership hasn't ended."""
-    at = now()
-    return (at - grace < _GRACE_FROM) & or_(
-        Membership.cancel_at.is_(None), Membership.cancel_at > at
     )
 
 
