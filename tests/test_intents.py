@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from fundraiser.account.erasure import finish_erasures
+from fundraiser.account.erasure import finish_next_erasure
 from fundraiser.app import create_app
 from fundraiser.members.models import Cause, Member
 from fundraiser.newsroom.models import AuditEntry, Role
@@ -120,8 +120,10 @@ class People:
             session.execute(text("UPDATE sync_lease SET until = now()"))
             session.execute(update(Intent).values(due_at=func.now()))
         with self.app.app_context():
-            carry_out.finish_due(member_gateway(), GRACE)
-            finish_erasures(member_gateway())
+            while carry_out.finish_next(member_gateway(), GRACE):
+                pass
+            while finish_next_erasure(member_gateway()):
+                pass
             self.olena.stripe.settle_all()
 
 
@@ -397,6 +399,14 @@ def test_a_wish_waits_for_the_one_before_it(
     assert "notice-meanwhile" in people.account()
     assert olena.at_stripe()["cancel_at_period_end"]
     assert not olena.at_stripe()["pause_collection"]
+
+
+def test_staff_can_write_a_note_while_something_waits_for_stripe(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemberGateway, "stop", away)
+    people.olena.action("cancellation")
+    assert post(*people.by_staff("note", note="Called her.")).status_code == 303
 
 
 def test_an_address_that_is_taken_before_stripe_answers_is_given_back(

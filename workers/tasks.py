@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser import jobs
 from fundraiser.account import retention
-from fundraiser.account.erasure import finish_erasures
+from fundraiser.account.erasure import finish_next_erasure
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.overview.daily import refresh_if_due
@@ -36,7 +36,7 @@ from fundraiser.payments import (
     member_gateway,
     money_gateway,
 )
-from fundraiser.payments.carry_out import finish_due
+from fundraiser.payments.carry_out import finish_next
 from fundraiser.payments.cases import look_at_due_cases
 from fundraiser.payments.products import check_catalogue, publish_next
 from fundraiser.payments.queue import backlog
@@ -82,8 +82,9 @@ def settle() -> None:
 def intents() -> None:
     """Carry out what was asked of Stripe where the process died, or Stripe was silent."""
     with flask_app.app_context():
-        finish_due(member_gateway(), current_settings().grace)
-        finish_erasures(member_gateway())
+        grace = current_settings().grace
+        _while_there_is_work(lambda: finish_next(member_gateway(), grace))
+        _while_there_is_work(lambda: finish_next_erasure(member_gateway()))
 
 
 @shared_task(name=Job.DELIVER)

@@ -25,10 +25,9 @@ from fundraiser.payments import StripeRefusedError
 from fundraiser.payments.carry_out import carry_out, customers_of_member
 from fundraiser.payments.changes import raise_refusal
 from fundraiser.payments.intents import (
-    Intent,
     IntentKind,
     add_intent,
-    claim_due_intents,
+    claim_due_intent,
     open_intents,
 )
 from fundraiser.payments.models import Customer
@@ -92,18 +91,19 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     session.expire_all()
 
 
-def finish_erasures(gateway: MemberGateway) -> None:
-    """Carry out due erasures: the sweep for killed processes and unanswered calls."""
+def finish_next_erasure(gateway: MemberGateway) -> bool:
+    """Carry out a due erasure, left by a killed process or a silent Stripe; False if none is."""
     database = current_database()
     with database.transaction() as session:
-        ids = claim_due_intents(session, erasures=True)
-    for intent_id in ids:
-        try:
-            with database.transaction() as session:
-                intent = session.get_one(Intent, intent_id)
-                erase(session, gateway, session.get_one(Member, intent.member_id))
-        except (UnavailableError, StripeRefusedError) as error:
-            log.warning("erasure_waits", intent=intent_id, error=type(error).__name__)
+        intent = claim_due_intent(session, erasures=True)
+    if intent is None:
+        return False
+    try:
+        with database.transaction() as session:
+            erase(session, gateway, session.get_one(Member, intent.member_id))
+    except (UnavailableError, StripeRefusedError) as error:
+        log.warning("erasure_waits", intent=intent.id, error=type(error).__name__)
+    return True
 
 
 def _by_owner() -> dict[tuple[str, str], list[Personal]]:

@@ -22,7 +22,7 @@ from fundraiser.payments.intents import (
     Intent,
     IntentKind,
     Refusal,
-    claim_due_intents,
+    claim_due_intent,
     open_intents,
 )
 from fundraiser.payments.models import Customer
@@ -106,15 +106,17 @@ def finish_open(session: Session, gateway: MemberGateway, grace: timedelta, memb
         session.expire_all()
 
 
-def finish_due(gateway: MemberGateway, grace: timedelta) -> None:
-    """Carry out due intents: the sweep for killed processes and unanswered calls."""
+def finish_next(gateway: MemberGateway, grace: timedelta) -> bool:
+    """Carry out a due intent, left by a killed process or a silent Stripe; False if none is due."""
     with current_database().transaction() as session:
-        ids = claim_due_intents(session, erasures=False)
-    for intent_id in ids:
-        try:
-            finish(gateway, grace, intent_id)
-        except UnavailableError as error:
-            log.warning("intent_waits", intent=intent_id, error=type(error).__name__)
+        intent = claim_due_intent(session, erasures=False)
+    if intent is None:
+        return False
+    try:
+        finish(gateway, grace, intent.id)
+    except UnavailableError as error:
+        log.warning("intent_waits", intent=intent.id, error=type(error).__name__)
+    return True
 
 
 def finish(gateway: MemberGateway, grace: timedelta, intent_id: int) -> None:

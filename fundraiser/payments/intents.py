@@ -26,7 +26,6 @@ _LONGEST_WAIT = timedelta(hours=1)
 _SUMS_HOLD = timedelta(hours=1)  # that a member was shown before they agreed to another price
 # By then Stripe has answered a call, or dropped it. Well within the 24 hours that it keeps a key.
 _CALL_ENDS = timedelta(minutes=10)
-_AT_ONCE = 20
 _MOST_SHOWN = 100
 
 
@@ -183,23 +182,23 @@ def open_intents(session: Session, member_id: int) -> Sequence[Intent]:
     ).all()
 
 
-def claim_due_intents(session: Session, *, erasures: bool) -> list[int]:
-    """Claim open intents whose process may have died, oldest first; returns their IDs.
+def claim_due_intent(session: Session, *, erasures: bool) -> Intent | None:
+    """Claim the oldest open intent whose process may have died; None if there is none.
 
-    Each becomes due again later, after a growing wait.
+    It becomes due again later, after a growing wait.
     """
     which = Intent.kind == IntentKind.ERASURE
-    due = session.scalars(
+    intent = session.scalars(
         select(Intent)
         .where(Intent.closed_at.is_(None), Intent.due_at <= now(), which if erasures else ~which)
         .order_by(Intent.id)
-        .limit(_AT_ONCE)
+        .limit(1)
         .with_for_update(skip_locked=True)
-    ).all()
-    for intent in due:
+    ).first()
+    if intent:
         intent.attempts += 1
         intent.due_at = now() + min(LEASE * 2 ** min(intent.attempts, 20), _LONGEST_WAIT)
-    return [intent.id for intent in due]
+    return intent
 
 
 def is_new_address(session: Session, member_id: int, email: str) -> bool:

@@ -123,7 +123,8 @@ def serve(
     key = _key(staff)
     status, error = HTTPStatus.UNPROCESSABLE_ENTITY, None
     try:
-        finish_open(session, member_gateway(), grace(), member_id)
+        if find_intent(session, key):
+            finish_open(session, member_gateway(), grace(), member_id)
         page = build(read_person(session, member_id))
         plan = page.read(request.form)
         done = _carry_out(session, staff, page, plan, text=_read_note(page), key=key)
