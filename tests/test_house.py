@@ -157,6 +157,7 @@ SPLIT_SETTINGS = {
     "fundraiser/campaigns/outgoing_webhook.py",
     "fundraiser/campaigns/forms.py",
     "fundraiser/config.py",
+    "fundraiser/doctor/database.py",
     "fundraiser/emails/smtp.py",
     "fundraiser/newsroom/passkeys.py",
     "fundraiser/payments/stripe/hosted.py",
