@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from datetime import timedelta
 from functools import cache
@@ -73,7 +74,8 @@ def settle() -> None:
             current_gateway(),
             settings.grace,
             threads=settings.settle_threads,
-            seconds=_BUSY_FOR,
+            # Not the same for all: else all processes would turn to other work at once.
+            seconds=_BUSY_FOR * random.uniform(0.5, 1.5),  # noqa: S311 - guards nothing
         ):
             _share_the_work()
 
