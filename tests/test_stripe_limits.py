@@ -92,6 +92,28 @@ def test_a_reader_does_not_stand_behind_the_workers(database: Database) -> None:
     assert waited < 0.25  # twenty workers wait for a second
 
 
+def test_workers_take_what_readers_leave(database: Database) -> None:
+    """Each call of a reader's moves the workers' next one, but never far."""
+    limits = StripeLimits(database.side_engine, each=10, in_all=1000)
+    moved = text("""
+        SELECT free_at FROM call_budget WHERE endpoint = 'GET /v1/charges by workers'
+    """)
+    seen = []
+    for _ in range(3):
+        limits.wait("GET /v1/charges", urgent=True)
+        with database.transaction() as session:
+            seen.append(session.scalar(moved))
+    assert seen == sorted(set(seen))
+    with database.transaction() as session:
+        ahead = text("UPDATE call_budget SET free_at = now() + interval '5 seconds' RETURNING 1")
+        session.execute(ahead)
+        before = session.scalar(moved)
+        session.execute(text("DELETE FROM call_budget WHERE endpoint NOT LIKE '%by workers'"))
+    limits.wait("GET /v1/charges", urgent=True)
+    with database.transaction() as session:
+        assert session.scalar(moved) == before, "who is that far behind is held back no longer"
+
+
 def test_the_budget_takes_no_connection_of_those_who_work(database: Database) -> None:
     pool: Any = database.engine.pool
     taken = [database.engine.connect() for _ in range(pool.size() + pool._max_overflow)]  # noqa: SLF001 - nothing public says how many

@@ -32,7 +32,9 @@ _FOR_EVER = 86_400.0  # seconds
 # Calls arrive less evenly than they leave, so stay a little below the limit.
 _LEFT_FREE = 0.97
 # Workers' share of each limit; the rest is for people who wait, such as readers who pay.
-_WORKERS_SHARE = 0.85
+_WORKERS_SHARE = 0.95
+# Seconds: readers' calls come out of the workers' share, but hold them back no longer than this.
+_HELD_BACK = 1.0
 # Stripe's two-part resources, and words that follow a resource and aren't IDs.
 _NAMESPACES = {"checkout", "billing_portal", "test_helpers"}
 _VERBS = {"create_preview", "search"}
@@ -64,8 +66,8 @@ class Budget:
 class StripeLimits:
     """Keep all processes together within Stripe's limits, for each operation and in total.
 
-    An operation is a method and a path template. Workers leave a share of both limits to urgent
-    calls. ``each`` and ``in_all`` are calls a second; 0 means no limit.
+    An operation is a method and a path template. ``each`` and ``in_all`` are calls a second; 0
+    means no limit. Urgent calls come out of the workers' share too: workers take what is left.
     """
 
     def __init__(self, engine: Engine, *, each: int, in_all: int) -> None:
@@ -77,12 +79,14 @@ class StripeLimits:
         if not self._each:
             return
         until = time.monotonic() + patience
+        share = {f"{operation} by workers": self._each, "all by workers": self._in_all}
+        of_workers = {name: rate * _WORKERS_SHARE for name, rate in share.items()}
         if not urgent:
             # Workers wait here first, so that their queue doesn't block urgent calls.
-            share = {f"{operation} by workers": self._each, "all by workers": self._in_all}
-            of_workers = {name: rate * _WORKERS_SHARE for name, rate in share.items()}
             _take_slots(self._engine, of_workers, until)
         _take_slots(self._engine, {operation: self._each, "all": self._in_all}, until)
+        if urgent:
+            _advance(self._engine, of_workers, _HELD_BACK)
 
 
 def operation_of(method: str, url: str) -> str:
@@ -97,13 +101,21 @@ def operation_of(method: str, url: str) -> str:
 
 def _take_slots(engine: Engine, rates: dict[str, float], until: float = math.inf) -> None:
     """Take the next slot at each of these rates (calls a second), and sleep until the latest."""
-    gaps = {name: 1 / rate for name, rate in rates.items()}
-    patience = min(until - time.monotonic(), _FOR_EVER)
-    values = {"names": list(gaps), "gaps": list(gaps.values()), "patience": patience}
-    with engine.connect() as connection:
-        found = connection.execute(_TAKE_SLOTS, values).all()
+    found = _advance(engine, rates, min(until - time.monotonic(), _FOR_EVER))
     if len(found) < len(rates):
         raise NoTurnError
-    wait = max(free_in - gaps[name] for name, free_in in found)
+    wait = max(free_in - 1 / rates[name] for name, free_in in found.items())
     if wait > 0:
         time.sleep(wait)
+
+
+def _advance(engine: Engine, rates: dict[str, float], patience: float) -> dict[str, float]:
+    """Take a slot at each rate that has one within ``patience`` (seconds).
+
+    Returns in how many seconds the slot after it is free, of those that were taken.
+    """
+    gaps = [1 / rate for rate in rates.values()]
+    values = {"names": list(rates), "gaps": gaps, "patience": patience}
+    with engine.connect() as connection:
+        found = connection.execute(_TAKE_SLOTS, values).all()
+    return {str(name): float(free_in) for name, free_in in found}
