@@ -160,6 +160,7 @@ def test_the_order_is_the_readers_order_however_often_the_button_is_pressed(
     page = BeautifulSoup(staff.get("/").text, "html.parser")
     assert [name.text for name in page.select(".tier-name")] == ["Reader", "Patron", "Member"]
     assert post(staff, "/staff/tiers/patron/place", place="first").status_code == 400
+    assert post(staff, "/staff/tiers/patron/place", place="9" * 23).status_code == 303
 
 
 @pytest.mark.usefixtures("shop")

@@ -169,7 +169,7 @@ def move_tier(session: Session, tier: Tier, place: int) -> None:
     """Move a tier to this position, counted from 0, among those on offer."""
     lock(session, "shop", "tiers")
     others = [each for each in list_tiers(session) if each.retired_at is None and each is not tier]
-    others.insert(max(place, 0), tier)
+    others.insert(min(max(place, 0), len(others)), tier)
     for position, each in enumerate(others):
         each.position = position
     session.flush()
