@@ -76,7 +76,7 @@ def test_both_addresses_are_told_and_neither_learns_the_other(olena: Olena, mail
     texts = mail.texts()
     assert set(texts) == {OLD, NEW}
     assert "changed from olena@example.org to n…@example.net." in " ".join(texts[OLD].split())
-    assert "was o…@example.org and is now new@example.net." in " ".join(texts[NEW].split())
+    assert "changed from o…@example.org to new@example.net." in " ".join(texts[NEW].split())
     assert NEW not in texts[OLD]
     assert OLD not in texts[NEW]
 

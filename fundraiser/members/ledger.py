@@ -9,7 +9,7 @@ from sqlalchemy import func, select, tuple_
 
 from fundraiser.db import now
 from fundraiser.members.eligibility import RULE
-from fundraiser.members.models import Cause, LedgerEntry, LedgerHead
+from fundraiser.members.models import NOT_READERS, Cause, LedgerEntry, LedgerHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,10 +63,16 @@ def changed_before(session: Session, at: datetime) -> datetime | None:
 
 
 def joined_since(session: Session, at: datetime) -> int:
-    """How often people started to count since then, including people who have stopped again."""
+    """How often readers started to count since then, including those who have stopped again.
+
+    Imported people joined elsewhere and earlier, so they are left out.
+    """
+    by_readers = LedgerEntry.cause.not_in(NOT_READERS)
     return (
         session.scalar(
-            select(func.count()).where(LedgerEntry.recorded_at >= at, LedgerEntry.change == 1)
+            select(func.count()).where(
+                LedgerEntry.recorded_at >= at, LedgerEntry.change == 1, by_readers
+            )
         )
         or 0
     )
