@@ -232,11 +232,11 @@ def test_all_customers_that_rest_can_be_reached_and_settled_again(
     assert len(rows) == 53
     assert all(f"cus_{number:03}" in row for number, row in enumerate(rows))
     token = csrf_token(staff, "/staff/failed-syncs")
-    for settled in ("53 ", "0 "):
+    for settled in ("53", "0"):
         answer = staff.post("/staff/failed-syncs/retry", data={"csrf_token": token}, headers=PAGE)
         assert answer.status_code == 303
         page = read(staff, "/staff/failed-syncs")
-        assert shown(page, "notice-synced-again").startswith(settled)
+        assert f" {settled} " in shown(page, "notice-synced-again")
     with database.transaction() as session:
         assert not queue.failed_requests(session)
         acts = session.scalars(
