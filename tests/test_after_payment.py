@@ -334,3 +334,5 @@ def test_who_opens_the_page_of_an_unpaid_checkout_all_day_asks_stripe_now_and_th
     assert {answer.status_code for answer in answers} == {200}
     assert 1 <= len(asked) <= 16, "four every ten seconds, of each of the two questions"
     assert not FORBIDDEN.search(main(answers[-1])), "while nobody asks, the page only waits"
+    odd = f"{path}/thanks?session_id={session_id}&looks={'9' * 4300}"
+    assert client.get(odd, headers=HTML).status_code == 200, "no number is too large"

@@ -269,7 +269,7 @@ def _thanks_page() -> str:
             outcome = Outcome.CONFIRM
         elif found_out.has_failed:
             outcome = Outcome.NOT_PAID
-    looks = request.args.get("looks", 0, type=int)
+    looks = min(request.args.get("looks", 0, type=int), _MOST_LOOKS)
     again = outcome in {Outcome.NOT_PAID, Outcome.ENDED}
     found = find_campaign(session, checkout.campaign)
     chosen = request.args.get("lang")
