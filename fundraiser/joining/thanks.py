@@ -47,7 +47,7 @@ _MOMENT = 2.0  # seconds
 # A join's events are synced together, MERGE after the first of them, which takes about as long
 # again: the thanks page waits for that instead of fetching the customer a second time.
 _SHARED = 2.5  # times queue.MERGE
-_POLL = 0.2  # seconds
+_POLL = 0.4  # seconds
 
 
 class Outcome(StrEnum):
@@ -146,11 +146,13 @@ def _settle(
 
 
 def _is_settled_soon(session: Session, checkout: Checkout) -> bool:
-    until = time.monotonic() + _SHARED * queue.MERGE.total_seconds()
+    merge = queue.MERGE.total_seconds()
+    until = time.monotonic() + _SHARED * merge
+    time.sleep(merge)  # there is no result before
     while time.monotonic() < until:
-        time.sleep(_POLL)
         if _is_settled(session, checkout):
             return True
+        time.sleep(_POLL)
     return False
 
 
