@@ -10,7 +10,7 @@ depends_on = None
 _KINDS = (
     *("password", "second_step", "member_code", "gift_code", "limit", "stripe_webhook"),
     *("email_webhook", "proof_asked", "proof_wrong", "ceiling", "declined", "proxy", "forwarded"),
-    *("foreign_form", "forbidden"),
+    *("foreign_form", "forbidden", "source_webhook"),
 )
 
 
