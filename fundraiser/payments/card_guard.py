@@ -204,7 +204,6 @@ def _alarm(session: Session, most: Ceilings) -> str | None:
     started, unpaid = session.execute(
         select(func.count(), func.count().filter(Checkout.reference.is_(None))).where(
             Checkout.created_at.between(at - _UNPAID_WITHIN, at - _TIME_TO_PAY),
-            Checkout.session_id.is_not(None),
         )
     ).one()
     return "unpaid" if unpaid >= most.unpaid and unpaid > started * _MOSTLY else None
