@@ -126,6 +126,8 @@ OPEN_TO = {
         POST /staff/sources/imports/<int:batch_id>/refused-rows/export
         POST /staff/sources/imports/<int:batch_id>/removal
         POST /staff/sources/imports/<int:batch_id>/undoing
+        POST /staff/sources/live/<name>/listing
+        POST /staff/sources/live/<name>/pause
         POST /staff/tiers
         POST /staff/tiers/<slug>
         POST /staff/tiers/<slug>/place

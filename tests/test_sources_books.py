@@ -192,7 +192,7 @@ def test_a_file_brought_in_again_after_an_undo_finds_the_same_people(database: D
 def test_a_later_file_of_the_source_is_undone_first(database: Database) -> None:
     first = bring_in(database, "patreon.csv")
     second = bring_in(database, "patreon.csv")
-    with pytest.raises(UnprocessableError, match=f"Batch {second}"):
+    with pytest.raises(UnprocessableError, match=f"Import {second}"):
         undo(database, first)
     undo(database, second)
     undo(database, first)

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from fundraiser.db import now
 from fundraiser.members.models import Member, Membership, Note
 from fundraiser.outbox import Email, EmailState, enqueue
+from fundraiser.payments.intents import Intent
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member, make_membership
 from tests.staff import PASSWORD, count, hire
@@ -114,7 +115,8 @@ def test_a_member_is_found_and_ended_by_keyboard_alone(
     expect_nothing_for_axe(page)
     with service.app.database.transaction() as session:
         assert session.query(Membership).one().ended_at is None
-        assert session.query(Note).count() == 0
+        assert session.query(Intent).one().is_open, "noted, and tried again"
+        assert session.query(Note).one().text == "She called"
     assert hanna.counting
 
 
