@@ -161,7 +161,9 @@ def test_each_page_of_a_member_is_for_everybody(window: Callable[..., Page], liv
         page.evaluate("document.fonts.ready")
         for width, light in ((320, "light"), (1280, "dark")):
             page.set_viewport_size({"width": width, "height": 700})
-            page.emulate_media(color_scheme="dark" if light == "dark" else "light")
+            page.emulate_media(
+                color_scheme="dark" if light == "dark" else "light", reduced_motion="reduce"
+            )
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 found[f"{name} {width}"] = "too wide"
             if wrong := axe(page, {}):

@@ -139,14 +139,14 @@ def test_the_pages_are_for_everybody(
         page = open_page(locale=locale, storage_state=state)
         for path in paths:
             page.set_viewport_size({"width": 320, "height": 640})
-            page.emulate_media(color_scheme="light")
+            page.emulate_media(color_scheme="light", reduced_motion="reduce")
             page.goto(f"{service.url}/staff/{path}")
             page.evaluate("document.fonts.ready")
             assert page.evaluate("document.documentElement.scrollWidth") <= 320, (path, locale)
             if locale == "en-GB":
                 assert axe(page) == [], path
                 page.set_viewport_size({"width": 1280, "height": 900})
-                page.emulate_media(color_scheme="dark")
+                page.emulate_media(color_scheme="dark", reduced_motion="reduce")
                 assert axe(page) == [], path
 
 

@@ -133,6 +133,6 @@ def test_a_page_is_for_everybody(window: Callable[..., Page], visited: Visited, 
     # A frame's headings belong to the page around it.
     rules = {"page-has-heading-one": {"enabled": name != "frame"}}
     assert axe(page, rules) == []
-    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size({"width": 1280, "height": 900})
     assert axe(page, rules) == []

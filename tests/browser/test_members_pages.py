@@ -62,7 +62,7 @@ def tab_to(page: Page, selector: str) -> None:
 
 def expect_nothing_for_axe(page: Page) -> None:
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         results = Axe().run(page)
         assert results.violations_count == 0, results.response["violations"]
 
