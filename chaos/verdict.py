@@ -38,11 +38,13 @@ _RUNNING_BALANCE = """
         SELECT balance - sum(change) OVER (ORDER BY version, recorded_at) AS off FROM ledger
     ) WHERE off != 0
 """
-# A welcome is enqueued each time that a person starts to count; the rest once for its cause.
+# A welcome is enqueued each time that a person starts to count; the rest once for its cause. It is
+# the key that names a welcome's person: somebody absorbed by another brings their e-mails along.
 _TWICE = """
-    SELECT kind, regexp_replace(key, '^member [0-9]+ ', ''),
-           CASE kind WHEN 'welcome' THEN member_id END, array_agg(member_id)
-    FROM email GROUP BY 1, 2, 3 HAVING count(*) > 1
+    SELECT kind, CASE kind WHEN 'welcome' THEN key
+                           ELSE regexp_replace(key, '^member [0-9]+ ', '') END,
+           array_agg(format('%s of member %s', key, member_id))
+    FROM email GROUP BY 1, 2 HAVING count(*) > 1
 """
 _EMAILS_TWICE = f"SELECT count(*) FROM ({_TWICE})"  # noqa: S608 - ours alone
 _WELCOMES_TOO_MANY = """
