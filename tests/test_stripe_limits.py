@@ -169,10 +169,11 @@ def test_all_events_of_a_join_are_one_look_at_stripe(
     monkeypatch.setattr(queue, "MERGE", timedelta(seconds=0.8))
     stripe.open_shop()
     customer = stripe.join("olena@example.org")
-    looks = []
+    looks, at = [], []
 
     def watched(*what: Any) -> Any:
         looks.append(what[1])
+        at.append(time.monotonic())
         return fetch(*what)
 
     monkeypatch.setattr(sync, "fetch", watched)
@@ -182,8 +183,8 @@ def test_all_events_of_a_join_are_one_look_at_stripe(
     assert not settlement.settle_next(database, current_gateway(), GRACE)
     begun = time.monotonic()
     settlement.settle_due(database, current_gateway(), GRACE, threads=4, seconds=5)
-    assert time.monotonic() - begun < 3
     assert looks == [customer]
+    assert at[0] - begun < 3, "the look, not the end: a worker may stay a while for others"
     assert number_of_members(database) == 1
 
 
