@@ -307,11 +307,11 @@ def test_the_operators_figures_are_nobodys_else(site: Site) -> None:
     assert site.reader().get(f"{site.url}/metrics", timeout=10).status_code == 404
 
 
-def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
+def test_a_body_that_is_too_large_is_refused(request: pytest.FixtureRequest, site: Site) -> None:
     url = f"{site.url}/webhooks/stripe"
     answer = site.reader().post(url, data=b"x" * ((1 << 20) + 1), timeout=10)
     # Caddy says 502 where we refuse by the length, and hang up, before it has passed on the body.
-    assert answer.status_code in {413, 502}
+    assert answer.status_code in ({413, 502} if "caddy" in request.node.name else {413})
     assert deliver(site, f"after_{uuid4().hex}").status_code == 204
 
 
