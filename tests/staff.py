@@ -92,7 +92,7 @@ def shown(page: BeautifulSoup | Tag, name: str) -> str:
 
 
 def wrong(page: BeautifulSoup) -> dict[str, str]:
-    """What is said of each field that can't be used, above the form or beside it."""
+    """The errors by field, above the form or beside it."""
     found = {str(link["href"]).removeprefix("#"): link for link in page.select("#errors a[href]")}
     found |= {str(each["id"]).removesuffix("-error"): each for each in page.select("[id$=-error]")}
     return {name: " ".join(each.get_text(" ").split()) for name, each in found.items()}

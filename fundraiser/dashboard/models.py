@@ -20,7 +20,7 @@ from fundraiser.db import Base, Currency, Identifier
 
 
 class Topic(StrEnum):
-    """What a daily figure is about, with the meaning of its ``key`` in brackets.
+    """The subject of a daily figure, with the meaning of its ``key`` in brackets.
 
     ``income``: counted memberships that pay through Stripe (interval). ``tier``, ``interval``,
     ``country``, ``source``, ``utm``, ``campaign``: counted people. ``churn``: people who stopped

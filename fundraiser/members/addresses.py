@@ -38,7 +38,7 @@ _WORTH_SENDING = timedelta(hours=1)
 
 
 class Purpose(StrEnum):
-    """What a verified address is for: signing in, accepting a gift, or changing an address."""
+    """The purpose of a verified address: signing in, accepting a gift, or changing an address."""
 
     SIGN_IN = "sign_in"
     LEAVE_ADDRESS = "leave_address"
