@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -29,6 +30,7 @@ from fundraiser.app import FundraiserApp, create_app
 from fundraiser.config import Settings, load_settings
 from fundraiser.newsroom import passwords
 from fundraiser.payments import queue
+from fundraiser.security import limiter
 from tests.factories import Stripe
 
 if TYPE_CHECKING:
@@ -183,7 +185,7 @@ def database_url(servers: tuple[Postgres, Valkey], template: str) -> Iterator[st
 @pytest.fixture
 def settings(environment: dict[str, str], database_url: str) -> Settings:
     """The service's settings; Stripe is not there unless the test asks for ``stripe``."""
-    return load_settings(environment | {"DATABASE_URL": database_url})
+    return load_settings(environment | _of_one_test(database_url))
 
 
 @pytest.fixture
@@ -191,12 +193,21 @@ def stripe_settings(environment: dict[str, str], database_url: str, stripe_url: 
     """The service's settings with the simulator as Stripe, and its clock."""
     return load_settings(
         environment
-        | {
-            "DATABASE_URL": database_url,
-            "STRIPE_API_BASE": stripe_url,
-            "CLOCK_OFFSET_FILE": os.environ["SIMULATOR_CLOCK"],
-        }
+        | _of_one_test(database_url)
+        | {"STRIPE_API_BASE": stripe_url, "CLOCK_OFFSET_FILE": os.environ["SIMULATOR_CLOCK"]}
     )
+
+
+def _of_one_test(database_url: str) -> dict[str, str]:
+    """A database and a secret: attempts are counted in Redis under hashes keyed with the secret,
+    so no test uses up what another is allowed."""
+    return {"DATABASE_URL": database_url, "SECRET_KEY": f"only-for-{urlsplit(database_url).path}"}
+
+
+@pytest.fixture(autouse=True)
+def limits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known devices are counted by a row's number, which all tests' databases share."""
+    monkeypatch.setattr(limiter, "_key_prefix", uuid.uuid4().hex)
 
 
 class Browser(FlaskClient):

@@ -242,3 +242,10 @@ def test_a_proof_of_who_sits_there_gives_the_session_another_token(
     thief = client.application.test_client()
     thief.set_cookie("staff", copied.value)
     assert thief.get("/staff/account", headers=PAGE).status_code == 303
+
+
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_no_test_uses_up_the_guesses_of_another(client: FlaskClient, time: str) -> None:
+    """A network has fifty; all the tests come from one."""
+    answers = [sign_in(client, f"{time}-{number}@example.org", "wrong") for number in range(51)]
+    assert [answer.status_code for answer in answers] == [422] * 50 + [429]
