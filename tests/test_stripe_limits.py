@@ -247,3 +247,17 @@ def test_threads_wait_for_stripe_side_by_side_and_hold_nothing(
     assert min(held) == 0
     with database.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM sync_lease")) == 0
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_who_is_out_of_time_goes_on_until_another_process_has_taken_over(
+    stripe: Stripe, database: Database, others: int
+) -> None:
+    stripe.open_shop()
+    customers = [stripe.join(f"reader-{number}@example.org") for number in range(4)]
+    with database.transaction() as session:
+        queue.request_syncs(session, [queue.Target(customer) for customer in customers])
+        for number in range(others):
+            queue.claim(session, f"cus_of_another_{number}")
+    is_left = settlement.settle_due(database, current_gateway(), GRACE, threads=2, seconds=0)
+    assert (is_left, number_of_members(database)) == ((True, 0) if others else (False, 4))

@@ -69,6 +69,7 @@ _TAKE_ONE = text(f"""
 _RENEW = text("UPDATE sync_lease SET until = :until WHERE name = :name AND token = :token")
 _HOLD = text("SELECT FROM sync_lease WHERE name = :name AND token = :token FOR UPDATE")
 _RELEASE = text("DELETE FROM sync_lease WHERE name = :name AND token = :token")
+_LEASES = text("SELECT count(*) FROM sync_lease WHERE until > :at")
 _NEXT_DUE = text("""
     SELECT min(due_at) FROM sync_request AS request
     WHERE due_at IS NOT NULL AND NOT EXISTS (
@@ -205,6 +206,11 @@ def is_due(session: Session) -> bool:
     """Whether a request without a lease is due."""
     due_at = next_due(session)
     return due_at is not None and due_at <= now()
+
+
+def leases(session: Session) -> int:
+    """How many customers are being synced now, by all processes."""
+    return session.scalar(_LEASES, {"at": now()}) or 0
 
 
 def answer(session: Session, claim: Claim, customer_id: str | None) -> None:

@@ -42,6 +42,7 @@ _PATIENCE = 8.0  # seconds to wait for another sync of the same customer
 _POLL = 0.1  # seconds between attempts to take a lease
 _COLLISIONS = 3
 _LOOK = 25.0  # seconds for all calls of one fetch: less than a lease
+_OVERTIME = 10.0  # seconds to wait for another process to take over
 _SOON = 2.0  # seconds: wait for customers who are due by then
 
 
@@ -152,13 +153,21 @@ def settle_due(
 ) -> bool:
     """Sync all due customers in threads, which mostly wait for Stripe; True if time ran out first.
 
-    Waits for customers that are due in a moment instead of leaving them to the next run.
+    Waits for customers that are due in a moment instead of leaving them to the next run. When time
+    runs out, it goes on a little until another process has taken over: the last threads need
+    seconds, in which nobody would use what Stripe allows.
     """
     until = time.monotonic() + seconds
     at_it: set[Future[None]] = set()
+    is_leaving = False
     with ThreadPoolExecutor(threads, thread_name_prefix="settle") as pool:
         while True:
-            free = threads - len(at_it) if time.monotonic() < until else 0
+            if time.monotonic() >= until and not is_leaving:
+                overtime = time.monotonic() - until
+                is_leaving = overtime > _OVERTIME or _others_took_over(
+                    database, len(at_it), threads
+                )
+            free = 0 if is_leaving else threads - len(at_it)
             for claim in _claim(database, free) if free else ():
                 at_it.add(
                     pool.submit(copy_context().run, settle_one, database, gateway, grace, claim)
@@ -169,7 +178,7 @@ def settle_due(
                     one.result()
                 continue
             due_in = _next_due_in(database)
-            if time.monotonic() >= until:
+            if is_leaving:
                 return due_in <= 0
             if due_in > _SOON:
                 return False
@@ -216,6 +225,12 @@ def settle_one(database: Database, gateway: Gateway, grace: timedelta, claim: Cl
 def _claim(database: Database, most: int) -> list[Claim]:
     with database.transaction() as session:
         return queue.claim_due(session, most)
+
+
+def _others_took_over(database: Database, ours: int, threads: int) -> bool:
+    """Whether another process syncs about as many customers as it can, and isn't leaving too."""
+    with database.transaction() as session:
+        return queue.leases(session) - ours >= 0.9 * threads
 
 
 def _next_due_in(database: Database) -> float:

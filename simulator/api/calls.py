@@ -58,11 +58,14 @@ def answer(world: World, found: Route | None, request: Request, ids: dict[str, s
     """What the API answers to this request."""
     request_id = f"req_{uuid4().hex[:14]}"
     headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
-    time.sleep(world.faults.latency())
     try:
         key = authenticate(request)
         if found:
+            # Before the wait: Stripe refuses at the door, not after the work
+            # (stripe.com/blog/rate-limiters).
             world.limiter.let_in(world.choice("rate_limits"), f"{found.method} {found.path}")
+        time.sleep(world.faults.latency())
+        if found:
             authorise(world, key, request.method, request.path)
         fault = world.faults.api()
         meet(fault)
