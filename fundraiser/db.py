@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fundraiser.config import Settings
 
 _OF_A_WEB_PROCESS, _OF_A_COMMAND, _OF_LIMITS = 8, 3, 2
-_WORKERS_AT_ONCE = 8  # threads of a worker that share a connection: they mostly wait for Stripe
+_WORKERS_AT_ONCE = 11  # threads of a worker that share a connection: they mostly wait for Stripe
 
 Identifier = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Currency = Annotated[str, mapped_column(String(3))]
