@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from fundraiser.campaigns.models import Counts, Goal
 from fundraiser.db import now
 from fundraiser.members.counting import recount
+from fundraiser.members.eligibility import RULE
 from fundraiser.members.models import Cause
 from tests.factories import GRACE, make_campaign, make_member, make_membership, make_tiers
 from tests.pages import PageText
@@ -201,7 +202,7 @@ def test_how_we_count_says_the_whole_rule_and_the_figures(
     answer = client.get("/how-we-count")
     words = said(answer)
     assert answer.status_code == 200
-    assert "paying-members/2" in words
+    assert RULE in words
     assert " 14 " in words, "for how long an overdue member is counted"
     assert "line 2, written on" in words
     assert len(read(answer).select("tbody tr")) == 20

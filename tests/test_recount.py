@@ -15,6 +15,7 @@ from fundraiser.cli import main
 from fundraiser.db import now
 from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import apply_rule, verdicts_of_all
+from fundraiser.members.eligibility import RULE
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     Cause,
@@ -103,14 +104,14 @@ def test_a_changed_rule_is_announced_and_then_written_with_its_cause(
             .values(status=Status.UNPAID, grace_from=now() - timedelta(days=30))
         )
     asked = command("recount", typed="n\n")
-    assert "2 people are counted now; by the rule paying-members/2 there will be 1." in asked.output
+    assert f"2 people are counted now; by the rule {RULE} there will be 1." in asked.output
     assert "-1 not_paid" in asked.output
     assert asked.exit_code == 1
     assert number(database) == 2, "nothing is changed before somebody says yes"
     assert "The number is 1 now." in command("recount", "--yes").output
     assert entries(database)[-1] == (-1, Cause.RULE, "not_paid")
     again = command("recount", "--yes")
-    assert "1 people are counted now; by the rule paying-members/2 there will be 1." in again.output
+    assert f"1 people are counted now; by the rule {RULE} there will be 1." in again.output
     assert len(entries(database)) == 3
     with database.transaction() as session:
         assert check_consistency(session, GRACE).holds

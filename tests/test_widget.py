@@ -24,6 +24,7 @@ from werkzeug.test import Client
 
 from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.db import Database
+from fundraiser.members.eligibility import RULE
 from fundraiser.widget import progress as layer, script
 from fundraiser.widget.appearance import spoken
 from fundraiser.widget.picture import paint
@@ -108,7 +109,7 @@ def test_the_number_is_a_small_answer_for_any_site_and_any_cache(web: Client) ->
         "remaining": 8_766,
         "status": "running",
         "deadline": "",
-        "rule": "paying-members/2",
+        "rule": RULE,
         "as_of": "",
         "version": 0,
         "revision": 1,

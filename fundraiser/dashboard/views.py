@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 blueprint = Blueprint("dashboard", __name__)
 
 
+@blueprint.app_context_processor
+def _in_templates() -> dict[str, object]:
+    """The labels of all staff pages; a view with labels of its own passes those instead."""
+    return {"words": labels}
+
+
 @blueprint.get("/staff", strict_slashes=False)
 def overview() -> ResponseReturnValue:
     """The overview: forecast, figures and warnings."""
@@ -126,7 +132,6 @@ def _page(template: str, **values: object) -> str:
     return render_template(
         template,
         staff=staff,
-        words=labels,
         signed=_signed,
         may_settle=may(staff, Permission.SETTLE),
         may_read_emails=may(staff, Permission.READ_EMAILS),

@@ -117,7 +117,6 @@ def _page(campaign: Campaign, form: Form) -> str:
         campaign=campaign,
         milestones=milestones.list_milestones(db.session(), campaign.slug, _MOST),
         name_of=milestones.name_of,
-        words=labels,
         form=form,
         may_change=may_change,
         secret=secret_of(campaign) if campaign.webhook_url and may_change else None,

@@ -73,7 +73,6 @@ def index() -> ResponseReturnValue:
     return render_template(
         "dashboard/emails.html",
         staff=staff,
-        words=labels,
         rows=rows,
         older=older,
         state=state,

@@ -9,7 +9,6 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.config import current_settings
-from fundraiser.dashboard import labels
 from fundraiser.dashboard.finance.forms import NewRate
 from fundraiser.dashboard.overview.income import enter_rate, list_rates
 from fundraiser.db import now
@@ -60,7 +59,6 @@ def _rates_page(form: Form | None = None) -> str:
     return render_template(
         "dashboard/rates.html",
         staff=staff,
-        words=labels,
         own=own,
         form=form or Form.blank(NewRate, day=_today()),
         entered=list_rates(db.session(), own, _PAGE),

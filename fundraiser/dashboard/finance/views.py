@@ -138,7 +138,6 @@ def _page(template: str, **values: object) -> str:
     return render_template(
         template,
         staff=staff,
-        words=labels,
         sum_columns=sum_columns,
         purpose=lambda one: labels.purpose(one.kind, one.tier, tiers),
         agreement=money.read_agreement(session),

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.config import current_settings
-from fundraiser.dashboard import labels
 from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
 from fundraiser.members import merging
 from fundraiser.members.counting import verdict_of
@@ -117,7 +116,6 @@ def _preview(member_id: int, other_id: int, error: str | None = None) -> str:
     return render_template(
         "dashboard/merge.html",
         staff=signed_in_staff(),
-        words=labels,
         kept=kept,
         other=other,
         people=people,

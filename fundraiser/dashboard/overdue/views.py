@@ -8,7 +8,6 @@ from flask import Blueprint, render_template, request
 
 from fundraiser import db
 from fundraiser.config import current_settings
-from fundraiser.dashboard import labels
 from fundraiser.dashboard.overdue import desk
 from fundraiser.dashboard.overdue.labels import cause
 from fundraiser.db import now
@@ -46,7 +45,6 @@ def overdue() -> ResponseReturnValue:
     return render_template(
         "dashboard/overdue.html",
         staff=staff,
-        words=labels,
         cause=cause,
         counted=counted,
         within=within,

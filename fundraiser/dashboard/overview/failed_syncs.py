@@ -9,7 +9,6 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import ngettext
 
 from fundraiser import db
-from fundraiser.dashboard import labels
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -32,7 +31,6 @@ def failed_syncs() -> ResponseReturnValue:
     return render_template(
         "dashboard/failed_syncs.html",
         staff=staff,
-        words=labels,
         requests=requests,
         next_after=next_after,
         after=after,
