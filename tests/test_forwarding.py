@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     [
         *("Olena Koval", "O'Brien", "J.R.R. Tolkien", "J.Tolkien", "Koval, O.", "Anna/Petro"),
         *("Олена Ковальчук", "Nguyễn Thị Minh", "علی\u200cرضا", "St. John", "李小龍", "Mr. X"),  # noqa: RUF001 - as it is written
+        *("J.KOVAL", "The class of 1984", "Anna 🦊", "שָׁלוֹם", "प्रीति", "Nguyê\u0303n"),
     ],
 )
 def test_a_persons_name_is_a_name(name: str) -> None:
@@ -44,6 +45,10 @@ def test_a_persons_name_is_a_name(name: str) -> None:
         *("", "   ", "Win at evil.com", "evil.com", "x.co/win", "https://evil.example", "t.me"),
         *("WWW.EVIL", "olena@example.org", "Anna\u202egro.live", "a\nb", "a\0b"),
         *("\uff45vil\uff0ecom", "evil。com", "a" * (LONGEST_NAME + 1), "see (evil.com)."),
+        *("T.ME/win", "T.Me/win", "T.Me?win", "evil.com?win", "evil.com:8080", "evil.com#win"),
+        *("«evil.com»", "evil.com,now", "evil.com—now", "evil.xn--p1ai", "evil.भारत", "x.COM"),
+        *("203.0.113.7", "Call 0900 123 456", "+44 7700 900123", "e\u200dvil.com"),
+        *("Z" + "\u0301" * 9, "\u0301", "\u3164\u3164", "\u2800", "a\u034fb", "\ufe0f", "ﷺ" * 50),
     ],
 )
 def test_a_link_an_address_or_what_nobody_sees_is_no_name(name: str) -> None:
@@ -55,6 +60,28 @@ def test_a_name_is_one_line_of_bounded_length() -> None:
     assert len(read_name("x" * 100_000)) == LONGEST_NAME
     assert has_link("see HTTPS://evil.example")
     assert not has_link("@ home, at 7: bring cake.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("Look at evil.com now", "evil.com/win", "EVIL.COM?win", "t.me/win", "203.0.113.7/win"),
+        *("\uff45vil\uff0ecom", "olena\uff20example.org", "(evil.com)", "evil.xn--p1ai"),
+    ],
+)
+def test_what_mail_programs_turn_into_a_link_is_one(words: str) -> None:
+    assert has_link(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("See you on 12.5.2026, e.g. at 7 p.m.", "Well...and yours, J.R.R. Tolkien", "1.5 kg"),
+        *("Call me: 0900 123 456.", "and/or", "Ця газета — для тебе. Читай!", "Why? Because."),
+    ],
+)
+def test_plain_words_are_no_link(words: str) -> None:
+    assert not has_link(words)
 
 
 def test_a_sender_and_an_address_have_their_emails_of_the_day(session: Session) -> None:
@@ -137,6 +164,7 @@ def test_an_address_gets_few_confirmations_however_many_campaigns_and_networks(
         ("giver_name", "Win at evil.com"),
         ("recipient_name", "petro@example.org"),
         ("message", "Look at https://evil.example/now"),
+        ("message", "Look at evil.example now"),
     ],
 )
 def test_a_gift_carries_no_link_to_a_stranger(shop: Shop, field: str, value: str) -> None:

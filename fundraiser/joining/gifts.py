@@ -89,7 +89,10 @@ class GiftWish:
                 "The message can have up to %(most)s characters. Shorten it.", most=LONGEST_MESSAGE
             )
         elif has_link(self.message):
-            self.errors["message"] = _("Write the message without web or e-mail addresses.")
+            self.errors["message"] = _(
+                "Write the message without web or e-mail addresses, and with a space after each "
+                "full stop."
+            )
 
     def _tell_at(self) -> datetime | None:
         if self.tell is not Tell.DAY:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST_NAME = 100
-# Persian and the languages of India join and separate letters with these.
+_MOST_DIGITS = 4  # a year, but no phone number, which telephones turn into a link
+_MOST_MARKS = 3  # in a row: Vietnamese and Hebrew have up to three on a letter
+_INITIALS_BEFORE = 4  # letters: after an initial, "LEE" could be a domain's end, "KOVAL" is a name
+_SHORTEST_END = 2
+_IPV4_PARTS = 4
+# Persian and the languages of India join and separate letters with these, emoji too.
 _JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
-_SHORTEST_LABEL = 2
+_BEFORE_A_PATH = str.maketrans(":?#\\", "////")
+# Letters and marks that nobody sees, though Unicode counts them as printable.
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def read_name(typed: str) -> str:
@@ -16,26 +23,67 @@ def read_name(typed: str) -> str:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether this can be a name: one short line that no mail program turns into a link."""
-    if not 0 < len(name.strip()) <= LONGEST_NAME or not name.translate(_JOINERS).isprintable():
+    """Whether this can be a name: one short visible line that no mail program turns into a link."""
+    seen = name.translate(_JOINERS)
+    if not seen.strip() or not seen.isprintable() or not _UNSEEN.isdisjoint(seen):
         return False
-    # People and mail programs read full-width letters and dots as plain ones.
-    plain = unicodedata.normalize("NFKC", name).replace("。", ".")
-    if "@" in plain or has_link(plain):
+    plain = _plain(name)
+    # Some single letters are a whole sentence in plain ones.
+    if max(len(name), len(plain)) > LONGEST_NAME or _has_too_many_marks(plain):
         return False
-    return not any(_is_domain(word) for word in plain.replace("/", " ").split())
+    digits = sum(letter.isdigit() for letter in plain)
+    return digits <= _MOST_DIGITS and "@" not in plain and not has_link(name)
 
 
 def has_link(text: str) -> bool:
-    """Whether a text contains a web or e-mail address."""
-    words = text.casefold().split()
-    return any("://" in word or "www." in word or "@" in word[1:-1] for word in words)
+    """Whether a text contains a web or e-mail address, as mail programs recognise them."""
+    plain = _plain(text)
+    words = plain.casefold().split()
+    if any("://" in word or "www." in word or "@" in word[1:-1] for word in words):
+        return True
+    with_paths = plain.translate(_BEFORE_A_PATH)
+    hosts = "".join(letter if _is_of_a_host(letter) else " " for letter in with_paths).split()
+    return any(_has_domain(host) for host in hosts)
 
 
-def _is_domain(word: str) -> bool:
-    """Whether it looks like example.org, and not like J.R.R., J.Tolkien or "Koval, O."."""
-    labels = word.strip(".,;:!?()\"'").split(".")
+def _plain(text: str) -> str:
+    """The text as mail programs and people read it: full-width letters and dots as plain ones."""
+    return unicodedata.normalize("NFKC", text.translate(_JOINERS)).replace("。", ".")
+
+
+def _has_too_many_marks(plain: str) -> bool:
+    in_a_row = 0
+    for letter in plain:
+        in_a_row = in_a_row + 1 if unicodedata.category(letter) in {"Mn", "Me"} else 0
+        if in_a_row > _MOST_MARKS:
+            return True
+    # A line of marks alone has nothing to stand on.
+    return all(unicodedata.category(letter)[0] in "MZ" for letter in plain)
+
+
+def _is_of_a_host(letter: str) -> bool:
+    return letter in ".-/" or letter.isalnum() or unicodedata.category(letter)[0] == "M"
+
+
+def _has_domain(word: str) -> bool:
+    """Whether there is one like example.org in it, and not J.R.R., J.Tolkien or "Koval, O."."""
+    host, *path = word.strip("/").split("/")
+    return _is_domain(host, has_path=any(path)) or any(
+        _is_domain(part, has_path=False) for part in path
+    )
+
+
+def _is_domain(host: str, *, has_path: bool) -> bool:
+    labels = host.strip(".-").split(".")
     *_, before, last = ["", *labels]
-    if not before or len(last) < _SHORTEST_LABEL or not last.isalpha():
+    if len(labels) == _IPV4_PARTS and all(label.isdigit() for label in labels):
+        return True
+    letters = [letter for letter in last if unicodedata.category(letter)[0] != "M"]
+    if not before or len(last) < _SHORTEST_END:
         return False
-    return len(before) >= _SHORTEST_LABEL or last.islower()
+    if not last.casefold().startswith("xn--") and not "".join(letters).isalpha():
+        return False
+    is_surname = last[1:].islower() if last[0].isupper() else False
+    is_capitals = last.isupper() and len(last) >= _INITIALS_BEFORE
+    is_initial = len(before) == 1 and not before.islower()
+    return has_path or not (is_initial and (is_surname or is_capitals))
