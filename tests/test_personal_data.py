@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import time_machine
 from click.testing import CliRunner
-from sqlalchemy import Column, MetaData, String, Table, func, select, text
+from sqlalchemy import Column, MetaData, String, Table, func, select, text, update
 
 from fundraiser import cli
 from fundraiser.account.erasure import ERASED, erase
@@ -29,14 +29,16 @@ from fundraiser.emails.models import SuppressionReason
 from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.address_changes import AddressChange
 from fundraiser.members.addresses import AddressCheck, Purpose
+from fundraiser.members.forwarding import hash_address
 from fundraiser.members.gifts import Gift
-from fundraiser.members.merging import absorb
+from fundraiser.members.merging import absorb, merge
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership, Note
 from fundraiser.newsroom.models import AuditEntry
 from fundraiser.outbox import Email, EmailState, Topic, choose_emails
 from fundraiser.payments.cases import CaseKind, MoneyCase
-from fundraiser.payments.models import Checkout, CheckoutKind
+from fundraiser.payments.models import Checkout, CheckoutKind, Customer
 from fundraiser.payments.stripe.member_gateway import member_gateway
+from fundraiser.sources.models import ErasedAddress
 from tests.conftest import ROOT
 from tests.factories import make_member, sync_request
 from tests.members import OURS
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from tests.members import Olena
 
 ADDRESS, NAME = "olena@example.org", "Olena Koval"
+GRACE = timedelta(days=14)
 
 
 # The register
@@ -276,6 +279,85 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
         assert (member.address, member.country, member.invite_code) == (None, None, None)
         membership = session.scalars(select(Membership)).one()
         assert (membership.pay_url, membership.card_last4) == (None, None)
+
+
+def test_an_erasure_finds_what_names_them_by_a_former_address_or_as_a_recipient(
+    olena: Olena,
+) -> None:
+    """Merged, moved, paying under another address, about to be given a gift."""
+    alias, former, at_stripe = "o.koval@example.net", "koval@example.com", "olena.k@example.com"
+    gone = [alias, former, at_stripe]
+    with olena.database.transaction() as session:
+        member = session.get_one(Member, olena.member_id)
+        stranger = make_member(session, email="petro@example.org")
+        merge(session, member.id, make_member(session, email=alias).id, GRACE, staff_id=None)
+        for before in (former, "Petro@example.org"):
+            change = AddressChange(
+                member_id=member.id,
+                before=before,
+                after=ADDRESS,
+                at=now() - timedelta(days=2),
+                undo_until=now(),
+            )
+            session.add(change)
+        session.execute(update(Customer).values(email=at_stripe))
+        for index, address in enumerate((*gone, "petro@example.org")):
+            action = AuditEntry(at=now(), action="wrote_note", subject="member", key=str(index))
+            session.add(action)
+            session.flush()
+            note = f"{address.upper()} called."
+            session.add(Note(member_id=stranger.id, audit_entry_id=action.id, text=note))
+            session.add(
+                Reminder(
+                    kind=ReminderKind.LATER,
+                    email=address,
+                    language="en",
+                    campaign_slug="25000",
+                    due_at=now(),
+                    created_at=now(),
+                )
+            )
+        gift = {"recipient_email": "O.Koval@example.net", "recipient_name": NAME, "years": 1}
+        make_checkout(session, kind=CheckoutKind.GIFT, gift=gift | {"message": f"Dear {NAME}"})
+    with olena.database.transaction() as session:
+        erase(session, member_gateway(), session.get_one(Member, olena.member_id))
+    with olena.database.transaction() as session:
+        assert tables_that_name(session) == {}
+        assert sorted(session.scalars(select(Note.text))) == [
+            "PETRO@EXAMPLE.ORG called.",
+            *[f"{ERASED} called."] * len(gone),
+        ]
+        assert set(session.scalars(select(Reminder.email))) == {"", "petro@example.org"}
+        left = session.scalars(select(Checkout.gift).where(Checkout.gift.is_not(None))).one()
+        assert left["years"] == 1, "whoever pays for it still gives it, by card"
+        assert (left["tell"], left["recipient_email"]) == ("card", None)
+        known = set(session.scalars(select(ErasedAddress.hash)))
+        assert {hash_address(address) for address in [ADDRESS, *gone]} <= known
+        assert hash_address("petro@example.org") not in known
+
+
+def test_a_former_address_shows_nobody_anothers_data(olena: Olena) -> None:
+    """Staff mistyped an address: its owner's reminder is not in the download."""
+    with olena.database.transaction() as session:
+        change = AddressChange(
+            member_id=olena.member_id,
+            before="stranger@example.org",
+            after=ADDRESS,
+            at=now() - timedelta(days=2),
+            undo_until=now(),
+        )
+        reminder = Reminder(
+            kind=ReminderKind.LATER,
+            email="stranger@example.org",
+            language="en",
+            campaign_slug="25000",
+            due_at=now(),
+            created_at=now(),
+        )
+        session.add_all([change, reminder])
+    told = olena.client.get("/account/download", headers=OURS).json
+    assert told
+    assert told["reminder"] == []
 
 
 def test_an_erased_person_who_is_erased_again_takes_nobody_along(olena: Olena) -> None:

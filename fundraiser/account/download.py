@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def everything_about(session: Session, member: Member) -> dict[str, Any]:
     """Each row about this person as JSON, by table, without hashes and other secrets."""
-    person = Person.of(member)
+    person = Person.of(session, member)
     exported: dict[str, list[str]] = {}
     for declared in PERSONAL:
         if declared.exported:

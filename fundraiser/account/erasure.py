@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import ColumnElement, String, delete, func, update
+from sqlalchemy import ColumnElement, String, cast, delete, func, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from fundraiser.account.owners import Person, rows_of, table_of
 from fundraiser.account.personal_data import PERSONAL, Erasure, Personal
@@ -20,7 +21,8 @@ from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import UnavailableError
 from fundraiser.joining.reminders import Reminder
 from fundraiser.members.counting import recount
-from fundraiser.members.models import Cause, Member, Membership, Source, Status
+from fundraiser.members.gifts import Tell
+from fundraiser.members.models import Cause, Member, Membership, Source, Status, fold_address
 from fundraiser.payments import StripeRefusedError
 from fundraiser.payments.carry_out import carry_out, customers_of_member
 from fundraiser.payments.changes import raise_refusal
@@ -30,7 +32,7 @@ from fundraiser.payments.intents import (
     claim_due_intent,
     open_intents,
 )
-from fundraiser.payments.models import Customer
+from fundraiser.payments.models import Checkout, Customer
 from fundraiser.payments.settlement import leased
 from fundraiser.security import new_nonce
 from fundraiser.sources.people import forget_address
@@ -75,14 +77,15 @@ def erase(session: Session, gateway: MemberGateway, member: Member) -> None:
     )
     recount(session, member, grace, cause=Cause.ERASURE)
     session.execute(update(Customer).where(Customer.member_id == member.id).values(deleted=True))
-    person = Person.of(member)
+    person = Person.of(session, member).with_former_addresses(session)
     session.execute(
         update(Reminder)
         .where(rows_of("reminder", person))
         .values(stopped_at=func.coalesce(Reminder.stopped_at, at))
     )
-    if member.address:
-        forget_address(session, member.address)
+    for address in {fold_address(address) for address in person.addresses}:
+        forget_address(session, address)
+    _erase_unpaid_gifts(session, person)
     for (table, owner), columns in _by_owner().items():
         _erase_rows(session, table, rows_of(owner, person), columns)
     for intent in open_intents(session, member.id):
@@ -123,6 +126,18 @@ def _erase_rows(
         return
     emptied = {column: empty(table.c[column]) for found in columns for column in found.columns}
     session.execute(update(table).where(theirs).values(emptied))
+
+
+def _erase_unpaid_gifts(session: Session, person: Person) -> None:
+    """Forget for whom a gift is that may still be paid for: its giver then gets the card."""
+    recipient = func.lower(Checkout.gift["recipient_email"].astext)
+    unnamed = {"recipient_name": "", "recipient_email": None, "message": ""}
+    card = {"tell": Tell.CARD, "tell_at": None}
+    session.execute(
+        update(Checkout)
+        .where(Checkout.gift.is_not(None), recipient.in_(person.addresses))
+        .values(gift=Checkout.gift.op("||")(cast(unnamed | card, JSONB)))
+    )
 
 
 def _erase_mentions(session: Session, person: Person) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select, union_all
 
 from fundraiser.db import Base, now
 from fundraiser.members.forwarding import hashes_of_address
+from fundraiser.members.models import MemberAlias, fold_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.orm import Session
+
     from fundraiser.members.models import Member
+
+_WITH_FORMER = ("address_change", "member_merge", "import_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +30,42 @@ class Person:
     addresses: tuple[str, ...]
 
     @classmethod
-    def of(cls, member: Member) -> Person:
-        """Collect a member's keys."""
-        known = {(member.email or "").lower(), member.address or ""} - {""}
-        return cls(member.id, member.name, tuple(sorted(known)))
+    def of(cls, session: Session, member: Member) -> Person:
+        """Collect a member's keys, with the addresses of records that staff merged into theirs."""
+        aliases = select(MemberAlias.address).where(MemberAlias.member_id == member.id)
+        known = {(member.email or "").lower(), member.address or "", *session.scalars(aliases)}
+        return cls(member.id, member.name, tuple(sorted(known - {""})))
+
+    def with_former_addresses(self, session: Session) -> Person:
+        """Add what they were reached by before, except what is another member's by now.
+
+        Nobody has proved that these are theirs, so we erase by them but show nothing.
+        """
+        change, merge, row = (table_of(name).c for name in _WITH_FORMER)
+        former = union_all(
+            select(change.before).where(change.member_id == self.member_id),
+            select(change.after).where(change.member_id == self.member_id),
+            select(merge.before["other"]["email"].astext).where(merge.kept_id == self.member_id),
+            select(merge.before["kept"]["email"].astext).where(merge.kept_id == self.member_id),
+            select(table_of("customer").c.email).where(
+                table_of("customer").c.member_id == self.member_id
+            ),
+            select(row.email).where(row.member_id == self.member_id),
+        )
+        found = {address.lower() for address in session.scalars(former) if address}
+        found |= {fold_address(address) for address in found}
+        others = {
+            address
+            for column, owner in (
+                (table_of("member").c.address, table_of("member").c.id),
+                (table_of("member_alias").c.address, table_of("member_alias").c.member_id),
+            )
+            for address in session.scalars(
+                select(column).where(column.in_(found), owner != self.member_id)
+            )
+        }
+        theirs = {address for address in found if fold_address(address) not in others}
+        return replace(self, addresses=tuple(sorted(theirs.union(self.addresses))))
 
 
 def table_of(name: str) -> Table:
