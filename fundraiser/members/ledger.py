@@ -81,12 +81,14 @@ def joined_since(session: Session, at: datetime) -> int:
 def left_at(session: Session, members: Iterable[Member]) -> dict[int, datetime]:
     """When people who were counted last stopped, by person ID."""
     sequence = [(member.id, member.sequence) for member in members]
+    if not sequence:
+        return {}
     rows = session.execute(
         select(LedgerEntry.member_id, LedgerEntry.happened_at).where(
             tuple_(LedgerEntry.member_id, LedgerEntry.sequence).in_(sequence)
         )
     )
-    return dict(rows.all()) if sequence else {}
+    return dict(rows.all())
 
 
 def lock_head(session: Session) -> LedgerHead:

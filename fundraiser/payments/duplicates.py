@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from fundraiser.db import now
 from fundraiser.members.eligibility import Reason, verdicts_of
@@ -29,6 +29,7 @@ from fundraiser.payments.queue import request_sync
 from fundraiser.payments.stripe.gateway import SECOND_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from sqlalchemy.orm import Session
@@ -40,27 +41,25 @@ if TYPE_CHECKING:
 # Reasons of a paid, continuing membership. One with a failed payment or a pause doesn't make a new
 # membership a duplicate.
 _PAYING = {Reason.PAID, Reason.FIRST_PAYMENT_IN_PROCESS, Reason.FREE_PERIOD}
-_OF_MEMBER = (
-    select(Membership)
-    .where(Membership.member_id == bindparam("member_id"))
-    .order_by(Membership.started_at, Membership.reference)
-)
 
 
 def end_second_memberships(
     session: Session,
     grace: timedelta,
     member: Member,
+    memberships: Sequence[Membership],
     state: CustomerState,
+    *,
     telling: Telling,
 ) -> None:
     """Have this customer's memberships cancelled that come after the person's first.
 
+    ``memberships`` are all of the person's, oldest first.
     A membership that will end, or that is unpaid, doesn't count as the first. Other customers of
     the same person are left to their own sync. If Stripe refuses, a money case is opened and we
     retry; the sync continues, so that we record the payment.
     """
-    paying = _paying(session, member, grace)
+    paying = _paying(memberships, grace)
     # Without our Checkout (which sets a campaign), it was no double click: leave it.
     for second in (found for found in paying[1:] if found.campaign):
         if second.customer_id == state.id:
@@ -101,13 +100,12 @@ def note_refunds(session: Session, member: Member, state: CustomerState) -> None
             )
 
 
-def _paying(session: Session, member: Member, grace: timedelta) -> list[Membership]:
+def _paying(memberships: Sequence[Membership], grace: timedelta) -> list[Membership]:
     """The memberships that the person keeps paying for, oldest first."""
-    whole = session.scalars(_OF_MEMBER, {"member_id": member.id}).all()
-    verdicts = verdicts_of(whole, now(), grace)
+    verdicts = verdicts_of(memberships, now(), grace)
     return [
         one
-        for one, verdict in zip(whole, verdicts, strict=True)
+        for one, verdict in zip(memberships, verdicts, strict=True)
         if verdict.counts
         and verdict.reason in _PAYING
         and not one.collection_paused

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 
 from fundraiser.db import now
 from fundraiser.members.models import Interval, Membership, Source, Status
@@ -27,16 +27,18 @@ from fundraiser.payments.cases import (
     open_case,
 )
 from fundraiser.payments.disputes import holds_money
-from fundraiser.payments.models import ImportedProduct, Payment
+from fundraiser.payments.models import Payment
 from fundraiser.payments.payment_status import charges_of
 from fundraiser.payments.stripe.types import PAID_BY_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from fundraiser.members.models import Member
+    from fundraiser.payments.products import OurProduct
     from fundraiser.payments.stripe.types import Charge, CustomerState
     from fundraiser.payments.telling import Telling
 
@@ -74,22 +76,26 @@ class LatePayment:
 
 
 def note_late_payments(
-    session: Session, member: Member, state: CustomerState, telling: Telling
+    session: Session,
+    member: Member,
+    memberships: Iterable[Membership],
+    state: CustomerState,
+    *,
+    products: Mapping[str, OurProduct],
+    telling: Telling,
 ) -> None:
     """Open a case for each payment after a membership's end, and close resolved ones.
 
     Refunds a payment, or restarts the membership with it, as the member chose.
     """
     # E-mail nobody about old payments, or payments from before the import.
-    imported_at = session.scalar(select(func.max(ImportedProduct.imported_at)))
-    since = max(at for at in (imported_at, now() - _RECENT) if at)
-    ours = session.scalars(
-        select(Membership).where(
-            Membership.customer_id == state.id,
-            Membership.ended_at.is_not(None),
-            Membership.duplicate_of.is_(None),
-        )
-    ).all()
+    imported_at = [found.imported_at for found in products.values() if found.imported_at]
+    since = max([now() - _RECENT, *imported_at])
+    ours = [
+        one
+        for one in memberships
+        if one.customer_id == state.id and one.ended_at is not None and one.duplicate_of is None
+    ]
     used = {found.metadata[PAID_BY_KEY] for found in state.subscriptions if _is_restart(found)}
     for membership in ours:
         for charge in _paid_after_the_end(membership, state):

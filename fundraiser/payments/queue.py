@@ -83,12 +83,14 @@ _WAITING = text("""
     FROM sync_request
     WHERE customer_id = ANY(:names) OR charge_id = ANY(:names) ORDER BY id
 """)
-_EVENTS_SETTLED = text("""
-    UPDATE event SET settled_at = :at, customer_id = coalesce(event.customer_id, :customer)
-    FROM sync_request AS request
-    WHERE request.id = ANY(:ids) AND event.id = request.event_id
+_ANSWER = text("""
+    WITH answered AS (DELETE FROM sync_request WHERE id = ANY(:ids) RETURNING event_id),
+    settled AS (
+        UPDATE event SET settled_at = :at, customer_id = coalesce(event.customer_id, :customer)
+        FROM answered WHERE event.id = answered.event_id
+    )
+    DELETE FROM sync_lease WHERE name = :name AND token = :token
 """)
-_ANSWERED = text("DELETE FROM sync_request WHERE id = ANY(:ids)")
 
 
 class SyncBusyError(UnavailableError):
@@ -216,9 +218,7 @@ def leases(session: Session) -> int:
 def answer(session: Session, claim: Claim, customer_id: str | None) -> None:
     """Delete the requests that a sync answered, mark their events, and release the lease."""
     values = {"ids": claim.requests, "at": now(), "customer": customer_id}
-    session.execute(_EVENTS_SETTLED, values)
-    session.execute(_ANSWERED, {"ids": claim.requests})
-    session.execute(_RELEASE, {"name": claim.name, "token": claim.token})
+    session.execute(_ANSWER, values | {"name": claim.name, "token": claim.token})
 
 
 def name_customer(session: Session, claim: Claim, customer_id: str) -> None:

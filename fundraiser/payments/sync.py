@@ -71,6 +71,11 @@ if TYPE_CHECKING:
 # Version of the facts that a sync writes; raise it to make ``fundraiser recount`` sync everybody.
 FACTS = 2
 
+_MEMBERSHIPS = (
+    select(Membership)
+    .where(Membership.member_id == bindparam("member_id"))
+    .order_by(Membership.started_at, Membership.reference)
+)
 _CHECKOUTS = select(Checkout).where(Checkout.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -117,8 +122,9 @@ def write(
     if member is None:
         return None
     recipients = write_gifts(session, member, state)
-    end_second_memberships(session, grace, member, state, telling)
-    note_late_payments(session, member, state, telling)
+    memberships = session.scalars(_MEMBERSHIPS, {"member_id": member.id}).all()
+    end_second_memberships(session, grace, member, memberships, state, telling=telling)
+    note_late_payments(session, member, memberships, state, products=products, telling=telling)
     follow_new_method(session, state, products, telling)
     note_refunds(session, member, state)
     note_accounts_to_confirm(session, member, state)
@@ -154,13 +160,13 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
     A dispute that we won, or a failed refund, counts people again who didn't choose to come back.
     So does the next charge of the same membership after a lost dispute or a refund.
     """
+    if entry.sequence == 1:
+        return True
     left = session.execute(
         select(LedgerEntry.happened_at, LedgerEntry.reason).where(
             LedgerEntry.member_id == entry.member_id, LedgerEntry.sequence == entry.sequence - 1
         )
-    ).first()
-    if left is None:
-        return True
+    ).one()
     newest = func.max(func.coalesce(Membership.paid_at, Membership.started_at))
     if left.reason in {Reason.REFUNDED, Reason.DISPUTED}:
         newest = func.max(Membership.started_at)
@@ -203,7 +209,7 @@ def _write(
     member = _person(session, state, known, ours, next(iter(checkouts.values()), None))
     if member is None:
         return None
-    _write_lost(session, member, state, {found.id for found in ours})
+    lost = _write_lost(session, member, state, {found.id for found in ours})
     for found in ours:
         checkout = checkouts.get(found.id)
         _write_membership(
@@ -215,7 +221,7 @@ def _write(
     imported = (products[found.product_id].imported_at for found in ours)
     since = max((at for at in imported if at), default=None)
     failed = find_failed_debits(session, state, since)
-    _write_payments(session, member, state, ours, checkouts, failed=failed)
+    _write_payments(session, member, state, ours, checkouts, lost=lost, failed=failed)
     session.flush()
     return member
 
@@ -225,8 +231,11 @@ def _only(subscriptions: Iterable[Subscription], products: Collection[str]) -> l
     return [ours for found in subscriptions if (ours := found.only(products))]
 
 
-def _write_lost(session: Session, member: Member, state: CustomerState, ours: set[str]) -> None:
-    """Update memberships whose subscription Stripe no longer lists under a product of ours."""
+def _write_lost(session: Session, member: Member, state: CustomerState, ours: set[str]) -> set[str]:
+    """Update memberships whose subscription Stripe no longer lists under a product of ours.
+
+    Returns their references.
+    """
     rows = session.scalars(
         select(Membership)
         .where(
@@ -248,6 +257,7 @@ def _write_lost(session: Session, member: Member, state: CustomerState, ours: se
         row.cancel_at, row.canceled_at = found.cancel_at, found.canceled_at
         row.ended_at, row.period_end = found.ended_at, found.period_end
         row.collection_paused = found.collection_paused
+    return {row.reference for row in rows}
 
 
 def _checkouts(
@@ -462,15 +472,10 @@ def _write_payments(
     ours: list[Subscription],
     checkouts: dict[str, Checkout],
     *,
+    lost: set[str],
     failed: set[str],
 ) -> None:
-    of_ours = set(
-        session.scalars(
-            select(Membership.reference).where(
-                Membership.customer_id == state.id, Membership.source == Source.STRIPE
-            )
-        )
-    )
+    of_ours = lost | {found.id for found in ours}
     subscription_of = {
         charge.id: invoice.subscription_id
         for invoice in state.invoices
