@@ -272,6 +272,42 @@ def test_administrators_have_a_week_to_set_up_a_second_step(
     assert "second-step-due" not in names(read(other, "/staff"))
 
 
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.SUPPORT])
+def test_whoever_needs_a_second_step_and_removes_the_last_sets_up_another_at_once(
+    named: FundraiserApp, database: Database, role: Role
+) -> None:
+    """Else a week without one would come again and again."""
+    email, client = hire(database, role), named.test_client()
+    sign_in(client, email)
+    assert add_passkey(client, Authenticator()).status_code == 303
+    with database.transaction() as session:
+        passkey = session.scalars(select(Passkey)).one()
+    assert post(client, f"/staff/account/passkeys/{passkey.id}/removal", ACCOUNT).status_code == 303
+    answer = client.get("/staff/members", headers=PAGE)
+    if role is Role.SUPPORT:
+        assert answer.status_code == 200, "nobody asked for one"
+        return
+    assert (answer.status_code, answer.headers["Location"]) == (303, ACCOUNT)
+    assert add_passkey(client, Authenticator()).status_code == 303
+    assert client.get("/staff/members", headers=PAGE).status_code == 200
+
+
+def test_a_passkey_that_was_copied_is_noticed_by_its_count(
+    named: FundraiserApp, database: Database
+) -> None:
+    email, device = with_passkey(named, database)
+    client = named.test_client()
+    device.count = 9
+    sign_in(client, email)
+    assert answer_with(client, device).status_code == 303
+    thief = named.test_client()
+    sign_in(thief, email)
+    device.count = 9
+    assert answer_with(thief, device).status_code == 422, "10 has been"
+    assert not is_in(thief)
+    assert answer_with(thief, device).status_code == 303, "11 has not"
+
+
 def test_others_are_not_asked_until_an_administrator_says_so(
     admin: FlaskClient,
     app: FundraiserApp,
