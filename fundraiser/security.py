@@ -42,8 +42,6 @@ _ADVICE = (
     "Set TRUSTED_PROXIES to how many proxies stand in front: limits take all their readers for one."
 )
 _LARGEST_NUMBER = (1 << 63) - 1
-# E-mails from before 2026-12 are still read, and their links have to work.
-_OLDER_SIGNATURES: list[Any] = [{"digest_method": hashlib.sha1}]
 _TENTH = 0.1  # seconds: a Redis that is silent holds up a limited form no longer
 log = structlog.get_logger()
 View = TypeVar("View", bound="Callable[..., object]")
@@ -250,12 +248,12 @@ def signing_keys() -> tuple[str, ...]:
 
 def link_signer(purpose: str) -> URLSafeSerializer:
     """Sign a link's data with a key for this purpose; such links don't expire."""
-    return URLSafeSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
+    return URLSafeSerializer(signing_keys(), salt=purpose)
 
 
 def timed_link_signer(purpose: str) -> URLSafeTimedSerializer:
     """Sign a link's data with a key for this purpose; such links expire."""
-    return URLSafeTimedSerializer(signing_keys(), salt=purpose, fallback_signers=_OLDER_SIGNATURES)
+    return URLSafeTimedSerializer(signing_keys(), salt=purpose)
 
 
 def new_nonce() -> str:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
+import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -38,8 +39,10 @@ _SIGNED = {
         *("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
     ),
 }
-_HASHES: dict[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303 - version 1 is SHA-1, by Amazon's word
+_WITH_SHA256 = "2"  # of SignatureVersion; Amazon's default, "1", is SHA-1
+_ADVICE = "Set the attribute SignatureVersion of the SNS topic to 2."
 _known: dict[str, bytes] = {}
+log = structlog.get_logger()
 
 
 class ForgedReportError(BadRequestError):
@@ -60,17 +63,20 @@ def read(settings: Settings, body: bytes) -> list[Report]:
         signed_at = datetime.fromisoformat(message["Timestamp"])
         fields = [(name, message[name]) for name in _SIGNED[kind] if name in message]
         text = "".join(f"{name}\n{value}\n" for name, value in fields)
-        algorithm = _HASHES[message["SignatureVersion"]]
+        version = message["SignatureVersion"]
         certificate_url = str(message["SigningCertURL"])
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise ForgedReportError("This is no message of Amazon SNS.") from error
     if settings.ses_topic is None or topic != settings.ses_topic:
         raise ForgedReportError("The message is of another topic than SES_TOPIC_ARN.")
+    if version != _WITH_SHA256:
+        log.warning("ses_signature_too_weak", advice=_ADVICE)
+        raise ForgedReportError(f"The message is signed with SHA-1. {_ADVICE}")
     if signed_at.tzinfo is None or abs(now() - signed_at) > _OLDEST:
         raise ForgedReportError("The message is too old.")
     key = _key(settings, certificate_url)
     try:
-        key.verify(signature, text.encode(), padding.PKCS1v15(), algorithm)
+        key.verify(signature, text.encode(), padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature as error:
         raise ForgedReportError("The signature does not fit this message.") from error
     if kind == "SubscriptionConfirmation":
