@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import subprocess
+import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from dotenv import dotenv_values
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from fundraiser.config import ConfigError, load_settings
 from fundraiser.db import make_engine
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
+CERTIFICATE = Path(__file__).parent / "localhost.pem"  # with its key
+SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"  # how each client of PostgreSQL asks for TLS
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,47 @@ def test_a_database_of_several_hosts_is_reached_at_the_one_that_answers(
         assert connection.scalar(text("SHOW timezone")) == "UTC"
         assert connection.scalar(text("SELECT current_database()")) == parts.path[1:]
     engine.dispose()
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_certificate_in_the_databases_address_is_shown_to_postgresql(
+    environment: dict[str, str], tmp_path: Path, *, shows: bool
+) -> None:
+    """The wheel's PostgreSQL has no TLS: its greeting is played, and libpq does the rest."""
+    own = tmp_path / "web.pem"
+    own.write_bytes(CERTIFICATE.read_bytes())
+    own.chmod(0o600)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(CERTIFICATE))
+    tls.load_cert_chain(CERTIFICATE)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    shown: list[object] = []
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(8) == SSL_REQUEST
+            connection.sendall(b"S")
+            try:
+                with tls.wrap_socket(connection, server_side=True) as secure:
+                    shown.append(secure.getpeercert(binary_form=True))
+            except ssl.SSLError:
+                shown.append(None)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer, args=(listener,))
+        server.start()
+        port = listener.getsockname()[1]
+        url = f"postgresql://web@127.0.0.1:{port}/fundraiser?sslmode=require"
+        url += f"&sslcert={own}&sslkey={own}" if shows else "&sslcert=/nowhere"
+        engine = make_engine(load_settings(environment | {"DATABASE_URL": url}).database_url)
+        with pytest.raises(OperationalError):
+            engine.connect()
+        server.join()
+        engine.dispose()
+    ours = ssl.PEM_cert_to_DER_cert(
+        CERTIFICATE.read_text()[own.read_text().index("-----BEGIN C") :]
+    )
+    assert shown == [ours if shows else None]
 
 
 @pytest.mark.parametrize(

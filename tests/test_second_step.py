@@ -206,7 +206,7 @@ def test_at_an_address_without_a_name_there_are_no_passkeys(
 
 def make_codes(client: FlaskClient) -> list[str]:
     page = post(client, "/staff/account/recovery-codes", ACCOUNT).text
-    return re.findall(r"<code>([A-Z2-9-]{29})</code>", page)
+    return re.findall(r"<code>([A-Z2-9-]{34})</code>", page)
 
 
 def test_each_of_ten_recovery_codes_lets_its_owner_in_once(

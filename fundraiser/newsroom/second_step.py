@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIME_TO_SET_UP = timedelta(days=7)
 CODES = 10
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # 5 bits each, none taken for another
-_LENGTH, _GROUP = 24, 4  # 120 bits, so that a plain hash of it says nothing
+_LENGTH, _GROUP = 28, 4  # 140 bits, so that a plain hash of it says nothing
 _DEFAULT_ROLES, _DEFAULT_LARGE_REFUND = (Role.ADMIN, Role.FINANCE), 100
 
 
