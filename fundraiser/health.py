@@ -27,6 +27,7 @@ from fundraiser.newsroom.maintenance import Stopped, read_maintenance
 from fundraiser.outbox import EmailState, oldest_due_email
 from fundraiser.payments import Refused, WebhookReason, read_refusals
 from fundraiser.payments.card_guard import read_guard
+from fundraiser.payments.intents import oldest_open_intent
 from fundraiser.payments.reconcile import last_run
 from fundraiser.security import public
 from fundraiser.webhooks.catch_up import read_found_late
@@ -156,6 +157,12 @@ def _tell_what_waits(session: Session, registry: CollectorRegistry) -> None:
         "How long an urgent e-mail has been due.",
         registry=registry,
     ).set((now() - waiting).total_seconds() if waiting else 0)
+    asked = oldest_open_intent(session)
+    Gauge(
+        "fundraiser_oldest_open_intent_seconds",
+        "How long a change that a person asked for has waited for Stripe.",
+        registry=registry,
+    ).set((now() - asked).total_seconds() if asked else 0)
     maintenance = read_maintenance(session)
     stopped = Gauge("fundraiser_stopped", "What the operator stopped.", ["what"], registry=registry)
     for what in Stopped:

@@ -35,6 +35,7 @@ RAISES = {
     'fundraiser_webhooks_refused_lately{reason="signature"} 9': "WebhooksRefused",
     "fundraiser_oldest_due_email_seconds 2000": "EmailsWait",
     "fundraiser_oldest_unsettled_event_seconds 900": "EventsWait",
+    "fundraiser_oldest_open_intent_seconds 4000": "ChangesWait",
     'fundraiser_stopped{what="emails"} 1': "StillStopped",
     "fundraiser_reconciled_seconds -1": "ReconciliationMissing",
     'up{job="fundraiser"} 0': "FundraiserDown",

@@ -14,6 +14,7 @@ from fundraiser.db import now
 from fundraiser.members.ledger import append
 from fundraiser.members.models import Cause
 from fundraiser.outbox import enqueue
+from fundraiser.payments.intents import IntentKind, add_intent
 from fundraiser.payments.models import Event
 from fundraiser.payments.queue import request_sync
 from fundraiser.widget.progress import IS_KNOWN
@@ -83,6 +84,8 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
             )
         )
         enqueue(session, "welcome", to=member.id, key="1")
+        asked = add_intent(session, IntentKind.REFUND, key="1", member_id=member.id, cause_ref=None)
+        asked.created_at -= timedelta(minutes=20)
         jobs.beat(session, "worker")
     lines = dict(
         line.rsplit(" ", 1)
@@ -94,6 +97,7 @@ def test_the_figures_behind_the_number_are_told_to_prometheus(
     assert float(lines['fundraiser_sync_requests{state="due"}']) == 1
     assert float(lines['fundraiser_sync_requests{state="failed"}']) == 0
     assert 600 <= float(lines["fundraiser_oldest_unsettled_event_seconds"]) < 700
+    assert 1200 <= float(lines["fundraiser_oldest_open_intent_seconds"]) < 1300
     assert float(lines['fundraiser_emails{state="queued"}']) == 1
     assert float(lines['fundraiser_emails{state="failed"}']) == 0
     assert float(lines['fundraiser_heartbeat_age_seconds{part="worker"}']) < 60

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, select
+from sqlalchemy import BigInteger, ForeignKey, Index, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Identifier, now
@@ -180,6 +180,11 @@ def open_intents(session: Session, member_id: int) -> Sequence[Intent]:
         .where(Intent.member_id == member_id, Intent.closed_at.is_(None))
         .order_by(Intent.id)
     ).all()
+
+
+def oldest_open_intent(session: Session) -> datetime | None:
+    """Since when the oldest open intent has been waiting for Stripe; None if none is open."""
+    return session.scalar(select(func.min(Intent.created_at)).where(Intent.closed_at.is_(None)))
 
 
 def claim_due_intent(session: Session, *, erasures: bool) -> Intent | None:
