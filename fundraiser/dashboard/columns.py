@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from flask import get_template_attribute
+
 from fundraiser.money import decimals
 from fundraiser.spreadsheets import safe_cell
 from fundraiser.texts import gettext as _
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
+
+    from markupsafe import Markup
 
 
 class Cells:
@@ -46,15 +50,28 @@ class Column:
     """A column of a list, on its page, in its file, or in both.
 
     ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` formats a row's value
-    for the page, None if only the file has the column; ``style`` are CSS classes. ``of`` names the
-    model's attributes that the file reads, and ``cell`` formats them.
+    for the page, None if only the file has the column; ``style`` are CSS classes; a
+    ``title_unseen`` is for screen readers only. ``of`` names the model's attributes that the
+    file reads, and ``cell`` formats them.
     """
 
     title: str
     shown: Callable[[Any], object] | None = None
     style: str = ""
+    title_unseen: bool = False
     of: Sequence[Any] = ()
     cell: Callable[..., str] = Cells.text
+
+
+def macro(name: str, *values: object) -> Markup:
+    """Format a value by a macro of ``dashboard/parts.html``."""
+    formatted: Markup = get_template_attribute("dashboard/parts.html", name)(*values)
+    return formatted
+
+
+def person(member: object) -> Markup:
+    """A member's name or address as a link to the member's page."""
+    return macro("person", member)
 
 
 def on_page(columns: Iterable[Column]) -> list[Column]:

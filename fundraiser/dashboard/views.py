@@ -13,10 +13,12 @@ from fundraiser import db
 from fundraiser.account.labels import say_payment
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.finance.columns import CONTRIBUTION_COLUMNS
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.members.list_views import show_list
 from fundraiser.dashboard.members.timeline import read_timeline
 from fundraiser.dashboard.overview import figures, labels as overview_labels
+from fundraiser.dashboard.overview.columns import failed_sync_columns
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
@@ -51,7 +53,10 @@ def overview() -> ResponseReturnValue:
         current_settings(),
         reads_emails=may(signed_in_staff(), Permission.READ_EMAILS),
     )
-    return _page("dashboard/overview.html", says=overview_labels, **values)
+    columns = failed_sync_columns(may_retry=may(signed_in_staff(), Permission.SETTLE), since=False)
+    return _page(
+        "dashboard/overview.html", says=overview_labels, failed_sync_columns=columns, **values
+    )
 
 
 @blueprint.get("/staff/members")
@@ -105,6 +110,7 @@ def contributions() -> ResponseReturnValue:
     rows, older = profile.list_contributions(db.session(), key_from_url("before"))
     return _page(
         "dashboard/contributions.html",
+        columns=CONTRIBUTION_COLUMNS,
         rows=rows,
         older=older,
         before=key_from_url("before"),

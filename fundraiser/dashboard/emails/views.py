@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from fundraiser import db
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.emails.columns import CAN_BE_SENT_AGAIN, COLUMNS, KIND_COLUMNS
 from fundraiser.emails.feedback import allow_again
 from fundraiser.emails.kinds import KINDS
 from fundraiser.emails.models import EmailWording, Suppression
@@ -56,7 +57,6 @@ _SHOWN = (
     EmailState.SENT,
     EmailState.WITHDRAWN,
 )
-_CAN_BE_SENT_AGAIN = {EmailState.FAILED, EmailState.BOUNCED, EmailState.UNKNOWN}
 
 
 @blueprint.get("/staff/emails")
@@ -83,8 +83,8 @@ def index() -> ResponseReturnValue:
             for kind in KINDS.values()
             if kind.example
         ],
-        can_be_sent_again=_CAN_BE_SENT_AGAIN,
-        unknown=EmailState.UNKNOWN,
+        columns=COLUMNS,
+        kind_columns=KIND_COLUMNS,
         suppressed=session.scalar(select(func.count()).select_from(Suppression)),
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
@@ -98,7 +98,7 @@ def send_again(email_id: int) -> ResponseReturnValue:
     email = session.get(Email, email_id, with_for_update=True)
     if email is None:
         raise NotFoundError(_("No e-mail found."))
-    if email.state in _CAN_BE_SENT_AGAIN:
+    if email.state in CAN_BE_SENT_AGAIN:
         enqueue_again(session, email)
         record(session, Action.SENT_EMAIL_AGAIN, f"email {email.id}", staff=staff)
         flash(_("We’ll send this e-mail again, unless it’s no longer needed."))

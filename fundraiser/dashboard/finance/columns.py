@@ -1,4 +1,4 @@
-"""Columns of months, payouts and balance transactions."""
+"""Columns of contributions, months, payouts and balance transactions."""
 
 from __future__ import annotations
 
@@ -9,38 +9,115 @@ from flask_babel import format_decimal
 from markupsafe import Markup
 
 from fundraiser.dashboard import labels
-from fundraiser.dashboard.columns import Cells, Column
+from fundraiser.dashboard.columns import Cells, Column, person
 from fundraiser.money import Money, format_exact
-from fundraiser.payments.models import BalanceTransaction
-from fundraiser.texts import N_, date, language
+from fundraiser.payments.models import BalanceTransaction, Part, PaymentStatus
+from fundraiser.texts import N_, by_language, date, language, time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from fundraiser.payments.models import Payout
+    from fundraiser.dashboard.finance.money import Movement
+    from fundraiser.payments.models import Payment, Payout
 
 _CURRENCY = BalanceTransaction.currency
 
+
+def exact(amount: int, currency: str) -> str:
+    return format_exact(Money(amount, currency), language())
+
+
+def _moment(at: datetime) -> str:
+    return f"{date(at, 'd MMM y')}, {time(at)}"
+
+
+def _wrong(text: str) -> Markup:
+    return Markup('<span class="wrong">{}</span>').format(text)
+
+
+def _payment_state(payment: Payment) -> str:
+    state = labels.payment_state(payment)
+    went_wrong = payment.status is PaymentStatus.FAILED or payment.dispute
+    return _wrong(state) if went_wrong else state
+
+
+CONTRIBUTION_COLUMNS = (
+    Column(title=N_("Who"), shown=lambda row: person(row.Member)),
+    Column(title=N_("Status"), shown=lambda row: _payment_state(row.Payment)),
+    Column(
+        title=N_("In Stripe"),
+        shown=lambda row: row.Payment.charge_id,
+        style="secondary name-at-stripe",
+    ),
+    Column(
+        title=N_("When"), shown=lambda row: date(row.Payment.paid_at, "d MMM y"), style="number"
+    ),
+    Column(
+        title=N_("Amount"),
+        shown=lambda row: labels.money(row.Payment.amount, row.Payment.currency),
+        style="number",
+    ),
+)
+
+
+def _what(row: Movement) -> str:
+    what = labels.movement(row.transaction)
+    if not row.member_id:
+        return what
+    return Markup('<a href="{}">{}<span class="unseen"> {}</span></a>').format(
+        url_for("dashboard.member", member_id=row.member_id), what, row.transaction.id
+    )
+
+
+def _purpose(row: Movement) -> str:
+    one = row.transaction
+    if one.part in {Part.FEES, Part.PAYOUTS}:
+        return one.description or ""
+    tiers = {one.tier: by_language(row.tier_names)} if one.tier and row.tier_names else {}
+    return labels.purpose(one.kind, one.tier, tiers)
+
+
 MOVEMENT_COLUMNS = (
     Column(title=N_("Stripe transaction"), of=[BalanceTransaction.id]),
-    Column(title=N_("When"), of=[BalanceTransaction.created_at], cell=Cells.moment),
+    Column(
+        title=N_("When"),
+        shown=lambda row: _moment(row.transaction.created_at),
+        of=[BalanceTransaction.created_at],
+        cell=Cells.moment,
+    ),
+    Column(title=N_("What"), shown=_what),
     Column(title=N_("Category"), of=[BalanceTransaction.category]),
-    Column(title=N_("Purpose"), of=[BalanceTransaction.kind]),
+    Column(title=N_("Purpose"), shown=_purpose, style="secondary", of=[BalanceTransaction.kind]),
     Column(title=N_("Tier"), of=[BalanceTransaction.tier]),
     Column(title=N_("Currency"), of=[_CURRENCY]),
-    Column(title=N_("Gross"), of=[BalanceTransaction.amount, _CURRENCY], cell=Cells.amount),
-    Column(title=N_("Fee"), of=[BalanceTransaction.fee, _CURRENCY], cell=Cells.amount),
-    Column(title=N_("Net"), of=[BalanceTransaction.net, _CURRENCY], cell=Cells.amount),
+    Column(
+        title=N_("Gross"),
+        shown=lambda row: exact(row.transaction.amount, row.transaction.currency),
+        style="number secondary",
+        of=[BalanceTransaction.amount, _CURRENCY],
+        cell=Cells.amount,
+    ),
+    Column(
+        title=N_("Fee"),
+        shown=lambda row: exact(-row.transaction.fee, row.transaction.currency),
+        style="number secondary",
+        of=[BalanceTransaction.fee, _CURRENCY],
+        cell=Cells.amount,
+    ),
+    Column(
+        title=N_("Net"),
+        shown=lambda row: exact(row.transaction.net, row.transaction.currency),
+        style="number",
+        of=[BalanceTransaction.net, _CURRENCY],
+        cell=Cells.amount,
+    ),
     Column(title=N_("Available on"), of=[BalanceTransaction.available_at], cell=Cells.day),
     Column(title=N_("Stripe charge"), of=[BalanceTransaction.charge_id]),
     Column(title=N_("Stripe source"), of=[BalanceTransaction.source_id]),
     Column(title=N_("Stripe payout"), of=[BalanceTransaction.payout_id]),
     Column(title=N_("Description"), of=[BalanceTransaction.description]),
 )
-
-
-def exact(amount: int, currency: str) -> str:
-    return format_exact(Money(amount, currency), language())
 
 
 def _payout_link(payout: Payout) -> Markup:
@@ -54,7 +131,7 @@ def _payout_link(payout: Payout) -> Markup:
 def _payout_state(payout: Payout) -> str:
     state = labels.payout_state(payout)
     went_wrong = payout.status in {"failed", "canceled"}
-    return Markup('<span class="wrong">{}</span>').format(state) if went_wrong else state
+    return _wrong(state) if went_wrong else state
 
 
 PAYOUT_COLUMNS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, tuple_
 
@@ -19,6 +19,7 @@ from fundraiser.payments.models import (
     Part,
     Payment,
     Payout,
+    Tier,
 )
 from fundraiser.texts import gettext as _
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
 MOST_SHOWN = 200  # of what is in a payout; the file has all of it
@@ -106,6 +106,14 @@ class Agreement:
         return [found for found in self.held if found.difference]
 
 
+class Movement(NamedTuple):
+    """A balance transaction, whose payment it belongs to, and its tier's names by language."""
+
+    transaction: BalanceTransaction
+    member_id: int | None
+    tier_names: dict[str, str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class PayoutPage:
     """A payout and its contents; ``shown`` are the latest of ``count`` transactions."""
@@ -114,7 +122,7 @@ class PayoutPage:
     sums: Sums
     returned: int
     count: int
-    shown: Sequence[Row[BalanceTransaction, int | None]]
+    shown: Sequence[Movement]
 
     @property
     def total(self) -> int:
@@ -257,13 +265,14 @@ def read_payout(session: Session, payout_id: str) -> PayoutPage:
         else:
             sums.add(part, number, int(amount), int(fee))
     shown = session.execute(
-        select(BalanceTransaction, Payment.member_id)
+        select(BalanceTransaction, Payment.member_id, Tier.names)
         .outerjoin(Payment, Payment.charge_id == BalanceTransaction.charge_id)
+        .outerjoin(Tier, Tier.slug == BalanceTransaction.tier)
         .where(inside)
         .order_by(BalanceTransaction.created_at.desc(), BalanceTransaction.id.desc())
         .limit(MOST_SHOWN)
-    ).all()
-    return PayoutPage(payout, sums, returned, count, shown)
+    )
+    return PayoutPage(payout, sums, returned, count, [Movement(*row) for row in shown])
 
 
 def read_month(typed: str) -> date:

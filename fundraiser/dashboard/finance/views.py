@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, select
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.columns import on_page
 from fundraiser.dashboard.export import stream_movements
 from fundraiser.dashboard.finance import money
-from fundraiser.dashboard.finance.columns import PAYOUT_COLUMNS, sum_columns
+from fundraiser.dashboard.finance.columns import MOVEMENT_COLUMNS, PAYOUT_COLUMNS, sum_columns
 from fundraiser.dashboard.finance.money import Month, Sums
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
@@ -101,7 +102,11 @@ def payouts() -> ResponseReturnValue:
 @blueprint.get("/staff/payouts/<payout_id>")
 def payout(payout_id: str) -> ResponseReturnValue:
     """A payout and its contents."""
-    return _page("dashboard/payout.html", found=money.read_payout(db.session(), payout_id))
+    return _page(
+        "dashboard/payout.html",
+        found=money.read_payout(db.session(), payout_id),
+        columns=on_page(MOVEMENT_COLUMNS),
+    )
 
 
 @blueprint.post("/staff/payouts/<payout_id>/export")

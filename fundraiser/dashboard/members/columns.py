@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import url_for
 from flask_babel import format_decimal
 from markupsafe import Markup
 
 from fundraiser.dashboard import labels
-from fundraiser.dashboard.columns import Cells, Column
+from fundraiser.dashboard.columns import Cells, Column, person
 from fundraiser.members.models import Member, Membership
-from fundraiser.texts import N_, breakable, date, gettext as _
+from fundraiser.texts import N_, breakable, date
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from fundraiser.dashboard.members.listing import Listed
-
-
-def _name(row: Listed) -> Markup:
-    member = row.member
-    return Markup('<a href="{}">{}</a>').format(
-        url_for("dashboard.member", member_id=member.id),
-        member.name or member.email or _("Deleted account"),
-    )
 
 
 def _number(row: Listed) -> str:
@@ -55,7 +46,7 @@ def _paid_until(
 
 
 COLUMNS = (
-    Column(title=N_("Name"), shown=_name, of=[Member.name]),
+    Column(title=N_("Name"), shown=lambda row: person(row.member), of=[Member.name]),
     Column(title=N_("Number"), shown=_number, style="number secondary", of=[Member.number]),
     Column(
         title=N_("E-mail address"),

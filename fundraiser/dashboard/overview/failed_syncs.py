@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import ngettext
 
 from fundraiser import db
+from fundraiser.dashboard.overview.columns import failed_sync_columns
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
@@ -28,13 +29,15 @@ def failed_syncs() -> ResponseReturnValue:
     found = queue.failed_requests(db.session(), most=PAGE + 1, after=after)
     requests, next_after = split_page(found, lambda sync: sync.id)
     staff = signed_in_staff()
+    may_retry = may(staff, Permission.SETTLE)
     return render_template(
         "dashboard/failed_syncs.html",
         staff=staff,
         requests=requests,
         next_after=next_after,
         after=after,
-        may_settle=may(staff, Permission.SETTLE),
+        may_settle=may_retry,
+        columns=failed_sync_columns(may_retry=may_retry),
     )
 
 

@@ -9,8 +9,8 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.dashboard.labels import intent_state
 from fundraiser.dashboard.team import labels as words
+from fundraiser.dashboard.team.columns import activity_columns, row_name
 from fundraiser.dashboard.team.forms import Invitation, SignInRules, read_role
 from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.forms import Form, values_of
@@ -158,14 +158,13 @@ def audit_log() -> ResponseReturnValue:
     return render_template(
         "dashboard/audit_log.html",
         staff=staff,
-        words=words,
+        columns=activity_columns({found.id: found.name for found in everybody}),
+        row_name=row_name,
         rows=rows,
         older=older,
         before=before,
         who=who,
         everybody=everybody,
-        names={found.id: found.name for found in everybody},
-        intent_state=intent_state,
     )
 
 

@@ -1,0 +1,70 @@
+"""The columns of the activity log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import url_for
+from markupsafe import Markup
+
+from fundraiser.dashboard.columns import Column
+from fundraiser.dashboard.labels import intent_state
+from fundraiser.dashboard.team import labels
+from fundraiser.texts import N_, date, gettext as _, time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Row
+
+    from fundraiser.newsroom.models import AuditEntry, Staff
+    from fundraiser.payments.intents import Intent
+
+
+def activity_columns(names: Mapping[int, str]) -> Sequence[Column]:
+    """The columns of entries, each with its staff and intent; ``names`` are staff's by ID."""
+    return (
+        Column(title=N_("Who"), shown=lambda row: _who(row.Staff)),
+        Column(title=N_("Activity"), shown=lambda row: _what(row.AuditEntry, row.Intent)),
+        Column(
+            title=N_("Affects"),
+            shown=lambda row: _subject(row.AuditEntry, names),
+            style="came-from",
+        ),
+        Column(title=N_("When"), shown=lambda row: _when(row.AuditEntry), style="number"),
+    )
+
+
+def row_name(row: Row[AuditEntry, Staff | None, Intent | None]) -> str:
+    """The action, by which tests find a row."""
+    return row[0].action
+
+
+def _who(staff: Staff | None) -> str:
+    return staff.name if staff else _("Not signed in, or the operator")
+
+
+def _what(entry: AuditEntry, intent: Intent | None) -> Markup:
+    what = Markup("{}").format(labels.action(entry.action))
+    if entry.fields:
+        fields = ", ".join(labels.field(name) for name in entry.fields)
+        what += Markup('<span class="note detail">{}</span>').format(fields)
+    if intent and not intent.is_done:
+        what += Markup(' <span class="note detail" data-test="act-{}">{}</span>').format(
+            "open" if intent.is_open else "refused", intent_state(intent)
+        )
+    return what
+
+
+def _subject(entry: AuditEntry, names: Mapping[int, str]) -> str:
+    kind, _space, name = entry.subject.partition(" ")
+    if kind == "member" and name.isdecimal():
+        address = url_for("dashboard.member", member_id=name)
+        return Markup('<a href="{}">{}</a>').format(address, _("member %(name)s", name=name))
+    if kind == "staff" and name.isdecimal():
+        return names.get(int(name), entry.subject)
+    return entry.subject
+
+
+def _when(entry: AuditEntry) -> str:
+    return f"{date(entry.at, 'd MMM y')}, {time(entry.at)}"
