@@ -25,6 +25,20 @@ def read_address(typed: str) -> str | None:
     return address
 
 
+def to_ascii(address: str) -> str | None:
+    """An address as every mail server accepts it, with an international domain in Punycode.
+
+    None if there is no such form: letters like ü before the @ need SMTPUTF8, which few servers
+    have.
+    """
+    local, _, domain = address.rpartition("@")
+    try:
+        ascii_domain = domain.encode("idna").decode()
+    except UnicodeError:
+        return None
+    return f"{local}@{ascii_domain}" if local.isascii() else None
+
+
 def read_url(sent: str) -> SplitResult:
     """Split a URL; all parts are empty if it is invalid, like ``http://[``."""
     try:

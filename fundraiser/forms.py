@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
+from fundraiser.addresses import read_address, to_ascii
 from fundraiser.errors import UnprocessableError
-from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, gettext as _, name_of_language
+from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, Named, gettext as _, name_of_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -273,3 +274,23 @@ def _all_fields(about: Iterable[type], only: Collection[str] = ()) -> dict[str, 
         for name, found in fields_of(each).items()
         if not only or name in only
     }
+
+
+def read_email(typed: str) -> str:
+    """Parse an e-mail address to which somebody will be e-mailed.
+
+    Raises:
+        UnprocessableError: it is invalid, or no mail server can be relied on to accept it.
+    """
+    address = read_address(typed)
+    if address is None:
+        raise UnprocessableError(
+            Named("no-address", _("Enter an e-mail address, like name@example.org.")), field="email"
+        )
+    if to_ascii(address) is None:
+        sentence = _(
+            "We can’t send e-mail to an address with characters like ü or я before the @. Enter "
+            "another address."
+        )
+        raise UnprocessableError(Named("address-not-ascii", sentence), field="email")
+    return address

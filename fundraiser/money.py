@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 
 from babel.core import Locale
 from babel.numbers import format_decimal, get_currency_symbol
 
-_LONGEST_AMOUNT = 12
+_SIGNS = {"€": "EUR", "£": "GBP", "$": "USD", "₴": "UAH"}
+_SIGN = r"([€£$₴]|[A-Za-z]{3})?"
+_TYPED = re.compile(rf"{_SIGN}\s{{0,2}}(\d[\d\s'’.,]{{0,20}}?)\s{{0,2}}{_SIGN}")
+_PLAIN = re.compile(r"(\d{1,12})(?:[.,](\d{0,3}))?")
+_GROUPED = re.compile(r"(\d{1,3}([\s'’.,])\d{3}(?:\2\d{3}){0,3})(?:(?!\2)[.,](\d{1,3}))?")
 # Stripe counts these in whole units or in thousandths, and all others in hundredths: also those
 # whose hundredths are no longer used (ISK, UGX). https://docs.stripe.com/currencies
 _WHOLE = frozenset(
@@ -79,20 +84,37 @@ def _written(value: Decimal, currency: str, digits: int, locale: str) -> str:
 
 
 def parse_amount(text: str, currency: str) -> int | None:
-    """Parse a typed amount ("12", "12.50", "12,50", "1 000") into the smallest unit.
+    """Parse a typed amount ("12", "12,50 €", "1 000.50", "1.000,50") into the smallest unit.
 
-    Returns None if it isn't a positive amount of that currency.
+    Returns None if it isn't a positive amount of that currency, or may mean two amounts: "1,000"
+    is a thousand to some readers, and one to others.
     """
-    cleaned = text.strip().replace("\xa0", "").replace(" ", "").lstrip("€£$₴").replace(",", ".")
-    if not cleaned or len(cleaned) > _LONGEST_AMOUNT or not cleaned.replace(".", "", 1).isdecimal():
+    found = _TYPED.fullmatch(text.strip())
+    if found is None or currency_typed(text) not in {None, currency}:
         return None
-    try:
-        smallest = Decimal(cleaned).scaleb(decimals(currency))
-    except InvalidOperation:
+    if plain := _PLAIN.fullmatch(found[2]):
+        whole, rest = plain[1], plain[2] or ""
+    elif grouped := _GROUPED.fullmatch(found[2]):
+        whole, rest = re.sub(r"\D", "", grouped[1]), grouped[3] or ""
+    else:
         return None
-    if smallest != smallest.to_integral_value() or smallest <= 0:
+    digits = decimals(currency)
+    if len(rest) > digits:
         return None
-    return int(smallest)
+    return int(Decimal(f"{whole}.{rest or 0}").scaleb(digits)) or None
+
+
+def currency_typed(text: str) -> str | None:
+    """The currency whose sign or code stands beside a typed amount, if any."""
+    found = _TYPED.fullmatch(text.strip())
+    sign = (found[1] or found[3] or "").upper() if found else ""
+    return _SIGNS.get(sign, sign) or None
+
+
+def may_mean_thousands(text: str) -> bool:
+    """Whether a typed amount is like "1,000", which is a thousand or one with three decimals."""
+    found = _TYPED.fullmatch(text.strip())
+    return bool(found and re.fullmatch(r"\d{1,3}[.,]\d{3}", found[2]))
 
 
 def write_amount(money: Money) -> str:

@@ -19,7 +19,11 @@ OURS = {"Origin": "http://127.0.0.1:8000"}
 
 def fill_in(client: FlaskClient, **query: str) -> dict[str, str]:
     """What the join page's form would send as it stands."""
-    page = read(client.get("/join", query_string=query))
+    return form_of(read(client.get("/join", query_string=query)))
+
+
+def form_of(page: BeautifulSoup) -> dict[str, str]:
+    """What a browser would send of the join page's or the gift page's form."""
     fields = page.select("form input[type=hidden], form input[checked], form input[name=amount]")
     return {str(field["name"]): str(field.get("value", "")) for field in fields}
 

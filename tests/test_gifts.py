@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import pytest
 from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
@@ -21,7 +22,7 @@ from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
 from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
 from tests.mail import kind_of, text_of
-from tests.staff import hire, names, parse, read, shown, sign_in as sign_in_as_staff
+from tests.staff import hire, names, parse, read, shown, sign_in as sign_in_as_staff, wrong
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -401,3 +402,30 @@ def test_staff_find_the_giver_and_the_recipient_by_a_gifts_code_as_it_is_written
         found = list_members(session, filters, ZoneInfo("Europe/London"))
         emails = {(row.member.email or "").lower() for row in found.rows}
     assert (emails, errors) == ({GIVER, RECIPIENT.lower()}, {})
+
+
+@pytest.mark.parametrize("switch", ["years=3", "currency=EUR"])
+def test_a_switch_on_the_gift_page_keeps_names_message_and_choices(shop: Shop, switch: str) -> None:
+    typed = FORM | {"tier": "patron", "tell": "day", "day": "2027-01-07", "to_language": "uk"}
+    page = BeautifulSoup(shop.send("", nonce="n" * 32, switch=switch, **typed).text, "html.parser")
+    assert page.select_one("#errors") is None
+    for name in ("recipient_name", "giver_name", "recipient_email", "day"):
+        assert page.select_one(f"#{name}")["value"] == typed[name]  # type: ignore[index]
+    assert page.select_one("#message").text == typed["message"]  # type: ignore[union-attr]
+    name, _equals, value = switch.partition("=")
+    for chosen in (
+        "[name=tier][value=patron][checked]",
+        "[name=tell][value=day][checked]",
+        "#to_language [value=uk][selected]",
+        f"[name={name}][value='{value}']",
+    ):
+        assert page.select_one(chosen), chosen
+
+
+@pytest.mark.parametrize("address", ["ü@münchen.example", "користувач@приклад.укр"])
+def test_a_gift_to_an_address_that_we_cannot_reach_is_refused_before_paying(
+    shop: Shop, address: str
+) -> None:
+    answer = shop.send("", nonce="n" * 32, **(FORM | {"recipient_email": address}))
+    assert answer.status_code == 422
+    assert "@" in wrong(BeautifulSoup(answer.text, "html.parser"))["recipient_email"]

@@ -17,10 +17,11 @@ from fundraiser.members.models import Interval, Membership
 from fundraiser.payments.models import Checkout
 from fundraiser.payments.stripe.gateway import Gateway
 from tests.factories import make_campaign, make_tiers
-from tests.joining import fill_in, read, send, thanks_of
+from tests.joining import fill_in, form_of, read, send, thanks_of
 from tests.staff import names, shown, words, wrong
 
 if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
@@ -140,6 +141,8 @@ def way_back(client: FlaskClient, path: str, came_from: str) -> str | None:
     for choice in ("interval=year", "/join?"):
         link = page.select_one(f"nav a[href*='{choice}'], .tiers a[href*='{choice}']")
         page = read(client.get(str(link["href"]), headers=inside)) if link else page
+    if page.select_one("[name=switch][value='interval=year']:not([aria-current])"):
+        page = read(send(client, form_of(page), switch="interval=year"))
     assert page.select_one("[name=interval][value=year]")
     field = page.select_one("[name=return]")
     return str(field["value"]) if field else None
@@ -420,3 +423,126 @@ def test_the_next_payment_is_on_the_same_day_or_the_months_last(
 ) -> None:
     at = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/London"))
     assert one_later(at, interval).date().isoformat() == later
+
+
+TYPED = {
+    "tier": "patron",
+    "amount": "62,50",
+    "cover_fee": "yes",
+    "write_to_me": "yes",
+    "email": "olena@example.org",
+}
+
+
+def typed_in(page: BeautifulSoup) -> dict[str, str]:
+    """What the page shows of it: chosen, typed and ticked."""
+    chosen = page.select("#join [name=tier][checked], #join [type=hidden][name=tier]")
+    chosen += page.select("#join [type=hidden]:is([name=email], [name=write_to_me])")
+    fields = chosen + page.select("#amount, #email, #join [type=checkbox][checked]")
+    return {str(field["name"]): str(field["value"]) for field in fields}
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("switch", ["interval=year", "currency=USD", "interval=month"])
+def test_a_switch_keeps_all_that_was_chosen_typed_and_ticked(
+    client: FlaskClient, switch: str
+) -> None:
+    answer = send(client, fill_in(client, ref="a/b"), **TYPED, switch=switch)
+    page = read(answer)
+    assert (answer.status_code, wrong(page)) == (200, {})
+    assert typed_in(page) == TYPED
+    name, _equals, value = switch.partition("=")
+    assert page.select_one(f"[name={name}][value='{value}']")
+    assert page.select_one("[name=ref][value='a/b']")
+    # The language's link has the choice, and nothing that is somebody's own.
+    link = str(page.select_one(".masthead [hreflang]")["href"])  # type: ignore[index]
+    assert f"{name}={value}" in link
+    assert "olena" not in link
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_was_withdrawn_stays_withdrawn_over_a_switch_and_an_error(client: FlaskClient) -> None:
+    form = fill_in(client, tier="reader") | {"amount": "x", "email": "olena@"}
+    for changed in ({"switch": "currency=EUR"}, {}):
+        page = read(send(client, form, **changed))
+        assert typed_in(page) == {"tier": "reader", "amount": "x", "email": "olena@"}
+
+
+@pytest.mark.usefixtures("shop")
+def test_who_looks_at_giving_once_finds_the_membership_again(client: FlaskClient) -> None:
+    once = read(send(client, fill_in(client), **TYPED, switch="interval=once"))
+    assert once.select_one("[type=radio]") is None
+    assert typed_in(once) == TYPED
+    form = fill_in(client, interval="once") | typed_in(once)
+    again = read(send(client, form, switch="interval=month"))
+    assert typed_in(again) == TYPED
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("switch", ["interval=week", "currency=XAU", "nonce=", "campaign=x", "x"])
+def test_a_switch_that_is_none_changes_nothing(client: FlaskClient, switch: str) -> None:
+    answer = send(client, fill_in(client), **TYPED, switch=switch)
+    assert answer.status_code == 200
+    assert typed_in(read(answer)) == TYPED
+
+
+def test_the_address_for_the_reminder_is_filled_in_at_checkout(
+    client: FlaskClient, stripe: Stripe
+) -> None:
+    stripe.open_shop()
+    for ticked, typed, filled_in in (
+        ({"write_to_me": "yes"}, "olena@example.org", "olena@example.org"),
+        ({"write_to_me": "yes"}, "olena@приклад.укр", "olena@xn--80aikifvh.xn--j1amh"),
+        ({}, "olena@example.org", None),
+    ):
+        answer = send(client, fill_in(client), email=typed, **ticked)
+        assert answer.status_code == 303, wrong(read(answer))
+        session_id = answer.headers["Location"].rsplit("/", 1)[1]
+        made = stripe.call("GET", f"checkout/sessions/{session_id}")
+        assert made["customer_email"] == filled_in
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("address", ["ü@münchen.example", "користувач@приклад.укр"])
+def test_an_address_that_no_mail_server_takes_is_refused_before_paying_and_says_why(
+    client: FlaskClient, address: str
+) -> None:
+    answer = send(client, fill_in(client), write_to_me="yes", email=address)
+    assert answer.status_code == 422
+    assert "@" in wrong(read(answer))["email"]
+    assert address in str(read(answer).select_one("#email"))
+    sentence = wrong(read(answer))["email"]
+    nonsense = send(client, fill_in(client), write_to_me="yes", email="olena@")
+    assert sentence != wrong(read(nonsense))["email"]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(("typed", "hint"), [("1,000", "1000"), ("1.000", "1000"), ("25 €", "EUR")])
+def test_an_amount_that_may_mean_another_is_asked_about(
+    client: FlaskClient, typed: str, hint: str
+) -> None:
+    answer = send(client, fill_in(client), amount=typed)
+    assert answer.status_code == 422
+    assert hint in wrong(read(answer))["amount"]
+    assert typed_in(read(answer))["amount"] == typed
+
+
+@pytest.mark.parametrize(
+    ("chosen", "bought"),
+    [
+        ({"tier": "patron", "amount": "2"}, "reader"),
+        ({"tier": "patron", "amount": "12"}, "member"),
+        ({"tier": "patron", "amount": "200"}, "patron"),
+        ({"tier": "reader", "amount": "200"}, "reader"),
+        ({"tier": "member", "amount": ""}, "member"),
+    ],
+)
+def test_a_tier_costs_its_price_at_least(
+    client: FlaskClient, database: Database, stripe: Stripe, chosen: dict[str, str], bought: str
+) -> None:
+    stripe.open_shop()
+    answer = send(client, fill_in(client), **chosen)
+    assert answer.status_code == 303
+    with database.transaction() as session:
+        checkout = session.scalars(select(Checkout)).one()
+    assert checkout.tier == bought

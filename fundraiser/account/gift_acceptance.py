@@ -25,9 +25,9 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
-from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import read_email
 from fundraiser.incidents import Kind, note
 from fundraiser.members.addresses import (
     MOST_TRIES,
@@ -133,7 +133,7 @@ def ask_for_code() -> ResponseReturnValue:
         return _refuse(error, code)
     browser = asking_browser() or new_secret()
     try:
-        _address(email)
+        read_email(email)
         ask(db.session(), Purpose.GIFT, email, browser, network=network_hash(), gift_id=gift.id)
     except (UnprocessableError, TooOftenError) as error:
         page = _page(
@@ -214,7 +214,7 @@ def tell(gift_id: int) -> ResponseReturnValue:
     status = HTTPStatus.OK
     if request.method == "POST":
         try:
-            tell_again(session, gift, _address(email))
+            tell_again(session, gift, read_email(email))
         except (UnprocessableError, TooOftenError) as refused:
             session.rollback()
             error, status = refused.sentence, refused.status
@@ -252,20 +252,6 @@ def _gift_of(code: str) -> Gift:
             field="code",
         )
     return db.session().get_one(Gift, found.id)
-
-
-def _address(typed: str) -> str:
-    """Parse an e-mail address.
-
-    Raises:
-        UnprocessableError: it is invalid.
-    """
-    address = read_address(typed)
-    if address is None:
-        raise UnprocessableError(
-            _("Enter an e-mail address, like name@example.org."), field="email"
-        )
-    return address
 
 
 def _accept(gift: Gift, member: Member) -> None:

@@ -30,9 +30,9 @@ from fundraiser.account.sessions import (
     signed_in,
     signed_in_member,
 )
-from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import UnavailableError, UnprocessableError
+from fundraiser.forms import read_email
 from fundraiser.members.addresses import (
     AddressCheck,
     Purpose,
@@ -106,10 +106,12 @@ def email() -> ResponseReturnValue:
     if request.method == "GET":
         return _email_page(member)
     typed = request.form.get("email", "").strip()
-    wanted, error = read_address(typed), None
-    if wanted is None:
-        error = _("Enter your e-mail address, like name@example.org.")
-    elif fold_address(wanted) == member.address:
+    wanted, error = None, None
+    try:
+        wanted = read_email(typed)
+    except UnprocessableError as refused:
+        error = refused.sentence
+    if wanted and fold_address(wanted) == member.address:
         error = _("That’s the address we already have.")
     if wanted is None or error:
         page = _email_page(member, wanted=typed, error=error)

@@ -33,12 +33,12 @@ from fundraiser.members.email_links import read_membership
 from fundraiser.members.invitations import count_invited
 from fundraiser.members.models import SOLD, Interval, Membership
 from fundraiser.members.payment_methods import pays_by_card
-from fundraiser.money import parse_amount
 from fundraiser.outbox import Topic, wants
 from fundraiser.payments import BankRefusedError, Terms, allow_hosted_pages, lead_to, member_gateway
-from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced
+from fundraiser.payments.amounts import LONGEST_AMOUNT, read_amount
+from fundraiser.payments.checkout import LEAST, Choice, offered_tiers, priced, tier_for
 from fundraiser.payments.intents import IntentKind
-from fundraiser.payments.models import Payment
+from fundraiser.payments.models import Payment, Tier
 from fundraiser.payments.products import our_products
 from fundraiser.payments.queue import request_sync
 from fundraiser.payments.settlement import settle
@@ -371,7 +371,7 @@ def _wish(membership: Membership) -> Wish:
     return Wish(
         tier=values.get("tier") or membership.tier or "",
         interval=Interval(interval) if interval in SOLD else membership.interval or Interval.MONTH,
-        typed=values.get("amount", "").strip()[:20],
+        typed=values.get("amount", "").strip()[: 2 * LONGEST_AMOUNT],
     )
 
 
@@ -381,14 +381,13 @@ def _terms(membership: Membership, wish: Wish) -> Terms:
     Raises:
         UnprocessableError: it isn't available.
     """
-    amount = parse_amount(wish.typed, membership.currency) if wish.typed else None
-    if wish.typed and amount is None:
-        raise UnprocessableError(_("Enter the amount in digits, like 12 or 12.50."), field="amount")
+    amount = read_amount(wish.typed, membership.currency) if wish.typed else None
+    tiers = _offered(membership)
     tier, found, amount = priced(
         db.session(),
         Choice(
             campaign=membership.campaign or "",
-            tier=wish.tier,
+            tier=tier_for(tiers, wish.tier, wish.interval, membership.currency, amount),
             interval=wish.interval,
             currency=membership.currency,
             amount=amount,
@@ -411,6 +410,13 @@ def _terms(membership: Membership, wish: Wish) -> Terms:
         ours=frozenset(our_products(db.session())),
         discounted=_listed(membership) != membership.amount,
     )
+
+
+def _offered(membership: Membership) -> list[Tier]:
+    session = db.session()
+    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
+    campaign = campaign or current_campaign(session)
+    return offered_tiers(session, campaign.tiers if campaign else [])
 
 
 def _listed(membership: Membership) -> int:
@@ -436,10 +442,7 @@ def _price_page(
     terms: Terms | None = None,
     at: datetime | None = None,
 ) -> str:
-    session = db.session()
-    campaign = session.get(Campaign, membership.campaign) if membership.campaign else None
-    campaign = campaign or current_campaign(session)
-    tiers = offered_tiers(session, campaign.tiers if campaign else [])
+    tiers = _offered(membership)
     intervals = {Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")}
     return _page(
         "price.html",

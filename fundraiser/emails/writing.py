@@ -13,6 +13,7 @@ from flask import current_app, render_template
 from flask_babel import force_locale
 from mjml import mjml2html
 
+from fundraiser.addresses import to_ascii
 from fundraiser.config import current_settings
 from fundraiser.db import memoize, now
 from fundraiser.emails.feedback import suppressed
@@ -158,8 +159,7 @@ def _headers(email: Email, recipient: _Recipient, subject: str) -> dict[str, str
 
 def _checked(address: str) -> str:
     """An address for SMTP: ASCII, with an international domain in Punycode."""
-    local, _, domain = address.rpartition("@")
     try:
-        return Address(addr_spec=f"{local}@{domain.encode('idna').decode()}").addr_spec
+        return Address(addr_spec=to_ascii(address) or address).addr_spec
     except (ValueError, MessageError) as error:
         raise UndeliverableError("The address is none that an e-mail can be sent to.") from error

@@ -21,6 +21,7 @@ from fundraiser.joining.gifts import (
     gift_wish_of,
     read_gift,
 )
+from fundraiser.joining.join import switched
 from fundraiser.joining.offers import Switch, currency_switches, gift_offers
 from fundraiser.joining.proof_page import ask_first
 from fundraiser.joining.thanks import came_back_unpaid, say_came_back
@@ -70,14 +71,19 @@ def choose() -> ResponseReturnValue:
 @blueprint.post("/gift")
 @cookieless
 def start_payment() -> ResponseReturnValue:
-    """Redirect to Stripe Checkout, or show errors beside the form."""
+    """Redirect to Stripe Checkout, or show the form again: with errors, or after a switch."""
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in views.NONCE_LENGTHS:
         raise BadRequestError(_("Part of this form is missing. Open the gift page again."))
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
-    wish = read_gift(request.form, found, offered_tiers(session, found.tiers))
+    tiers = offered_tiers(session, found.tiers)
+    if "switch" in request.form:
+        wish = read_gift(switched(request.form), found, tiers)
+        wish.errors.clear()
+        return _page(found, wish)
+    wish = read_gift(request.form, found, tiers)
     choice = wish.as_choice()
     if not wish.errors:
         if page := ask_first(session):
@@ -138,26 +144,25 @@ def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:
     first, last = days_to_choose()
     allow_hosted_pages(db.session())
 
-    def here(**changed: str) -> str:
-        query: dict[str, Any] = wish.as_query() | changed
+    def in_language(code: str) -> str:
+        query: dict[str, Any] = wish.as_query() | {"lang": code}
         return url_for(".choose", **query)
 
     return render_template(
         "joining/gift.html",
         wish=wish,
+        in_language=in_language,
         notice=notice or closed_notice(db.session()),
         offers=gift_offers(tiers, wish.years, wish.currency, wish.tier),
         years=[
             Switch(
                 ngettext("%(num)s year", "%(num)s years", years),
-                here(years=str(years)),
+                f"years={years}",
                 years == wish.years,
             )
             for years in YEARS
         ],
-        currencies=currency_switches(
-            wish.currency, lambda to: here(currency=to), _sold_by_the_year(tiers)
-        ),
+        currencies=currency_switches(wish.currency, "currency={}".format, _sold_by_the_year(tiers)),
         hidden=wish.as_query() | {"nonce": new_nonce()},
         languages=LANGUAGES,
         first_day=first.isoformat(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date as date_type, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address
+from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address, to_ascii
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import YEARS, Tell
@@ -79,11 +79,17 @@ class GiftWish:
             self.errors["giver_name"] = _("Enter your name as it should appear on the card.")
         elif not is_plain_name(self.giver_name):
             self.errors["giver_name"] = plain
-        if self.tell is not Tell.CARD and read_address(self.recipient_email) is None:
-            self.errors["recipient_email"] = _(
-                "Enter the recipient’s e-mail address, like name@example.org. Or "
-                "choose the card to print."
-            )
+        if self.tell is not Tell.CARD:
+            if read_address(self.recipient_email) is None:
+                self.errors["recipient_email"] = _(
+                    "Enter the recipient’s e-mail address, like name@example.org. Or "
+                    "choose the card to print."
+                )
+            elif to_ascii(self.recipient_email) is None:
+                self.errors["recipient_email"] = _(
+                    "We can’t send e-mail to an address with characters like ü or я before the @. "
+                    "Enter another address, or choose the card to print."
+                )
         if len(self.message) > LONGEST_MESSAGE:
             self.errors["message"] = _(
                 "The message can have up to %(most)s characters. Shorten it.", most=LONGEST_MESSAGE

@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, urlunsplit
 
 from fundraiser.addresses import read_url
 from fundraiser.errors import UnprocessableError
+from fundraiser.forms import read_email
 from fundraiser.joining.offers import ONCE
-from fundraiser.joining.reminders import read_address
 from fundraiser.members.models import SOLD, Interval
-from fundraiser.money import Money, parse_amount, write_amount
-from fundraiser.payments.checkout import CURRENCIES, Choice, price_of
+from fundraiser.money import Money, write_amount
+from fundraiser.payments.amounts import LONGEST_AMOUNT, read_amount
+from fundraiser.payments.checkout import CURRENCIES, Choice, price_of, tier_for
 from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _LONGEST_ADDRESS = 2000
 _LONGEST_REF = 200
+SWITCHES = frozenset({"interval", "currency", "years"})
 _UTM = ("utm_source", "utm_medium", "utm_campaign")
 
 
@@ -67,20 +69,28 @@ class Wish:
         }
         return {name: value for name, value in named.items() if value}
 
-    def as_choice(self) -> Choice:
-        """The checkout's input; notes an error if the amount is invalid."""
+    def as_choice(self, tiers: Sequence[Tier]) -> Choice:
+        """The checkout's input; notes an error if the amount or the address is invalid.
+
+        Own amounts below the chosen tier's price buy the dearest of ``tiers`` that they cover.
+        """
         typed = self.amount.strip()
-        amount = parse_amount(typed, self.currency) if typed else None
-        if typed and amount is None:
-            self.errors["amount"] = _("Enter the amount in digits, like 12 or 12.50.")
-        if self.write_to_me:
+        amount = None
+        try:
+            amount = read_amount(typed, self.currency) if typed else None
+        except UnprocessableError as error:
+            self.errors["amount"] = str(error)
+        wants_reminder = self.write_to_me and self.interval is not None
+        if wants_reminder:
             try:
-                self.email = read_address(self.email)
+                self.email = read_email(self.email)
             except UnprocessableError as error:
                 self.errors["email"] = str(error)
         return Choice(
             campaign=self.campaign,
-            tier=self.tier if self.interval else None,
+            tier=tier_for(tiers, self.tier, self.interval, self.currency, amount)
+            if self.interval
+            else None,
             interval=self.interval,
             currency=self.currency,
             amount=amount,
@@ -90,6 +100,7 @@ class Wish:
             utm=self.utm,
             return_url=self.return_url,
             invite=self.invite,
+            email=self.email if wants_reminder else None,
         )
 
 
@@ -102,7 +113,7 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         interval=Interval.MONTH,
         currency=campaign.default_currency,
         tier=campaign.default_tier,
-        amount=values.get("amount", "")[:20],
+        amount=values.get("amount", "").strip()[: 2 * LONGEST_AMOUNT],
         cover_fee=values.get("cover_fee") == "yes",
         ref=values.get("ref", "")[:_LONGEST_REF] or None,
         utm=read_utm(values),
@@ -125,12 +136,19 @@ def read_wish(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         wish.errors["currency"] = _(
             "Choose one of our currencies: %(currencies)s.", currencies=", ".join(CURRENCIES)
         )
-    offered = [found.slug for found in tiers if _price(found, wish)]
+    # Who looks at giving once keeps the tier for the way back.
+    offered = [found.slug for found in tiers if wish.interval is None or _price(found, wish)]
     if tier in offered:
         wish.tier = tier
     elif wish.interval and tier:
         wish.errors["tier"] = _("Choose one of the memberships on offer.")
     return wish
+
+
+def switched(form: Mapping[str, str]) -> dict[str, str]:
+    """The form's values after a press on one of its switches, such as ``interval=year``."""
+    name, _equals, value = form["switch"].partition("=")
+    return {**form, name: value} if name in SWITCHES else dict(form)
 
 
 def led_back(

@@ -38,10 +38,13 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """An option of a switch, as a link; ``name`` is its label if the text is a symbol."""
+    """An option of a switch; ``name`` is its label if the text is a symbol.
+
+    ``target`` is a link's URL, or what the form's button sends (``interval=year``).
+    """
 
     text: str
-    href: str
+    target: str
     current: bool
     name: str = ""
 
@@ -107,7 +110,7 @@ def currencies_sold(tiers: Iterable[Tier]) -> list[str]:
 
 def interval_switches(
     chosen: Interval | None,
-    address: Callable[[str], str],
+    target: Callable[[str], str],
     tiers: Iterable[Tier],
     *,
     with_once: bool,
@@ -115,22 +118,22 @@ def interval_switches(
     """Options for monthly, yearly and, on the join page, one-time."""
     texts = {Interval.MONTH: _("Monthly"), Interval.YEAR: _("Yearly")}
     switches = [
-        Switch(texts[interval], address(interval), chosen is interval)
+        Switch(texts[interval], target(interval), chosen is interval)
         for interval in intervals_sold(tiers)
     ]
     if with_once:
-        switches.append(Switch(_("Once"), address(ONCE), chosen is None))
+        switches.append(Switch(_("Once"), target(ONCE), chosen is None))
     return switches
 
 
 def currency_switches(
-    chosen: str, address: Callable[[str], str], currencies: Iterable[str]
+    chosen: str, target: Callable[[str], str], currencies: Iterable[str]
 ) -> list[Switch]:
     """Options for these currencies, by their signs."""
     return [
         Switch(
             symbol(currency),
-            address(currency),
+            target(currency),
             currency == chosen,
             get_currency_name(currency, locale=language()),
         )

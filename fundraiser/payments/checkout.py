@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from fundraiser.addresses import to_ascii
 from fundraiser.db import checkpoint, now
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.members.invitations import INVITATION
@@ -23,6 +24,7 @@ from fundraiser.payments.stripe.errors import UnusablePriceError
 from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -44,7 +46,7 @@ class Choice:
 
     ``amount`` is the reader's own amount (smallest unit), None for the tier's price. ``interval``
     is None for a one-time contribution, which needs an amount and no tier. ``invite`` is the code
-    of a member's link.
+    of a member's link. ``email`` is an address to fill in at Checkout.
     """
 
     campaign: str
@@ -58,6 +60,7 @@ class Choice:
     return_url: str | None
     invite: str | None = None
     utm: str | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,27 @@ def price_of(tier: Tier, interval: Interval, currency: str) -> Price | None:
     return next((p for p in tier.prices if p.interval == interval and p.currency == currency), None)
 
 
+def tier_for(
+    tiers: Iterable[Tier],
+    chosen: str | None,
+    interval: Interval,
+    currency: str,
+    amount: int | None,
+) -> str | None:
+    """The tier for an own amount: the chosen one, or the dearest that the amount covers.
+
+    Less than every tier's price buys the cheapest.
+    """
+    prices = {
+        one.slug: price.amount for one in tiers if (price := price_of(one, interval, currency))
+    }
+    floor = prices.get(chosen or "")
+    if amount is None or floor is None or amount >= floor:
+        return chosen
+    covered = [slug for slug, price in prices.items() if price <= amount]
+    return max(covered, key=prices.__getitem__) if covered else min(prices, key=prices.__getitem__)
+
+
 def begin_checkout(
     session: Session, gateway: Gateway, choice: Choice, nonce: str, public_url: str
 ) -> str:
@@ -129,7 +153,12 @@ def begin_checkout(
     )
     checkpoint(session)
     return _open_session(
-        gateway, checkout, tier, f"{public_url}/join", price=None if fee else price
+        gateway,
+        checkout,
+        tier,
+        f"{public_url}/join",
+        price=None if fee else price,
+        email=choice.email,
     )
 
 
@@ -207,7 +236,13 @@ def _one_checkout(
 
 
 def _open_session(
-    gateway: Gateway, checkout: Checkout, tier: Tier, back: str, *, price: Price | None = None
+    gateway: Gateway,
+    checkout: Checkout,
+    tier: Tier,
+    back: str,
+    *,
+    price: Price | None = None,
+    email: str | None = None,
 ) -> str:
     """The payment page's URL: of the open session, or of a new one if that has expired.
 
@@ -219,7 +254,9 @@ def _open_session(
             return checkout.session_url
         if status == "complete":
             return f"{back}/thanks?session_id={checkout.session_id}"
-    checkout.session_id, checkout.session_url = _make_session(gateway, checkout, tier, back, price)
+    checkout.session_id, checkout.session_url = _make_session(
+        gateway, checkout, tier, back, price=price, email=email
+    )
     return checkout.session_url
 
 
@@ -231,7 +268,13 @@ def _status_of(gateway: Gateway, session_id: str) -> str | None:
 
 
 def _make_session(
-    gateway: Gateway, checkout: Checkout, tier: Tier, back: str, price: Price | None
+    gateway: Gateway,
+    checkout: Checkout,
+    tier: Tier,
+    back: str,
+    *,
+    price: Price | None,
+    email: str | None,
 ) -> tuple[str, str]:
     """Create a session even if somebody archived the price or product at Stripe.
 
@@ -243,6 +286,7 @@ def _make_session(
         checkout,
         success_url=f"{back}/thanks?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{back}?canceled={checkout.id.hex}",
+        email=email and to_ascii(email),
     )
     product_id = tier.product_id or ""
     if price:

@@ -22,9 +22,11 @@ function written(amount) {
 
 // In the currency's smallest unit; null where nothing usable is typed, and the server will say so.
 function chosen() {
-  const typed = (own?.value ?? "").replace(/[\s€£$₴]/g, "").replace(",", ".");
+  const typed = (own?.value ?? "").replace(/[\s€£$₴]/g, "");
   if (typed) {
-    const amount = Math.round(Number(typed) * unit);
+    // Not "1,000", which the server asks about.
+    if (!/^\d+([.,]\d{0,2})?$/.test(typed)) return null;
+    const amount = Math.round(Number(typed.replace(",", ".")) * unit);
     return amount >= Number(least) ? amount : null;
   }
   const tier = form.querySelector("[name=tier]:checked");
@@ -55,6 +57,7 @@ own?.addEventListener("input", say);
 // The button stays a button: where nothing came of the first click, ten seconds later one may try again.
 let sentAt = -Infinity;
 form.addEventListener("submit", (event) => {
+  if (event.submitter?.name === "switch") return;
   if (event.timeStamp - sentAt < 10_000) {
     event.preventDefault();
     return;

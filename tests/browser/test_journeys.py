@@ -229,7 +229,7 @@ def test_a_contribution_is_thanked_for_and_shown_to_staff_and_counts_nobody(
 ) -> None:
     email, page, before = new_address(), window(), live.members()
     page.goto(f"{live.app}/join")
-    page.locator(".switch a[href*='interval=once']").click()
+    page.locator(".switch [value='interval=once']").click()
     field(page, "amount").fill("30")
     expect(page.locator("#pay")).to_contain_text("£30")
     to_checkout(page, live)

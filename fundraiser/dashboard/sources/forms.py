@@ -6,19 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
-from fundraiser.addresses import read_address
 from fundraiser.config import current_settings
 from fundraiser.errors import UnprocessableError
-from fundraiser.forms import Field
+from fundraiser.forms import Field, read_email
 from fundraiser.money import CARD_FEES
 from fundraiser.texts import N_, gettext as _
-
-
-def _read_email(text: str) -> str:
-    address = read_address(text)
-    if address is None:
-        raise UnprocessableError(_("Enter an e-mail address, like name@example.org."))
-    return address
 
 
 def _read_optional_day(text: str) -> date | None:
@@ -67,7 +59,7 @@ class NewPerson:
             label=N_("E-mail address"),
             type="email",
             required=N_("Enter the person’s e-mail address."),
-            read=_read_email,
+            read=read_email,
             limit=254,
             part="person",
         ),

@@ -264,12 +264,14 @@ class Gateway(Calls):
         price_id: str | None,
         success_url: str,
         cancel_url: str,
+        email: str | None = None,
         attempt: int = 1,
     ) -> tuple[str, str]:
         """Create a Checkout session; returns its ID and the payment page's URL.
 
         ``price_id`` is None for the reader's own amount, which gets an inline price on the product.
-        Stripe repeats a refusal for the same ``attempt``.
+        ``email`` is filled in on the payment page. Stripe repeats a refusal for the same
+        ``attempt``.
 
         Raises:
             UnusablePriceError: the price or product is archived or deleted at Stripe.
@@ -297,6 +299,8 @@ class Gateway(Calls):
             "cancel_url": cancel_url,
             "locale": "auto",
         }
+        if email:
+            params["customer_email"] = email
         if checkout.interval:
             params["subscription_data"] = {"metadata": metadata}
         else:
