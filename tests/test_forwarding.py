@@ -99,6 +99,15 @@ def test_a_sender_and_an_address_have_their_emails_of_the_day(session: Session) 
     forward(session, "member 1", "0@example.org")
 
 
+def test_the_tags_of_an_address_are_one_mailbox(session: Session) -> None:
+    for tag in ("", "+", "+a", "+b+c", "+A"):
+        forward(session, f"network {tag}", f"Olena{tag}@example.org")
+    with pytest.raises(TooOftenError):
+        forward(session, "another network", "olena+d@example.org")
+    forward(session, "another network", "+olena@example.org")
+    forward(session, "another network", "petro+d@example.org")
+
+
 def test_a_paid_gift_sends_a_few_emails_a_day_and_not_thirty(shop: Shop) -> None:
     shop.buy()
     shop.work()

@@ -53,7 +53,7 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
     Raises:
         TooOftenError: the sender has caused ``most`` within a day, or the address got five.
     """
-    senders, recipients = keyed_digests("sender", sender), hashes_of_address(address)
+    senders, recipients = keyed_digests("sender", sender), hashes_of_address(_mailbox(address))
     for name in sorted((senders[0], recipients[0])):
         lock(session, "forward", name)
     of_today = session.scalars(
@@ -75,6 +75,12 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
         )
     session.add(ForwardedEmail(sender=senders[0], recipient=recipients[0], at=now()))
     session.flush()
+
+
+def _mailbox(address: str) -> str:
+    """The address without a tag: e-mails to olena+1@ and olena+2@ reach one mailbox."""
+    local, at, domain = address.strip().rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 def hash_address(email: str) -> str:
