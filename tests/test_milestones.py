@@ -238,6 +238,7 @@ PRIVATE = (
     *("[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[2002:7f00:1::]", "[fe80::1]", "[fd00::1]"),
     *("[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[fec0::1]", "[2001:0:7f00:1::]", "[ff02::1]"),
     *("[::ffff:127.0.0.1]", "[100::1]", "[2001:db8::1]", "[::]", "240.0.0.1", "100.64.0.1"),
+    *("192.0.0.8", "192.88.99.1", "[3fff::1]"),
 )
 
 
@@ -265,6 +266,33 @@ def test_nobody_in_a_private_network_is_told(
     campaign.webhook_url = site.url
     assert try_hook(campaign) is None
     assert site.told
+
+
+def test_a_name_that_leads_elsewhere_at_the_second_look_is_looked_up_once(
+    app: FundraiserApp, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = dataclasses.replace(app.extensions["settings"], public_url="https://x.example.org")
+    monkeypatch.setitem(app.extensions, "settings", public)
+    port = int(site.url.rpartition(":")[2].partition("/")[0])
+    looks, reached = ["192.0.2.1", "127.0.0.1"], []
+    told_of = outgoing_webhook._is_public  # noqa: SLF001 - no address of the tests' is public
+
+    def look_up(*_: object, **__: object) -> list[tuple[object, ...]]:
+        address = looks.pop(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def connect(address: tuple[str, int], *_: object) -> None:
+        reached.append(address[0])
+        raise OSError
+
+    monkeypatch.setattr(
+        outgoing_webhook, "_is_public", lambda one: one == "192.0.2.1" or told_of(one)
+    )
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(outgoing_webhook.HookError):
+        outgoing_webhook._post(f"https://rebinding.example:{port}/hooks", b"{}", {})  # noqa: SLF001 - as above
+    assert (reached, looks) == (["192.0.2.1"], ["127.0.0.1"])
 
 
 def test_a_site_that_answers_a_byte_now_and_then_holds_nobody(

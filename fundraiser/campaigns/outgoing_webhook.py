@@ -32,6 +32,8 @@ _LONGEST, _HTTP, _HTTPS = 500, 80, 443
 _GOOD = range(200, 300)
 # All that is public in IPv6 is in here; of the rest, much has an address of IPv4 packed into it.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+# Not for the public, by IANA's registries, which not every Python since 3.11 knows in full.
+_RESERVED = [ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
 
 
 class Fault(StrEnum):
@@ -162,6 +164,8 @@ def _is_public(text: str) -> bool:
             address = mapped
         elif address not in _GLOBAL_UNICAST or address.sixtofour or address.teredo:
             return False
+    if any(address in network for network in _RESERVED):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
