@@ -351,6 +351,25 @@ def test_name_language_and_each_consent_are_saved_with_text_and_time(olena: Olen
     assert consents[0].text == "Show my name on the campaign’s supporters page."
 
 
+def test_an_error_keeps_every_tick_the_language_and_the_name_as_they_were_sent(
+    olena: Olena,
+) -> None:
+    path = "/account/details"
+    form = olena.form(path, path)
+    ticks = [name for name, value in form.items() if value == "yes"] + ["roster"]
+    olena.send(path, form, name="Olena", language="en", **dict.fromkeys(ticks, "yes"))
+    withdrawn = {name: value for name, value in form.items() if name not in ticks}
+    answer = olena.send(path, withdrawn, name="x" * 300, language="uk")
+    assert answer.status_code == 422
+    page = BeautifulSoup(answer.text, "html.parser")
+    assert not page.select("[type=checkbox][checked]")
+    assert page.select_one("#language [value=uk][selected]")
+    assert page.select_one("#name")["value"] == "x" * 300  # type: ignore[index]
+    again = olena.send(path, withdrawn, name=" ", language="en", roster="yes")
+    ticked = BeautifulSoup(again.text, "html.parser").select("[type=checkbox][checked]")
+    assert [tick["name"] for tick in ticked] == ["roster"]
+
+
 def test_all_that_is_kept_can_be_downloaded_but_no_secret(olena: Olena) -> None:
     leave_reminder(olena)
     answer = olena.client.get("/account/download", headers=OURS)

@@ -13,7 +13,13 @@ from fundraiser.joining.reminders import months_to_choose
 from fundraiser.members.addresses import Purpose, ask
 from fundraiser.members.forwarding import MOST_OF_A_PERSON, TooOftenError, forward
 from fundraiser.members.gifts import Gift, giver_of
-from fundraiser.members.names import LONGEST_NAME, has_link, is_plain_name, read_name
+from fundraiser.members.names import (
+    LONGEST_NAME,
+    has_link,
+    is_plain_name,
+    read_name,
+    refusal_of_name,
+)
 from tests.gifts import FORM, GIVER, OURS, sign_in
 from tests.mail import text_of
 from tests.staff import parse, wrong
@@ -57,7 +63,8 @@ def test_a_link_an_address_or_what_nobody_sees_is_no_name(name: str) -> None:
 
 def test_a_name_is_one_line_of_bounded_length() -> None:
     assert read_name("  Olena \n\t Koval ") == "Olena Koval"
-    assert len(read_name("x" * 100_000)) == LONGEST_NAME
+    assert read_name("x" * 300) == "x" * 300  # refused, not cut
+    assert len(read_name("x" * 100_000)) == 10 * LONGEST_NAME
     assert has_link("see HTTPS://evil.example")
     assert not has_link("@ home, at 7: bring cake.")
 
@@ -204,3 +211,25 @@ def test_the_givers_words_are_marked_as_such_and_an_old_link_is_no_name(shop: Sh
     assert "evil" not in giver
     shop.work()
     assert shop.postbox.emails[-1]["Subject"].startswith(giver)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "می\u200cخواهم",  # noqa: RUF001 - Persian
+        "👩\u200d👩\u200d👧 Koval",
+        "משה כהן",
+        "علی رضایی",
+        "x" * LONGEST_NAME,
+    ],
+)
+def test_names_of_every_script_are_kept_whole(name: str) -> None:
+    assert read_name(name) == name
+    assert refusal_of_name(name) is None
+
+
+def test_each_refusal_of_a_name_gives_its_own_reason() -> None:
+    reasons = [refusal_of_name(name) for name in ("x" * 300, "evil.com", "+44 7700 900123")]
+    assert None not in reasons
+    assert len(set(reasons)) == len(reasons)
+    assert "300" in str(reasons[0])

@@ -50,7 +50,7 @@ from fundraiser.members.models import (
     ConsentKind,
     fold_address,
 )
-from fundraiser.members.names import is_plain_name, read_name
+from fundraiser.members.names import read_name, refusal_of_name
 from fundraiser.outbox import Topic, choose_emails, wants
 from fundraiser.payments import StripeUnavailableError, member_gateway
 from fundraiser.payments.changes import Change, change_details, change_email
@@ -59,6 +59,8 @@ from fundraiser.security import network_hash, new_nonce, public
 from fundraiser.texts import LANGUAGES, gettext as _, keep_language
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flask.typing import ResponseReturnValue
 
     from fundraiser.db import Database
@@ -77,11 +79,8 @@ def details() -> ResponseReturnValue:
     session, member = db.session(), signed_in_member()
     name = read_name(request.form.get("name", ""))
     language = request.form.get("language", "")
-    if not is_plain_name(name):
-        error = _("Enter only your name, without a web or e-mail address.")
-        if not name:
-            error = _("Enter your name.")
-        return _details(member, name=name, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
+    if error := refusal_of_name(name) if name else _("Enter your name."):
+        return _details(member, sent=request.form, error=error), HTTPStatus.UNPROCESSABLE_ENTITY
     if language not in LANGUAGES:
         language = member.language
     for kind, text in _consents(member).items():
@@ -233,20 +232,32 @@ def _emails() -> list[tuple[Topic, str, bool]]:
     ]
 
 
-def _details(member: Member, *, name: str | None = None, error: str | None = None) -> str:
+def _details(
+    member: Member, *, sent: Mapping[str, str] | None = None, error: str | None = None
+) -> str:
+    """The form as stored, or as ``sent``."""
     session = db.session()
+
+    def ticked(name: str, *, stored: bool) -> bool:
+        return stored if sent is None else sent.get(name) == "yes"
+
     return render_template(
         "account/details.html",
         member=member,
-        name=name if name is not None else member.name or "",
+        name=member.name or "" if sent is None else sent.get("name", ""),
+        chosen=member.language if sent is None else sent.get("language"),
         languages=LANGUAGES,
         consents=[
-            (kind, text, is_given(session, member, kind))
+            (kind, text, ticked(kind, stored=is_given(session, member, kind)))
             for kind, text in _consents(member).items()
         ],
         closed=supporters(member) if member.supporter_closed_at else None,
         topics=[
-            (topic, text, wants(session, member.id, topic) is ticked_is_yes)
+            (
+                topic,
+                text,
+                ticked(topic, stored=wants(session, member.id, topic) is ticked_is_yes),
+            )
             for topic, text, ticked_is_yes in _emails()
         ],
         token=form_token(),

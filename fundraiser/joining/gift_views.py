@@ -16,7 +16,6 @@ from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, NotFoundError, UnavailableError, UnprocessableError
 from fundraiser.joining import views
 from fundraiser.joining.gifts import (
-    LONGEST_MESSAGE,
     days_to_choose,
     gift_wish_of,
     read_gift,
@@ -27,7 +26,6 @@ from fundraiser.joining.proof_page import ask_first
 from fundraiser.joining.thanks import came_back_unpaid, say_came_back
 from fundraiser.members.gifts import YEARS, code_of, giver_of, read_card, recipient_of
 from fundraiser.members.models import Interval
-from fundraiser.members.names import LONGEST_NAME
 from fundraiser.newsroom.maintenance import closed_notice
 from fundraiser.payments import allow_hosted_pages, current_gateway, lead_to
 from fundraiser.payments.checkout import CURRENCIES, begin_gift, offered_tiers
@@ -167,8 +165,6 @@ def _page(found: Campaign, wish: GiftWish, *, notice: str | None = None) -> str:
         languages=LANGUAGES,
         first_day=first.isoformat(),
         last_day=last.isoformat(),
-        longest_name=LONGEST_NAME,
-        longest_message=LONGEST_MESSAGE,
         **views.figures_of(found),
     )
 

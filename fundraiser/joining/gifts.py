@@ -11,7 +11,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.members.gifts import YEARS, Tell
 from fundraiser.members.models import Interval
-from fundraiser.members.names import has_link, is_plain_name, read_name
+from fundraiser.members.names import has_link, read_name, refusal_of_name
 from fundraiser.payments.checkout import CURRENCIES, GiftChoice, price_of
 from fundraiser.texts import DEFAULT_LANGUAGE, LANGUAGES, gettext as _, language
 
@@ -70,15 +70,14 @@ class GiftWish:
         )
 
     def _check_texts(self) -> None:
-        plain = _("Enter only a name, without a web or e-mail address.")
         if not self.recipient_name:
             self.errors["recipient_name"] = _("Enter the recipient’s name.")
-        elif not is_plain_name(self.recipient_name):
-            self.errors["recipient_name"] = plain
+        elif refusal := refusal_of_name(self.recipient_name):
+            self.errors["recipient_name"] = refusal
         if not self.giver_name:
             self.errors["giver_name"] = _("Enter your name as it should appear on the card.")
-        elif not is_plain_name(self.giver_name):
-            self.errors["giver_name"] = plain
+        elif refusal := refusal_of_name(self.giver_name):
+            self.errors["giver_name"] = refusal
         if self.tell is not Tell.CARD:
             if read_address(self.recipient_email) is None:
                 self.errors["recipient_email"] = _(
@@ -131,7 +130,7 @@ def read_gift(values: Mapping[str, str], campaign: Campaign, tiers: Sequence[Tie
         giver_name=_line(values, "giver_name"),
         recipient_name=_line(values, "recipient_name"),
         recipient_email=values.get("recipient_email", "").strip()[: 2 * LONGEST_ADDRESS],
-        message=values.get("message", "").replace("\r\n", "\n").strip()[: 2 * LONGEST_MESSAGE],
+        message=values.get("message", "").replace("\r\n", "\n").strip()[: 20 * LONGEST_MESSAGE],
         to_language=language(),
         day=values.get("day", "")[:10],
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from fundraiser.texts import gettext as _
+
 LONGEST_NAME = 100
 _MOST_DIGITS = 4  # a year, but no phone number, which telephones turn into a link
 _MOST_MARKS = 3  # in a row: Vietnamese and Hebrew have up to three on a letter
@@ -18,8 +20,23 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def read_name(typed: str) -> str:
-    """Clean a typed name: one line, cut to the maximum length."""
-    return " ".join(typed.split())[:LONGEST_NAME]
+    """Clean a typed name: one line, whole unless its length shows that it is none."""
+    return " ".join(typed[: 50 * LONGEST_NAME].split())[: 10 * LONGEST_NAME]
+
+
+def refusal_of_name(name: str) -> str | None:
+    """Why this name can't be used, for its field; None if it can."""
+    if is_plain_name(name):
+        return None
+    if (count := len(name)) > LONGEST_NAME:
+        return _(
+            "Enter %(most)s characters or fewer; you have %(count)s.",
+            most=LONGEST_NAME,
+            count=count,
+        )
+    if has_link(name) or "@" in name:
+        return _("Enter only a name, without a web or e-mail address.")
+    return _("Enter a name that people can read, without a phone number.")
 
 
 def is_plain_name(name: str) -> bool:
