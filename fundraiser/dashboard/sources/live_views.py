@@ -16,7 +16,12 @@ from fundraiser.sources.live import status
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
+
+    from fundraiser.config import Settings
 
 blueprint = Blueprint("live_pages", __name__)
 
@@ -24,20 +29,23 @@ blueprint = Blueprint("live_pages", __name__)
 @blueprint.post("/staff/sources/live/<name>/listing")
 def ask(name: str) -> ResponseReturnValue:
     """Fetch all members now, even if the source was paused."""
-    staff = signed_in_staff()
-    require(staff, Permission.IMPORT)
-    status.ask_now(db.session(), current_settings(), name)
-    record(db.session(), Action.ASKED_SOURCE, f"source {name}", staff=staff)
-    flash(_("We’re fetching its members now. Their file will appear below."))
-    return redirect(url_for("source_pages.index"), HTTPStatus.SEE_OTHER)
+    said = _("We’re fetching its members now. Their file will appear below.")
+    return _act(name, status.ask_now, Action.ASKED_SOURCE, said)
 
 
 @blueprint.post("/staff/sources/live/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
     """Stop fetching until staff start it again."""
+    said = _("It’s paused. We count its members until the end of what they’ve paid for.")
+    return _act(name, status.pause, Action.PAUSED_SOURCE, said)
+
+
+def _act(
+    name: str, act: Callable[[Session, Settings, str], object], action: Action, said: str
+) -> ResponseReturnValue:
     staff = signed_in_staff()
     require(staff, Permission.IMPORT)
-    status.pause(db.session(), current_settings(), name)
-    record(db.session(), Action.PAUSED_SOURCE, f"source {name}", staff=staff)
-    flash(_("It’s paused. We count its members until the end of what they’ve paid for."))
+    act(db.session(), current_settings(), name)
+    record(db.session(), action, f"source {name}", staff=staff)
+    flash(said)
     return redirect(url_for("source_pages.index"), HTTPStatus.SEE_OTHER)
