@@ -208,6 +208,22 @@ def test_how_we_count_says_the_whole_rule_and_the_figures(
     assert len(read(answer).select("tbody tr")) == 20
 
 
+@pytest.mark.wording
+@pytest.mark.usefixtures("shop")
+def test_each_row_of_how_we_count_answers_as_the_rule_does(client: FlaskClient) -> None:
+    """The rows in the published rule's order; before a comma or a semicolon, yes, no or neither."""
+    rows = read(client.get("/how-we-count")).select("section[aria-labelledby=rule] tbody tr")
+    answers = [re.split("[,;]", row.select("td")[1].get_text())[0] for row in rows]
+    yes, no = "Yes", "No"
+    assert answers == [
+        *(yes, yes, yes, yes, yes, yes, yes, yes),  # paid, renewed, overdue, paused, until the end
+        *(no, no, no, no, no),  # free and never paid, ended, another product, refunded, disputed
+        "That changes nothing",
+        *(yes, yes, yes),  # a gift, paid elsewhere
+        *(no, no, no),  # refunded there, complimentary, given once
+    ]
+
+
 def test_how_we_count_is_there_without_a_campaign(client: FlaskClient) -> None:
     assert "0 members" in said(client.get("/how-we-count"))
 

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from fundraiser.campaigns.models import Goal
+from fundraiser.emails.kinds import KINDS
 from fundraiser.emails.kinds.contribution import not_counted
 from fundraiser.emails.kinds.welcome import bank_has_order, greet, greet_again
 from fundraiser.emails.message import in_words, mailbox, write_source
@@ -43,6 +44,20 @@ if TYPE_CHECKING:
 
 def unfolded(text: str) -> str:
     return " ".join(text.split())
+
+
+@pytest.mark.wording
+@pytest.mark.parametrize("kind", ["debit_failed", "payment_failed_first"])
+def test_the_email_about_a_failed_debit_says_that_nothing_was_charged(
+    app: FundraiserApp, database: Database, kind: str
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        example = KINDS[kind].example
+        with app.test_request_context():
+            body = example(session, None) if example else None
+    assert body
+    assert "You weren’t charged" in unfolded(" ".join(body.paragraphs))
 
 
 def test_a_new_member_gets_an_email_with_the_number_the_terms_and_the_way_back(

@@ -22,6 +22,7 @@ from fundraiser.members.names import (
 )
 from tests.gifts import FORM, GIVER, OURS, sign_in
 from tests.mail import text_of
+from tests.pages import PageText
 from tests.staff import parse, wrong
 
 if TYPE_CHECKING:
@@ -94,12 +95,14 @@ def test_plain_words_are_no_link(words: str) -> None:
 def test_a_sender_and_an_address_have_their_emails_of_the_day(session: Session) -> None:
     for index in range(MOST_OF_A_PERSON):
         forward(session, "member 1", f"{index}@example.org")
-    with pytest.raises(TooOftenError, match="the limit of e-mails we send for you in a day"):
+    with pytest.raises(TooOftenError) as refused:
         forward(session, "member 1", "another@example.org")
+    assert getattr(refused.value.sentence, "name", "") == "limit-of-sender"
     for sender in range(2, 6):
         forward(session, f"member {sender}", "0@EXAMPLE.org")
-    with pytest.raises(TooOftenError, match="to this address in a day"):
+    with pytest.raises(TooOftenError) as refused:
         forward(session, "member 9", "0@example.org")
+    assert getattr(refused.value.sentence, "name", "") == "limit-of-address"
     kept = session.execute(text("SELECT * FROM forwarded_email")).all()
     assert "example" not in str(kept)
     session.execute(text("UPDATE forwarded_email SET at = at - interval '25 hours'"))
@@ -130,6 +133,7 @@ def test_a_paid_gift_sends_a_few_emails_a_day_and_not_thirty(shop: Shop) -> None
         shop.work()
     assert statuses.count(303) == MOST_OF_A_PERSON
     assert set(statuses) == {303, 429}
+    assert "limit-of-sender" in PageText.of(answer).marks
     assert "stranger-29@example.org" in answer.text, "nothing typed is lost"
     strangers = [one for one in shop.postbox.emails if one["To"].startswith("stranger")]
     assert len(strangers) == MOST_OF_A_PERSON
@@ -143,6 +147,7 @@ def test_a_member_asks_for_codes_to_a_few_strangers_only(olena: Olena) -> None:
     ]
     statuses = [answer.status_code for answer in answers]
     assert statuses == [303] * MOST_OF_A_PERSON + [429] * 2
+    assert "limit-of-sender" in PageText.of(answers[-1]).marks
     assert f"stranger-{MOST_OF_A_PERSON + 1}@example.org" in answers[-1].text
 
 

@@ -124,7 +124,7 @@ def email() -> ResponseReturnValue:
             ask(session, purpose, address, browser, network=network_hash(), member_id=member.id)
     except TooOftenError as refused:
         session.rollback()
-        return _email_page(member, wanted=typed, error=str(refused)), refused.status
+        return _email_page(member, wanted=typed, error=refused.sentence), refused.status
     return redirect(url_for(".confirm_email"), HTTPStatus.SEE_OTHER)
 
 

@@ -22,7 +22,7 @@ from fundraiser.members.forwarding import TooOftenError, forward
 from fundraiser.members.models import Member, MemberAlias, fold_address
 from fundraiser.outbox import enqueue
 from fundraiser.security import digest, is_one_of, keyed_digests, new_secret
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,13 +131,22 @@ def ask(
         [check for check in of_today if check.network == network], _MOST_AN_HOUR, _MOST_A_DAY
     ):
         raise TooOftenError(
-            _("You’ve asked for too many e-mails. Use the latest one, or ask again in an hour.")
+            Named(
+                "limit-of-network",
+                _(
+                    "You’ve asked for too many e-mails. Use the latest one, or ask again in an "
+                    "hour."
+                ),
+            )
         )
     if _are_too_many(of_today, _ALL_AN_HOUR, _ALL_A_DAY) and of_today[0].created_at > at - LIVES:
         raise TooOftenError(
-            _(
-                "We’ve just e-mailed this address. Open the link in the latest e-mail: it works "
-                "here too, with the code. Or ask again in ten minutes."
+            Named(
+                "just-emailed",
+                _(
+                    "We’ve just e-mailed this address. Open the link in the latest e-mail: it "
+                    "works here too, with the code. Or ask again in ten minutes."
+                ),
             )
         )
     if purpose in _TO_STRANGERS:

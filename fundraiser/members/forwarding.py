@@ -17,7 +17,7 @@ from fundraiser.db import Base, Identifier, lock, now
 from fundraiser.errors import FundraiserError
 from fundraiser.members.models import fold_address
 from fundraiser.security import keyed_digests
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 A_DAY = timedelta(days=1)
 MOST_OF_A_PERSON = 5
@@ -64,13 +64,22 @@ def forward(session: Session, sender: str, address: str, *, most: int = MOST_OF_
     ).all()
     if sum(found.sender in senders for found in of_today) >= most:
         raise TooOftenError(
-            _("You’ve reached the limit of e-mails we send for you in a day. Try again tomorrow.")
+            Named(
+                "limit-of-sender",
+                _(
+                    "You’ve reached the limit of e-mails we send for you in a day. Try again "
+                    "tomorrow."
+                ),
+            )
         )
     if sum(found.recipient in recipients for found in of_today) >= MOST_TO_AN_ADDRESS:
         raise TooOftenError(
-            _(
-                "We’ve reached the limit of e-mails we send to this address in a day. Try "
-                "again tomorrow."
+            Named(
+                "limit-of-address",
+                _(
+                    "We’ve reached the limit of e-mails we send to this address in a day. Try "
+                    "again tomorrow."
+                ),
             )
         )
     session.add(ForwardedEmail(sender=senders[0], recipient=recipients[0], at=now()))

@@ -19,7 +19,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.security import hmacs, is_one_of
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -86,6 +86,9 @@ def check(session: Session, staff: Staff, code: str) -> None:
             staff.second_factor_step = step
             return
     raise UnprocessableError(
-        _("That isn’t the current code. Enter the one your app shows now."),
+        Named(
+            "not-the-current-code",
+            _("That isn’t the current code. Enter the one your app shows now."),
+        ),
         field="code",
     )

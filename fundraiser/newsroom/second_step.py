@@ -16,7 +16,7 @@ from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.models import RecoveryCode, Role, StaffRules
 from fundraiser.outbox import enqueue_to_staff
 from fundraiser.security import digest
-from fundraiser.texts import gettext as _
+from fundraiser.texts import Named, gettext as _
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -125,7 +125,10 @@ def check_code(session: Session, staff: Staff, typed: str) -> str:
         )
         if used is None:
             raise UnprocessableError(
-                _("This recovery code is wrong or has already been used. Try another one."),
+                Named(
+                    "not-a-recovery-code",
+                    _("This recovery code is wrong or has already been used. Try another one."),
+                ),
                 field="code",
             )
         left = codes_left(session, staff)
@@ -140,7 +143,8 @@ def check_code(session: Session, staff: Staff, typed: str) -> str:
         return "recovery_code"
     if staff.second_factor_at is None:
         raise UnprocessableError(
-            _("Use your passkey, or enter one of your recovery codes."), field="code"
+            Named("no-authenticator", _("Use your passkey, or enter one of your recovery codes.")),
+            field="code",
         )
     second_factor.check(session, staff, typed)
     return "authenticator"

@@ -56,6 +56,24 @@ class Live:
         assert found, answer.text
         return int(float(found[1]))
 
+    def member_id(self, email: str) -> int | None:
+        """The person known by this address."""
+        with psycopg.connect(self.database) as books:
+            found = books.execute("SELECT id FROM member WHERE lower(email) = lower(%s)", [email])
+            return next((row[0] for row in found), None)
+
+    def changes(self, member_id: int | None) -> list[int]:
+        """Each time this person started (1) or stopped (-1) being counted, whatever others do."""
+        with psycopg.connect(self.database) as books:
+            rows = books.execute(
+                "SELECT change FROM ledger WHERE member_id = %s ORDER BY version", [member_id]
+            )
+            return [change for (change,) in rows]
+
+    def changes_of(self, email: str) -> list[int]:
+        """Each time the person of this address started (1) or stopped (-1) being counted."""
+        return self.changes(self.member_id(email))
+
     def advance(self, days: int) -> None:
         """Advance Stripe's clock, and wait until it has changed what it does for everybody."""
         answer = requests.post(

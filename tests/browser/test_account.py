@@ -38,7 +38,6 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     email, page = new_address(), window()
     join(page, live, email)
     sign_in(page, live, email)
-    number = live.members()
 
     link_to(page, "/price").click()
     field(page, "tier", "patron").and_(page.get_by_role("radio")).check()
@@ -47,22 +46,22 @@ def test_a_member_upgrades_pauses_stops_and_leaves_when_what_is_paid_for_ends(
     page.get_by_test_id("change").get_by_role("button").dblclick()
     expect(page.get_by_test_id("notice-changed")).to_be_visible()
     expect(page.get_by_test_id("state-running")).to_be_visible()
-    assert live.members() == number
+    assert live.changes_of(email) == [1]
 
     link_to(page, "/cancellation").click()
     link_to(page, "/pause").click()
     button_of(page, "/pause").click()
     expect(page.get_by_test_id("notice-paused")).to_be_visible()
-    assert live.members() == number  # until what was paid for ends
+    assert live.changes_of(email) == [1]  # until what was paid for ends
     button_of(page, "/resumption").click()
     expect(page.get_by_test_id("notice-resumed")).to_be_visible()
-    assert live.members() == number
+    assert live.changes_of(email) == [1]
 
     link_to(page, "/cancellation").click()
     field(page, "reason", "too_expensive").check()
     button_of(page, "/cancellation").dblclick()
     expect(page.get_by_test_id("notice-stopped")).to_be_visible()
-    assert live.members() == number
+    assert live.changes_of(email) == [1]
     (subscription,) = live.subscriptions_of(email)
     assert subscription["cancellation_details"]["feedback"] == "too_expensive"
     charges = live.at_stripe("charges", customer=subscription["customer"])
@@ -88,7 +87,6 @@ def test_without_javascript_the_code_lets_in_and_an_email_stops(
 ) -> None:
     email, page, reader = new_address(), window(java_script_enabled=False), window()
     join(page, live, email)
-    number = live.members()
     ask(page, live, email)
     link, code = email_of(reader, live, email)
     page.goto(link)
@@ -109,7 +107,7 @@ def test_without_javascript_the_code_lets_in_and_an_email_stops(
     field(stranger, "what", "stop").click()
     expect(stranger.get_by_test_id("notice-stopped")).to_be_visible()
     assert live.subscriptions_of(email)[0]["cancel_at_period_end"]
-    assert live.members() == number
+    assert live.changes_of(email) == [1]
 
 
 def test_on_another_telephone_the_link_asks_for_the_code_as_well(
@@ -136,16 +134,16 @@ def test_an_erased_account_leaves_the_number_and_cannot_be_entered(
 ) -> None:
     email, page = new_address(), window()
     join(page, live, email)
-    number = live.members()
+    person = live.member_id(email)
     sign_in(page, live, email)
     link_to(page, "/account/erasure").click()
     button_of(page, "/account/erasure").click()
     expect(page.get_by_test_id("error")).to_be_visible()
-    assert live.members() == number
+    assert live.changes(person) == [1]
     field(page, "sure").check()
     button_of(page, "/account/erasure").click()
     expect(page).to_have_url(f"{live.app}/account/erased")
-    assert live.members() == number - 1
+    assert live.changes(person) == [1, -1]
     assert live.at_stripe("customers", email=email) == []
     page.goto(f"{live.app}/account")
     expect(page).to_have_url(f"{live.app}/account/sign-in")
