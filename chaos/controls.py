@@ -57,8 +57,8 @@ def _without_lease() -> None:
     _replace(queue, "_TAKE_ANY", deaf)
     _replace(queue, "_TAKE_ONE", deaf)
     _replace(queue, "hold", lambda _: lambda *_: None)
-    # Called between the look at Stripe and the writing of what was seen.
-    _replace(sync, "our_products", _slow(one_in=10, least=1.0, most=3.0))
+    # Between the look at Stripe and the writing of what was seen, while nothing is held.
+    _replace(sync, "fetch", _slow(one_in=4, least=1.0, most=5.0))
     # Where the run meets a night, the comparison with Stripe's list repairs what the lock did not
     # prevent: it is the same guard once more.
     _without_ticks("reconcile")
@@ -115,9 +115,10 @@ def _slow(*, one_in: int, least: float, most: float) -> Callable[[Any], Any]:
 
     def change(function: Any) -> Any:  # noqa: ANN401 - a function of the product's
         def slow(*what: Any) -> Any:  # noqa: ANN401 - as it is
+            found = function(*what)
             if random.randrange(one_in) == 0:  # noqa: S311 - guards nothing
                 time.sleep(random.uniform(least, most))  # noqa: S311 - guards nothing
-            return function(*what)
+            return found
 
         return slow
 
