@@ -134,6 +134,8 @@ def running_service(
             "EMAILS_PER_SECOND": "1",
             "CATCH_UP_SECONDS": str(catch_up_seconds),
             "WORKER_CONCURRENCY": str(processes),
+            # As many in all as two processes have: so a dozen fit into PostgreSQL's connections.
+            "SETTLE_THREADS": str(max(64 // (workers * processes), 1)),
             "LOG_LEVEL": "WARNING",
             **(more or {}),
         }
