@@ -20,6 +20,7 @@ from chaos.changes import (
     change,
     change_price,
 )
+from fundraiser.payments.queue import MERGE
 from fundraiser.payments.stripe.gateway import CHECKOUT_KEY
 from simulator.core import billing, payments
 from simulator.core.cards import IBAN_FAILS, IBAN_SUCCEEDS
@@ -42,8 +43,10 @@ _SHUFFLED_OVER = 3.0  # seconds: each delivery leaves at any moment of them
 _TOGETHER = 300  # people at least who are in the middle of their changes
 _BETWEEN = 4.0  # seconds at most between two changes of one of so many
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the service is behind
-# The last changes of one person, in seconds: each comes while the one before is being looked at.
-_IN_A_ROW = (0.0, 0.6, 1.2)
+# The last changes of one person, in seconds: each comes while the one before is being looked at,
+# which begins when the events of a moment have been merged.
+_LOOKED_AT = MERGE.total_seconds() + 0.4
+_IN_A_ROW = (0.0, _LOOKED_AT, 2 * _LOOKED_AT)
 _NEXT_AFTER = 0.5  # seconds from one person's last changes to the next one's
 _PATIENCE = 20  # looks that find it too far behind, before some changes are made all the same
 
