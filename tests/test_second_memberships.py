@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select
@@ -15,9 +15,12 @@ from fundraiser.members.models import (
 )
 from fundraiser.payments.models import Customer
 from fundraiser.payments.stripe.gateway import Gateway
+from tests.joining import thanks_of
 from tests.settlements import emails, memberships, number_of_members
 
 if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
     from fundraiser.db import Database
     from tests.factories import Stripe
 
@@ -40,6 +43,27 @@ def test_a_second_membership_of_one_person_is_ended_refunded_and_told_of(
     assert charge["refunded"]
     assert emails(database) == ["welcome", "second_membership"]
     assert number_of_members(database) == 1
+
+
+def test_the_thanks_page_says_nothing_before_a_second_membership_is_known_as_one(
+    stripe: Stripe,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its first rows are written before Stripe is asked to mark it."""
+    stripe.settle(stripe.join("olena@example.org"))
+    page = stripe.checkout()
+    stripe.pay(page, "olena@example.org")
+    mark, said = Gateway.mark_second, []
+
+    def watched(*what: Any) -> None:
+        said.append(client.get(thanks_of(page)).text)
+        mark(*what)
+
+    monkeypatch.setattr(Gateway, "mark_second", watched)
+    stripe.settle(stripe.customer_of(page))
+    assert 'data-test="outcome-waiting"' in said[0]
+    assert 'data-test="outcome-second"' in client.get(thanks_of(page)).text
 
 
 @pytest.mark.parametrize("outcome", [None, "won", "lost"])

@@ -97,11 +97,10 @@ def find_outcome(
     People who may have paid never see an error: if anything fails, the result is ``WAITING``, and a
     worker syncs the customer.
     """
-    if checkout.reference is None:
+    if not _is_settled(session, checkout):
         with asking(checkout, "outcome") as may_ask:
             if not may_ask:
                 return Outcome.WAITING
-            checkpoint(session)
             outcome = _settle(session, gateway, grace, checkout)
         if outcome:
             return outcome
@@ -157,10 +156,16 @@ def _is_settled_soon(session: Session, checkout: Checkout) -> bool:
 
 
 def _is_settled(session: Session, checkout: Checkout) -> bool:
-    """Whether the result of the checkout is in our database."""
+    """Whether the result of the checkout is in our database.
+
+    It isn't yet while a sync runs that may go on to end a second membership.
+    """
     session.refresh(checkout)
+    is_settled = checkout.reference is not None
+    if is_settled and (membership := find_membership(session, checkout)):
+        is_settled = not queue.is_leased(session, membership.customer_id or "")
     checkpoint(session)
-    return checkout.reference is not None
+    return is_settled
 
 
 def find_confirmation(session: Session, gateway: Gateway, checkout: Checkout) -> Confirmation:

@@ -69,6 +69,7 @@ _TAKE_ONE = text(f"""
 _RENEW = text("UPDATE sync_lease SET until = :until WHERE name = :name AND token = :token")
 _HOLD = text("SELECT FROM sync_lease WHERE name = :name AND token = :token FOR UPDATE")
 _RELEASE = text("DELETE FROM sync_lease WHERE name = :name AND token = :token")
+_IS_LEASED = text("SELECT 1 FROM sync_lease WHERE name = :name AND until > :at")
 _LEASES = text("SELECT count(*) FROM sync_lease WHERE until > :at")
 _NEXT_DUE = text("""
     SELECT min(due_at) FROM sync_request AS request
@@ -213,6 +214,11 @@ def is_due(session: Session) -> bool:
 def leases(session: Session) -> int:
     """How many customers are being synced now, by all processes."""
     return session.scalar(_LEASES, {"at": now()}) or 0
+
+
+def is_leased(session: Session, customer_id: str) -> bool:
+    """Whether a sync of this customer is running."""
+    return session.scalar(_IS_LEASED, {"name": customer_id, "at": now()}) is not None
 
 
 def answer(session: Session, claim: Claim, customer_id: str | None) -> None:
