@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bs4 import BeautifulSoup
+from sqlalchemy import select
 
-from fundraiser.campaigns.models import Counts, Goal
+from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.db import now
 from fundraiser.members.counting import recount
 from fundraiser.members.eligibility import RULE
@@ -153,6 +154,22 @@ def test_a_campaign_that_does_not_run_says_so(
     marks = PageText.of(client.get("/campaigns/25000")).marks
     assert status in marks
     assert "joined-day" not in marks
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("ends_in", [1, -1])
+@pytest.mark.parametrize("path", ["/campaigns/25000", "/join", "/campaigns/25000/members"])
+def test_after_its_end_nobody_is_asked_to_reach_the_goal(
+    client: FlaskClient, database: Database, path: str, ends_in: int
+) -> None:
+    with database.transaction() as session:
+        campaign = session.scalars(select(Campaign)).one()
+        campaign.messages = {"en": "Help us reach it"}
+        campaign.starts_at, campaign.deadline = (
+            now() - timedelta(days=9),
+            now() + timedelta(days=ends_in),
+        )
+    assert ("Help us reach it" in client.get(path).text) is (ends_in > 0)
 
 
 def test_the_deadline_is_shown_in_the_newsrooms_zone(

@@ -496,9 +496,13 @@ def figures_of(found: Campaign) -> dict[str, Any]:
     session = db.session()
     progress = read_progress(session, found)
     counts_now = progress.status in {CampaignStatus.RUNNING, CampaignStatus.REACHED}
+    is_over = progress.status in {CampaignStatus.ENDED, CampaignStatus.ARCHIVED}
     return {
         "headline": by_language(found.headlines),
-        "message": by_language(found.messages),
+        # The newsroom's own message asks for help to reach the goal.
+        "message": _("The campaign ended on %(date)s.", date=date(found.deadline))
+        if is_over
+        else by_language(found.messages),
         "progress": progress,
         "new_only": found.counts is Counts.NEW,
         "is_checked": is_stopped(session, Stopped.NUMBER),
