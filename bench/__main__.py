@@ -40,6 +40,8 @@ BENCHMARKS = {
 
 
 def main() -> None:
+    if {"--help", "-h"} & set(sys.argv):
+        sys.exit(f"{__doc__}\nThere are: {', '.join(BENCHMARKS)}.")
     options = {word for word in sys.argv[1:] if word.startswith("--") or word[:1].isdigit()}
     names = [word for word in sys.argv[1:] if word not in options] or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
