@@ -57,7 +57,7 @@ def test_from_the_article_to_being_counted_thanked_and_known_to_staff(
     expect_at(page, f"{live.app}/join?")
     expect(field(page, "tier", "patron")).to_be_checked()
     expect(page.locator("#interval [aria-current]")).to_have_attribute(
-        "href", re.compile("interval=year")
+        "value", re.compile("interval=year")
     )
     expect(page.locator("#currency [aria-current]")).to_have_text("€")
     expect(page.locator("#pay")).to_contain_text("€250")
