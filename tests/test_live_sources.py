@@ -356,8 +356,8 @@ def test_whoever_asked_meanwhile_shuts_the_earlier_one_out(
         if not done:
             done.append(1)
             with database.transaction() as session:
-                earlier = "lease_until = lease_until - interval '9h'"
-                session.execute(text(f"UPDATE live_source SET {earlier}"))
+                past = text("UPDATE live_source SET lease_until = lease_until - interval '9h'")
+                session.execute(past)
             assert ask_one(database, set_up, clients(set_up)[0])
         return found
 
