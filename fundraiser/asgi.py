@@ -249,6 +249,7 @@ def _call(application: WSGIApplication, environ: WSGIEnvironment) -> Reply | Dow
 
 
 def _refuse_to_write(_: bytes) -> object:
+    """WSGI's ``write()``: nothing of ours calls it, and PEP 3333 tells new code not to."""
     raise NotImplementedError("Return what is to be sent: write() is not served here.")
 
 

@@ -151,18 +151,20 @@ def _read_figures(session: Session) -> CollectorRegistry:
 
 
 def _tell_what_waits(session: Session, registry: CollectorRegistry) -> None:
-    waiting = oldest_due_email(session)
-    Gauge(
-        "fundraiser_oldest_due_email_seconds",
-        "How long an urgent e-mail has been due.",
-        registry=registry,
-    ).set((now() - waiting).total_seconds() if waiting else 0)
-    asked = oldest_open_intent(session)
-    Gauge(
-        "fundraiser_oldest_open_intent_seconds",
-        "How long a change that a person asked for has waited for Stripe.",
-        registry=registry,
-    ).set((now() - asked).total_seconds() if asked else 0)
+    for name, words, since in (
+        (
+            "fundraiser_oldest_due_email_seconds",
+            "How long an urgent e-mail has been due.",
+            oldest_due_email(session),
+        ),
+        (
+            "fundraiser_oldest_open_intent_seconds",
+            "How long a change that a person asked for has waited for Stripe.",
+            oldest_open_intent(session),
+        ),
+    ):
+        waited = (now() - since).total_seconds() if since else 0
+        Gauge(name, words, registry=registry).set(waited)
     maintenance = read_maintenance(session)
     stopped = Gauge("fundraiser_stopped", "What the operator stopped.", ["what"], registry=registry)
     for what in Stopped:

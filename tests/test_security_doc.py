@@ -48,7 +48,7 @@ def required() -> list[str]:
 
 
 def missing(evidence: str) -> list[str]:
-    """What this cell names and is not there."""
+    """Tests and files named in this cell that don't exist."""
     return [name for name in evidence.split(", ") if not is_there(name)]
 
 
