@@ -13,8 +13,10 @@ from fundraiser.members import merging
 from fundraiser.members.consistency import check_consistency
 from fundraiser.members.counting import find_or_add_person, recount
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Cause, Member, MemberAlias, Membership
+from fundraiser.members.models import Cause, Member, MemberAlias, Membership, Source
 from fundraiser.newsroom.models import Role, Staff
+from fundraiser.payments.models import Customer
+from fundraiser.sources.models import ImportRow
 from tests.factories import make_member, make_membership
 from tests.sources import GRACE, NOON, apply, bring_in, plan
 from tests.staff import PAGE, csrf_token, hire, read, sign_in, words
@@ -109,6 +111,39 @@ def test_merged_people_count_once_and_are_taken_apart_as_they_were(
         assert membership.origin == "paypal"
         assert session.get_one(Member, other).email == "olena.pp@example.com"
         assert session.scalars(select(MemberAlias)).all() == []
+
+
+def test_what_came_meanwhile_under_an_address_goes_with_it(
+    database: Database, both: tuple[int, int]
+) -> None:
+    """While they were one, a list and a payment at Stripe named the other's address."""
+    kept, other = both
+    before = number(database)
+    merge_id = merge(database, kept, other)
+    head = "Name,E-mail,Amount,Every,Paid until\n"
+    for row in ("Olena,OLENA.PP@example.com,5,month,2026-12-20", "O,olena@example.org,5,month,"):
+        apply(database, plan(database, f"{head}{row}\n".encode(), "a.csv"))
+    with database.transaction() as session:
+        for name, email in (("cus_1", "Olena.PP@example.com"), ("cus_2", "olena@example.org")):
+            person = find_or_add_person(session, email, language="en")
+            session.add(Customer(id=name, member_id=person.id, email=email, settled_at=NOON))
+            session.add(make_membership(person, customer_id=name))
+    with database.transaction() as session:
+        merging.separate(session, merge_id, GRACE)
+    assert number(database) == before
+    with database.transaction() as session:
+        at_stripe = select(Membership.customer_id).where(Membership.source == Source.STRIPE)
+        for member_id, customer, address in (
+            (other, "cus_1", "olena.pp@example.com"),
+            (kept, "cus_2", "olena@example.org"),
+        ):
+            assert session.get_one(Customer, customer).member_id == member_id
+            assert session.scalars(at_stripe.filter_by(member_id=member_id)).all() == [customer]
+            rows = select(ImportRow.address).filter_by(member_id=member_id)
+            assert set(session.scalars(rows)) == {address}
+            assert session.scalar(
+                select(Membership.member_id).where(Membership.reference == f"list:{address}")
+            ) in {member_id, None}
 
 
 def test_a_merged_person_is_known_by_both_addresses(

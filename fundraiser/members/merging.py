@@ -24,6 +24,7 @@ from fundraiser.members.models import (
     Membership,
     Source,
     alike,
+    fold_address,
 )
 from fundraiser.texts import gettext as _
 
@@ -135,7 +136,8 @@ def _pays_by_stripe(session: Session, member: Member) -> bool:
 def separate(session: Session, merge_id: int, grace: timedelta) -> bool:
     """Undo a merge; False if it was already undone.
 
-    Each row goes back unless it has moved again since; newer rows stay.
+    Each row goes back unless it has moved again since. Newer rows stay, except for memberships that
+    came under the other's own address: they are the other's.
     """
     done = session.get_one(MemberMerge, merge_id, with_for_update=True)
     if done.undone_at is not None:
@@ -160,11 +162,55 @@ def separate(session: Session, merge_id: int, grace: timedelta) -> bool:
         session.execute(
             update(table).where(key.in_(keys), column == kept.id).values({column_name: other.id})
         )
+    _give_back_newer(session, kept, other, done.before["address"])
     done.undone_at = now()
     session.flush()
     session.expire_all()
     _recount(session, (done.kept_id, done.other_id), grace, f"merge {done.id} undone")
     return True
+
+
+def _give_back_newer(session: Session, kept: Member, other: Member, address: str | None) -> None:
+    """Move what came under the other's addresses while both were one: from lists and from Stripe.
+
+    The other's addresses are its own and those of people merged into it before.
+    """
+    aliases = select(MemberAlias.address).where(MemberAlias.member_id == other.id)
+    theirs = {address, *session.scalars(aliases)} - {None}
+    row, customer = (Base.metadata.tables[name] for name in ("import_row", "customer"))
+    session.execute(
+        update(Membership)
+        .where(
+            Membership.member_id == kept.id,
+            Membership.id.in_(
+                select(row.c.membership_id).where(
+                    row.c.member_id == kept.id, row.c.address.in_(theirs)
+                )
+            ),
+        )
+        .values(member_id=other.id)
+    )
+    session.execute(
+        update(row)
+        .where(row.c.member_id == kept.id, row.c.address.in_(theirs))
+        .values(member_id=other.id)
+    )
+    customers = [
+        found.id
+        for found in session.execute(
+            select(customer.c.id, customer.c.email).where(customer.c.member_id == kept.id)
+        )
+        if fold_address(found.email) in theirs
+    ]
+    for table in Base.metadata.sorted_tables if customers else ():
+        names = {"customer_id", "member_id"}
+        if table is customer or names <= set(table.c.keys()):
+            key = table.c.id if table is customer else table.c.customer_id
+            session.execute(
+                update(table)
+                .where(table.c.member_id == kept.id, key.in_(customers))
+                .values(member_id=other.id)
+            )
 
 
 def _lock_both(session: Session, kept_id: int, other_id: int) -> tuple[Member, Member]:
