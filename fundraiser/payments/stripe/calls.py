@@ -26,10 +26,12 @@ from fundraiser.payments.stripe.errors import (
 )
 from fundraiser.payments.stripe.patience import NoTurnError, current_patience
 from fundraiser.payments.stripe.refused import Refused, note_refusal
+from fundraiser.payments.stripe.types import Fact, Page
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
@@ -166,6 +168,16 @@ class Calls:
         log.error("stripe_key_refused", right=right, endpoint=endpoint, status=error.http_status)
         note_refusal(self._engine, Refused.CALL, right or _KEY_REFUSED)
         return StripeKeyError(doing.with_a_wrong_key, right)
+
+
+def page_of(found: dict[str, Any], facts: list[Fact]) -> Page[Fact]:
+    """A page of a list, with the cursor of the next page."""
+    return Page(tuple(facts), found["data"][-1]["id"] if found["has_more"] else None)
+
+
+def since_then(moment: datetime | None) -> dict[str, int] | None:
+    """Stripe's filter for what was created since then; None for everything."""
+    return {"gte": int(moment.timestamp())} if moment else None
 
 
 def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:

@@ -12,7 +12,8 @@ from flask import current_app
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.payments.models import CheckoutKind
-from fundraiser.payments.stripe.calls import API_VERSION, Calls
+from fundraiser.payments.stripe.calls import API_VERSION
+from fundraiser.payments.stripe.catalogue import CatalogueCalls
 from fundraiser.payments.stripe.errors import (
     BankRefusedError,
     ConfirmationNeededError,
@@ -29,29 +30,25 @@ from fundraiser.payments.stripe.parsers import (
     read_subscription,
 )
 from fundraiser.payments.stripe.portal import is_ours, portal_settings
+from fundraiser.payments.stripe.reconciliation import ReconcileCalls
 from fundraiser.payments.stripe.signatures import ForgedWebhookError, read_webhook
 from fundraiser.payments.stripe.types import (
     PAID_BY_KEY,
-    ChargeNews,
     Confirmation,
     CustomerState,
-    Fact,
     Invoice,
-    Page,
     SessionState,
     StripeEvent,
     Subscription,
     name_of,
-    read_event,
 )
-from fundraiser.texts import DEFAULT_LANGUAGE
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
-    from fundraiser.payments.models import Checkout, Price, Tier
+    from fundraiser.payments.models import Checkout
 
 __all__ = [  # names that other modules import from here
     "API_VERSION",
@@ -72,7 +69,7 @@ _DEPOSITS = "verify_with_microdeposits"
 _DEFAULT_METHOD = "invoice_settings.default_payment_method"
 
 
-class Gateway(Calls):
+class Gateway(CatalogueCalls, ReconcileCalls):
     """The calls to Stripe that syncing and joining need."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -188,71 +185,6 @@ class Gateway(Calls):
             return None
         found = self._get("/v1/disputes", charge=charge["id"], limit=1)["data"]
         return found[0] if found else None
-
-    # What reconciliation lists, a page of 100 at a time
-
-    def list_subscriptions(self, after: str | None) -> Page[Subscription]:
-        """A page of all subscriptions of the account, of any status and product."""
-        found = self._list(
-            "/v1/subscriptions",
-            status="all",
-            expand=["data.customer", "data.discounts.source.coupon"],
-            starting_after=after,
-        )
-        return _page(
-            found,
-            [
-                read_subscription(one, discount=one["customer"].get("discount"))
-                for one in found["data"]
-                if one["items"]["data"]
-            ],
-        )
-
-    def list_refunds(self, since: datetime, after: str | None) -> Page[ChargeNews]:
-        """A page of charges with refunds made since then."""
-        found = self._list(
-            "/v1/refunds", expand=["data.charge"], created=_since(since), starting_after=after
-        )
-        charges = [one["charge"] for one in found["data"] if one["charge"]]
-        return _page(
-            found,
-            [
-                ChargeNews(one["id"], name_of(one["customer"]), one["amount_refunded"], None)
-                for one in charges
-            ],
-        )
-
-    def list_disputes(self, since: datetime, after: str | None) -> Page[ChargeNews]:
-        """A page of charges with disputes opened since then."""
-        found = self._list(
-            "/v1/disputes", expand=["data.charge"], created=_since(since), starting_after=after
-        )
-        return _page(
-            found,
-            [
-                ChargeNews(
-                    one["charge"]["id"], name_of(one["charge"]["customer"]), None, one["status"]
-                )
-                for one in found["data"]
-            ],
-        )
-
-    def list_events(self, since: datetime, after: str | None) -> Page[StripeEvent]:
-        """A page of all events since then; Stripe lists them for 30 days."""
-        found = self._list("/v1/events", created=_since(since), starting_after=after)
-        return _page(found, [read_event(one) for one in found["data"]])
-
-    def check_product(self, product_id: str) -> None:
-        """Raise ``NotFoundError`` if Stripe has no such product."""
-        with self._call("products"):
-            self._client.v1.products.retrieve(product_id)
-
-    def product_name(self, product_id: str) -> str:
-        """A product's name at Stripe; the ID if Stripe no longer knows it."""
-        try:
-            return str(self._get(f"/v1/products/{product_id}")["name"])
-        except NotFoundError:
-            return product_id
 
     # Joining
 
@@ -482,70 +414,6 @@ class Gateway(Calls):
         with self._call("portal", Doing.LOOK):
             return self._prompt.v1.billing_portal.configurations.create(params).id
 
-    # Products and prices
-
-    def make_product(self, tier: Tier) -> str:
-        """Create a tier's product; returns its ID. Safe to repeat."""
-        name = f"fundraiser_{tier.slug}"
-        with self._call("products"):
-            try:
-                return self._prompt.v1.products.create(
-                    {
-                        "id": name,
-                        "name": tier.names[DEFAULT_LANGUAGE],
-                        "metadata": {"fundraiser_tier": tier.slug},
-                    }
-                ).id
-            except stripe.InvalidRequestError as error:
-                if error.code != "resource_already_exists":
-                    raise
-                return name
-
-    def update_product(self, tier: Tier, product_id: str) -> None:
-        """Update a product's name, and archive it while its tier isn't on offer."""
-        with self._call("products"):
-            self._prompt.v1.products.update(
-                product_id,
-                {"name": tier.names[DEFAULT_LANGUAGE], "active": tier.retired_at is None},
-            )
-
-    def make_price(self, price: Price, product_id: str, amount: int) -> str:
-        """Create a price of this amount on a tier's product; returns its ID.
-
-        Safe to repeat for the same older price.
-        """
-        lookup = f"fundraiser_{price.tier_slug}_{price.interval}_{price.currency.lower()}"
-        key = f"price-{lookup}-{amount}-{price.id}-{price.stripe_id}"
-        with self._call("prices"):
-            return self._prompt.v1.prices.create(
-                {
-                    "product": product_id,
-                    "currency": price.currency.lower(),
-                    "unit_amount": amount,
-                    "recurring": {"interval": price.interval.value},
-                    "lookup_key": lookup,
-                    "transfer_lookup_key": True,
-                },
-                {"idempotency_key": key},
-            ).id
-
-    def restore_product(self, tier: Tier) -> str:
-        """Unarchive or recreate a tier's product; returns its ID."""
-        try:
-            self.update_product(tier, tier.product_id or "")
-        except NotFoundError:
-            return self.make_product(tier)
-        return tier.product_id or ""
-
-    def list_active(self, kind: str) -> set[str]:
-        """The IDs of all ``products`` or ``prices`` that aren't archived."""
-        return {found["id"] for found in self._each(f"/v1/{kind}", active=True)}
-
-    def archive_price(self, stripe_id: str) -> None:
-        """Archive a price for new subscriptions; existing ones continue."""
-        with self._call("prices"):
-            self._prompt.v1.prices.update(stripe_id, {"active": False})
-
     # Webhooks
 
     def read_webhook(self, body: bytes, signature: str) -> StripeEvent:
@@ -591,11 +459,3 @@ def checkout_id(metadata: dict[str, str]) -> UUID | None:
         return UUID(hex=metadata[CHECKOUT_KEY])
     except (KeyError, ValueError):
         return None
-
-
-def _page(found: dict[str, Any], facts: list[Fact]) -> Page[Fact]:
-    return Page(tuple(facts), found["data"][-1]["id"] if found["has_more"] else None)
-
-
-def _since(since: datetime) -> dict[str, int]:
-    return {"gte": int(since.timestamp())}

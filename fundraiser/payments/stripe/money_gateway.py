@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import current_app
 
 from fundraiser.errors import NotFoundError
+from fundraiser.payments.stripe.calls import page_of, since_then
 from fundraiser.payments.stripe.gateway import Gateway
 from fundraiser.payments.stripe.types import Movement, Page, PayoutState, name_of, time_of
 from fundraiser.redaction import redact
@@ -14,7 +15,6 @@ from fundraiser.redaction import redact
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from fundraiser.payments.stripe.types import Fact
 
 _CHARGES, _DISPUTES = ("ch_", "py_"), ("du_", "dp_")
 
@@ -37,16 +37,16 @@ class MoneyGateway(Gateway):
         """A page of balance transactions since then, or of an automatic payout."""
         found = self._list(
             "/v1/balance_transactions",
-            created=_since(since),
+            created=since_then(since),
             payout=payout_id,
             starting_after=after,
         )
-        return _page(found, [_movement(one) for one in found["data"]])
+        return page_of(found, [_movement(one) for one in found["data"]])
 
     def list_payouts(self, since: datetime | None, after: str | None) -> Page[PayoutState]:
         """A page of payouts made since then."""
-        found = self._list("/v1/payouts", created=_since(since), starting_after=after)
-        return _page(found, [_payout(one) for one in found["data"]])
+        found = self._list("/v1/payouts", created=since_then(since), starting_after=after)
+        return page_of(found, [_payout(one) for one in found["data"]])
 
     def charge_behind(self, source_id: str) -> str | None:
         """The charge of a refund or a dispute."""
@@ -60,14 +60,6 @@ class MoneyGateway(Gateway):
 def money_gateway() -> MoneyGateway:
     """The current app's money gateway."""
     return cast("MoneyGateway", current_app.extensions["money_gateway"])
-
-
-def _page(found: dict[str, Any], facts: list[Fact]) -> Page[Fact]:
-    return Page(tuple(facts), found["data"][-1]["id"] if found["has_more"] else None)
-
-
-def _since(since: datetime | None) -> dict[str, int] | None:
-    return {"gte": int(since.timestamp())} if since else None
 
 
 def _movement(found: dict[str, Any]) -> Movement:
