@@ -52,6 +52,7 @@ from fundraiser.incidents import Incidents, Kind, has_noted, note
 from fundraiser.jobs import Hints
 from fundraiser.joining import gift_views, views as campaigns
 from fundraiser.logs import configure_logging
+from fundraiser.measures import Measures
 from fundraiser.newsroom import sign_in, views as newsroom
 from fundraiser.payments import AccountGateway, MemberGateway, MoneyGateway, patience
 from fundraiser.texts import gettext as _
@@ -150,10 +151,11 @@ def create_app(settings: Settings | None = None, pool: Pool | None = None) -> Fu
     app.waiting_for_stripe = BoundedSemaphore(max(settings.web_threads * 3 // 4, 1))
     app.extensions["settings"] = settings
     app.extensions["incidents"] = Incidents(app.database.side_engine)
+    app.extensions["measures"] = measures = Measures(app.database.side_engine)
     app.extensions["database"] = app.database
-    app.extensions["gateway"] = MemberGateway(settings, app.database)
-    app.extensions["account_gateway"] = AccountGateway(settings, app.database)
-    app.extensions["money_gateway"] = MoneyGateway(settings, app.database)
+    app.extensions["gateway"] = MemberGateway(settings, app.database, measures)
+    app.extensions["account_gateway"] = AccountGateway(settings, app.database, measures)
+    app.extensions["money_gateway"] = MoneyGateway(settings, app.database, measures)
     app.extensions["inbox"] = Inbox(
         app.database, app.extensions["incidents"], livemode=settings.livemode
     )

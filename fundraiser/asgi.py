@@ -32,11 +32,13 @@ from fundraiser.bodies import (
     largest,
 )
 from fundraiser.errors import FundraiserError
+from fundraiser.measures import ROUTE, Measured
 from fundraiser.widget.progress import Reply, slug_of
 from fundraiser.wsgi import (
     application as wsgi_application,
     busy,
     may_upload,
+    measures,
     refusals,
     threads,
 )
@@ -56,6 +58,8 @@ log = structlog.get_logger()
 
 _PIECE = 1 << 16  # bytes of a download that are made at once
 _PIECE_PATIENCE = 600.0  # seconds until the reader has taken them
+_NUMBER = "/campaigns/<slug>/progress"
+_METHODS = {"GET", "HEAD", "POST", "OPTIONS"}
 _SAME_FOR_ALL = {
     "SCRIPT_NAME": "",
     "SERVER_SOFTWARE": "granian",
@@ -108,7 +112,10 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         slug = slug_of(scope["path"])
         if slug is not None:
-            await _send(send, await self._read_number(slug, scope))
+            begun = time.perf_counter()
+            reply = await self._read_number(slug, scope)
+            _note(_NUMBER, scope["method"], reply.status, begun)
+            await _send(send, reply)
             return
         environ = make_environ(scope)
         if environ["PATH_INFO"] in UPLOADS:
@@ -147,7 +154,9 @@ class Front:
                 await _send(send, refusals.reply(error.status, environ))
                 return
         # More than there are threads would wait for longer than anybody waits for a page.
+        begun = time.perf_counter()
         reply = await self._ask(environ) if self._free else _call(busy, environ)
+        _note(environ.get(ROUTE, "-"), environ["REQUEST_METHOD"], reply.status, begun)
         if isinstance(reply, Download):
             await self._send_download(receive, send, reply)
         else:
@@ -267,6 +276,12 @@ async def _send(send: Send, reply: Reply) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _note(route: str, method: str, status: str, begun: float) -> None:
+    """Measure an answer; methods that we don't know could be anything, and are one."""
+    known = method if method in _METHODS else "other"
+    measures.note(Measured.REQUEST, time.perf_counter() - begun, known, route, status[:3])
 
 
 application = Front(wsgi_application, threads)

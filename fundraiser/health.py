@@ -5,12 +5,15 @@ from __future__ import annotations
 import hmac
 from datetime import timedelta
 from http import HTTPStatus
+from importlib.metadata import version
+from platform import python_version
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import select
+from prometheus_client.registry import Collector
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
@@ -20,6 +23,7 @@ from fundraiser.dashboard.overview.figures import read_machinery
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import count_all, current_incidents, is_proxy_untrusted
+from fundraiser.measures import current_measures, read_measures
 from fundraiser.members.consistency import count_drift
 from fundraiser.members.ledger import read_balance
 from fundraiser.networks import is_passed_on, sender
@@ -28,17 +32,26 @@ from fundraiser.outbox import EmailState, oldest_due_email
 from fundraiser.payments import Refused, WebhookReason, read_refusals
 from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.intents import oldest_open_intent
+from fundraiser.payments.queue import oldest_due_sync
 from fundraiser.payments.reconcile import last_run
 from fundraiser.security import public
 from fundraiser.webhooks.catch_up import read_found_late
 from fundraiser.widget.progress import IS_KNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask.typing import ResponseReturnValue
+    from prometheus_client import Metric
     from sqlalchemy.orm import Session
 
 blueprint = Blueprint("health", __name__)
 
+_CONNECTIONS = text("""
+    SELECT state, count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND state IS NOT NULL
+    GROUP BY state
+""")
 _NO_LONGER_OPEN = {EmailState.SENT, EmailState.WITHDRAWN}
 
 
@@ -70,6 +83,7 @@ def metrics() -> ResponseReturnValue:
     if not _asks_for_the_operator():
         raise NotFoundError("There is no page at this address.")
     current_incidents().write()
+    current_measures().write()
     return Response(
         generate_latest(_read_figures(db.session())), content_type=CONTENT_TYPE_PLAIN_0_0_4
     )
@@ -147,7 +161,45 @@ def _read_figures(session: Session) -> CollectorRegistry:
         is_proxy_untrusted(session)
     )
     _tell_what_waits(session, registry)
+    _tell_what_runs(session, registry)
+    registry.register(_Histograms(session))
     return registry
+
+
+class _Histograms(Collector):
+    """What all processes measured, as Prometheus's client asks for it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def collect(self) -> Iterable[Metric]:
+        return read_measures(self._session)
+
+
+def _tell_what_runs(session: Session, registry: CollectorRegistry) -> None:
+    build = Gauge(
+        "fundraiser_build_info",
+        "Always 1; the labels say which version runs, on which tables.",
+        ["version", "python", "tables"],
+        registry=registry,
+    )
+    tables = session.scalar(text("SELECT version_num FROM alembic_version"))
+    build.labels(version("fundraiser"), python_version(), tables or "-").set(1)
+    connections = Gauge(
+        "fundraiser_connections",
+        "Connections of our user to the database, or the pooler's if one is between.",
+        ["state"],
+        registry=registry,
+    )
+    for state in ("active", "idle", "idle in transaction"):
+        connections.labels(state).set(0)
+    for state, count in session.execute(_CONNECTIONS):
+        connections.labels(state).set(count)
+    Gauge(
+        "fundraiser_connections_most",
+        "The most that this host's configuration may open.",
+        registry=registry,
+    ).set(db.most_connections(current_settings()))
 
 
 def _tell_what_waits(session: Session, registry: CollectorRegistry) -> None:
@@ -156,6 +208,11 @@ def _tell_what_waits(session: Session, registry: CollectorRegistry) -> None:
             "fundraiser_oldest_due_email_seconds",
             "How long an urgent e-mail has been due.",
             oldest_due_email(session),
+        ),
+        (
+            "fundraiser_oldest_due_sync_seconds",
+            "How long a customer has been due to be synced with Stripe.",
+            oldest_due_sync(session),
         ),
         (
             "fundraiser_oldest_open_intent_seconds",

@@ -26,6 +26,7 @@ from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.incidents import Kind
 from fundraiser.logs import name_request
+from fundraiser.measures import ROUTE
 from fundraiser.networks import PlainAddress, for_guesses, is_passed_on, sender
 from fundraiser.texts import gettext as _
 
@@ -121,7 +122,12 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def name_it_in_the_log() -> None:
-    """Give the request an ID for its log lines, taken from a trusted proxy if possible."""
+    """Give the request an ID for its log lines, taken from a trusted proxy if possible.
+
+    Also names its route for the measures: a rule, because a path may be anything.
+    """
+    if request.url_rule:
+        request.environ[ROUTE] = request.url_rule.rule
     is_trusted = current_settings().trusted_proxies > 0
     name_request(request.headers.get("X-Request-ID") if is_trusted else None)
 

@@ -49,6 +49,7 @@ _with_webhooks = WebhookLayer(
 )
 refusals = Refusals(_app)
 threads = _settings.web_threads
+measures = _app.extensions["measures"]
 application = ProgressLayer(_with_webhooks, _app.database, of_transport(_settings))
 application.remember()
 

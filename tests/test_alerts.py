@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fundraiser import jobs
+from fundraiser.measures import Measured, current_measures
 from fundraiser.newsroom.maintenance import Stopped, stop
 from fundraiser.outbox import enqueue
 from tests.deployment import ROOT
@@ -40,6 +41,12 @@ RAISES = {
     "fundraiser_reconciled_seconds -1": "ReconciliationMissing",
     'up{job="fundraiser"} 0': "FundraiserDown",
 }
+# The same for counters: how much is added each minute.
+GROWS = {
+    'fundraiser_request_seconds_count{route="/join",status="503"} 9': "RequestsFail",
+    'fundraiser_request_seconds_bucket{le="10.0"} 9': "RequestsSlow",
+    'fundraiser_stripe_call_seconds_count{status="0"} 60': "StripeFails",
+}
 
 
 def rules() -> list[dict[str, Any]]:
@@ -61,6 +68,8 @@ def test_each_metric_that_a_rule_asks_for_is_told(client: FlaskClient, database:
     with database.transaction() as session:
         jobs.beat(session, "worker")
         jobs.beat(session, "beat")
+    current_measures().note(Measured.REQUEST, 0.2, "GET", "/join", "200")
+    current_measures().note(Measured.STRIPE, 0.2, "GET /v1/customers/:id", "200")
     page = client.get("/metrics", base_url="http://127.0.0.1").text
     told = set(re.findall(r"^(fundraiser_\w+)", page, re.MULTILINE))
     told |= set(re.findall(r"^# TYPE (fundraiser_\w+)", page, re.MULTILINE))
@@ -101,6 +110,10 @@ def test_each_of_these_raises_its_alert_and_a_healthy_service_none(tmp_path: Pat
         'fundraiser_heartbeat_age_seconds{part="worker"}': "12",
         'fundraiser_heartbeat_age_seconds{part="beat"}': "12",
         "fundraiser_reconciled_seconds": "3600",
+        'fundraiser_request_seconds_count{route="/join",status="200"}': "0+60",
+        'fundraiser_request_seconds_bucket{le="1.0"}': "0+60",
+        'fundraiser_request_seconds_bucket{le="+Inf"}': "0+60",
+        'fundraiser_stripe_call_seconds_count{status="200"}': "0+60",
     }
     names = sorted(rule["alert"] for rule in rules())
 
@@ -108,7 +121,8 @@ def test_each_of_these_raises_its_alert_and_a_healthy_service_none(tmp_path: Pat
         return {
             "interval": "1m",
             "input_series": [
-                {"series": name, "values": f"{value}+0x300"} for name, value in series.items()
+                {"series": name, "values": f"{value}x300" if "+" in value else f"{value}+0x300"}
+                for name, value in series.items()
             ],
             "promql_expr_test": [
                 {
@@ -126,6 +140,13 @@ def test_each_of_these_raises_its_alert_and_a_healthy_service_none(tmp_path: Pat
         assert alert in names
         name, _, value = line.rpartition(" ")
         cases.append(case(healthy | {name: value}, {alert}))
+    for line, alert in GROWS.items():
+        name, _, value = line.rpartition(" ")
+        grown = {name: f"0+{value}"}
+        if "bucket" in name:  # all of them are slow
+            grown |= {'fundraiser_request_seconds_bucket{le="1.0"}': "0+1"}
+            grown |= {'fundraiser_request_seconds_bucket{le="+Inf"}': f"0+{value}"}
+        cases.append(case(healthy | grown, {alert}))
     (tmp_path / "tests.yml").write_text(
         yaml.safe_dump({"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": cases})
     )

@@ -298,6 +298,38 @@ def test_names_with_an_underscore_do_not_pass_for_headers(web: int) -> None:
         assert reader.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def test_each_answer_is_measured_by_its_route(web: int) -> None:
+    def count(method: str, route: str, status: int) -> float:
+        page = requests.get(f"http://127.0.0.1:{web}/metrics", timeout=10).text
+        labels = f'method="{method}",route="{route}",status="{status}"'
+        found = re.findall(
+            rf"^fundraiser_request_seconds_count{{{re.escape(labels)}}} (\S+)$", page, re.MULTILINE
+        )
+        return float(found[0]) if found else 0
+
+    asked = [
+        ("GET", "/campaigns/25000/progress", "/campaigns/<slug>/progress", 200),
+        ("GET", "/campaigns/25000", "/campaigns/<slug>", 200),
+        ("GET", "/somebody@example.org", "-", 404),
+        ("PROPFIND", "/join", "-", 405),
+    ]
+
+    def counts() -> list[float]:
+        return [
+            count(method if method == "GET" else "other", route, status)
+            for method, _, route, status in asked
+        ]
+
+    before = counts()
+    for method, path, _, status in asked:
+        answer = requests.request(method, f"http://127.0.0.1:{web}{path}", timeout=10)
+        assert answer.status_code == status
+    hooks = count("POST", "/webhooks/stripe", 204)
+    assert deliver(web) == 204
+    assert counts() == [one + 1 for one in before]
+    assert count("POST", "/webhooks/stripe", 204) == hooks + 1
+
+
 def test_the_oldest_unfinished_bodies_make_room_for_those_that_come() -> None:
     async def fill_the_memory() -> list[object]:
         shelf = Bodies(memory=3 * bodies.LARGEST)

@@ -609,6 +609,7 @@ NOT_PERSONAL: dict[str, str] = {
     "listed_subscription": "run_id",
     "maintenance": "what since notice",
     "mailing": "kind key at",
+    "measure": "name labels bucket count seconds",
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "balance_scan": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",

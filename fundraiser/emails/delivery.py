@@ -22,6 +22,7 @@ from fundraiser.emails.message import Message
 from fundraiser.emails.parts.body import NotDueError
 from fundraiser.emails.smtp import Fate, Outcome, UnreachableError
 from fundraiser.emails.writing import UndeliverableError, write
+from fundraiser.measures import Measured, current_measures, timed
 from fundraiser.members.models import Member
 from fundraiser.newsroom.maintenance import Stopped, is_stopped
 from fundraiser.outbox import Email, EmailState
@@ -95,6 +96,7 @@ def deliver_some(database: Database, server: MailServer, budget: Budget | None =
             ready = _prepare_all(session, emails, server)
     except UnreachableError as error:
         log.warning("mail_server_away", error=str(error))
+        current_measures().note(Measured.EMAIL, 0.0, "unreachable")
         return False
     _send_all(database, server, budget, ready)
     return True
@@ -204,13 +206,20 @@ def _send_all(
             if sent is not None:
                 _note_sent(session, *sent)
             is_ours = _begin(session, one)
-        sent = (one, server.send(one.message)) if is_ours else None
+        sent = (one, _send(server, one.message)) if is_ours else None
     with database.transaction() as session:
         if sent is not None:
             _note_sent(session, *sent)
         for one in ready:
             ours = {"email": one.email_id, "lease": one.lease}
             session.connection().execute(_GIVE_BACK, ours | {"at": now()})
+
+
+def _send(server: MailServer, message: Message) -> Outcome:
+    with timed(current_measures(), Measured.EMAIL) as labels:
+        outcome = server.send(message)
+        labels.append(outcome.fate.value)
+    return outcome
 
 
 def _begin(session: Session, one: _Ready) -> bool:

@@ -279,6 +279,11 @@ def backlog(session: Session) -> int:
     return session.scalar(select(func.count()).where(SyncRequest.due_at <= now())) or 0
 
 
+def oldest_due_sync(session: Session) -> datetime | None:
+    """Since when the request that waits longest has been due; None if none is."""
+    return session.scalar(select(func.min(SyncRequest.due_at)).where(SyncRequest.due_at <= now()))
+
+
 def failed_requests(
     session: Session, *, most: int | None = None, after: int = 0
 ) -> list[SyncRequest]:

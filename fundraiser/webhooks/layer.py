@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser.errors import FundraiserError
+from fundraiser.measures import ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ class WebhookLayer:
             and length.isdecimal()
             and 0 < int(length) <= _LARGEST
         ):
+            environ[ROUTE] = environ["PATH_INFO"]
             body = environ["wsgi.input"].read(int(length))
             if self._take(body, environ.get("HTTP_STRIPE_SIGNATURE", "")):
                 start_response("204 No Content", self._headers)

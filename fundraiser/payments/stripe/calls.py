@@ -12,6 +12,7 @@ import stripe
 import structlog
 
 from fundraiser.errors import NotFoundError
+from fundraiser.measures import Measured
 from fundraiser.payments.stripe.account import OtherAccountError, claim_mode
 from fundraiser.payments.stripe.budget import StripeLimits, operation_of
 from fundraiser.payments.stripe.connections import Connections
@@ -30,11 +31,12 @@ from fundraiser.payments.stripe.types import Fact, Page
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
+    from fundraiser.measures import Measures
 
 log = structlog.get_logger()
 
@@ -57,11 +59,14 @@ _TO_CONFIRM = {
 class Calls:
     """The methods through which every call to Stripe goes."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, measures: Measures | None = None
+    ) -> None:
         # A separate pool, so that nobody holds one connection while waiting for a second.
         self._engine = database.side_engine
         self._livemode = settings.livemode
         self._checked_until = -1.0
+        base = settings.stripe_api_base or stripe.DEFAULT_API_BASE
         limits = StripeLimits(
             database.side_engine,
             each=settings.stripe_calls_per_second,
@@ -75,9 +80,15 @@ class Calls:
         def take_turn_at_once(method: str, url: str) -> None:
             limits.wait(operation_of(method, url), urgent=True, patience=current_patience().left)
 
-        self._client = _client(settings, take_turn, retries=2, read=_READ)
+        def note(method: str, url: str, seconds: float, status: int) -> None:
+            if measures:
+                measures.note(Measured.STRIPE, seconds, operation_of(method, url), str(status))
+
+        self._client = _client(settings, Connections(base, _READ, take_turn, note), retries=2)
         # A reader waits for these: an error is better than a minute's wait.
-        self._prompt = _client(settings, take_turn_at_once, retries=0, read=_READ_PROMPTLY)
+        self._prompt = _client(
+            settings, Connections(base, _READ_PROMPTLY, take_turn_at_once, note), retries=0
+        )
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - Stripe's own
         """Fetch an object as plain JSON, which is much faster than the SDK's objects."""
@@ -187,15 +198,11 @@ def _is_about_a_price(error: stripe.InvalidRequestError) -> bool:
     return is_gone and "items" in named and ("price" in named or "product" in said)
 
 
-def _client(
-    settings: Settings, take_turn: Callable[[str, str], None], *, retries: int, read: float
-) -> stripe.StripeClient:
+def _client(settings: Settings, connections: Connections, *, retries: int) -> stripe.StripeClient:
     return stripe.StripeClient(
         settings.stripe_api_key,
         stripe_version=API_VERSION,
         max_network_retries=retries,
-        http_client=Connections(
-            settings.stripe_api_base or stripe.DEFAULT_API_BASE, read, take_turn
-        ),
+        http_client=connections,
         base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else {},
     )

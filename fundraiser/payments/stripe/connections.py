@@ -34,7 +34,11 @@ class Connections(stripe.HTTPClient):
     name = "urllib3"
 
     def __init__(
-        self, address: str, read: float, take_turn: Callable[[str, str], None] = lambda *_: None
+        self,
+        address: str,
+        read: float,
+        take_turn: Callable[[str, str], None] = lambda *_: None,
+        note: Callable[[str, str, float, int], None] = lambda *_: None,
     ) -> None:
         super().__init__()
         proxy = select_proxy(address, get_environ_proxies(address))
@@ -43,7 +47,7 @@ class Connections(stripe.HTTPClient):
             if proxy
             else urllib3.PoolManager(maxsize=_KEPT, ca_certs=stripe.ca_bundle_path)
         )
-        self._read, self._take_turn = read, take_turn
+        self._read, self._take_turn, self._note = read, take_turn, note
 
     def request(
         self,
@@ -81,8 +85,9 @@ class Connections(stripe.HTTPClient):
                 "The time for this is over.", should_retry=False
             )
         timeout = urllib3.Timeout(connect=min(_CONNECT, left), read=min(self._read, left))
+        begun, status = time.perf_counter(), 0
         try:
-            return self._pool.request(
+            answer = self._pool.request(
                 method,
                 url,
                 body=body,
@@ -95,3 +100,8 @@ class Connections(stripe.HTTPClient):
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # as the SDK has it
                 repr(error), should_retry=may_pass
             ) from error
+        else:
+            status = answer.status
+            return answer
+        finally:
+            self._note(method, url, time.perf_counter() - begun, status)

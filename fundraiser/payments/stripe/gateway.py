@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
+    from fundraiser.measures import Measures
     from fundraiser.payments.models import Checkout
 
 __all__ = [  # names that other modules import from here
@@ -72,8 +73,10 @@ _DEFAULT_METHOD = "invoice_settings.default_payment_method"
 class Gateway(CatalogueCalls, ReconcileCalls):
     """The calls to Stripe that syncing and joining need."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        super().__init__(settings, database)
+    def __init__(
+        self, settings: Settings, database: Database, measures: Measures | None = None
+    ) -> None:
+        super().__init__(settings, database, measures)
         self._secrets = settings.stripe_webhook_secrets
         self._public_url = settings.public_url
         self._portal: str | None = None
