@@ -136,3 +136,24 @@ def test_a_page_is_for_everybody(window: Callable[..., Page], visited: Visited, 
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size({"width": 1280, "height": 900})
     assert axe(page, rules) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (390, 844), (1280, 720)])
+def test_the_button_to_pay_is_in_sight_and_covers_nothing_in_use(
+    window: Callable[..., Page], live: Live, width: int, height: int
+) -> None:
+    page = window(viewport={"width": width, "height": height})
+    page.goto(f"{live.app}/join")
+    for seen in ("#pay", "#terms"):
+        expect(page.locator(seen)).to_be_in_viewport(ratio=1)
+    page.locator("main").focus()
+    last = page.locator("main a").last
+    while not last.evaluate("link => link === document.activeElement"):
+        page.keyboard.press("Tab")
+        assert page.evaluate(
+            """() => {
+              const { activeElement: used } = document;
+              const { x, y, width, height } = used.getClientRects()[0];
+              return used.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+            }"""
+        ), page.evaluate("document.activeElement.outerHTML")
