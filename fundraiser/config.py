@@ -29,6 +29,7 @@ _USUAL_PORTS = {"https": 443, "http": 80}
 _SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"),
     *("SMTP_URL", "SECRET_KEY", "METRICS_TOKEN"),
+    *("OPERATOR_WEBHOOK", "OPERATOR_PING", "SENTRY_DSN"),
     *("PATREON_ACCESS_TOKEN", "PATREON_REFRESH_TOKEN", "PATREON_CLIENT_SECRET"),
     *("PATREON_WEBHOOK_SECRET", "GHOST_ADMIN_API_KEY"),
 )
@@ -105,6 +106,10 @@ class Settings:
     worker_processes: int
     log_level: str
     metrics_token: str | None = field(repr=False)
+    operator_email: str | None = None
+    operator_webhook: str | None = field(default=None, repr=False)
+    operator_ping: str | None = field(default=None, repr=False)
+    sentry_dsn: str | None = field(default=None, repr=False)
     review_names: bool = False
     patreon: PatreonAccess | None = None
     ghost: GhostAccess | None = None
@@ -214,25 +219,22 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         worker_processes=_count(environ, "WORKER_CONCURRENCY", 2),
         log_level=_log_level(environ),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
+        operator_email=_operator_email(environ),
+        operator_webhook=_safe_url(environ, "OPERATOR_WEBHOOK"),
+        operator_ping=_safe_url(environ, "OPERATOR_PING"),
+        sentry_dsn=_sentry_dsn(environ),
         review_names=_switch(environ, "REVIEW_NAMES"),
         patreon=_patreon(environ),
         ghost=_ghost(environ),
     )
-    if settings.livemode and settings.stripe_api_base:
-        raise ConfigError(
-            "STRIPE_API_BASE points away from Stripe, and STRIPE_API_KEY is a live key: "
-            "unset one of them."
-        )
-    if settings.livemode and settings.patreon and settings.patreon.api != _PATREON:
-        raise ConfigError(
-            "PATREON_API_BASE points away from Patreon, and STRIPE_API_KEY is a live key: "
-            "unset one of them."
-        )
-    if settings.livemode and settings.clock_offset_file:
-        raise ConfigError(
-            "CLOCK_OFFSET_FILE moves the clock, and STRIPE_API_KEY is a live key: "
-            "unset one of them."
-        )
+    patreon = settings.patreon.api if settings.patreon else _PATREON
+    for is_moved, what in (
+        (settings.stripe_api_base, "STRIPE_API_BASE points away from Stripe"),
+        (patreon != _PATREON, "PATREON_API_BASE points away from Patreon"),
+        (settings.clock_offset_file, "CLOCK_OFFSET_FILE moves the clock"),
+    ):
+        if settings.livemode and is_moved:
+            raise ConfigError(f"{what}, and STRIPE_API_KEY is a live key: unset one of them.")
     return settings
 
 
@@ -340,13 +342,41 @@ def _mail_from(environ: Mapping[str, str], public_url: str) -> tuple[str | None,
     if not value:
         return None, f"members@{urlsplit(public_url).hostname}"
     name, address = parseaddr(value)
-    local, _, domain = address.rpartition("@")
-    if not local or not domain or any(sign.isspace() for sign in address):
+    if not _is_address(address):
         raise ConfigError(
             "MAIL_FROM must be an e-mail address, like members@example.org, or a name and an "
             "address, like The Ledger <members@example.org>."
         )
     return name or None, address
+
+
+def _operator_email(environ: Mapping[str, str]) -> str | None:
+    value = environ.get("OPERATOR_EMAIL", "").strip()
+    if value and (not _is_address(value) or not value.isascii()):
+        raise ConfigError("OPERATOR_EMAIL must be one e-mail address, like ops@example.org.")
+    return value or None
+
+
+def _is_address(text: str) -> bool:
+    local, _, domain = text.rpartition("@")
+    return bool(local and domain) and not any(sign.isspace() or sign in ",<>" for sign in text)
+
+
+def _safe_url(environ: Mapping[str, str], name: str) -> str | None:
+    """An address that holds a secret, so that nobody on the way may read it."""
+    value = _optional_url(environ, name)
+    if value and value.startswith("http://") and urlsplit(value).hostname not in LOOPBACK:
+        raise ConfigError(f"{name} must begin with https:// outside this machine.")
+    return value
+
+
+def _sentry_dsn(environ: Mapping[str, str]) -> str | None:
+    value = _safe_url(environ, "SENTRY_DSN")
+    if value:
+        parts = urlsplit(value)
+        if not parts.username or not parts.path.rpartition("/")[2].isdecimal():
+            raise ConfigError("SENTRY_DSN must be a DSN, like https://key@sentry.example.org/1.")
+    return value
 
 
 def _smtp_url(environ: Mapping[str, str]) -> str:
@@ -407,9 +437,8 @@ def _ghost(environ: Mapping[str, str]) -> GhostAccess | None:
             "GHOST_ADMIN_API_KEY must be an Admin API key of a custom integration, "
             "like 64f0…:9a31…."
         )
-    url = _url(environ, "GHOST_URL", "https", "http").rstrip("/")
-    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
-        raise ConfigError("GHOST_URL must begin with https:// outside this machine.")
+    _required(environ, "GHOST_URL")
+    url = _safe_url(environ, "GHOST_URL") or ""
     return GhostAccess(url=url, key_id=name, secret=found)
 
 

@@ -48,6 +48,7 @@ class Job(StrEnum):
     IMPORT = "import"
     LIVE = "live"
     INTENTS = "intents"
+    WATCH = "watch"
     BEAT = "beat"
 
     @property

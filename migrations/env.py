@@ -16,6 +16,7 @@ from fundraiser.newsroom import maintenance, models as newsroom
 from fundraiser.payments import cases, models as payments
 from fundraiser.payments.stripe import budget
 from fundraiser.sources import models as sources
+from fundraiser.watch import models as watch
 from fundraiser.webhooks import models as webhooks
 
 ROOMS = (
@@ -34,6 +35,7 @@ ROOMS = (
     cases,
     campaigns,
     reminders,
+    watch,
     webhooks,
     account,
     dashboard,

@@ -189,6 +189,14 @@ def test_a_redis_over_tls_is_verified_unless_told(
         ("PUBLIC_URL", "https://members.example.org:99999", "PUBLIC_URL must be an address"),
         ("JOIN_LIMIT", "twenty a minute", "JOIN_LIMIT 'twenty a minute' can't be read"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL."),
+        ("OPERATOR_EMAIL", "ops@example.org, me@example.org", "OPERATOR_EMAIL must be one e-mail"),
+        (
+            "OPERATOR_WEBHOOK",
+            "http://hooks.example/hidden",
+            "OPERATOR_WEBHOOK must begin with https",
+        ),
+        ("OPERATOR_PING", "hidden", "OPERATOR_PING must be an address"),
+        ("SENTRY_DSN", "https://sentry.example/hidden", "SENTRY_DSN must be a DSN"),
         ("SECRET_KEY_FILE", "/nowhere/key", "SECRET_KEY and SECRET_KEY_FILE are both set"),
     ],
 )

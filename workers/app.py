@@ -28,11 +28,14 @@ _VISIBLE_AGAIN = 120  # seconds until another worker gets a killed one's task
 
 
 class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
-    """A task that does nothing while a restored backup is still catching up with Stripe."""
+    """A task that does nothing while a restored backup is still catching up with Stripe.
+
+    Heartbeats and the watch go on, which change nothing.
+    """
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run the task, unless a restore is in progress."""
-        if self.name != Job.BEAT:
+        if self.name not in {Job.BEAT, Job.WATCH}:
             with flask_app.database.transaction() as session:
                 if is_stopped(session, Stopped.RESTORE):
                     return None

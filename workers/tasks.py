@@ -46,6 +46,7 @@ from fundraiser.payments.settlement import settle_due
 from fundraiser.sources import batches, overview
 from fundraiser.sources.live import asking
 from fundraiser.sources.people import forget_undone
+from fundraiser.watch.notices import watch
 from fundraiser.webhooks import catch_up as catching_up
 from workers.app import flask_app
 
@@ -214,6 +215,13 @@ def ask_live_sources() -> None:
         if _while_there_is_work(lambda: asking.ask_any(flask_app.database, settings)):
             with flask_app.database.transaction() as session:
                 jobs.hint(session, Job.LIVE)
+
+
+@shared_task(name=Job.WATCH)
+def watch_over() -> None:
+    """Tell the operator what fails and what is over."""
+    with flask_app.app_context():
+        watch(flask_app.database, current_settings())
 
 
 @shared_task(name=Job.BEAT)

@@ -22,6 +22,7 @@ SWEEPS = {
     Job.IMPORT: 10.0,
     Job.LIVE: 20.0,
     Job.INTENTS: 10.0,
+    Job.WATCH: 60.0,
     Job.BEAT: 20.0,
 }
 

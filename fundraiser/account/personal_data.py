@@ -613,6 +613,7 @@ NOT_PERSONAL: dict[str, str] = {
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "balance_scan": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",
+    "open_trouble": "trouble since told_at gone_since",
     "old_price": "stripe_id tier_slug interval currency amount retired_at archived_at",
     "other_product": "id noted_at",
     "payout": "id amount currency status listed created_at arrives_at failure cursor contents_at",

@@ -15,6 +15,7 @@ from fundraiser.cli.service import (
     doctor,
     list_personal_data,
     migrate,
+    notify,
 )
 from fundraiser.cli.sources import sources
 from fundraiser.cli.stripe_account import publish, stripe
@@ -47,7 +48,16 @@ def main() -> None:
 
 
 for command in (
-    *(maintenance, migrate, create_staff, doctor, list_personal_data, bounces, accept_secret_key),
+    *(
+        maintenance,
+        migrate,
+        create_staff,
+        doctor,
+        notify,
+        list_personal_data,
+        bounces,
+        accept_secret_key,
+    ),
     *(stripe, publish, settle, reconcile, restore_check, recount, sources),
 ):
     main.add_command(command)

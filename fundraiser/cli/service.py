@@ -20,6 +20,7 @@ from fundraiser.newsroom import secret_key
 from fundraiser.newsroom.models import Role
 from fundraiser.newsroom.staff import add_staff, reset_password
 from fundraiser.payments import account_gateway
+from fundraiser.watch.notices import tell
 
 
 @click.command()
@@ -61,6 +62,18 @@ def doctor(*, as_json: bool) -> None:
                 click.echo(f"{'well ' if finding.is_well else 'WRONG'}  {finding.sentence}")
             is_well = is_well and finding.is_well
     sys.exit(not is_well)
+
+
+@click.command()
+def notify() -> None:
+    """Send the operator a test notice by each configured way."""
+    with open_app():
+        settings = current_settings()
+        if not settings.operator_email and not settings.operator_webhook:
+            raise click.ClickException("Set OPERATOR_EMAIL or OPERATOR_WEBHOOK first.")
+        if not tell(settings, ["A test: this is how we tell you when something fails."]):
+            raise click.ClickException("No way works: see the log above, and fundraiser doctor.")
+    click.echo("The test notice was sent.")
 
 
 @click.command("accept-secret-key")

@@ -62,6 +62,7 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
     except SQLAlchemyError:  # calls are counted there
         yield Finding(False, "Stripe can't be asked without the database: mend that first.")
     yield _examine_mail(settings)
+    yield _examine_notices(settings)
     yield from _examine_sources(settings, database)
 
 
@@ -164,6 +165,17 @@ def _examine_mail(settings: Settings) -> Finding:
     except UnreachableError as error:
         return Finding(False, f"{error} Check SMTP_URL.")
     return Finding(True, "The mail server answers.")
+
+
+def _examine_notices(settings: Settings) -> Finding:
+    """Whether somebody hears of it when something fails; Prometheus does as well."""
+    if settings.operator_email or settings.operator_webhook:
+        return Finding(True, "The operator is told when something fails: try fundraiser notify.")
+    if settings.metrics_token:
+        return Finding(True, "Prometheus may read the metrics; without it set OPERATOR_EMAIL.")
+    return Finding(
+        True, "Nobody is told when something fails: OPERATOR_EMAIL or OPERATOR_WEBHOOK is safer."
+    )
 
 
 def _examine_sources(settings: Settings, database: Database) -> Iterator[Finding]:

@@ -1,0 +1,1 @@
+"""Tell the operator when something fails, for those who have no Prometheus."""
