@@ -42,19 +42,23 @@ class Rules:
 
     ``caching``: the allowed Cache-Control values of a success, the default first; errors are never
     stored. ``is_for_any_site``: other sites may read and embed it. ``is_framed``: any site may
-    frame it.
+    frame it. ``is_secret``: it may hold something of one person, so it is never compressed
+    (docs/decisions/compression.md).
     """
 
     caching: tuple[str, ...] = (NO_STORE,)
     is_for_any_site: bool = False
     is_framed: bool = False
+    is_secret: bool = False
 
 
-PRIVATE = Rules()
+PAGE = Rules()
+PRIVATE = Rules(is_secret=True)
 # Each address that anybody may ask for, as the app's map of routes writes it.
 ADDRESSES = {
-    "/": PRIVATE,
-    "/campaigns/<slug>": PRIVATE,
+    "/": PAGE,
+    "/campaigns": PAGE,
+    "/campaigns/<slug>": PAGE,
     "/campaigns/<slug>/appearance": Rules((FRESH, MINUTES), is_for_any_site=True),
     "/campaigns/<slug>/embed": Rules((FRESH,), is_for_any_site=True, is_framed=True),
     "/campaigns/<slug>/members": Rules((CHECKED,)),
@@ -62,15 +66,16 @@ ADDRESSES = {
     "/campaigns/<slug>/progress.svg": Rules((FRESH,), is_for_any_site=True),
     "/campaigns/<slug>/reminder": PRIVATE,
     "/<any('embed.css', 'embed.js'):name>": Rules((MINUTES,), is_for_any_site=True),
+    "/gift": PAGE,
     "/healthz": PRIVATE,
-    "/how-we-count": PRIVATE,
-    "/join": PRIVATE,
+    "/how-we-count": PAGE,
+    "/join": PAGE,
     "/join/thanks": PRIVATE,
     "/metrics": PRIVATE,
     "/oembed": Rules((FRESH,), is_for_any_site=True),
     "/readyz": PRIVATE,
     "/static/<path:filename>": Rules((FILE,)),
-    "/terms": PRIVATE,
+    "/terms": PRIVATE,  # its header signs a member out
     "/widget-<name>.js": Rules((FOR_EVER,), is_for_any_site=True),
     "/widget.js": Rules((MINUTES,), is_for_any_site=True),
 }
@@ -87,6 +92,11 @@ AREAS = {
 def find_rules(route: str) -> Rules | None:
     """The rules of a route, as in the app's URL map; None if the table has none."""
     return ADDRESSES.get(route) or AREAS.get("/" + route.split("/")[1])
+
+
+def rules_of(route: str | None) -> Rules:
+    """The rules that a response is given: those of its route, or the strictest."""
+    return (route and find_rules(route)) or PRIVATE
 
 
 def of_transport(settings: Settings) -> dict[str, str]:
@@ -110,7 +120,7 @@ def complete(
     response: Response, route: str | None, settings: Settings, form_origins: Iterable[str]
 ) -> None:
     """Set a response's headers from the table, overriding its view."""
-    rules = (route and find_rules(route)) or PRIVATE
+    rules = rules_of(route)
     headers = response.headers
     is_error = response.status_code >= HTTPStatus.BAD_REQUEST
     if is_error or headers.get("Cache-Control") not in rules.caching:

@@ -22,6 +22,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
 from fundraiser import bodies, headers, incidents
+from fundraiser.compression import compress
 from fundraiser.config import current_settings
 from fundraiser.errors import BadRequestError, ForbiddenError
 from fundraiser.incidents import Kind
@@ -294,9 +295,11 @@ def check_origin() -> None:
 
 
 def set_headers(response: Response) -> Response:
-    """Set the headers of each response by its route."""
+    """Set the headers of each response by its route, and compress it if it holds no secret."""
     route = request.url_rule.rule if request.url_rule else None
     headers.complete(response, route, current_settings(), g.get("form_origins", ()))
+    if not headers.rules_of(route).is_secret:
+        compress(response, request.accept_encodings)
     return response
 
 

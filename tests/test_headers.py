@@ -16,6 +16,7 @@ from fundraiser.config import load_settings
 from fundraiser.headers import (
     ADDRESSES,
     AREAS,
+    NO_STORE,
     PRIVATE,
     Rules,
     find_rules,
@@ -114,7 +115,7 @@ def test_every_route_answers_with_the_headers_of_its_row(
             assert "Cookie" not in found.get("Vary", ""), case
         if answer.mimetype in {"text/html", "application/json", "text/csv", "image/svg+xml", ""}:
             assert_page(found, rules, case)
-    assert stored == {route for route, rules in ADDRESSES.items() if rules != PRIVATE}
+    assert stored == {route for route, rules in ADDRESSES.items() if rules.caching != (NO_STORE,)}
 
 
 def requests_to(app: FundraiserApp) -> Iterator[tuple[str, str, str]]:

@@ -118,6 +118,13 @@ def home() -> ResponseReturnValue:
     return _campaign_page(found) if found else _not_open()
 
 
+@blueprint.get("/campaigns")
+@public
+def campaigns() -> ResponseReturnValue:
+    """Where whoever cuts a campaign's address short gets: to the current one."""
+    return redirect(url_for(".home", lang=request.args.get("lang")))
+
+
 @blueprint.get("/campaigns/<slug>")
 @public
 def campaign(slug: str) -> ResponseReturnValue:

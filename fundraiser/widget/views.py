@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-import brotli
 from flask import Blueprint, Response, jsonify, render_template, request
 from flask_babel import force_locale, format_decimal
 from markupsafe import Markup
@@ -38,7 +35,7 @@ _SIZES = {"card": (600, 420), "bar": (600, 170), "compact": (600, 90)}
 @blueprint.get("/widget.js")
 @public
 def script() -> ResponseReturnValue:
-    return _packed(current_script().body, "text/javascript")
+    return _conditional(Response(current_script().body, mimetype="text/javascript"))
 
 
 @blueprint.get("/widget-<name>.js")
@@ -48,7 +45,7 @@ def pinned_script(name: str) -> ResponseReturnValue:
     script = pinned_scripts().get(name)
     if script is None:
         raise NotFoundError("No script was published under this name.")
-    return _packed(script.body, "text/javascript")
+    return _conditional(Response(script.body, mimetype="text/javascript"))
 
 
 @blueprint.get("/campaigns/<slug>/appearance")
@@ -64,7 +61,7 @@ def appearance(slug: str) -> ResponseReturnValue:
     )
     is_named = request.args.get("revision") == str(found.revision)
     body = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
-    response = _packed(body, "application/json")
+    response = _conditional(Response(body, mimetype="application/json"))
     response.headers["Cache-Control"] = MINUTES if is_named else FRESH
     return response
 
@@ -155,26 +152,6 @@ def oembed() -> ResponseReturnValue:
             thumbnail_height=SHAPES["card"].height,
         )
     )
-
-
-def _packed(body: bytes, kind: str) -> Response:
-    coding = request.accept_encodings.best_match(["br", "gzip"])
-    response = Response(_pack(body, coding), mimetype=kind)
-    if coding:
-        response.headers["Content-Encoding"] = coding
-    response.vary.add("Accept-Encoding")
-    return _conditional(response)
-
-
-@lru_cache(maxsize=64)
-def _pack(body: bytes, coding: str | None) -> bytes:
-    match coding:
-        case "br":
-            packed: bytes = brotli.compress(body)
-            return packed
-        case "gzip":
-            return gzip.compress(body, mtime=0)
-    return body
 
 
 def _conditional(response: Response) -> Response:
