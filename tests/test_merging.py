@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from fundraiser.errors import UnprocessableError
 from fundraiser.members import merging
@@ -159,6 +159,38 @@ def test_a_merged_person_is_known_by_both_addresses(
     with database.transaction() as session:
         found = find_or_add_person(session, "olena.pp@example.com", language="en")
         assert found.id == kept
+
+
+@pytest.mark.parametrize("late", ["merge", "separate"])
+def test_who_is_merged_or_separated_while_a_file_is_applied_gets_what_it_brings(
+    database: Database, both: tuple[int, int], late: str
+) -> None:
+    """Between a row's look for its person and the lock on that person."""
+    kept, other = both
+    merge_id = merge(database, kept, other) if late == "separate" else 0
+    content = "Name,E-mail,Amount,Every,Paid until\nOlena,OLENA.PP@example.com,5,month,2026-12-20\n"
+    batch_id = plan(database, content.encode(), "a.csv")
+    came: list[str] = []
+
+    def come_first(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not came and "FROM taken" in statement and "FOR UPDATE" in statement:
+            came.append(late)
+            if late == "merge":
+                merge(database, kept, other)
+            else:
+                with database.transaction() as session:
+                    merging.separate(session, merge_id, GRACE)
+
+    event.listen(database.engine, "before_cursor_execute", come_first)
+    try:
+        apply(database, batch_id)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", come_first)
+    assert came
+    with database.transaction() as session:
+        found = select(Membership.member_id).where(Membership.origin == "table")
+        assert session.scalars(found).one() == (kept if late == "merge" else other)
+    assert number(database)
 
 
 def test_two_who_both_pay_through_stripe_are_not_merged(database: Database) -> None:

@@ -87,7 +87,9 @@ def apply_rows(session: Session, batch: ImportBatch, ids: Sequence[int], grace: 
     values = {"rows": list(ids), "source": batch.source, "at": now(), "language": language()}
     values["list_at"] = batch.list_at or values["at"]
     for statement in (
-        statements.FIND_MEMBERSHIPS,
+        "DROP TABLE IF EXISTS pg_temp.taken",
+        statements.TAKE_ROWS,
+        "ANALYZE taken",
         statements.FIND_MERGED,
         statements.ADD_PEOPLE,
         statements.ADD_NAMELESS,

@@ -5,28 +5,29 @@
 
 from __future__ import annotations
 
-# Applying, in this order.
-PROVES = """
-    r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome NOT IN ('ended', 'absent')
-"""
-FIND_MEMBERSHIPS = """
-    UPDATE import_row r SET membership_id = m.id, member_id = m.member_id
-    FROM import_row same
-    LEFT JOIN membership m ON m.reference = same.key
-      AND m.source = CASE WHEN same.says = 'gives' THEN 'complimentary' ELSE 'import' END
-    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND same.id = r.id
-      AND (r.membership_id IS DISTINCT FROM m.id OR r.member_id IS DISTINCT FROM m.member_id)
+# Applying, in this order. A temporary table holds the step's rows: what is found about them changes
+# there, without indexes, and is written back once.
+TAKE_ROWS = """
+    CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
+    SELECT r.id, r.number, r.outcome, r.says, r.key, r.email, r.address, r.name, r.amount,
+           r.currency, r.interval, r.interval_count, r.started_at, r.counts_until, r.cancel_at,
+           r.refunded_at, m.id AS membership_id, m.member_id, NULL::jsonb AS before,
+           r.added
+    FROM import_row r
+    LEFT JOIN membership m ON m.reference = r.key
+      AND m.source = CASE WHEN r.says = 'gives' THEN 'complimentary' ELSE 'import' END
+    WHERE r.id = ANY(CAST(:rows AS bigint[]))
 """
 FIND_MERGED = """
-    UPDATE import_row r SET member_id = a.member_id
+    UPDATE taken r SET member_id = a.member_id
     FROM member_alias a
-    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.member_id IS NULL AND a.address = r.address
+    WHERE r.member_id IS NULL AND a.address = r.address
 """
 ADD_PEOPLE = """
     WITH wanted AS (
         SELECT DISTINCT ON (r.address) r.id, r.address, r.email, r.name, r.started_at
-        FROM import_row r
-        WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome NOT IN ('ended', 'absent')
+        FROM taken r
+        WHERE r.outcome NOT IN ('ended', 'absent')
           AND r.member_id IS NULL AND r.address IS NOT NULL
         ORDER BY r.address, r.number
     ), added AS (
@@ -35,54 +36,56 @@ ADD_PEOPLE = """
                least(coalesce(started_at, :at), CAST(:at AS timestamptz))
         FROM wanted ORDER BY address
         ON CONFLICT (address) DO NOTHING
-        RETURNING address
+        RETURNING id, address
     )
-    UPDATE import_row r SET added = true
-    WHERE r.id = ANY(ARRAY(
-        SELECT id FROM wanted WHERE address = ANY(ARRAY(SELECT address FROM added))
-    ))
+    UPDATE taken r SET added = true, member_id = added.id
+    FROM wanted JOIN added USING (address) WHERE r.id = wanted.id
 """
 ADD_NAMELESS = """
     WITH wanted AS (
         SELECT r.id, r.name, r.started_at,
                nextval(pg_get_serial_sequence('member', 'id')) AS member_id
-        FROM import_row r
-        WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome NOT IN ('ended', 'absent')
-          AND r.member_id IS NULL AND r.address IS NULL
+        FROM taken r
+        WHERE r.outcome NOT IN ('ended', 'absent') AND r.member_id IS NULL AND r.address IS NULL
     ), added AS (
         INSERT INTO member (id, name, language, counting, sequence, created_at)
         SELECT member_id, name, :language, false, 0,
                least(coalesce(started_at, :at), CAST(:at AS timestamptz))
         FROM wanted
     )
-    UPDATE import_row r SET added = true, member_id = wanted.member_id
+    UPDATE taken r SET added = true, member_id = wanted.member_id
     FROM wanted WHERE r.id = wanted.id
 """
 FIND_PEOPLE = """
-    UPDATE import_row r SET member_id = m.id
-    FROM member m WHERE r.id = ANY(CAST(:rows AS bigint[]))
-      AND r.outcome NOT IN ('ended', 'absent') AND r.member_id IS NULL AND m.address = r.address
+    UPDATE taken r SET member_id = m.id
+    FROM member m
+    WHERE r.outcome NOT IN ('ended', 'absent') AND r.member_id IS NULL AND m.address = r.address
 """
 LOCK_PEOPLE = """
     SELECT m.id FROM member m
-    WHERE m.id IN (SELECT r.member_id FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[])))
+    WHERE m.id IN (SELECT r.member_id FROM taken r)
     ORDER BY m.id FOR UPDATE
 """
 FOLLOW = """
-    UPDATE import_row r SET member_id = m.member_id
-    FROM membership m
-    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND m.id = r.membership_id
-      AND m.member_id <> r.member_id
+    UPDATE taken r SET member_id = owner.member_id
+    FROM (
+        SELECT t.id, coalesce(m.member_id, a.member_id, w.id) AS member_id
+        FROM taken t
+        LEFT JOIN membership m ON m.id = t.membership_id
+        LEFT JOIN member_alias a ON a.address = t.address
+        LEFT JOIN member w ON w.address = t.address
+    ) owner
+    WHERE owner.id = r.id AND owner.member_id <> r.member_id
     RETURNING r.id
 """
 REMEMBER = """
-    UPDATE import_row r
+    UPDATE taken r
     SET before = jsonb_build_object('amount', m.amount, 'currency', m.currency, 'interval',
         m.interval, 'interval_count', m.interval_count, 'status', m.status, 'origin', m.origin,
         'started_at', m.started_at, 'counts_until', m.counts_until, 'cancel_at', m.cancel_at,
         'canceled_at', m.canceled_at, 'ended_at', m.ended_at, 'refunded_at', m.refunded_at,
         'period_end', m.period_end)
-    FROM membership m WHERE r.id = ANY(CAST(:rows AS bigint[])) AND m.id = r.membership_id
+    FROM membership m WHERE m.id = r.membership_id
 """
 CHANGE = """
     UPDATE membership m
@@ -91,26 +94,23 @@ CHANGE = """
         counts_until = r.counts_until, cancel_at = r.cancel_at, refunded_at = r.refunded_at,
         canceled_at = CASE WHEN r.cancel_at IS NOT NULL THEN coalesce(m.canceled_at, :at) END,
         status = 'active', ended_at = NULL
-    FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[]))
-      AND r.outcome NOT IN ('ended', 'absent') AND r.says <> 'gives' AND m.id = r.membership_id
+    FROM taken r
+    WHERE r.outcome NOT IN ('ended', 'absent') AND r.says <> 'gives' AND m.id = r.membership_id
 """
 CHANGE_GIVEN = """
     UPDATE membership m
     SET period_end = r.counts_until, cancel_at = r.counts_until, canceled_at = NULL,
         ended_at = NULL, status = 'active'
-    FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.says = 'gives'
-      AND m.id = r.membership_id
+    FROM taken r WHERE r.says = 'gives' AND m.id = r.membership_id
 """
 END = """
     UPDATE membership m
     SET refunded_at = r.refunded_at, cancel_at = m.counts_until, canceled_at = :at
-    FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome = 'ended'
-      AND m.id = r.membership_id
+    FROM taken r WHERE r.outcome = 'ended' AND m.id = r.membership_id
 """
 END_ABSENT = """
     UPDATE membership m SET status = 'canceled', canceled_at = :at, ended_at = :at
-    FROM import_row r WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome = 'absent'
-      AND m.id = r.membership_id
+    FROM taken r WHERE r.outcome = 'absent' AND m.id = r.membership_id
 """
 ADD_MEMBERSHIPS = """
     WITH added AS (
@@ -124,15 +124,13 @@ ADD_MEMBERSHIPS = """
                least(coalesce(r.started_at, :list_at), CAST(:at AS timestamptz)), r.counts_until,
                r.cancel_at, CASE WHEN r.cancel_at IS NOT NULL THEN CAST(:at AS timestamptz) END,
                r.refunded_at
-        FROM import_row r
-        WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.outcome NOT IN ('ended', 'absent')
+        FROM taken r
+        WHERE r.outcome NOT IN ('ended', 'absent')
           AND r.says <> 'gives' AND r.membership_id IS NULL AND r.member_id IS NOT NULL
         ORDER BY r.number
         RETURNING id, reference
     )
-    UPDATE import_row r SET membership_id = added.id
-    FROM added
-    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND added.reference = r.key
+    UPDATE taken r SET membership_id = added.id FROM added WHERE added.reference = r.key
 """
 GIVE_MEMBERSHIPS = """
     WITH added AS (
@@ -142,23 +140,22 @@ GIVE_MEMBERSHIPS = """
         )
         SELECT r.member_id, 'complimentary', r.key, 0, r.currency, 1, 'active', 'nothing', false,
                false, :at, r.counts_until, r.counts_until
-        FROM import_row r
-        WHERE r.id = ANY(CAST(:rows AS bigint[])) AND r.says = 'gives'
-          AND r.membership_id IS NULL AND r.member_id IS NOT NULL
+        FROM taken r
+        WHERE r.says = 'gives' AND r.membership_id IS NULL AND r.member_id IS NOT NULL
         ORDER BY r.number
         RETURNING id, reference
     )
-    UPDATE import_row r SET membership_id = added.id
-    FROM added
-    WHERE r.id = ANY(CAST(:rows AS bigint[])) AND added.reference = r.key
+    UPDATE taken r SET membership_id = added.id FROM added WHERE added.reference = r.key
 """
 FINISH_ROWS = """
-    UPDATE import_row r SET applied_at = :at, cells = NULL WHERE r.id = ANY(CAST(:rows AS bigint[]))
+    UPDATE import_row r
+    SET member_id = t.member_id, membership_id = t.membership_id, before = t.before,
+        added = t.added, applied_at = :at, cells = NULL
+    FROM taken t WHERE t.id = r.id
 """
 WHOSE = """
-    SELECT member_id, min(number) FROM import_row r
-    WHERE r.id = ANY(CAST(:rows AS bigint[]))
-      AND member_id IS NOT NULL GROUP BY member_id ORDER BY min(number)
+    SELECT member_id, min(number) FROM taken
+    WHERE member_id IS NOT NULL GROUP BY member_id ORDER BY min(number)
 """
 
 # Undoing, in this order.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fundraiser.members.models import Interval
@@ -217,6 +218,7 @@ class Notation:
             raise RowError(Why.BAD_AMOUNT) from None
 
 
+@lru_cache(maxsize=1024)  # a list has few different amounts, and each is looked at twice
 def _split(written: str) -> tuple[str | None, str | None]:
     """An amount's digits and marks (None if it is none), and its decimal mark if certain.
 
