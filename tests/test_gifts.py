@@ -15,7 +15,8 @@ from bs4 import BeautifulSoup
 from sqlalchemy import func, select
 
 from fundraiser.account.retention import enforce_some
-from fundraiser.dashboard.members.listing import list_members, read_filters, read_options
+from fundraiser.dashboard.members.filters import read_filters, read_options
+from fundraiser.dashboard.members.listing import list_members
 from fundraiser.db import now
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership

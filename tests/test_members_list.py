@@ -14,7 +14,8 @@ from fundraiser import paging
 from fundraiser.dashboard import export
 from fundraiser.dashboard.columns import Cells, Column
 from fundraiser.dashboard.members import list_views, listing
-from fundraiser.dashboard.members.listing import Filters, Options, list_members, read_filters
+from fundraiser.dashboard.members.filters import Filters, Options, read_filters, read_options
+from fundraiser.dashboard.members.listing import count_members, list_members
 from fundraiser.db import now
 from fundraiser.members.models import Dues, Interval, Member, Source, Status
 from fundraiser.newsroom.models import AuditEntry, Role
@@ -24,6 +25,7 @@ from tests.factories import make_member, make_membership
 from tests.staff import PAGE, count, csrf_token, hire, join, names, read, sign_in, words
 
 if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
     from werkzeug.test import TestResponse
@@ -91,6 +93,22 @@ def test_names_in_any_script_are_found_in_any_case(session: Session) -> None:
         assert listed(session, q=query) == [mariana.id], query
     for query in ("o'connor", "lee", "siobhán"):
         assert listed(session, q=query) == [siobhan.id], query
+
+
+def test_matches_are_counted_up_to_a_limit(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        member = make_member(session, country="UA" if number else "GB", name="Hanna")
+        session.add(make_membership(member, tier="patron", started_at=MARCH))
+        session.add(make_membership(member, tier="reader", started_at=MARCH - timedelta(9)))
+    session.flush()
+    filters = Filters(country="UA", tier="patron", q="anna", sort="name")
+    assert count_members(session, filters, LONDON) == (4, False)
+    assert count_members(session, Filters(tier="reader"), LONDON) == (0, False)
+    assert count_members(session, Filters(), LONDON) == (5, False)
+    monkeypatch.setattr(listing, "_MOST_COUNTED", 3)
+    assert count_members(session, filters, LONDON) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +278,7 @@ def test_a_rare_word_is_found_far_behind_the_newest(
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
-        ({"q": "melnyk"}, "ix_member_words"),
+        ({"q": "melnyk"}, "ix_member_parts"),
         ({"q": "17"}, "uq_member_number"),
         ({"q": "cus_1"}, "pk_customer"),
         ({"q": "ch_1"}, "uq_payment_charge_id"),
@@ -347,7 +365,7 @@ def test_only_what_occurs_can_be_chosen(session: Session) -> None:
     for tier in ("reader", "patron", "patron"):
         session.add(make_membership(member, tier=tier, ref="tides", currency="EUR"))
     session.flush()
-    options = listing.read_options(session)
+    options = read_options(session)
     assert options == Options(["patron", "reader"], ["EUR"], ["UA"], [], ["tides"])
     filters, errors = read_filters({"tier": " patron ", "q": "a\nb\x7f"}, options)
     assert (filters.query(), errors) == ({"tier": "patron", "q": "ab"}, {})
@@ -360,15 +378,62 @@ def test_the_list_page_keeps_its_filters_on_the_way_on(
         for _ in range(paging.PAGE + 1):
             join(session)
     page = read(staff, "/staff/members?state=counting&q=reader&sort=oldest")
-    assert "More than 50 members match." in words(page)
+    assert "51 members match · 1–50" in words(page)
     following = page.select_one("nav.more a[rel=next]")
     assert following
     assert "state=counting" in str(following["href"])
     page = read(staff, str(following["href"]))
     assert len(page.select("tbody tr")) == 1
+    assert "51 members match · 51–51" in words(page)
     back = page.select_one("nav.more a")
     assert back
     assert back["href"] == "/staff/members?q=reader&state=counting&sort=oldest"
+
+
+def people_on(page: BeautifulSoup) -> list[str]:
+    return [link.get_text() for link in page.select("tbody th a")]
+
+
+def test_heads_sort_the_list_and_say_how_it_is_sorted(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        for name in ("Anna", "Bohdan"):
+            join(session, name=name, country="UA")
+    address = "/staff/members?country=UA"
+    for sorted_, first in (("descending", "Bohdan"), ("ascending", "Anna")):
+        page = read(staff, address)
+        head = page.select_one("th[aria-sort]")
+        assert head
+        assert head["aria-sort"] == sorted_
+        assert people_on(page)[0] == first
+        link = head.select_one("a")
+        assert link
+        address = str(link["href"])
+        assert "country=UA" in address
+    heads = [link["href"] for link in page.select("thead a")]
+    assert "/staff/members?country=UA&sort=name" in heads
+
+
+def test_a_month_is_one_click_and_keeps_the_other_filters(
+    staff: FlaskClient, database: Database
+) -> None:
+    today = now().astimezone(LONDON).date()
+    with database.transaction() as session:
+        join(session, name="Today", country="UA")
+        for days in (0, 62):
+            make_member(
+                session,
+                name=f"{days} days ago",
+                country="GB" if days else "UA",
+                first_counted_at=now() - timedelta(days),
+            )
+    page = read(staff, "/staff/members?country=UA")
+    link = next(a for a in page.select(".shortcuts a") if f"to={today}" in str(a["href"]))
+    page = read(staff, str(link["href"]))
+    assert sorted(people_on(page)) == ["0 days ago", "Today"]
+    assert f"joined_from={today.replace(day=1)}&joined_to={today}" in str(link["href"])
+    assert page.select_one(".shortcuts [aria-current]")
 
 
 def take(client: FlaskClient, **form: str) -> TestResponse:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from fundraiser.dashboard.members.listing import Filters, list_members
+from fundraiser.dashboard.members.filters import Filters
+from fundraiser.dashboard.members.listing import list_members
 from fundraiser.dashboard.members.preview import of_ending, of_refund
 from fundraiser.dashboard.members.profile import Person
 from fundraiser.dashboard.models import DailyFigure, Topic

@@ -51,11 +51,13 @@ class Column:
 
     ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` formats a row's value
     for the page, None if only the file has the column; ``style`` are CSS classes; a
-    ``title_unseen`` is for screen readers only. ``of`` names the model's attributes that the
+    ``title_unseen`` is for screen readers only. ``sorts`` are the orders that its head offers, the
+    first one first. ``of`` names the model's attributes that the
     file reads, and ``cell`` formats them.
     """
 
     title: str
+    sorts: Sequence[str] = ()
     shown: Callable[[Any], object] | None = None
     style: str = ""
     title_unseen: bool = False

@@ -20,20 +20,23 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from sqlalchemy import ColumnElement, Engine, Row, Select
+    from sqlalchemy.orm import Session
 
     from fundraiser.dashboard.columns import Column
-    from fundraiser.dashboard.members.listing import Filters
+    from fundraiser.dashboard.members.filters import Filters
 
 _AT_ONCE = 500
 
 
-def stream_members(engine: Engine, filters: Filters, zone: ZoneInfo) -> Iterator[bytes]:
+def stream_members(
+    session: Session, engine: Engine, filters: Filters, zone: ZoneInfo
+) -> Iterator[bytes]:
     """Stream the members' file, a few hundred rows at a time, from one snapshot.
 
     It reads after the request's transaction has ended, on its own connection. A slow download keeps
     that connection, for at most ten minutes between two reads.
     """
-    statement, newest = all_members(filters, zone)
+    statement, newest = all_members(session, filters, zone)
     columns = in_file(COLUMNS)
     statement = statement.add_columns(
         *(

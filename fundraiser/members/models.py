@@ -110,11 +110,10 @@ def _folded(context: DefaultExecutionContext) -> str | None:
     return fold_address(email) if email else None
 
 
-# The text in which staff search for people; index and search must use the same expression.
-MEMBER_WORDS = (
-    "to_tsvector('simple'::regconfig, "
-    "translate((COALESCE(name, '') || ' ') || COALESCE(email, ''), '@.+-_''’', '       '))"
-)
+# The text in which staff search for people; the index and the search use the same expression.
+# ``search_text`` and ``search_parts`` are functions in the database (migration 0060).
+MEMBER_TEXT = "(COALESCE(name, '') || ' ') || COALESCE(email, '')"
+MEMBER_PARTS = f"search_parts({MEMBER_TEXT})"
 
 
 def alike(of: type[Member]) -> ColumnElement[str]:
@@ -147,7 +146,7 @@ class Member(Base):
         Index("ix_member_recount_at", "recount_at", postgresql_where="recount_at IS NOT NULL"),
         Index("ix_member_counting", "id", postgresql_where="counting"),
         Index("ix_member_never", "id", postgresql_where="number IS NULL"),
-        Index("ix_member_words", text(MEMBER_WORDS), postgresql_using="gin"),
+        Index("ix_member_parts", text(MEMBER_PARTS), postgresql_using="gin"),
         Index("ix_member_joined", text("coalesce(first_counted_at, created_at)"), "id"),
         Index("ix_member_by_name", text("lower(coalesce(name, email, ''))"), "id"),
         Index("ix_member_country", "country"),

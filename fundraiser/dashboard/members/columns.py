@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import Cells, Column, person
+from fundraiser.dashboard.members.filters import Sort
 from fundraiser.members.models import Member, Membership
 from fundraiser.texts import N_, breakable, date
 
@@ -46,7 +47,12 @@ def _paid_until(
 
 
 COLUMNS = (
-    Column(title=N_("Name"), shown=lambda row: person(row.member), of=[Member.name]),
+    Column(
+        title=N_("Name"),
+        shown=lambda row: person(row.member),
+        of=[Member.name],
+        sorts=[Sort.NAME],
+    ),
     Column(title=N_("Number"), shown=_number, style="number secondary", of=[Member.number]),
     Column(
         title=N_("E-mail address"),
@@ -58,7 +64,7 @@ COLUMNS = (
     Column(title=N_("Language"), of=[Member.language]),
     Column(title=N_("Pays"), shown=_price),
     Column(title=N_("Status"), shown=_status),
-    Column(title=N_("Since"), shown=_since, style="number secondary"),
+    Column(title=N_("Since"), shown=_since, style="number", sorts=[Sort.NEWEST, Sort.OLDEST]),
     Column(title=N_("Counted"), of=[Member.counting], cell=Cells.flag),
     Column(title=N_("First counted"), of=[Member.first_counted_at], cell=Cells.day),
     Column(title=N_("Source"), of=[Membership.source]),

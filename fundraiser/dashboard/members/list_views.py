@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, current_app, render_template, request, url_for
 
 from fundraiser import db
 from fundraiser.config import current_settings
@@ -13,15 +15,14 @@ from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import on_page
 from fundraiser.dashboard.export import stream_members
 from fundraiser.dashboard.members.columns import COLUMNS
-from fundraiser.dashboard.members.listing import (
+from fundraiser.dashboard.members.filters import (
     Leaving,
-    Page,
     Sort,
     State,
-    list_members,
     read_filters,
     read_options,
 )
+from fundraiser.dashboard.members.listing import Page, count_members, list_members
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
@@ -29,15 +30,18 @@ from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.paging import read_key
 from fundraiser.payments.models import Tier
 from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from flask.typing import ResponseReturnValue
+    from sqlalchemy.orm import Session
 
-    from fundraiser.dashboard.members.listing import Options
+    from fundraiser.dashboard.members.filters import Filters, Options
     from fundraiser.db import Database
 
 blueprint = Blueprint("member_list", __name__)
@@ -50,12 +54,19 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
     filters, errors = read_filters(typed, options)
     after = typed.get("after", "")
     page = Page([], None) if errors else list_members(session, filters, zone, after)
+    first = 1 if page.lost or not after else read_key(typed.get("first", "")) or 1
+    matches, more = _count(session, filters, page, after)
     shown = render_template(
         "dashboard/members.html",
         staff=signed_in_staff(),
         filters=filters,
         errors=errors,
         page=page,
+        first=first,
+        matches=matches,
+        more=more,
+        link=lambda **others: members_address(filters, **others),
+        ranges=_ranges(now().astimezone(zone).date()),
         columns=on_page(COLUMNS),
         after="" if page.lost else after,
         choices=_choices(options),
@@ -81,10 +92,38 @@ def export() -> ResponseReturnValue:
     zone = current_settings().newsroom_timezone
     name = f"members-{now().astimezone(zone):%Y-%m-%d-%H%M}.csv"
     return Response(
-        stream_members(database.engine, filters, zone),
+        stream_members(session, database.engine, filters, zone),
         mimetype="text/csv",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def members_address(filters: Filters, **others: str) -> str:
+    """The list's address with these filters, other ones replaced or added."""
+    return f"{url_for('dashboard.members')}?{urlencode(filters.query() | others)}"
+
+
+def _count(session: Session, filters: Filters, page: Page, after: str) -> tuple[int, bool]:
+    """Count the matches; a first page without a next one shows all of them."""
+    if not page.after and (page.lost or not after):
+        return len(page.rows), False
+    return count_members(session, filters, current_settings().newsroom_timezone)
+
+
+def _ranges(today: date) -> list[tuple[str, dict[str, str]]]:
+    """Calendar months and years as ranges of the day of joining, with labels."""
+    month, year = today.replace(day=1), today.replace(month=1, day=1)
+    last_month = (month - timedelta(days=1)).replace(day=1)
+    ranges = (
+        (_("this month"), month, today),
+        (_("last month"), last_month, month - timedelta(days=1)),
+        (_("this year"), year, today),
+        (_("last year"), year.replace(year=year.year - 1), year - timedelta(days=1)),
+    )
+    return [
+        (label, {"joined_from": first.isoformat(), "joined_to": last.isoformat()})
+        for label, first, last in ranges
+    ]
 
 
 def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:

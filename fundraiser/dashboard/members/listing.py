@@ -1,15 +1,14 @@
 """Filter, sort and page the list of members, fast even with a million people.
 
-A page starts after the last person of the previous one, found through the index of its order. It
-counts nothing: counting a million people would be the slowest part.
+A page starts after the last person of the previous one, found through the index of its order.
+Matches are counted up to a limit, because counting most of a million people would be the slowest
+part.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
@@ -23,109 +22,36 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State, read_day
+from fundraiser.dashboard.members.search import has_words, has_words_by_index, named, read_words
 from fundraiser.db import now
-from fundraiser.members.gifts import LOOKS_LIKE_CODE, Gift, hash_code
-from fundraiser.members.models import MEMBER_WORDS, Interval, Member, Membership, Source
+from fundraiser.members.ledger import read_balance
+from fundraiser.members.models import Member, Membership, Source
 from fundraiser.members.overdue import overdue, overdue_since
 from fundraiser.paging import PAGE, read_key
-from fundraiser.payments.models import Customer, Payment
-from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
     from sqlalchemy import FromClause
     from sqlalchemy.orm import Session
 
 _AT_FIRST = 3_000  # people to look through
+_MOST_COUNTED = 10_000  # people
 _NOT_RARE = 15  # of the first who fit, for which it is worth to look further
-_LONGEST = 200  # characters of what is typed
-_MOST_OPTIONS = 250
-_YEARS = range(1900, 2200)
-_NUMBER = re.compile(r"(?:№|#|no\.?)?\s{0,5}(\d[\d\s.,]{0,18})", re.IGNORECASE)
 # The short list of one filter is looked up person by person in another's: their rows are in memory
 # more often than not, and PostgreSQL's own cost of a page would have it read all of both instead.
 _THROUGH_INDEXES = text("SET LOCAL enable_seqscan = off; SET LOCAL random_page_cost = 1.1")
 _AS_BEFORE = text("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL random_page_cost TO DEFAULT")
 
 
-class State(StrEnum):
-    """A person's status, as a filter."""
-
-    COUNTING = "counting"
-    NOT_COUNTING = "not-counting"
-    OVERDUE = "overdue"
-    LEFT = "left"
-    NEVER = "never"
-    COMPLIMENTARY = "complimentary"
-    GIFT = "gift"
-
-
-class Leaving(StrEnum):
-    """People whose membership will end soon, as a filter."""
-
-    WEEK = "week"
-    MONTH = "month"
-    ANY = "any"
-
-
 # Whoever is in one of these leaves without having cancelled; who has no end stands last.
 _END_OTHERWISE = {State.OVERDUE, State.GIFT, State.COMPLIMENTARY}
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _LEAVING_WITHIN = {Leaving.WEEK: timedelta(days=7), Leaving.MONTH: timedelta(days=30)}
-
-
-class Sort(StrEnum):
-    """The order of the list; the last one is for people who leave or are overdue."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    NAME = "name"
-    LEAVING = "leaving"
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Filters as typed, from the URL; an empty text is no filter.
-
-    All except words, status and country apply to the latest membership.
-    """
-
-    q: str = ""
-    state: str = ""
-    tier: str = ""
-    interval: str = ""
-    currency: str = ""
-    country: str = ""
-    campaign: str = ""
-    ref: str = ""
-    joined_from: str = ""
-    joined_to: str = ""
-    leaving: str = ""
-    sort: str = ""
-
-    def query(self) -> dict[str, str]:
-        """The filters as a URL's query."""
-        return {name: value for name, value in asdict(self).items() if value}
-
-    def narrowing(self) -> bool:
-        """Whether there are filters other than words."""
-        return bool(self.query().keys() - {"q", "sort"})
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of the filters."""
-
-    tiers: Sequence[str]
-    currencies: Sequence[str]
-    countries: Sequence[str]
-    campaigns: Sequence[str]
-    refs: Sequence[str]
 
 
 class Listed(NamedTuple):
@@ -147,51 +73,6 @@ class Page:
     lost: bool = False
 
 
-def read_options(session: Session) -> Options:
-    """The values that occur, looked up in indexes."""
-    return Options(
-        tiers=_values(session, Membership.tier),
-        currencies=_values(session, Membership.currency),
-        countries=_values(session, Member.country),
-        campaigns=_values(session, Membership.campaign),
-        refs=[*_values(session, Membership.ref), *_values(session, Membership.utm)],
-    )
-
-
-def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, dict[str, str]]:
-    """Parse the filters; with a message for each invalid one."""
-    cleaned = {
-        name: "".join(email for email in typed.get(name, "") if email.isprintable()).strip()
-        for name in Filters.__dataclass_fields__
-    }
-    filters = Filters(**cleaned)
-    known: dict[str, Sequence[str]] = {
-        "state": list(State),
-        "tier": options.tiers,
-        "interval": list(Interval),
-        "currency": options.currencies,
-        "country": options.countries,
-        "campaign": options.campaigns,
-        "leaving": list(Leaving),
-        "sort": list(Sort),
-    }
-    errors = {
-        name: _("“%(value)s” isn’t one of the options here. Choose one from the list.", value=value)
-        for name, choices in known.items()
-        if (value := cleaned[name]) and value not in choices
-    }
-    for name in ("q", "ref"):
-        if len(cleaned[name]) > _LONGEST:
-            errors[name] = _("Enter %(count)s characters or fewer.", count=_LONGEST)
-    for name in ("joined_from", "joined_to"):
-        if cleaned[name] and _day(cleaned[name]) is None:
-            errors[name] = _("Enter the date as year, month and day, like 2026-03-03.")
-    first, last = (_day(cleaned[name]) for name in ("joined_from", "joined_to"))
-    if first and last and last < first:
-        errors["joined_to"] = _("“Joined until” is before “Joined from”. Change one of them.")
-    return filters, errors
-
-
 def list_members(
     session: Session,
     filters: Filters,
@@ -201,7 +82,7 @@ def list_members(
     most: int = PAGE,
 ) -> Page:
     """A page of people; ``after`` is the last person of the previous page."""
-    wanted = _Wanted(filters, zone)
+    wanted = _Wanted(session, filters, zone)
     last = _last_shown(session, wanted, after) if after else None
     lost = bool(after) and last is None
     found = wanted.find(session, last, most + 1)
@@ -214,12 +95,28 @@ def list_members(
     )
 
 
+def count_members(session: Session, filters: Filters, zone: ZoneInfo) -> tuple[int, bool]:
+    """Count the matches; the flag says that there are more than this number."""
+    query = filters.query()
+    query.pop("sort", None)
+    wanted = _Wanted(session, filters, zone)
+    if not query and wanted.sort is not Sort.LEAVING:
+        return session.scalar(select(func.count(Member.id))) or 0, False
+    if query == {"state": State.COUNTING} and wanted.sort is not Sort.LEAVING:
+        return read_balance(session).members, False
+    session.execute(_THROUGH_INDEXES)
+    some = wanted.matching().limit(_MOST_COUNTED + 1).subquery()
+    found = session.scalar(select(func.count()).select_from(some)) or 0
+    session.execute(_AS_BEFORE)
+    return min(found, _MOST_COUNTED), found > _MOST_COUNTED
+
+
 def all_members(
-    filters: Filters, zone: ZoneInfo
+    session: Session, filters: Filters, zone: ZoneInfo
 ) -> tuple[Select[*tuple[Any, ...]], type[Membership]]:
     """All matches in the list's order, and the alias of the membership's table."""
     newest = aliased(Membership, _newest_of(Member.id))
-    wanted = _Wanted(filters, zone)
+    wanted = _Wanted(session, filters, zone)
     statement = (
         select()
         .select_from(Member)
@@ -243,20 +140,27 @@ def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Member
 class _Wanted:
     """Valid filters as SQL conditions and an order."""
 
-    def __init__(self, filters: Filters, zone: ZoneInfo) -> None:
+    def __init__(self, session: Session, filters: Filters, zone: ZoneInfo) -> None:
         self.filters = filters
+        self.named = named(filters.q, Member) is not None
+        self.words = read_words(session, filters.q) if filters.q and not self.named else []
         self.sort = Sort(filters.sort or Sort.NEWEST)
-        first, last = _day(filters.joined_from), _day(filters.joined_to)
+        first, last = read_day(filters.joined_from), read_day(filters.joined_to)
         self.begin = _start(first, zone) if first else None
         self.end = _start(last + timedelta(days=1), zone) if last else None
 
-    def people(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
-        """Conditions on the person."""
+    def people(
+        self, who: type[Member], *, by_index: bool = True
+    ) -> list[ColumnExpressionArgument[bool]]:
+        """Conditions on the person; words are found by their index, or one person at a time."""
         filters = self.filters
         conditions: list[ColumnExpressionArgument[bool]] = []
-        if filters.q:
-            named = _named(filters.q, who)
-            conditions.append(_has_words(filters.q) if named is None else named)
+        if filters.q and (found := named(filters.q, who)) is not None:
+            conditions.append(found)
+        elif filters.q:
+            conditions.append(
+                has_words_by_index(self.words) if by_index else has_words(self.words, who)
+            )
         match filters.state:
             case State.COUNTING:
                 conditions.append(who.counting)
@@ -343,8 +247,7 @@ class _Wanted:
         """
         if self.sort is Sort.LEAVING:
             return session.scalars(self._by_their_end(last, most)).all()
-        is_rare = self.filters.q and _named(self.filters.q, Member) is not None
-        if not is_rare:
+        if not self.named:
             found = session.scalars(self._among_the_next(_AT_FIRST, last, most)).all()
             if len(found) == most or not self.filters.query().keys() - {"sort"}:
                 return found
@@ -369,7 +272,7 @@ class _Wanted:
             first = first.where(*self.joined(Member))
         them = first.order_by(*self.order(Member, Membership)).limit(window).subquery()
         who = aliased(Member, them)
-        statement = select(who).where(*self.people(who))
+        statement = select(who).where(*self.people(who, by_index=False))
         newest = aliased(Membership, _newest_of(who.id))
         if conditions := self.memberships(newest):
             statement = statement.join(newest, literal_column("true")).where(*conditions)
@@ -377,13 +280,7 @@ class _Wanted:
 
     def _by_their_marks(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
         """Find all matches through the filters' indexes, and sort them."""
-        fitting = select(Member.id).where(
-            *self.people(Member), *self.after(Member, Membership, last)
-        )
-        if conditions := self.memberships(Membership):
-            fitting = fitting.join(Membership, Membership.member_id == Member.id).where(
-                *conditions, _is_newest()
-            )
+        fitting = self.matching().where(*self.after(Member, Membership, last))
         who = fitting.cte("who").prefix_with("MATERIALIZED")
         return (
             select(Member)
@@ -391,6 +288,15 @@ class _Wanted:
             .order_by(*self.order(Member, Membership))
             .limit(most)
         )
+
+    def matching(self) -> Select[int]:
+        """The IDs of all matches, through the filters' indexes."""
+        matching = select(Member.id).where(*self.people(Member))
+        if conditions := self.memberships(Membership):
+            matching = matching.join(Membership, Membership.member_id == Member.id).where(
+                *conditions, _is_newest()
+            )
+        return matching
 
     def _by_their_end(self, last: Sequence[Any] | None, most: int) -> Select[Member]:
         """People who will leave, by the time of their end."""
@@ -447,55 +353,6 @@ def _is_newest() -> ColumnElement[bool]:
         )
         .exists()
     )
-
-
-def _values(
-    session: Session, column: InstrumentedAttribute[str | None] | InstrumentedAttribute[str]
-) -> Sequence[str]:
-    """The distinct values of an indexed column, each found by one step in the index."""
-    found = select(func.min(column).label("value")).cte("found", recursive=True)
-    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
-    found = found.union_all(select(following).where(found.c.value.is_not(None)))
-    return session.scalars(
-        select(found.c.value).where(found.c.value.is_not(None)).limit(_MOST_OPTIONS)
-    ).all()
-
-
-def _named(query: str, who: type[Member]) -> ColumnElement[bool] | None:
-    """The person with this Stripe ID, gift code or member number; None if nobody has it.
-
-    A gift code matches its giver and its recipient.
-    """
-    if query.startswith("cus_"):
-        return who.id.in_(select(Customer.member_id).where(Customer.id == query))
-    if query.startswith("sub_"):
-        return who.id.in_(select(Membership.member_id).where(Membership.reference == query))
-    if query.startswith(("ch_", "py_")):
-        return who.id.in_(select(Payment.member_id).where(Payment.charge_id == query))
-    if LOOKS_LIKE_CODE.fullmatch(query):
-        both = select(func.unnest(array([Gift.giver_id, Gift.recipient_id])))
-        return who.id.in_(both.where(Gift.code_hash == hash_code(query)))
-    if number := _NUMBER.fullmatch(query):
-        return who.number == int(re.sub(r"\D", "", number[1]))
-    return None
-
-
-def _has_words(query: str) -> ColumnElement[bool]:
-    """SQL: the name or address has words with these prefixes."""
-    # The words are cut as the index cuts them; quotes and backslashes can't leave their quotes.
-    words = re.sub(r"[@.+\-_'’\\]", " ", query).split()
-    wanted = " & ".join(f"'{word}':*" for word in words)
-    return literal_column(MEMBER_WORDS).op("@@", is_comparison=True)(
-        func.to_tsquery(literal_column("'simple'"), wanted)
-    )
-
-
-def _day(typed: str) -> date | None:
-    try:
-        day = date.fromisoformat(typed)
-    except ValueError:
-        return None
-    return day if day.year in _YEARS else None
 
 
 def _start(day: date, zone: ZoneInfo) -> datetime:

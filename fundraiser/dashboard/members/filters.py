@@ -1,0 +1,157 @@
+"""The filters of the list of members: what staff may ask, and what they typed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from fundraiser.members.models import Interval, Member, Membership
+from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.orm import InstrumentedAttribute, Session
+
+_LONGEST = 200  # characters of what is typed
+_MOST_OPTIONS = 250
+_YEARS = range(1900, 2200)
+
+
+class State(StrEnum):
+    """A person's status, as a filter."""
+
+    COUNTING = "counting"
+    NOT_COUNTING = "not-counting"
+    OVERDUE = "overdue"
+    LEFT = "left"
+    NEVER = "never"
+    COMPLIMENTARY = "complimentary"
+    GIFT = "gift"
+
+
+class Leaving(StrEnum):
+    """People whose membership will end soon, as a filter."""
+
+    WEEK = "week"
+    MONTH = "month"
+    ANY = "any"
+
+
+class Sort(StrEnum):
+    """The order of the list; the last one is for people who leave or are overdue."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Filters as typed, from the URL; an empty text is no filter.
+
+    All except words, status and country apply to the latest membership.
+    """
+
+    q: str = ""
+    state: str = ""
+    tier: str = ""
+    interval: str = ""
+    currency: str = ""
+    country: str = ""
+    campaign: str = ""
+    ref: str = ""
+    joined_from: str = ""
+    joined_to: str = ""
+    leaving: str = ""
+    sort: str = ""
+
+    def query(self) -> dict[str, str]:
+        """The filters as a URL's query."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def narrowing(self) -> bool:
+        """Whether there are filters other than words."""
+        return bool(self.query().keys() - {"q", "sort"})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the filters."""
+
+    tiers: Sequence[str]
+    currencies: Sequence[str]
+    countries: Sequence[str]
+    campaigns: Sequence[str]
+    refs: Sequence[str]
+
+
+def read_options(session: Session) -> Options:
+    """The values that occur, looked up in indexes."""
+    return Options(
+        tiers=_values(session, Membership.tier),
+        currencies=_values(session, Membership.currency),
+        countries=_values(session, Member.country),
+        campaigns=_values(session, Membership.campaign),
+        refs=[*_values(session, Membership.ref), *_values(session, Membership.utm)],
+    )
+
+
+def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, dict[str, str]]:
+    """Parse the filters; with a message for each invalid one."""
+    cleaned = {
+        name: "".join(email for email in typed.get(name, "") if email.isprintable()).strip()
+        for name in Filters.__dataclass_fields__
+    }
+    filters = Filters(**cleaned)
+    known: dict[str, Sequence[str]] = {
+        "state": list(State),
+        "tier": options.tiers,
+        "interval": list(Interval),
+        "currency": options.currencies,
+        "country": options.countries,
+        "campaign": options.campaigns,
+        "leaving": list(Leaving),
+        "sort": list(Sort),
+    }
+    errors = {
+        name: _("“%(value)s” isn’t one of the options here. Choose one from the list.", value=value)
+        for name, choices in known.items()
+        if (value := cleaned[name]) and value not in choices
+    }
+    for name in ("q", "ref"):
+        if len(cleaned[name]) > _LONGEST:
+            errors[name] = _("Enter %(count)s characters or fewer.", count=_LONGEST)
+    for name in ("joined_from", "joined_to"):
+        if cleaned[name] and read_day(cleaned[name]) is None:
+            errors[name] = _("Enter the date as year, month and day, like 2026-03-03.")
+    first, last = (read_day(cleaned[name]) for name in ("joined_from", "joined_to"))
+    if first and last and last < first:
+        errors["joined_to"] = _("“Joined until” is before “Joined from”. Change one of them.")
+    return filters, errors
+
+
+def read_day(typed: str) -> date | None:
+    """Parse a day, like 2026-03-03; None if it is none."""
+    try:
+        day = date.fromisoformat(typed)
+    except ValueError:
+        return None
+    return day if day.year in _YEARS else None
+
+
+def _values(
+    session: Session, column: InstrumentedAttribute[str | None] | InstrumentedAttribute[str]
+) -> Sequence[str]:
+    """The distinct values of an indexed column, each found by one step in the index."""
+    found = select(func.min(column).label("value")).cte("found", recursive=True)
+    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    return session.scalars(
+        select(found.c.value).where(found.c.value.is_not(None)).limit(_MOST_OPTIONS)
+    ).all()
