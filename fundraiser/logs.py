@@ -22,6 +22,7 @@ from structlog.processors import (
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 
 from fundraiser.redaction import redact_all
+from fundraiser.reports import configure_reports, report
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
@@ -34,7 +35,8 @@ _IDENTIFIER = re.compile(r"[\w-]{8,64}", re.ASCII)
 def configure_logging(settings: Settings) -> None:
     """Configure all logging of this process, from the configured level."""
     common: list[Processor] = [merge_contextvars, add_log_level, TimeStamper(fmt="iso", utc=True)]
-    last: list[Processor] = [ExceptionRenderer(), _redact, JSONRenderer()]
+    configure_reports(settings)
+    last: list[Processor] = [report, ExceptionRenderer(), _redact, JSONRenderer()]
     handler = logging.StreamHandler()
     handler.setFormatter(
         ProcessorFormatter(

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 # Fixtures that several files share; a module stands behind those that it imports.
 pytest_plugins = (
     "tests.clock",
+    "tests.receiver",
     "tests.mail",
     "tests.gifts",
     "tests.staff",
