@@ -266,6 +266,7 @@ def test_a_network_asks_for_five_e_mails_an_hour_to_an_address(
         ask(in_network(app, 1))
     answer = send(in_network(app, 1), "sign-in", email=EMAIL.upper())
     assert answer.status_code == 429
+    assert "limit-of-network" in PageText.of(answer).marks
     assert len(checks(database)) == 5
 
 
@@ -288,6 +289,7 @@ def test_strangers_in_many_networks_keep_a_member_waiting_ten_minutes_at_most(
     member = in_network(app, 100)
     answer = send(member, "sign-in", email=EMAIL)
     assert answer.status_code == 429
+    assert "just-emailed" in PageText.of(answer).marks
     assert len(checks(database)) == 10
     token, code = post.newest()
     assert "other-browser" in PageText.of(send(member, "sign-in/link", link=token)).marks

@@ -144,6 +144,8 @@ def test_a_smaller_amount_begins_with_the_next_payment(olena: Olena) -> None:
 @pytest.mark.wording
 def test_a_year_begins_at_once_and_back_to_months_leaves_credit(olena: Olena) -> None:
     path = olena.path("price")
+    asked = PageText.of(olena.open(path, tier="member", interval="year"))
+    assert "£100 " in asked.parts["renews-yearly"]
     olena.send(path, olena.form(path, path, tier="member", interval="year"))
     assert olena.membership.interval is Interval.YEAR
     assert olena.taken()[0] in range(8990, 9002)

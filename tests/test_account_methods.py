@@ -113,6 +113,7 @@ def test_a_new_card_whose_bank_asks_leads_to_confirm(olena: Olena) -> None:
     falls_behind(olena)
     said = visit_the_portal(olena, ASKS)
     assert "£10 " in said.parts["notice-method_to_confirm"]
+    assert "£10." in said.parts["confirm-payment"]
     link = olena.open("/account").select_one("main a[href*='/invoice/']")
     assert link
     assert link["data-test"] == "confirm"
@@ -137,6 +138,7 @@ def test_an_upgrade_that_the_bank_wants_confirmed_leads_there_and_then_holds(ole
     said = asks_for_more(olena)
     assert "notice-to_confirm" in said.marks
     assert "notice-changed" not in said.marks
+    assert "confirm-change" in said.marks
     assert "£10 " in said.parts["pays"]
     assert (olena.membership.amount, olena.number()) == (1000, 1)
     link = olena.open("/account").select_one("main a[href*='/invoice/']")

@@ -18,7 +18,7 @@ from fundraiser.doctor.service import examine
 from fundraiser.incidents import Kind, SecurityEvent
 from fundraiser.networks import near, read_address, wide
 from fundraiser.payments.stripe.account_gateway import AccountGateway
-from tests.staff import hire, sign_in
+from tests.staff import hire, names, read, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +199,7 @@ def test_a_proxy_while_none_is_trusted_is_told_at_once(
     assert "Set TRUSTED_PROXIES" in said.out + said.err
     assert "fundraiser_proxy_untrusted 1.0" in lines_of_metrics(client)
     sign_in(client, hire(database))
-    assert 'data-test="untrusted-proxy"' in client.get("/staff").text
+    assert "untrusted-proxy" in names(read(client, "/staff"))
     found = list(examine(settings, app.database, AccountGateway(settings, app.database)))
     assert any("TRUSTED_PROXIES" in one.sentence and not one.is_well for one in found)
 

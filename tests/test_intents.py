@@ -20,6 +20,7 @@ from fundraiser.payments.intents import Intent, IntentKind, Refusal
 from fundraiser.payments.models import Payment, SyncLease, SyncRequest
 from fundraiser.payments.stripe.errors import (
     BankRefusedError,
+    StripeKeyError,
     StripeRefusedError,
     StripeUnavailableError,
 )
@@ -407,6 +408,23 @@ def test_staff_can_write_a_note_while_something_waits_for_stripe(
     monkeypatch.setattr(MemberGateway, "stop", away)
     people.olena.action("cancellation")
     assert post(*people.by_staff("note", note="Called her.")).status_code == 303
+    refused = post(*people.by_staff("email", email=NEW))
+    assert (refused.status_code, "not-noted" in names(parse(refused))) == (503, True)
+
+
+def test_where_stripe_refuses_our_key_it_is_said_that_it_will_be_done_once_that_is_mended(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_what: Any) -> None:
+        raise StripeKeyError("Stripe refuses our key.", "rak_customer_write")
+
+    form = people.by_staff("email", email=NEW)
+    with monkeypatch.context() as patch:
+        patch.setattr(Gateway, "change_email", refused)
+        answer = post(*form)
+    assert (answer.status_code, "key-refused" in names(parse(answer))) == (503, True)
+    assert post(*form).status_code == 303
+    assert people.email() == NEW
 
 
 def test_an_address_that_is_taken_before_stripe_answers_is_given_back(

@@ -50,7 +50,7 @@ def test_a_refund_in_part_says_what_it_does_and_leaves_the_member_counting(
     page = read(staff, taras.refund)
     assert "£10" in words(page, "h1")
     whole, part = page.select(".effects")
-    assert "falls-now" in names(whole)
+    assert whole.select("[data-test=effect-number] [data-test=falls-now]")
     assert "£10" in shown(whole, "effect-money")
     assert "stays-counted" in names(part)
     with taras.database.transaction() as session:
@@ -346,11 +346,11 @@ def test_all_customers_of_a_person_get_the_new_address_in_the_end(
 @pytest.mark.parametrize(
     ("email", "reason"),
     [
-        ("", "none"),
-        ("taras", "none"),
-        ("ta ras@example.org", "none"),
-        ("TAKEN@example.org", "somebody-elses"),
-        ("same@example.org", "same"),
+        ("", "address-none"),
+        ("taras", "address-none"),
+        ("ta ras@example.org", "address-none"),
+        ("TAKEN@example.org", "address-somebody-elses"),
+        ("same@example.org", "address-same"),
     ],
 )
 def test_an_address_that_is_none_or_somebody_elses_is_refused(
@@ -363,7 +363,7 @@ def test_an_address_that_is_none_or_somebody_elses_is_refused(
     answer = send(staff, path, filled(staff, path, email=email))
     assert answer.status_code == 422
     assert list(wrong(parse(answer))) == ["email"]
-    assert f"address-{reason}" in names(parse(answer))
+    assert reason in names(parse(answer))
     with database.transaction() as session:
         assert session.get_one(Member, member.id).email == "same@example.org"
 

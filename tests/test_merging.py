@@ -214,6 +214,7 @@ def test_staff_look_merge_and_separate(
     page = read(client, f"/staff/members/{kept}/merge?other={other}")
     before, after = (int(words(page, f"[data-test={name}]")) for name in ("before", "after"))
     assert after == before - 1 == number(database) - 1
+    assert page.select_one("form[data-test=merge]")
     form = {"other": str(other), "csrf_token": csrf_token(client, "/staff/members/alike")}
     assert client.post(f"/staff/members/{kept}/merge", data=form, headers=PAGE).status_code == 303
     assert number(database) == after

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from bs4 import BeautifulSoup
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 
 from fundraiser.account.labels import say
 from fundraiser.emails.writing import write
@@ -361,6 +361,19 @@ def test_who_has_joined_again_is_only_offered_the_refund_of_a_late_payment(
     assert [button["value"] for button in offered] == ["refund"]
     client.post(link, data={"what": "restart"}, headers=OURS)
     assert len([found for found in memberships(database) if found.ended_at is None]) == 1
+
+
+def test_a_late_payment_that_the_bank_withdrew_is_closed_to_its_link(
+    stripe: Stripe, database: Database, client: FlaskClient
+) -> None:
+    pay_after_the_end(stripe, database)
+    link = link_of_the_e_mail(database)
+    with database.transaction() as session:
+        session.execute(update(MoneyCase).values(closed_at=func.now()))
+        session.execute(update(Payment).values(dispute="lost"))
+    page = parse(client.get(link, headers=HTML))
+    assert "settled" in names(page)
+    assert not page.select("button[name=what]")
 
 
 def test_a_forged_link_of_a_late_payment_opens_nothing(client: FlaskClient) -> None:

@@ -175,10 +175,12 @@ def test_a_name_that_staff_take_off_stays_off_until_they_lift_it_and_its_owner_a
     member_sign_in(owner, database, member.id)
     before = submit(owner, details, name="Buy Pills Now", language="en", roster="yes")
     assert (before.status_code, names(reader)) == (303, ["Buy Pills Now"])
+    assert "name-shown" in marks(read(owner, "/account"))
     sign_in(client, hire(database, Role.SUPPORT))
     assert client.get(f"{staffs}/name/restore", headers=PAGE).headers["Location"] == staffs
-    assert {"stays-counted", "no-money", "none-sent"} <= marks(read(client, f"{staffs}/name/hide"))
-    fields = read(client, f"{staffs}/name/hide").select("form.act input[type=hidden]")
+    hide = read(client, f"{staffs}/name/hide")
+    assert {"effect-name", "stays-counted", "no-money", "none-sent"} <= marks(hide)
+    fields = hide.select("form.act input[type=hidden]")
     form = {str(field["name"]): str(field["value"]) for field in fields} | {"note": "An advert."}
     for _ in range(2):
         answer = client.post(f"{staffs}/name/hide", data=form, headers=PAGE)

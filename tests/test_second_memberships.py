@@ -14,6 +14,7 @@ from fundraiser.members.models import (
     Status,
 )
 from fundraiser.payments.models import Customer
+from fundraiser.payments.money_back import MoneyBack, read_money_back, say_money_back
 from fundraiser.payments.stripe.gateway import Gateway
 from tests.joining import thanks_of
 from tests.settlements import emails, memberships, number_of_members
@@ -88,6 +89,26 @@ def test_a_second_membership_whose_payment_is_disputed_is_ended_and_left_to_the_
     refunded = stripe.call("GET", "charges", customer=other)["data"][0]["refunded"]
     assert refunded is (outcome == "won")
     assert number_of_members(database) == 1
+    with database.transaction() as session, stripe.app.test_request_context():
+        said = say_money_back("GBP", read_money_back(session, marked), "£10")
+    assert said.name == ("refunded" if refunded else "refund-disputed")
+
+
+@pytest.mark.parametrize(
+    ("money_back", "name"),
+    [
+        (MoneyBack(), "not-charged"),
+        (MoneyBack(processing=True), "payment-in-process"),
+        (MoneyBack(processing=True, waiting=1000), "refund-waits"),
+        (MoneyBack(waiting=1000, disputed=True), "refund-disputed"),
+        (MoneyBack(refunded=1000, disputed=True), "refunded"),
+    ],
+)
+def test_what_became_of_the_money_is_said_by_what_matters_most(
+    stripe: Stripe, money_back: MoneyBack, name: str
+) -> None:
+    with stripe.app.test_request_context():
+        assert say_money_back("GBP", money_back, "£10").name == name
 
 
 def test_whichever_customer_of_one_person_is_settled_first_the_newer_membership_goes(

@@ -119,6 +119,7 @@ def test_with_a_passkey_the_password_alone_lets_nobody_in(
     answer = sign_in(client, email, next="/staff/members")
     assert (answer.status_code, answer.headers["Location"]) == (303, CODE)
     assert not is_in(client)
+    assert "no-authenticator" in names(parse(post_code(client, code="123456")))
     answer = answer_with(client, device)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/members")
     assert is_in(client)

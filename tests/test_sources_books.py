@@ -35,10 +35,12 @@ from fundraiser.sources.overview import refresh, running_out
 from fundraiser.sources.readings import FileRefusedError, Options
 from tests.factories import make_campaign, make_member, make_membership
 from tests.sources import EXAMPLES, GRACE, NOON, apply, bring_in, plan, undo
+from tests.staff import hire, names, read, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
@@ -332,7 +334,9 @@ def test_only_one_file_of_a_source_is_applied_at_a_time(database: Database) -> N
         batches.confirm(session, session.get_one(ImportBatch, second), GRACE)
 
 
-def test_staff_are_told_a_week_before_a_lists_people_run_out(database: Database) -> None:
+def test_staff_are_told_a_week_before_a_lists_people_run_out(
+    client: FlaskClient, database: Database
+) -> None:
     rows = ["A,a@example.org,5,month,2026-11-20", "B,b@example.org,5,month,2026-12-20"]
     apply(database, plan(database, people_list(*rows), "a.csv"))
     with database.transaction() as session:
@@ -340,6 +344,10 @@ def test_staff_are_told_a_week_before_a_lists_people_run_out(database: Database)
         assert [(one.source, one.people) for one in found] == [("table", 1)]
         refresh(session, GRACE)
         assert session.get_one(ExternalSource, "table").members == 2
+        make_campaign(session)
+    sign_in(client, hire(database))
+    for path in ("/staff", "/staff/sources"):
+        assert "running-out" in names(read(client, path)), path
 
 
 def run(env: dict[str, str], url: str, *words: str) -> Any:

@@ -16,7 +16,7 @@ from fundraiser.newsroom.models import Role
 from fundraiser.sources import batches
 from fundraiser.sources.models import ImportBatch, ImportFile
 from tests.sources import EXAMPLES, GRACE
-from tests.staff import PAGE, csrf_token, hire, read, sign_in, words
+from tests.staff import PAGE, csrf_token, hire, read, shown, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -85,11 +85,15 @@ def test_a_file_is_shown_dry_run_brought_in_and_undone(
     assert preview
     assert "olena@example.org" in preview.text
     assert state(manager, path) == "uploaded"
+    assert page.select_one("form[data-test=reading]")
     assert post(manager, f"{path}/reading").status_code == 303
     work(database)
     page = read(manager, path)
     assert (words(page, "[data-test=before]"), words(page, "[data-test=after]")) == ("0", "1")
     assert page.select_one("[data-outcome=held]")
+    assert page.select_one("table[data-test=outcomes]")
+    assert "Ivan" in shown(page, "rows-refused")
+    assert "Nina" in shown(page, "rows-held")
     assert number(database) == 0
     refused = post(manager, f"{path}/refused-rows/export")
     assert "ivan@@example.org" in refused.text
@@ -235,6 +239,7 @@ PERSON = {
 def test_a_person_added_by_hand_is_counted_once_and_the_why_is_kept(
     manager: FlaskClient, database: Database
 ) -> None:
+    assert read(manager, f"{SOURCES}/people").select_one("form[data-test=by-hand]")
     for _ in range(2):
         answer = post(manager, f"{SOURCES}/people", **PERSON, until=tomorrow())
         assert answer.status_code == 303, answer.text

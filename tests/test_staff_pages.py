@@ -441,12 +441,11 @@ def test_the_trail_goes_on_page_by_page_and_shows_one_persons_acts(
 def test_an_act_that_is_known_no_more_keeps_its_name(
     admin: FlaskClient, database: Database
 ) -> None:
+    act = "painted_door"
     with database.transaction() as session:
-        session.add(
-            AuditEntry(at=now(), action="painted_door", subject="member 7", fields=["colour"])
-        )
+        session.add(AuditEntry(at=now(), action=act, subject="member 7", fields=["colour"]))
     page = read(admin, "/staff/audit-log")
-    assert "Painted door colour member 7" in shown(page, "painted_door")
+    assert "Painted door colour member 7" in shown(page, act)
     assert page.select_one("a[href='/staff/members/7']")
 
 

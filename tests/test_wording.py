@@ -1,4 +1,7 @@
-"""Sentences may be rewritten: tests find things by role, field, address or ``data-test``."""
+"""Sentences may be rewritten: tests find things by role, field, address or ``data-test``.
+
+Each name that a page or a sentence has is asked for by a test, and tests ask for no other.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.named import VALUE, asked_names, fits, given_names, row_names, selected_names
 from tests.prose import our_phrases, phrases, prose_in
 
 pytestmark = pytest.mark.wording  # the controls below look like what is not to be
@@ -72,3 +76,59 @@ def test_a_sentence_in_a_test_is_found(line: str) -> None:
 def test_where_the_words_are_the_subject_they_may_stand(source: str) -> None:
     line = "assert 'See what changes' in page.text"
     assert prose_in(source.format(line=line), SENTENCES) == []
+
+
+def others() -> list[str]:
+    """The tests but this file, whose names are none."""
+    return [path.read_text() for path in TESTS.rglob("*.py") if path != Path(__file__)]
+
+
+def not_asked(given: dict[str, str], asked: set[str]) -> dict[str, str]:
+    """The names that no test asks for: neither as they are nor as the end of another."""
+    starts = {name.partition(VALUE)[0] for name in given if name.endswith(VALUE)}
+    return {
+        name: place
+        for name, place in given.items()
+        if not any(fits(name, one) for one in asked)
+        and (VALUE in name or not any(start + name in asked for start in starts))
+    }
+
+
+def unknown(selected: set[str], given: dict[str, str]) -> set[str]:
+    """The names that tests select and no page gives."""
+    rows = row_names()
+    return {
+        name
+        for name in selected - {VALUE}
+        if not any(fits(one, name) for one in given) and name.replace("_", "-") not in rows
+    }
+
+
+def test_each_name_on_a_page_is_asked_for_by_a_test() -> None:
+    asked = {name for source in others() for name in asked_names(source)}
+    given = given_names()
+    assert len(given) > 200
+    assert not_asked(given, asked) == {}
+    lost = {"nobody-asks": "a page", "nobody-asks-for-*": "another"}
+    assert not_asked(lost, asked) == lost
+
+
+def test_tests_ask_for_no_name_that_no_page_gives() -> None:
+    selected = {name for source in others() for name in selected_names(source)}
+    assert len(selected) > 200
+    assert unknown(selected, given_names()) == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'page.select("[data-test=gone-for-good] a")',
+        'shown(page, "gone-for-good")',
+        'page.get_by_test_id("gone-for-good").click()',
+        'assert "gone-for-good" in names(page)',
+        'assert {"gone-for-good"} <= names(page)',
+        'assert said.parts["gone-for-good"]',
+    ],
+)
+def test_a_name_that_no_page_gives_is_found(line: str) -> None:
+    assert unknown(selected_names(line), {}) == {"gone-for-good"}

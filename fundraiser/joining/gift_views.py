@@ -91,7 +91,7 @@ def start_payment() -> ResponseReturnValue:
             address = begin_gift(session, current_gateway(), choice, nonce, public_url)
             return lead_to(session, address)
         except UnprocessableError as error:
-            wish.errors[error.field or "tier"] = str(error)
+            wish.errors[error.field or "tier"] = error.sentence
         except UnavailableError as error:
             return _page(found, wish, notice=error.sentence), error.status
     return _page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY

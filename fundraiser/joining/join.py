@@ -79,13 +79,13 @@ class Wish:
         try:
             amount = read_amount(typed, self.currency) if typed else None
         except UnprocessableError as error:
-            self.errors["amount"] = str(error)
+            self.errors["amount"] = error.sentence
         wants_reminder = self.write_to_me and self.interval is not None
         if wants_reminder:
             try:
                 self.email = read_email(self.email)
             except UnprocessableError as error:
-                self.errors["email"] = str(error)
+                self.errors["email"] = error.sentence
         return Choice(
             campaign=self.campaign,
             tier=tier_for(tiers, self.tier, self.interval, self.currency, amount)

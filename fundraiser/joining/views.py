@@ -234,7 +234,7 @@ def start_payment() -> ResponseReturnValue:
                 remember_join(session, begun, wish.email, network_hash())
             return lead_to(session, address)
         except UnprocessableError as error:
-            wish.errors[error.field or "amount"] = str(error)
+            wish.errors[error.field or "amount"] = error.sentence
         except UnavailableError as error:
             return _join_page(found, wish, notice=error.sentence), error.status
     return _join_page(found, wish), HTTPStatus.UNPROCESSABLE_ENTITY
