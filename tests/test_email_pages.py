@@ -11,12 +11,12 @@ from sqlalchemy import select
 from fundraiser.emails.feedback import Report, suppressed, take_in
 from fundraiser.emails.kinds import KINDS
 from fundraiser.emails.kinds.welcome import bank_has_order, greet_again
-from fundraiser.emails.models import SuppressionReason
+from fundraiser.emails.models import EmailWording, SuppressionReason
 from fundraiser.emails.sweep import sweep
 from fundraiser.members.models import Dues, Member, Membership
 from fundraiser.newsroom.models import Role
-from fundraiser.outbox import Email, EmailState
-from tests.factories import make_campaign
+from fundraiser.outbox import Email, EmailState, enqueue
+from tests.factories import make_campaign, make_member
 from tests.mail import deliver, emails_in, enqueue_welcome, only_email, text_of
 from tests.sequences import days, failing, join
 from tests.staff import PAGE, csrf_token, hire, names, parse, read, shown, sign_in
@@ -116,6 +116,39 @@ def test_the_email_with_a_code_stays_on_and_keeps_its_code(manager: FlaskClient)
     assert press(manager, f"{kind}/words", **new).status_code == 422
     new["text"] = "Your code is {code}."
     assert press(manager, f"{kind}/words", **new).status_code == 303
+
+
+def test_what_is_typed_is_previewed_before_it_is_saved(
+    database: Database, manager: FlaskClient
+) -> None:
+    kind = "/staff/emails/kinds/welcome"
+    with database.transaction() as session:
+        enqueue_welcome(session)
+    said = {"subject": "Hello", "heading": "Come in, dear reader", "text": "Good to see {newsroom}"}
+    answer = press(manager, f"{kind}/preview", **said)
+    assert answer.status_code == 200
+    assert "Come in, dear reader" in answer.text
+    assert "Good to see The Northern Ledger" in " ".join(parse(answer).get_text().split())
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    wrong = press(manager, f"{kind}/preview", **said | {"text": "Typed {nobody} & kept"})
+    assert wrong.status_code == 422
+    assert "Typed {nobody} &amp; kept" in wrong.text
+    with database.transaction() as session:
+        assert not session.scalars(select(EmailWording)).all()
+
+
+def test_a_queued_email_says_when_it_leaves_and_one_persons_are_listed_alone(
+    database: Database, manager: FlaskClient
+) -> None:
+    with database.transaction() as session:
+        enqueue_welcome(session)
+        member = session.scalars(select(Email.member_id)).one()
+        other = make_member(session, name="Somebody Else")
+        enqueue(session, "welcome", to=other.id, key="member 77")
+    page = parse(manager.get("/staff/emails?state=queued", headers=PAGE))
+    assert len(page.select("[data-test=leaves]")) == 2
+    page = parse(manager.get(f"/staff/emails?state=queued&member={member}", headers=PAGE))
+    assert len(page.select("[data-test=leaves]")) == 1
 
 
 def test_the_words_of_staff_leave_what_an_email_must_say(

@@ -88,6 +88,7 @@ OPEN_TO = {
         GET  /staff/sources/people
         POST /staff/members/alike/difference
         GET  /staff/members/<int:member_id>/merge
+        GET  /staff/members/<int:member_id>/merge/other
         POST /staff/members/<int:member_id>/merge
         POST /staff/merges/<int:merge_id>/separation
         POST /staff/sources/people
@@ -115,6 +116,7 @@ OPEN_TO = {
         POST /staff/campaigns/<slug>/widget/look
         GET  /staff/campaigns/new
         POST /staff/emails/addresses
+        POST /staff/emails/kinds/<kind>/preview
         POST /staff/emails/kinds/<kind>/switch
         POST /staff/emails/kinds/<kind>/words
         GET  /staff/members/<int:member_id>/payments/<int:payment_id>/refund

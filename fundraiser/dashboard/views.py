@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, flash, redirect, render_template, request
@@ -14,7 +15,7 @@ from fundraiser.account.labels import say_payment
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.finance.columns import CONTRIBUTION_COLUMNS
-from fundraiser.dashboard.members import profile
+from fundraiser.dashboard.members import giving, profile
 from fundraiser.dashboard.members.list_views import show_list
 from fundraiser.dashboard.members.timeline import read_timeline
 from fundraiser.dashboard.overview import figures, labels as overview_labels
@@ -29,7 +30,7 @@ from fundraiser.newsroom.sign_in import own_path, signed_in_staff
 from fundraiser.paging import key_from_url
 from fundraiser.payments import queue
 from fundraiser.payments.models import Customer, Tier
-from fundraiser.payments.statement import read_statement, years_of
+from fundraiser.payments.statement import read_statement
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -70,8 +71,14 @@ def member(member_id: int) -> ResponseReturnValue:
     """A person's page."""
     session, staff = db.session(), signed_in_staff()
     person = profile.read_person(session, member_id)
-    may_change, may_refund = (
-        may(staff, permission) for permission in (Permission.CHANGE_MEMBER, Permission.REFUND)
+    settings = current_settings()
+    zone, years = (
+        settings.newsroom_timezone,
+        giving.read_years(session, member_id, settings.newsroom_timezone),
+    )
+    may_change, may_refund, may_read = (
+        may(staff, permission)
+        for permission in (Permission.CHANGE_MEMBER, Permission.REFUND, Permission.READ_EMAILS)
     )
     return _page(
         "dashboard/member.html",
@@ -79,14 +86,23 @@ def member(member_id: int) -> ResponseReturnValue:
         member=person.member,
         paid_until=paid_until,
         may_change=may_change,
-        timeline=read_timeline(
-            session,
-            person,
-            with_emails=may(staff, Permission.READ_EMAILS),
-            may_change=may_change,
-            may_refund=may_refund,
-        ),
-        years=years_of(session, member_id, current_settings().newsroom_timezone),
+        timeline=[
+            (year, list(entries))
+            for year, entries in groupby(
+                read_timeline(
+                    session,
+                    person,
+                    with_emails=may_read,
+                    may_change=may_change,
+                    may_refund=may_refund,
+                ),
+                key=lambda entry: entry.at.astimezone(zone).year,
+            )
+        ],
+        years=years,
+        lifetime=giving.lifetime(years),
+        monthly=giving.monthly(person.memberships),
+        next=giving.read_next(person, person.emails if may_read else (), settings.grace),
         tier_names=dict(db.session().execute(select(Tier.slug, Tier.names)).all()),
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import memoize, now
 from fundraiser.emails.models import EmailSwitch, EmailWording
-from fundraiser.emails.parts.body import with_one_full_stop
+from fundraiser.emails.parts.body import Wording, with_one_full_stop
 from fundraiser.errors import UnprocessableError
 from fundraiser.texts import Named, gettext as _, language
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from fundraiser.emails.kind import Kind
-    from fundraiser.emails.parts.body import Body, Wording
+    from fundraiser.emails.parts.body import Body
     from fundraiser.newsroom.models import Staff
 
 log = structlog.get_logger()
@@ -43,16 +43,18 @@ def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
     if missing:
         log.warning("wording_not_usable", kind=kind.name, missing=sorted(missing))
         return body
+    return fill_in(body, Wording(wording.subject, wording.heading, _paragraphs(wording.text)))
+
+
+def fill_in(body: Body, said: Wording) -> Body:
+    """The e-mail with this text, the names in it replaced by the e-mail's values."""
     return replace(
         body,
-        subject=_fill(wording.subject, body.values),
-        heading=_fill(wording.heading, body.values),
+        subject=_fill(" ".join(said.subject.split()), body.values),
+        heading=_fill(" ".join(said.heading.split()), body.values),
         paragraphs=[
             with_one_full_stop(part)
-            for part in (
-                *(_fill(part, body.values) for part in _paragraphs(wording.text)),
-                *body.fixed,
-            )
+            for part in (*(_fill(part, body.values) for part in said.paragraphs), *body.fixed)
         ],
     )
 
@@ -60,7 +62,28 @@ def as_staff_want_it(session: Session, kind: Kind, body: Body) -> Body:
 def keep_wording(
     session: Session, kind: Kind, code: str, said: Wording, *, names: set[str], staff: Staff
 ) -> None:
-    """Save staff's text for a kind and language; ``names`` may occur in curly brackets.
+    """Save staff's text for a kind and language.
+
+    Raises:
+        UnprocessableError: as ``check_wording``.
+    """
+    check_wording(kind, said, names)
+    row = {
+        "subject": " ".join(said.subject.split()),
+        "heading": " ".join(said.heading.split()),
+        "text": "\n\n".join(said.paragraphs),
+        "changed_at": now(),
+        "staff_id": staff.id,
+    }
+    session.execute(
+        insert(EmailWording)
+        .values(kind=kind.name, language=code, **row)
+        .on_conflict_do_update(index_elements=[EmailWording.kind, EmailWording.language], set_=row)
+    )
+
+
+def check_wording(kind: Kind, said: Wording, names: set[str]) -> None:
+    """Check staff's text for a kind; ``names`` may occur in curly brackets.
 
     Raises:
         UnprocessableError: a part is empty or too long, has an unknown name, or lacks a needed
@@ -82,18 +105,6 @@ def keep_wording(
             ),
             field="text",
         )
-    row = {
-        "subject": " ".join(said.subject.split()),
-        "heading": " ".join(said.heading.split()),
-        "text": text,
-        "changed_at": now(),
-        "staff_id": staff.id,
-    }
-    session.execute(
-        insert(EmailWording)
-        .values(kind=kind.name, language=code, **row)
-        .on_conflict_do_update(index_elements=[EmailWording.kind, EmailWording.language], set_=row)
-    )
 
 
 def forget_wording(session: Session, kind: Kind, code: str) -> None:

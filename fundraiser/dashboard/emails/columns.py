@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import Column, macro, person
+from fundraiser.db import now
 from fundraiser.outbox import EmailState
 from fundraiser.texts import N_, date_and_time, gettext as _
 
@@ -46,6 +47,21 @@ def _state(email: Email) -> Markup:
     )
 
 
+def _when(email: Email) -> Markup | str:
+    """When the e-mail was sent; of a queued one, when it leaves and why not before."""
+    if email.state is not EmailState.QUEUED:
+        return date_and_time(email.sent_at or email.created_at)
+    if email.attempts:
+        why = _("The last attempt failed. We try again then.")
+    elif email.due_at > now():
+        why = _("We send it then, unless it’s no longer needed.")
+    else:
+        why = _("Due. We send it after the e-mails that are before it.")
+    return Markup('{}<span class="note detail" data-test="leaves">{}</span>').format(
+        date_and_time(email.due_at), why
+    )
+
+
 def _kind(row: tuple[str, str, bool, bool]) -> Markup:
     kind, name, _is_on, _is_changed = row
     return Markup('<a href="{}">{}</a>').format(url_for("email_pages.show", kind=kind), name)
@@ -57,7 +73,7 @@ COLUMNS = (
     Column(title=N_("Status"), shown=lambda row: _state(row.Email)),
     Column(
         title=N_("When"),
-        shown=lambda row: date_and_time(row.Email.sent_at or row.Email.created_at),
+        shown=lambda row: _when(row.Email),
         style="number secondary",
     ),
 )

@@ -19,6 +19,8 @@ from fundraiser.emails.parts.body import Wording, example_link
 from fundraiser.emails.sweep import kinds_switched_off
 from fundraiser.emails.wording import (
     as_staff_want_it,
+    check_wording,
+    fill_in,
     forget_wording,
     keep_wording,
     split_paragraphs,
@@ -64,9 +66,9 @@ def index() -> ResponseReturnValue:
     """List the e-mails by state, and the kinds."""
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.READ_EMAILS)
-    state = _state(request.args.get("state"))
+    state, member = _state(request.args.get("state")), key_from_url("member")
     rows, older = split_page(
-        _list_emails(session, state, key_from_url("before")), lambda row: row.Email.id
+        _list_emails(session, state, key_from_url("before"), member), lambda row: row.Email.id
     )
     off = kinds_switched_off(session)
     changed = set(session.scalars(select(EmailWording.kind)))
@@ -76,6 +78,7 @@ def index() -> ResponseReturnValue:
         rows=rows,
         older=older,
         state=state,
+        member=session.get(Member, member) if member is not None else None,
         states=[(one, labels.email_state(one)) for one in _SHOWN],
         counts=_count_open(session),
         kinds=[
@@ -137,9 +140,38 @@ def preview(kind: str) -> ResponseReturnValue:
     if email is None:
         raise NotFoundError(_("This e-mail is about a campaign, and there isn’t one yet."))
     with force_locale(code):
-        wording_of_staff = as_staff_want_it(db.session(), found, email)
-        text, html = render(wording_of_staff, example_link() if found.can_be_refused else None)
-    if request.args.get("plain"):
+        email = as_staff_want_it(db.session(), found, email)
+    return _rendered(found, code, email, plain=bool(request.args.get("plain")))
+
+
+@blueprint.post("/staff/emails/kinds/<kind>/preview")
+def preview_typed(kind: str) -> ResponseReturnValue:
+    """The e-mail with the text as it is typed, before it is saved."""
+    require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
+    found, code = _kind(kind), _language()
+    member = _member_to_show(db.session(), found, request.args.get("member"))
+    example = _example(db.session(), found, code, member)
+    if example is None:
+        raise NotFoundError(_("This e-mail is about a campaign, and there isn’t one yet."))
+    try:
+        check_wording(found, _typed(), set(example.values))
+    except UnprocessableError as error:
+        return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
+    return _rendered(found, code, fill_in(example, _typed()), plain=False)
+
+
+def _typed() -> Wording:
+    return Wording(
+        request.form.get("subject", ""),
+        request.form.get("heading", ""),
+        split_paragraphs(request.form.get("text", "")),
+    )
+
+
+def _rendered(kind: Kind, code: str, email: Body, *, plain: bool) -> ResponseReturnValue:
+    with force_locale(code):
+        text, html = render(email, example_link() if kind.can_be_refused else None)
+    if plain:
         return text, {"Content-Type": "text/plain; charset=utf-8"}
     # An e-mail's styles are written into it, as mailboxes want it; nothing else may load or run.
     return html, {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -173,14 +205,9 @@ def change_words(kind: str) -> ResponseReturnValue:
         flash(_("The original text is back."))
     else:
         example = _example(session, found, code, None)
-        said = Wording(
-            request.form.get("subject", ""),
-            request.form.get("heading", ""),
-            split_paragraphs(request.form.get("text", "")),
-        )
         try:
             names = set(example.values) if example else set[str]()
-            keep_wording(session, found, code, said, names=names, staff=staff)
+            keep_wording(session, found, code, _typed(), names=names, staff=staff)
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
         flash(_("Saved. We’ll use this text from now on."))
@@ -247,9 +274,9 @@ def _member_to_show(session: Session, kind: Kind, wish: str | None) -> Member | 
 
 
 def _list_emails(
-    session: Session, state: EmailState | None, before: int | None
+    session: Session, state: EmailState | None, before: int | None, member: int | None
 ) -> Sequence[Row[Email, Member, Staff, Reminder, Gift]]:
-    """A page of e-mails plus one, latest first."""
+    """A page of e-mails plus one, latest first, to everybody or to one member."""
     found = (
         select(Email, Member, Staff, Reminder, Gift)
         .outerjoin(Member, Member.id == Email.member_id)
@@ -261,6 +288,8 @@ def _list_emails(
     )
     if state:
         found = found.where(Email.state == state)
+    if member is not None:
+        found = found.where(Email.member_id == member)
     if before:
         found = found.where(Email.id < before)
     return session.execute(found).all()

@@ -248,11 +248,13 @@ class _Wanted:
         if self.sort is Sort.LEAVING:
             return session.scalars(self._by_their_end(last, most)).all()
         if not self.named:
-            found = session.scalars(self._among_the_next(_AT_FIRST, last, most)).all()
+            # To look for words in a row takes four times as long as to compare a column.
+            at_first = _AT_FIRST // 4 if self.words else _AT_FIRST
+            found = session.scalars(self._among_the_next(at_first, last, most)).all()
             if len(found) == most or not self.filters.query().keys() - {"sort"}:
                 return found
             if len(found) >= _NOT_RARE:
-                further = 2 * _AT_FIRST * most // len(found)
+                further = 2 * at_first * most // len(found)
                 found = session.scalars(self._among_the_next(further, last, most)).all()
                 if len(found) == most:
                     return found

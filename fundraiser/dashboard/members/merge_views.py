@@ -10,6 +10,8 @@ from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.config import current_settings
+from fundraiser.dashboard.members.filters import Filters
+from fundraiser.dashboard.members.listing import list_members
 from fundraiser.errors import BadRequestError, NotFoundError, UnprocessableError
 from fundraiser.members import merging
 from fundraiser.members.counting import verdict_of
@@ -18,6 +20,7 @@ from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
+from fundraiser.paging import LARGEST_KEY
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("merge_pages", __name__)
 
 _MOST = 50
+_LONGEST_SEARCH = 200  # characters
 _LONGEST_ID = 18  # digits
 
 
@@ -58,6 +62,26 @@ def say_different() -> ResponseReturnValue:
     merging.say_different(db.session(), one, two, staff_id=staff.id)
     flash(_("Noted: they’re two people. We won’t suggest them again."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/staff/members/<int:member_id>/merge/other")
+def choose(member_id: int) -> ResponseReturnValue:
+    """Find the other record of a person."""
+    require(signed_in_staff(), Permission.CHANGE_MEMBER)
+    session, typed = db.session(), request.args.get("q", "").strip()[:_LONGEST_SEARCH]
+    kept = session.get(Member, min(member_id, LARGEST_KEY))
+    if kept is None:
+        raise NotFoundError(_("We can’t find this member."))
+    zone = current_settings().newsroom_timezone
+    query = typed or kept.name or ""
+    found = list_members(session, Filters(q=query), zone).rows if query else []
+    return render_template(
+        "dashboard/merge_other.html",
+        staff=signed_in_staff(),
+        kept=kept,
+        typed=query,
+        found=[row for row in found if row.member.id != kept.id],
+    )
 
 
 @blueprint.get("/staff/members/<int:member_id>/merge")
