@@ -18,7 +18,7 @@ from fundraiser.newsroom.models import Role, Staff
 from fundraiser.payments.models import Customer
 from fundraiser.sources.models import ImportRow
 from tests.factories import make_member, make_membership
-from tests.sources import GRACE, NOON, apply, bring_in, plan
+from tests.sources import GRACE, NOON, apply, bring_in, plan, undo
 from tests.staff import PAGE, csrf_token, hire, read, sign_in, words
 
 if TYPE_CHECKING:
@@ -90,6 +90,32 @@ def test_dots_and_tags_are_seen_through(database: Database, session: Session, ot
         "address",
         {other, "katia@gmail.com"},
     )
+
+
+@pytest.mark.parametrize(
+    ("known", "offered"),
+    [
+        ("K. Vyhadana,k@work.example.org,•••• 4242", ["card"]),
+        ("Katia,olena.v+a@work.example.org,4242", ["card"]),
+        ("Kateryna Invented,k@work.example.org,4242", []),
+        ("K. Vyhadana,k@work.example.org,4243", []),
+        ("K. Vyhadana,k@work.example.org,", []),
+    ],
+)
+def test_the_same_card_is_a_hint_only_with_a_name_or_an_address(
+    database: Database, session: Session, known: str, offered: list[str]
+) -> None:
+    member = make_member(session, email="olenav@example.org", name="Olena  Vyhadana")
+    session.add(make_membership(member, paid_at=NOON, card_last4="4242"))
+    recount(session, member, GRACE, cause=Cause.STRIPE)
+    session.commit()
+    headings = "Name,E-mail,Card last 4,Amount,Every,Paid until"
+    content = f"{headings}\n{known},5,month,2026-12-20\n".encode()
+    batch_id = plan(database, content, "a.csv")
+    apply(database, batch_id)
+    assert [one.by for one in merging.find_alike(session, 10)] == offered
+    undo(database, batch_id)
+    assert merging.find_alike(session, 10) == []
 
 
 def test_merged_people_count_once_and_are_taken_apart_as_they_were(

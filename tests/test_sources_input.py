@@ -287,6 +287,80 @@ def test_a_statement_with_entities_is_refused(doctype: bytes) -> None:
         read(evil, name="a.xml")
 
 
+def transfer(day: str, detail: str, *, entry: str = "", kind: str = "CRDT") -> str:
+    return (
+        f'<Ntry><Amt Ccy="EUR">24.00</Amt><CdtDbtInd>{kind}</CdtDbtInd>{entry}<Sts>BOOK</Sts>'
+        f"<BookgDt><Dt>{day}</Dt></BookgDt><NtryDtls>{detail}</NtryDtls></Ntry>"
+    )
+
+
+def paid(name: str, account: str = "", text: str = "Membership 1042", amount: str = "8.00") -> str:
+    """A payment as version 2 of the standard has it, its amount among the details."""
+    holder = f"<DbtrAcct><Id><IBAN>{account}</IBAN></Id></DbtrAcct>" if account else ""
+    amounts = f'<AmtDtls><TxAmt><Amt Ccy="EUR">{amount}</Amt></TxAmt></AmtDtls>' if amount else ""
+    return (
+        f"<TxDtls>{amounts}<RltdPties><Dbtr><Nm>{name}</Nm></Dbtr>{holder}</RltdPties>"
+        f"<RmtInf><Ustrd>{text}</Ustrd></RmtInf></TxDtls>"
+    )
+
+
+def statement(*entries: str) -> list[tuple[str, str, int, str | None]]:
+    head = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><Stmt>'
+    found = read(f"{head}{''.join(entries)}</Stmt></Document>".encode(), name="a.xml")
+    return [(str(one.says), str(one.why), one.amount, one.key) for one in found]
+
+
+def test_payers_of_a_statement_who_cannot_be_told_apart_are_asked_about() -> None:
+    day, other = "2026-11-20", "2026-11-21"
+    nobody = transfer(day, paid("Anna Kovalenko", text="Membership 2026"))
+    found = statement(nobody, nobody.replace(day, other))
+    assert found == [("ask", "no_payer", 800, None)] * 2, "a year is no member's number"
+    found = statement(transfer(day, paid("Anna K") + paid("Petro P")))
+    assert [one[3] for one in found] == ["no. 1042 anna k", "no. 1042 petro p"]
+    both = [transfer(day, paid(name, "XX01")) for name in ("Anna Müller", "Peter Müller")]
+    assert statement(*both) == [
+        ("ask", "shared_account", 800, "XX01 anna müller"),
+        ("ask", "shared_account", 800, "XX01 peter müller"),
+    ]
+    same = [
+        transfer(day, paid(name, "xx 01")) for name in ("Anna Müller", "MÜLLER, ANNA", "A. Müller")
+    ]
+    assert statement(*same) == [("paid", "paid", 800, "XX01")]
+
+
+def test_of_several_payments_in_an_entry_each_has_its_own_amount() -> None:
+    three = (
+        paid("A B", "XX01") + paid("C D", "XX02", amount="6.00") + paid("E F", "XX03", amount="")
+    )
+    found = statement(transfer("2026-11-20", three))
+    assert sorted(found) == [
+        ("paid", "paid", 600, "XX02"),
+        ("paid", "paid", 800, "XX01"),
+        ("refused", "no_amount", 0, None),
+    ]
+    alone = statement(transfer("2026-11-20", paid("A B", "XX01", amount="")))
+    assert alone == [("paid", "paid", 2400, "XX01")]
+
+
+@pytest.mark.parametrize(
+    ("amount", "says", "why"),
+    [("8.00", "not_paying", "refunded"), ("3.00", "ask", "partly_refunded")],
+)
+def test_what_goes_back_names_its_payer_as_the_creditor(amount: str, says: str, why: str) -> None:
+    back = paid("A B", "XX01", amount=amount).replace("Dbtr", "Cdtr")
+    reversal = "<RvslInd>true</RvslInd>"
+    found = statement(
+        transfer("2026-11-20", paid("A B", "XX01")),
+        transfer("2026-11-22", back, entry=reversal, kind="DBIT"),
+        transfer("2026-11-23", paid("C D", "XX02"), entry=reversal),
+    )
+    assert [one[:2] for one in found] == [
+        ("skipped", "money_out"),
+        ("skipped", "not_a_payment"),
+        (says, why),
+    ]
+
+
 def test_a_statement_that_breaks_off_is_refused() -> None:
     with pytest.raises(FileRefusedError, match="damaged or incomplete"):
         read((EXAMPLES / "camt053.xml").read_bytes()[:3000], name="a.xml")

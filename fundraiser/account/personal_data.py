@@ -430,8 +430,9 @@ PERSONAL: tuple[Personal, ...] = (
     _personal(
         "import_row",
         "id batch_id number lines says why looks cells key email address name amount currency"
-        " interval interval_count started_at counts_until cancel_at refunded_at outcome counts"
-        " same_as decision decided_at member_id membership_id before added applied_at undone_at",
+        " interval interval_count card_last4 started_at counts_until cancel_at refunded_at outcome"
+        " counts same_as decision decided_at member_id membership_id before added applied_at"
+        " undone_at",
         "Count members who pay elsewhere, and undo an import as a whole",
         "90 days after the file came",
         Erasure.DELETED,

@@ -116,6 +116,12 @@ MEMBER_TEXT = "(COALESCE(name, '') || ' ') || COALESCE(email, '')"
 MEMBER_PARTS = f"search_parts({MEMBER_TEXT})"
 
 
+# An address without dots and tag; index and search must use the same expression.
+MEMBER_ALIKE = (
+    "regexp_replace(replace(replace(address, '.', ''), 'googlemail', 'gmail'), '[+][^@]*', '')"
+)
+
+
 def alike(of: type[Member]) -> ColumnElement[str]:
     """An address without dots and tag, which many mail providers ignore."""
 
@@ -149,6 +155,7 @@ class Member(Base):
         Index("ix_member_parts", text(MEMBER_PARTS), postgresql_using="gin"),
         Index("ix_member_joined", text("coalesce(first_counted_at, created_at)"), "id"),
         Index("ix_member_by_name", text("lower(coalesce(name, email, ''))"), "id"),
+        Index("ix_member_alike", text(MEMBER_ALIKE), postgresql_where="counting"),
         Index("ix_member_country", "country"),
         Index(
             "ix_member_supporter",
@@ -218,6 +225,12 @@ class Membership(Base):
         ),
         Index("ix_membership_renewal", "period_end", postgresql_where="interval = 'year'"),
         Index("ix_membership_gift_end", "counts_until", postgresql_where="source = 'gift'"),
+        Index(
+            "ix_membership_card",
+            "card_last4",
+            "member_id",
+            postgresql_where="card_last4 IS NOT NULL",
+        ),
         Index("ix_membership_tier", "tier"),
         Index("ix_membership_currency", "currency"),
         Index("ix_membership_campaign", "campaign"),

@@ -49,6 +49,9 @@ def _reasons() -> dict[str, str]:
             "The file doesn’t say how often they pay. Enter the day until which they’ve paid."
         ),
         Why.NO_PAYER: _("The payment doesn’t say who paid. Do you know this member?"),
+        Why.SHARED_ACCOUNT: _(
+            "People with different names pay from this account. Is this a member?"
+        ),
         Why.WHICH_MONTH: _(
             "This date can be read in two ways. Choose the order of day and month for this file."
         ),

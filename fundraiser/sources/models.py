@@ -193,6 +193,7 @@ class ImportRow(Base):
     currency: Mapped[str]
     interval: Mapped[Interval | None]
     interval_count: Mapped[int]
+    card_last4: Mapped[str | None]
     started_at: Mapped[datetime | None]
     counts_until: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]

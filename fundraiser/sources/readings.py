@@ -65,6 +65,7 @@ class Why(StrEnum):
     NO_END = "no_end"
     NO_INTERVAL = "no_interval"
     NO_PAYER = "no_payer"
+    SHARED_ACCOUNT = "shared_account"
     WHICH_MONTH = "which_month"
     WHICH_DECIMAL = "which_decimal"
     ERASED = "erased"
@@ -196,6 +197,7 @@ class Reading:
     currency: str = ""
     interval: Interval | None = None
     interval_count: int = 1
+    card_last4: str | None = None
     started_at: datetime | None = None
     counts_until: datetime | None = None
     cancel_at: datetime | None = None
@@ -220,6 +222,12 @@ class Reading:
             # A Cyrillic letter in a Latin word passes for the letter that it resembles.
             raise RowError(Why.LOOKALIKE_ADDRESS)
         self.email, self.address = address, fold_address(address)
+
+    def set_card(self, written: object) -> None:
+        """Set the last four digits of the card; ignores anything else."""
+        digits = str(written or "").strip()[-4:]
+        if len(digits) == 4 and digits.isascii() and digits.isdecimal():  # noqa: PLR2004 - they are four
+            self.card_last4 = digits
 
     def set_amount(self, amount: Decimal, currency: str) -> None:
         """Set an amount in the currency's smallest unit.

@@ -38,8 +38,8 @@ MOST_ROWS = 2_000_000
 _LONGEST_CELL = 2_000  # characters that are kept of a cell
 _COLUMNS = (
     *("batch_id", "number", "lines", "says", "why", "looks", "cells", "key", "email", "address"),
-    *("name", "amount", "currency", "interval", "interval_count", "started_at", "counts_until"),
-    *("cancel_at", "refunded_at"),
+    *("name", "amount", "currency", "interval", "interval_count", "card_last4", "started_at"),
+    *("counts_until", "cancel_at", "refunded_at"),
 )
 
 
@@ -178,6 +178,7 @@ def _row(batch_id: int, prefix: str, reading: Reading) -> tuple[Any, ...]:
         reading.currency,
         reading.interval.value if reading.interval else None,
         reading.interval_count,
+        reading.card_last4,
         reading.started_at,
         reading.counts_until,
         reading.cancel_at,

@@ -10,8 +10,8 @@ from __future__ import annotations
 TAKE_ROWS = """
     CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
     SELECT r.id, r.number, r.outcome, r.says, r.key, r.email, r.address, r.name, r.amount,
-           r.currency, r.interval, r.interval_count, r.started_at, r.counts_until, r.cancel_at,
-           r.refunded_at, m.id AS membership_id, m.member_id, NULL::jsonb AS before,
+           r.currency, r.interval, r.interval_count, r.card_last4, r.started_at, r.counts_until,
+           r.cancel_at, r.refunded_at, m.id AS membership_id, m.member_id, NULL::jsonb AS before,
            r.added
     FROM import_row r
     LEFT JOIN membership m ON m.reference = r.key
@@ -84,13 +84,14 @@ REMEMBER = """
         m.interval, 'interval_count', m.interval_count, 'status', m.status, 'origin', m.origin,
         'started_at', m.started_at, 'counts_until', m.counts_until, 'cancel_at', m.cancel_at,
         'canceled_at', m.canceled_at, 'ended_at', m.ended_at, 'refunded_at', m.refunded_at,
-        'period_end', m.period_end)
+        'period_end', m.period_end, 'card_last4', m.card_last4)
     FROM membership m WHERE m.id = r.membership_id
 """
 CHANGE = """
     UPDATE membership m
     SET origin = :source, amount = r.amount, currency = r.currency, interval = r.interval,
-        interval_count = r.interval_count, started_at = least(m.started_at, r.started_at),
+        interval_count = r.interval_count, card_last4 = r.card_last4,
+        started_at = least(m.started_at, r.started_at),
         counts_until = r.counts_until, cancel_at = r.cancel_at, refunded_at = r.refunded_at,
         canceled_at = CASE WHEN r.cancel_at IS NOT NULL THEN coalesce(m.canceled_at, :at) END,
         status = 'active', ended_at = NULL
@@ -116,12 +117,13 @@ ADD_MEMBERSHIPS = """
     WITH added AS (
         INSERT INTO membership (
             member_id, source, reference, origin, amount, currency, interval, interval_count,
-            status, payment_status, collection_paused, has_paid, started_at, counts_until,
-            cancel_at, canceled_at, refunded_at
+            status, payment_status, collection_paused, has_paid, card_last4, started_at,
+            counts_until, cancel_at, canceled_at, refunded_at
         )
         SELECT r.member_id, 'import', r.key, :source,
                r.amount, r.currency, r.interval, r.interval_count, 'active', 'paid', false, false,
-               least(coalesce(r.started_at, :list_at), CAST(:at AS timestamptz)), r.counts_until,
+               r.card_last4, least(coalesce(r.started_at, :list_at), CAST(:at AS timestamptz)),
+               r.counts_until,
                r.cancel_at, CASE WHEN r.cancel_at IS NOT NULL THEN CAST(:at AS timestamptz) END,
                r.refunded_at
         FROM taken r
@@ -183,6 +185,7 @@ PUT_BACK = """
         interval = (r.before ->> 'interval')::text,
         interval_count = (r.before ->> 'interval_count')::integer,
         status = (r.before ->> 'status')::text, origin = (r.before ->> 'origin')::text,
+        card_last4 = (r.before ->> 'card_last4')::text,
         started_at = (r.before ->> 'started_at')::timestamptz,
         counts_until = (r.before ->> 'counts_until')::timestamptz,
         cancel_at = (r.before ->> 'cancel_at')::timestamptz,

@@ -93,6 +93,7 @@ def field_labels() -> list[tuple[str, str]]:
         "paid": _("Latest payment"),
         "started": _("Member since"),
         "key": _("Membership ID"),
+        "card": _("Last four digits of the card"),
         "status": _("Status"),
     }
     return [(name, words[name]) for name in FIELDS]

@@ -35,6 +35,7 @@ class _Paid:
     currency: str
     interval: Interval | None
     leaves: bool
+    card: object
 
 
 def _recognise(file: File) -> bool:
@@ -88,6 +89,7 @@ def _judge(reading: Reading, member: dict[str, Any], context: Context) -> None:
         reading.interval, reading.started_at = best.interval, best.started_at
         reading.counts_until = best.until
         reading.cancel_at = best.until if best.leaves else None
+        reading.set_card(best.card)
     elif "past_due" in statuses:
         # The period that Ghost names is the one that isn't paid; only Stripe knows since when.
         reading.ask(Why.PAST_DUE)
@@ -120,6 +122,7 @@ def _read_subscription(one: dict[str, Any], context: Context) -> _Paid | None:
         currency=str(price.get("currency") or context.currency).upper()[:3],
         interval=_INTERVALS.get(str(price.get("interval"))),
         leaves=bool(one.get("cancel_at_period_end")),
+        card=one.get("default_payment_card_last4"),
     )
 
 

@@ -22,6 +22,7 @@ class Payer:
     """One payer's rows combined: the latest payment, and whether it was returned."""
 
     reading: Reading
+    name: str = ""
     at: datetime | None = None
     gross: Decimal = Decimal(0)
     reference: str = ""

@@ -46,6 +46,7 @@ def _read_row(row: Row, context: Context) -> Reading:
     if not reading.key.startswith("sub_"):
         raise RowError(Why.NO_ADDRESS)
     reading.set_email(row.text("customer email"))
+    reading.set_card(row.text("card last4", "customer card last4", "card last 4"))
     if row.text("ghost migrated to (metadata)"):
         # It goes on at another account, and counts there.
         return reading.is_not_paying(Why.MOVED)

@@ -66,6 +66,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "member number",
         "contract",
     ),
+    "card": ("card last4", "card last 4", "last4", "last 4", "last four", "останні 4", "letzte 4"),
     "status": ("status", "state", "стан", "статус"),
 }
 _DAYS = ("until", "ends", "paid", "started")
@@ -154,6 +155,7 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
         raise RowError(Why.NO_ADDRESS)
     if not reading.email:
         reading.looks.append(Why.NO_ADDRESS_KNOWN)
+    reading.set_card(text("card"))
     if rhythm := read_interval(text("interval")):
         reading.interval, reading.interval_count = rhythm
     if "amount" in mapping:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _PAGE = "100"  # Ghost gives no more
 _LIFE = 240  # seconds of a token: Ghost takes five minutes, and clocks differ
 _MEMBER = ("id", "email", "name", "status")
-_SUBSCRIPTION = ("id", "status", "start_date", "current_period_end", "cancel_at_period_end")
+_SUBSCRIPTION = (
+    *("id", "status", "start_date", "current_period_end", "cancel_at_period_end"),
+    "default_payment_card_last4",
+)
 _PRICE = ("amount", "interval", "currency")
 
 
