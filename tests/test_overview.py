@@ -11,8 +11,11 @@ from sqlalchemy import event, select, update
 from fundraiser import jobs
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.dashboard.overview.daily import refresh, refresh_if_due
+from fundraiser.dashboard.overview.figures import read_days, sum_flows
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
+from fundraiser.members.history import Mark
+from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import (
     Cause,
     Dues,
@@ -187,6 +190,20 @@ def test_who_stopped_is_kept_by_choice_or_not_and_what_moved_apart(session: Sess
     refresh(session, LONDON, GRACE)
     assert kept(session, Topic.CHURN) == {"voluntary": (2, 0, 0), "involuntary": (2, 0, 0)}
     assert kept(session, Topic.MOVED) == {"joined": (1, 0, 0), "stopped": (1, 0, 0)}
+
+
+def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(session: Session) -> None:
+    join(session)
+    brought, undone = (make_member(session, name=f"Brought {number}") for number in range(2))
+    for member in (brought, undone):
+        count(session, member, cause=Cause.IMPORT, happened_at=now() - timedelta(days=300))
+    count(session, undone, "no_membership", cause=Cause.IMPORT)
+    balance = read_balance(session)
+    days = read_days(session, LONDON, Mark(balance.version, balance.members))
+    assert balance.members == 2
+    assert sum(day.joined for day in days) == 1
+    for flow in sum_flows(days):
+        assert (flow.joined, flow.stopped, flow.net, flow.imported) == (1, 0, 1, 1)
 
 
 def test_a_days_last_figures_stay_and_todays_are_made_again(session: Session) -> None:

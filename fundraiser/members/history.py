@@ -92,6 +92,32 @@ def brought_in(session: Session, times: Sequence[datetime]) -> list[int]:
     return found
 
 
+def read_imported(
+    session: Session, times: Sequence[datetime], version: int
+) -> list[tuple[int, int]]:
+    """How many people imports added and removed, from each of these times to the next.
+
+    ``times`` must be in order; the last one lasts until this version of the ledger.
+    """
+    moments = cast(times, ARRAY(DateTime(timezone=True)))
+    place = func.width_bucket(LedgerEntry.recorded_at, moments, type_=Integer)
+    rows = session.execute(
+        select(
+            place,
+            func.count().filter(LedgerEntry.change > 0),
+            func.count().filter(LedgerEntry.change < 0),
+        )
+        .where(
+            LedgerEntry.cause == Cause.IMPORT,
+            LedgerEntry.recorded_at >= times[0],
+            LedgerEntry.version <= version,
+        )
+        .group_by(place)
+    )
+    found = {one: (added, removed) for one, added, removed in rows}
+    return [found.get(one, (0, 0)) for one in range(1, len(times) + 1)]
+
+
 def read_peak(session: Session) -> int:
     """The highest balance ever."""
     return (

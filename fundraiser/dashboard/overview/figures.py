@@ -13,7 +13,7 @@ from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.dashboard.overview.daily import HEARTBEAT
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
-from fundraiser.members.history import Mark, read_marks, start_of_day
+from fundraiser.members.history import Mark, read_imported, read_marks, start_of_day
 from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email, EmailState
@@ -35,12 +35,16 @@ DAYS_SHOWN = 28
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Joins and losses in the last ``days``, today included; ``elapsed`` of them so far."""
+    """Joins and losses in the last ``days``, today included; ``elapsed`` of them so far.
+
+    ``imported`` is the net number of people whom imports added, and who aren't among ``joined``.
+    """
 
     days: int
     elapsed: float
     joined: int
     stopped: int
+    imported: int
 
     @property
     def net(self) -> int:
@@ -53,11 +57,12 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A calendar day that starts at ``start``."""
+    """A calendar day that starts at ``start``; ``imported`` as in ``Flow``."""
 
     start: datetime
     joined: int
     stopped: int
+    imported: int
     is_over: bool
 
 
@@ -72,31 +77,43 @@ class Machinery:
     heartbeats: dict[str, datetime]
 
 
-def read_flows(session: Session, zone: ZoneInfo, here: Mark) -> list[Flow]:
-    """Joins and losses today, in the last 7 and the last 28 days."""
-    at, spans = now(), (1, *WINDOWS)
-    starts = [start_of_day(at, zone, days - 1) for days in spans]
-    marks = read_marks(session, starts)
-    return [
-        Flow(days, (at - start) / timedelta(days=1), *_joined_and_stopped(mark, here))
-        for days, start, mark in zip(spans, starts, marks, strict=True)
-    ]
-
-
-def _joined_and_stopped(since: Mark, until: Mark) -> tuple[int, int]:
-    """How many +1 and -1 rows lie between two marks, by subtraction: versions have no gaps."""
-    rows, net = until.version - since.version, until.balance - since.balance
-    return (rows + net) // 2, (rows - net) // 2
-
-
 def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
     """The last 28 days, including today."""
     at = now()
     starts = [start_of_day(at, zone, before) for before in reversed(range(DAYS_SHOWN))]
     marks = [*read_marks(session, starts), here]
+    imports = read_imported(session, starts, here.version)
     return [
-        Day(start, *_joined_and_stopped(since, until), is_over=start is not starts[-1])
-        for start, (since, until) in zip(starts, pairwise(marks), strict=True)
+        _day(start, since, until, imported, is_over=start is not starts[-1])
+        for start, (since, until), imported in zip(starts, pairwise(marks), imports, strict=True)
+    ]
+
+
+def _day(
+    start: datetime, since: Mark, until: Mark, imported: tuple[int, int], *, is_over: bool
+) -> Day:
+    """Count the +1 and -1 rows between two marks, by subtraction: versions have no gaps.
+
+    Without imports: a list brings people who joined elsewhere, perhaps years ago.
+    """
+    rows, net = until.version - since.version, until.balance - since.balance
+    added, removed = imported
+    joined, stopped = (rows + net) // 2 - added, (rows - net) // 2 - removed
+    return Day(start, joined, stopped, added - removed, is_over=is_over)
+
+
+def sum_flows(days: Sequence[Day]) -> list[Flow]:
+    """Joins and losses today, in the last 7 and the last 28 of these days."""
+    at = now()
+    return [
+        Flow(
+            span,
+            (at - days[-span].start) / timedelta(days=1),
+            sum(day.joined for day in days[-span:]),
+            sum(day.stopped for day in days[-span:]),
+            sum(day.imported for day in days[-span:]),
+        )
+        for span in (1, *WINDOWS)
     ]
 
 

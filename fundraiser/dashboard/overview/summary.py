@@ -92,7 +92,8 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
     campaign = current_campaign(session)
     balance = read_balance(session)
     here = Mark(balance.version, balance.members)
-    flows = figures.read_flows(session, zone, here)
+    days = figures.read_days(session, zone, here)
+    flows = figures.sum_flows(days)
     machinery = figures.read_machinery(session)
     disputed, asked = figures.count_open_disputes(session)
     daily = _read_daily(session, at.astimezone(zone).date())
@@ -125,7 +126,7 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
         ),
         "milestones": milestones.list_news(session, _FEW),
         "milestone_name": milestones.name_of,
-        "days": day_chart(figures.read_days(session, zone, here)),
+        "days": day_chart(days),
         "newest": profile.read_newest_members(session, _NEWEST),
         "guard": guard,
         "figures_at": machinery.heartbeats.get("figures"),
@@ -306,7 +307,7 @@ def _churn(daily: Daily, month: figures.Flow, here: Mark) -> dict[str, object]:
     if daily.day is None:
         return {"churn": [], "churn_share": None}
     found = daily.by_key(Topic.CHURN, daily.day - _MONTH + timedelta(days=1), daily.day)
-    before = here.balance - month.net
+    before = here.balance - month.net - month.imported
     return {
         "churn": [
             (labels.churn(kind), found.get(kind, 0), _percent(found.get(kind, 0), before))
