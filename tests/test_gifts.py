@@ -327,7 +327,7 @@ def test_staff_see_what_became_of_a_gift_and_pay_it_back(shop: Shop) -> None:
     giver, recipient = (f"/staff/members/{one}" for one in (gift.giver_id, gift.recipient_id))
     page = read(staff, giver)
     assert "Petro" in shown(page, "gift-given")
-    assert "£200" in shown(page, "payment")
+    assert "£200" in shown(page, "paid")
     page = read(staff, recipient)
     assert [name in shown(page, "gift-accepted") for name in ("Olena", "Petro")] == [True] * 2
     assert gift.charge_id in shown(page, "joined")

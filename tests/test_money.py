@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from fundraiser.dashboard import labels
 from fundraiser.db import now
@@ -25,7 +25,7 @@ from fundraiser.payments.models import BalanceTransaction, HeldAtStripe, Monthly
 from fundraiser.payments.stripe.gateway import StripeUnavailableError
 from fundraiser.payments.stripe.money_gateway import MoneyGateway, money_gateway
 from fundraiser.payments.stripe.types import Page
-from tests.staff import PAGE, csrf_token, hire, names, read, sign_in, words
+from tests.staff import PAGE, csrf_token, hire, names, read, shown, sign_in, words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tests.factories import Stripe
 
 ZONE = ZoneInfo("Europe/London")
+AMOUNT = re.compile(r"\N{MINUS SIGN}?[£$€][\d,]+\.\d\d")
 
 
 @pytest.fixture
@@ -196,18 +197,21 @@ def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(
     assert "no-money-yet" in names(read(client, "/staff/money"))
     live(stripe)
     stripe.advance(days=4)
+    with database.transaction() as session:
+        balance.scan_on(session, money_gateway(), ZONE, every=timedelta())
+    assert "books-incomplete" in names(read(client, "/staff/money"))
     look(database)
     (month, currency), found = max(stripes_own(store).items(), key=lambda one: one[0][1] == "GBP")
     assert currency == "GBP"
     net = sum(amount for part, amount in found.items() if part != "payouts")
 
     page = read(client, f"/staff/money?currency={currency}")
-    assert page.select_one("#reconciled.subhead")
+    assert pounds(held(store, currency)) in shown(page, "books-match")
     line = next(line for line in page.select("tbody tr") if f"#{currency}" in str(line))
-    shown = [cell.get_text() for cell in line.select("td")]
+    cells = [cell.get_text() for cell in line.select("td")]
     parts = ("gross", "refunds", "disputes", "fees")
-    assert shown[1:6] == [*(pounds(found.get(part, 0)) for part in parts), pounds(net)]
-    assert sum(cents(cell) for cell in shown[1:5]) == cents(shown[5])
+    assert cells[1:6] == [*(pounds(found.get(part, 0)) for part in parts), pounds(net)]
+    assert sum(cents(cell) for cell in cells[1:5]) == cents(cells[5])
 
     page = read(client, f"/staff/money/{month}")
     for table in page.select(f"#{currency} .adds-up"):
@@ -220,10 +224,17 @@ def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(
     }
     payout = read(client, "/staff/payouts").select_one("tbody a")
     assert payout
-    page = read(client, str(payout["href"]))
+    address = str(payout["href"])
+    page = read(client, address)
     *lines, result = [cents(cell.get_text()) for cell in page.select(".adds-up td")]
     assert sum(lines) == result == cents(words(page, "h1"))
-    assert page.select_one("#reconciled.subhead")
+    assert "payout-matches" in names(page)
+    with database.transaction() as session:
+        session.execute(update(Payout).values(amount=Payout.amount + 1))
+        session.execute(update(HeldAtStripe).values(compared_at=now() - timedelta(hours=4)))
+    said = shown(read(client, address), "payout-differs")
+    assert [cents(amount) for amount in AMOUNT.findall(said)] == [result, result + 1]
+    assert "books-matched-before" in names(read(client, "/staff/money"))
 
     token = csrf_token(client, f"/staff/money/{month}")
     answer = client.post(f"/staff/money/{month}/export", data={"csrf_token": token})
@@ -270,10 +281,21 @@ def test_a_movement_that_is_withheld_is_noticed_and_named_until_it_comes(
         look(database)
     assert differences(database)[withheld["currency"].upper()] == withheld["net"]
     sign_in(client, hire(database, Role.FINANCE))
-    assert read(client, "/staff/money").select_one("#reconciled.notice-error")
+    currency = withheld["currency"].upper()
+    said = shown(read(client, "/staff/money"), "books-differ")
+    theirs = held(store, currency)
+    ours_then = theirs - withheld["net"]
+    amounts = [cents(amount) for amount in AMOUNT.findall(said)]
+    assert amounts == [theirs, ours_then, withheld["net"]]
     assert "money-differs" in names(read(client, "/staff"))
     look(database)
     assert set(differences(database).values()) == {0}
+
+
+def held(store: Path, currency: str) -> int:
+    """What Stripe's own table says that it holds."""
+    months = stripes_own(store).items()
+    return sum(sum(parts.values()) for (_month, of), parts in months if of == currency)
 
 
 def moved_last(store: Path) -> dict[str, Any]:

@@ -237,15 +237,15 @@ def payment_state(payment: Payment) -> str:
         case Trouble.OVER if payment.dispute == "won" and not payment.refunded:
             return Named("dispute-won", _("Paid; dispute won"))
     if payment.refunded >= payment.amount > 0:
-        return _("Refunded")
+        return Named("payment-refunded", _("Refunded"))
     if payment.refunded:
         amount = format_money(Money(payment.refunded, payment.currency), language())
-        return _("%(amount)s refunded", amount=amount)
+        return Named("partly-refunded", _("%(amount)s refunded", amount=amount))
     match payment.status:
         case PaymentStatus.SUCCEEDED:
-            return _("Paid")
+            return Named("paid", _("Paid"))
         case PaymentStatus.PENDING:
-            return _("Processing")
+            return Named("payment-processing", _("Processing"))
         case PaymentStatus.FAILED if payment.failure:
             return _("Failed (%(reason)s)", reason=payment.failure.replace("_", " "))
     return _("Failed")
