@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from fundraiser.members.models import Member, Membership, Note, Source
 from fundraiser.newsroom.models import Role
 from fundraiser.sources import batches
 from fundraiser.sources.models import ImportBatch, ImportFile
+from fundraiser.sources.tables import open_table
 from tests.sources import EXAMPLES, GRACE
 from tests.staff import PAGE, csrf_token, hire, read, shown, sign_in, words
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from fundraiser.db import Database
+    from fundraiser.sources.readings import Options
+    from fundraiser.sources.tables import Table
 
 SOURCES = "/staff/sources"
 
@@ -147,6 +150,25 @@ def test_a_file_that_can_not_be_taken_in_is_refused_with_a_sentence(
     answer = post(manager, f"{SOURCES}/files", file=(io.BytesIO(whole), name), **form)
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
+
+
+def test_a_workbook_is_parsed_once_however_often_its_page_is_looked_at(
+    manager: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = upload(manager, "members.xlsx")
+    opened: list[BinaryIO] = []
+
+    def open_and_note(file: BinaryIO, options: Options) -> Table:
+        opened.append(file)
+        return open_table(file, options)
+
+    monkeypatch.setattr("fundraiser.sources.formats.open_table", open_and_note)
+    first, second = (read(manager, page) for _ in range(2))
+    assert len(opened) <= 1
+    assert "Xenia Cells" in first.text
+    assert "Xenia Cells" in second.text
+    post(manager, f"{page}/reading", sheet="Nobody's")
+    assert "Xenia Cells" not in read(manager, page).text, "read in another way, it is read again"
 
 
 def test_no_file_is_asked_for(manager: FlaskClient) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from fundraiser.sources.formats import File, formats
@@ -11,15 +13,18 @@ from fundraiser.sources.formats.table import FIELDS, mapped_columns
 from fundraiser.sources.readings import FileRefusedError, Options
 from fundraiser.sources.tables import preview
 from fundraiser.sources.values import text_of
-from fundraiser.texts import gettext as _
+from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from werkzeug.datastructures import MultiDict
 
     from fundraiser.sources.models import ImportBatch
 
 _WIDEST = 60  # characters that are shown of a cell
 _LONGEST = 100
+_MOST_KEPT = 32  # files, of whose rows five are kept
 ENCODINGS = ("utf-8", "utf-16", "cp1251", "cp1252", "cp1250", "koi8_u", "cp866", "iso8859_2")
 DELIMITERS = {",": ",", ";": ";", "tab": "\t", "|": "|"}
 
@@ -40,8 +45,29 @@ class ReadingPage:
     error: str | None = None
 
 
-def page_of_options(batch: ImportBatch, content: bytes) -> ReadingPage:
-    """Five rows of the file, and how we read them."""
+# Parsing a large workbook takes seconds, and staff look at its page again and again.
+_kept: dict[tuple[str, ...], ReadingPage] = {}
+_keeping = Lock()
+
+
+def page_of_options(batch: ImportBatch, load: Callable[[], bytes]) -> ReadingPage:
+    """Five rows of the file, and how we read them; parsed once for each way of reading it.
+
+    ``load`` gets the file's bytes, if they are needed.
+    """
+    options = json.dumps(batch.options, sort_keys=True)
+    key = (batch.hash, batch.file_name, batch.format, options, language())
+    page = _kept.get(key)
+    if page is None:
+        page = _read(batch, load())
+        with _keeping:
+            while len(_kept) >= _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[key] = page
+    return page
+
+
+def _read(batch: ImportBatch, content: bytes) -> ReadingPage:
     options = Options.from_json(batch.options)
     form = formats()[batch.format]
     file = File(io.BytesIO(content), batch.file_name, options)

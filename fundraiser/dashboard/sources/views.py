@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from fundraiser import db
@@ -134,14 +134,15 @@ def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
         BatchState.PLANNED,
         BatchState.REFUSED,
     }
-    kept = session.get(ImportFile, batch.id) if can_be_read else None
-    reading = page_of_options(batch, kept.content) if kept else None
+    is_kept = can_be_read and session.scalar(
+        select(exists().where(ImportFile.batch_id == batch.id))
+    )
     return render_template(
         "dashboard/import.html",
         staff=staff,
         batch=batch,
         labels=labels,
-        reading=reading,
+        reading=page_of_options(batch, lambda: _content(batch)) if is_kept else None,
         is_at_work=batch.state in AT_WORK,
         lists=[(one, labels.outcome(one), _rows(batch, one)) for one in _SHOWN],
         waiting=applying.waiting(session, batch.id),
@@ -152,6 +153,10 @@ def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
         zip_same=_same,
         error=error,
     )
+
+
+def _content(batch: ImportBatch) -> bytes:
+    return db.session().get_one(ImportFile, batch.id).content
 
 
 def _same(names: Iterable[str]) -> list[tuple[str, str]]:
