@@ -73,7 +73,7 @@ def test_in_a_year_each_story_sends_its_emails_and_no_others(
         year.stop(name, feedback)
     year.pass_days(1)
     year.pass_days(24, each=12)
-    for name, count in (("twice", 2), ("confirms", 2), ("returns", 3)):
+    for name, count in (("twice", 3), ("confirms", 3), ("returns", 3)):
         year.pass_days_until(name, count)  # the first renewal, or the end
     year.use_card(PAYS, "once", "twice", "confirms")
     year.pay_the_bill("confirms")
@@ -82,28 +82,33 @@ def test_in_a_year_each_story_sends_its_emails_and_no_others(
     year.use_card(FAILS, "twice")
     year.pass_days(12)
     year.pass_days(8, each=4)
-    year.pass_days_until("twice", 4)  # the second renewal
+    year.pass_days_until("twice", 7)  # the second renewal
     year.use_card(PAYS, "twice")
     year.pass_days(306, each=6)
     for name, emails in {
         "pays": ["welcome"],
         "yearly": ["welcome", "renewal_coming"],
-        "once": ["welcome", "payment_failed_day_0"],
+        "once": ["welcome", "method_changed", "payment_failed_day_0", "method_changed"],
         "twice": [
             "welcome",
+            "method_changed",
             "payment_failed_day_0",
+            "method_changed",
+            "method_changed",
             "payment_failed_day_0",
             "payment_failed_day_3",
+            "method_changed",
         ],
         "for-good": [
             "welcome",
+            "method_changed",
             "payment_failed_day_0",
             "payment_failed_day_3",
             "payment_failed_day_7",
             "payment_failed_day_12",
             "ended",
         ],
-        "confirms": ["welcome", "payment_confirmation"],
+        "confirms": ["welcome", "method_changed", "payment_confirmation", "method_changed"],
         "expires": ["welcome", "card_expiring_30_days", "card_expiring_7_days"],
         "costly": ["welcome", "canceled", "ended", "win_back"],
         "unused": ["welcome", "canceled", "ended"],

@@ -86,6 +86,8 @@ def say(session: Session, membership: Membership) -> Said:
     next_at = next_payment_at(m) if ours and not ended else None
     if ours and not ended and (following := next_payment_of(m)):
         rows.append((_("Next payment"), following))
+    if ours and not ended and m.collection_paused and m.resumes_at:
+        rows.append((_("Restarts on"), Named("restarts", date(m.resumes_at))))
     method = method_of(m) if ours and not ended else None
     if method:
         rows.append((_("Payment method"), Named("method", method)))

@@ -351,8 +351,8 @@ PERSONAL: tuple[Personal, ...] = (
     _personal(
         "membership",
         "id member_id source reference customer_id tier amount currency price interval"
-        " interval_count status payment_status collection_paused started_at paid_at paid_until"
-        " has_paid"
+        " interval_count status payment_status collection_paused resumes_at started_at"
+        " paid_at paid_until has_paid"
         " free_until discount_until moved_at period_end cancel_at cancel_wanted_at canceled_at"
         " ended_at grace_from refunded_at disputed_at counts_until duplicate_of schedule_id"
         " collection_method needs_confirmation credit due next_attempt_at cancel_reason"

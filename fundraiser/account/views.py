@@ -63,7 +63,6 @@ def _lead_to_the_portal() -> None:
 
 
 _PAUSES = (1, 2, 3)
-_AFTER_THE_INVOICE = timedelta(hours=2)  # Stripe charges a renewal an hour after its period begins
 _LATEST = 1 << 33  # seconds since 1970: the year 2242
 _PREVIEW_HOLDS = timedelta(hours=1)
 _LONGEST_COMMENT = 500
@@ -166,7 +165,8 @@ def pause(membership_id: int) -> ResponseReturnValue:
     membership = _mine(membership_id)
     if request.method == "GET":
         months_until = [(count, _pause_until(membership, count)) for count in _PAUSES]
-        return _page("pause.html", membership, months=months_until)
+        begins = membership.period_end if membership.interval is Interval.MONTH else None
+        return _page("pause.html", membership, months=months_until, begins=begins)
     months = request.form.get("months", 0, type=int)
     if months not in _PAUSES:
         raise UnprocessableError(_("Choose how long to pause: one, two or three months."))
@@ -358,11 +358,11 @@ def _months_from(day: datetime, months: int) -> datetime:
 
 
 def _pause_until(membership: Membership, months: int) -> datetime:
-    """The end of a pause that starts today; it skips at least one monthly payment."""
-    until, next_at = _months_from(now(), months), membership.period_end
-    if membership.interval is Interval.MONTH and next_at and until <= next_at + _AFTER_THE_INVOICE:
+    """The end of a pause: of a monthly membership, it starts where what is paid for ends."""
+    next_at = membership.period_end
+    if membership.interval is Interval.MONTH and next_at and membership.interval_count == 1:
         return _months_from(next_at, months) - timedelta(days=1)
-    return until
+    return _months_from(now(), months)
 
 
 def _wish(membership: Membership) -> Wish:

@@ -278,6 +278,7 @@ class Membership(Base):
     status: Mapped[Status]
     payment_status: Mapped[Dues]
     collection_paused: Mapped[bool] = mapped_column(default=False)
+    resumes_at: Mapped[datetime | None]
     started_at: Mapped[datetime]
     paid_at: Mapped[datetime | None]
     paid_until: Mapped[datetime | None]

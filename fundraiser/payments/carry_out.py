@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from fundraiser.db import checkpoint, current_database
 from fundraiser.errors import NotFoundError, UnavailableError, UnprocessableError
+from fundraiser.jobs import Job, hint
 from fundraiser.members.address_changes import check_email, note_change
 from fundraiser.members.models import ENDED, Member, Membership, Source
 from fundraiser.members.renewals import renews
@@ -85,6 +86,7 @@ def carry_out(
             cause_ref=intent.cause_ref,
         )
     session.expire_all()
+    hint(session, Job.ENQUEUE)  # its confirmation
 
 
 def finish_open(session: Session, gateway: MemberGateway, grace: timedelta, member_id: int) -> None:

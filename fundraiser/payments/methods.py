@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fundraiser.members.models import ENDED
+from fundraiser.outbox import enqueue
 from fundraiser.payments.models import Customer
 from fundraiser.payments.payment_status import charges_of
 
@@ -50,6 +51,14 @@ def follow_new_method(
             if overdue := _overdue(state, found):
                 pay = partial(telling.gateway.pay_invoice, overdue.id, method.id)
                 told |= telling.tell(f"pay {overdue.id} by {method.id}", pay)
+            if not told:
+                enqueue(
+                    session,
+                    "method_changed",
+                    to=customer.member_id,
+                    key=f"{found.id} {customer.method_id} {method.id}",
+                    context={"membership": found.id},
+                )
     # Store it only after all calls, so that a sync after a crash repeats them.
     if not told:
         customer.method_id = method.id if method else ""

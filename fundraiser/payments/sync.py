@@ -256,7 +256,7 @@ def _write_lost(session: Session, member: Member, state: CustomerState, ours: se
         row.has_paid = payment_facts(state, found.id).has_paid
         row.cancel_at, row.canceled_at = found.cancel_at, found.canceled_at
         row.ended_at, row.period_end = found.ended_at, found.period_end
-        row.collection_paused = found.collection_paused
+        row.collection_paused, row.resumes_at = found.collection_paused, found.resumes_at
     return {row.reference for row in rows}
 
 
@@ -413,6 +413,7 @@ def _write_membership(
         "interval_count": found.interval_count,
         "status": Status(found.status),
         "collection_paused": found.collection_paused,
+        "resumes_at": found.resumes_at,
         "started_at": found.started_at,
         "period_end": found.period_end,
         "cancel_at": found.cancel_at,

@@ -65,6 +65,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
 KIND = Kind(
     label=lambda: _("Membership cancelled"),
+    urgent=True,
     once_per=OncePer.CAUSE,
     due=_due,
     body=about_membership(_body),

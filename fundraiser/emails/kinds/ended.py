@@ -49,6 +49,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
 KIND = Kind(
     label=lambda: _("Membership ended"),
+    urgent=True,
     once_per=OncePer.CAUSE,
     due=lambda at: due_to_members(key_of(Membership.reference), *has_left(at, 0, 3)),
     body=about_membership(_body),

@@ -49,6 +49,7 @@ def read_subscription(
         items=items,
         currency=found["currency"].upper(),
         collection_paused=found["pause_collection"] is not None,
+        resumes_at=_maybe((found["pause_collection"] or {}).get("resumes_at")),
         started_at=time_of(found["start_date"]),
         cancel_at=_maybe(found["cancel_at"]) or (period_end if at_period_end else None),
         cancels_at_period_end=at_period_end,

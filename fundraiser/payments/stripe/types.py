@@ -66,8 +66,8 @@ class Subscription:
     ``method`` is its own payment method, if any; it takes precedence over the customer's.
     ``waiting_invoice_id`` is the invoice of a change that waits for its payment, for 23 hours.
     ``schedule_id`` is set while a schedule manages it. ``other_price`` is the price of items that
-    aren't ours, once ``only`` has removed them. ``cancel_reason`` and ``cancel_feedback`` are
-    Stripe's values for why it ends.
+    aren't ours, once ``only`` has removed them. ``resumes_at`` is when a pause ends.
+    ``cancel_reason`` and ``cancel_feedback`` are Stripe's values for why it ends.
     """
 
     id: str
@@ -93,6 +93,7 @@ class Subscription:
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
     other_price: int = 0
+    resumes_at: datetime | None = None
 
     def only(self, products: Collection[str]) -> Subscription | None:
         """The subscription with only the items of these products; None if it has none."""
