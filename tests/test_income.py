@@ -110,7 +110,7 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
     assert "EUR:" in shown(read(staff, "/staff"), "no-rate")
     assert "1 USD = 0.75 GBP" in page
     rates = words(read(staff, "/staff/rates"))
-    assert "3 March 2026 USD 0.75 Iryna Bondar 1 January 2020 USD 0.1 Iryna Bondar" in rates
+    assert "3 March 2026 USD 0.75 Iryna Bondar Correct USD, 3 March 2026 1 January" in rates
     with database.transaction() as session:
         assert len(session.scalars(select(ExchangeRate)).all()) == 2
         acts = session.scalars(select(AuditEntry).where(AuditEntry.action == "entered_rate")).all()
@@ -144,8 +144,23 @@ def test_a_rate_that_makes_no_sense_is_said_so_and_what_was_typed_stays(
         assert session.scalars(select(ExchangeRate)).all() == []
 
 
-def test_finance_reads_rates_and_enters_none(client: FlaskClient, database: Database) -> None:
+def test_finance_enters_and_corrects_rates_and_support_reads_them(
+    client: FlaskClient, database: Database
+) -> None:
     sign_in(client, hire(database, Role.FINANCE))
+    for typed in ("0.8", "0.7564"):
+        form = {"csrf_token": csrf_token(client, "/staff/rates"), "currency": "USD"}
+        form |= {"rate": typed, "day": "2026-01-02"}
+        assert client.post("/staff/rates", data=form, headers=PAGE).status_code == 303
+    page = read(client, "/staff/rates")
+    correct = page.select_one("table a")
+    assert correct
+    page = read(client, str(correct["href"]))
+    values = {str(one["name"]): one.get("value") for one in page.select("main form input[name]")}
+    assert (values["rate"], values["day"]) == ("0.7564", "2026-01-02")
+    with database.transaction() as session:
+        assert session.scalars(select(ExchangeRate.rate)).one() == Decimal("0.7564")
+    sign_in(client := client.application.test_client(), hire(database, Role.SUPPORT))
     assert read(client, "/staff/rates").select_one("form[action='/staff/rates']") is None
-    form = {"csrf_token": csrf_token(client, "/staff"), "currency": "USD", "rate": "1"}
+    form["csrf_token"] = csrf_token(client, "/staff")
     assert client.post("/staff/rates", data=form, headers=PAGE).status_code == 403

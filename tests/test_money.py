@@ -303,3 +303,36 @@ def moved_last(store: Path) -> dict[str, Any]:
         newest = "SELECT data FROM objects WHERE object = 'balance_transaction' ORDER BY seq DESC"
         found: dict[str, Any] = json.loads(connection.execute(newest).fetchone()[0])
         return found
+
+
+def test_payouts_are_listed_by_what_became_of_them_and_by_currency(
+    client: FlaskClient, database: Database
+) -> None:
+    rows = {"po_1": "paid", "po_2": "failed", "po_3": "canceled", "po_4": "in_transit"}
+    with database.transaction() as session:
+        for name, status in rows.items():
+            session.add(
+                Payout(
+                    id=name,
+                    amount=100,
+                    currency="EUR" if name == "po_3" else "GBP",
+                    status=status,
+                    listed=True,
+                    created_at=now(),
+                    arrives_at=now(),
+                    failure="account_closed" if status == "failed" else None,
+                )
+            )
+    sign_in(client, hire(database, Role.FINANCE))
+    for query, found in {
+        "": {"po_1", "po_2", "po_3", "po_4"},
+        "state=arrived": {"po_1"},
+        "state=returned": {"po_2", "po_3"},
+        "state=returned&currency=GBP": {"po_2"},
+        "state=under-way": {"po_4"},
+        "state=nothing&currency=EUR": {"po_3"},
+    }.items():
+        page = read(client, f"/staff/payouts?{query}")
+        links = {str(link["href"]).rpartition("/")[2] for link in page.select("tbody th a")}
+        assert links == found, query
+    assert "account_closed" not in read(client, "/staff/payouts/po_2").get_text()

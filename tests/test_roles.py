@@ -96,6 +96,7 @@ OPEN_TO = {
         POST /staff/failed-syncs/retry
     """,
     "admin manager finance": """
+        POST /staff/rates
         POST /staff/members/export
         POST /staff/money/<month>/export
         POST /staff/payouts/<payout_id>/export
@@ -121,7 +122,6 @@ OPEN_TO = {
         POST /staff/emails/kinds/<kind>/words
         GET  /staff/members/<int:member_id>/payments/<int:payment_id>/refund
         POST /staff/members/<int:member_id>/payments/<int:payment_id>/refund
-        POST /staff/rates
         POST /staff/sources/files
         POST /staff/sources/imports/<int:batch_id>/application
         POST /staff/sources/imports/<int:batch_id>/reading

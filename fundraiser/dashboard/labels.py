@@ -10,7 +10,9 @@ from flask_babel import format_decimal
 
 from fundraiser.campaigns.outgoing_webhook import Fault
 from fundraiser.config import current_settings
+from fundraiser.dashboard.finance.labels import dispute_status
 from fundraiser.dashboard.models import Churn, Topic
+from fundraiser.dashboard.overdue.labels import cause as cause_of_failure
 from fundraiser.db import now
 from fundraiser.emails.kinds import label_of
 from fundraiser.members.eligibility import Reason
@@ -228,7 +230,7 @@ def payment_state(payment: Payment) -> str:
     """A payment's status."""
     match trouble(payment.dispute):
         case Trouble.DISPUTED:
-            status = (payment.dispute or "").replace("_", " ")
+            status = dispute_status(payment.dispute or "")
             return Named("disputed", _("Disputed (%(status)s)", status=status))
         case Trouble.LOST:
             return Named("dispute-lost", _("Dispute lost: refunded by the bank"))
@@ -247,7 +249,8 @@ def payment_state(payment: Payment) -> str:
         case PaymentStatus.PENDING:
             return Named("payment-processing", _("Processing"))
         case PaymentStatus.FAILED if payment.failure:
-            return _("Failed (%(reason)s)", reason=payment.failure.replace("_", " "))
+            reason = cause_of_failure(payment.failure)
+            return _("Failed (%(reason)s)", reason=reason[:1].lower() + reason[1:])
     return _("Failed")
 
 

@@ -31,7 +31,7 @@ ALLOWED = {
     Role.ADMIN: frozenset(Permission),
     Role.MANAGER: frozenset(Permission) - {Permission.MANAGE_STAFF},
     Role.SUPPORT: frozenset({Permission.SETTLE, Permission.READ_EMAILS, Permission.CHANGE_MEMBER}),
-    Role.FINANCE: frozenset({Permission.EXPORT}),
+    Role.FINANCE: frozenset({Permission.EXPORT, Permission.ENTER_RATES}),
 }
 
 

@@ -1,8 +1,3 @@
-// On a telephone the pages are a row to scroll: the one that is open is in sight.
-const tabs = document.querySelector('.rail ul')
-const tab = tabs?.querySelector('[aria-current]')
-if (tab) tabs.scrollLeft = tab.offsetLeft + (tab.offsetWidth - tabs.offsetWidth) / 2
-
 // A form with data-live (the ids of what its answer changes) shows its results while somebody types.
 // Without this it is an ordinary form.
 for (const form of document.querySelectorAll('form[data-live]')) {

@@ -20,9 +20,12 @@ from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from flask.typing import ResponseReturnValue
+
+    from fundraiser.dashboard.models import ExchangeRate
 
 blueprint = Blueprint("exchange_rates", __name__)
 
@@ -56,14 +59,28 @@ def keep_rate() -> ResponseReturnValue:
 
 def _rates_page(form: Form | None = None) -> str:
     staff, own = signed_in_staff(), current_settings().newsroom_currency
+    entered = list_rates(db.session(), own, _PAGE)
     return render_template(
         "dashboard/rates.html",
         staff=staff,
         own=own,
-        form=form or Form.blank(NewRate, day=_today()),
-        entered=list_rates(db.session(), own, _PAGE),
+        form=form or Form.blank(NewRate, **_to_correct([rate for rate, _by in entered])),
+        entered=entered,
         may_enter=may(staff, Permission.ENTER_RATES),
     )
+
+
+def _to_correct(entered: Sequence[ExchangeRate]) -> dict[str, object]:
+    """The rate that the address names, as the form's values; otherwise a new one of today."""
+    wanted = request.args.get("currency"), request.args.get("day")
+    for rate in entered:
+        if (rate.currency, rate.day.isoformat()) == wanted:
+            return {
+                "currency": rate.currency,
+                "day": rate.day,
+                "rate": f"{rate.rate.normalize():f}",
+            }
+    return {"day": _today()}
 
 
 def _today() -> date:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, tuple_
@@ -223,12 +224,41 @@ def read_purposes(session: Session, first: date, last: date) -> dict[str, list[P
     }
 
 
+class PayoutState(StrEnum):
+    """What became of a payout, as a filter."""
+
+    ARRIVED = "arrived"
+    UNDER_WAY = "under-way"
+    RETURNED = "returned"
+
+
+_PAYOUTS = {
+    PayoutState.ARRIVED: Payout.status == "paid",
+    PayoutState.RETURNED: Payout.status.in_(("failed", "canceled")),
+    PayoutState.UNDER_WAY: Payout.status.not_in(("paid", "failed", "canceled")),
+}
+
+
+def payout_currencies(session: Session) -> Sequence[str]:
+    """The currencies of all payouts."""
+    return session.scalars(select(Payout.currency).distinct().order_by(Payout.currency)).all()
+
+
 def list_payouts(
-    session: Session, before: str | None, *, most: int = PAGE
+    session: Session,
+    before: str | None,
+    *,
+    state: str = "",
+    currency: str = "",
+    most: int = PAGE,
 ) -> tuple[Sequence[Payout], str | None]:
-    """A page of payouts, latest first, and the next page's key."""
+    """A page of payouts, latest first, and the next page's key; an unknown state is no filter."""
     newest_first = (Payout.created_at, Payout.id)
     statement = select(Payout).order_by(*(column.desc() for column in newest_first)).limit(most + 1)
+    if state in _PAYOUTS:
+        statement = statement.where(_PAYOUTS[PayoutState(state)])
+    if currency:
+        statement = statement.where(Payout.currency == currency)
     if before:
         last = select(*newest_first).where(Payout.id == before).scalar_subquery()
         statement = statement.where(tuple_(*newest_first) < last)

@@ -15,14 +15,15 @@ from fundraiser.dashboard.columns import on_page
 from fundraiser.dashboard.export import stream_movements
 from fundraiser.dashboard.finance import money
 from fundraiser.dashboard.finance.columns import MOVEMENT_COLUMNS, PAYOUT_COLUMNS, sum_columns
-from fundraiser.dashboard.finance.money import Month, Sums
+from fundraiser.dashboard.finance.labels import payout_failure
+from fundraiser.dashboard.finance.money import Month, PayoutState, Sums
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.payments.balance import bounds
 from fundraiser.payments.models import BalanceTransaction, Tier
-from fundraiser.texts import by_language
+from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -92,10 +93,24 @@ def export_month(month: str) -> ResponseReturnValue:
 @blueprint.get("/staff/payouts")
 def payouts() -> ResponseReturnValue:
     """Payouts to the newsroom's bank, latest first."""
-    before = request.args.get("before")
-    rows, older = money.list_payouts(db.session(), before)
+    session, before = db.session(), request.args.get("before")
+    state, currency = request.args.get("state", ""), request.args.get("currency", "")
+    rows, older = money.list_payouts(session, before, state=state, currency=currency)
     return _page(
-        "dashboard/payouts.html", columns=PAYOUT_COLUMNS, rows=rows, before=before, older=older
+        "dashboard/payouts.html",
+        columns=PAYOUT_COLUMNS,
+        rows=rows,
+        before=before,
+        older=older,
+        filters={
+            name: value for name, value in (("state", state), ("currency", currency)) if value
+        },
+        states=[
+            (PayoutState.ARRIVED, _("Arrived")),
+            (PayoutState.UNDER_WAY, _("Being transferred")),
+            (PayoutState.RETURNED, _("Failed or cancelled")),
+        ],
+        currencies=money.payout_currencies(session),
     )
 
 
@@ -106,6 +121,7 @@ def payout(payout_id: str) -> ResponseReturnValue:
         "dashboard/payout.html",
         found=money.read_payout(db.session(), payout_id),
         columns=on_page(MOVEMENT_COLUMNS),
+        payout_failure=payout_failure,
     )
 
 
