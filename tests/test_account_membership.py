@@ -229,6 +229,33 @@ def test_a_pause_charges_nothing_and_counts_until_the_end_of_what_is_paid_for(ol
     assert len(olena.taken()) == 2
 
 
+def test_who_comes_back_from_a_pause_pays_and_is_not_welcomed_again(olena: Olena) -> None:
+    olena.action("pause", months="1")
+    olena.stripe.advance(days=31)
+    with olena.database.transaction() as session:
+        recount_due(session, GRACE)
+    assert olena.number() == 0
+    olena.stripe.advance(days=31)
+    olena.stripe.settle(olena.customer)
+    assert olena.number() == 1
+    assert olena.taken() == [1000, 1000]
+    with olena.database.transaction() as session:
+        assert session.scalars(select(Email.key).filter_by(kind="welcome")).all() == ["member 1 1"]
+
+
+def test_a_yearly_payment_is_paused_for_a_year(olena: Olena) -> None:
+    path = olena.path("price")
+    olena.send(path, olena.form(path, path, tier="member", interval="year"))
+    assert olena.membership.interval is Interval.YEAR
+    offered = olena.open(olena.path("pause")).select("[name=months]")
+    assert [choice["value"] for choice in offered] == ["12"]
+    assert "notice-paused" in olena.action("pause", months="12").marks
+    assert olena.membership.resumes_at
+    assert olena.membership.period_end
+    skipped = olena.membership.resumes_at - olena.membership.period_end
+    assert timedelta(days=363) < skipped < timedelta(days=366)
+
+
 @pytest.mark.parametrize("days", [0, 10])
 def test_a_pause_of_a_month_skips_a_payment_and_the_page_says_until_when(
     olena: Olena, days: int

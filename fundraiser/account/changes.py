@@ -15,7 +15,7 @@ from sqlalchemy import or_, select
 from fundraiser.config import current_settings
 from fundraiser.db import checkpoint, current_database, now
 from fundraiser.errors import NotFoundError, UnavailableError
-from fundraiser.members.models import ENDED, Membership, Source, Status
+from fundraiser.members.models import ENDED, Interval, Membership, Source, Status
 from fundraiser.payments import BankRefusedError
 from fundraiser.payments.carry_out import carry_out, finish_open, is_so
 from fundraiser.payments.intents import Intent, IntentKind, Refusal, add_intent, find_intent
@@ -111,6 +111,13 @@ def seen(membership: Membership) -> str:
         membership.period_end,
     )
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+
+
+def pauses_of(membership: Membership) -> tuple[int, ...]:
+    """The lengths of the pauses on offer, in months: each skips one payment or more."""
+    months = {Interval.MONTH: 1, Interval.YEAR: 12}.get(membership.interval or Interval.DAY, 0)
+    period = months * membership.interval_count
+    return (1, 2, 3) if period == 1 else (period,) if period else ()
 
 
 def change(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 from sqlalchemy import select
 
-from fundraiser.account.changes import UNPAID, Notice, seen
+from fundraiser.account.changes import UNPAID, Notice, pauses_of, seen
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.joining.offers import money
@@ -51,6 +51,7 @@ class Said:
     can_resume: bool
     can_change: bool
     resumed: str
+    can_pause: bool
     is_paused: bool
     ends_at_once: bool
     seen: str
@@ -88,6 +89,7 @@ def say(session: Session, membership: Membership) -> Said:
         rows.append((_("Next payment"), following))
     if ours and not ended and m.collection_paused and m.resumes_at:
         rows.append((_("Restarts on"), Named("restarts", date(m.resumes_at))))
+    can_change = ours and m.status is Status.ACTIVE and not m.collection_paused
     method = method_of(m) if ours and not ended else None
     if method:
         rows.append((_("Payment method"), Named("method", method)))
@@ -110,8 +112,9 @@ def say(session: Session, membership: Membership) -> Said:
         else Named("pay", _("Pay now")),
         can_stop=ours and not ended and renews(m),
         can_resume=ours and not ended and (is_ending or m.collection_paused),
-        can_change=ours and m.status is Status.ACTIVE and not m.collection_paused,
+        can_change=can_change,
         resumed=_renews(amount, m.interval, m.period_end, m.interval_count) if m.period_end else "",
+        can_pause=can_change and bool(pauses_of(m)),
         is_paused=m.collection_paused,
         ends_at_once=m.status in UNPAID,
         seen=seen(m),

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from fundraiser import db
 from fundraiser.account import changes, labels, methods
 from fundraiser.account.asked import say_asked
-from fundraiser.account.changes import Notice, find_membership
+from fundraiser.account.changes import Notice, find_membership, pauses_of
 from fundraiser.account.sessions import (
     for_members,
     form_token,
@@ -62,7 +62,6 @@ def _lead_to_the_portal() -> None:
     allow_hosted_pages(db.session())
 
 
-_PAUSES = (1, 2, 3)
 _LATEST = 1 << 33  # seconds since 1970: the year 2242
 _PREVIEW_HOLDS = timedelta(hours=1)
 _LONGEST_COMMENT = 500
@@ -163,14 +162,13 @@ def resumption(membership_id: int) -> ResponseReturnValue:
 def pause(membership_id: int) -> ResponseReturnValue:
     """Pause payments for some months."""
     membership = _mine(membership_id)
+    pauses = {months: _pause_until(membership, months) for months in pauses_of(membership)}
     if request.method == "GET":
-        months_until = [(count, _pause_until(membership, count)) for count in _PAUSES]
-        begins = membership.period_end if membership.interval is Interval.MONTH else None
-        return _page("pause.html", membership, months=months_until, begins=begins)
-    months = request.form.get("months", 0, type=int)
-    if months not in _PAUSES:
-        raise UnprocessableError(_("Choose how long to pause: one, two or three months."))
-    until = _pause_until(membership, months)
+        begins = membership.period_end
+        return _page("pause.html", membership, months=pauses.items(), begins=begins)
+    until = pauses.get(request.form.get("months", 0, type=int))
+    if until is None:
+        raise UnprocessableError(_("Choose how long to pause."))
     notice = changes.change(
         db.session(),
         member_gateway(),
@@ -358,11 +356,8 @@ def _months_from(day: datetime, months: int) -> datetime:
 
 
 def _pause_until(membership: Membership, months: int) -> datetime:
-    """The end of a pause: of a monthly membership, it starts where what is paid for ends."""
-    next_at = membership.period_end
-    if membership.interval is Interval.MONTH and next_at and membership.interval_count == 1:
-        return _months_from(next_at, months) - timedelta(days=1)
-    return _months_from(now(), months)
+    """The end of a pause that starts when what is paid for ends: a day before a payment."""
+    return _months_from(membership.period_end or now(), months) - timedelta(days=1)
 
 
 def _wish(membership: Membership) -> Wish:

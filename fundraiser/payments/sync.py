@@ -158,7 +158,7 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
     """Whether somebody who is counted again has paid since they last stopped.
 
     A dispute that we won, or a failed refund, counts people again who didn't choose to come back.
-    So does the next charge of the same membership after a lost dispute or a refund.
+    So does the next charge of the same membership after a lost dispute, a refund or a pause.
     """
     if entry.sequence == 1:
         return True
@@ -168,7 +168,7 @@ def _has_joined(session: Session, entry: LedgerEntry) -> bool:
         )
     ).one()
     newest = func.max(func.coalesce(Membership.paid_at, Membership.started_at))
-    if left.reason in {Reason.REFUNDED, Reason.DISPUTED}:
+    if left.reason in {Reason.REFUNDED, Reason.DISPUTED, Reason.COLLECTION_PAUSED}:
         newest = func.max(Membership.started_at)
     joined_at = session.scalar(
         select(newest).where(
