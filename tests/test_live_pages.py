@@ -11,11 +11,13 @@ import pytest
 import time_machine
 from bs4 import BeautifulSoup
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from fundraiser.config import ConfigError, load_settings
 from fundraiser.doctor.service import _examine_sources
 from fundraiser.members.ledger import read_balance
 from fundraiser.newsroom.models import Role
+from fundraiser.sources.live.tokens import Tokens, seal, unseal
 from fundraiser.sources.models import ImportBatch, Live, LiveChange, LiveSource
 from fundraiser.sources.overview import refresh
 from simulator.elsewhere.ghost import Ghost
@@ -91,6 +93,28 @@ def number(database: Database) -> int:
 def changes(database: Database) -> int:
     with database.transaction() as session:
         return session.scalar(select(func.count()).select_from(LiveChange)) or 0
+
+
+def test_new_tokens_outlast_a_database_that_is_away_for_a_moment(
+    set_up: Settings, database: Database, patreon: Patreon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patreon has voided the old ones, and tells the new ones once."""
+    failures = iter([True, True])
+
+    def fail_twice(settings: Settings, found: Tokens) -> bytes:
+        if next(failures, False):
+            raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
+        return seal(settings, found)
+
+    monkeypatch.setattr("fundraiser.sources.live.tokens.seal", fail_twice)
+    monkeypatch.setattr("fundraiser.sources.live.asking._STORED_AGAIN", (0, 0, 0))
+    work(database, set_up)
+    assert patreon.calls.count("token") == 1
+    with database.transaction() as session:
+        found = session.scalars(select(LiveSource)).one()
+        kept = found.tokens and unseal(set_up, found.tokens)
+    assert kept
+    assert (kept.access, kept.refresh) == (patreon.access, patreon.refresh)
 
 
 def test_whom_the_webhook_tells_of_is_asked_about_and_counted(

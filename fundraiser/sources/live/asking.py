@@ -9,6 +9,7 @@ start if its cursor has expired.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
@@ -49,6 +51,7 @@ _MOST_PAGES = 5_000
 _MOST_MISSING, _FEW = 0.02, 5  # of those that it says there are: people come and go meanwhile
 _BEFORE_ITS_END = 4  # a token is renewed when a fourth of its life is left
 _RENEWAL_AGAIN = timedelta(hours=1)
+_STORED_AGAIN = (1, 5, 15, 30)  # seconds to wait for a database that is away
 
 
 class Step(StrEnum):
@@ -96,6 +99,17 @@ def ask_one(database: Database, settings: Settings, client: Client) -> bool:
             if source is not None:
                 _note_trouble(session, source, work, error)
         return False
+    # New tokens are nowhere else, and the old ones are void: a short failure mustn't lose them.
+    for pause in _STORED_AGAIN if work.step is Step.RENEW else ():
+        try:
+            return _store(database, client, work, answer)
+        except OperationalError:
+            log.warning("source_tokens_not_stored", source=client.name, again_in=pause)
+            time.sleep(pause)
+    return _store(database, client, work, answer)
+
+
+def _store(database: Database, client: Client, work: Work, answer: Any) -> bool:  # noqa: ANN401 - of each step another
     with database.transaction() as session:
         source = _holding(session, client, work)
         if source is None:
