@@ -34,7 +34,6 @@ from fundraiser.widget.script import (
     PUBLISHED,
     current_script,
     pinned_scripts,
-    squeeze,
 )
 from tests.factories import make_campaign, make_tiers
 
@@ -462,10 +461,10 @@ def test_a_pinned_script_is_the_same_for_ever(client: FlaskClient) -> None:
     assert client.get("/widget-0123456789abcdef.js").status_code == 404
 
 
-def test_the_script_of_now_is_kept_for_those_who_pin_it() -> None:
-    kept = PUBLISHED / f"{current_script().hash}.js"
-    assert kept.exists(), "membership-progress.js has changed: run make publish-widget and commit"
-    assert kept.read_bytes() == current_script().body
+def test_the_script_of_now_is_built_from_its_source() -> None:
+    need_from_npm(script.TERSER)
+    source = (FOLDER / "membership-progress.js").read_text()
+    assert script.build(source) == current_script().body, "run make publish-widget and commit"
 
 
 def test_whatever_was_published_is_served_for_ever(client: FlaskClient) -> None:
@@ -478,45 +477,53 @@ def test_whatever_was_published_is_served_for_ever(client: FlaskClient) -> None:
 def test_an_older_script_is_served_after_a_newer_one(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(script, "PUBLISHED", tmp_path / "published")
-    old = script.publish()
-    monkeypatch.setattr(script, "squeeze", lambda _source: "{}\n")
-    for cached in (current_script, pinned_scripts):
-        cached.cache_clear()
+    old = current_script()
+    monkeypatch.setattr(script, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(script, "CURRENT", tmp_path / "current-script")
+    monkeypatch.setattr(script, "build", lambda source: f"{source[:12]}{{}}\n".encode())
+    (tmp_path / f"{old.hash}.js").write_bytes(old.body)
+    pinned_scripts.cache_clear()
     try:
-        assert client.get("/widget.js").data == b"{}\n"
-        assert client.get(f"/widget-{old.stem}.js").data == old.read_bytes()
-        assert client.get(f"/widget-{current_script().hash}.js").data == b"{}\n"
+        script.publish()
+        assert client.get("/widget.js").data == b"// @ts-check{}\n"
+        assert client.get(f"/widget-{old.hash}.js").data == old.body
+        assert client.get(f"/widget-{current_script().hash}.js").data == b"// @ts-check{}\n"
     finally:
         monkeypatch.undo()
         for cached in (current_script, pinned_scripts):
             cached.cache_clear()
 
 
-def test_squeezing_takes_comments_and_spaces_but_no_text() -> None:
+def test_building_takes_comments_spaces_and_long_names_but_no_text() -> None:
+    need_from_npm(script.TERSER)
     source = """// @ts-check
 /** A doc. */
 {
-  const say = "a  b // c"; // said
-  sheet.replaceSync(`
+  const styles = `
     .a .b:hover { margin: -1px calc(1px - 2px); }
-  `);
-  const [first] = say.split(/\\/\\/|\\?/), text = `${say} : ${first}`;
+  `;
+  const kind = "a  b // c"; // said
+  document.body.append(styles, kind, kind, `${styles} : ${location}`);
 }
 """
-    assert squeeze(source) == (
-        '{const say="a  b // c";sheet.replaceSync(`.a .b:hover{margin:-1px calc(1px - 2px)}`);'
-        "const[first]=say.split(/\\/\\/|\\?/),text=`${say} : ${first}`;}"
-    )
+    built = script.build(source).decode()
+    assert ".a .b:hover{margin:-1px calc(1px - 2px)}" in built
+    assert "a  b // c" in built
+    assert not re.search(r"@ts-check|A doc|said|kind|styles|\n ", built)
+    with pytest.raises(subprocess.CalledProcessError):
+        script.build("{ const")
+
+
+def need_from_npm(command: tuple[str, ...]) -> None:
+    if not shutil.which("npx"):
+        pytest.skip("npx is missing: install Node.js and npm")
+    if subprocess.run([*command, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"npx could not get {command[2]}: is npm's registry in reach?")
 
 
 def test_the_types_of_the_scripts_hold() -> None:
-    npx = shutil.which("npx")
-    if npx is None:
-        pytest.skip("npx is missing, and with it TypeScript: install Node.js and npm")
-    tsc = [npx, "--yes", "--package=typescript@5.9.3", "tsc"]
-    if subprocess.run([*tsc, "--version"], capture_output=True, check=False).returncode:
-        pytest.skip("npx could not get typescript@5.9.3: is npm's registry in reach?")
+    tsc = ("npx", "--yes", "--package=typescript@5.9.3", "tsc")
+    need_from_npm(tsc)
     options = ["--noEmit", "--strict", "--checkJs", "--allowJs", "--target", "es2022"]
     options += ["--lib", "es2023,dom,dom.iterable"]
     done = subprocess.run(

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from fundraiser.widget.script import current_script
 from tests.browser.widget import part
 
 if TYPE_CHECKING:
@@ -406,3 +407,74 @@ def test_it_lives_in_a_sandbox_without_an_origin(
     assert said["link"]["value"].startswith(f"{service.url}/join?campaign=25000")
     assert 200 < said["height"]["value"] < 500
     assert page.url == address
+
+
+def test_the_way_back_follows_a_page_that_navigates_by_itself(page: Page, site: Site) -> None:
+    address = site.put(site.widget())
+    page.goto(address)
+    expect(part(page, "join")).to_be_visible()
+    page.evaluate("history.pushState({}, '', '/next?page=2')")
+    part(page, "join").evaluate("node => node.addEventListener('click', e => e.preventDefault())")
+    part(page, "join").click()
+    asked = query(part(page, "join"))
+    assert asked["return"] == f"{site.url}/next?page=2"
+    assert asked["ref"] == f"{site.url}/next".removeprefix("http://")
+
+
+def test_a_choice_holds_where_the_element_is_moved(page: Page, site: Site) -> None:
+    page.goto(site.put(site.widget() + '<div id="there"></div>'))
+    page.get_by_role("radio", name="Yearly").check()
+    page.get_by_role("radio", name="Patron £250 a year").check()
+    page.evaluate("() => there.append(document.querySelector('membership-progress'))")
+    expect(page.locator("#there").get_by_role("radio", name="Patron £250 a year")).to_be_checked()
+    page.evaluate(
+        "() => document.querySelector('membership-progress').setAttribute('tier', 'reader')"
+    )
+    expect(page.get_by_role("radio", name="Reader £50 a year")).to_be_checked()
+
+
+@pytest.mark.parametrize("kind", ["module", "inline", "twice"])
+def test_it_works_however_the_script_is_loaded(
+    page: Page, service: Service, site: Site, kind: str
+) -> None:
+    address = f"{service.url}/widget.js"
+    script = {
+        "module": f'<script type="module" src="{address}"></script>',
+        "inline": f"<script>{current_script().body.decode()}</script>",
+        "twice": f'<script src="{address}"></script><script src="{address}?2"></script>',
+    }[kind]
+    path = site.put(site.widget())
+    body, headers = site.pages[path.removeprefix(site.url)]
+    whole = f'<script async src="{address}"></script>'
+    assert whole in body
+    site.pages[path.removeprefix(site.url)] = body.replace(whole, script), headers
+    page.goto(path)
+    expect(part(page, "figure")).to_have_text("16,234")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "delete window.CSSStyleSheet.prototype.replaceSync",
+        "window.IntersectionObserver = undefined",
+        "Element.prototype.replaceChildren = () => { throw new Error('no') }",
+        "Number.prototype.toLocaleString = () => { throw new Error('no') }",
+    ],
+)
+def test_whatever_fails_a_reader_can_join(chromium: Browser, site: Site, fault: str) -> None:
+    page = chromium.new_page(locale="en-GB")
+    page.add_init_script(fault)
+    page.goto(site.put(site.widget()))
+    page.wait_for_load_state("networkidle")
+    links = page.locator("membership-progress a:visible")
+    expect(links).to_have_count(1)
+    page.close()
+
+
+def test_a_clock_set_back_holds_nothing_up(page: Page, service: Service, site: Site) -> None:
+    page.goto(site.put(site.widget()))
+    expect(part(page, "figure")).to_have_text("16,234")
+    page.evaluate("() => { const now = Date.now; Date.now = () => now() - 86400000 }")
+    service.set_members(16_300)
+    expect(part(page, "figure")).to_have_text("16,300")
+    expect(part(page, "state")).not_to_contain_text("This number is from")

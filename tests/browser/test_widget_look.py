@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from fundraiser.widget.script import current_script
 from tests.browser.widget import BOTH_SCHEMES, part
 
 if TYPE_CHECKING:
@@ -150,3 +152,38 @@ def test_a_sized_place_does_not_shift_the_page(page: Page, site: Site) -> None:
     expect(part(page, "join")).to_be_visible()
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert page.evaluate("shift") == 0
+
+
+def test_long_texts_in_large_type_stay_within_their_column(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    page = open_page(viewport={"width": 320, "height": 640})
+    texts = (
+        'headline="Donaudampfschifffahrtsgesellschaftskapitän" '
+        'button="Werden Sie jetzt Mitglied unserer Gemeinschaft und helfen Sie"'
+    )
+    widgets = [site.widget(variant, texts) for variant in ("card", "bar", "compact")]
+    head = "<style>membership-progress { font-size: 64px } body { margin: 0 }</style>"
+    page.goto(site.put("".join(widgets), head=head))
+    expect(part(page, "figure").last).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_without_relative_colours_the_button_can_be_read(
+    open_page: Callable[..., Page], site: Site
+) -> None:
+    """As in browsers before Chrome 111, where neither color-mix() nor oklch() is known."""
+    page = open_page(color_scheme="dark")
+    page.route(
+        "**/widget.js",
+        lambda route: route.fulfill(
+            content_type="text/javascript",
+            body=current_script().body.decode().replace("color-mix", "unknown-mix"),
+        ),
+    )
+    page.goto(site.put(site.widget(attributes='accent="#052962"'), head=BOTH_SCHEMES))
+    expect(part(page, "join")).to_be_visible()
+    results = Axe().run(page, options={"runOnly": ["color-contrast"]})
+    assert results.violations_count == 0, results.response["violations"]
+    fill = part(page, "fill").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert min(int(shade) for shade in re.findall(r"\d+", fill)[:3]) > 100
