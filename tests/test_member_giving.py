@@ -100,6 +100,7 @@ def test_the_page_says_what_happens_next_and_when(staff: FlaskClient, database: 
     assert dates[0][1] == dates[2][0] == due.isoformat()
     assert dates[1] == [(due + timedelta(days=1)).isoformat()]
     assert shown(pages[0], "lifetime") == "£10"
+    assert "£10" in shown(pages[0], "monthly")
     assert "1" in shown(pages[0], "years")
 
 

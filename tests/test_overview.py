@@ -192,7 +192,10 @@ def test_who_stopped_is_kept_by_choice_or_not_and_what_moved_apart(session: Sess
     assert kept(session, Topic.MOVED) == {"joined": (1, 0, 0), "stopped": (1, 0, 0)}
 
 
-def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(session: Session) -> None:
+def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(
+    session: Session, client: FlaskClient, database: Database
+) -> None:
+    make_campaign(session)
     join(session)
     brought, undone = (make_member(session, name=f"Brought {number}") for number in range(2))
     for member in (brought, undone):
@@ -204,6 +207,9 @@ def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(session: Sessi
     assert sum(day.joined for day in days) == 1
     for flow in sum_flows(days):
         assert (flow.joined, flow.stopped, flow.net, flow.imported) == (1, 0, 1, 1)
+    session.commit()
+    sign_in(client, hire(database))
+    assert "1" in shown(read(client, "/staff"), "imported-today")
 
 
 def test_a_days_last_figures_stay_and_todays_are_made_again(session: Session) -> None:
