@@ -287,6 +287,28 @@ def test_a_statement_with_entities_is_refused(doctype: bytes) -> None:
         read(evil, name="a.xml")
 
 
+@pytest.mark.parametrize(
+    ("written", "amount", "currency"),
+    [
+        ("1 234,50 €", 123450, "EUR"),
+        ("12.00 USD", 1200, "USD"),
+        ("$5", 500, "UAH"),
+        ("5", 500, "UAH"),
+    ],
+)
+def test_a_currency_beside_an_amount_is_that_of_its_row(
+    written: str, amount: int, currency: str
+) -> None:
+    reading = one(f'Olena,o@example.org,"{written}",month,2026-12-05')
+    assert (reading.amount, reading.currency) == (amount, currency)
+
+
+def test_the_plan_of_substacks_other_heading_says_how_often_is_paid() -> None:
+    headings = "Email,Stripe plan,Active Subscription,Expiry,First payment at"
+    row = "o@example.org,yearly,TRUE,2027-05-01T00:00:00.000Z,2026-05-01T00:00:00.000Z"
+    assert str(read(f"{headings}\n{row}\n".encode())[0].interval) == "year"
+
+
 def transfer(day: str, detail: str, *, entry: str = "", kind: str = "CRDT") -> str:
     return (
         f'<Ntry><Amt Ccy="EUR">24.00</Amt><CdtDbtInd>{kind}</CdtDbtInd>{entry}<Sts>BOOK</Sts>'

@@ -62,7 +62,7 @@ def _read_reader(row: Row, context: Context) -> Reading:
     if reading.key is None:
         return reading
     first = row.day("first payment at")
-    reading.interval = (read_interval(row.cell("plan")) or (Interval.MONTH, 1))[0]
+    reading.interval = (read_interval(row.cell("plan", "stripe plan")) or (Interval.MONTH, 1))[0]
     if first:
         reading.started_at = context.since(first)
     if not row.is_yes("active subscription"):

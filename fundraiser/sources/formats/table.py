@@ -126,7 +126,7 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
 
 
 def _currency_in(heading: str) -> str | None:
-    """The currency in a heading ("Сума, грн")."""
+    """The currency in a heading or beside an amount, in lower case ("сума, грн")."""
     for word, code in (
         *(("грн", "UAH"), ("uah", "UAH"), ("₴", "UAH"), ("eur", "EUR"), ("€", "EUR")),
         *(("usd", "USD"), ("$", "USD"), ("gbp", "GBP"), ("£", "GBP"), ("zł", "PLN")),
@@ -162,7 +162,9 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
         amount = row.amount(mapping["amount"])
         if amount is None:
             raise RowError(Why.NO_AMOUNT)
-        reading.set_amount(amount, text("currency") or currency)
+        # A dollar sign is that of many currencies.
+        beside = _currency_in(text("amount").lower().replace("$", ""))
+        reading.set_amount(amount, text("currency") or beside or currency)
         if reading.amount == 0:
             return reading.is_not_paying(Why.FREE)
     else:
