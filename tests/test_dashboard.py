@@ -221,7 +221,7 @@ def test_a_persons_page_tells_all_and_why_they_left(staff: FlaskClient, database
     assert "Ukraine" in words(page)
     assert "£10" in shown(page, "pays")
     assert "£5" in shown(page, "partly-refunded")
-    assert "needs response" in shown(page, "disputed")
+    assert "needs_response" not in shown(page, "disputed")
     assert {"ended", "email-queued", "payment-processing"} <= names(page)
     assert "cus_1" in words(page)
 

@@ -296,7 +296,7 @@ def test_a_dispute_needs_somebody_until_it_is_decided(
     assert shown(page, "disputed").startswith("1 ")
     row = words(page, "#needs-you ~ table tbody")
     assert "Hanna Shevchuk" in row
-    assert "needs response" in row
+    assert "needs_response" not in row
     assert "ch_1" in row
     assert "ch_2" not in words(page, "section:has(#needs-you)")
 
