@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from contextlib import suppress
 
+import structlog
+from billiard import active_children
 from celery import Celery, Task
-from celery.signals import beat_init, setup_logging, task_prerun
+from celery.signals import beat_init, setup_logging, task_prerun, worker_shutting_down
 from kombu import Exchange, Queue
 
 from fundraiser.app import create_app
@@ -18,12 +23,15 @@ from fundraiser.newsroom.secret_key import warn_of_another_key
 from fundraiser.payments import refuse_other_mode
 from workers.timetable import TIMETABLE
 
+log = structlog.get_logger()
 settings = load_settings()
 flask_app = create_app(settings, worker_pool(settings))
 refuse_other_mode(flask_app.database.engine, livemode=settings.livemode)
 warn_of_another_key(settings, flask_app.database)
 flask_app.database.dispose()  # forked processes must not share connections
 
+# Seconds from SIGTERM to the end at the latest: tasks get 50, and systemd waits for 60.
+LONGEST_END = 55.0
 _VISIBLE_AGAIN = 120  # seconds until another worker gets a killed one's task
 
 
@@ -91,6 +99,23 @@ def _log_as_the_app_does(**_: object) -> None:
 @task_prerun.connect
 def _name_it_in_the_log(task_id: str, task: Task[..., None], **_: object) -> None:
     name_task(task.name, task_id)
+
+
+@worker_shutting_down.connect
+def _end_in_time(**_: object) -> None:
+    """Bound the end of a worker: one whose servers are frozen would wait for them for ever."""
+    timer = threading.Timer(LONGEST_END, _end_by_force)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_by_force() -> None:
+    log.error("worker_end_forced", advice="PostgreSQL or Redis doesn't answer.")
+    for child in active_children():
+        if child.pid:
+            with suppress(OSError):
+                os.kill(child.pid, signal.SIGKILL)
+    os._exit(1)
 
 
 def _end(*_: object) -> None:
