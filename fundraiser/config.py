@@ -106,6 +106,7 @@ class Settings:
     worker_processes: int
     log_level: str
     metrics_token: str | None = field(repr=False)
+    dns_server: str | None = None
     operator_email: str | None = None
     operator_webhook: str | None = field(default=None, repr=False)
     operator_ping: str | None = field(default=None, repr=False)
@@ -219,6 +220,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         worker_processes=_count(environ, "WORKER_CONCURRENCY", 2),
         log_level=_log_level(environ),
         metrics_token=environ.get("METRICS_TOKEN", "").strip() or None,
+        dns_server=environ.get("DNS_SERVER", "").strip() or None,
         operator_email=_operator_email(environ),
         operator_webhook=_safe_url(environ, "OPERATOR_WEBHOOK"),
         operator_ping=_safe_url(environ, "OPERATOR_PING"),

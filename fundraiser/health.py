@@ -34,7 +34,7 @@ from fundraiser.payments.card_guard import read_guard
 from fundraiser.payments.intents import oldest_open_intent
 from fundraiser.payments.queue import oldest_due_sync
 from fundraiser.payments.reconcile import last_run
-from fundraiser.security import public
+from fundraiser.security import DEPLOYMENT, deployments, public
 from fundraiser.webhooks.catch_up import read_found_late
 from fundraiser.widget.progress import IS_KNOWN
 
@@ -59,7 +59,7 @@ _NO_LONGER_OPEN = {EmailState.SENT, EmailState.WITHDRAWN}
 @public
 def healthz() -> ResponseReturnValue:
     """Liveness: the process answers, so don't restart it."""
-    return {"status": "ok"}
+    return {"status": "ok"}, {DEPLOYMENT: deployments()[0]}
 
 
 @blueprint.get("/readyz")

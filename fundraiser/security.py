@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
 
+# A response header that says which deployment answers, to those who have its key.
+DEPLOYMENT = "Fundraiser-Deployment"
 _MINUTE = 60.0  # seconds
 _ADVICE = (
     "Set TRUSTED_PROXIES to how many proxies stand in front: limits take all their readers for one."
@@ -241,6 +243,11 @@ def hmacs(text: str) -> list[bytes]:
     return [
         hmac.digest(key.encode(), text.encode(), "sha256") for key in current_settings().secret_keys
     ]
+
+
+def deployments() -> list[str]:
+    """What /healthz answers, for ``fundraiser doctor``: one for each of our keys."""
+    return keyed_digests("deployment", current_settings().public_url)
 
 
 def is_one_of(made: str, good: Iterable[str]) -> bool:

@@ -19,6 +19,7 @@ from fundraiser.doctor.database import (
     examine_tables,
     why_not,
 )
+from fundraiser.doctor.outside import examine_public_address, examine_sender
 from fundraiser.doctor.stripe import SET_UP, Finding, examine_stripe, tell_refusals
 from fundraiser.emails.smtp import MailServer, UnreachableError
 from fundraiser.folders import folder
@@ -62,6 +63,8 @@ def examine(settings: Settings, database: Database, gateway: AccountGateway) -> 
     except SQLAlchemyError:  # calls are counted there
         yield Finding(False, "Stripe can't be asked without the database: mend that first.")
     yield _examine_mail(settings)
+    yield from examine_sender(settings)
+    yield examine_public_address(settings)
     yield _examine_notices(settings)
     yield from _examine_sources(settings, database)
 
