@@ -64,6 +64,9 @@ def give(page: Page, url: str) -> None:
     assert axe(page, {}) == []
     field(page, "recipient_name").fill("Petro")
     field(page, "giver_name").fill("Olena")
+    expect(field(page, "day")).to_be_hidden()
+    field(page, "tell", "card").check()
+    expect(field(page, "recipient_email")).to_be_hidden()
     field(page, "tell", "day").check()
     field(page, "recipient_email").fill(RECIPIENT)
     tomorrow = field(page, "day").get_attribute("min")
