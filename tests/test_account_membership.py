@@ -50,6 +50,16 @@ def test_the_overview_says_what_is_paid_when_and_what_comes_next(olena: Olena) -
     assert "/invoice/in_" in str(at_stripe["href"])
 
 
+def test_the_account_can_be_found_one_s_way_in_and_erasing_stands_apart(olena: Olena) -> None:
+    page = olena.open("/account")
+    targets = [str(link["href"]) for link in page.select("nav.sections a[href^='#']")]
+    assert len(targets) >= 3
+    assert all(page.select_one(target) for target in targets)
+    (erasure,) = page.select("main a[href='/account/erasure']")
+    assert erasure.find_parent("section") is page.select("main section")[-1]
+    assert len(erasure.find_parent("section").select("a, button")) == 1  # type: ignore[union-attr]
+
+
 def test_who_stops_stays_until_what_is_paid_for_ends_and_may_go_on(olena: Olena) -> None:
     said = olena.action("cancellation", reason="too_expensive", comment="Rent went up.")
     assert "notice-stopped" in said.marks
@@ -235,7 +245,7 @@ def test_who_comes_back_from_a_pause_pays_and_is_not_welcomed_again(olena: Olena
     with olena.database.transaction() as session:
         recount_due(session, GRACE)
     assert olena.number() == 0
-    olena.stripe.advance(days=31)
+    olena.stripe.advance(days=31, hours=2)  # charged an hour after the period begins
     olena.stripe.settle(olena.customer)
     assert olena.number() == 1
     assert olena.taken() == [1000, 1000]

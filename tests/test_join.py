@@ -292,6 +292,8 @@ def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     thanks = read(answer)
     back = thanks.select_one(".actions a")
     assert "1" in shown(thanks, "outcome-joined").split()
+    ways = [link["href"] for link in thanks.select("[data-test=lead-on] a")]
+    assert ways == ["/account/invitation", "/account/details", "/account"]
     assert "£10" in words(thanks, ".standfirst")
     assert words(thanks, ".tally-figure") == "1"
     assert back is not None
