@@ -20,6 +20,8 @@ from fundraiser.security import CookieInterface
 from tests.factories import make_member, make_membership
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bs4 import Tag
     from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
@@ -77,6 +79,12 @@ def words(page: BeautifulSoup | Tag, selector: str = "main") -> str:
 def parse(answer: TestResponse) -> BeautifulSoup:
     """The page of an answer."""
     return BeautifulSoup(answer.text, "html.parser")
+
+
+def day_of(at: datetime | None) -> str:
+    """A day as pages write it, in the newsroom's time zone: after eleven it may be the next."""
+    assert at
+    return f"{at.astimezone(LONDON):%-d %B %Y}"
 
 
 def names(page: BeautifulSoup | Tag) -> set[str]:
