@@ -70,7 +70,7 @@ class _Books:
 
 def _words_of(name: str) -> set[str]:
     """The words of a name without initials, as banks abbreviate and reorder it."""
-    return {word for word in re.findall(r"\w+", name.casefold()) if len(word) > 1}
+    return set(re.findall(r"\w{2,70}", name.casefold()))
 
 
 def _recognise(file: File) -> bool:
