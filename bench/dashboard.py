@@ -74,6 +74,7 @@ PAGES = {
     "members, not counted": "/staff/members?state=not-counting",
     "the overdue desk": "/staff/overdue",
     "the overdue desk, far behind": "/staff/overdue?counted=no",
+    "retention": "/staff/retention",
     "a member": "/staff/members/{person}",
     "ending a membership": "/staff/members/{person}/memberships/{person}/end",
     "contributions": "/staff/contributions",

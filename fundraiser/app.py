@@ -42,6 +42,7 @@ from fundraiser.dashboard.members import (
 )
 from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
+from fundraiser.dashboard.retention import views as retention_views
 from fundraiser.dashboard.sources import by_hand_views, live_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
 from fundraiser.db import Database, Pool, web_pool
@@ -117,6 +118,7 @@ _PAGES = (
     exchange_rates,
     failed_syncs,
     overdue_views,
+    retention_views,
     merge_views,
     name_views,
     session_views,

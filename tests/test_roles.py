@@ -53,6 +53,7 @@ OPEN_TO = {
         GET  /staff/rates
         GET  /staff/names
         GET  /staff/overdue
+        GET  /staff/retention
         GET  /staff/failed-syncs
         GET  /staff/security
         POST /staff/sign-out

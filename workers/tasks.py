@@ -20,6 +20,7 @@ from fundraiser.account.erasure import finish_next_erasure
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
 from fundraiser.dashboard.overview.daily import refresh_if_due
+from fundraiser.dashboard.retention import stays
 from fundraiser.db import try_lock
 from fundraiser.emails.delivery import deliver_some
 from fundraiser.emails.smtp import MailServer
@@ -161,9 +162,13 @@ def check_consistency() -> None:
 
 @shared_task(name=Job.FIGURES)
 def figures() -> None:
-    """Update the overview's daily figures."""
-    with flask_app.app_context(), flask_app.database.transaction() as session:
-        refresh_if_due(session, current_settings().newsroom_timezone, current_settings().grace)
+    """Update the overview's daily figures, and those of retention."""
+    with flask_app.app_context():
+        zone, grace = current_settings().newsroom_timezone, current_settings().grace
+        with flask_app.database.transaction() as session:
+            refresh_if_due(session, zone, grace)
+        with flask_app.database.transaction() as session:
+            stays.refresh_if_due(session, zone, grace)
 
 
 @shared_task(name=Job.MILESTONES)

@@ -595,6 +595,7 @@ NOT_PERSONAL: dict[str, str] = {
     " canceled overdue ending renewals rush_low rush_high came",
     "goal": "id campaign_slug members set_at",
     "heartbeat": "name beat_at",
+    "retention_figure": "id subject key month entry steps ended people",
     "secret_key_check": "id digest",
     "held_at_stripe": "currency amount told_at difference compared_at",
     "hosted_origin": "origin seen_at",

@@ -1,4 +1,4 @@
-"""Models: daily figures for the overview, stored forecasts, exchange rates."""
+"""Models: daily figures, stored forecasts, exchange rates, retention figures."""
 
 from __future__ import annotations
 
@@ -134,3 +134,41 @@ class ExchangeRate(Base):
     rate: Mapped[Decimal] = mapped_column(Numeric(18, 8))
     entered_at: Mapped[datetime]
     staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
+
+
+class Subject(StrEnum):
+    """What a retention figure is about, with the meaning of its ``key`` in brackets.
+
+    The first four describe how somebody joined: ``interval``, ``tier``, ``source``
+    (``members.models.Source``), ``article`` (the link's ``ref``). ``reason``: Stripe's feedback of
+    people who cancelled.
+    """
+
+    INTERVAL = "interval"
+    TIER = "tier"
+    SOURCE = "source"
+    ARTICLE = "article"
+    REASON = "reason"
+
+
+class RetentionFigure(Base):
+    """People who joined in the same way and have stayed equally long; made anew each hour.
+
+    ``month`` is the first day of the month in which they joined (with ``reason``: cancelled); null
+    where it isn't kept. ``steps`` are whole periods of 30 days for which they are known to have
+    stayed without a break, and ``ended`` says that they left in the next. ``entry``: the first
+    period in which we knew them (imports say who joined long ago). An empty ``key`` means none,
+    ``*`` all others.
+    """
+
+    __tablename__ = "retention_figure"
+    __table_args__ = (Index("ix_retention_figure_subject", "subject", "month"),)
+
+    id: Mapped[Identifier]
+    subject: Mapped[Subject]
+    key: Mapped[str]
+    month: Mapped[date | None]
+    entry: Mapped[int]
+    steps: Mapped[int]
+    ended: Mapped[bool]
+    people: Mapped[int] = mapped_column(BigInteger)

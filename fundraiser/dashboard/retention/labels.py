@@ -1,0 +1,58 @@
+"""Labels of the retention page: ways to join, reasons for leaving."""
+
+from __future__ import annotations
+
+from fundraiser.dashboard.models import Subject
+from fundraiser.texts import gettext as _
+
+
+def heading(subject: Subject) -> str:
+    """The heading of a table of ways to join."""
+    return {
+        Subject.INTERVAL: _("By payment interval"),
+        Subject.TIER: _("By tier"),
+        Subject.SOURCE: _("By kind of membership"),
+        Subject.ARTICLE: _("By article or link"),
+    }[subject]
+
+
+def key(subject: Subject, value: str, tiers: dict[str, str]) -> str:
+    """A way to join, in words."""
+    if value == "*":
+        return _("All others")
+    if subject is Subject.TIER:
+        return tiers.get(value, value) or _("Unknown")
+    names = {
+        Subject.INTERVAL: {
+            "": _("Unknown"),
+            "month": _("Monthly"),
+            "year": _("Yearly"),
+            "week": _("Weekly"),
+            "day": _("Daily"),
+        },
+        Subject.SOURCE: {
+            "": _("Unknown"),
+            "stripe": _("Paid through Stripe"),
+            "gift": _("Gift"),
+            "import": _("Imported"),
+            "complimentary": _("Complimentary"),
+        },
+        Subject.ARTICLE: {"": _("Unknown")},
+    }
+    return names[subject].get(value, value)
+
+
+def reason(feedback: str) -> str:
+    """Stripe's feedback of somebody who cancelled, in words."""
+    names = {
+        "": _("No reason given"),
+        "customer_service": _("Customer service"),
+        "low_quality": _("Quality"),
+        "missing_features": _("Something is missing"),
+        "other": _("Another reason"),
+        "switched_service": _("Reads something else"),
+        "too_complex": _("Too complicated"),
+        "too_expensive": _("Too expensive"),
+        "unused": _("Doesn’t read us enough"),
+    }
+    return names.get(feedback) or feedback.replace("_", " ").capitalize()
