@@ -180,6 +180,7 @@ def test_what_names_a_thing_at_stripe_is_told_once_whoever_its_customer_is_by_th
         *("receipt", "debit_failed", "payment_failed_first", "payment_confirmation"),
         *(f"payment_failed_day_{day}" for day in (0, 3, 7, 12)),
         *("card_expiring_30_days", "card_expiring_7_days", "renewal_coming"),
+        *("membership_paused", "membership_continues", "price_changed", "method_changed"),
         *("canceled", "ended", "win_back", "gift_given", "gift_reminder"),
     }
 

@@ -238,7 +238,7 @@ def test_a_friend_joins_by_an_invitation_and_is_counted_and_no_name_is_read_unas
     email, page = new_address(), window()
     join(page, live, email)
     sign_in(page, live, email)
-    link_to(page, "/account/invitation").click()
+    link_to(page, "/account/invitation").first.click()
     expect(page.get_by_role("checkbox")).not_to_be_checked()
     button_of(page, "/account/invitation").click()
     link = page.locator("#link").input_value()

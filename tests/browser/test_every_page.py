@@ -55,6 +55,7 @@ PAGES = {
     "staff nobody": "{app}/staff/members?q=nobody-at-all",
     "staff member": "{member}",
     "staff overdue": "{app}/staff/overdue",
+    "staff retention": "{app}/staff/retention",
     "staff contributions": "{app}/staff/contributions",
     "staff money": "{app}/staff/money",
     "staff month": "{month}",
