@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -33,7 +33,8 @@ from fundraiser.members.forwarding import hash_address
 from fundraiser.members.gifts import Gift
 from fundraiser.members.merging import absorb, merge
 from fundraiser.members.models import Consent, ConsentKind, Member, Membership, Note
-from fundraiser.newsroom.models import AuditEntry
+from fundraiser.newsroom import sessions
+from fundraiser.newsroom.models import AuditEntry, Staff, StaffSession
 from fundraiser.outbox import Email, EmailState, Topic, choose_emails
 from fundraiser.payments.cases import CaseKind, MoneyCase
 from fundraiser.payments.models import Checkout, CheckoutKind, Customer
@@ -42,6 +43,7 @@ from fundraiser.sources.models import ErasedAddress
 from tests.conftest import ROOT
 from tests.factories import make_member, sync_request
 from tests.members import OURS
+from tests.staff import hire
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -511,6 +513,22 @@ def test_each_limit_is_enforced(stripe: Stripe, database: Database) -> None:
     assert {"address_check", "member_session", "staff_key", "wrong_code", "drift"} <= {
         table for table, _ in limits
     }
+
+
+def test_a_jump_of_the_demonstrations_clock_deletes_no_session(
+    stripe: Stripe, database: Database
+) -> None:
+    hire(database)
+    with database.transaction() as session:
+        sessions.begin(session, session.query(Staff).one(), "Firefox", is_confirmed=True)
+    stripe.advance(days=40)
+    retain(database)
+    with database.transaction() as session:
+        assert session.query(StaffSession).count() == 1
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=40)):
+        retain(database)
+    with database.transaction() as session:
+        assert session.query(StaffSession).count() == 0
 
 
 @pytest.mark.parametrize(

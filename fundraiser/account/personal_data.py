@@ -24,13 +24,15 @@ class Erasure(StrEnum):
 class Limit:
     """What the nightly deletion does ``after`` the time ``since``, if ``when`` holds (both SQL).
 
-    It deletes the rows, or only empties the columns.
+    It deletes the rows, or only empties the columns. ``by_machine``: the times are the machine's
+    own, as sessions have them (``db.Clock``).
     """
 
     after: timedelta
     since: str
     when: str = "true"
     deletes: bool = True
+    by_machine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ PERSONAL: tuple[Personal, ...] = (
         "Keep them signed in",
         "until the session ends",
         Erasure.DELETED,
-        Limit(timedelta(), "ends_at"),
+        Limit(timedelta(), "ends_at", by_machine=True),
     ),
     _personal(
         "member_session",
@@ -539,7 +541,7 @@ PERSONAL: tuple[Personal, ...] = (
         "Let staff in, and nobody else",
         "30 days after it ends",
         Erasure.KEPT,
-        Limit(_MONTH, "ends_at"),
+        Limit(_MONTH, "ends_at", by_machine=True),
         exported=False,
     ),
     _personal(

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from fundraiser import jobs
 from fundraiser.account.owners import table_of
 from fundraiser.account.personal_data import PERSONAL, Limit, Personal
-from fundraiser.db import now
+from fundraiser.db import clock, now
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -59,9 +59,10 @@ def _enforce(session: Session, columns: Personal, limit: Limit) -> int:
     """Apply one limit; returns how many rows it deleted or emptied."""
     table = table_of(columns.table)
     key = tuple_(*table.primary_key.columns)
+    at = clock.machine() if limit.by_machine else clock.now()
     due = (
         select(*table.primary_key.columns)
-        .where(literal_column(f"({limit.since})") < now() - limit.after, text(limit.when))
+        .where(literal_column(f"({limit.since})") < at - limit.after, text(limit.when))
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
