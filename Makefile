@@ -15,7 +15,7 @@ run: setup ## Start the whole demonstration; PORT=9000 make run takes other port
 	@exec $(BIN)/python -m demo
 
 test: setup lint ## Run every check: lint, types, architecture, tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: setup ## Run the benchmarks, each beside its yardstick, one after the other
 	@$(BIN)/python -m bench
