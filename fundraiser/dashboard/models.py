@@ -137,7 +137,7 @@ class ExchangeRate(Base):
 
 
 class Subject(StrEnum):
-    """What a retention figure is about, with the meaning of its ``key`` in brackets.
+    """The subject of a retention figure; in brackets the meaning of its ``key``.
 
     The first four describe how somebody joined: ``interval``, ``tier``, ``source``
     (``members.models.Source``), ``article`` (the link's ``ref``). ``reason``: Stripe's feedback of
