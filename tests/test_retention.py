@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
+from fundraiser.account.retention import is_due
 from fundraiser.dashboard.models import Subject
 from fundraiser.dashboard.retention import figures, stays
 from fundraiser.dashboard.retention.survival import LAST_STEP, Stay, estimate, share_of_cohort
@@ -145,6 +146,14 @@ def test_figures_are_made_once_an_hour(database: Database) -> None:
     with database.transaction() as session:
         assert stays.refresh_if_due(session, LONDON, GRACE)
         assert not stays.refresh_if_due(session, LONDON, GRACE)
+
+
+def test_fresh_figures_leave_the_nightly_deletion_due(database: Database) -> None:
+    """Both are called retention: with one heartbeat, personal data would never be deleted."""
+    with database.transaction() as session:
+        assert is_due(session, LONDON)
+        stays.refresh(session, LONDON, GRACE)
+        assert is_due(session, LONDON)
 
 
 def test_the_page_leads_to_the_people(staff: FlaskClient, database: Database) -> None:

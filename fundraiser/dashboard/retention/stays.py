@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select, Subquery
     from sqlalchemy.orm import Session
 
-HEARTBEAT = "retention"
+HEARTBEAT = "stays"  # "retention" is the nightly deletion of personal data
 STEP = timedelta(days=30)
 _EVERY = timedelta(hours=1)
 _MOST_ARTICLES = 40
