@@ -32,11 +32,13 @@ from fundraiser.bodies import (
     largest,
 )
 from fundraiser.errors import FundraiserError
+from fundraiser.logs import request_id_of
 from fundraiser.measures import ROUTE, Measured
 from fundraiser.widget.progress import Reply, slug_of
 from fundraiser.wsgi import (
     application as wsgi_application,
     busy,
+    is_behind_proxy,
     may_upload,
     measures,
     refusals,
@@ -118,6 +120,7 @@ class Front:
             await _send(send, reply)
             return
         environ = make_environ(scope)
+        request_id_of(environ, is_trusted=is_behind_proxy)
         if environ["PATH_INFO"] in UPLOADS:
             await self._take_upload(environ, receive, send)
         else:
@@ -151,12 +154,15 @@ class Front:
             except DisconnectedError:
                 return
             except FundraiserError as error:
-                await _send(send, refusals.reply(error.status, environ))
+                refusal = refusals.reply(error.status, environ)
+                _log_access(environ, refusal.status)
+                await _send(send, refusal)
                 return
         # More than there are threads would wait for longer than anybody waits for a page.
         begun = time.perf_counter()
         reply = await self._ask(environ) if self._free else _call(busy, environ)
         _note(environ.get(ROUTE, "-"), environ["REQUEST_METHOD"], reply.status, begun)
+        _log_access(environ, reply.status, begun)
         if isinstance(reply, Download):
             await self._send_download(receive, send, reply)
         else:
@@ -282,6 +288,22 @@ def _note(route: str, method: str, status: str, begun: float) -> None:
     """Measure an answer; methods that we don't know could be anything, and are one."""
     known = method if method in _METHODS else "other"
     measures.note(Measured.REQUEST, time.perf_counter() - begun, known, route, status[:3])
+
+
+def _log_access(environ: WSGIEnvironment, status: str, begun: float | None = None) -> None:
+    """Write the access log's line: the route, because a path may hold the key of an e-mailed link.
+
+    The number has none: a cache in front logs it, and /metrics counts it.
+    """
+    seconds = None if begun is None else round(time.perf_counter() - begun, 4)
+    log.info(
+        "request",
+        request=request_id_of(environ, is_trusted=is_behind_proxy),
+        method=environ["REQUEST_METHOD"],
+        route=environ.get(ROUTE, "-"),
+        status=int(status[:3]),
+        seconds=seconds,
+    )
 
 
 application = Front(wsgi_application, threads)

@@ -22,6 +22,9 @@ _IDLE_PATIENCE = 75_000  # milliseconds
 _MOST_CONNECTIONS = 50_000  # a process
 _FILES_FOR_ITSELF = 500  # for the database, Redis, Stripe, the log
 _FEWEST_CONNECTIONS = 500
+_OURS = {"()": "fundraiser.logs.make_formatter"}
+# The server's own lines in our form: these replace its formatters, and its handlers stay.
+_LOGGING = {"formatters": {"generic": _OURS, "access": _OURS}}
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
         workers=listening.processes,
         backlog=4096,
         backpressure=connections(),
+        log_dictconfig=_LOGGING,
         http1_settings=HTTP1Settings(header_read_timeout=_IDLE_PATIENCE),
         respawn_failed_workers=True,
         respawn_interval=1,

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from fundraiser.db import Base, Identifier, now, upsert
 from fundraiser.jobs import Job, hint
+from fundraiser.logs import current_cause
 from fundraiser.texts import language
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Email(Base):
     """An e-mail to send, or sent: once for its kind and key.
 
     While ``sending``, ``due_at`` is when we treat it as lost. ``unknown_at`` stays if we send such
-    an e-mail again. ``error`` is a sentence for staff.
+    an e-mail again. ``error`` is a sentence for staff. ``request_id`` is the ID of the HTTP request
+    or task that caused it: its delivery logs under it.
     """
 
     __tablename__ = "email"
@@ -150,6 +152,7 @@ class Email(Base):
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     unknown_at: Mapped[datetime | None]
+    request_id: Mapped[str | None] = mapped_column(default=current_cause)
 
 
 def enqueue(

@@ -131,8 +131,7 @@ def name_it_in_the_log() -> None:
     """
     if request.url_rule:
         request.environ[ROUTE] = request.url_rule.rule
-    is_trusted = current_settings().trusted_proxies > 0
-    name_request(request.headers.get("X-Request-ID") if is_trusted else None)
+    name_request(request.environ, is_trusted=current_settings().trusted_proxies > 0)
 
 
 def notice_proxy() -> None:

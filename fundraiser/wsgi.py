@@ -47,6 +47,7 @@ warn_of_another_key(_settings, _app.database)
 _with_webhooks = WebhookLayer(
     _app, _app.extensions["gateway"], _app.extensions["inbox"], of_refusal(_settings)
 )
+is_behind_proxy = _settings.trusted_proxies > 0
 refusals = Refusals(_app)
 threads = _settings.web_threads
 measures = _app.extensions["measures"]

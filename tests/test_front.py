@@ -77,7 +77,11 @@ def web(
         yield port
     finally:
         end([child])
-        assert "Traceback" not in log.read_text(), log.read_text()
+        lines = log.read_text()
+        assert "Traceback" not in lines, lines
+        # Also the server's own: each line is one object with its time and level.
+        for line in map(json.loads, lines.splitlines()):
+            assert line.keys() >= {"event", "level", "timestamp"}, line
 
 
 def _answers(port: int) -> bool:

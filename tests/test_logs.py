@@ -6,29 +6,43 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import structlog
 from flask import Response
 from sqlalchemy import select
+from werkzeug.test import Client
 
 from fundraiser.account.sessions import begin_session
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
 from fundraiser.incidents import Kind, SecurityEvent, current_incidents
+from fundraiser.logs import name_task
 from fundraiser.newsroom.models import AuditEntry, Role
+from fundraiser.outbox import Email
+from fundraiser.payments.models import SyncRequest
+from fundraiser.payments.queue import request_sync
+from fundraiser.payments.settlement import settle_next
 from fundraiser.security import public
-from tests.conftest import ROOT
-from tests.factories import make_member
+from fundraiser.webhooks.layer import WebhookLayer
+from simulator.core.webhooks import signature
+from tests.conftest import ROOT, WEBHOOK_SECRET
+from tests.factories import GRACE, Stripe, make_member
+from tests.mail import Postbox, deliver, enqueue_welcome
 from tests.members import OURS
+from tests.simulator_parts import wait_until as happens
 from tests.staff import PAGE, hire, post, sign_in
+from tests.webhooks import event
 
 if TYPE_CHECKING:
-    import pytest
     from flask.testing import FlaskClient
 
     from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
 
 _PROGRAM = """
 import logging
@@ -92,6 +106,63 @@ def test_a_trusted_proxy_names_requests(
         lines = lines_of(app.test_client(), capsys, **{"X-Request-ID": sent})
         assert [line["request"] == sent for line in lines] == [is_taken, is_taken]
     app.database.dispose()
+
+
+@pytest.mark.usefixtures("open_shop")
+def test_one_id_leads_from_the_webhook_to_the_email(
+    app: FundraiserApp,
+    stripe: Stripe,
+    postbox: Postbox,
+    mail_server: MailServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where several webhooks are stored together, by a thread of one of them."""
+    customer = stripe.join("olena@example.org")
+    layer = WebhookLayer(app.wsgi_app, app.extensions["gateway"], app.extensions["inbox"], {})
+    inbox, ids = app.extensions["inbox"], ["id-of-the-first", "id-of-the-second"]
+    with ThreadPoolExecutor(2) as pool:
+        with inbox.storing:
+            answers = [
+                pool.submit(deliver_as, Client(layer), request_id, customer) for request_id in ids
+            ]
+            happens(lambda: len(inbox.waiting) == len(answers))
+        assert [answer.result() for answer in answers] == [204, 204]
+    with app.database.transaction() as session:
+        assert set(session.scalars(select(SyncRequest.request_id))) == set(ids)
+    capsys.readouterr()
+    with app.app_context():
+        assert settle_next(app.database, app.extensions["gateway"], GRACE)
+        deliver(app.database, mail_server)
+    lines = [json.loads(line) for line in "".join(capsys.readouterr()).splitlines()]
+    (settled,) = [line for line in lines if line["event"] == "settled"]
+    assert settled["request"] in ids
+    sent = [line for line in lines if line["event"] == "email_sent"]
+    assert {line["request"] for line in sent} == {settled["request"]}
+    assert len(sent) == len(postbox.emails) > 0
+    assert "olena" not in str(lines)
+
+
+def deliver_as(client: Client, request_id: str, customer: str) -> int:
+    """Deliver an event under this request's ID, as the front sets it."""
+    body = json.dumps(
+        event(id=f"evt_{request_id}", data={"object": {"object": "customer", "id": customer}})
+    ).encode()
+    return client.post(
+        "/webhooks/stripe",
+        data=body,
+        headers={"Stripe-Signature": signature(body, WEBHOOK_SECRET, int(time.time()))},
+        environ_overrides={"fundraiser.request_id": request_id},
+    ).status_code
+
+
+def test_what_a_task_causes_has_the_tasks_id(database: Database) -> None:
+    name_task("reconcile", "id-of-the-task")
+    with database.transaction() as session:
+        request_sync(session, "cus_1")
+        enqueue_welcome(session)
+    with database.transaction() as session:
+        assert session.scalars(select(SyncRequest.request_id)).all() == ["id-of-the-task"]
+        assert session.scalars(select(Email.request_id)).all() == ["id-of-the-task"]
 
 
 def kinds(app: FundraiserApp) -> set[tuple[str, str]]:

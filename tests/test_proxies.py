@@ -384,6 +384,26 @@ def test_the_proxys_log_names_nobody(site: Site) -> None:
     assert not any(word in line for word in (secret, "127.0.7.7") for line in lines)
 
 
+def test_a_requests_id_is_the_same_in_the_proxys_log_and_in_ours(site: Site) -> None:
+    """Whatever the reader sent: only the proxy's own is taken."""
+    reader = site.reader("127.0.7.8")
+    reader.headers["X-Request-ID"] = "chosen-by-a-reader"
+    reader.get(f"{site.url}/how-we-count", timeout=10)
+    page = '"route": "/how-we-count"'
+
+    def our_lines() -> list[str]:
+        logs = [(site.logs / f"web-{at}.log").read_text() for at in range(2)]
+        return [line for log in logs for line in log.splitlines() if page in line]
+
+    happens(lambda: bool(our_lines()))
+    line = json.loads(our_lines()[-1])
+    assert (line["event"], line["method"], line["status"]) == ("request", "GET", 200)
+    assert line["request"] != "chosen-by-a-reader"
+    log = site.logs / ("access.log" if (site.logs / "access.log").exists() else "proxy.log")
+    happens(lambda: line["request"] in log.read_text())
+    assert "127.0.7.8" not in "".join(our_lines())
+
+
 # The cache
 
 

@@ -104,6 +104,13 @@ PERSONAL: tuple[Personal, ...] = (
         _ACCOUNT,
     ),
     _personal(
+        "email",
+        "request_id",
+        "Find the log lines of the request that caused it",
+        _ACCOUNT,
+        exported=False,
+    ),
+    _personal(
         "email_choice",
         "member_id topic wanted at text",
         "Respect which e-mails they want",
@@ -286,6 +293,13 @@ PERSONAL: tuple[Personal, ...] = (
         "id customer_id charge_id event_id due_at urgent attempts created_at",
         "Sync a customer with Stripe",
         "until the customer is synced",
+    ),
+    _personal(
+        "sync_request",
+        "request_id",
+        "Find the log lines of the request that caused it",
+        "until the customer is synced",
+        exported=False,
     ),
     _personal(
         "sync_lease",

@@ -77,6 +77,8 @@ class _Ready:
     message: Message
     urgent: bool
     secret: bool
+    kind: str
+    request_id: str | None
 
 
 def deliver_some(database: Database, server: MailServer, budget: Budget | None = None) -> bool:
@@ -138,7 +140,17 @@ def _prepare_all(session: Session, emails: Sequence[Email], server: MailServer) 
         match result:
             case Message():
                 email.due_at = lease
-                ready.append(_Ready(email.id, lease, result, email.urgent, _is_secret(email)))
+                ready.append(
+                    _Ready(
+                        email.id,
+                        lease,
+                        result,
+                        email.urgent,
+                        _is_secret(email),
+                        email.kind,
+                        email.request_id,
+                    )
+                )
             case NotDueError():
                 email.state, email.error = EmailState.WITHDRAWN, str(result)
             case _:
@@ -206,7 +218,7 @@ def _send_all(
             if sent is not None:
                 _note_sent(session, *sent)
             is_ours = _begin(session, one)
-        sent = (one, _send(server, one.message)) if is_ours else None
+        sent = (one, _send(server, one)) if is_ours else None
     with database.transaction() as session:
         if sent is not None:
             _note_sent(session, *sent)
@@ -215,10 +227,12 @@ def _send_all(
             session.connection().execute(_GIVE_BACK, ours | {"at": now()})
 
 
-def _send(server: MailServer, message: Message) -> Outcome:
+def _send(server: MailServer, one: _Ready) -> Outcome:
     with timed(current_measures(), Measured.EMAIL) as labels:
-        outcome = server.send(message)
+        outcome = server.send(one.message)
         labels.append(outcome.fate.value)
+    if outcome.fate is Fate.SENT:
+        log.info("email_sent", email=one.email_id, kind=one.kind, request=one.request_id)
     return outcome
 
 
@@ -248,7 +262,13 @@ def _is_secret(email: Email) -> bool:
 
 def _note_state(email: Email, outcome: Outcome) -> None:
     if outcome.fate is not Fate.SENT:
-        log.warning("email_not_sent", email=email.id, kind=email.kind, fate=outcome.fate)
+        log.warning(
+            "email_not_sent",
+            email=email.id,
+            kind=email.kind,
+            fate=outcome.fate,
+            request=email.request_id,
+        )
     email.error = outcome.sentence
     match outcome.fate:
         case Fate.SENT:

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Currency, Identifier
+from fundraiser.logs import current_cause
 from fundraiser.members.models import Interval
 
 
@@ -244,6 +245,8 @@ class Event(Base):
 class SyncRequest(Base):
     """A request to sync a customer with Stripe; deleted once a sync has answered it.
 
+    ``request_id`` is the ID of the HTTP request or task that asked for it: the sync logs under it.
+
     ``charge_id`` is set if we don't know the customer (a dispute doesn't name one). ``due_at`` is
     null after the last attempt failed with ``error``; then staff can retry. ``urgent``: somebody
     has just paid, and goes before automatic renewals.
@@ -266,6 +269,7 @@ class SyncRequest(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     created_at: Mapped[datetime]
+    request_id: Mapped[str | None] = mapped_column(default=current_cause)
 
 
 class SyncLease(Base):

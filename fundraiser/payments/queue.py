@@ -19,6 +19,7 @@ from sqlalchemy import func, insert, or_, select, text, update
 from fundraiser.db import now
 from fundraiser.errors import UnavailableError
 from fundraiser.jobs import Job, hint
+from fundraiser.logs import current_cause
 from fundraiser.members.models import ENDED, Membership, Source
 from fundraiser.payments.models import SyncRequest
 from fundraiser.redaction import redact
@@ -79,7 +80,7 @@ _NEXT_DUE = text("""
     )
 """)
 _WAITING = text("""
-    SELECT id, coalesce(customer_id, charge_id) AS name, event_id, urgent,
+    SELECT id, coalesce(customer_id, charge_id) AS name, event_id, urgent, request_id,
         charge_id IS NOT NULL AS is_charge
     FROM sync_request
     WHERE customer_id = ANY(:names) OR charge_id = ANY(:names) ORDER BY id
@@ -110,6 +111,7 @@ class Target(NamedTuple):
     charge_id: str | None = None
     event_id: str | None = None
     urgent: bool = False
+    request_id: str | None = None
 
 
 def request_sync(session: Session, customer_id: str) -> None:
@@ -123,7 +125,10 @@ def request_syncs(
     """Request a sync of each of these customers after ``wait``, in their order."""
     at = now()
     same = {"due_at": at + wait, "attempts": 0, "created_at": at}
-    rows = [target._asdict() | same for target in targets]
+    cause = current_cause()
+    rows = [
+        target._asdict() | same | {"request_id": target.request_id or cause} for target in targets
+    ]
     if rows:
         session.execute(insert(SyncRequest), rows)
         hint(session, Job.SETTLE)
@@ -134,8 +139,8 @@ class Claim:
     """A lease on a customer, or on a charge whose customer we don't know.
 
     ``requests`` (IDs) existed before, so a fetch that starts now answers them. ``event_id`` is the
-    first one's; one ``urgent`` request makes the claim urgent. ``running`` are the customer's
-    running subscriptions in our database.
+    first one's, and so is ``request_id``; one ``urgent`` request makes the claim urgent.
+    ``running`` are the customer's running subscriptions in our database.
     """
 
     name: str
@@ -145,6 +150,7 @@ class Claim:
     running: frozenset[str] = frozenset()
     is_charge: bool = False
     urgent: bool = False
+    request_id: str | None = None
 
 
 def claim_due(session: Session, most: int) -> list[Claim]:
@@ -256,6 +262,7 @@ def _noted(session: Session, claims: list[Claim]) -> list[Claim]:
         requests = waiting[claim.name]
         claim.requests = [request.id for request in requests]
         claim.event_id = next((request.event_id for request in requests if request.event_id), None)
+        claim.request_id = next((one.request_id for one in requests if one.request_id), None)
         claim.is_charge = any(request.is_charge for request in requests)
         claim.urgent = any(request.urgent for request in requests)
         claim.running = frozenset(running[claim.name])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from fundraiser.db import now
 from fundraiser.members.models import Cause
@@ -203,12 +204,21 @@ def settle_next(database: Database, gateway: Gateway, grace: timedelta) -> bool:
 
 
 def settle_one(database: Database, gateway: Gateway, grace: timedelta, claim: Claim) -> None:
-    """Sync a claimed customer, or find a charge's customer; counts a failure."""
+    """Sync a claimed customer, or find a charge's customer; counts a failure.
+
+    It logs, and enqueues e-mails, under the ID of the request that asked for it.
+    """
+    with bound_contextvars(**({"request": claim.request_id} if claim.request_id else {})):
+        _settle_one(database, gateway, grace, claim)
+
+
+def _settle_one(database: Database, gateway: Gateway, grace: timedelta, claim: Claim) -> None:
     try:
         if claim.is_charge:
             _name_customer(database, gateway, claim)
         else:
             settle_claim(database, gateway, grace, claim, cause_ref=claim.event_id)
+        log.info("settled", requests=claim.requests)
     except SyncBusyError:
         log.info("settlement_overtaken", requests=claim.requests)
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -13,6 +14,7 @@ from sqlalchemy import select, text
 
 from fundraiser.db import now
 from fundraiser.incidents import Kind
+from fundraiser.logs import current_cause
 from fundraiser.payments import (
     ForgedWebhookError,
     WebhookReason,
@@ -22,7 +24,7 @@ from fundraiser.payments import (
 from fundraiser.payments.models import Customer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -112,7 +114,7 @@ class Inbox:
                 WebhookReason.OTHER_MODE,
                 "This event is of the other mode: check which endpoint it is sent to.",
             )
-        mine = _Delivery(event)
+        mine = _Delivery(event, current_cause())
         self.waiting.append(mine)
         with self.storing:
             if not mine.is_done:
@@ -126,7 +128,7 @@ class Inbox:
         try:
             with self._database.transaction() as session:
                 events = [delivery.event for delivery in together]
-                receive(session, events)
+                receive(session, events, {one.event.id: one.request_id for one in together})
                 note_accepted(session)
                 declined = _count_strangers(session, events)
             for _ in range(declined):
@@ -140,6 +142,7 @@ class Inbox:
 @dataclass(eq=False, slots=True)
 class _Delivery:
     event: StripeEvent
+    request_id: str | None
     is_done: bool = False
     error: BaseException | None = None
 
@@ -149,12 +152,19 @@ def current_inbox() -> Inbox:
     return cast("Inbox", current_app.extensions["inbox"])
 
 
-def receive(session: Session, events: Sequence[StripeEvent]) -> None:
-    """Store events by ID and request syncs of their customers; ignores known events."""
+def receive(
+    session: Session,
+    events: Sequence[StripeEvent],
+    requests: Mapping[str, str | None] = MappingProxyType({}),
+) -> None:
+    """Store events by ID and request syncs of their customers; ignores known events.
+
+    ``requests`` has the ID of the HTTP request that brought each event, by the event's ID.
+    """
     if not events:
         return
     told = {event.id: event for event in events}
-    targets = {name: _target_of(event) for name, event in told.items()}
+    targets = {name: _target_of(event, requests.get(name)) for name, event in told.items()}
     values = {
         "ids": list(told),
         "types": [event.type for event in told.values()],
@@ -168,9 +178,10 @@ def receive(session: Session, events: Sequence[StripeEvent]) -> None:
     queue.request_syncs(session, named, wait=queue.MERGE)
 
 
-def _target_of(event: StripeEvent) -> queue.Target:
+def _target_of(event: StripeEvent, request_id: str | None) -> queue.Target:
     customer_id = None if event.type == _DECLINED else event.customer_id
-    return queue.Target(customer_id, event.charge_id, event.id, event.type in _JOINING)
+    is_joining = event.type in _JOINING
+    return queue.Target(customer_id, event.charge_id, event.id, is_joining, request_id)
 
 
 def _count_strangers(session: Session, events: Sequence[StripeEvent]) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from fundraiser.errors import FundraiserError
+from fundraiser.logs import name_request
 from fundraiser.measures import ROUTE
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class WebhookLayer:
             and 0 < int(length) <= _LARGEST
         ):
             environ[ROUTE] = environ["PATH_INFO"]
+            name_request(environ)
             body = environ["wsgi.input"].read(int(length))
             if self._take(body, environ.get("HTTP_STRIPE_SIGNATURE", "")):
                 start_response("204 No Content", self._headers)
