@@ -42,6 +42,7 @@ class Notice(StrEnum):
     STOP_REFUSED = "stop_refused"
     RESUMED = "resumed"
     STILL_ENDING = "still_ending"
+    STILL_PAUSED = "still_paused"
     PAUSED = "paused"
     CHANGED = "changed"
     TO_CONFIRM = "to_confirm"
@@ -50,6 +51,7 @@ class Notice(StrEnum):
     METHOD_KEPT = "method_kept"
     METHOD_SAVED = "method_saved"
     METHOD_PAID = "method_paid"
+    OVERDUE_PAID = "overdue_paid"
     METHOD_PROCESSING = "method_processing"
     METHOD_TO_CONFIRM = "method_to_confirm"
     METHOD_REFUSED = "method_refused"
@@ -221,10 +223,10 @@ def resume(
     key: str,
 ) -> Notice:
     """Undo a cancellation that hasn't taken effect, or a pause."""
-    kind = IntentKind.RESUME
+    kind, was_ending = IntentKind.RESUME, membership.cancel_at is not None
     done = change(session, gateway, membership, page_showed, kind=kind, key=key)
     if done is Notice.RESUMED:
         membership.cancel_wanted_at = None
         if not is_so(kind, {}, membership):
-            return Notice.STILL_ENDING
+            return Notice.STILL_ENDING if was_ending else Notice.STILL_PAUSED
     return done

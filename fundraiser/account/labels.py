@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from flask_babel import ngettext
 from sqlalchemy import select
 
-from fundraiser.account.changes import UNPAID, Notice, pauses_of, seen
+from fundraiser.account.changes import UNPAID, pauses_of, seen
+from fundraiser.account.notices import pause_begins
 from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.joining.offers import money
 from fundraiser.members.gifts import Gift, card_address, code_of, gift_of, giver_of, recipient_of
 from fundraiser.members.models import ENDED, Dues, Interval, Source, Status
-from fundraiser.members.payment_methods import method_of, pays_by_card
+from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import next_payment_of, per, price_of
 from fundraiser.members.renewals import next_payment_at, renews
+from fundraiser.payments.last_payment import last_payment_of
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
 from fundraiser.texts import Named, by_language, date, each_time, gettext as _
@@ -82,8 +84,8 @@ def say(session: Session, membership: Membership) -> Said:
     is_ending = m.cancel_at is not None and not ended
     gift = gift_of(session, m)
     rows = [(_("A gift from"), giver_of(gift)) if gift else (_("You pay"), _pays(m))]
-    if m.paid_at:
-        rows.append((_("Last payment"), date(m.paid_at)))
+    if last_paid := last_payment_of(session, m):
+        rows.append((_("Last payment"), last_paid))
     next_at = next_payment_at(m) if ours and not ended else None
     if ours and not ended and (following := next_payment_of(m)):
         rows.append((_("Next payment"), following))
@@ -169,11 +171,7 @@ def _what_comes(m: Membership, amount: str) -> str:
     """The next charge, and what prevents it."""
     if m.collection_paused:
         if m.paid_until and m.paid_until > now():
-            return _(
-                "It’s paused, so you won’t be charged. You’ve paid until %(date)s and "
-                "are counted as a member until then.",
-                date=date(m.paid_until),
-            )
+            return pause_begins(m)
         return _("It’s paused. While it is, you won’t be charged and aren’t counted as a member.")
     if m.needs_confirmation and m.payment_status is Dues.PAID:
         sentence = _(
@@ -427,91 +425,3 @@ def reasons() -> dict[str, str]:
         "too_complex": _("It’s too complicated"),
         "other": _("Another reason"),
     }
-
-
-def notice(what: Notice, about: Membership | None = None) -> str:
-    """The text of a notice; ``about`` is the membership if the text needs it."""
-    if about is not None:
-        return _of_new_method(what, about)
-    said = {
-        Notice.STOPPED: _("You’ve cancelled your membership. You won’t be charged again."),
-        Notice.STOP_REFUSED: _(
-            "Stripe, our payment service, refused to cancel your membership. Our "
-            "staff can see your request and will cancel it for you."
-        ),
-        Notice.RESUMED: _("Your membership continues."),
-        Notice.STILL_ENDING: _(
-            "The payment service couldn’t undo the cancellation, so your membership "
-            "will still end. Write to us and we’ll sort it out."
-        ),
-        Notice.PAUSED: _(
-            "Your membership is paused. It restarts automatically, or you can restart it any day."
-        ),
-        Notice.CHANGED: _("You’ve changed what you pay."),
-        Notice.TO_CONFIRM: _(
-            "Your bank wants you to confirm the payment. Until you do, you pay what you paid "
-            "before."
-        ),
-        Notice.REFUSED: _(
-            "Stripe, our payment service, refused the change, so your membership is "
-            "as it was. Write to us and we’ll do it for you."
-        ),
-        Notice.SAVED: _("Saved."),
-        Notice.EMAIL: _("Your e-mail address has been changed."),
-        Notice.MEANWHILE: _(
-            "We haven’t changed anything just now: your membership had already "
-            "changed, in another window or because a date had passed. This is its "
-            "current status."
-        ),
-        Notice.UNKNOWN: _(
-            "We’ve noted what you asked for, but Stripe, our payment service, isn’t answering. "
-            "We’ll keep trying, and this page will say when it’s done."
-        ),
-        Notice.WAITING: _(
-            "We’re still waiting for Stripe, our payment service, to confirm what you asked for "
-            "before. Try this again in a few minutes."
-        ),
-        Notice.GIFT_TOLD: _("We’ll e-mail the code in a moment."),
-        Notice.GIFT: _(
-            "Welcome. The gift is yours: you’re a member, and you won’t be charged for it."
-        ),
-        Notice.ENDED: _(
-            "This membership has ended in the meantime. You won’t be charged for it again."
-        ),
-    }
-    return said[what]
-
-
-def _of_new_method(what: Notice, m: Membership) -> str:
-    """The notice after a new payment method, and about an overdue payment."""
-    amount = money(m.amount, m.currency)
-    saved = (
-        _("Your new card is saved.") if pays_by_card(m) else _("Your new payment method is saved.")
-    )
-    said = {
-        Notice.METHOD: _(
-            "This is the status of your membership now that you’re back from the payment page."
-        ),
-        Notice.METHOD_KEPT: _("Your payment method hasn’t changed: you pay as before."),
-        Notice.METHOD_SAVED: _("We’ll use it for any future payments."),
-        Notice.METHOD_PAID: _(
-            "Thank you. Your %(amount)s payment has gone through.", amount=amount
-        ),
-        Notice.METHOD_PROCESSING: _(
-            "Your bank is processing the %(amount)s payment, which can take a few "
-            "days. You don’t need to pay again.",
-            amount=amount,
-        ),
-        Notice.METHOD_TO_CONFIRM: _(
-            "Your bank wants you to confirm the %(amount)s payment.", amount=amount
-        ),
-        Notice.METHOD_REFUSED: _(
-            "But your bank declined the %(amount)s payment. Try another card.",
-            amount=amount,
-        )
-        if pays_by_card(m)
-        else _("But the %(amount)s payment failed. Try another payment method.", amount=amount),
-    }[what]
-    if what in {Notice.METHOD, Notice.METHOD_KEPT}:
-        return said
-    return f"{saved} {said}"

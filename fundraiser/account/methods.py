@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundraiser.account.changes import UNPAID, Notice
 from fundraiser.db import checkpoint
+from fundraiser.members.models import Status
 from fundraiser.payments.models import Customer
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def after_the_portal(session: Session, membership: Membership, visit: Visit) -> 
     session.expire_all()
     method = session.get_one(Customer, membership.customer_id).method_id
     if _digest(method or "") == visit.was:
+        if visit.was_overdue and membership.status is Status.ACTIVE and not membership.pay_url:
+            return Notice.OVERDUE_PAID
         return Notice.METHOD_KEPT if visit.is_told else Notice.METHOD
     if not visit.was_overdue:
         return Notice.METHOD_SAVED

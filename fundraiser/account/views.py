@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from sqlalchemy import select
 
 from fundraiser import db
-from fundraiser.account import changes, labels, methods
+from fundraiser.account import changes, labels, methods, notices
 from fundraiser.account.asked import say_asked
 from fundraiser.account.changes import Notice, find_membership, pauses_of
 from fundraiser.account.sessions import (
@@ -178,7 +178,7 @@ def pause(membership_id: int) -> ResponseReturnValue:
         key=_key(),
         details={"until": int(until.timestamp())},
     )
-    return _note(notice)
+    return _note(notice, membership)
 
 
 @dataclass(slots=True)
@@ -237,7 +237,7 @@ def change_price(membership_id: int) -> ResponseReturnValue:
     if notice is Notice.CHANGED and not _is_paid_already(membership, terms, wish):
         # The payment waits for the bank, and the change for the payment.
         notice = Notice.TO_CONFIRM
-    return _note(notice)
+    return _note(notice, membership)
 
 
 @blueprint.post("/account/memberships/<int:membership_id>/card")
@@ -286,7 +286,7 @@ def by_email(key: str) -> ResponseReturnValue:
     notice = _resume(membership) if goes_on else _stop(membership)
     return render_template(
         "account/done.html",
-        notice=labels.notice(notice),
+        notice=notices.notice(notice),
         notice_name=notice,
         membership=labels.say(db.session(), membership),
     )
@@ -308,15 +308,17 @@ def _key() -> str:
 
 
 def _note(notice: Notice, membership: Membership | None = None) -> ResponseReturnValue:
-    """Redirect to the overview with a notice."""
-    signed_in().notice = f"{notice}:{membership.id}" if membership else notice
+    """Redirect to the overview with a notice, which may be about the membership."""
+    is_about = membership and notice in notices.ABOUT_MEMBERSHIP
+    signed_in().notice = f"{notice}:{membership.id}" if membership and is_about else notice
     return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
 
 
 def _said(session: Session, notice: str) -> str:
     name, _colon, membership_id = notice.partition(":")
     about = session.get(Membership, int(membership_id)) if membership_id else None
-    return labels.notice(Notice(name), about)
+    what = Notice(name)
+    return notices.notice_about(session, what, about) if about else notices.notice(what)
 
 
 def _stop(membership: Membership) -> Notice:

@@ -416,6 +416,26 @@ def _gift(session: Session, checkout: Checkout, amount: str) -> Thanks:
     )
 
 
+def _paid(session: Session, checkout: Checkout) -> str:
+    """Thanks for what was charged, which a discount or credit can make less than the price."""
+    members = format_decimal(read_balance(session).members)
+    charged = session.execute(
+        select(Payment.amount, Payment.currency)
+        .where(
+            Payment.subscription_id == checkout.reference, Payment.status == PaymentStatus.SUCCEEDED
+        )
+        .order_by(Payment.paid_at, Payment.id)
+        .limit(1)
+    ).first()
+    if charged is None:
+        return _("Thank you. We are now %(members)s.", members=members)
+    return _(
+        "Thank you. Your %(amount)s has gone through, and we are now %(members)s.",
+        amount=money(*charged),
+        members=members,
+    )
+
+
 def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str) -> Thanks:
     member = session.get_one(Member, checkout.member_id)
     number = format_decimal(member.number or 0)
@@ -425,14 +445,7 @@ def _joined(session: Session, checkout: Checkout, outcome: Outcome, amount: str)
             _("That can take a few days. You’re counted as a member from today."),
         ]
     else:
-        sentences = [
-            _(
-                "Thank you. Your %(amount)s has gone through, and we are now %(members)s.",
-                amount=amount,
-                members=format_decimal(read_balance(session).members),
-            ),
-            _("We’ve e-mailed you."),
-        ]
+        sentences = [_paid(session, checkout), _("We’ve e-mailed you.")]
     sentences.append(
         _(
             "Your number stays yours. It can be higher than the number of members today, "

@@ -52,6 +52,7 @@ from fundraiser.payments.models import (
     PaymentStatus,
 )
 from fundraiser.payments.payment_status import charges_of, payment_facts
+from fundraiser.payments.price_changes import enqueue_of_new_prices, read_prices
 from fundraiser.payments.products import our_products
 from fundraiser.payments.stripe.gateway import SECOND_KEY, checkout_id
 from fundraiser.texts import DEFAULT_LANGUAGE
@@ -118,6 +119,7 @@ def write(
     products = our_products(session)
     known = session.get(Customer, customer_id)
     before = known.member_id if known else None
+    prices = read_prices(session, customer_id) if known else {}
     member = _write(session, state, products, known)
     if member is None:
         return None
@@ -126,6 +128,7 @@ def write(
     end_second_memberships(session, grace, member, memberships, state, telling=telling)
     note_late_payments(session, member, memberships, state, products=products, telling=telling)
     follow_new_method(session, state, products, telling)
+    enqueue_of_new_prices(session, prices, memberships)
     note_refunds(session, member, state)
     note_accounts_to_confirm(session, member, state)
     if not count:

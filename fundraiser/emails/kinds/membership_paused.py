@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fundraiser.db import now
 from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, Wording, compose
 from fundraiser.emails.parts.memberships import about_membership, example_about, needs
@@ -28,8 +29,8 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
 
     def say(v: Mapping[str, str]) -> Wording:
         return Wording(
-            _("Your membership is paused until %(until)s", until=v["until"]),
-            _("Your membership is paused"),
+            _("Your payments are paused until %(until)s", until=v["until"]),
+            _("Your payments are paused"),
             [
                 _("You won’t be charged until %(until)s.", until=v["until"]),
                 _("After that you pay %(each)s again.", each=v["each"]),
@@ -37,10 +38,14 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
         )
 
     rows = [(_("Restarts on"), values["until"])]
+    fixed = []
     if m.paid_until:
         rows.insert(0, (_("Paid until"), date(m.paid_until)))
+        if m.paid_until > now():
+            fixed = [_("You stay a member until %(date)s.", date=date(m.paid_until))]
+    reason = _("You’re getting this e-mail because your payments were paused.")
     return replace(
-        compose(say, values, _("You’re getting this e-mail because your membership was paused.")),
+        compose(say, values, reason, *fixed),
         rows=rows,
         advice=(
             _("If you change your mind"),

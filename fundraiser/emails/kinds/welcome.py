@@ -20,6 +20,7 @@ from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Dues, Member, Membership, Source
 from fundraiser.members.prices import next_payment_of, price_of
 from fundraiser.outbox import Email, OncePer, Recipient, key_for
+from fundraiser.payments.last_payment import last_payment_of
 from fundraiser.payments.models import Checkout, Tier
 from fundraiser.texts import by_language, date, gettext as _
 
@@ -151,8 +152,8 @@ def _terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
             rows.append((_("Gift until"), date(membership.counts_until)))
         return rows
     rows.append((_("You pay"), price_of(membership)))
-    if membership.paid_at:
-        rows.append((_("Last payment"), date(membership.paid_at)))
+    if last_paid := last_payment_of(session, membership):
+        rows.append((_("Last payment"), last_paid))
     if following := next_payment_of(membership):
         rows.append((_("Next payment"), following))
     if membership.cancel_at:
