@@ -35,9 +35,11 @@ from fundraiser.dashboard.emails import views as email_pages
 from fundraiser.dashboard.finance import exchange_rates, views as money_pages
 from fundraiser.dashboard.members import (
     actions,
+    label_views,
     list_views,
     merge_views,
     name_views,
+    saved_views,
     session_views,
 )
 from fundraiser.dashboard.overdue import views as overdue_views
@@ -119,6 +121,8 @@ _PAGES = (
     failed_syncs,
     overdue_views,
     retention_views,
+    label_views,
+    saved_views,
     merge_views,
     name_views,
     session_views,

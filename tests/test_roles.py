@@ -43,7 +43,10 @@ OPEN_TO = {
         GET  /staff/campaigns/<slug>/milestones
         GET  /staff/campaigns/<slug>/widget
         GET  /staff/contributions
+        GET  /staff/labels
         GET  /staff/members
+        POST /staff/members/views
+        POST /staff/members/views/<int:view_id>/removal
         GET  /staff/members/<int:member_id>
         GET  /staff/members/<int:member_id>/statements/<int:year>
         GET  /staff/money
@@ -66,6 +69,10 @@ OPEN_TO = {
     """,
     "admin manager support": """
         POST /staff/customers/<name>/sync
+        POST /staff/labels/<int:label_id>/name
+        POST /staff/labels/<int:label_id>/removal
+        POST /staff/members/<int:member_id>/labels
+        POST /staff/members/<int:member_id>/labels/<int:label_id>/removal
         GET  /staff/emails
         POST /staff/emails/<int:email_id>/again
         GET  /staff/emails/kinds/<kind>

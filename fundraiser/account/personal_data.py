@@ -149,6 +149,13 @@ PERSONAL: tuple[Personal, ...] = (
         names_others=True,
     ),
     _personal(
+        "member_label",
+        "member_id label_id",
+        "Group people as staff need it",
+        _ACCOUNT,
+        Erasure.DELETED,
+    ),
+    _personal(
         "address_check",
         "id purpose email member_id gift_id created_at enqueued_at ends_at tries used_at",
         "Prove that an address is theirs",
@@ -582,6 +589,13 @@ PERSONAL: tuple[Personal, ...] = (
         exported=False,
     ),
     _personal("goal", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
+    _personal(
+        "saved_view",
+        "id name query staff_id shared created_at",
+        "Keep the filters that staff use often",
+        _OF_STAFF,
+        exported=False,
+    ),
     _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("email_wording", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
     _personal("member_merge", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),
@@ -621,6 +635,7 @@ NOT_PERSONAL: dict[str, str] = {
     "live_source": "name tokens tokens_of renew_at lease lease_until listing_at cursor pages"
     " expected batch_id due_at retry_at failures failing_since trouble answered_at listed_at"
     " paused_at",
+    "label": "id name created_at",
     "ledger_head": "id version balance numbers_given changed_at",
     "email_switch": "kind is_on",
     "email_wording": "kind language subject heading text changed_at",

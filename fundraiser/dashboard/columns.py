@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from fundraiser.spreadsheets import safe_cell
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -52,11 +52,17 @@ class Column:
     ``title`` is a message for the catalogue, marked with ``N_``. ``shown`` formats a row's value
     for the page, None if only the file has the column; ``style`` are CSS classes; a
     ``title_unseen`` is for screen readers only. ``sorts`` are the orders that its head offers, the
-    first one first. ``of`` names the model's attributes that the
-    file reads, and ``cell`` formats them.
+    first one first. ``of`` names the model's attributes that the file reads, and ``cell`` formats
+    them.
+
+    Where people choose their columns: ``name`` stands in addresses, ``is_usual`` says that the page
+    shows it unless they chose others, and ``means`` are the columns in the file that say the same.
     """
 
     title: str
+    name: str = ""
+    is_usual: bool = True
+    means: Sequence[str] = ()
     sorts: Sequence[str] = ()
     shown: Callable[[Any], object] | None = None
     style: str = ""
@@ -79,6 +85,35 @@ def person(member: object) -> Markup:
 def on_page(columns: Iterable[Column]) -> list[Column]:
     """The columns that the page shows."""
     return [column for column in columns if column.shown]
+
+
+def chosen_on_page(columns: Sequence[Column], names: Collection[str]) -> list[Column]:
+    """The first column and the chosen ones; the usual ones if none is chosen."""
+    if not names:
+        return [column for column in columns if column.shown and column.is_usual]
+    return [
+        # Somebody who chose a column wants it on a phone too.
+        replace(column, style=column.style.replace("secondary", "").strip())
+        for place, column in enumerate(columns)
+        if column.shown and (column.name in names or place == 0)
+    ]
+
+
+def chosen_in_file(columns: Sequence[Column], names: Collection[str]) -> list[Column]:
+    """The first column and the chosen ones, as the file has them; all if none is chosen."""
+    if not names:
+        return in_file(columns)
+    wanted = {
+        meant
+        for column in columns
+        if column.name in names
+        for meant in (column.means or (column.name,))
+    }
+    return [
+        column
+        for place, column in enumerate(columns)
+        if column.of and (column.name in wanted or place == 0)
+    ]
 
 
 def in_file(columns: Iterable[Column]) -> list[Column]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
-from fundraiser.dashboard.columns import Cells, in_file
+from fundraiser.dashboard.columns import Cells, chosen_in_file, in_file
 from fundraiser.dashboard.finance.columns import MOVEMENT_COLUMNS
 from fundraiser.dashboard.members.columns import COLUMNS
 from fundraiser.dashboard.members.listing import all_members
@@ -37,10 +37,10 @@ def stream_members(
     that connection, for at most ten minutes between two reads.
     """
     statement, newest = all_members(session, filters, zone)
-    columns = in_file(COLUMNS)
+    columns = chosen_in_file(COLUMNS, filters.column_names())
     statement = statement.add_columns(
         *(
-            getattr(newest, value.key) if value.class_ is Membership else value
+            getattr(newest, value.key) if getattr(value, "class_", None) is Membership else value
             for column in columns
             for value in column.of
         )

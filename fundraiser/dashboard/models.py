@@ -136,6 +136,24 @@ class ExchangeRate(Base):
     staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"), index=True)
 
 
+class SavedView(Base):
+    """Filters, order and columns of the list of members under a name, as the address has them.
+
+    ``shared`` views are for all staff. Words that somebody searched for aren't kept: they may name
+    a person.
+    """
+
+    __tablename__ = "saved_view"
+    __table_args__ = (UniqueConstraint("staff_id", "name"),)
+
+    id: Mapped[Identifier]
+    name: Mapped[str]
+    query: Mapped[str]
+    staff_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("staff.id"))
+    shared: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
 class Subject(StrEnum):
     """The subject of a retention figure; in brackets the meaning of its ``key``.
 

@@ -23,6 +23,7 @@ from fundraiser.dashboard.overview.columns import failed_sync_columns
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
+from fundraiser.members.member_labels import labels_of, list_labels
 from fundraiser.members.overdue import paid_until
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
@@ -103,6 +104,8 @@ def member(member_id: int) -> ResponseReturnValue:
         lifetime=giving.lifetime(years),
         monthly=giving.monthly(person.memberships),
         next=giving.read_next(person, person.emails if may_read else (), settings.grace),
+        member_labels=labels_of(session, [member_id]).get(member_id, []),
+        known_labels=list_labels(session) if may_change else [],
         tier_names=dict(db.session().execute(select(Tier.slug, Tier.names)).all()),
     )
 

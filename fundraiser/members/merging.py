@@ -282,7 +282,7 @@ def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]
                 with session.begin_nested():
                     keys = session.scalars(
                         update(table)
-                        .where(column == other.id)
+                        .where(column == other.id, *_not_both(table, column, kept.id))
                         .values({column.name: kept.id})
                         .returning(_key_of(table, column))
                     ).all()
@@ -294,6 +294,14 @@ def absorb(session: Session, kept: Member, other: Member) -> dict[str, list[Any]
                 moved[f"{table.name}.{column.name}"] = list(keys)
     session.expire_all()
     return moved
+
+
+def _not_both(table: Table, owner: Column[Any], kept_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Of rows identified by a person and a thing, such as a label: those that ``kept`` hasn't."""
+    if owner.name not in table.primary_key.columns or len(table.primary_key.columns) == 1:
+        return ()
+    key, both = _key_of(table, owner), table.alias()
+    return (key.not_in(select(both.c[key.name]).where(both.c[owner.name] == kept_id)),)
 
 
 def _key_of(table: Table, owner: Column[Any]) -> Column[Any]:

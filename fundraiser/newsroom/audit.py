@@ -79,6 +79,10 @@ class Action(StrEnum):
     PAUSED_SOURCE = "paused_source"
     DECIDED_ROW = "decided_row"
     ADDED_MEMBER = "added_member"
+    LABELLED = "labelled"
+    UNLABELLED = "unlabelled"
+    RENAMED_LABEL = "renamed_label"
+    DELETED_LABEL = "deleted_label"
     MERGED_MEMBERS = "merged_members"
     SEPARATED_MEMBERS = "separated_members"
 
@@ -90,11 +94,12 @@ def record(
     *,
     staff: Staff | None,
     fields: Iterable[str] = (),
+    details: dict[str, Any] | None = None,
 ) -> None:
     """Record who did what to what; ``staff`` None means the operator.
 
     ``subject`` is an ID (of staff, a member, a customer), never personal data. ``fields`` are the
-    names of changed fields, never values.
+    names of changed fields, ``details`` amounts and IDs.
     """
     session.add(
         AuditEntry(
@@ -103,6 +108,7 @@ def record(
             action=action.value,
             subject=subject,
             fields=list(fields),
+            details=details or {},
         )
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from fundraiser.db import now
 from fundraiser.members.forwarding import hash_address
+from fundraiser.members.member_labels import MemberLabel
 from fundraiser.members.models import Member, Membership, Note
 from fundraiser.outbox import Email
 from fundraiser.payments.models import Customer
@@ -35,7 +36,7 @@ def forget_undone(session: Session) -> int:
     """Delete people who came only with a file that was undone a month ago."""
     nothing_else = [
         ~exists().where(table.member_id == Member.id)
-        for table in (Membership, Customer, Email, Note)
+        for table in (Membership, Customer, Email, Note, MemberLabel)
     ]
     people = (
         select(Member.id)

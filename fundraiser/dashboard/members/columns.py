@@ -6,17 +6,31 @@ from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal
 from markupsafe import Markup
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import Cells, Column, person
 from fundraiser.dashboard.members.filters import Sort
+from fundraiser.members.member_labels import Label, MemberLabel
 from fundraiser.members.models import Member, Membership
+from fundraiser.members.overdue import paid_until
 from fundraiser.texts import N_, breakable, date
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from fundraiser.dashboard.members.listing import Listed
+
+
+# A person's labels by name, for the file.
+LABELS = (
+    select(func.string_agg(Label.name, aggregate_order_by(literal(", "), func.lower(Label.name))))
+    .join(MemberLabel, MemberLabel.label_id == Label.id)
+    .where(MemberLabel.member_id == Member.id)
+    .scalar_subquery()
+)
 
 
 def _number(row: Listed) -> str:
@@ -36,6 +50,21 @@ def _since(row: Listed) -> str:
     return date(row.member.first_counted_at or row.member.created_at, "d MMM y")
 
 
+def _of_membership(say: Callable[[Membership], str]) -> Callable[[Listed], str]:
+    """Format a value of the latest membership, if there is one."""
+    return lambda row: say(row.membership) if row.membership else "–"
+
+
+def _day_of(read: Callable[[Membership], datetime | None]) -> Callable[[Listed], str]:
+    """Format a day of the latest membership, if there is one."""
+
+    def say(row: Listed) -> str:
+        at = read(row.membership) if row.membership else None
+        return date(at, "d MMM y") if at else "–"
+
+    return say
+
+
 def _paid_until(
     cells: Cells,
     paid_until: datetime | None,
@@ -49,41 +78,153 @@ def _paid_until(
 COLUMNS = (
     Column(
         title=N_("Name"),
+        name="name",
         shown=lambda row: person(row.member),
         of=[Member.name],
         sorts=[Sort.NAME],
     ),
-    Column(title=N_("Number"), shown=_number, style="number secondary", of=[Member.number]),
+    Column(
+        title=N_("Number"),
+        name="number",
+        shown=_number,
+        style="number secondary",
+        of=[Member.number],
+    ),
     Column(
         title=N_("E-mail address"),
+        name="email",
         shown=lambda row: breakable(row.member.email or ""),
         style="secondary came-from",
         of=[Member.email],
     ),
-    Column(title=N_("Country"), of=[Member.country]),
-    Column(title=N_("Language"), of=[Member.language]),
-    Column(title=N_("Pays"), shown=_price),
-    Column(title=N_("Status"), shown=_status),
-    Column(title=N_("Since"), shown=_since, style="number", sorts=[Sort.NEWEST, Sort.OLDEST]),
-    Column(title=N_("Counted"), of=[Member.counting], cell=Cells.flag),
-    Column(title=N_("First counted"), of=[Member.first_counted_at], cell=Cells.day),
-    Column(title=N_("Source"), of=[Membership.source]),
-    Column(title=N_("Tier"), of=[Membership.tier]),
-    Column(title=N_("Amount"), of=[Membership.amount, Membership.currency], cell=Cells.amount),
-    Column(title=N_("Currency"), of=[Membership.currency]),
-    Column(title=N_("Billing interval"), of=[Membership.interval]),
-    Column(title=N_("Status"), of=[Membership.status]),
-    Column(title=N_("Started"), of=[Membership.started_at], cell=Cells.day),
+    Column(
+        title=N_("Country"),
+        name="country",
+        shown=lambda row: labels.country(row.member.country) or "–",
+        is_usual=False,
+        of=[Member.country],
+    ),
+    Column(
+        title=N_("Language"),
+        name="language",
+        shown=lambda row: labels.language_name(row.member.language),
+        is_usual=False,
+        of=[Member.language],
+    ),
+    Column(
+        title=N_("Labels"),
+        name="labels",
+        shown=lambda row: ", ".join(row.labels) or "–",
+        is_usual=False,
+        of=[LABELS],
+    ),
+    Column(title=N_("Pays"), name="pays", shown=_price, means=("amount", "currency", "interval")),
+    Column(title=N_("Status"), name="status", shown=_status, means=("counted", "payment-status")),
+    Column(
+        title=N_("Since"),
+        name="since",
+        shown=_since,
+        style="number",
+        sorts=[Sort.NEWEST, Sort.OLDEST],
+        means=("first-counted",),
+    ),
+    Column(title=N_("Counted"), name="counted", of=[Member.counting], cell=Cells.flag),
+    Column(
+        title=N_("First counted"),
+        name="first-counted",
+        of=[Member.first_counted_at],
+        cell=Cells.day,
+    ),
+    Column(
+        title=N_("Source"),
+        name="source",
+        shown=_of_membership(labels.source),
+        is_usual=False,
+        of=[Membership.source],
+    ),
+    Column(
+        title=N_("Tier"),
+        name="tier",
+        shown=_of_membership(lambda found: found.tier or "–"),
+        is_usual=False,
+        of=[Membership.tier],
+    ),
+    Column(
+        title=N_("Amount"),
+        name="amount",
+        of=[Membership.amount, Membership.currency],
+        cell=Cells.amount,
+    ),
+    Column(title=N_("Currency"), name="currency", of=[Membership.currency]),
+    Column(title=N_("Billing interval"), name="interval", of=[Membership.interval]),
+    Column(title=N_("Status"), name="payment-status", of=[Membership.status]),
+    Column(
+        title=N_("Started"),
+        name="started",
+        shown=_day_of(lambda found: found.started_at),
+        style="number",
+        is_usual=False,
+        of=[Membership.started_at],
+        cell=Cells.day,
+    ),
     Column(
         title=N_("Paid until"),
+        name="paid-until",
+        shown=_day_of(lambda found: None if found.ended_at else paid_until(found)),
+        style="number",
+        is_usual=False,
         of=[Membership.paid_until, Membership.counts_until, Membership.ended_at],
         cell=_paid_until,
     ),
-    Column(title=N_("Ends on"), of=[Membership.cancel_at], cell=Cells.day),
-    Column(title=N_("Ended"), of=[Membership.ended_at], cell=Cells.day),
-    Column(title=N_("Campaign"), of=[Membership.campaign]),
-    Column(title=N_("Origin"), of=[Membership.ref]),
-    Column(title=N_("UTM tags"), of=[Membership.utm]),
-    Column(title=N_("Stripe customer"), of=[Membership.customer_id]),
-    Column(title=N_("Stripe subscription"), of=[Membership.reference]),
+    Column(
+        title=N_("Ends on"),
+        name="ends",
+        shown=_day_of(lambda found: found.cancel_at),
+        style="number",
+        is_usual=False,
+        of=[Membership.cancel_at],
+        cell=Cells.day,
+    ),
+    Column(
+        title=N_("Ended"),
+        name="ended",
+        shown=_day_of(lambda found: found.ended_at),
+        style="number",
+        is_usual=False,
+        of=[Membership.ended_at],
+        cell=Cells.day,
+    ),
+    Column(
+        title=N_("Campaign"),
+        name="campaign",
+        shown=_of_membership(lambda found: found.campaign or "–"),
+        is_usual=False,
+        of=[Membership.campaign],
+    ),
+    Column(
+        title=N_("Origin"),
+        name="origin",
+        shown=_of_membership(labels.came_from),
+        style="came-from",
+        is_usual=False,
+        means=("ref", "utm"),
+    ),
+    Column(title=N_("Origin"), name="ref", of=[Membership.ref]),
+    Column(title=N_("UTM tags"), name="utm", of=[Membership.utm]),
+    Column(
+        title=N_("Stripe customer"),
+        name="customer",
+        shown=_of_membership(lambda found: found.customer_id or "–"),
+        style="name-at-stripe",
+        is_usual=False,
+        of=[Membership.customer_id],
+    ),
+    Column(
+        title=N_("Stripe subscription"),
+        name="subscription",
+        shown=_of_membership(lambda found: found.reference),
+        style="name-at-stripe",
+        is_usual=False,
+        of=[Membership.reference],
+    ),
 )

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import date
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
+from werkzeug.datastructures import MultiDict
 
+from fundraiser.members.member_labels import list_labels
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
 _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
+_LONGEST_COLUMNS = 400  # characters of all their names
+_COLUMN_NAME = re.compile(r"[a-z-]{1,30}")
 _YEARS = range(1900, 2200)
 
 
@@ -40,6 +45,29 @@ class Leaving(StrEnum):
     WEEK = "week"
     MONTH = "month"
     ANY = "any"
+
+
+class Period(StrEnum):
+    """A calendar month or year, as a filter that stays true: next month it means the next."""
+
+    THIS_MONTH = "this-month"
+    LAST_MONTH = "last-month"
+    THIS_YEAR = "this-year"
+    LAST_YEAR = "last-year"
+
+    def days(self, today: date) -> tuple[date, date]:
+        """The first and the last day."""
+        month, year = today.replace(day=1), today.replace(month=1, day=1)
+        match self:
+            case Period.THIS_MONTH:
+                return month, today
+            case Period.LAST_MONTH:
+                last = month - timedelta(days=1)
+                return last.replace(day=1), last
+            case Period.THIS_YEAR:
+                return year, today
+            case Period.LAST_YEAR:
+                return year.replace(year=year.year - 1), year - timedelta(days=1)
 
 
 class Sort(StrEnum):
@@ -64,12 +92,15 @@ class Filters:
     interval: str = ""
     currency: str = ""
     country: str = ""
+    label: str = ""
     campaign: str = ""
     ref: str = ""
     joined_from: str = ""
     joined_to: str = ""
+    joined: str = ""
     leaving: str = ""
     sort: str = ""
+    columns: str = ""
 
     def query(self) -> dict[str, str]:
         """The filters as a URL's query."""
@@ -77,7 +108,19 @@ class Filters:
 
     def narrowing(self) -> bool:
         """Whether there are filters other than words."""
-        return bool(self.query().keys() - {"q", "sort"})
+        return bool(self.query().keys() - {"q", "sort", "columns"})
+
+    def column_names(self) -> frozenset[str]:
+        """The columns that somebody chose; none means the usual ones."""
+        return frozenset(self.columns.split())
+
+    def joined_between(self, today: date) -> tuple[date | None, date | None]:
+        """The first and the last day of joining, both included."""
+        first, last = read_day(self.joined_from), read_day(self.joined_to)
+        if self.joined:
+            begin, end = Period(self.joined).days(today)
+            first, last = max(first or begin, begin), min(last or end, end)
+        return first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +132,7 @@ class Options:
     countries: Sequence[str]
     campaigns: Sequence[str]
     refs: Sequence[str]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_options(session: Session) -> Options:
@@ -99,6 +143,7 @@ def read_options(session: Session) -> Options:
         countries=_values(session, Member.country),
         campaigns=_values(session, Membership.campaign),
         refs=[*_values(session, Membership.ref), *_values(session, Membership.utm)],
+        labels={str(label.id): label.name for label in list_labels(session)},
     )
 
 
@@ -108,14 +153,17 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
         name: "".join(email for email in typed.get(name, "") if email.isprintable()).strip()
         for name in Filters.__dataclass_fields__
     }
+    cleaned["columns"] = _read_columns(typed)
     filters = Filters(**cleaned)
-    known: dict[str, Sequence[str]] = {
+    known: dict[str, Collection[str]] = {
         "state": list(State),
         "tier": options.tiers,
         "interval": list(Interval),
         "currency": options.currencies,
         "country": options.countries,
         "campaign": options.campaigns,
+        "label": options.labels,
+        "joined": list(Period),
         "leaving": list(Leaving),
         "sort": list(Sort),
     }
@@ -134,6 +182,13 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
     if first and last and last < first:
         errors["joined_to"] = _("“Joined until” is before “Joined from”. Change one of them.")
     return filters, errors
+
+
+def _read_columns(typed: Mapping[str, str]) -> str:
+    """The chosen columns' names: ticked in a form, or in one text as in an address."""
+    ticked = typed.getlist("columns") if isinstance(typed, MultiDict) else [typed.get("columns")]
+    names = " ".join(text for text in ticked if text)[:_LONGEST_COLUMNS].split()
+    return " ".join(sorted({name for name in names if _COLUMN_NAME.fullmatch(name)}))
 
 
 def read_day(typed: str) -> date | None:

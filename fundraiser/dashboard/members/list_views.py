@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -12,17 +11,19 @@ from flask import Blueprint, Response, current_app, render_template, request, ur
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
-from fundraiser.dashboard.columns import on_page
+from fundraiser.dashboard.columns import chosen_on_page, on_page
 from fundraiser.dashboard.export import stream_members
 from fundraiser.dashboard.members.columns import COLUMNS
 from fundraiser.dashboard.members.filters import (
     Leaving,
+    Period,
     Sort,
     State,
     read_filters,
     read_options,
 )
 from fundraiser.dashboard.members.listing import Page, count_members, list_members
+from fundraiser.dashboard.members.saved_views import list_views, may_delete, query_of
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
@@ -36,7 +37,6 @@ from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
 
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
@@ -55,7 +55,7 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
     after = typed.get("after", "")
     page = Page([], None) if errors else list_members(session, filters, zone, after)
     first = 1 if page.lost or not after else read_key(typed.get("first", "")) or 1
-    matches, more = _count(session, filters, page, after)
+    matches, more = (0, False) if errors else _count(session, filters, page, after)
     shown = render_template(
         "dashboard/members.html",
         staff=signed_in_staff(),
@@ -66,8 +66,11 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
         matches=matches,
         more=more,
         link=lambda **others: members_address(filters, **others),
-        ranges=_ranges(now().astimezone(zone).date()),
-        columns=on_page(COLUMNS),
+        columns=chosen_on_page(COLUMNS, filters.column_names()),
+        all_columns=on_page(COLUMNS)[1:],
+        views=list_views(session, signed_in_staff()),
+        view_query=query_of(filters),
+        may_delete=may_delete,
         after="" if page.lost else after,
         choices=_choices(options),
         refs=options.refs,
@@ -110,22 +113,6 @@ def _count(session: Session, filters: Filters, page: Page, after: str) -> tuple[
     return count_members(session, filters, current_settings().newsroom_timezone)
 
 
-def _ranges(today: date) -> list[tuple[str, dict[str, str]]]:
-    """Calendar months and years as ranges of the day of joining, with labels."""
-    month, year = today.replace(day=1), today.replace(month=1, day=1)
-    last_month = (month - timedelta(days=1)).replace(day=1)
-    ranges = (
-        (_("this month"), month, today),
-        (_("last month"), last_month, month - timedelta(days=1)),
-        (_("this year"), year, today),
-        (_("last year"), year.replace(year=year.year - 1), year - timedelta(days=1)),
-    )
-    return [
-        (label, {"joined_from": first.isoformat(), "joined_to": last.isoformat()})
-        for label, first, last in ranges
-    ]
-
-
 def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
     """Each filter's options with labels."""
     names = {tier.slug: by_language(tier.names) for tier in db.session().query(Tier)}
@@ -145,6 +132,13 @@ def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
         "currency": [(code, code) for code in options.currencies],
         "country": [(code, name) for name, code in countries],
         "campaign": [(slug, slug) for slug in options.campaigns],
+        "label": [*options.labels.items()],
+        "joined": [
+            (Period.THIS_MONTH, _("This month")),
+            (Period.LAST_MONTH, _("Last month")),
+            (Period.THIS_YEAR, _("This year")),
+            (Period.LAST_YEAR, _("Last year")),
+        ],
         "leaving": [
             (Leaving.WEEK, _("Within 7 days")),
             (Leaving.MONTH, _("Within 30 days")),

@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State, read_day
+from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State
 from fundraiser.dashboard.members.search import has_words, has_words_by_index, named, read_words
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
+from fundraiser.members.member_labels import MemberLabel, labels_of
 from fundraiser.members.models import Member, Membership, Source
 from fundraiser.members.overdue import overdue, overdue_since
 from fundraiser.paging import PAGE, read_key
@@ -59,6 +60,7 @@ class Listed(NamedTuple):
 
     member: Member
     membership: Membership | None
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,17 @@ def list_members(
     lost = bool(after) and last is None
     found = wanted.find(session, last, most + 1)
     members = found[:most]
-    memberships = newest_memberships(session, [member.id for member in members])
+    ids = [member.id for member in members]
+    memberships, labels = newest_memberships(session, ids), labels_of(session, ids)
     return Page(
-        rows=[Listed(member, memberships.get(member.id)) for member in members],
+        rows=[
+            Listed(
+                member,
+                memberships.get(member.id),
+                [label.name for label in labels.get(member.id, ())],
+            )
+            for member in members
+        ],
         after=members[-1].id if len(found) > most else None,
         lost=lost,
     )
@@ -98,7 +108,8 @@ def list_members(
 def count_members(session: Session, filters: Filters, zone: ZoneInfo) -> tuple[int, bool]:
     """Count the matches; the flag says that there are more than this number."""
     query = filters.query()
-    query.pop("sort", None)
+    for name in ("sort", "columns"):
+        query.pop(name, None)
     wanted = _Wanted(session, filters, zone)
     if not query and wanted.sort is not Sort.LEAVING:
         return session.scalar(select(func.count(Member.id))) or 0, False
@@ -145,7 +156,7 @@ class _Wanted:
         self.named = named(filters.q, Member) is not None
         self.words = read_words(session, filters.q) if filters.q and not self.named else []
         self.sort = Sort(filters.sort or Sort.NEWEST)
-        first, last = read_day(filters.joined_from), read_day(filters.joined_to)
+        first, last = filters.joined_between(now().astimezone(zone).date())
         self.begin = _start(first, zone) if first else None
         self.end = _start(last + timedelta(days=1), zone) if last else None
 
@@ -172,6 +183,11 @@ class _Wanted:
                 conditions.append(who.number.is_(None))
         if filters.country:
             conditions.append(who.country == filters.country)
+        if filters.label:
+            labelled = select(MemberLabel.member_id)
+            conditions.append(
+                who.id.in_(labelled.where(MemberLabel.label_id == int(filters.label)))
+            )
         return conditions + self.joined(who)
 
     def joined(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
@@ -251,7 +267,7 @@ class _Wanted:
             # To look for words in a row takes four times as long as to compare a column.
             at_first = _AT_FIRST // 4 if self.words else _AT_FIRST
             found = session.scalars(self._among_the_next(at_first, last, most)).all()
-            if len(found) == most or not self.filters.query().keys() - {"sort"}:
+            if len(found) == most or not self.filters.query().keys() - {"sort", "columns"}:
                 return found
             if len(found) >= _NOT_RARE:
                 further = 2 * at_first * most // len(found)

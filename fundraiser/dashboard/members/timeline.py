@@ -12,6 +12,7 @@ from sqlalchemy import select
 from fundraiser.dashboard import labels
 from fundraiser.emails.kinds import KINDS
 from fundraiser.members.gifts import giver_of, recipient_of
+from fundraiser.members.member_labels import list_labels
 from fundraiser.members.models import Note
 from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import AuditEntry, Staff
@@ -23,7 +24,7 @@ from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -182,7 +183,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
         .order_by(AuditEntry.id.desc())
         .limit(_MOST_ACTS)
     )
-    of_staff = set()
+    of_staff, label_names = set(), {label.id: label.name for label in list_labels(session)}
     for entry, name, note, intent in rows:
         if entry.action == Action.SENT_EMAIL_AGAIN and not with_emails:
             continue
@@ -195,7 +196,7 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
         yield TimelineEntry(
             at=entry.at,
             kind=entry.action.replace("_", "-"),
-            sentence=act_sentence(entry),
+            sentence=act_sentence(entry, label_names),
             detail=by,
             note=note or "",
         )
@@ -216,8 +217,8 @@ def _intent(intent: Intent, by: str, note: str = "") -> TimelineEntry:
     )
 
 
-def act_sentence(entry: AuditEntry) -> str:
-    """Describe an action by staff on a person."""
+def act_sentence(entry: AuditEntry, label_names: Mapping[int, str]) -> str:
+    """Describe an action by staff on a person; ``label_names`` are by ID."""
     details = entry.details
     match entry.action:
         case Action.GAVE_MEMBERSHIP:
@@ -236,6 +237,11 @@ def act_sentence(entry: AuditEntry) -> str:
                 amount=amount,
                 payment=details["payment"],
             )
+        case Action.LABELLED | Action.UNLABELLED:
+            label = label_names.get(details["label"], _("a deleted one"))
+            if entry.action == Action.LABELLED:
+                return _("Added the label “%(label)s”.", label=label)
+            return _("Removed the label “%(label)s”.", label=label)
         case Action.SENT_EMAIL_AGAIN:
             return _("Sent the e-mail “%(name)s” again.", name=labels.email(details["letter"]))
     known: dict[str, str] = {
