@@ -4,23 +4,21 @@ Both sides are written at once, as if the service had lived through it: settling
 afterwards changes nothing.
 """
 
-import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.orm import Session
 
+from demo.campaigns import add_campaigns
 from demo.elsewhere import bring_in, share_of
 from demo.lives import TIERS, Lives, Story
 from demo.money import Money
-from demo.settings import CAMPAIGN
-from fundraiser.campaigns.models import Campaign, Counts, Goal
 from fundraiser.config import Settings
 from fundraiser.db import Base, Database
 from fundraiser.members.eligibility import RULE, Reason
@@ -56,17 +54,6 @@ from simulator.core.store import Store
 
 AT_ONCE = 500  # people between two steps of the progress bar
 NAMED = 7  # one in so many wishes to be named on the campaign's page
-# Of twenty who have joined since the campaign began: the article, or the tags of the link.
-ARTICLES = {
-    **dict.fromkeys(range(6), "harbour-tide-gauges"),
-    **dict.fromkeys(range(6, 9), "last-net-loft"),
-    **dict.fromkeys(range(9, 11), "contracts-in-the-open"),
-    11: "club-without-a-sponsor",
-}
-TAGS = {
-    **dict.fromkeys((5, 12, 13, 14), "newsletter / email / friday"),
-    **dict.fromkeys((15, 16), "mastodon / social"),
-}
 NAMES = {
     "reader": {"en": "Reader", "uk": "Читач"},
     "member": {"en": "Member", "uk": "Учасник"},
@@ -91,10 +78,6 @@ DESCRIPTIONS = {
         "uk": "Один раз, без членства.",
     },
 }
-HEADLINE = {
-    "en": "Quality journalism takes work — and a community that cares",
-    "uk": "Якісна журналістика потребує праці — і спільноти, якій не байдуже",
-}
 
 
 def fill(
@@ -107,8 +90,8 @@ def fill(
 ) -> None:
     """Make the newsroom: tiers (at the simulator too), people, ledger, staff and the campaign.
 
-    ``members`` people count at the end, one in 40 of them by Patreon or bank transfer alone, and 3
-    for each 8 of them once did. The simulator must run.
+    ``members`` people count at the end, one in 40 of them by Patreon or bank transfer alone. The
+    simulator must run.
     """
     database = Database(settings)
     at = datetime.now(UTC).replace(microsecond=0)
@@ -123,15 +106,12 @@ def fill(
         }
     store = Store(store_path)
     prices = {key: store.one(name) for key, name in price_ids.items() if name}
-    lives = Lives(prices, at, settings.grace)
-    total = members + members * 3 // 8
     elsewhere = share_of(members)
-    here = members - elsewhere.people
-    stories = [
-        lives.make(number, counts=number <= here)
-        for number in range(1, total - elsewhere.people + 1)
-    ]
-    lives.random.shuffle(stories)
+    stories: list[Story] = []
+    for story in Lives(settings, prices, at).tell(members - elsewhere.people):
+        stories.append(story)
+        if len(stories) % AT_ONCE == 0:
+            progress(min(len(stories), members) // 2, members)
     stories.sort(key=lambda story: story.joined)
     money = Money(stories, at)
     objects = money.objects
@@ -141,13 +121,10 @@ def fill(
     rows |= {BalanceTransaction: money.movements, Payout: money.payouts}
     for number, story in enumerate(stories, start=1):
         objects += story.objects
-        _add_rows(rows, story, number)
-        rows[Membership][-1] |= _came_from(number, story, at, settings)
-        if number % AT_ONCE == 0:
-            progress(number // 2, total)
+        _add_rows(rows, story, number, settings)
     store.load(objects)
     store.close()
-    progress(total * 3 // 4, total)
+    progress(members * 3 // 4, members)
     with database.transaction() as session:
         connection = session.connection()
         for kind, kind_rows in rows.items():
@@ -157,16 +134,18 @@ def fill(
             text("SELECT setval(pg_get_serial_sequence('member', 'id'), max(id)) FROM member")
         )
         _add_up(session, settings, money)
-    bring_in(settings, elsewhere, (story.person for story in stories if not story.left), at)
+    bring_in(settings, elsewhere, (story.person for story in stories if story.counts), at)
     with database.transaction() as session:
-        _add_campaign(session, settings, at)
+        add_campaigns(session, settings, at)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     database.dispose()
-    progress(total, total)
+    progress(members, members)
 
 
-def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number: int) -> None:
+def _add_rows(
+    rows: dict[type[Base], list[dict[str, Any]]], story: Story, number: int, settings: Settings
+) -> None:
     """Our own rows of one person; ``number`` is the member's number and the row's id."""
     person = story.person
     named_since = story.joined + timedelta(minutes=9, microseconds=number)
@@ -190,15 +169,18 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
             "country": person.country,
             "language": person.language,
             "number": number,
-            "counting": story.left is None,
-            "sequence": 1 if story.left is None else 2,
+            "counting": story.counts,
+            "sequence": len(story.changes),
             "recount_at": story.recount_at,
             "first_counted_at": story.joined,
             "supporter_since": named_since if is_named else None,
             "created_at": story.joined,
         }
     )
-    rows[Membership].append({"member_id": number, **story.row})
+    came_from = _came_from(story, settings)
+    nothing = dict.fromkeys(came_from)
+    for place, row in enumerate(story.rows):
+        rows[Membership].append({"member_id": number, **row, **(nothing if place else came_from)})
     rows[Customer].append(
         {
             "id": story.customer_id,
@@ -212,52 +194,47 @@ def _add_rows(rows: dict[type[Base], list[dict[str, Any]]], story: Story, number
     rows[Payment] += [{"member_id": number, **payment} for payment in story.payments]
 
 
-def _came_from(number: int, story: Story, at: datetime, settings: Settings) -> dict[str, Any]:
-    """Where the person was when the membership began; nobody was asked before the campaign."""
-    if story.joined.year != at.year:
-        return {"campaign": None, "ref": None, "utm": None}
-    article, tags = ARTICLES.get(number % 20), TAGS.get(number % 20)
-    site = (settings.newsroom_url or "").partition("//")[2]
+def _came_from(story: Story, settings: Settings) -> dict[str, str | None]:
+    """Where the person was when the first membership began."""
+    site, arrival = (settings.newsroom_url or "").partition("//")[2], story.arrival
     return {
-        "campaign": CAMPAIGN,
-        "ref": f"{site}/articles/{article}" if article else None,
-        "utm": tags,
+        "campaign": arrival.campaign,
+        "ref": f"{site}/articles/{arrival.article}" if arrival.article else None,
+        "utm": arrival.tags,
     }
 
 
 def _add_ledger(connection: Connection, stories: list[Story]) -> None:
     """One row each time somebody started or stopped counting, in the order of time."""
-    starts = [(s.joined, 1, n, Reason.PAID, s) for n, s in enumerate(stories, start=1)]
-    stops = sorted(
-        ((s.left, 2, n, s.left_because, s) for n, s in enumerate(stories, start=1) if s.left),
-        key=lambda stop: stop[:3],
+    changes = sorted(
+        (change.at, sequence, number, change)
+        for number, story in enumerate(stories, start=1)
+        for sequence, change in enumerate(story.changes, start=1)
     )
-    entries: list[dict[str, Any]] = []
-    balance = 0
-    for version, (at, sequence, number, reason, story) in enumerate(
-        heapq.merge(starts, stops, key=lambda entry: entry[:3]), start=1
-    ):
-        balance += 1 if sequence == 1 else -1
-        entries.append(
-            {
-                "version": version,
-                "member_id": number,
-                "sequence": sequence,
-                "change": 1 if sequence == 1 else -1,
-                "balance": balance,
-                "cause": Cause.STRIPE if reason is not Reason.GRACE_OVER else Cause.CLOCK,
-                "cause_ref": story.row["reference"],
-                "reason": reason,
-                "rule": RULE,
-                "happened_at": at,
-                "recorded_at": at,
-            }
+    balances = accumulate(change.by for *_, change in changes)
+    entries = [
+        {
+            "version": version,
+            "member_id": number,
+            "sequence": sequence,
+            "change": change.by,
+            "balance": balance,
+            "cause": Cause.CLOCK if change.reason is Reason.GRACE_OVER else Cause.STRIPE,
+            "cause_ref": change.reference,
+            "reason": change.reason,
+            "rule": RULE,
+            "happened_at": at,
+            "recorded_at": at,
+        }
+        for version, ((at, sequence, number, change), balance) in enumerate(
+            zip(changes, balances, strict=True), start=1
         )
+    ]
     _copy(connection, LedgerEntry, entries)
     connection.execute(
         update(LedgerHead).values(
             version=len(entries),
-            balance=balance,
+            balance=entries[-1]["balance"],
             numbers_given=len(stories),
             changed_at=entries[-1]["recorded_at"],
         )
@@ -266,6 +243,8 @@ def _add_ledger(connection: Connection, stories: list[Story]) -> None:
 
 def _copy(connection: Connection, kind: type[Base], rows: list[dict[str, Any]]) -> None:
     """Write many rows at once; each has the same columns, enums as their words."""
+    if not rows:
+        return
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's own driver
     names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
@@ -306,33 +285,5 @@ def _add_up(session: Session, settings: Settings, money: Money) -> None:
             since=max(moved["created_at"] for moved in money.movements),
             months=[],
             zone=zone.key,
-        )
-    )
-
-
-def _add_campaign(session: Session, settings: Settings, at: datetime) -> None:
-    """25,000 members by the end of the current year, in the newsroom's zone."""
-    zone = settings.newsroom_timezone
-    year = at.astimezone(zone).year
-    first = session.scalar(select(func.min(LedgerEntry.recorded_at))) or at
-    newspaper = urlsplit(settings.newsroom_url or settings.public_url)
-    session.add(
-        Campaign(
-            slug=CAMPAIGN,
-            headlines=HEADLINE,
-            messages={
-                "en": f"Help us reach 25,000 members by the end of {year}",
-                "uk": f"Допоможіть нам зібрати 25 000 учасників до кінця {year} року",
-            },
-            counts=Counts.ALL,
-            starts_at=max(first, datetime(year, 1, 1, tzinfo=zone)),
-            deadline=datetime(year, 12, 31, 23, 59, 59, tzinfo=zone),
-            timezone=zone.key,
-            tiers=list(TIERS),
-            default_tier="member",
-            default_currency="GBP",
-            sites=[f"{newspaper.scheme}://{newspaper.netloc}"],
-            created_at=at,
-            goals=[Goal(members=25_000, set_at=at)],
         )
     )

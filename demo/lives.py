@@ -1,15 +1,21 @@
 """Made-up lives of members: each joined, paid, and perhaps left, as Stripe would tell of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
-from typing import Any, Self
+from typing import Any, NamedTuple
 
+from demo.joining import Arrival, Arrivals
 from demo.people import Person, make_person
+from demo.staying import OVER, Kind, Stay, Staying
+from fundraiser.config import Settings
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.models import Dues, Interval, Source, Status
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from simulator.core.billing import with_item
+from simulator.core.due import DAY, RETRY_DAYS
 from simulator.core.objects import build_card, build_customer, build_invoice, build_subscription
 from simulator.core.payment_objects import (
     build_charge,
@@ -17,357 +23,375 @@ from simulator.core.payment_objects import (
     build_payment,
     build_payment_intent,
 )
-from simulator.core.periods import MONTHS, next_end
 from simulator.core.shapes import Object
 
 SEED = 25_000
-YEARS = timedelta(days=730)
-_NEXT_TRY = 43_200  # seconds until Stripe tries a failed payment again
-FAILS_ALWAYS = "4000000000000341"
+FAILS_ALWAYS, WORKS = "4000000000000341", "4242424242424242"
 TIERS = {
     "reader": (500, 5000),
     "member": (1000, 10000),
     "patron": (2500, 25000),
 }
+CHANGING = 0.08  # of those who have paid five times have paid for another tier before
+_MANY = 5
+Prices = dict[tuple[str, Interval, str], Object]
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """How long a subscription has run: ``count`` periods since ``joined``."""
+class Change(NamedTuple):
+    """A person started (+1) or stopped (-1) counting."""
 
-    joined: datetime
-    interval: Interval
-    count: int
-
-    @classmethod
-    def until(cls, joined: datetime, interval: Interval, end: datetime) -> Self:
-        """As many periods as have begun before ``end``."""
-        months = (end.year - joined.year) * 12 + end.month - joined.month
-        count = max(1, months // MONTHS[interval])
-        term = cls(joined, interval, count)
-        while term.end < end:
-            term = replace(term, count=term.count + 1)
-        while term.count > 1 and term.begun >= end:
-            term = replace(term, count=term.count - 1)
-        return term
-
-    def start(self, number: int) -> datetime:
-        """When a period began; the first is 0, a negative one before joining."""
-        anchor = int(self.joined.timestamp())
-        return datetime.fromtimestamp(next_end(anchor, anchor, self.interval.value, number), UTC)
-
-    @property
-    def begun(self) -> datetime:
-        """When the newest period began."""
-        return self.start(self.count - 1)
-
-    @property
-    def end(self) -> datetime:
-        return self.start(self.count)
+    at: datetime
+    by: int
+    reason: Reason
+    reference: str
 
 
 @dataclass(slots=True)
 class Story:
-    """What one person did: joined, and perhaps left. ``row`` is the membership's."""
+    """What one person did; ``rows`` are the memberships', one after the other."""
 
+    number: int
     person: Person
-    customer_id: str
-    joined: datetime
-    left: datetime | None
-    left_because: Reason
-    recount_at: datetime | None
-    row: dict[str, Any]
-    payments: list[dict[str, Any]]
-    objects: list[Object]
+    arrival: Arrival
+    card: Object
+    recount_at: datetime | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[Object] = field(default_factory=list)
+
+    @property
+    def customer_id(self) -> str:
+        return customer_id(self.number)
+
+    @property
+    def joined(self) -> datetime:
+        return self.arrival.at
+
+    @property
+    def counts(self) -> bool:
+        return self.changes[-1].by > 0
+
+
+def customer_id(number: int) -> str:
+    """The customer's ID at Stripe."""
+    return f"cus_{number:06d}demo"
 
 
 class Lives:
     """Makes stories from the seed."""
 
-    def __init__(
-        self, prices: dict[tuple[str, Interval, str], Object], at: datetime, grace: timedelta
-    ) -> None:
+    def __init__(self, settings: Settings, prices: Prices, at: datetime) -> None:
         self.random = Random(SEED)  # noqa: S311 - figures of a demonstration, not secrets
+        self.grace = settings.grace
+        self.stripe_url = settings.stripe_api_base
         self.prices = prices
         self.at = at
-        self.grace = grace
-        self.rushes = sorted(self.random.uniform(0.1, 0.95) for _ in range(5))
+        self.arrivals = Arrivals(self.random, at, settings.newsroom_timezone)
+        self.staying = Staying(self.random, at, settings.grace)
 
-    def make(self, number: int, *, counts: bool) -> Story:
-        """One person's story; ``counts`` says how it ends."""
+    def tell(self, members: int) -> Iterator[Story]:
+        """Stories until so many people count; the first show each way a membership can stand."""
+        kinds = iter(Kind)
+        counting = 0
+        for number in count(1):
+            if counting == members:
+                return
+            story = self._make(number, next(kinds, None) if members > len(Kind) else None)
+            counting += story.counts
+            yield story
+
+    def _make(self, number: int, kind: Kind | None) -> Story:
         person = make_person(self.random, number)
         tier = self.random.choices(list(TIERS), (34, 52, 14))[0]
         interval = self.random.choices((Interval.MONTH, Interval.YEAR), (72, 28))[0]
-        price = self.prices[tier, interval, person.currency]
-        if counts:
-            kind = self.random.choices(("paying", "leaving", "past_due"), (955, 28, 17))[0]
-            return self._running(number, person, price, self._joined(), kind)
-        return self._ended(number, person, price)
-
-    def _joined(self) -> datetime:
-        """More in the second year than in the first, and rushes when a story broke."""
-        if self.random.random() < 0.12:  # noqa: PLR2004 - the share that came in a rush
-            share = self.random.choice(self.rushes) + self.random.expovariate(250)
-        else:
-            share = self.random.random() ** 0.72
-        moment = self.at - YEARS + YEARS * min(share, 0.9999)
-        return moment.replace(microsecond=0)
-
-    def _running(
-        self, number: int, person: Person, price: Object, joined: datetime, kind: str
-    ) -> Story:
-        term = Term.until(joined, Interval(price["recurring"]["interval"]), self.at)
-        if kind == "past_due":
-            # The period that could not be paid has just begun; the first one whole periods before.
-            failed_at = self.at - timedelta(days=self.random.uniform(0.2, 10))
-            failed_at = failed_at.replace(day=min(failed_at.day, 28), microsecond=0)
-            count = max(term.count, 2)
-            term = replace(term, joined=replace(term, joined=failed_at).start(1 - count))
-            term = replace(term, count=count)
-        story = self._story(number, person, price, term, failing=kind == "past_due")
-        row = story.row
-        if kind == "leaving":
-            row |= {"cancel_at": term.end, "canceled_at": term.begun}
-            story.recount_at = term.end
-        elif kind == "past_due":
-            row |= {"status": Status.PAST_DUE, "payment_status": Dues.OVERDUE}
-            row["grace_from"] = term.begun
-            row["next_attempt_at"] = self.at + timedelta(seconds=_NEXT_TRY)
-            story.recount_at = term.begun + self.grace
-        self._write_objects(story, price, term, failing=kind == "past_due")
+        while True:
+            arrival = self.arrivals.draw()
+            stay = self.staying.draw(arrival, tier, interval)
+            if kind in {None, stay.kind}:
+                break
+        again = self.staying.returns(stay) if kind is None else None
+        stays = [stay, *([self.staying.draw(again, tier, interval)] if again else ())]
+        story = Story(number, person, arrival, _card(number, person, arrival, stays[-1]))
+        story.objects += [_customer(story), story.card]
+        for place, one in enumerate(stays):
+            membership = _Membership(story, one, place, self._price(tier, one, person))
+            membership.write(self._earlier(tier, one, person), self._open_invoice(one))
+        story.recount_at = _recount_at(stays[-1], self.grace)
         return story
 
-    def _ended(self, number: int, person: Person, price: Object) -> Story:
-        """Most who leave stop by themselves; for some the card failed until the grace was over."""
-        interval = Interval(price["recurring"]["interval"])
-        failing = self.random.random() < 0.3  # noqa: PLR2004 - involuntary churn
-        count = 1 if interval is Interval.YEAR else 1 + min(int(self.random.expovariate(1 / 6)), 20)
-        left = self.at - YEARS + YEARS * min(self.random.random() ** 0.8, 0.9999)
-        left = left.replace(day=min(left.day, 28), microsecond=0)
-        if failing:
-            begun = left - self.grace
-            begun = begun.replace(day=min(begun.day, 28))
-            term = Term(Term(begun, interval, 0).start(-count), interval, count + 1)
-            ended = begun + self.grace
-        else:
-            term = Term(Term(left, interval, 0).start(-count), interval, count)
-            ended = left
-        story = self._story(number, person, price, term, failing=failing)
-        stopped = ended if failing else term.begun + (ended - term.begun) / 2
-        story.left = ended
-        story.left_because = Reason.GRACE_OVER if failing else Reason.ENDED
-        story.row |= {
-            "status": Status.CANCELED,
-            "ended_at": ended,
-            "canceled_at": stopped.replace(microsecond=0),
+    def _open_invoice(self, stay: Stay) -> Object:
+        """Of an overdue payment: the page to pay it, and Stripe's next attempt."""
+        if stay.kind is not Kind.OVERDUE:
+            return {"auto_advance": False}
+        since = _seconds(stay.term.begun)
+        tries = (since + day * DAY for day in RETRY_DAYS)
+        following = next((at for at in tries if at > _seconds(self.at)), None)
+        return {"next_payment_attempt": following, "base_url": self.stripe_url}
+
+    def _price(self, tier: str, stay: Stay, person: Person) -> Object:
+        return self.prices[tier, stay.term.interval, person.currency]
+
+    def _earlier(self, tier: str, stay: Stay, person: Person) -> tuple[int, int]:
+        """The amount of the first payments, and of how many: some have changed their tier."""
+        place, payments = list(TIERS).index(tier), stay.term.count
+        if payments < _MANY or self.random.random() >= CHANGING:
+            return 0, 0
+        # Three of four chose a higher tier.
+        other = place - 1 if place == 2 or (place and self.random.random() < 0.75) else place + 1  # noqa: PLR2004 - as said
+        price = self._price(list(TIERS)[other], stay, person)
+        return price["unit_amount"], self.random.randrange(1, payments - 2)
+
+
+class _Membership:
+    """Writes one stay: our rows and what Stripe knows, which is the newest invoices."""
+
+    def __init__(self, story: Story, stay: Stay, place: int, price: Object) -> None:
+        self.story = story
+        self.stay = stay
+        self.term = stay.term
+        self.price = price
+        self.failing = stay.kind in {Kind.OVERDUE, Kind.LAPSED}
+        self.reference = f"sub_{story.number:06d}{'again' if place else 'demo'}"
+
+    def write(self, earlier: tuple[int, int], of_open: Object) -> None:
+        """Add to the story.
+
+        ``earlier`` is another amount, and how many payments had it; ``of_open`` is what an unpaid
+        invoice says.
+        """
+        story, stay = self.story, self.stay
+        story.changes.append(Change(self.term.joined, 1, Reason.PAID, self.reference))
+        if stay.kind in OVER:
+            assert stay.ended_at  # noqa: S101 - it is over
+            reason = Reason.GRACE_OVER if self.failing else Reason.ENDED
+            story.changes.append(Change(stay.ended_at, -1, reason, self.reference))
+        row = self._row()
+        subscription = self._subscription(row)
+        story.objects.append(subscription)
+        amount, payments = earlier
+        for period in range(self._paid - 1):
+            charge = {"id": self._named("ch", period), "amount": row["amount"]}
+            if period < payments:
+                charge["amount"] = amount
+            self._note_failure(period, charge)
+            self._pay(charge, PaymentStatus.SUCCEEDED, self._paid_at(period))
+        self._write_paid(row, subscription)
+        if self.failing:
+            self._write_failed(row, subscription, of_open)
+        story.rows.append(row)
+
+    @property
+    def _paid(self) -> int:
+        """How many periods are paid."""
+        return self.term.count - self.failing
+
+    def _paid_at(self, period: int) -> datetime:
+        failure = self.stay.failures.get(period)
+        return (failure and failure.paid_at) or self.term.start(period)
+
+    def _named(self, kind: str, period: int) -> str:
+        return f"{kind}_{self.reference.removeprefix('sub_')}{period + 1:02d}"
+
+    def _row(self) -> dict[str, Any]:
+        stay, term = self.stay, self.term
+        is_over, newest = stay.kind in OVER, self._paid - 1
+        row = {
+            "source": Source.STRIPE,
+            "reference": self.reference,
+            "customer_id": self.story.customer_id,
+            "tier": self.price["lookup_key"].split("_")[1],
+            "amount": self.price["unit_amount"],
+            "price": self.price["unit_amount"],
+            "currency": self.story.person.currency,
+            "interval": term.interval,
+            "status": Status.ACTIVE,
+            "payment_status": Dues.OVERDUE if self.failing else Dues.PAID,
+            "collection_paused": False,
+            "started_at": term.joined,
+            "paid_at": self._paid_at(newest),
+            "paid_until": term.start(newest + 1),
+            "has_paid": True,
+            "method": "card",
+            "card_last4": self.story.card["card"]["last4"],
+            "card_expires_at": _expires(self.story.card),
+            "collection_method": "charge_automatically",
+            "period_end": term.end,
+            "cancel_at": term.end if stay.kind in {Kind.LEAVING, Kind.CANCELED} else None,
+            "canceled_at": stay.canceled_at,
+            "ended_at": stay.ended_at,
+            "cancel_reason": _why(stay),
+            "cancel_feedback": stay.feedback,
+            "grace_from": term.begun if self.failing else None,
+            "next_attempt_at": None,
+            "pay_url": None,
+            "due": None,
         }
-        if failing:
-            story.row |= {
-                "payment_status": Dues.OVERDUE,
-                "grace_from": term.begun,
-            }
-        else:
-            story.row["cancel_at"] = ended
-        self._write_objects(story, price, term, failing=failing)
-        return story
+        if is_over:
+            row["status"] = Status.CANCELED
+        elif stay.kind is Kind.OVERDUE:
+            row["status"] = Status.PAST_DUE
+        return row
 
-    def _story(
-        self, number: int, person: Person, price: Object, term: Term, *, failing: bool
-    ) -> Story:
-        ending = f"{number:06d}demo"
-        return Story(
-            person=person,
-            customer_id=f"cus_{ending}",
-            joined=term.joined,
-            left=None,
-            left_because=Reason.ENDED,
-            recount_at=None,
-            row={
-                "source": Source.STRIPE,
-                "reference": f"sub_{ending}",
-                "customer_id": f"cus_{ending}",
-                "tier": price["lookup_key"].split("_")[1],
-                "amount": price["unit_amount"],
-                "price": price["unit_amount"],
-                "currency": person.currency,
-                "interval": term.interval,
-                "status": Status.ACTIVE,
-                "payment_status": Dues.PAID,
-                "collection_paused": False,
-                "started_at": term.joined,
-                "paid_at": term.start(term.count - 2) if failing else term.begun,
-                "paid_until": term.begun if failing else term.end,
-                "has_paid": True,
-                "method": "card",
-                "collection_method": "charge_automatically",
-                "period_end": term.end,
-                "cancel_at": None,
-                "canceled_at": None,
-                "ended_at": None,
-                "grace_from": None,
-                "next_attempt_at": None,
-                "pay_url": None,
-                "due": None,
-            },
-            payments=[],
-            objects=[],
-        )
-
-    def _write_objects(self, story: Story, price: Object, term: Term, *, failing: bool) -> None:
-        """What Stripe knows of this person: the newest paid invoice, and one that failed."""
-        row, person = story.row, story.person
-        joined = int(story.joined.timestamp())
-        card = build_card(
-            id=row["reference"].replace("sub_", "pm_"),
-            customer=story.customer_id,
-            created=joined,
-            number=FAILS_ALWAYS if failing else "4242424242424242",
-            email=person.email,
-            name=person.name,
-            country=person.country,
-        )
-        customer = build_customer(
-            id=story.customer_id,
-            email=person.email,
-            name=person.name,
-            country=person.country,
-            created=joined,
-            payment_method=card["id"],
-        )
+    def _subscription(self, row: dict[str, Any]) -> Object:
+        stay, term = self.stay, self.term
         subscription = build_subscription(
-            id=row["reference"],
-            customer=story.customer_id,
-            price=price,
-            created=joined,
-            period_start=int(term.begun.timestamp()),
-            period_end=int(term.end.timestamp()),
+            id=self.reference,
+            customer=self.story.customer_id,
+            price=self.price,
+            created=_seconds(term.joined),
+            period_start=_seconds(term.begun),
+            period_end=_seconds(term.end),
             status=row["status"],
-            payment_method=card["id"],
-            latest_invoice=_invoice_id(row, term.count),
+            payment_method=self.story.card["id"],
+            latest_invoice=self._named("in", term.count - 1),
             cancel_at_period_end=bool(row["cancel_at"]),
-            canceled_at=_seconds(row["canceled_at"]),
-            ended_at=_seconds(row["ended_at"]),
+            canceled_at=_seconds(stay.canceled_at) if stay.canceled_at else None,
+            ended_at=_seconds(stay.ended_at) if stay.ended_at else None,
         )
-        # Two years of e-mails about the next payment were sent in their time.
-        subscription["_announced"] = int(term.end.timestamp())
-        story.objects += [customer, card, subscription]
-        parties = {"customer": customer, "subscription": subscription}
-        paid = term.count - 1 if failing else term.count
-        story.payments += [
-            self._older(story, number, term.start(number - 1)) for number in range(1, paid)
-        ]
-        of_paid = with_item(
-            subscription,
-            current_period_start=int(row["paid_at"].timestamp()),
-            current_period_end=int(row["paid_until"].timestamp()),
-        )
-        paid_for = {**parties, "subscription": {**subscription, "items": of_paid}}
-        self._write_paid(story, row["paid_at"], paid, card, **paid_for)
-        if failing:
-            self._write_failed(story, term.begun, term.count, card, **parties)
-
-    def _older(self, story: Story, number: int, begun: datetime) -> dict[str, Any]:
-        """An older payment: the simulator's invoices begin with the newest (see `demo.money`)."""
-        row = story.row
-        charge = {
-            "id": _invoice_id(row, number).replace("in_", "ch_"),
-            "amount": row["amount"],
+        subscription["cancellation_details"] = {
+            "reason": row["cancel_reason"],
+            "feedback": stay.feedback,
+            "comment": stay.comment,
         }
-        return _payment(story, charge, PaymentStatus.SUCCEEDED, begun)
+        # Two years of e-mails about the next payment were sent in their time.
+        subscription["_announced"] = _seconds(term.end)
+        return subscription
 
-    def _write_paid(
-        self,
-        story: Story,
-        begun: datetime,
-        number: int,
-        card: Object,
-        *,
-        customer: Object,
-        subscription: Object,
-    ) -> None:
-        at = int(begun.timestamp())
-        invoice = build_invoice(
-            id=_invoice_id(story.row, number),
-            customer=customer,
-            subscription=subscription,
-            created=at,
-            billing_reason="subscription_create" if number == 1 else "subscription_cycle",
-            status="paid",
-            paid_at=at,
+    def _write_paid(self, row: dict[str, Any], subscription: Object) -> None:
+        period = self._paid - 1
+        begun, paid_at = self.term.start(period), _seconds(row["paid_at"])
+        items = with_item(
+            subscription,
+            current_period_start=_seconds(begun),
+            current_period_end=_seconds(row["paid_until"]),
         )
-        made = build_payment(invoice=invoice, method=card, created=at)
-        charge = next(found for found in made if found["object"] == "charge")
-        story.objects += [invoice, *made]
-        story.payments.append(_payment(story, charge, PaymentStatus.SUCCEEDED, begun))
-
-    def _write_failed(
-        self,
-        story: Story,
-        begun: datetime,
-        number: int,
-        card: Object,
-        *,
-        customer: Object,
-        subscription: Object,
-    ) -> None:
-        at = int(begun.timestamp())
-        running = story.left is None
         invoice = build_invoice(
-            id=_invoice_id(story.row, number),
-            customer=customer,
+            id=self._named("in", period),
+            customer=self.story.objects[0],
+            subscription={**subscription, "items": items},
+            created=_seconds(begun),
+            billing_reason="subscription_cycle" if period else "subscription_create",
+            status="paid",
+            paid_at=paid_at,
+        )
+        made = build_payment(invoice=invoice, method=self.story.card, created=paid_at)
+        charge = next(found for found in made if found["object"] == "charge")
+        self.story.objects += [invoice, *made]
+        self._note_failure(period, charge)
+        self._pay(charge, PaymentStatus.SUCCEEDED, row["paid_at"])
+
+    def _write_failed(self, row: dict[str, Any], subscription: Object, of_open: Object) -> None:
+        period, at = self.term.count - 1, _seconds(self.term.begun)
+        failure = self.stay.failures[period]
+        invoice = build_invoice(
+            id=self._named("in", period),
+            customer=self.story.objects[0],
             subscription=subscription,
             created=at,
             status="open",
             attempted=True,
             attempt_count=1,
-            next_payment_attempt=int(self.at.timestamp()) + _NEXT_TRY if running else None,
-            auto_advance=running,
             _failing_since=at,
+            **of_open,
         )
-        if running:
-            story.row["pay_url"] = invoice["hosted_invoice_url"]
-            story.row["due"] = invoice["amount_remaining"]
-        ending = invoice["id"].removeprefix("in_")
+        row["due"] = invoice["amount_remaining"]
+        if following := invoice.get("next_payment_attempt"):
+            row["next_attempt_at"] = datetime.fromtimestamp(following, UTC)
+            row["pay_url"] = invoice["hosted_invoice_url"]
         intent = build_payment_intent(
-            id=f"pi_{ending}",
-            customer=story.customer_id,
+            id=self._named("pi", period),
+            customer=self.story.customer_id,
             amount=invoice["amount_due"],
             currency=invoice["currency"],
             created=at,
-            latest_charge=f"ch_{ending}",
+            latest_charge=self._named("ch", period),
         )
         charge = build_charge(
-            id=f"ch_{ending}", intent=intent, method=card, created=at, status="failed"
+            id=self._named("ch", period),
+            intent=intent,
+            method=self.story.card,
+            created=at,
+            status="failed",
         )
-        charge |= {"failure_code": "card_declined", "failure_message": "Your card was declined."}
+        charge |= {"failure_code": failure.cause, "failure_message": "Your card was declined."}
         link = build_invoice_payment(
-            id=f"inpay_{ending}", invoice=invoice, payment_intent=intent["id"], created=at
+            id=self._named("inpay", period),
+            invoice=invoice,
+            payment_intent=intent["id"],
+            created=at,
         )
-        story.objects += [invoice, intent, charge, link]
-        story.payments.append(_payment(story, charge, PaymentStatus.FAILED, begun))
+        self.story.objects += [invoice, intent, charge, link]
+        self._pay(charge, PaymentStatus.FAILED, self.term.begun, failure.cause)
+
+    def _note_failure(self, period: int, charge: Object) -> None:
+        """What failed before it was paid; the simulator no longer knows such charges."""
+        if failure := self.stay.failures.get(period):
+            failed = {"id": f"{charge['id']}f", "amount": charge["amount"]}
+            self._pay(failed, PaymentStatus.FAILED, self.term.start(period), failure.cause)
+
+    def _pay(
+        self, charge: Object, status: PaymentStatus, at: datetime, failure: str | None = None
+    ) -> None:
+        self.story.payments.append(
+            {
+                "charge_id": charge["id"],
+                "customer_id": self.story.customer_id,
+                "kind": CheckoutKind.MEMBERSHIP,
+                "subscription_id": self.reference,
+                "status": status,
+                "amount": charge["amount"],
+                "refunded": 0,
+                "dispute": None,
+                "currency": self.story.person.currency,
+                "failure": failure,
+                "paid_at": at,
+            }
+        )
 
 
-def _invoice_id(row: dict[str, Any], number: int) -> str:
-    return f"{row['reference'].replace('sub_', 'in_')}{number:02d}"
+def _card(number: int, person: Person, arrival: Arrival, stay: Stay) -> Object:
+    newest = stay.failures.get(stay.term.count - 1)
+    fails = stay.kind in {Kind.OVERDUE, Kind.LAPSED} and newest and not newest.paid_at
+    return build_card(
+        id=f"pm_{number:06d}demo",
+        customer=customer_id(number),
+        created=_seconds(arrival.at),
+        number=FAILS_ALWAYS if fails else WORKS,
+        email=person.email,
+        name=person.name,
+        country=person.country,
+    )
 
 
-def _seconds(at: datetime | None) -> int | None:
-    return int(at.timestamp()) if at else None
+def _customer(story: Story) -> Object:
+    return build_customer(
+        id=story.customer_id,
+        email=story.person.email,
+        name=story.person.name,
+        country=story.person.country,
+        created=_seconds(story.joined),
+        payment_method=story.card["id"],
+    )
 
 
-def _payment(
-    story: Story, charge: Object, status: PaymentStatus, paid_at: datetime
-) -> dict[str, Any]:
-    return {
-        "charge_id": charge["id"],
-        "customer_id": story.customer_id,
-        "kind": CheckoutKind.MEMBERSHIP,
-        "subscription_id": story.row["reference"],
-        "status": status,
-        "amount": charge["amount"],
-        "refunded": 0,
-        "dispute": None,
-        "currency": story.person.currency,
-        "failure": charge.get("failure_code"),
-        "paid_at": paid_at,
-    }
+def _expires(card: Object) -> datetime:
+    years, month = divmod(card["card"]["exp_month"], 12)
+    return datetime(card["card"]["exp_year"] + years, month + 1, 1, tzinfo=UTC)
+
+
+def _recount_at(stay: Stay, grace: timedelta) -> datetime | None:
+    if stay.kind is Kind.OVERDUE:
+        return stay.term.begun + grace
+    return stay.term.end if stay.kind is Kind.LEAVING else None
+
+
+def _why(stay: Stay) -> str | None:
+    """Stripe's reason for the end."""
+    if stay.kind is Kind.LAPSED:
+        return "payment_failed"
+    return "cancellation_requested" if stay.canceled_at else None
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.timestamp())

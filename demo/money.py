@@ -48,7 +48,7 @@ class Money:
             for found in story.objects
             if found["object"] == "balance_transaction"
         }
-        card = story.objects[1]
+        card = story.card
         for payment in story.payments:
             if payment["status"] is not PaymentStatus.SUCCEEDED:
                 continue
@@ -250,7 +250,7 @@ def _row(moved: Object, charge: str | None, story: Story | None) -> dict[str, An
         "payout_id": moved.get("_payout"),
         "description": moved.get("description"),
         "kind": CheckoutKind.MEMBERSHIP if story else None,
-        "tier": story.row["tier"] if story else None,
+        "tier": story.rows[-1]["tier"] if story else None,
     }
 
 

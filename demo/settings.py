@@ -15,6 +15,7 @@ from demo.processes import DemoError
 CHECKOUT = Path(__file__).resolve().parent.parent
 STAFF_EMAIL = "editor@example.org"
 CAMPAIGN = "25000"
+APPEAL = "winter-appeal"  # the campaign before it
 PARTS = ("app", "newspaper", "mailbox", "simulator", "PostgreSQL", "Valkey", "mail (SMTP)")
 LOWEST_PORT, HIGHEST_PORT = 1024, 65535 - len(PARTS) + 1
 
