@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from fundraiser.sources import batches
-from fundraiser.sources.readings import Options
+from fundraiser.sources.formats import File, recognise
+from fundraiser.sources.readings import Context, FileRefusedError, Options
 
 if TYPE_CHECKING:
     from fundraiser.db import Database
+    from fundraiser.sources.readings import Reading
 
 EXAMPLES = Path(__file__).parent / "imports"
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -63,6 +66,17 @@ def _word(counts: str) -> str:
     return {"row refused": "refused", "file asks": "staff"}.get(
         counts, counts.split(" ", maxsplit=1)[0]
     )
+
+
+def read(content: bytes, options: Options | None = None, name: str = "a.csv") -> list[Reading]:
+    """All that is read of a file, by the format that knows it."""
+    file = File(io.BytesIO(content), name, options or Options())
+    form = recognise(file)
+    if form is None:
+        file.table()
+        raise FileRefusedError("It is nobody's.")
+    context = Context(ZoneInfo("Europe/Kyiv"), "UAH", NOON, NOON, file.options)
+    return list(form.read(file, context))
 
 
 def upload(content: bytes, name: str, **values: str | None) -> batches.Upload:

@@ -14,26 +14,15 @@ import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
 from fundraiser.sources.formats import File, find_format, formats, recognise
-from fundraiser.sources.readings import Context, FileRefusedError, Options, RowError, Says, Why
+from fundraiser.sources.readings import FileRefusedError, Options, RowError, Says, Why
 from fundraiser.sources.tables import open_table
 from fundraiser.sources.values import Notation
-from tests.sources import EXAMPLES, NOON
+from tests.sources import EXAMPLES, read
 
 if TYPE_CHECKING:
     from fundraiser.sources.readings import Reading
 
 HEADINGS = "Name,E-mail,Amount,Every,Paid until\n"
-
-
-def read(content: bytes, options: Options | None = None, name: str = "a.csv") -> list[Reading]:
-    """All that is read of a file, by the format that knows it."""
-    file = File(io.BytesIO(content), name, options or Options())
-    form = recognise(file)
-    if form is None:
-        file.table()
-        raise FileRefusedError("It is nobody's.")
-    context = Context(ZoneInfo("Europe/Kyiv"), "UAH", NOON, NOON, file.options)
-    return list(form.read(file, context))
 
 
 def one(row: str, options: Options | None = None) -> Reading:

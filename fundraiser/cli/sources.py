@@ -59,6 +59,10 @@ def sources() -> None:
 @click.option(
     "--annual", type=click.Choice(["year", "month"]), default="year", help="Whose amount."
 )
+@click.option("--paid-until", metavar="DAY", help="Until when, of people without a date.")
+@click.option(
+    "--price", "prices", multiple=True, metavar="month=5", help="Where a file has no amounts."
+)
 @click.option("--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Of any list.")
 @click.option(
     "--refused",
@@ -81,6 +85,8 @@ def import_file(
     sheet: str | None,
     currency: str | None,
     annual: str,
+    paid_until: str | None,
+    prices: tuple[str, ...],
     columns: tuple[str, ...],
     refused: Path | None,
 ) -> None:
@@ -97,10 +103,12 @@ def import_file(
         date_order=date_order,
         decimal=decimal,
         sheet=sheet,
-        columns=dict(_column(word) for word in columns),
+        columns=dict(_pair(word, "FIELD=HEADING, like until=Paid until") for word in columns),
         as_of=as_of,
         currency=currency,
         annual=annual,
+        paid_until=paid_until,
+        prices=dict(_pair(word, "INTERVAL=AMOUNT, like month=5.00") for word in prices),
         whole_list=whole_list,
     )
     with open_app() as app, path.open("rb") as content:
@@ -148,11 +156,11 @@ def _run(
         return applying.waiting(session, batch.id)
 
 
-def _column(word: str) -> tuple[str, str]:
-    field, equals, heading = word.partition("=")
-    if not (field and equals and heading):
-        raise click.BadParameter(f"{word} is not FIELD=HEADING, like until=Paid until.")
-    return field, heading
+def _pair(word: str, shape: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not (name and equals and value):
+        raise click.BadParameter(f"{word} is not {shape}.")
+    return name, value
 
 
 def _wait(app: FundraiserApp, batch_id: int, counts: dict[str, int]) -> None:

@@ -77,6 +77,7 @@ def _finish(session: Session, batch: ImportBatch) -> None:
             "columns",
             "annual",
             "currency",
+            "prices",
         )
     }
 

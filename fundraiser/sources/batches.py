@@ -159,6 +159,7 @@ def _as_last_time(source: ExternalSource, options: Options, form: Format) -> Opt
     options.date_order = options.date_order or last.date_order
     options.decimal = options.decimal or last.decimal
     options.currency = options.currency or last.currency
+    options.prices = options.prices or last.prices
     return options
 
 

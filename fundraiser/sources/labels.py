@@ -44,6 +44,7 @@ def _reasons() -> dict[str, str]:
             "The latest payment failed, and this file doesn’t say when. Bring the "
             "subscription over from Stripe, or enter the day until which it was paid."
         ),
+        Why.DECLINED: _("The latest charge failed. Enter the day until which they’ve paid."),
         Why.NO_END: _("The file doesn’t say until when they’ve paid. Enter the day."),
         Why.NO_INTERVAL: _(
             "The file doesn’t say how often they pay. Enter the day until which they’ve paid."

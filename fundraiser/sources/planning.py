@@ -112,7 +112,10 @@ def _forget(session: Session, batch: ImportBatch) -> None:
 
 
 def _find_same_rows(session: Session, batch: ImportBatch) -> None:
-    """Among several rows for one membership, use the one that is paid longest."""
+    """Among several rows for one membership, use the one that is paid longest.
+
+    A list of payments has one for each: the membership started with the first.
+    """
     window: dict[str, Any] = {
         "partition_by": ImportRow.key,
         "order_by": (
@@ -122,8 +125,13 @@ def _find_same_rows(session: Session, batch: ImportBatch) -> None:
             ImportRow.number,
         ),
     }
+    began = func.min(ImportRow.started_at).filter(ImportRow.says == Says.PAID)
     found = (
-        select(ImportRow.id, func.first_value(ImportRow.number).over(**window).label("best"))
+        select(
+            ImportRow.id,
+            func.first_value(ImportRow.number).over(**window).label("best"),
+            began.over(partition_by=ImportRow.key).label("began"),
+        )
         .where(_of(batch), ImportRow.key.is_not(None), ImportRow.says.in_(_READ))
         .subquery()
     )
@@ -131,6 +139,16 @@ def _find_same_rows(session: Session, batch: ImportBatch) -> None:
         update(ImportRow)
         .where(_of(batch), ImportRow.id == found.c.id, ImportRow.number != found.c.best)
         .values(outcome=Outcome.SAME_ROW, same_as=found.c.best)
+    )
+    session.execute(
+        update(ImportRow)
+        .where(
+            _of(batch),
+            ImportRow.id == found.c.id,
+            ImportRow.number == found.c.best,
+            ImportRow.started_at > found.c.began,
+        )
+        .values(started_at=found.c.began)
     )
 
 

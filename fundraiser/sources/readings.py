@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from fundraiser.addresses import read_address
 from fundraiser.members.models import Interval, fold_address
-from fundraiser.money import decimals
+from fundraiser.money import decimals, parse_amount
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from zoneinfo import ZoneInfo
 
 LONGEST_TEXT = 200  # characters of a name or of a key
+# An amount that a file doesn't give: the smallest unit says only that it isn't nothing.
+SOMETHING = 1
 _LARGEST = Decimal(10) ** 12
 # Nobody pays ten years ahead: such an end was set by whoever gave the membership away.
 TOO_FAR = timedelta(days=10 * 366)
@@ -62,6 +65,7 @@ class Why(StrEnum):
     UNKNOWN_CHARGE = "unknown_charge"
     GIFT = "gift"
     PAST_DUE = "past_due"
+    DECLINED = "declined"
     NO_END = "no_end"
     NO_INTERVAL = "no_interval"
     NO_PAYER = "no_payer"
@@ -119,7 +123,9 @@ class Options:
     """How to read a file; None means automatic.
 
     ``columns`` maps our fields to headings. ``as_of`` is the list's date. ``annual`` says whether a
-    yearly payer's amount is for a ``year`` or a ``month``.
+    yearly payer's amount is for a ``year`` or a ``month``. ``paid_until`` is the day until which
+    members have paid for whom the file gives none, and ``prices`` what they pay by interval
+    (``{"month": "5.00"}``) if it has no amounts.
     """
 
     encoding: str | None = None
@@ -131,6 +137,8 @@ class Options:
     as_of: str | None = None
     currency: str | None = None
     annual: str = "year"
+    paid_until: str | None = None
+    prices: dict[str, str] = field(default_factory=dict)
     whole_list: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -242,6 +250,21 @@ class Reading:
             raise RowError(Why.BAD_AMOUNT)
         self.amount = max(int((amount.scaleb(decimals(code))).to_integral_value()), 0)
         self.currency = code
+
+    def set_price(self, context: Context) -> None:
+        """Set the amount from the interval's price, since the file has none.
+
+        Raises:
+            FileRefusedError: the price is no amount.
+        """
+        self.currency = (context.options.currency or context.currency).upper()
+        price = context.options.prices.get(self.interval.value if self.interval else "")
+        amount = parse_amount(price, self.currency) if price else SOMETHING
+        if not amount:
+            raise FileRefusedError(
+                _("“%(price)s” isn’t a price. Write it like 5.00.", price=(price or "")[:40])
+            )
+        self.amount = amount
 
     def is_not_paying(self, why: Why) -> Reading:
         self.says, self.why = Says.NOT_PAYING, why

@@ -90,7 +90,8 @@ def stage(session: Session, batch: ImportBatch, file: File, form: Format) -> Non
     )
     erased = set(session.scalars(select(ErasedAddress.hash)))
     session.flush()
-    batch.rows = _copy(session, batch, _asked_about(form.read(file, context), erased))
+    readings = _dated(form.read(file, context), _paid_until(context))
+    batch.rows = _copy(session, batch, _asked_about(readings, erased))
     if batch.rows == 0:
         raise FileRefusedError(_("This file has no rows. Export it again and upload that."))
 
@@ -124,6 +125,29 @@ def list_day(form: Format, file: File) -> datetime | None:
             _("This list is dated %(day)s, which is in the future.", day=day.date().isoformat())
         )
     return day
+
+
+def _paid_until(context: Context) -> datetime | None:
+    """Until when members without a date have paid, as staff say.
+
+    Raises:
+        FileRefusedError: what they say is no date.
+    """
+    told = context.options.paid_until
+    try:
+        return context.end_of(in_years(date.fromisoformat(told.strip()))) if told else None
+    except (ValueError, RowError):
+        raise FileRefusedError(
+            _("“%(day)s” isn’t a date. Write it like 2026-11-29.", day=(told or "")[:40])
+        ) from None
+
+
+def _dated(readings: Iterator[Reading], until: datetime | None) -> Iterator[Reading]:
+    """Set one end for all whose own the file doesn't give, so that nobody is asked row by row."""
+    for reading in readings:
+        if until and reading.why is Why.NO_END:
+            reading.says, reading.why, reading.counts_until = Says.PAID, Why.PAID, until
+        yield reading
 
 
 def _asked_about(readings: Iterator[Reading], erased: set[str]) -> Iterator[Reading]:

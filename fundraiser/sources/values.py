@@ -36,10 +36,10 @@ _CENTURY = 100
 _GROUP = 3  # digits between two separators of thousands
 _BLANKS = str.maketrans(dict.fromkeys("\xa0\u202f\u2009'’ ", None))
 _AMOUNT = re.compile(r"-?[0-9]{1,3}(?:[.,]?[0-9]{1,3}){0,6}")
-_YES = {"yes", "true", "1", "y", "ja", "oui", "sí", "так", "tak", "sim"}
+_YES = {"yes", "true", "1", "y", "ja", "wahr", "oui", "vrai", "sí", "так", "істина", "tak", "sim"}
 _INTERVALS = (
     (Interval.MONTH, ("month", "monat", "mois", "mensu", "mies", "mes", "міся", "меся", "mth")),
-    (Interval.YEAR, ("year", "annual", "jahr", "jähr", "ann", "año", "rok", "рік", "рок", "год")),
+    (Interval.YEAR, ("year", "annu", "anual", "jahr", "jähr", "año", "rok", "рік", "рок", "год")),
     (Interval.WEEK, ("week", "woche", "semain", "tydz", "тиж", "недел")),
     (Interval.DAY, ("daily", "täglich", "щодня")),
 )

@@ -42,6 +42,8 @@ class ReadingPage:
     mapping: dict[str, str]
     fields: list[tuple[str, str]]
     is_table: bool
+    asks_for_prices: bool = False
+    asks_for_end: bool = False
     error: str | None = None
 
 
@@ -89,6 +91,7 @@ def _read(batch: ImportBatch, content: bytes) -> ReadingPage:
             {},
             fields,
             is_table=True,
+            asks_for_end=form.may_lack_dates,
             error=str(error),
         )
     return ReadingPage(
@@ -101,6 +104,8 @@ def _read(batch: ImportBatch, content: bytes) -> ReadingPage:
         mapping,
         fields,
         is_table=True,
+        asks_for_prices=form.lacks_amounts(file),
+        asks_for_end=form.may_lack_dates,
     )
 
 
@@ -142,5 +147,11 @@ def read_options(options: Options, typed: MultiDict[str, str]) -> Options:
         as_of=typed.get("as_of", "").strip()[:_LONGEST] or options.as_of,
         currency=typed.get("currency", "").strip().upper()[:3] or None,
         annual="month" if typed.get("annual") == "month" else "year",
+        paid_until=typed.get("paid_until", "").strip()[:_LONGEST] or None,
+        prices={
+            name: typed[f"price-{name}"].strip()[:_LONGEST]
+            for name in ("month", "year")
+            if typed.get(f"price-{name}", "").strip()
+        },
         whole_list=typed.get("whole_list") == "yes",
     )

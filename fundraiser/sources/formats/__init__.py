@@ -57,7 +57,8 @@ class Format:
 
     ``recognise`` says whether a file is this system's. ``read`` yields what its rows prove, lazily.
     ``list_at`` finds the list's date in ISO 8601, if the file has one. ``notes`` are sentences for
-    staff about all files of the system, ``aliases`` other names for the command line.
+    staff about all files of the system, ``aliases`` other names for the command line. If members
+    can be without a date, ``may_lack_dates``; ``lacks_amounts`` says whether a file has none.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Format:
     notes: Callable[[], list[str]] = list
     aliases: tuple[str, ...] = ()
     is_mapped: bool = False
+    may_lack_dates: bool = False
+    lacks_amounts: Callable[[File], bool] = lambda _: False
 
 
 @cache

@@ -53,7 +53,7 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str]) -> Reading:
     def text(ours: str) -> str:
         return row.text(mapping[ours]) if ours in mapping else ""
 
-    give_name(reading, text("name") or f"{text('first_name')} {text('last_name')}")
+    give_name(reading, f"{text('first_name')} {text('last_name')}".strip() or text("name"))
     reading.set_email(text("email"))
     reading.key = reading.address
     if not reading.key:

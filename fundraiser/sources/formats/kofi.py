@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 
     from fundraiser.sources.readings import Context
 
-_NEEDED = ["datetime (utc)", "received", "currency", "transactiontype", "buyeremail"]
+_NEEDED = ("datetime (utc)", "received", "currency", "transactiontype")
+_EMAILS = ("buyeremail", "email")  # the latter in older files
+
+
+def _recognise(file: File) -> bool:
+    return any(has_columns(*_NEEDED, one)(file) for one in _EMAILS)
 
 
 def _read(file: File, context: Context) -> Iterator[Reading]:
+    table = file.table()
+    email = _EMAILS[0] if _EMAILS[0] in table.columns else _EMAILS[1]
     yield from read_rows(
-        file.table(),
+        table,
         context,
         _read_row,
-        needed=_NEEDED,
+        needed=[*_NEEDED, email],
         days=["datetime (utc)"],
         amounts=["received", "given"],
     )
@@ -38,7 +45,7 @@ def _read_row(row: Row, context: Context) -> Reading:
         return reading.skip(Why.MONEY_OUT)
     if not any(word in kind for word in ("subscription", "membership", "monthly")):
         return reading.skip(Why.ONE_TIME)
-    reading.set_email(row.text("buyeremail"))
+    reading.set_email(row.text(*_EMAILS))
     if not reading.address:
         raise RowError(Why.NO_ADDRESS)
     reading.key = reading.address
@@ -52,4 +59,4 @@ def _read_row(row: Row, context: Context) -> Reading:
     return reading
 
 
-FORMAT = Format("kofi", "Ko-fi", has_columns(*_NEEDED), _read, aliases=("ko-fi",))
+FORMAT = Format("kofi", "Ko-fi", _recognise, _read, aliases=("ko-fi",))

@@ -1,11 +1,13 @@
 """Patreon's member list: Relationship manager → Members → Export to CSV; or its API's answers.
 
-The CSV's columns change over the years (30 today, 27 in 2023), so we find each by name.
+The CSV's columns change over the years (30 today, 27 in 2023), so we find each by name. Older
+lists don't say when the next charge is due, the oldest not even when the latest was.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -14,7 +16,13 @@ from fundraiser.members.models import Interval
 from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
 from fundraiser.sources.formats.documents import is_document, members_of
 from fundraiser.sources.formats.patreon_api import read_member
-from fundraiser.sources.formats.patron import STATUSES, Patron, judge
+from fundraiser.sources.formats.patron import (
+    OLD_STATUSES,
+    STATUSES,
+    Patron,
+    end_of_charge,
+    judge,
+)
 from fundraiser.sources.readings import Reading, RowError, Says, Why
 from fundraiser.sources.values import read_interval
 from fundraiser.texts import gettext as _
@@ -66,11 +74,10 @@ def _read_row(row: Row, context: Context) -> Reading:
     reading.set_amount(pledge, row.text("currency") or context.options.currency or "USD")
     if began := row.day("patronage since date", "start"):
         reading.started_at = context.since(began)
-    if row.text("patron status", "status").lower() not in STATUSES:
-        raise RowError(Why.UNKNOWN_STATUS, Says.ASK)
+    status, charge = _read_status(row)
     patron = Patron(
-        status=row.text("patron status", "status").lower(),
-        charge=row.text("last charge status").lower(),
+        status=status,
+        charge=charge,
         lifetime=lifetime,
         is_free=row.is_yes("free member"),
         is_trial=row.is_yes("free trial"),
@@ -79,7 +86,19 @@ def _read_row(row: Row, context: Context) -> Reading:
         due=row.day("next charge date"),
         charged=row.day("last charge date"),
     )
+    if "next charge date" not in row.columns and patron.status == "active patron":
+        patron = replace(patron, due=end_of_charge(patron, *rhythm))
     return judge(patron, reading, context)
+
+
+def _read_status(row: Row) -> tuple[str, str]:
+    """The patron's status and that of the latest charge; the oldest lists have one for both."""
+    status = row.text("patron status", "status").lower()
+    if "last charge status" in row.columns and status in STATUSES:
+        return status, row.text("last charge status").lower()
+    if "last charge status" not in row.columns and status in OLD_STATUSES:
+        return OLD_STATUSES[status]
+    raise RowError(Why.UNKNOWN_STATUS, Says.ASK)
 
 
 def _list_at(file: File) -> str | None:
@@ -126,4 +145,5 @@ FORMAT = Format(
     list_at=_list_at,
     notes=_notes,
     aliases=("patreon-csv", "patreon-api"),
+    may_lack_dates=True,
 )

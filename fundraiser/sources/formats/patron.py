@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from fundraiser.sources.readings import Context, Reading
 
 STATUSES = {"active patron", "declined patron", "former patron", ""}
+# In lists without the status of the latest charge, whose own words say how it went.
+OLD_STATUSES = {
+    **dict.fromkeys(("ok", "active", "processed", "active patron"), ("active patron", "paid")),
+    "pending": ("active patron", "pending"),
+    **dict.fromkeys(("declined", "declined patron"), ("declined patron", "declined")),
+    **dict.fromkeys(("former", "deleted", "canceled", "former patron"), ("former patron", "paid")),
+    "": ("", ""),
+}
 _PAID = {"paid", "refund declined"}
 _NOT_THROUGH = {"declined": Why.NEVER_PAID, "pending": Why.PENDING}
 _NO = {
@@ -70,7 +78,7 @@ def judge(patron: Patron, reading: Reading, context: Context) -> Reading:
     if patron.charge not in _PAID and patron.charge not in _NOT_THROUGH:
         return reading.ask(Why.UNKNOWN_CHARGE)
     if reading.counts_until is None:
-        return reading.ask(Why.NO_END)
+        return reading.ask(Why.DECLINED if patron.charge in _NOT_THROUGH else Why.NO_END)
     if patron.charge in _PAID and not reading.cancel_at and reading.counts_until <= context.list_at:
         # Paid, and due since, and nobody tried to charge it: the creator may have paused.
         reading.looks.append(Why.NOT_CHARGED)

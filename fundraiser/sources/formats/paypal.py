@@ -47,7 +47,8 @@ _COLUMNS = {
     ),
     "title": ("item title", "artikelbezeichnung", "titre de l'objet", "título del artículo"),
 }
-_NEEDED = ("date", "currency", "gross", "id", "reference", "status")
+# A monthly statement has no status: only what is completed is in it.
+_NEEDED = ("date", "currency", "gross", "id", "reference")
 _DONE = {
     *("completed", "abgeschlossen", "effectué", "terminé", "completado", "completato"),
     *("voltooid", "zakończono", "завершено", "выполнено", "concluído"),
@@ -91,7 +92,8 @@ def _recognise(file: File) -> bool:
         names = _names(file.table().columns)
     except FileRefusedError:
         return False
-    return all(name in names for name in _NEEDED)
+    # Lists of other shops' payments may have these columns too, without either of those.
+    return all(name in names for name in _NEEDED) and ("status" in names or "zone" in names)
 
 
 def _read(file: File, context: Context) -> Iterator[Reading]:
@@ -134,7 +136,7 @@ def _read_row(
     reading = row.reading
     gross = row.notation.read_amount(row.cell(names["gross"])) or Decimal(0)
     reference = text("reference")[:64]
-    status = text("status").lower()
+    status = text("status").lower() if "status" in names else "completed"
     if gross <= 0:
         # A conversion of the currency has nobody's name, and gives nothing back.
         if reference and status in _DONE and text("name"):

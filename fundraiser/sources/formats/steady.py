@@ -7,21 +7,85 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from fundraiser.members.models import Interval
-from fundraiser.sources.formats import File, Format, Row, give_name, has_columns, read_rows
-from fundraiser.sources.readings import Reading, RowError, Says, Why, next_anniversary
+from fundraiser.sources.formats import File, Format, Row, give_name, read_rows
+from fundraiser.sources.readings import (
+    FileRefusedError,
+    Reading,
+    RowError,
+    Says,
+    Why,
+    next_anniversary,
+)
 from fundraiser.sources.values import read_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fundraiser.sources.readings import Context
 
+# Steady's name of a column, and other ones, as of a list that was translated.
+_COLUMNS = {
+    "first name": ("vorname",),
+    "last name": ("nachname",),
+    "email": ("e-mail", "e-mail-adresse"),
+    "plan name": ("paketname", "paket", "name des pakets", "mitgliedschaftspaket"),
+    "plan monthly amount cents": (
+        *("monatlicher paketpreis in cent", "monatlicher betrag in cent", "monatsbetrag in cent"),
+        "paketpreis pro monat in cent",
+    ),
+    "gifted": ("geschenk", "geschenkt", "verschenkt", "geschenkmitgliedschaft"),
+    "subscription period": ("zahlungsweise", "laufzeit", "abrechnungszeitraum", "zahlungsrhythmus"),
+    "subscription state": ("status", "mitgliedsstatus", "status der mitgliedschaft", "abo-status"),
+    "subscribed at": ("mitglied seit", "abonniert am", "beginn", "beigetreten am"),
+    "trial ends at": ("testphase endet am", "ende der testphase", "probezeit endet am"),
+    "cancelled at": ("gekündigt am", "kündigungsdatum"),
+    "expires at": ("läuft ab am", "endet am", "ablaufdatum", "läuft aus am", "gültig bis"),
+}
+_NEEDED = ("email", "subscription state", "subscribed at", "expires at")
 _DAYS = ("subscribed at", "trial ends at", "cancelled at", "expires at")
+_STATES = {
+    "aktiv": "active",
+    **dict.fromkeys(("testphase", "in testphase", "probezeit"), "in_trial"),
+    "gast": "guest",
+    **dict.fromkeys(("gekündigt", "beendet"), "cancelled"),
+    **dict.fromkeys(("läuft aus", "nicht verlängernd", "wird nicht verlängert"), "not_renewing"),
+    "not renewing": "not_renewing",
+    "in trial": "in_trial",
+}
+
+
+def _names(columns: Mapping[str, int]) -> dict[str, str]:
+    """Steady's columns and what they are called in this file."""
+    found = {}
+    for ours, others in _COLUMNS.items():
+        theirs = next((one for one in (ours, *others) if one in columns), None)
+        if theirs:
+            found[ours] = theirs
+    return found
+
+
+def _recognise(file: File) -> bool:
+    try:
+        return {*_NEEDED, "plan name"} <= set(_names(file.table().columns))
+    except FileRefusedError:
+        return False
 
 
 def _read(file: File, context: Context) -> Iterator[Reading]:
-    needed = ["email", "subscription state", "subscribed at", "expires at"]
-    yield from read_rows(file.table(), context, _read_row, needed=needed, days=_DAYS)
+    names = _names(file.table().columns)
+
+    def read_row(row: Row, context: Context) -> Reading:
+        # Under Steady's own names from here on.
+        row.columns = {**row.columns, **{ours: row.columns[name] for ours, name in names.items()}}
+        return _read_row(row, context)
+
+    yield from read_rows(
+        file.table(),
+        context,
+        read_row,
+        needed=[names.get(one, one) for one in _NEEDED],
+        days=[names[one] for one in _DAYS if one in names],
+    )
 
 
 def _read_row(row: Row, context: Context) -> Reading:
@@ -52,6 +116,7 @@ def _judge(
     context: Context,
 ) -> Reading:
     state = row.text("subscription state").lower()
+    state = _STATES.get(state, state)
     match state:
         case "in_trial":
             return reading.is_not_paying(Why.TRIAL)
@@ -84,7 +149,7 @@ def _judge(
 FORMAT = Format(
     "steady",
     "Steady",
-    has_columns("email", "subscription state", "subscribed at", "plan name"),
+    _recognise,
     _read,
     aliases=("steadyhq",),
 )

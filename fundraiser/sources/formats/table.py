@@ -5,6 +5,7 @@ Staff can change the mapping, and the source remembers it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fundraiser.sources.formats import File, Format, Row, give_name, read_rows
@@ -38,22 +39,31 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "электронн",
         "courriel",
     ),
+    # Before the name: a user's name is found for that only if there is nothing better.
+    "first_name": ("first name", "firstname", "vorname", "given name", "prénom"),
+    "last_name": (
+        *("last name", "lastname", "surname", "nachname", "family name", "прізвище", "фамилия"),
+    ),
     "name": ("full name", "name", "ім'я", "піб", "имя", "фио", "nom", "nazw", "imię"),
-    "first_name": ("first name", "vorname", "given name", "prénom"),
-    "last_name": ("last name", "surname", "nachname", "family name", "прізвище", "фамилия"),
-    "amount": ("amount", "сума", "сумма", "betrag", "montant", "kwota", "importe", "gross"),
+    "amount": (
+        *("amount", "сума", "сумма", "betrag", "montant", "kwota", "importe", "gross"),
+        *("order total", "renewal price", "price", "fee", "preis", "ціна"),
+    ),
     "currency": ("currency", "валюта", "währung", "devise", "moneda", "waluta"),
     "interval": (
-        *("every", "frequency", "interval", "period", "періодич", "периодич", "turnus", "rhythm"),
-        *("fréquence", "frecuencia", "billing"),
+        *("every", "frequency", "billing period", "interval", "period", "періодич", "периодич"),
+        *("turnus", "rhythm", "fréquence", "frecuencia", "billing cycle", "term"),
     ),
     "until": (
         *("paid until", "paid through", "paid to", "valid until", "сплачено до", "оплачено до"),
         *("bezahlt bis", "expires", "expiry", "expiration", "next payment", "next charge", "дійсн"),
         *("renewal", "renews", "payé jusqu", "opłacone do", "period end"),
     ),
-    "ends": ("cancelled on", "leaves on", "ends on"),
-    "paid": ("last payment", "paid on", "payment date", "donated at", "дата оплати", "date paid"),
+    "ends": ("cancelled on", "leaves on", "ends on", "end date"),
+    "paid": (
+        *("last payment", "paid on", "payment date", "donated at", "дата оплати", "date paid"),
+        *("payment received", "received date"),
+    ),
     "started": (
         *("member since", "joined", "start", "since", "дата вступу", "дата вступления"),
         *("eintritt", "created", "began", "signup", "sign-up", "subscribed"),
@@ -71,6 +81,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 _DAYS = ("until", "ends", "paid", "started")
 _TOTALS = {"total", "totals", "sum", "разом", "усього", "всього", "итого", "summe", "gesamt"}
+_ONE_TIME = {"one time", "once", "single", "einmalig", "разово", "одноразово", "jednorazowo"}
+_NO_DAY = {"never", "nie", "none", "null", "n/a", "-", "0"}
 _REFUNDED = {"refunded", "chargeback", "reversed", "повернено"}
 _LEAVING = {"cancelled", "canceled", "not_renewing", "not renewing", "pending-cancel", "скасовано"}
 _WAITING = {"pending", "trial", "in_trial", "trialing", "on-hold", "failed", "unpaid", "incomplete"}
@@ -78,7 +90,11 @@ _WAITING = {"pending", "trial", "in_trial", "trialing", "on-hold", "failed", "un
 
 def guess_columns(table: Table) -> dict[str, str]:
     """Match headings to our fields, each used once; exact matches first."""
-    left = {fold_heading(heading): heading for heading in table.headings if heading.strip()}
+    left = {
+        plain: heading
+        for heading in table.headings
+        if (plain := fold_heading(heading)) and not plain.startswith("trial")
+    }
     found: dict[str, str] = {}
     for is_meant in (str.__eq__, str.startswith, str.__contains__):
         for ours, stems in FIELDS.items():
@@ -102,12 +118,13 @@ def _read(file: File, context: Context) -> Iterator[Reading]:
         raise FileRefusedError(
             _("We can’t tell which column has the e-mail addresses. Choose it below.")
         )
-    if "until" not in mapping and not {"paid", "interval"} <= set(mapping):
+    has_days = "until" in mapping or {"paid", "interval"} <= set(mapping)
+    if not has_days and not context.options.paid_until:
         raise FileRefusedError(
             _(
                 "We can’t tell which column says until when each person has paid. "
                 "Choose it below, or the columns for the latest payment and how often "
-                "they pay."
+                "they pay, or enter one date for all."
             )
         )
     default = _currency_in(mapping.get("amount", "")) or context.options.currency
@@ -142,7 +159,7 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
     def text(ours: str) -> str:
         return row.text(mapping[ours]) if ours in mapping else ""
 
-    give_name(reading, text("name") or f"{text('first_name')} {text('last_name')}")
+    give_name(reading, f"{text('first_name')} {text('last_name')}".strip() or text("name"))
     if (
         not text("email")
         and not text("key")
@@ -156,6 +173,8 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
     if not reading.email:
         reading.looks.append(Why.NO_ADDRESS_KNOWN)
     reading.set_card(text("card"))
+    if re.sub(r"[\s_-]+", " ", text("interval").lower()) in _ONE_TIME:
+        return reading.skip(Why.ONE_TIME)
     if rhythm := read_interval(text("interval")):
         reading.interval, reading.interval_count = rhythm
     if "amount" in mapping:
@@ -168,29 +187,43 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
         if reading.amount == 0:
             return reading.is_not_paying(Why.FREE)
     else:
-        reading.amount, reading.currency = 1, currency.upper()
+        reading.set_price(context)
     _read_days(row, reading, context, mapping)
     return _judge(reading, text("status").lower(), context)
 
 
 def _read_days(row: Row, reading: Reading, context: Context, mapping: dict[str, str]) -> None:
-    days = {name: row.day(mapping[name]) for name in _DAYS if name in mapping}
+    days = {
+        name: row.day(mapping[name])
+        for name in _DAYS
+        if name in mapping and row.text(mapping[name]).lower() not in _NO_DAY
+    }
     if began := days.get("started"):
         reading.started_at = context.since(began)
-    until, paid = days.get("until"), days.get("paid")
+    until, paid, ends = days.get("until"), days.get("paid"), days.get("ends")
+    if until is None:
+        until = ends  # who has left won't be charged again
     if until is None and paid is not None:
         if reading.interval is None:
             raise RowError(Why.NO_INTERVAL, Says.ASK)
         until = add_interval(paid, reading.interval, reading.interval_count)
         reading.started_at = reading.started_at or context.since(paid)
     if until is None:
-        raise RowError(Why.NO_DAY)
+        raise RowError(*_undated(context))
     reading.counts_until = context.until(until)
-    if ends := days.get("ends"):
+    if ends:
         reading.cancel_at = context.until(ends)
 
 
+def _undated(context: Context) -> tuple[Why, Says]:
+    """What to do about a row without a date: refuse it, unless staff gave one for all of them."""
+    if context.options.paid_until:
+        return Why.NO_END, Says.ASK
+    return Why.NO_DAY, Says.REFUSED
+
+
 def _judge(reading: Reading, status: str, context: Context) -> Reading:
+    status = status.removeprefix("wc-")  # WooCommerce's own prefix
     if reading.counts_until and reading.counts_until > context.at + TOO_FAR:
         return reading.is_not_paying(Why.COMPLIMENTARY)
     if status in _REFUNDED:
@@ -218,4 +251,6 @@ FORMAT = Format(
     _read,
     aliases=("csv", "xlsx", "list", "mapped", "spreadsheet", "other", "generic"),
     is_mapped=True,
+    may_lack_dates=True,
+    lacks_amounts=lambda file: "amount" not in mapped_columns(file),
 )
