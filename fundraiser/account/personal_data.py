@@ -398,6 +398,18 @@ PERSONAL: tuple[Personal, ...] = (
         _NUMBER,
     ),
     _personal(
+        "member_mrr",
+        "member_id currency amount began",
+        "Say what members pay a month, and prove how that sum came about",
+        _BOOKS,
+    ),
+    _personal(
+        "mrr_movement",
+        "id member_id currency kind amount month began happened_at recorded_at",
+        "Say what members pay a month, and prove how that sum came about",
+        _BOOKS,
+    ),
+    _personal(
         "member",
         "email address name",
         "Recognise members, e-mail them, and name those who agreed to it",
@@ -646,6 +658,7 @@ NOT_PERSONAL: dict[str, str] = {
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "balance_scan": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",
+    "mrr_sum": "month kind currency began changes amount",
     "open_trouble": "trouble since told_at gone_since",
     "old_price": "stripe_id tier_slug interval currency amount retired_at archived_at",
     "other_product": "id noted_at",

@@ -1,4 +1,4 @@
-"""Models: daily figures, stored forecasts, exchange rates, retention figures."""
+"""Models: daily figures, stored forecasts, exchange rates, retention, recurring income."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Topic(StrEnum):
     (``joined``, ``stopped``). ``leaving``: people known to stop on that future day (``Loss``).
     ``contribution``: one-time contributions less refunds. ``failed``: payments that first failed in
     the month starting that day, once their grace period is over, and ``recovered`` those paid
-    within it (Stripe's reason; ``amount`` is theirs).
+    within it (Stripe's reason; ``amount`` is theirs). ``mrr``: the monthly recurring income and
+    what it contains (``Part``).
     """
 
     INCOME = "income"
@@ -44,6 +45,16 @@ class Topic(StrEnum):
     CONTRIBUTION = "contribution"
     FAILED = "failed"
     RECOVERED = "recovered"
+    MRR = "mrr"
+
+
+class Part(StrEnum):
+    """All of the monthly recurring income, or a part of it; one amount may be in several parts."""
+
+    ALL = ""
+    OVERDUE = "overdue"
+    LEAVING = "leaving"
+    FEES = "fees"
 
 
 class Churn(StrEnum):
@@ -190,3 +201,73 @@ class RetentionFigure(Base):
     steps: Mapped[int]
     ended: Mapped[bool]
     people: Mapped[int] = mapped_column(BigInteger)
+
+
+class Movement(StrEnum):
+    """Why the monthly recurring income changed.
+
+    ``exchange``: members who pay in another currency now. ``other``: imports, merges, erasures and
+    new counting rules, as in the ledger.
+    """
+
+    NEW = "new"
+    REACTIVATION = "reactivation"
+    EXPANSION = "expansion"
+    CONTRACTION = "contraction"
+    CHURN = "churn"
+    EXCHANGE = "exchange"
+    OTHER = "other"
+
+
+class MemberMrr(Base):
+    """A person's monthly recurring income in a currency, in its smallest unit; kept by a job.
+
+    It is the sum of the person's movements. ``began`` is the first day of the month since which the
+    person pays without a break. No foreign key, so that a merge leaves it to the job.
+    """
+
+    __tablename__ = "member_mrr"
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)
+
+    member_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    currency: Mapped[Currency] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    began: Mapped[date]
+
+
+class MrrMovement(Base):
+    """A change of a person's monthly recurring income; rows are added and never changed.
+
+    ``month`` (its first day, in the newsroom's time zone) is that of ``happened_at``.
+    """
+
+    __tablename__ = "mrr_movement"
+    __table_args__ = (
+        CheckConstraint("amount <> 0", name="amount"),
+        Index("ix_mrr_movement_month", "month", "kind", "member_id"),
+        Index("ix_mrr_movement_recorded_at", "recorded_at"),
+        Index("ix_mrr_movement_member_id", "member_id"),
+    )
+
+    id: Mapped[Identifier]
+    member_id: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[Currency]
+    kind: Mapped[Movement]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    month: Mapped[date]
+    began: Mapped[date]
+    happened_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+
+
+class MrrSum(Base):
+    """A month's movements, added up by kind, currency and the month in which people began."""
+
+    __tablename__ = "mrr_sum"
+
+    month: Mapped[date] = mapped_column(primary_key=True)
+    kind: Mapped[Movement] = mapped_column(primary_key=True)
+    currency: Mapped[Currency] = mapped_column(primary_key=True)
+    began: Mapped[date] = mapped_column(primary_key=True)
+    changes: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[int] = mapped_column(BigInteger)

@@ -20,6 +20,7 @@ from fundraiser.dashboard.members.list_views import show_list
 from fundraiser.dashboard.members.timeline import read_timeline
 from fundraiser.dashboard.overview import figures, labels as overview_labels
 from fundraiser.dashboard.overview.columns import failed_sync_columns
+from fundraiser.dashboard.overview.daily import read_counted_at
 from fundraiser.dashboard.overview.summary import read_overview
 from fundraiser.errors import NotFoundError
 from fundraiser.incidents import current_incidents
@@ -134,7 +135,7 @@ def contributions() -> ResponseReturnValue:
         older=older,
         before=key_from_url("before"),
         sums=figures.read_contribution_sums(db.session()),
-        counted_at=figures.read_counted_at(db.session()),
+        counted_at=read_counted_at(db.session()),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, select
 
 from fundraiser.dashboard import labels
 from fundraiser.db import now
-from fundraiser.members.models import PER_YEAR, Source
+from fundraiser.members.models import Source
+from fundraiser.members.monthly import monthly as monthly_of
 from fundraiser.members.overdue import grace_ends_at, is_overdue
 from fundraiser.outbox import EmailState
 from fundraiser.payments.models import Payment, PaymentStatus
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fundraiser.outbox import Email
 
 _LOST = "lost"
-_MONTHS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +71,13 @@ def lifetime(years: Sequence[YearPaid]) -> dict[str, int]:
 
 def monthly(memberships: Sequence[Membership]) -> dict[str, int]:
     """What running memberships bring a month, by currency: MRR, without gifts."""
-    found: dict[str, Decimal] = {}
+    found: dict[str, int] = {}
     for one in memberships:
         if one.ended_at or not one.interval or one.source is Source.GIFT or not one.amount:
             continue
-        yearly = Decimal(one.amount) * PER_YEAR[one.interval] / one.interval_count
-        found[one.currency] = found.get(one.currency, Decimal(0)) + yearly / _MONTHS
-    return {
-        currency: int(amount.to_integral_value(ROUND_HALF_EVEN))
-        for currency, amount in found.items()
-    }
+        amount = monthly_of(one.amount, one.interval, one.interval_count)
+        found[one.currency] = found.get(one.currency, 0) + amount
+    return found
 
 
 def read_next(

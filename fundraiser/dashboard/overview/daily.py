@@ -25,6 +25,8 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from fundraiser import jobs
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
+from fundraiser.dashboard.mrr import movements
+from fundraiser.dashboard.mrr.contents import contents
 from fundraiser.dashboard.overview.counted import counted_memberships, loss_of_member
 from fundraiser.dashboard.overview.failures import first_failures
 from fundraiser.dashboard.overview.forecasts import write_forecasts
@@ -71,11 +73,16 @@ _BY_PEOPLE = (
 def refresh_if_due(session: Session, zone: ZoneInfo, grace: timedelta) -> bool:
     """Make today's figures again if they are five minutes old; returns whether it did."""
     lock(session, "job", HEARTBEAT)
-    last = session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
+    last = read_counted_at(session)
     if last is not None and now() - last < _EVERY:
         return False
     refresh(session, zone, grace)
     return True
+
+
+def read_counted_at(session: Session) -> datetime | None:
+    """When the daily figures were last made."""
+    return session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
 
 
 def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
@@ -95,6 +102,8 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     counting = counted_memberships(at, grace)
     _write_people(session, today, counting, at)
     _write(session, Topic.INCOME, _income(today, counting))
+    movements.refresh(session, zone, grace, at, read_counted_at(session))
+    _write(session, Topic.MRR, contents(today, at, grace))
     _write(session, Topic.LEAVING, _leaving(zone))
     _write(session, Topic.LEAVING, _cards(counting, at, zone, grace))
     _write(session, Topic.CHURN, _churn(first, zone))

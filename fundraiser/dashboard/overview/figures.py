@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 
 from fundraiser.dashboard.models import DailyFigure, Topic
-from fundraiser.dashboard.overview.daily import HEARTBEAT
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
 from fundraiser.members.history import Mark, read_imported, read_marks, start_of_day
@@ -126,11 +125,6 @@ def read_contribution_sums(session: Session) -> Sequence[DailyFigure]:
         .where(is_sum, DailyFigure.day == newest)
         .order_by(DailyFigure.people.desc(), DailyFigure.currency)
     ).all()
-
-
-def read_counted_at(session: Session) -> datetime | None:
-    """When the daily figures were last made."""
-    return session.scalar(select(Heartbeat.beat_at).where(Heartbeat.name == HEARTBEAT))
 
 
 def read_machinery(session: Session) -> Machinery:
