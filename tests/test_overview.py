@@ -198,9 +198,10 @@ def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(
     make_campaign(session)
     join(session)
     brought, undone = (make_member(session, name=f"Brought {number}") for number in range(2))
+    long_ago = now() - timedelta(days=300)
     for member in (brought, undone):
-        count(session, member, cause=Cause.IMPORT, happened_at=now() - timedelta(days=300))
-    count(session, undone, "no_membership", cause=Cause.IMPORT)
+        count(session, member, cause=Cause.IMPORT, happened_at=long_ago)
+    count(session, undone, "no_membership", cause=Cause.IMPORT, happened_at=long_ago)
     balance = read_balance(session)
     days = read_days(session, LONDON, Mark(balance.version, balance.members))
     assert balance.members == 2
@@ -210,6 +211,27 @@ def test_people_of_a_list_did_not_join_on_the_day_it_was_imported(
     session.commit()
     sign_in(client, hire(database))
     assert "1" in shown(read(client, "/staff"), "imported-today")
+
+
+def test_people_of_a_list_joined_and_left_on_the_day_on_which_they_did(session: Session) -> None:
+    today, days_ago = now(), now() - timedelta(days=3)
+    at_last, lately, undone, gone = (make_member(session, name=str(one)) for one in range(4))
+    count(session, at_last, cause=Cause.IMPORT, happened_at=today)
+    count(session, lately, cause=Cause.IMPORT, happened_at=days_ago)
+    for reason in ("imported", "no_membership"):
+        count(session, undone, reason, cause=Cause.IMPORT, happened_at=today)
+    count(session, gone, cause=Cause.IMPORT, happened_at=today - timedelta(days=300))
+    count(session, gone, "no_membership", cause=Cause.IMPORT, happened_at=days_ago)
+    balance = read_balance(session)
+    days = read_days(session, LONDON, Mark(balance.version, balance.members))
+    assert [(day.joined, day.stopped) for day in days if day.joined or day.stopped] == [
+        (1, 1),
+        (1, 0),
+    ]
+    today_so_far, week, month = sum_flows(days)
+    assert (today_so_far.net, today_so_far.imported) == (1, 1)
+    for flow in (week, month):
+        assert (flow.joined, flow.stopped, flow.imported) == (2, 1, 1)
 
 
 def test_a_days_last_figures_stay_and_todays_are_made_again(session: Session) -> None:

@@ -181,7 +181,7 @@ def test_what_names_a_thing_at_stripe_is_told_once_whoever_its_customer_is_by_th
         *(f"payment_failed_day_{day}" for day in (0, 3, 7, 12)),
         *("card_expiring_30_days", "card_expiring_7_days", "renewal_coming"),
         *("membership_paused", "membership_continues", "price_changed", "method_changed"),
-            "price_changed_at_stripe",
+        "price_changed_at_stripe",
         *("canceled", "ended", "win_back", "gift_given", "gift_reminder"),
     }
 

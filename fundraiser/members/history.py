@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, DateTime, Integer, cast, func, select, true
+from sqlalchemy import BigInteger, DateTime, Integer, cast, exists, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 
 from fundraiser.members.models import Cause, LedgerEntry
 
@@ -92,30 +93,56 @@ def brought_in(session: Session, times: Sequence[datetime]) -> list[int]:
     return found
 
 
-def read_imported(
-    session: Session, times: Sequence[datetime], version: int
-) -> list[tuple[int, int]]:
-    """How many people imports added and removed, from each of these times to the next.
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Ledger rows of imports from one time to the next.
+
+    ``added`` and ``removed`` were recorded then; ``joined`` and ``stopped`` happened then, perhaps
+    recorded later, without those that were undone.
+    """
+
+    added: int = 0
+    removed: int = 0
+    joined: int = 0
+    stopped: int = 0
+
+
+def read_imported(session: Session, times: Sequence[datetime], version: int) -> list[Imported]:
+    """What imports recorded, and whom they say joined or stopped, from each time to the next.
 
     ``times`` must be in order; the last one lasts until this version of the ledger.
     """
     moments = cast(times, ARRAY(DateTime(timezone=True)))
-    place = func.width_bucket(LedgerEntry.recorded_at, moments, type_=Integer)
-    rows = session.execute(
-        select(
-            place,
-            func.count().filter(LedgerEntry.change > 0),
-            func.count().filter(LedgerEntry.change < 0),
-        )
-        .where(
-            LedgerEntry.cause == Cause.IMPORT,
-            LedgerEntry.recorded_at >= times[0],
-            LedgerEntry.version <= version,
-        )
-        .group_by(place)
+    before = aliased(LedgerEntry)
+    # An undo takes people back as of when they began.
+    is_undone = exists().where(
+        before.member_id == LedgerEntry.member_id,
+        before.sequence == LedgerEntry.sequence - 1,
+        before.happened_at == LedgerEntry.happened_at,
     )
-    found = {one: (added, removed) for one, added, removed in rows}
-    return [found.get(one, (0, 0)) for one in range(1, len(times) + 1)]
+    is_start, is_end = LedgerEntry.change > 0, LedgerEntry.change < 0
+    recorded = (func.count().filter(is_start), func.count().filter(is_end))
+    happened = (
+        func.count().filter(is_start) - func.count().filter(is_end, is_undone),
+        func.count().filter(is_end, ~is_undone),
+    )
+    found: list[dict[int, tuple[int, int]]] = []
+    for at, counts in ((LedgerEntry.recorded_at, recorded), (LedgerEntry.happened_at, happened)):
+        place = func.width_bucket(at, moments, type_=Integer)
+        rows = session.execute(
+            select(place, *counts)
+            .where(
+                LedgerEntry.cause == Cause.IMPORT,
+                at >= times[0],
+                LedgerEntry.version <= version,
+            )
+            .group_by(place)
+        )
+        found.append({one: (starts, ends) for one, starts, ends in rows})
+    return [
+        Imported(*found[0].get(place, (0, 0)), *found[1].get(place, (0, 0)))
+        for place in range(1, len(times) + 1)
+    ]
 
 
 def read_peak(session: Session) -> int:

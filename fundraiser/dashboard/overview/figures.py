@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.jobs import Heartbeat
-from fundraiser.members.history import Mark, read_imported, read_marks, start_of_day
+from fundraiser.members.history import Imported, Mark, read_imported, read_marks, start_of_day
 from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email, EmailState
@@ -36,7 +36,8 @@ DAYS_SHOWN = 28
 class Flow:
     """Joins and losses in the last ``days``, today included; ``elapsed`` of them so far.
 
-    ``imported`` is the net number of people whom imports added, and who aren't among ``joined``.
+    ``imported`` is the net number of people whom imports added and who joined or left earlier: they
+    are in the balance, and not among ``joined`` and ``stopped``.
     """
 
     days: int
@@ -56,7 +57,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A calendar day that starts at ``start``; ``imported`` as in ``Flow``."""
+    """A calendar day that starts at ``start``; ``imported`` as in ``Flow``.
+
+    It is negative on a day on which people joined whom a list brought only later.
+    """
 
     start: datetime
     joined: int
@@ -83,22 +87,20 @@ def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
     marks = [*read_marks(session, starts), here]
     imports = read_imported(session, starts, here.version)
     return [
-        _day(start, since, until, imported, is_over=start is not starts[-1])
-        for start, (since, until), imported in zip(starts, pairwise(marks), imports, strict=True)
+        _day(start, since, until, one, is_over=start is not starts[-1])
+        for start, (since, until), one in zip(starts, pairwise(marks), imports, strict=True)
     ]
 
 
-def _day(
-    start: datetime, since: Mark, until: Mark, imported: tuple[int, int], *, is_over: bool
-) -> Day:
+def _day(start: datetime, since: Mark, until: Mark, imports: Imported, *, is_over: bool) -> Day:
     """Count the +1 and -1 rows between two marks, by subtraction: versions have no gaps.
 
-    Without imports: a list brings people who joined elsewhere, perhaps years ago.
+    A list brings people who joined elsewhere, perhaps years ago: they joined when they began.
     """
     rows, net = until.version - since.version, until.balance - since.balance
-    added, removed = imported
-    joined, stopped = (rows + net) // 2 - added, (rows - net) // 2 - removed
-    return Day(start, joined, stopped, added - removed, is_over=is_over)
+    joined = (rows + net) // 2 - imports.added + imports.joined
+    stopped = (rows - net) // 2 - imports.removed + imports.stopped
+    return Day(start, joined, stopped, net - (joined - stopped), is_over=is_over)
 
 
 def sum_flows(days: Sequence[Day]) -> list[Flow]:
