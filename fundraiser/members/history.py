@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, DateTime, Integer, cast, exists, func, select, true
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Integer,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
@@ -121,24 +132,34 @@ def read_imported(session: Session, times: Sequence[datetime], version: int) -> 
         before.happened_at == LedgerEntry.happened_at,
     )
     is_start, is_end = LedgerEntry.change > 0, LedgerEntry.change < 0
-    recorded = (func.count().filter(is_start), func.count().filter(is_end))
-    happened = (
-        func.count().filter(is_start) - func.count().filter(is_end, is_undone),
-        func.count().filter(is_end, ~is_undone),
-    )
-    found: list[dict[int, tuple[int, int]]] = []
-    for at, counts in ((LedgerEntry.recorded_at, recorded), (LedgerEntry.happened_at, happened)):
-        place = func.width_bucket(at, moments, type_=Integer)
-        rows = session.execute(
-            select(place, *counts)
-            .where(
-                LedgerEntry.cause == Cause.IMPORT,
-                at >= times[0],
-                LedgerEntry.version <= version,
-            )
-            .group_by(place)
+    undone = func.count().filter(is_end, is_undone)
+    parts = [
+        select(
+            literal(part),
+            func.width_bucket(at, moments, type_=Integer).label("place"),
+            starts,
+            ends,
         )
-        found.append({one: (starts, ends) for one, starts, ends in rows})
+        .where(LedgerEntry.cause == Cause.IMPORT, at >= times[0], LedgerEntry.version <= version)
+        .group_by("place")
+        for part, at, starts, ends in (
+            (
+                0,
+                LedgerEntry.recorded_at,
+                func.count().filter(is_start),
+                func.count().filter(is_end),
+            ),
+            (
+                1,
+                LedgerEntry.happened_at,
+                func.count().filter(is_start) - undone,
+                func.count().filter(is_end) - undone,
+            ),
+        )
+    ]
+    found: tuple[dict[int, tuple[int, int]], ...] = ({}, {})
+    for part, place, starts, ends in session.execute(union_all(*parts)):
+        found[part][place] = (starts, ends)
     return [
         Imported(*found[0].get(place, (0, 0)), *found[1].get(place, (0, 0)))
         for place in range(1, len(times) + 1)
