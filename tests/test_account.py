@@ -115,6 +115,23 @@ def test_the_link_lets_in_the_browser_that_asked_once(
         assert errors(send(client, "sign-in/link", link=token)) == ["error-link"]
 
 
+def test_a_mail_apps_own_browser_asks_for_the_code_and_for_nothing_to_press_first(
+    client: FlaskClient, app: FundraiserApp, post: Post
+) -> None:
+    ask(client)
+    token, code = post.newest()
+    mail_app = app.test_client()
+    opened = BeautifulSoup(mail_app.get("/account/sign-in/link", headers=OURS).text, "html.parser")
+    form = opened.select_one("form#link-form")
+    assert form
+    assert form.select_one("[name=code]")
+    assert "data-asked" not in form.attrs
+    assert send(mail_app, "sign-in/code", link=token, code=code).status_code == 303
+    assert is_in(mail_app)
+    here = BeautifulSoup(client.get("/account/sign-in/link", headers=OURS).text, "html.parser")
+    assert here.select_one("form#link-form[data-asked]"), "the browser that asked goes on by itself"
+
+
 def test_the_code_lets_in_the_browser_that_asked_once(client: FlaskClient, post: Post) -> None:
     ask(client)
     _token, code = post.newest()

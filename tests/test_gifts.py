@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from fundraiser.db import now
 from fundraiser.members.gifts import Gift, WrongCode, ends_at, hash_code
 from fundraiser.members.models import LedgerEntry, Membership
 from fundraiser.payments.models import Checkout, CheckoutKind, Payment
-from tests.gifts import FORM, GIVER, OURS, RECIPIENT, said, sign_in
+from tests.gifts import FORM, GIVER, OURS, RECIPIENT, is_to, said, sign_in
 from tests.mail import kind_of, text_of
 from tests.staff import hire, names, parse, read, shown, sign_in as sign_in_as_staff, wrong
 
@@ -128,6 +129,48 @@ def test_wrong_codes_are_counted_by_network_and_then_none_is_looked_at(shop: Sho
         assert session.scalar(select(func.count()).select_from(WrongCode)) == 10
     shop.stripe.advance(hours=1, minutes=1)
     assert shop.send("/redeem", code=code).status_code == 200
+
+
+def key_in(shop: Shop, code: str) -> str:
+    (told,) = [text_of(one) for one in shop.postbox.emails if is_to(one, RECIPIENT)]
+    found = re.search(rf"/gift/redeem#{code}\.(\S+)", told)
+    assert found
+    return found[1]
+
+
+def test_a_gift_is_accepted_on_one_screen_from_its_email(shop: Shop) -> None:
+    code = shop.buy(tell="now")
+    shop.work()
+    key = key_in(shop, code)
+    assert key not in " ".join(text_of(one) for one in shop.postbox.emails if is_to(one, GIVER))
+    client = shop.app.test_client()
+    assert "begins-today" in said(shop.send("/redeem", client, code=code, key=key)).marks
+    answer = shop.send("/redeem/e-mailed", client, code=code, key=key)
+    assert answer.headers["Location"] == "/account"
+    assert "notice-gift" in said(client.get("/account", headers=OURS)).marks
+    assert shop.number() == 1
+    again = shop.send("/redeem/e-mailed", stranger := shop.app.test_client(), code=code, key=key)
+    assert again.status_code == 422, "the link signs nobody in a second time"
+    assert stranger.get("/account", headers=OURS).status_code == 303
+
+
+@pytest.mark.parametrize("how", ["forged", "another gift's", "known"])
+def test_a_gifts_email_opens_no_account_that_there_is(shop: Shop, how: str) -> None:
+    code = shop.buy(tell="now")
+    shop.work()
+    key = key_in(shop, code)
+    if how == "known":
+        shop.stripe.settle(shop.stripe.join(RECIPIENT, interval=None, tier=None, amount=500))
+    elif how == "forged":
+        key = key[::-1]
+    else:
+        code = shop.buy(tell="card")
+    client = shop.app.test_client()
+    assert "email" in shop.send("/redeem", client, code=code, key=key).text
+    answer = shop.send("/redeem/e-mailed", client, code=code, key=key)
+    assert answer.status_code == 200, "the address is asked for, and proved by six digits"
+    assert client.get("/account", headers=OURS).status_code == 303
+    assert shop.number() == 0
 
 
 def test_who_has_stopped_gets_the_gift_when_what_is_paid_for_ends(shop: Shop) -> None:

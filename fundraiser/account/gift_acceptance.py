@@ -33,6 +33,7 @@ from fundraiser.members.addresses import (
     MOST_TRIES,
     Purpose,
     ask,
+    find_member_id,
     is_code,
     is_over,
     newest_check,
@@ -49,12 +50,13 @@ from fundraiser.members.gifts import (
     ends_at,
     find_by_code,
     giver_of,
+    is_address_key,
     note_wrong_code,
     recipient_of,
     redeem,
     tell_again,
 )
-from fundraiser.members.models import Membership
+from fundraiser.members.models import Membership, fold_address
 from fundraiser.payments.models import Tier
 from fundraiser.security import (
     check_origin,
@@ -100,6 +102,8 @@ def look_at_gift() -> ResponseReturnValue:
         check_redeemable(gift)
     except UnprocessableError as error:
         return _refuse(error, code)
+    if _is_for_newcomer(gift, key := request.form.get("key", "")):
+        return _offer_to_newcomer(gift, code, key)
     return _page("gift_address.html", gift=gift, tier=_tier(gift), code=code, email="", error=None)
 
 
@@ -117,6 +121,33 @@ def accept() -> ResponseReturnValue:
         return _refuse(error, code)
     signed_in().notice = Notice.GIFT
     return redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/gift/redeem/e-mailed")
+@cookieless
+@limit_by_network()
+def accept_from_email() -> ResponseReturnValue:
+    """Redeem the gift for the address to which its e-mail went, and sign in."""
+    check_origin()
+    session, code, key = db.session(), request.form.get("code", ""), request.form.get("key", "")
+    try:
+        gift = _gift_of(code)
+        check_redeemable(gift)
+        if not _is_for_newcomer(gift, key):
+            return _page(
+                "gift_address.html", gift=gift, tier=_tier(gift), code=code, email="", error=None
+            )
+        # The gift is locked before the person, as its giver's settlement does.
+        session.refresh(gift, with_for_update=True)
+        email = gift.recipient_email or ""
+        member = find_or_add_person(session, email, language=language())
+        _accept(gift, member)
+    except UnprocessableError as error:
+        session.rollback()
+        return _refuse(error, code)
+    response = make_response(redirect(url_for("account.overview"), HTTPStatus.SEE_OTHER))
+    begin_session(session, member, response, by="gift").notice = Notice.GIFT
+    return response
 
 
 @blueprint.post("/gift/redeem/address")
@@ -274,10 +305,37 @@ def _offer_to_member(gift: Gift, code: str) -> ResponseReturnValue:
         gift=gift,
         tier=_tier(gift),
         code=code,
-        member=member,
+        key="",
+        email=member.email,
+        action=url_for(".accept"),
         begins=begins if begins > db.now() else None,
         ends=ends_at(begins, gift.years),
         token=form_token(),
+    )
+
+
+def _is_for_newcomer(gift: Gift, key: str) -> bool:
+    """Whether the key proves the address of somebody whom we don't know yet.
+
+    A person who has an account proves the address anew: the e-mail may have been passed on.
+    """
+    if not is_address_key(gift, key):
+        return False
+    return find_member_id(db.session(), fold_address(gift.recipient_email or "")) is None
+
+
+def _offer_to_newcomer(gift: Gift, code: str, key: str) -> str:
+    return _page(
+        "gift_offer.html",
+        gift=gift,
+        tier=_tier(gift),
+        code=code,
+        key=key,
+        email=gift.recipient_email,
+        action=url_for(".accept_from_email"),
+        begins=None,
+        ends=ends_at(db.now(), gift.years),
+        token=None,
     )
 
 

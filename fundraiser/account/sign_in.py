@@ -1,7 +1,7 @@
 """Member sign-in by e-mail: by link in the same browser, by code there or elsewhere.
 
-Opening the link uses nothing up, because security scanners open links; the token is in the
-fragment, which no server sees, and a button sends it.
+Opening the link elsewhere uses nothing up, because security scanners open links; the token is in
+the fragment, which no server sees, and a script sends it.
 """
 
 from __future__ import annotations
@@ -137,8 +137,11 @@ def try_code() -> ResponseReturnValue:
 @blueprint.get("/account/sign-in/link")
 @public
 def open_link() -> ResponseReturnValue:
-    """Show the button that uses the link."""
-    return _page("link.html")
+    """Use the link in the browser that asked; in another one, ask for the code too.
+
+    The token is in the fragment, so a script sends it; the browser's cookie says who asked.
+    """
+    return _page("link.html", asked_here=_asked_here() is not None)
 
 
 @blueprint.post("/account/sign-in/link")

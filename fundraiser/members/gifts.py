@@ -6,6 +6,7 @@ and counts from then on. ``docs/decisions/gifts.md`` explains why.
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 import uuid
@@ -24,7 +25,7 @@ from fundraiser.errors import FundraiserError, NotFoundError, UnprocessableError
 from fundraiser.members.counting import recount
 from fundraiser.members.eligibility import counting_of
 from fundraiser.members.forwarding import forward
-from fundraiser.members.models import Cause, Dues, Membership, Source, Status
+from fundraiser.members.models import Cause, Dues, Membership, Source, Status, fold_address
 from fundraiser.members.names import is_plain_name
 from fundraiser.members.renewals import renews
 from fundraiser.money import Money, format_money
@@ -49,7 +50,7 @@ LOOKS_LIKE_CODE = re.compile(r"\w{4}(?:-\w{4}){3}")
 _MOST_WRONG = 10
 _WRONG_COUNT_FOR = timedelta(hours=1)
 _LEAP_DAY = 28
-_CARD = "gift-card"
+_CARD, _ADDRESS = "gift-card", "gift-address"
 
 
 class TooManyCodesError(FundraiserError):
@@ -240,6 +241,27 @@ def read_card(session: Session, key: str) -> Gift:
     if found is None:
         raise NotFoundError(_("This link is incomplete. Open it from our e-mail again."))
     return found
+
+
+def redeem_address(gift: Gift) -> str:
+    """The URL in the recipient's own e-mail, which shows that the address is theirs.
+
+    Code and key are in the fragment, which no server's log sees.
+    """
+    address = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
+    return f"{address}.{_address_key(gift)}" if gift.recipient_email else address
+
+
+def is_address_key(gift: Gift, key: str) -> bool:
+    """Whether the key is from an e-mail that went to the gift's current address."""
+    return bool(gift.recipient_email) and hmac.compare_digest(
+        key.encode(), _address_key(gift).encode()
+    )
+
+
+def _address_key(gift: Gift) -> str:
+    about = [gift.id, fold_address(gift.recipient_email or "")]
+    return str(link_signer(_ADDRESS).dumps(about)).rpartition(".")[2]
 
 
 # Redeeming

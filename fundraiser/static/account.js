@@ -6,13 +6,18 @@ if (linkForm && /^[\w-]{43}$/.test(token)) {
   document.getElementById("link-broken").hidden = true;
   linkForm.hidden = false;
   history.replaceState(null, "", location.pathname + location.search);
+  // In the browser that asked nothing is left to do: a scanner that opens links is another one.
+  if ("asked" in linkForm.dataset) linkForm.submit();
 }
 
-// So does the code of a gift, which the reader sees before it is sent.
+// So do the code of a gift and the key of its e-mail. To look at the gift uses nothing up.
 const giftCode = document.getElementById("gift-code");
-if (giftCode && /^[A-Z2-9-]{16,19}$/.test(token)) {
-  giftCode.value = token;
+const [code, key = ""] = token.split(".");
+if (giftCode && /^[A-Z2-9-]{16,19}$/.test(code)) {
   history.replaceState(null, "", location.pathname + location.search);
+  giftCode.value = code;
+  document.getElementById("gift-key").value = key;
+  giftCode.form.submit();
 }
 
 // A second click does not send a second form; where nothing came of the first, one may try again.

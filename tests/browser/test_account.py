@@ -119,7 +119,6 @@ def test_on_another_telephone_the_link_asks_for_the_code_as_well(
     telephone = window(viewport={"width": 320, "height": 640})
     link, code = email_of(telephone, live, email)
     telephone.goto(link)
-    button_of(telephone, "/account/sign-in/link").click()
     expect(telephone.get_by_test_id("other-browser")).to_be_visible()
     expect(field(telephone, "code")).to_be_focused()
     telephone.keyboard.type(code)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from flask_babel import ngettext
 
-from fundraiser.config import current_settings
 from fundraiser.emails.kind import Kind
 from fundraiser.emails.parts.body import Body, Link, Wording, compose
 from fundraiser.emails.parts.gifts import (
@@ -18,7 +17,7 @@ from fundraiser.emails.parts.gifts import (
     what_is_given,
 )
 from fundraiser.emails.parts.queries import Due, days, due_to, key_of
-from fundraiser.members.gifts import Gift, code_of
+from fundraiser.members.gifts import Gift, redeem_address
 from fundraiser.outbox import OncePer, Recipient
 from fundraiser.texts import gettext as _
 
@@ -70,14 +69,13 @@ def _body(session: Session, gift: Gift) -> Body:
     said = _("A message from %(name)s, which we haven’t read:", name=values["giver"])
     lines = (f"> {line}" for line in gift.message.splitlines() if line.strip())
     fixed = (said, *lines) if gift.message else ()
-    link = f"{current_settings().public_url}/gift/redeem#{code_of(gift) or ''}"
     return replace(
         body,
         has_account=False,
         paragraphs=[*body.paragraphs, *fixed],
         fixed=fixed,
         rows=[*code_row(gift), *what_is_given(gift, values)],
-        link=Link(_("Accept the gift"), link),
+        link=Link(_("Accept the gift"), redeem_address(gift)),
     )
 
 
