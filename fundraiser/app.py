@@ -45,6 +45,7 @@ from fundraiser.dashboard.members import (
 from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.retention import views as retention_views
+from fundraiser.dashboard.service import views as service_views
 from fundraiser.dashboard.sources import by_hand_views, live_views, views as source_pages
 from fundraiser.dashboard.team import second_step_views, security_views, views as staff_pages
 from fundraiser.db import Database, Pool, web_pool
@@ -132,6 +133,7 @@ _PAGES = (
     staff_pages,
     security_views,
     second_step_views,
+    service_views,
     campaign_pages,
     milestone_views,
     tier_views,

@@ -59,6 +59,8 @@ OPEN_TO = {
         GET  /staff/retention
         GET  /staff/failed-syncs
         GET  /staff/security
+        GET  /staff/service
+        GET  /staff/service/events
         POST /staff/sign-out
         GET  /staff/sources
         GET  /staff/members/alike
@@ -102,6 +104,7 @@ OPEN_TO = {
         POST /staff/sources/people
         POST /staff/sources/imports/<int:batch_id>/decisions
         POST /staff/failed-syncs/retry
+        GET  /staff/service/events/<event_id>
     """,
     "admin manager finance": """
         POST /staff/rates
@@ -115,6 +118,8 @@ OPEN_TO = {
         GET  /staff/campaigns/<slug>/edit
         POST /staff/campaigns/<slug>/edit
         POST /staff/security/guard
+        POST /staff/service/stops/<what>
+        POST /staff/service/stops/<what>/end
         POST /staff/campaigns/<slug>/end
         POST /staff/campaigns/<slug>/goals
         POST /staff/campaigns/<slug>/milestones/<int:milestone_id>/telling

@@ -72,6 +72,8 @@ class Action(StrEnum):
     RETIRED_TIER = "retired_tier"
     RESTORED_TIER = "restored_tier"
     SWITCHED_GUARD = "switched_guard"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
     UPLOADED_LIST = "uploaded_list"
     APPLIED_LIST = "applied_list"
     UNDID_LIST = "undid_list"

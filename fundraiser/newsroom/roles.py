@@ -25,6 +25,7 @@ class Permission(StrEnum):
     REFUND = "refund"
     EXPORT = "export"
     IMPORT = "import"
+    STOP = "stop"
 
 
 ALLOWED = {

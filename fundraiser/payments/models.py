@@ -232,6 +232,7 @@ class Event(Base):
     __tablename__ = "event"
     __table_args__ = (
         Index("ix_event_unsettled", "received_at", postgresql_where="settled_at IS NULL"),
+        Index("ix_event_received_at", "received_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

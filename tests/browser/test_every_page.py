@@ -61,6 +61,8 @@ PAGES = {
     "staff month": "{month}",
     "staff payout": "{payout}",
     "staff security": "{app}/staff/security",
+    "staff service": "{app}/staff/service",
+    "staff events": "{app}/staff/service/events",
     "staff statement": "{statement}",
     "mailbox": "{mailbox}/",
     "letter": "{letter}",

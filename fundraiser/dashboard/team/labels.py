@@ -105,6 +105,8 @@ def action(name: str) -> str:
         Action.MOVED_TIER: _("Moved a tier"),
         Action.RETIRED_TIER: _("Stopped offering a tier"),
         Action.SWITCHED_GUARD: _("Changed the protection against card testing"),
+        Action.STOPPED: _("Stopped a part of the service"),
+        Action.RESUMED: _("Resumed a part of the service"),
         Action.UPLOADED_LIST: _("Uploaded a list of members"),
         Action.APPLIED_LIST: _("Imported a list of members"),
         Action.UNDID_LIST: _("Undid an import"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fundraiser.payments.stripe.calls import Calls, page_of, since_then
 from fundraiser.payments.stripe.parsers import read_subscription
@@ -72,3 +72,12 @@ class ReconcileCalls(Calls):
         """A page of all events since then; Stripe lists them for 30 days."""
         found = self._list("/v1/events", created=since_then(since), starting_after=after)
         return page_of(found, [read_event(one) for one in found["data"]])
+
+    def read_event_body(self, event_id: str) -> dict[str, Any]:
+        """An event's payload as JSON, which may hold personal data.
+
+        Raises:
+            NotFoundError: Stripe doesn't have it; it keeps events for 30 days.
+            StripeUnavailableError: Stripe doesn't answer.
+        """
+        return self._get(f"/v1/events/{event_id}")

@@ -1,0 +1,58 @@
+"""Labels for what staff can stop, and for what is stopped."""
+
+from __future__ import annotations
+
+from fundraiser.newsroom.maintenance import Stopped
+from fundraiser.texts import gettext as _
+
+
+def name(what: Stopped) -> str:
+    """What can be stopped."""
+    return {
+        Stopped.EMAILS: _("All e-mails"),
+        Stopped.SIGN_UPS: _("Joining and giving"),
+        Stopped.NUMBER: _("The number"),
+        Stopped.RESTORE: _("Background work"),
+    }[what]
+
+
+def effect(what: Stopped) -> str:
+    """What stopping it does."""
+    return {
+        Stopped.EMAILS: _("We send no e-mails, not even sign-in codes. Due e-mails wait."),
+        Stopped.SIGN_UPS: _(
+            "Nobody can join, give or contribute. Members can still use their account."
+        ),
+        Stopped.NUMBER: _("Our pages say that we’re checking the number."),
+        Stopped.RESTORE: _(
+            "A backup was restored, so background work waits for fundraiser restore-check."
+        ),
+    }[what]
+
+
+def banner(what: Stopped) -> str:
+    """What every staff page says while it is stopped."""
+    return {
+        Stopped.EMAILS: _("E-mails are stopped."),
+        Stopped.SIGN_UPS: _("Joining and giving are closed."),
+        Stopped.NUMBER: _("Our pages say that we’re checking the number."),
+        Stopped.RESTORE: _("Background work waits until the restored backup is checked."),
+    }[what]
+
+
+def stop(what: Stopped) -> str:
+    """The button that stops it."""
+    return {
+        Stopped.EMAILS: _("Stop all e-mails"),
+        Stopped.SIGN_UPS: _("Close joining and giving"),
+        Stopped.NUMBER: _("Say that we’re checking it"),
+    }[what]
+
+
+def resume(what: Stopped) -> str:
+    """The button that resumes it."""
+    return {
+        Stopped.EMAILS: _("Send e-mails again"),
+        Stopped.SIGN_UPS: _("Open joining and giving"),
+        Stopped.NUMBER: _("The number is right"),
+    }[what]
