@@ -1,0 +1,91 @@
+"""The stories that readers need, in Firefox and WebKit; the rest of this folder is Chromium's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.engines import ENGINES
+from tests.browser.live import SUCCEEDS, new_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.browser.conftest import Site
+    from tests.browser.engines import Window
+    from tests.browser.live import Live
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # the first starts everything
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def window(request: pytest.FixtureRequest) -> Iterator[Window]:
+    with ENGINES[request.param]() as window:
+        yield window
+
+
+def test_a_reader_joins_from_the_article_and_is_thanked_there(window: Window, live: Live) -> None:
+    before, email = live.members(), new_address()
+    window.visit(live.article)
+    window.find(".card .figure", f"{before:,}")
+    window.click(".card .interval label", "Yearly")
+    window.click(".card .currency label", "EUR")
+    window.click(".card .tier label", "Patron")
+    window.find(".card .price", "€250 a year")
+    window.click(".card a.join")
+
+    window.expect_at(f"{live.app}/join?")
+    window.find("[name=tier][value=patron]:checked")
+    window.click("#pay", "€250")
+    window.expect_at(f"{live.simulator}/pay/")
+    paid_with = {
+        "email": email,
+        "cardNumber": SUCCEEDS,
+        "cardExpiry": "12 / 60",
+        "cardCvc": "123",
+        "billingName": "Olena Hrytsenko",
+    }
+    for name, value in paid_with.items():
+        window.type(f"[name={name}]", value)
+    window.click("#submit")
+
+    window.expect_at(f"{live.app}/join/thanks?")
+    window.find(".tally-figure", f"{before + 1:,}")
+    assert live.changes_of(email) == [1]
+    window.click("a[href$='#joined=25000']")
+    window.expect_at(f"{live.article}#joined=25000")
+    window.find(".card .thanks")
+    window.find(".card .figure", f"{before + 1:,}")
+
+
+def test_on_a_right_to_left_page_the_bar_fills_from_the_right(window: Window, site: Site) -> None:
+    head = "<script>document.documentElement.dir = 'rtl'</script>"
+    window.visit(site.put(site.widget(), lang="ar", head=head))
+    track, fill = (window.box(f".{name}") for name in ("track", "fill"))
+    assert fill["right"] == pytest.approx(track["right"], abs=1)
+    assert fill["width"] / track["width"] == pytest.approx(16_234 / 25_000, abs=0.01)
+    assert window.run("return document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_an_ended_campaign_offers_no_tiers(window: Window, site: Site) -> None:
+    at = datetime.now(UTC)
+    site.service.change(deadline=at - timedelta(hours=1), starts_at=at - timedelta(days=9))
+    window.visit(site.put(site.widget()))
+    window.find(".state", "The campaign ended on")
+    assert not window.has("input")
+    window.find("a.join", "Become a member")
+
+
+def test_long_texts_in_large_type_stay_within_their_column(window: Window, site: Site) -> None:
+    texts = (
+        'headline="Donaudampfschifffahrtsgesellschaftskapitän" '
+        'button="Werden Sie jetzt Mitglied unserer Gemeinschaft und helfen Sie"'
+    )
+    widgets = [site.widget(variant, texts) for variant in ("card", "bar", "compact")]
+    head = "<style>main { width: 320px } membership-progress { font-size: 64px }</style>"
+    window.visit(site.put("".join(widgets), head=head))
+    for variant in ("card", "bar", "compact"):
+        window.find(f".{variant} .figure", "16,234")
+    assert window.run("return document.querySelector('main').scrollWidth") == 320
