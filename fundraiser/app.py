@@ -25,6 +25,7 @@ from fundraiser.account import (
 )
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import views as dashboard
+from fundraiser.dashboard.bulk import views as bulk_pages
 from fundraiser.dashboard.campaigns import (
     milestone_views,
     tier_views,
@@ -123,6 +124,7 @@ _PAGES = (
     overdue_views,
     retention_views,
     label_views,
+    bulk_pages,
     saved_views,
     merge_views,
     name_views,

@@ -47,6 +47,7 @@ class Job(StrEnum):
     RETAIN = "retain"
     IMPORT = "import"
     LIVE = "live"
+    BULK = "bulk"
     INTENTS = "intents"
     WATCH = "watch"
     BEAT = "beat"

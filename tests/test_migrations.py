@@ -75,6 +75,7 @@ CHECKOUT = """
     VALUES (gen_random_uuid(), 'key', 'gift', '25000', 'GBP', 500, 0, 'en', now())
 """
 # What people gave us, and the migration whose downgrade would delete it: these refuse.
+LABEL = "INSERT INTO label (name, created_at) VALUES ('Board', now())"
 KEPT = {
     "0001": [MEMBER],
     "0006": [MEMBER, CONSENT],
@@ -89,6 +90,7 @@ KEPT = {
     "0025": [MEMBER, MONEY_CASE],
     "0028": [MEMBER, MONEY_CASE, "UPDATE money_case SET wish = 'refund'"],
     "0036": [STAFF, PASSKEY],
+    "0065": [LABEL],
 }
 SHAPE = """
     SELECT table_name, column_name, data_type || coalesce(column_default, '') || is_nullable

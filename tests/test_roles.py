@@ -43,6 +43,8 @@ OPEN_TO = {
         GET  /staff/campaigns/<slug>/milestones
         GET  /staff/campaigns/<slug>/widget
         GET  /staff/contributions
+        GET  /staff/changes
+        GET  /staff/changes/<int:change_id>
         GET  /staff/labels
         GET  /staff/members
         POST /staff/members/views
@@ -71,6 +73,11 @@ OPEN_TO = {
     """,
     "admin manager support": """
         POST /staff/customers/<name>/sync
+        POST /staff/changes
+        POST /staff/changes/<int:change_id>/application
+        POST /staff/changes/<int:change_id>/plan
+        POST /staff/changes/<int:change_id>/removal
+        POST /staff/changes/<int:change_id>/undoing
         POST /staff/labels/<int:label_id>/name
         POST /staff/labels/<int:label_id>/removal
         POST /staff/members/<int:member_id>/labels

@@ -19,6 +19,7 @@ from fundraiser.account import retention
 from fundraiser.account.erasure import finish_next_erasure
 from fundraiser.campaigns.milestones import look_for_milestones, tell_next
 from fundraiser.config import current_settings
+from fundraiser.dashboard.bulk import running as bulk
 from fundraiser.dashboard.overview.daily import refresh_if_due
 from fundraiser.dashboard.retention import stays
 from fundraiser.db import try_lock
@@ -220,6 +221,16 @@ def ask_live_sources() -> None:
         if _while_there_is_work(lambda: asking.ask_any(flask_app.database, settings)):
             with flask_app.database.transaction() as session:
                 jobs.hint(session, Job.LIVE)
+
+
+@shared_task(name=Job.BULK)
+def change_many() -> None:
+    """Make and undo changes of many members."""
+    with flask_app.app_context():
+        settings = current_settings()
+        if _while_there_is_work(lambda: bulk.step_any(flask_app.database, settings)):
+            with flask_app.database.transaction() as session:
+                jobs.hint(session, Job.BULK)
 
 
 @shared_task(name=Job.WATCH)

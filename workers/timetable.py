@@ -21,6 +21,7 @@ SWEEPS = {
     Job.RETAIN: 300.0,
     Job.IMPORT: 10.0,
     Job.LIVE: 20.0,
+    Job.BULK: 10.0,
     Job.INTENTS: 10.0,
     Job.WATCH: 60.0,
     Job.BEAT: 20.0,

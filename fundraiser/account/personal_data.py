@@ -156,6 +156,13 @@ PERSONAL: tuple[Personal, ...] = (
         Erasure.DELETED,
     ),
     _personal(
+        "bulk_member",
+        "bulk_id member_id result made_id",
+        "Undo a change of many members, and say what it did to each",
+        "90 days; a day if the change was never made",
+        Erasure.DELETED,
+    ),
+    _personal(
         "address_check",
         "id purpose email member_id gift_id created_at enqueued_at ends_at tries used_at",
         "Prove that an address is theirs",
@@ -606,6 +613,18 @@ PERSONAL: tuple[Personal, ...] = (
         "id name query staff_id shared created_at",
         "Keep the filters that staff use often",
         _OF_STAFF,
+        exported=False,
+    ),
+    # Its people go with it.
+    _personal(
+        "bulk_change",
+        "id state kind options note people changing done staff_id audit_entry_id created_at"
+        " applied_at undone_at",
+        "Change many members at once, and undo it",
+        "90 days; a day if the change was never made",
+        Erasure.KEPT,
+        Limit(_QUARTER, "created_at"),
+        Limit(_DAY, "created_at", "state IN ('draft', 'planned')"),
         exported=False,
     ),
     _personal("exchange_rate", "staff_id", "Account for what staff did", _OF_STAFF, exported=False),

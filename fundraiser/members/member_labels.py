@@ -123,6 +123,7 @@ def rename_label(session: Session, label: Label, typed: str) -> None:
 
 def delete_label(session: Session, label: Label) -> None:
     """Delete a label, and take it off everybody."""
+    session.refresh(label, with_for_update=True)  # nobody gets it from here on
     session.execute(delete(MemberLabel).where(MemberLabel.label_id == label.id))
     session.delete(label)
 

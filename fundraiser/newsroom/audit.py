@@ -85,6 +85,8 @@ class Action(StrEnum):
     UNLABELLED = "unlabelled"
     RENAMED_LABEL = "renamed_label"
     DELETED_LABEL = "deleted_label"
+    CHANGED_MANY = "changed_many"
+    UNDID_MANY = "undid_many"
     MERGED_MEMBERS = "merged_members"
     SEPARATED_MEMBERS = "separated_members"
 

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0065"
 down_revision = "0064"
@@ -50,6 +51,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM label)")):
+        raise CommandError(
+            "A downgrade past 0065 would delete the labels that staff put on members. "
+            "Restore a backup instead."
+        )
     op.drop_table("saved_view")
     op.drop_table("member_label")
     op.drop_table("label")

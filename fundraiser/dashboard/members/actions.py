@@ -119,7 +119,7 @@ def _giving(person: Person) -> ActionPage:
         tier = typed.get("tier", "")
         if tier not in {found.slug for found in tiers}:
             raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
-        until = _read_end(typed.get("until", ""))
+        until = read_end(typed.get("until", ""))
 
         def give(change: Change) -> None:
             give_membership(
@@ -352,7 +352,7 @@ def _restoring_name(person: Person) -> ActionPage:
     )
 
 
-def _read_end(typed: str) -> datetime:
+def read_end(typed: str) -> datetime:
     """The end of the day, in the newsroom's time zone."""
     zone = current_settings().newsroom_timezone
     try:

@@ -13,7 +13,7 @@ from fundraiser.config import current_settings
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import chosen_on_page, on_page
 from fundraiser.dashboard.export import stream_members
-from fundraiser.dashboard.members.columns import COLUMNS
+from fundraiser.dashboard.members.columns import COLUMNS, with_ticks
 from fundraiser.dashboard.members.filters import (
     Leaving,
     Period,
@@ -56,6 +56,8 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
     page = Page([], None) if errors else list_members(session, filters, zone, after)
     first = 1 if page.lost or not after else read_key(typed.get("first", "")) or 1
     matches, more = (0, False) if errors else _count(session, filters, page, after)
+    columns = chosen_on_page(COLUMNS, filters.column_names())
+    may_change = may(signed_in_staff(), Permission.CHANGE_MEMBER)
     shown = render_template(
         "dashboard/members.html",
         staff=signed_in_staff(),
@@ -66,7 +68,8 @@ def show_list(typed: Mapping[str, str]) -> ResponseReturnValue:
         matches=matches,
         more=more,
         link=lambda **others: members_address(filters, **others),
-        columns=chosen_on_page(COLUMNS, filters.column_names()),
+        columns=with_ticks(columns) if may_change else columns,
+        may_change=may_change,
         all_columns=on_page(COLUMNS)[1:],
         views=list_views(session, signed_in_staff()),
         view_query=query_of(filters),

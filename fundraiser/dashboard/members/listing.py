@@ -138,6 +138,11 @@ def all_members(
     return statement, newest
 
 
+def matching_ids(session: Session, filters: Filters, zone: ZoneInfo) -> Select[int]:
+    """The IDs of all matches."""
+    return _Wanted(session, filters, zone).matching()
+
+
 def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Membership]:
     """The latest membership of each of these people."""
     rows = session.scalars(

@@ -7,9 +7,11 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from flask import url_for
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.bulk import labels as bulk_labels
+from fundraiser.dashboard.bulk.models import BulkChange, BulkMember, Result
 from fundraiser.emails.kinds import KINDS
 from fundraiser.members.gifts import giver_of, recipient_of
 from fundraiser.members.member_labels import list_labels
@@ -200,9 +202,46 @@ def _acts(session: Session, person: Person, *, with_emails: bool) -> Iterator[Ti
             detail=by,
             note=note or "",
         )
+    yield from _bulk(session, person, label_names)
     for intent in unfinished_intents(session, person.member.id):
         if intent.id not in of_staff:
             yield _intent(intent, _("Member"))
+
+
+def _bulk(
+    session: Session, person: Person, label_names: Mapping[int, str]
+) -> Iterator[TimelineEntry]:
+    """Changes of many members that changed this one."""
+    rows = session.execute(
+        select(BulkChange, BulkMember.result, AuditEntry.at, Staff.name, Note.text)
+        .join(BulkMember, BulkMember.bulk_id == BulkChange.id)
+        .join(AuditEntry, AuditEntry.id == BulkChange.audit_entry_id)
+        .join(Staff, Staff.id == BulkChange.staff_id)
+        .outerjoin(
+            Note,
+            and_(
+                Note.audit_entry_id == BulkChange.audit_entry_id,
+                Note.member_id == BulkMember.member_id,
+            ),
+        )
+        .where(
+            BulkMember.member_id == person.member.id,
+            BulkMember.result.in_((Result.CHANGED, Result.UNDONE, Result.KEPT)),
+        )
+        .order_by(BulkChange.id.desc())
+        .limit(_MOST_ACTS)
+    )
+    for change, result, at, name, note in rows:
+        if result is None:
+            continue
+        yield TimelineEntry(
+            at=at,
+            kind=f"bulk-{result.value}",
+            sentence=bulk_labels.for_one(change, result, label_names),
+            detail=_("Staff: %(name)s", name=name),
+            note=note or "",
+            link=(url_for("bulk_pages.show", change_id=change.id), _("Show all")),
+        )
 
 
 def _intent(intent: Intent, by: str, note: str = "") -> TimelineEntry:

@@ -118,6 +118,8 @@ def action(name: str) -> str:
         Action.UNLABELLED: _("Removed a label from a member"),
         Action.RENAMED_LABEL: _("Renamed a label"),
         Action.DELETED_LABEL: _("Deleted a label"),
+        Action.CHANGED_MANY: _("Changed many members at once"),
+        Action.UNDID_MANY: _("Undid a change of many members"),
         Action.MERGED_MEMBERS: _("Merged two people’s records"),
         Action.SEPARATED_MEMBERS: _("Separated two people’s records again"),
         Action.RESTORED_TIER: _("Put a tier back on offer"),
