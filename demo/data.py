@@ -6,7 +6,8 @@ afterwards changes nothing.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from enum import Enum
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from sqlalchemy.orm import Session
 
 from demo.campaigns import add_campaigns
 from demo.elsewhere import bring_in, share_of
+from demo.giving import Giving, checkout_row
 from demo.lives import TIERS, Lives, Story
 from demo.money import Money
+from fundraiser.app import create_app
 from fundraiser.config import Settings
 from fundraiser.db import Base, Database
-from fundraiser.members.eligibility import RULE, Reason
+from fundraiser.members.eligibility import RULE
+from fundraiser.members.gifts import Gift
 from fundraiser.members.models import (
-    Cause,
     Consent,
     ConsentKind,
     Interval,
@@ -40,6 +43,7 @@ from fundraiser.payments.checkout import CONTRIBUTION
 from fundraiser.payments.models import (
     BalanceScan,
     BalanceTransaction,
+    Checkout,
     Customer,
     MoneyStage,
     Payment,
@@ -107,12 +111,19 @@ def fill(
     store = Store(store_path)
     prices = {key: store.one(name) for key, name in price_ids.items() if name}
     elsewhere = share_of(members)
-    stories: list[Story] = []
-    for story in Lives(settings, prices, at).tell(members - elsewhere.people):
-        stories.append(story)
-        if len(stories) % AT_ONCE == 0:
-            progress(min(len(stories), members) // 2, members)
-    stories.sort(key=lambda story: story.joined)
+    app = create_app(settings)
+    with app.app_context():
+        giving = Giving(settings, at)
+        stories = [*giving.contributions(members), *giving.presents(members)]
+    here = members - elsewhere.people - sum(story.counts for story in stories)
+    payers = []
+    for payer in Lives(settings, prices, at).tell(here):
+        payers.append(payer)
+        if len(payers) % AT_ONCE == 0:
+            progress(min(len(payers), members) // 2, members)
+    giving.contribute_too(payers, members)
+    stories += payers
+    stories.sort(key=lambda story: (not story.changes, story.joined))
     money = Money(stories, at)
     objects = money.objects
     rows: dict[type[Base], list[dict[str, Any]]] = {
@@ -130,11 +141,12 @@ def fill(
         for kind, kind_rows in rows.items():
             _copy(connection, kind, kind_rows)
         _add_ledger(connection, stories)
+        _add_gifts(connection, giving, stories)
         connection.execute(
             text("SELECT setval(pg_get_serial_sequence('member', 'id'), max(id)) FROM member")
         )
         _add_up(session, settings, money)
-    bring_in(settings, elsewhere, (story.person for story in stories if story.counts), at)
+    bring_in(app, elsewhere, (payer.person for payer in payers if payer.counts), at)
     with database.transaction() as session:
         add_campaigns(session, settings, at)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -149,7 +161,7 @@ def _add_rows(
     """Our own rows of one person; ``number`` is the member's number and the row's id."""
     person = story.person
     named_since = story.joined + timedelta(minutes=9, microseconds=number)
-    is_named = number % NAMED == 0
+    is_named = number % NAMED == 0 and bool(story.changes)
     if is_named:
         rows[Consent].append(
             {
@@ -168,11 +180,11 @@ def _add_rows(
             "name": person.name,
             "country": person.country,
             "language": person.language,
-            "number": number,
+            "number": number if story.changes else None,
             "counting": story.counts,
             "sequence": len(story.changes),
             "recount_at": story.recount_at,
-            "first_counted_at": story.joined,
+            "first_counted_at": story.joined if story.changes else None,
             "supporter_since": named_since if is_named else None,
             "created_at": story.joined,
         }
@@ -181,6 +193,8 @@ def _add_rows(
     nothing = dict.fromkeys(came_from)
     for place, row in enumerate(story.rows):
         rows[Membership].append({"member_id": number, **row, **(nothing if place else came_from)})
+    if story.card is None:
+        return
     rows[Customer].append(
         {
             "id": story.customer_id,
@@ -219,7 +233,7 @@ def _add_ledger(connection: Connection, stories: list[Story]) -> None:
             "sequence": sequence,
             "change": change.by,
             "balance": balance,
-            "cause": Cause.CLOCK if change.reason is Reason.GRACE_OVER else Cause.STRIPE,
+            "cause": change.cause,
             "cause_ref": change.reference,
             "reason": change.reason,
             "rule": RULE,
@@ -235,23 +249,45 @@ def _add_ledger(connection: Connection, stories: list[Story]) -> None:
         update(LedgerHead).values(
             version=len(entries),
             balance=entries[-1]["balance"],
-            numbers_given=len(stories),
+            numbers_given=sum(bool(story.changes) for story in stories),
             changed_at=entries[-1]["recorded_at"],
         )
     )
 
 
 def _copy(connection: Connection, kind: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Write many rows at once; each has the same columns, enums as their words."""
+    """Write many rows at once, enums as their words; a column that a row lacks is null."""
     if not rows:
         return
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the engine's own driver
-    names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+    columns = list(dict.fromkeys(chain.from_iterable({tuple(row) for row in rows})))
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
     into = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(kind.__tablename__), names)
     with driver.cursor() as cursor, cursor.copy(into) as copy:
         for row in rows:
-            copy.write_row([getattr(value, "value", value) for value in row.values()])
+            copy.write_row([_plain(row.get(name)) for name in columns])
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any column's
+    return value.value if isinstance(value, Enum) else value
+
+
+def _add_gifts(connection: Connection, giving: Giving, stories: list[Story]) -> None:
+    ids = {story.number: number for number, story in enumerate(stories, start=1)}
+    _copy(connection, Checkout, [checkout_row(present.row) for present in giving.gifts])
+    _copy(
+        connection,
+        Gift,
+        [
+            present.row
+            | {
+                "giver_id": ids[present.giver.number],
+                "recipient_id": ids[present.recipient.number] if present.recipient else None,
+            }
+            for present in giving.gifts
+        ],
+    )
 
 
 def _add_tiers(session: Session) -> None:

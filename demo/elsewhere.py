@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from demo.people import Person, make_person
-from fundraiser.app import create_app
-from fundraiser.config import Settings
+from fundraiser.app import FundraiserApp
+from fundraiser.config import current_settings
 from fundraiser.sources import batches
 from fundraiser.sources.overview import refresh
 from fundraiser.sources.readings import Options
@@ -48,11 +48,11 @@ def share_of(members: int) -> Share:
     return Share(elsewhere - bank, bank)
 
 
-def bring_in(settings: Settings, share: Share, here: Iterable[Person], at: datetime) -> None:
+def bring_in(app: FundraiserApp, share: Share, here: Iterable[Person], at: datetime) -> None:
     """Bring both lists in; ``here`` are people who pay here, of whom some pay there too."""
     random, both = Random(18), iter(here)  # noqa: S311 - the same newsroom each time
-    app = create_app(settings)
     with app.app_context():
+        grace = current_settings().grace
         for name, content, source in (
             (
                 f"{at:%Y%m%d}-members-123456-The Northern Ledger.csv",
@@ -64,15 +64,15 @@ def bring_in(settings: Settings, share: Share, here: Iterable[Person], at: datet
             upload = batches.Upload(io.BytesIO(content), name, source=source)
             with app.database.transaction() as session:
                 batch = batches.begin(session, upload, Options(as_of=at.isoformat()))
-                batches.read_and_plan(session, batch, upload.content, settings.grace)
-                batches.confirm(session, batch, settings.grace)
+                batches.read_and_plan(session, batch, upload.content, grace)
+                batches.confirm(session, batch, grace)
                 if source:
                     batches.find_source(session, batch).label = "Bank transfer"
                 number = batch.id
-            while batches.step(app.database, number, settings.grace):
+            while batches.step(app.database, number, grace):
                 pass
         with app.database.transaction() as session:
-            refresh(session, settings.grace)
+            refresh(session, grace)
     app.database.dispose()
 
 

@@ -12,7 +12,7 @@ from demo.people import Person, make_person
 from demo.staying import OVER, Kind, Stay, Staying
 from fundraiser.config import Settings
 from fundraiser.members.eligibility import Reason
-from fundraiser.members.models import Dues, Interval, Source, Status
+from fundraiser.members.models import Cause, Dues, Interval, Source, Status
 from fundraiser.payments.models import CheckoutKind, PaymentStatus
 from simulator.core.billing import with_item
 from simulator.core.due import DAY, RETRY_DAYS
@@ -42,18 +42,22 @@ class Change(NamedTuple):
 
     at: datetime
     by: int
+    cause: Cause
     reason: Reason
     reference: str
 
 
 @dataclass(slots=True)
 class Story:
-    """What one person did; ``rows`` are the memberships', one after the other."""
+    """What one person did; ``rows`` are the memberships', one after the other.
+
+    Without ``changes`` it is somebody who never was a member; without ``card``, who never paid.
+    """
 
     number: int
     person: Person
     arrival: Arrival
-    card: Object
+    card: Object | None
     recount_at: datetime | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -70,7 +74,7 @@ class Story:
 
     @property
     def counts(self) -> bool:
-        return self.changes[-1].by > 0
+        return bool(self.changes) and self.changes[-1].by > 0
 
 
 def customer_id(number: int) -> str:
@@ -112,10 +116,11 @@ class Lives:
                 break
         again = self.staying.returns(stay) if kind is None else None
         stays = [stay, *([self.staying.draw(again, tier, interval)] if again else ())]
-        story = Story(number, person, arrival, _card(number, person, arrival, stays[-1]))
-        story.objects += [_customer(story), story.card]
+        card = build_card_of(number, person, arrival, fails=_fails(stays[-1]))
+        story = Story(number, person, arrival, card)
+        story.objects += [build_customer_of(story), card]
         for place, one in enumerate(stays):
-            membership = _Membership(story, one, place, self._price(tier, one, person))
+            membership = _Membership(story, card, one, place, self._price(tier, one, person))
             membership.write(self._earlier(tier, one, person), self._open_invoice(one))
         story.recount_at = _recount_at(stays[-1], self.grace)
         return story
@@ -146,8 +151,9 @@ class Lives:
 class _Membership:
     """Writes one stay: our rows and what Stripe knows, which is the newest invoices."""
 
-    def __init__(self, story: Story, stay: Stay, place: int, price: Object) -> None:
+    def __init__(self, story: Story, card: Object, stay: Stay, place: int, price: Object) -> None:
         self.story = story
+        self.card = card
         self.stay = stay
         self.term = stay.term
         self.price = price
@@ -161,11 +167,13 @@ class _Membership:
         invoice says.
         """
         story, stay = self.story, self.stay
-        story.changes.append(Change(self.term.joined, 1, Reason.PAID, self.reference))
+        story.changes.append(Change(self.term.joined, 1, Cause.STRIPE, Reason.PAID, self.reference))
         if stay.kind in OVER:
             assert stay.ended_at  # noqa: S101 - it is over
-            reason = Reason.GRACE_OVER if self.failing else Reason.ENDED
-            story.changes.append(Change(stay.ended_at, -1, reason, self.reference))
+            why = (Cause.STRIPE, Reason.ENDED)
+            if self.failing:
+                why = (Cause.CLOCK, Reason.GRACE_OVER)
+            story.changes.append(Change(stay.ended_at, -1, *why, self.reference))
         row = self._row()
         subscription = self._subscription(row)
         story.objects.append(subscription)
@@ -213,8 +221,8 @@ class _Membership:
             "paid_until": term.start(newest + 1),
             "has_paid": True,
             "method": "card",
-            "card_last4": self.story.card["card"]["last4"],
-            "card_expires_at": _expires(self.story.card),
+            "card_last4": self.card["card"]["last4"],
+            "card_expires_at": _expires(self.card),
             "collection_method": "charge_automatically",
             "period_end": term.end,
             "cancel_at": term.end if stay.kind in {Kind.LEAVING, Kind.CANCELED} else None,
@@ -243,7 +251,7 @@ class _Membership:
             period_start=_seconds(term.begun),
             period_end=_seconds(term.end),
             status=row["status"],
-            payment_method=self.story.card["id"],
+            payment_method=self.card["id"],
             latest_invoice=self._named("in", term.count - 1),
             cancel_at_period_end=bool(row["cancel_at"]),
             canceled_at=_seconds(stay.canceled_at) if stay.canceled_at else None,
@@ -275,7 +283,7 @@ class _Membership:
             status="paid",
             paid_at=paid_at,
         )
-        made = build_payment(invoice=invoice, method=self.story.card, created=paid_at)
+        made = build_payment(invoice=invoice, method=self.card, created=paid_at)
         charge = next(found for found in made if found["object"] == "charge")
         self.story.objects += [invoice, *made]
         self._note_failure(period, charge)
@@ -310,7 +318,7 @@ class _Membership:
         charge = build_charge(
             id=self._named("ch", period),
             intent=intent,
-            method=self.story.card,
+            method=self.card,
             created=at,
             status="failed",
         )
@@ -339,6 +347,7 @@ class _Membership:
                 "customer_id": self.story.customer_id,
                 "kind": CheckoutKind.MEMBERSHIP,
                 "subscription_id": self.reference,
+                "campaign": None,
                 "status": status,
                 "amount": charge["amount"],
                 "refunded": 0,
@@ -350,9 +359,8 @@ class _Membership:
         )
 
 
-def _card(number: int, person: Person, arrival: Arrival, stay: Stay) -> Object:
-    newest = stay.failures.get(stay.term.count - 1)
-    fails = stay.kind in {Kind.OVERDUE, Kind.LAPSED} and newest and not newest.paid_at
+def build_card_of(number: int, person: Person, arrival: Arrival, *, fails: bool = False) -> Object:
+    """The only card that this customer has."""
     return build_card(
         id=f"pm_{number:06d}demo",
         customer=customer_id(number),
@@ -364,7 +372,9 @@ def _card(number: int, person: Person, arrival: Arrival, stay: Stay) -> Object:
     )
 
 
-def _customer(story: Story) -> Object:
+def build_customer_of(story: Story) -> Object:
+    """The person at Stripe."""
+    assert story.card  # noqa: S101 - who never paid is no customer
     return build_customer(
         id=story.customer_id,
         email=story.person.email,
@@ -378,6 +388,12 @@ def _customer(story: Story) -> Object:
 def _expires(card: Object) -> datetime:
     years, month = divmod(card["card"]["exp_month"], 12)
     return datetime(card["card"]["exp_year"] + years, month + 1, 1, tzinfo=UTC)
+
+
+def _fails(stay: Stay) -> bool:
+    newest = stay.failures.get(stay.term.count - 1)
+    is_open = stay.kind in {Kind.OVERDUE, Kind.LAPSED}
+    return is_open and newest is not None and newest.paid_at is None
 
 
 def _recount_at(stay: Stay, grace: timedelta) -> datetime | None:

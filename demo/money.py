@@ -22,7 +22,8 @@ from simulator.core.due import DAY, due
 from simulator.core.payment_objects import build_charge
 from simulator.core.shapes import Object
 
-REFUNDED, DISPUTED = 0.006, 0.0012  # of the older payments
+REFUNDED, DISPUTED = 0.006, 0.0008  # of the older payments
+ANSWER_WITHIN, DECIDED_AFTER = 9 * DAY, 60 * DAY
 BILLING_FEE = 7  # thousandths of a month's payments, taken on the next one's first day
 FAILED_PAYOUTS = 3
 
@@ -34,12 +35,16 @@ class Money:
         self.random = Random(SEED)  # noqa: S311 - figures of a demonstration, not secrets
         self.at = int(at.timestamp())
         self.objects: list[Object] = []
-        self.entries: list[tuple[Object, str | None, Story | None]] = []  # with charge and payer
+        self.entries: list[tuple[Object, str | None]] = []  # with the charge
+        self.paid_for: dict[str, tuple[CheckoutKind, str | None]] = {}  # by charge, with the tier
         for story in stories:
             self._live(story)
         self._bill()
         self._pay_out()
-        self.movements = [_row(*entry) for entry in self.entries]
+        self.movements = [
+            _row(moved, charge, *self.paid_for.get(charge or "", (None, None)))
+            for moved, charge in self.entries
+        ]
         self.payouts = [_payout_row(one, at) for one in self.objects if one["object"] == "payout"]
 
     def _live(self, story: Story) -> None:
@@ -52,12 +57,17 @@ class Money:
         for payment in story.payments:
             if payment["status"] is not PaymentStatus.SUCCEEDED:
                 continue
-            charge = payment["charge_id"]
+            charge, kind = payment["charge_id"], payment["kind"]
+            is_membership = kind is CheckoutKind.MEMBERSHIP
+            self.paid_for[charge] = (kind, story.rows[-1]["tier"] if is_membership else None)
             if charge in newest:
-                self.entries.append((newest[charge], charge, story))
+                self.entries.append((newest[charge], charge))
                 continue
             created = int(payment["paid_at"].timestamp())
             self._enter(story, charge, "charge", charge, payment["amount"], created)
+            if kind is CheckoutKind.GIFT:
+                continue
+            assert card  # noqa: S101 - it was charged
             chance = self.random.random()
             if chance < REFUNDED:
                 self._refund(story, payment, card, created)
@@ -85,7 +95,7 @@ class Money:
             **more,
         )
         self.objects.append(made)
-        self.entries.append((made, charge, story))
+        self.entries.append((made, charge))
         return made
 
     def _refund(self, story: Story, payment: dict[str, Any], card: Object, created: int) -> None:
@@ -107,11 +117,15 @@ class Money:
     def _dispute(self, story: Story, payment: dict[str, Any], card: Object, created: int) -> None:
         """Decided two months after it was opened, for the bank more often than not."""
         at = created + self.random.randrange(5 * DAY, 40 * DAY)
-        decided = at + 60 * DAY
-        if decided > self.at:
-            return
+        decided, answer_by = at + DECIDED_AFTER, at + ANSWER_WITHIN
         won = self.random.random() < 0.4  # noqa: PLR2004 - the share that is won
-        payment["dispute"] = "won" if won else "lost"
+        if at > self.at:
+            return
+        if decided <= self.at:
+            payment["dispute"] = "won" if won else "lost"
+        else:
+            payment["dispute"] = "under_review" if answer_by <= self.at else "needs_response"
+            won = False
         charge = self._charge(story, payment, card, created) | {"disputed": True}
         self.objects[-1] = charge
         name, amount = charge["id"].replace("ch_", "du_"), payment["amount"]
@@ -142,8 +156,10 @@ class Money:
             )
         dispute = {"id": name, "object": "dispute", "created": at, "amount": amount}
         dispute |= {"charge": charge["id"], "currency": charge["currency"]}
-        evidence = {"due_by": at + 9 * DAY, "enhanced_eligibility": {}, "has_evidence": False}
-        dispute |= {"evidence_details": evidence | {"past_due": True, "submission_count": 0}}
+        answered = int(payment["dispute"] == "under_review")
+        evidence = {"due_by": answer_by, "enhanced_eligibility": {}, "has_evidence": bool(answered)}
+        evidence |= {"past_due": answer_by <= self.at, "submission_count": answered}
+        dispute |= {"evidence_details": evidence}
         self.objects.append(dispute | {"status": payment["dispute"]})
 
     def _charge(self, story: Story, payment: dict[str, Any], card: Object, created: int) -> Object:
@@ -160,7 +176,7 @@ class Money:
     def _bill(self) -> None:
         """Stripe's fee for its billing, each month and currency."""
         taken: dict[tuple[int, str], int] = defaultdict(int)
-        for moved, _charge, _story in self.entries:
+        for moved, _charge in self.entries:
             if moved["type"] == "charge":
                 day = datetime.fromtimestamp(moved["created"], UTC)
                 following = datetime(
@@ -184,7 +200,7 @@ class Money:
     def _pay_out(self) -> None:
         """Each morning what is available, a payout for each currency; a few come back."""
         mornings: dict[tuple[int, str], list[Object]] = defaultdict(list)
-        for moved, _charge, _story in self.entries:
+        for moved, _charge in self.entries:
             morning = due(moved)
             if morning is not None and morning <= self.at:
                 mornings[morning, moved["currency"]].append(moved)
@@ -211,11 +227,11 @@ class Money:
             for moved in inside:
                 moved["_payout"] = payout["id"]
             self.objects += [taken, payout]
-            self.entries.append((taken, None, None))
+            self.entries.append((taken, None))
             if key in failing:
                 back = fail_objects(payout, f"txn_back{name}", at + 2 * DAY)
                 self.objects.append(back)
-                self.entries.append((back, None, None))
+                self.entries.append((back, None))
                 mornings.get((at + 2 * DAY, currency), waiting[currency]).append(back)
         for currency, left in waiting.items():
             for moved in left:
@@ -234,7 +250,9 @@ PARTS = {
 }
 
 
-def _row(moved: Object, charge: str | None, story: Story | None) -> dict[str, Any]:
+def _row(
+    moved: Object, charge: str | None, kind: CheckoutKind | None, tier: str | None
+) -> dict[str, Any]:
     return {
         "id": moved["id"],
         "part": PARTS[moved["reporting_category"]],
@@ -249,8 +267,8 @@ def _row(moved: Object, charge: str | None, story: Story | None) -> dict[str, An
         "charge_id": charge,
         "payout_id": moved.get("_payout"),
         "description": moved.get("description"),
-        "kind": CheckoutKind.MEMBERSHIP if story else None,
-        "tier": story.rows[-1]["tier"] if story else None,
+        "kind": kind,
+        "tier": tier,
     }
 
 

@@ -5,21 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
 
 from demo import data
 from demo.fill import is_filled
+from demo.joining import Arrival, Arrivals, appeal_times
 from demo.servers import free_port
+from demo.settings import APPEAL, CAMPAIGN
+from demo.staying import OVER, Staying
 from fundraiser.app import create_app
+from fundraiser.campaigns.milestones import list_milestones
+from fundraiser.campaigns.models import Campaign
+from fundraiser.campaigns.progress import read_progress
 from fundraiser.config import load_settings
-from fundraiser.db import clock
+from fundraiser.dashboard.overview.failures import first_failures
+from fundraiser.db import clock, now
 from fundraiser.members.consistency import check_consistency
+from fundraiser.members.gifts import Gift, ends_at
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import LedgerEntry, Member, Membership, Status
-from fundraiser.payments.models import Customer
+from fundraiser.members.models import Interval, LedgerEntry, Member, Membership, Source, Status
+from fundraiser.payments.models import CheckoutKind, Customer, Payment
 from fundraiser.payments.settlement import settle
 from fundraiser.payments.stripe.gateway import current_gateway
 from fundraiser.sources.overview import list_sources
@@ -32,7 +44,7 @@ if TYPE_CHECKING:
 
     from fundraiser.app import FundraiserApp
 
-MEMBERS = 160
+MEMBERS = 300
 
 
 @pytest.fixture
@@ -99,7 +111,7 @@ def facts(row: Membership) -> dict[str, object]:
     return {name: getattr(row, name) for name in names}
 
 
-def test_two_sources_beside_stripe_bring_people_of_whom_some_pay_here_too(
+def test_every_staff_page_has_something_true_to_show(
     newsroom: FundraiserApp,
 ) -> None:
     with newsroom.database.transaction() as session:
@@ -123,3 +135,51 @@ def test_two_sources_beside_stripe_bring_people_of_whom_some_pay_here_too(
         }
     with newsroom.database.transaction() as session:
         assert check_consistency(session, GRACE).findings == ()
+        kinds = set(session.scalars(select(Payment.kind)))
+        assert kinds == set(CheckoutKind)
+        failed = first_failures(GRACE, now() - timedelta(days=730), now() - GRACE).subquery()
+        outcomes = set(session.scalars(select(failed.c.days.is_not(None))))
+        assert outcomes == {True, False}
+        assert len(set(session.scalars(select(Membership.cancel_feedback)))) > 2
+        gift, of_it = session.execute(
+            select(Gift, Membership)
+            .join(Membership, Membership.reference == Gift.charge_id)
+            .where(Membership.source == Source.GIFT)
+        ).one()
+        assert gift.redeemed_at
+        assert of_it.counts_until == of_it.cancel_at == ends_at(gift.redeemed_at, 1)
+        appeal = session.get_one(Campaign, APPEAL)
+        assert read_progress(session, appeal).status == "ended"
+        reached = list_milestones(session, APPEAL, 100)
+        assert reached[0].percent == 100
+        assert reached[0].reached_at < appeal.deadline
+
+
+def test_staying_differs_by_interval_tier_and_article() -> None:
+    random, at = Random(7), datetime(2026, 12, 1, tzinfo=UTC)  # noqa: S311 - the same each time
+    staying, joined = Staying(random, at, GRACE), at - timedelta(days=420)
+
+    def share(article: str | None, tier: str, interval: Interval) -> float:
+        arrival = Arrival(joined, article, None, CAMPAIGN)
+        stays = [staying.draw(arrival, tier, interval) for _ in range(600)]
+        failures = [failure for stay in stays for failure in stay.failures.values()]
+        assert 0.5 < sum(bool(one.paid_at) for one in failures) / len(failures) < 0.8
+        assert any(staying.returns(stay) for stay in stays)
+        return sum(stay.kind not in OVER for stay in stays) / len(stays)
+
+    usual = share(None, "member", Interval.MONTH)
+    assert 0.5 < usual < share(None, "member", Interval.YEAR) < 0.9
+    assert share(None, "reader", Interval.MONTH) < usual < share(None, "patron", Interval.MONTH)
+    assert share("club-without-a-sponsor", "member", Interval.MONTH) < usual
+
+
+def test_readers_come_by_season_story_and_appeal() -> None:
+    at, zone = datetime(2026, 12, 1, tzinfo=UTC), ZoneInfo("Europe/London")
+    arrivals = Arrivals(Random(7), at, zone)  # noqa: S311 - the same each time
+    found = [arrivals.draw() for _ in range(20_000)]
+    by_month = Counter(f"{one.at:%Y-%m}" for one in found)
+    assert by_month["2026-08"] < by_month["2026-10"] * 0.8
+    _, ends = appeal_times(at, zone)
+    by_day = Counter((ends.date() - one.at.date()).days for one in found if one.campaign == APPEAL)
+    assert by_day[0] + by_day[1] > 1.5 * (by_day[30] + by_day[31])
+    assert {one.article for one in found if one.campaign is None} == {None}
