@@ -26,12 +26,14 @@ from sqlalchemy import (
     event,
     func,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 from fundraiser import postgres
+from fundraiser.folders import folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -207,6 +209,25 @@ def checkpoint(session: Session) -> None:
     For code that waits for others, above all Stripe, within a request or task.
     """
     session.commit()
+
+
+@cache
+def newest_migration() -> str:
+    """The number of this version's newest migration."""
+    return max(file.name[:4] for file in folder("migrations").glob("versions/[0-9]*.py"))
+
+
+def is_migrated(session: Session) -> bool:
+    """Whether the tables are as new as this code, or newer.
+
+    Code must work with the next version's tables, so that web processes can restart one after the
+    other after the migrations; it can't work with older ones.
+    """
+    try:
+        found = session.scalar(text("SELECT version_num FROM alembic_version"))
+    except ProgrammingError:  # not one table yet
+        return False
+    return found is not None and found >= newest_migration()
 
 
 def current_database() -> Database:

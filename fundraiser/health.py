@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
@@ -65,14 +65,20 @@ def healthz() -> ResponseReturnValue:
 @blueprint.get("/readyz")
 @public
 def readyz() -> ResponseReturnValue:
-    """Readiness: whether the process can serve everything, or at least the number."""
+    """Readiness: whether the process can serve everything, or at least the number.
+
+    A process whose tables are too old is not ready: proxies go on with those of the version before.
+    """
     try:
         with db.current_database().transaction(beside=True) as session:
-            session.execute(select(1))
+            is_migrated = db.is_migrated(session)
     except (OperationalError, NoConnectionError):
         if request.environ.get(IS_KNOWN):
             return {"status": "ok", "degraded": "The database is away; the last number is served."}
         return {"status": "The database is away."}, HTTPStatus.SERVICE_UNAVAILABLE
+    if not is_migrated:
+        sentence = "The database has old tables: run fundraiser migrate."
+        return {"status": sentence}, HTTPStatus.SERVICE_UNAVAILABLE
     return {"status": "ok"}
 
 

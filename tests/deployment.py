@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import tarfile
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
+import pytest
 import requests
 
 from demo.processes import end, spawn, wait_until
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CERTIFICATE = ROOT / "tests" / "localhost.pem"  # with its key; for localhost
+_BEFORE_THE_FIRST_RELEASE = "a69551f"  # of 1 December 2026, with the migrations up to 0063
 
 
 def lay_out(folder: Path) -> None:
@@ -38,6 +42,36 @@ def lay_out(folder: Path) -> None:
         if (ROOT / name).is_file():  # a file that was removed a moment ago is listed still
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+
+
+def version_before() -> str:
+    """The newest release that this commit follows, or the commit that stands for one until then."""
+    tags = _git("tag", "--list", "v*", "--sort=-v:refname", "--merged", "HEAD~1").split()
+    return next(iter(tags), _BEFORE_THE_FIRST_RELEASE)
+
+
+def migration_before() -> str:
+    """The number of that version's newest migration."""
+    names = _git("ls-tree", "--name-only", version_before(), "migrations/versions/")
+    return max(Path(name).name[:4] for name in names.split() if name.endswith(".py"))
+
+
+def lay_out_version_before(folder: Path) -> None:
+    """Write that version's files into a folder."""
+    folder.mkdir()
+    command = ["git", "archive", version_before()]
+    packed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as files:
+        files.extractall(folder, filter="data")
+
+
+def _git(*arguments: str) -> str:
+    """What git says; without its history there is nothing to compare with."""
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"The version before isn't in this clone: {done.stderr.strip()}")
+    return done.stdout
 
 
 @contextmanager

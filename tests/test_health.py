@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
-from fundraiser import jobs
+from fundraiser import db, jobs
 from fundraiser.app import create_app
 from fundraiser.db import now
 from fundraiser.members.ledger import append
@@ -39,6 +40,26 @@ def test_with_its_database_the_service_is_alive_and_ready(client: FlaskClient) -
     assert client.get("/healthz").json == {"status": "ok"}
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json) == (200, {"status": "ok"})
+
+
+def test_code_whose_tables_are_too_old_gets_no_traffic(
+    client: FlaskClient, database: Database
+) -> None:
+    """Newer tables are fine: the version before serves with them during an upgrade."""
+
+    def set_tables(version: str) -> None:
+        with database.transaction() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+
+    for version, status in (("0001", 503), (db.newest_migration(), 200), ("9999", 200)):
+        set_tables(version)
+        assert client.get("/readyz").status_code == status, version
+        assert client.get("/healthz").status_code == 200
+    with database.transaction() as session:
+        session.execute(text("DROP TABLE alembic_version"))
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "fundraiser migrate" in answer.text
 
 
 def test_without_its_database_the_process_need_not_be_restarted(lonely: FlaskClient) -> None:

@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, event
 
 from fundraiser.doctor.service import alembic_config
+from tests.deployment import migration_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +234,89 @@ def test_an_index_that_was_interrupted_is_built_anew(migrated: psycopg.Connectio
     assert migrated.execute(interrupt, [index]).rowcount == 1
     alembic.command.upgrade(CONFIG, "head")
     assert migrated.execute("SELECT FROM pg_index WHERE NOT indisvalid").fetchall() == []
+
+
+FILES = """
+    SELECT relname, pg_relation_filenode(oid) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+# Tables that stay small, or that wait for nobody: a lock on them lasts a moment.
+SMALL = {"daily_figure", "retention_figure", "security_event", "staff", "tier", "campaign"}
+# What holds up every writer of a table for as long as it takes to read all of it.
+HOLDS_WRITERS = re.compile(
+    r"""(?ix)
+    create \s+ (?:unique \s+)? index \s+ (?!concurrently) .*? \s on \s+ (?P<indexed>\w+)
+    | alter \s+ table \s+ (?P<altered>\w+) \s+ .* (?:
+        set \s+ not \s+ null
+        | add \s+ constraint \s+ \w+ \s+ (?:check|foreign|unique|primary|exclude)
+          (?! .* (?:not \s+ valid | using \s+ index))
+    )
+    """,
+    re.DOTALL,
+)
+
+
+def files(database: psycopg.Connection) -> dict[str, int]:
+    """Each table's file, which changes if the table is written anew."""
+    return dict(database.execute(FILES).fetchall())
+
+
+def held_up(statements: list[str], tables: set[str]) -> list[str]:
+    """The statements that hold up a large table's writers."""
+    found = []
+    for statement in statements:
+        match = HOLDS_WRITERS.search(statement)
+        if match and (match["indexed"] or match["altered"]) in tables - SMALL:
+            found.append(statement)
+    return found
+
+
+def test_no_migration_since_the_version_before_holds_up_a_large_table(
+    empty: psycopg.Connection,
+) -> None:
+    """None writes it anew, or reads all of it while others wait to write."""
+    alembic.command.upgrade(CONFIG, migration_before())
+    for revision in REVISIONS[REVISIONS.index(migration_before()) + 1 :]:
+        before = files(empty)
+        with statements_seen() as statements:
+            alembic.command.upgrade(CONFIG, revision)
+        after = files(empty)
+        assert {name: after.get(name, file) for name, file in before.items()} == before, revision
+        assert held_up(statements, set(before)) == [], revision
+    # The negative control.
+    tables, before = set(files(empty)), files(empty)
+    empty.execute("ALTER TABLE member ALTER email TYPE varchar(500)")
+    empty.execute("ALTER TABLE member ALTER sequence TYPE numeric")
+    assert files(empty)["member"] != before["member"]
+    for statement in (
+        "CREATE INDEX ix_a ON member (name)",
+        "CREATE UNIQUE INDEX ix_a ON email (key)",
+        "ALTER TABLE event ALTER COLUMN type SET NOT NULL",
+        "ALTER TABLE event ADD CONSTRAINT a CHECK (id <> '')",
+        "ALTER TABLE event ADD CONSTRAINT a FOREIGN KEY(b) REFERENCES member (id)",
+    ):
+        assert held_up([statement], tables) == [statement]
+    for statement in (
+        "CREATE INDEX CONCURRENTLY ix_a ON member (name)",
+        "ALTER TABLE event ADD COLUMN a VARCHAR",
+        "ALTER TABLE event ADD CONSTRAINT a CHECK (id <> '') NOT VALID",
+    ):
+        assert held_up([statement], tables) == []
+
+
+@contextmanager
+def statements_seen() -> Iterator[list[str]]:
+    """Every statement that any engine executes meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 EMAILS = """

@@ -15,7 +15,7 @@ from kombu import Exchange, Queue
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
-from fundraiser.db import worker_pool
+from fundraiser.db import is_migrated, worker_pool
 from fundraiser.jobs import Job
 from fundraiser.logs import configure_logging, name_task
 from fundraiser.newsroom.maintenance import Stopped, is_stopped
@@ -36,17 +36,20 @@ _VISIBLE_AGAIN = 120  # seconds until another worker gets a killed one's task
 
 
 class HeldTask(Task):  # type: ignore[type-arg]  # as celery-types has it
-    """A task that does nothing while a restored backup is still catching up with Stripe.
+    """A task that does nothing while the tables are too old, or a restored backup catches up.
 
-    Heartbeats and the watch go on, which change nothing.
+    In the second case heartbeats and the watch go on, which change nothing.
     """
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        """Run the task, unless a restore is in progress."""
-        if self.name not in {Job.BEAT, Job.WATCH}:
-            with flask_app.database.transaction() as session:
-                if is_stopped(session, Stopped.RESTORE):
-                    return None
+        """Run the task, unless it must wait."""
+        with flask_app.database.transaction() as session:
+            if not is_migrated(session):
+                log.warning("task_waits", task=self.name, advice="Run fundraiser migrate.")
+                return None
+            is_quiet = self.name in {Job.BEAT, Job.WATCH}
+            if not is_quiet and is_stopped(session, Stopped.RESTORE):
+                return None
         return super().__call__(*args, **kwargs)
 
 
