@@ -236,6 +236,59 @@ def test_two_staff_at_once_bring_a_file_in_once(manager: FlaskClient, database: 
     assert number(database) == 1
 
 
+def test_a_plan_that_nobody_has_seen_is_not_applied(
+    manager: FlaskClient, database: Database
+) -> None:
+    """Somebody has it planned anew, otherwise read, while somebody else is about to confirm it."""
+    path = upload(manager, "a.csv", listed(f"Olena,olena@example.org,5,month,{tomorrow()}"))
+    post(manager, f"{path}/reading")
+    work(database)
+    plan = read(manager, path).select_one("form[action$=application] [name=plan]")
+    assert plan
+    post(manager, f"{path}/reading", currency="EUR")
+    work(database)
+    assert post(manager, f"{path}/application", plan=plan["value"]).status_code == 303
+    assert state(manager, path) == "planned"
+    plan = read(manager, path).select_one("form[action$=application] [name=plan]")
+    assert plan
+    post(manager, f"{path}/application", plan=plan["value"])
+    assert state(manager, path) == "applying"
+
+
+def test_a_double_click_reads_a_file_once_and_other_options_wait(
+    manager: FlaskClient, database: Database
+) -> None:
+    path = upload(manager, "a.csv", listed(f"Olena,olena@example.org,5,month,{tomorrow()}"))
+    assert [post(manager, f"{path}/reading").status_code for _ in range(2)] == [303, 303]
+    assert post(manager, f"{path}/reading", currency="EUR").status_code == 422
+    work(database)
+    assert state(manager, path) == "planned"
+
+
+def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
+    manager: FlaskClient, database: Database
+) -> None:
+    headings = "email,active_subscription,expiry,plan,created_at,first_payment_at"
+    row = "a@example.org,true,,monthly,2025-01-01,2025-02-01"
+    path = upload(manager, "list.csv", f"{headings}\n{row}\n".encode())
+    told = {"price-month": "5.00", "price-year": "50", "paid_until": tomorrow()}
+    post(manager, f"{path}/reading", **told)
+    work(database)
+    page = read(manager, path)
+    assert (words(page, "[data-test=before]"), words(page, "[data-test=after]")) == ("0", "1")
+    for name, value in told.items():
+        field = page.select_one(f"[name={name}]")
+        assert field
+        assert field["value"] == value
+    post(manager, f"{path}/application")
+    work(database)
+    with database.transaction() as session:
+        assert session.scalars(select(Membership.amount)).one() == 500
+    again = upload(manager, "list.csv", f"{headings}\n{row}\n".encode())
+    remembered = [read(manager, again).select_one(f"[name={name}]") for name in told]
+    assert [field["value"] for field in remembered if field] == ["5.00", "50", ""]
+
+
 @pytest.mark.parametrize("role", [Role.SUPPORT, Role.FINANCE])
 def test_only_managers_and_administrators_bring_lists_in(
     client: FlaskClient, database: Database, role: Role

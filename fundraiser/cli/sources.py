@@ -118,7 +118,7 @@ def import_file(
         except FileRefusedError as error:
             raise click.ClickException(str(error)) from error
     if yes and waiting:
-        click.echo(f"{waiting} rows wait for a person to decide: see /staff/sources.")
+        click.echo(f"Rows that wait for a person to decide, at /staff/sources: {waiting}")
         sys.exit(_WAITS_FOR_A_PERSON)
 
 

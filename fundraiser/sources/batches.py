@@ -178,12 +178,14 @@ def keep_file(session: Session, batch: ImportBatch, content: BinaryIO) -> None:
 
 
 def start_reading(session: Session, batch: ImportBatch, options: Options) -> None:
-    """Have a file read and planned in the background.
+    """Have a file read and planned in the background; asking twice for the same reads it once.
 
     Raises:
         UnprocessableError: it is already being processed.
     """
     session.refresh(batch, with_for_update=True)
+    if batch.state is BatchState.READING and batch.options == options.to_json():
+        return
     if batch.state not in {BatchState.UPLOADED, BatchState.PLANNED, BatchState.REFUSED}:
         raise UnprocessableError(
             _("This file can’t be read again at this stage. Check its status.")
@@ -230,10 +232,15 @@ def _refuse_older(session: Session, batch: ImportBatch) -> None:
         )
 
 
-def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
+def confirm(
+    session: Session, batch: ImportBatch, grace: timedelta, *, seen: str | None = None
+) -> None:
     """Have a planned file applied in the background; does nothing if it already is.
 
+    ``seen`` is the time of the plan that was looked at, as ISO 8601; None if that is the latest.
+
     Raises:
+        StalePlanError: another file of the source came between, or the plan isn't the one seen.
         UnprocessableError: it isn't planned, or another file of the source is being applied.
     """
     session.refresh(batch, with_for_update=True)
@@ -241,6 +248,13 @@ def confirm(session: Session, batch: ImportBatch, grace: timedelta) -> None:
         return
     if batch.state is not BatchState.PLANNED:
         raise UnprocessableError(_("See what this file would change before you import it."))
+    if seen and batch.planned_at and batch.planned_at.isoformat() != seen:
+        raise StalePlanError(
+            _(
+                "Somebody has read this file again. See what it would change now, and "
+                "confirm it again."
+            )
+        )
     source = session.get_one(ExternalSource, batch.source, with_for_update=True)
     newer = session.scalar(
         select(ImportBatch.id).where(

@@ -194,7 +194,8 @@ def apply(batch_id: int) -> ResponseReturnValue:
     """Apply a planned file in the background."""
     session, staff, batch = _for(batch_id, Permission.IMPORT)
     try:
-        batches.confirm(session, batch, current_settings().grace)
+        seen = request.form.get("plan", "")[:_LONGEST]
+        batches.confirm(session, batch, current_settings().grace, seen=seen)
     except batches.StalePlanError as error:
         flash(str(error))
         return _to(batch)
