@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import csv
+import io
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
 from bs4 import BeautifulSoup
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from fundraiser.campaigns.progress import read_progress
 from fundraiser.campaigns.public_progress import read_series
 from fundraiser.members.history import brought_in
 from fundraiser.members.models import Membership
 from fundraiser.sources.comparison import compare_sources
+from fundraiser.sources.models import ImportBatch, Live
 from fundraiser.sources.overview import refresh
 from tests.factories import make_campaign
-from tests.sources import GRACE, NOON, bring_in, undo
+from tests.sources import EXAMPLES, GRACE, NOON, apply, bring_in, plan, undo
 from tests.staff import LONDON
 
 if TYPE_CHECKING:
@@ -82,4 +85,31 @@ def test_a_membership_that_differs_from_the_newest_list_is_named(database: Datab
         )
     with database.transaction() as session:
         (found,) = compare_sources(session, GRACE)
-        assert (found.differing, [row for row, _member in found.named]) == (1, [1])
+        assert (found.differing, [one.row for one in found.named]) == (1, [1])
+
+
+def test_what_a_webhook_changed_after_the_newest_list_is_no_difference(
+    database: Database,
+) -> None:
+    """Each change is a file of its own, of one member: the list before it says the rest."""
+    bring_in(database, "patreon.csv")
+    headings, first, *_ = csv.reader((EXAMPLES / "patreon.csv").read_text().splitlines())
+    first[headings.index("Next Charge Date")] = "2027-01-12 10:00:00"
+    first[headings.index("Last Updated")] = "2026-11-30 10:00:00"
+    written = io.StringIO()
+    csv.writer(written).writerows([headings, first])
+    batch_id = plan(database, written.getvalue().encode(), "change.csv")
+    apply(database, batch_id)
+    with database.transaction() as session:
+        session.get_one(ImportBatch, batch_id).live = Live.CHANGES
+    with database.transaction() as session:
+        (found,) = compare_sources(session, GRACE)
+        assert (found.listed, found.differing) == (9, 0)
+        membership = session.scalars(
+            select(Membership).where(Membership.reference == "patreon:90000001")
+        ).one()
+        assert membership.counts_until == datetime(2027, 1, 12, 10, tzinfo=UTC)
+        membership.counts_until += DAY
+        session.flush()
+        (found,) = compare_sources(session, GRACE)
+        assert [(one.batch_id, one.row) for one in found.named] == [(batch_id, 1)]

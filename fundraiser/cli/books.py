@@ -203,8 +203,9 @@ def _print_sources(app: FundraiserApp) -> bool:
             f"{one.label}: {one.listed} memberships count by its list of {day}, "
             f"and {one.differing} of them differ here."
         )
-        for row, member_id in one.named:
-            click.echo(f"{_person(member_id)}row {row} of batch {one.batch_id} differs.")
+        for found in one.named:
+            where = f"row {found.row} of batch {found.batch_id}"
+            click.echo(f"{_person(found.member_id)}{where} differs.")
     return not any(one.differing for one in compared)
 
 
