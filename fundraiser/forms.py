@@ -259,7 +259,15 @@ class Form:
 
     def changed(self, stored: object) -> list[str]:
         """The inputs whose text differs from the stored value."""
-        return [name for name, text in self.texts_of(stored).items() if self.typed[name] != text]
+        return [*self.changes(stored)]
+
+    def changes(self, stored: object) -> dict[str, tuple[str, str]]:
+        """The stored and the new text of each input that differs."""
+        return {
+            name: (text, self.typed[name])
+            for name, text in self.texts_of(stored).items()
+            if self.typed[name] != text
+        }
 
 
 def fingerprint(texts: dict[str, str]) -> str:

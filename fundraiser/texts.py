@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from babel.core import Locale, get_global
 from babel.dates import format_date, format_datetime, format_time
-from flask import request
+from flask import g, request
 from flask_babel import (
     Babel,
     force_locale,
@@ -16,6 +16,7 @@ from flask_babel import (
     get_locale,
     gettext as translate,
     ngettext,
+    refresh,
 )
 from markupsafe import Markup, escape
 
@@ -149,10 +150,16 @@ def _local(at: datetime) -> datetime:
     return at.astimezone(current_settings().newsroom_timezone)
 
 
+def speak(code: str) -> None:
+    """Answer the rest of the request in this language, unless its URL names another."""
+    g.spoken = code
+    refresh()
+
+
 def _choose() -> str | None:
-    wish = request.args.get("lang") if request else None
-    if wish in LANGUAGES:
-        return wish
+    for wish in (request.args.get("lang"), g.get("spoken")) if request else ():
+        if wish in LANGUAGES:
+            return str(wish)
     return request.accept_languages.best_match(LANGUAGES) if request else None
 
 

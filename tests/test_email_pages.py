@@ -96,7 +96,7 @@ def test_each_kind_can_be_read_and_changed_before_anybody_is_owed_it(
             join(session).number = 7
     for kind in KINDS:
         page = manager.get(f"/staff/emails/kinds/{kind}", headers=PAGE)
-        if kind == "to_staff":
+        if kind in {"to_staff", "test"}:
             assert page.status_code == 404
             continue
         assert f"/staff/emails/kinds/{kind}/words" in page.text, kind
@@ -135,6 +135,42 @@ def test_what_is_typed_is_previewed_before_it_is_saved(
     assert "Typed {nobody} &amp; kept" in wrong.text
     with database.transaction() as session:
         assert not session.scalars(select(EmailWording)).all()
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_test_of_unsaved_text_goes_to_oneself_once_and_nothing_typed_is_lost(
+    database: Database, manager: FlaskClient, postbox: Postbox, mail_server: MailServer
+) -> None:
+    with database.transaction() as session:
+        join(session, **failing(days(1))).number = 7
+    typed = {
+        "language": "uk",
+        "member": "7",
+        "nonce": "once",
+        "subject": "Привіт, {amount}",
+        "heading": "Вітаємо",
+        "text": "Лише проба.\r\n\r\n{until}.",
+    }
+    for _twice in range(2):
+        page = parse(press(manager, f"{KIND}/test", **typed))
+        assert "test-sent" in names(page)
+    assert "Лише проба." in str(page.select_one("textarea"))
+    page = parse(press(manager, KIND, **typed | {"text": "{not_yet_right"}))
+    assert "{not_yet_right" in str(page.select_one("textarea")), "shown for a member, kept"
+    field = page.select_one("#member")
+    assert field
+    assert field["value"] == "7"
+    wrong = press(manager, f"{KIND}/test", **typed | {"text": "Dear {first_name}"})
+    assert wrong.status_code == 422
+    with database.transaction() as session:
+        assert session.scalars(select(EmailWording)).all() == []
+    deliver(database, mail_server)
+    (message,) = postbox.emails
+    assert "Привіт, " in str(message["Subject"])
+    assert "Лише проба." in text_of(message)
+    with database.transaction() as session:
+        email = session.scalars(select(Email).where(Email.kind == "test")).one()
+        assert email.context == {}, "what it said is forgotten"
 
 
 def test_a_queued_email_says_when_it_leaves_and_one_persons_are_listed_alone(

@@ -27,6 +27,7 @@ OPEN_TO = {
         GET  /staff
         GET  /staff/account
         POST /staff/account/emails
+        POST /staff/account/language
         POST /staff/account/passkeys
         POST /staff/account/passkeys/<int:passkey_id>/removal
         POST /staff/account/passkeys/new
@@ -84,6 +85,7 @@ OPEN_TO = {
         POST /staff/members/<int:member_id>/labels/<int:label_id>/removal
         GET  /staff/emails
         POST /staff/emails/<int:email_id>/again
+        POST /staff/emails/kinds/<kind>
         GET  /staff/emails/kinds/<kind>
         GET  /staff/emails/kinds/<kind>/preview
         GET  /staff/members/<int:member_id>/complimentary
@@ -138,6 +140,7 @@ OPEN_TO = {
         GET  /staff/campaigns/new
         POST /staff/emails/addresses
         POST /staff/emails/kinds/<kind>/preview
+        POST /staff/emails/kinds/<kind>/test
         POST /staff/emails/kinds/<kind>/switch
         POST /staff/emails/kinds/<kind>/words
         GET  /staff/members/<int:member_id>/payments/<int:payment_id>/refund

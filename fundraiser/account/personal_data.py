@@ -570,7 +570,8 @@ PERSONAL: tuple[Personal, ...] = (
     _personal(
         "staff",
         "id email name password_hash role created_at last_sign_in_at deactivated_at second_factor"
-        " second_factor_at second_factor_step second_step_by language wants_milestones",
+        " second_factor_at second_factor_step second_step_by language chosen_language"
+        " wants_milestones",
         "Let staff in, and nobody else",
         _OF_STAFF,
         exported=False,

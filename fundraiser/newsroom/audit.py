@@ -12,10 +12,13 @@ from fundraiser.db import now
 from fundraiser.newsroom.models import AuditEntry, Staff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+
+_LONGEST = 300  # characters of a value
 
 
 class Action(StrEnum):
@@ -99,11 +102,13 @@ def record(
     staff: Staff | None,
     fields: Iterable[str] = (),
     details: dict[str, Any] | None = None,
+    changes: Mapping[str, tuple[object, object]] | None = None,
 ) -> None:
     """Record who did what to what; ``staff`` None means the operator.
 
     ``subject`` is an ID (of staff, a member, a customer), never personal data. ``fields`` are the
-    names of changed fields, ``details`` amounts and IDs.
+    names of changed fields, ``details`` amounts and IDs; ``changes`` has the old and the new text
+    of each changed field, which isn't about a person.
     """
     session.add(
         AuditEntry(
@@ -111,10 +116,18 @@ def record(
             staff_id=staff.id if staff else None,
             action=action.value,
             subject=subject,
-            fields=list(fields),
-            details=details or {},
+            fields=list(fields or changes or ()),
+            details=(details or {}) | ({"changes": _as_texts(changes)} if changes else {}),
         )
     )
+
+
+def _as_texts(changes: Mapping[str, tuple[object, object]]) -> dict[str, list[str]]:
+    """Old and new values as texts for the log, the long ones cut."""
+    return {
+        name: [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in map(str, pair)]
+        for name, pair in changes.items()
+    }
 
 
 def record_once(

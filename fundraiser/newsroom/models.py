@@ -28,8 +28,9 @@ class Staff(Base):
     ``password_hash`` is null until the invitation is accepted. ``second_factor`` is part of the
     authenticator's secret, active from ``second_factor_at``; ``second_factor_step`` is the last
     used time step, so that no code works twice. ``second_step_by`` is the deadline for setting up
-    two-step sign-in. ``language`` is that of the last sign-in; ``wants_milestones``: e-mail each
-    milestone.
+    two-step sign-in. ``chosen_language`` is that of the person's pages, null for the browser's;
+    ``language`` is that of their e-mails: the chosen one, or the last sign-in's.
+    ``wants_milestones``: e-mail each milestone.
     """
 
     __tablename__ = "staff"
@@ -48,6 +49,7 @@ class Staff(Base):
     second_factor_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     second_step_by: Mapped[datetime | None]
     language: Mapped[str] = mapped_column(default=DEFAULT_LANGUAGE, server_default=DEFAULT_LANGUAGE)
+    chosen_language: Mapped[str | None]
     wants_milestones: Mapped[bool] = mapped_column(default=True, server_default=true())
     passkeys: Mapped[list[Passkey]] = relationship(
         order_by="Passkey.id", cascade="all, delete-orphan"

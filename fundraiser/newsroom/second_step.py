@@ -39,12 +39,23 @@ def read_rules(session: Session) -> StaffRules:
 
 def change_rules(session: Session, by: Staff, roles: list[Role], large_refund: int) -> None:
     """Set the roles that need two-step sign-in, and the refund that needs confirmation."""
+    before, names = read_rules(session), sorted(role.value for role in roles)
+    changes: dict[str, tuple[object, object]] = {
+        "second_step_roles": (", ".join(sorted(before.second_step_roles)), ", ".join(names)),
+        "large_refund": (before.large_refund, large_refund),
+    }
     session.merge(
         StaffRules(
             id=1, second_step_roles=[role.value for role in roles], large_refund=large_refund
         )
     )
-    record(session, Action.CHANGED_RULES, "staff rules", staff=by)
+    record(
+        session,
+        Action.CHANGED_RULES,
+        "staff rules",
+        staff=by,
+        changes={name: pair for name, pair in changes.items() if pair[0] != pair[1]},
+    )
 
 
 def start_deadline(session: Session, staff: Staff) -> None:

@@ -14,7 +14,7 @@ from fundraiser.errors import ForbiddenError
 from fundraiser.networks import for_guesses
 from fundraiser.newsroom import passkeys, passwords, second_step, sessions
 from fundraiser.newsroom.devices import known_device
-from fundraiser.texts import gettext as _
+from fundraiser.texts import gettext as _, speak
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -71,6 +71,8 @@ def require_staff() -> ResponseReturnValue | None:
     if security.is_public(request.endpoint):
         return None
     if staff := current_staff():
+        if staff.chosen_language:
+            speak(staff.chosen_language)
         _note_activity()
         view = current_app.view_functions[request.endpoint or ""]
         if second_step.is_overdue(staff) and not getattr(view, "is_open_while_overdue", False):

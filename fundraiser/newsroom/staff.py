@@ -107,7 +107,8 @@ def let_in(session: Session, email: str, password: str, *, is_known: bool = Fals
 
 def note_sign_in(session: Session, staff: Staff, by: str) -> None:
     """Record a sign-in and its last step, like "password" or "passkey"."""
-    staff.last_sign_in_at, staff.language = now(), language()
+    staff.last_sign_in_at = now()
+    staff.language = staff.chosen_language or language()
     record(session, Action.SIGNED_IN, f"staff {staff.id}", staff=staff, fields=[by])
 
 
@@ -133,7 +134,13 @@ def invite(session: Session, by: Staff, *, email: str, name: str, role: Role) ->
     session.add(staff)
     session.flush()
     send_invitation(session, staff)
-    record(session, Action.INVITED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    record(
+        session,
+        Action.INVITED_STAFF,
+        f"staff {staff.id}",
+        staff=by,
+        changes={"role": ("", role.value)},
+    )
     return staff
 
 
@@ -223,9 +230,15 @@ def change_role(session: Session, by: Staff, staff: Staff, role: Role) -> bool:
     _keep_an_admin(session, by, staff, stays=role is Role.ADMIN)
     if staff.role is role:
         return False
-    staff.role = role
+    before, staff.role = staff.role, role
     sessions.end_all(session, staff)
-    record(session, Action.CHANGED_STAFF, f"staff {staff.id}", staff=by, fields=("role",))
+    record(
+        session,
+        Action.CHANGED_STAFF,
+        f"staff {staff.id}",
+        staff=by,
+        changes={"role": (before.value, role.value)},
+    )
     return True
 
 

@@ -96,13 +96,13 @@ def change(slug: str) -> ResponseReturnValue:
     if form.conflict:
         return _form_page(tier, form), HTTPStatus.CONFLICT
     if plan:
-        fields = form.changed(stored)
+        changes = form.changes(stored)
         try:
             catalogue.change_tier(session, tier, plan)
         except UnprocessableError as error:
             form.refuse(error, "names")
         else:
-            record(session, Action.CHANGED_TIER, f"tier {slug}", staff=staff, fields=fields)
+            record(session, Action.CHANGED_TIER, f"tier {slug}", staff=staff, changes=changes)
             _bring_to_stripe(_("Saved. Open pages will show the change within a minute."))
             return redirect(url_for(".show", slug=slug), HTTPStatus.SEE_OTHER)
     return _form_page(tier, form), HTTPStatus.UNPROCESSABLE_ENTITY

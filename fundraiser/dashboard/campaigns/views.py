@@ -128,8 +128,8 @@ def change(slug: str) -> ResponseReturnValue:
     if plan is None or form.errors:
         return _form_page(campaign, form), HTTPStatus.UNPROCESSABLE_ENTITY
     planning.change_campaign(campaign, plan, current_settings().newsroom_timezone.key)
-    fields = form.changed(stored)
-    record(session, Action.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, fields=fields)
+    changes = form.changes(stored)
+    record(session, Action.CHANGED_CAMPAIGN, f"campaign {slug}", staff=staff, changes=changes)
     flash(_("Saved. Open pages will show the change within a minute."), "campaign-changed")
     return _to("show", slug)
 
@@ -156,9 +156,16 @@ def set_goal(slug: str) -> ResponseReturnValue:
                 goal=format_decimal(campaign.goal),
             )
     if wanted and not form.errors:
+        before = campaign.goal
         try:
             if planning.set_goal(campaign, wanted.goal, staff):
-                record(session, Action.SET_GOAL, f"campaign {slug}", staff=staff)
+                record(
+                    session,
+                    Action.SET_GOAL,
+                    f"campaign {slug}",
+                    staff=staff,
+                    changes={"goal": (before, wanted.goal)},
+                )
         except UnprocessableError as error:
             form.refuse(error, "goal")
         else:

@@ -65,12 +65,22 @@ def keep(slug: str) -> ResponseReturnValue:
     require(staff, Permission.CHANGE_CAMPAIGN)
     campaign = find_campaign(session, slug)
     choice = _read_choice(request.form, campaign, offered_tiers(session, campaign.tiers))
+    before = {"theme": Theme(campaign.theme).value, "accent": campaign.accent}
+    after = {"theme": choice.theme.value, "accent": choice.accent}
     try:
         changed = change_look(session, slug, theme=choice.theme, accent=choice.accent)
     except UnprocessableError as error:
         return _page(campaign, request.form, error), HTTPStatus.UNPROCESSABLE_ENTITY
     if changed:
-        record(session, Action.CHANGED_LOOK, f"campaign {slug}", staff=staff)
+        record(
+            session,
+            Action.CHANGED_LOOK,
+            f"campaign {slug}",
+            staff=staff,
+            changes={
+                name: (old, after[name]) for name, old in before.items() if old != after[name]
+            },
+        )
         flash(_("Saved. Open pages will show the new look within a minute."), "look-kept")
     else:
         flash(_("The campaign already has this look."))

@@ -35,8 +35,9 @@ from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.models import Staff
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.outbox import Email, EmailState, enqueue_again
+from fundraiser.outbox import Email, EmailState, enqueue, enqueue_again
 from fundraiser.paging import PAGE, key_from_url, read_key, split_page
+from fundraiser.security import new_nonce
 from fundraiser.texts import LANGUAGES, gettext as _, known_language
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from fundraiser.emails.parts.body import Body
 
 blueprint = Blueprint("email_pages", __name__)
+
+_NONCE = 128  # characters
 
 _SHOWN = (
     EmailState.FAILED,
@@ -130,6 +133,13 @@ def show(kind: str) -> ResponseReturnValue:
     return _page(_kind(kind))
 
 
+@blueprint.post("/staff/emails/kinds/<kind>")
+def show_typed(kind: str) -> ResponseReturnValue:
+    """The same page for another member, with the text as it is typed."""
+    require(signed_in_staff(), Permission.READ_EMAILS)
+    return _page(_kind(kind), keeps_typed=True)
+
+
 @blueprint.get("/staff/emails/kinds/<kind>/preview")
 def preview(kind: str) -> ResponseReturnValue:
     """The e-mail alone, as a member would get it, for our page's frame."""
@@ -149,15 +159,55 @@ def preview_typed(kind: str) -> ResponseReturnValue:
     """The e-mail with the text as it is typed, before it is saved."""
     require(signed_in_staff(), Permission.CHANGE_CAMPAIGN)
     found, code = _kind(kind), _language()
-    member = _member_to_show(db.session(), found, request.args.get("member"))
-    example = _example(db.session(), found, code, member)
-    if example is None:
-        raise NotFoundError(_("This e-mail is about a campaign, and there isn’t one yet."))
     try:
-        check_wording(found, _typed(), set(example.values))
+        body = _fill_in_typed(found, code)
     except UnprocessableError as error:
         return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
-    return _rendered(found, code, fill_in(example, _typed()), plain=False)
+    return _rendered(found, code, body, plain=False)
+
+
+@blueprint.post("/staff/emails/kinds/<kind>/test")
+def send_test(kind: str) -> ResponseReturnValue:
+    """E-mail the text as it is typed to oneself, before it is saved."""
+    session, staff = db.session(), signed_in_staff()
+    require(staff, Permission.CHANGE_CAMPAIGN)
+    found, code = _kind(kind), _language()
+    try:
+        body = _fill_in_typed(found, code)
+    except UnprocessableError as error:
+        return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
+    member = _shown_member(session, found)
+    context = {
+        "kind": found.name,
+        "language": code,
+        "member": member.id if member else None,
+        "subject": body.subject,
+        "heading": body.heading,
+        "paragraphs": body.paragraphs,
+    }
+    # A double click sends it once: the page that follows has another nonce.
+    enqueue(
+        session, "test", to=staff.id, key=request.form.get("nonce", "")[:_NONCE], context=context
+    )
+    return _page(found, keeps_typed=True, sent_to=staff.email)
+
+
+def _fill_in_typed(kind: Kind, code: str) -> Body:
+    """The e-mail about the shown member with the typed text.
+
+    Raises:
+        UnprocessableError: the text can't be used.
+    """
+    example = _example(db.session(), kind, code, _shown_member(db.session(), kind))
+    if example is None:
+        raise NotFoundError(_("This e-mail is about a campaign, and there isn’t one yet."))
+    check_wording(kind, _typed(), set(example.values))
+    with force_locale(code):
+        return fill_in(example, _typed())
+
+
+def _shown_member(session: Session, kind: Kind) -> Member | None:
+    return _member_to_show(session, kind, request.values.get("member"))
 
 
 def _typed() -> Wording:
@@ -185,8 +235,15 @@ def change_switch(kind: str) -> ResponseReturnValue:
     found, is_on = _kind(kind), request.form.get("on") == "yes"
     if found.always_on:
         raise UnprocessableError(_("We always send this e-mail, so it can’t be switched off."))
+    before = found.name not in kinds_switched_off(session)
     switch(session, found.name, is_on=is_on)
-    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name}", staff=staff)
+    record(
+        session,
+        Action.CHANGED_EMAIL_KIND,
+        f"email {found.name}",
+        staff=staff,
+        changes={"switch": ("on" if before else "off", "on" if is_on else "off")},
+    )
     flash(
         _("This e-mail is switched on.") if is_on else _("This e-mail is switched off."),
         f"switched-{'on' if is_on else 'off'}",
@@ -200,6 +257,7 @@ def change_words(kind: str) -> ResponseReturnValue:
     session, staff = db.session(), signed_in_staff()
     require(staff, Permission.CHANGE_CAMPAIGN)
     found, code = _kind(kind), _language()
+    before = _texts_of(session, found, code)
     if request.form.get("original"):
         forget_wording(session, found, code)
         flash(_("The original text is back."))
@@ -211,24 +269,48 @@ def change_words(kind: str) -> ResponseReturnValue:
         except UnprocessableError as error:
             return _page(found, error), HTTPStatus.UNPROCESSABLE_ENTITY
         flash(_("Saved. We’ll use this text from now on."))
-    record(session, Action.CHANGED_EMAIL_KIND, f"email {found.name} {code}", staff=staff)
+    session.flush()
+    session.expire_all()
+    after = _texts_of(session, found, code)
+    record(
+        session,
+        Action.CHANGED_EMAIL_KIND,
+        f"email {found.name} {code}",
+        staff=staff,
+        changes={
+            name: (before[name], text) for name, text in after.items() if before[name] != text
+        },
+    )
     return redirect(url_for(".show", kind=found.name, language=code), HTTPStatus.SEE_OTHER)
 
 
-def _page(kind: Kind, error: UnprocessableError | None = None) -> str:
+def _texts_of(session: Session, kind: Kind, code: str) -> dict[str, str]:
+    """The texts in force that staff may edit, in one language."""
+    if wording := session.get(EmailWording, (kind.name, code)):
+        return {"subject": wording.subject, "heading": wording.heading, "text": wording.text}
+    example = _example(session, kind, code, None)
+    first = example.original if example else None
+    if first is None:
+        return dict.fromkeys(("subject", "heading", "text"), "")
+    text = "\n\n".join(first.paragraphs)
+    return {"subject": first.subject, "heading": first.heading, "text": text}
+
+
+def _page(
+    kind: Kind,
+    error: UnprocessableError | None = None,
+    *,
+    keeps_typed: bool = False,
+    sent_to: str = "",
+) -> str:
     session, staff, code = db.session(), signed_in_staff(), _language()
     wording = session.get(EmailWording, (kind.name, code))
-    member = _member_to_show(session, kind, request.args.get("member"))
+    member = _shown_member(session, kind)
     example = _example(session, kind, code, member)
-    if error:
+    if error or keeps_typed:
         said = {name: request.form.get(name, "") for name in ("subject", "heading", "text")}
-    elif wording:
-        said = {"subject": wording.subject, "heading": wording.heading, "text": wording.text}
-    elif example and (first := example.original):
-        text = "\n\n".join(first.paragraphs)
-        said = {"subject": first.subject, "heading": first.heading, "text": text}
     else:
-        said = {}
+        said = _texts_of(session, kind, code) if wording or example else {}
     return render_template(
         "dashboard/email.html",
         staff=staff,
@@ -244,6 +326,8 @@ def _page(kind: Kind, error: UnprocessableError | None = None) -> str:
         can_be_switched=not kind.always_on,
         member=member,
         error=error,
+        sent_to=sent_to,
+        nonce=new_nonce(),
         may_change=may(staff, Permission.CHANGE_CAMPAIGN),
     )
 

@@ -48,11 +48,17 @@ def keep_rate() -> ResponseReturnValue:
     if new is None:
         return _rates_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     try:
-        enter_rate(session, staff, **values_of(new, NewRate), own=own, today=_today())
+        before = enter_rate(session, staff, **values_of(new, NewRate), own=own, today=_today())
     except UnprocessableError as error:
         form.refuse(error, "rate")
         return _rates_page(form), HTTPStatus.UNPROCESSABLE_ENTITY
-    record(session, Action.ENTERED_RATE, f"rate {new.currency} {own} {new.day}", staff=staff)
+    record(
+        session,
+        Action.ENTERED_RATE,
+        f"rate {new.currency} {own} {new.day}",
+        staff=staff,
+        changes={"rate": (f"{before.normalize():f}" if before else "", f"{new.rate:f}")},
+    )
     flash(_("Saved. The overview uses this rate from now on."))
     return redirect(url_for("exchange_rates.rates"), HTTPStatus.SEE_OTHER)
 

@@ -113,8 +113,8 @@ def enter_rate(
     day: date,
     rate: Decimal,
     today: date,
-) -> None:
-    """Store or correct a day's rate.
+) -> Decimal | None:
+    """Store or correct a day's rate; returns the one before, if any.
 
     Raises:
         UnprocessableError: the currency is unknown or the newsroom's own, or the day is in the
@@ -126,6 +126,11 @@ def enter_rate(
         )
     if not EARLIEST <= day <= today:
         raise UnprocessableError(_("Enter a day from 2000 on, up to today."), field="day")
+    before = session.scalar(
+        select(ExchangeRate.rate).where(
+            ExchangeRate.currency == currency, ExchangeRate.own == own, ExchangeRate.day == day
+        )
+    )
     row = {"rate": rate, "entered_at": now(), "staff_id": staff.id}
     session.execute(
         insert(ExchangeRate)
@@ -134,6 +139,7 @@ def enter_rate(
             index_elements=[ExchangeRate.currency, ExchangeRate.own, ExchangeRate.day], set_=row
         )
     )
+    return before
 
 
 def read_rate(typed: str) -> Decimal:

@@ -46,14 +46,25 @@ def _who(staff: Staff | None) -> str:
 
 def _what(entry: AuditEntry, intent: Intent | None) -> Markup:
     what = Markup("{}").format(labels.action(entry.action))
-    if entry.fields:
-        fields = ", ".join(labels.field(name) for name in entry.fields)
-        what += Markup('<span class="note detail">{}</span>').format(fields)
+    changes = entry.details.get("changes", {})
+    if fields := ", ".join(labels.field(name) for name in entry.fields if name not in changes):
+        what += _detail(fields)
+    for name, (old, new) in changes.items():
+        what += _detail(
+            f"{labels.field(name)}: {labels.value(name, old)} → {labels.value(name, new)}", "change"
+        )
+    if sums := labels.sums(entry.details):
+        what += _detail(sums, "sums")
     if intent and not intent.is_done:
         what += Markup(' <span class="note detail" data-test="act-{}">{}</span>').format(
             "open" if intent.is_open else "refused", intent_state(intent)
         )
     return what
+
+
+def _detail(text: str, name: str = "") -> Markup:
+    named = Markup(' data-test="{}"').format(name) if name else ""
+    return Markup('<span class="note detail"{}>{}</span>').format(named, text)
 
 
 def _subject(entry: AuditEntry, names: Mapping[int, str]) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from flask_babel import format_decimal, ngettext
 
 from fundraiser.campaigns.forms import Plan, TierPlan
 from fundraiser.forms import Form
+from fundraiser.money import Money, format_exact
 from fundraiser.newsroom.audit import Action
 from fundraiser.newsroom.models import Role
-from fundraiser.texts import gettext as _
+from fundraiser.texts import gettext as _, language
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fundraiser.newsroom.models import Staff
 
 
@@ -130,6 +135,31 @@ def action(name: str) -> str:
     return texts.get(name) or name.replace("_", " ").capitalize()
 
 
+def value(name: str, text: str) -> str:
+    """An old or a new value of a changed field."""
+    if name == "role" and text in set(Role):
+        return role(Role(text))
+    if name == "goal" and text.isdecimal():
+        return str(format_decimal(int(text)))
+    if name == "switch":
+        return _("on") if text == "on" else _("off")
+    return text or "–"
+
+
+def sums(details: Mapping[str, Any]) -> str:
+    """The amount, the end or the number of people of an action, if it has one."""
+    if "amount" in details and "currency" in details:
+        return format_exact(Money(details["amount"], details["currency"]), language())
+    if "people" in details:
+        shown = format_decimal(details["people"])
+        return str(
+            ngettext("%(count)s member", "%(count)s members", details["people"], count=shown)
+        )
+    if "until" in details:
+        return str(_("until %(date)s", date=details["until"]))
+    return ""
+
+
 def field(name: str) -> str:
     """A changed field's label."""
     known = {
@@ -138,6 +168,17 @@ def field(name: str) -> str:
         "passkey": _("passkey"),
         "authenticator": _("authenticator code"),
         "recovery_code": _("recovery code"),
+        "goal": _("goal"),
+        "rate": _("exchange rate"),
+        "theme": _("theme"),
+        "accent": _("accent colour"),
+        "mode": _("setting"),
+        "switch": _("switch"),
+        "subject": _("subject"),
+        "heading": _("heading"),
+        "text": _("text"),
+        "second_step_roles": _("roles that need two-step sign-in"),
+        "large_refund": _("refund that needs confirmation"),
     }
     inputs = Form.blank(TierPlan, Plan).inputs
     return inputs[name].label if name in inputs else known.get(name, name.replace("_", " "))

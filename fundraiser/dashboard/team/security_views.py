@@ -54,7 +54,14 @@ def switch() -> ResponseReturnValue:
         mode = Mode(request.form.get("mode", ""))
     except ValueError as error:
         raise UnprocessableError(_("Choose one of the three settings.")) from error
+    before = read_guard(session).mode
     set_mode(session, mode)
-    record(session, Action.SWITCHED_GUARD, f"card guard {mode.value}", staff=staff)
+    record(
+        session,
+        Action.SWITCHED_GUARD,
+        f"card guard {mode.value}",
+        staff=staff,
+        changes={"mode": (before.value, mode.value)},
+    )
     flash(_("Saved. It applies from now on."))
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)

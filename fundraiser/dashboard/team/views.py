@@ -28,7 +28,7 @@ from fundraiser.newsroom.sign_in import (
 )
 from fundraiser.paging import LARGEST_KEY, PAGE, key_from_url, split_page
 from fundraiser.payments.intents import Intent
-from fundraiser.texts import Named, gettext as _
+from fundraiser.texts import LANGUAGES, Named, gettext as _
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -109,6 +109,16 @@ def choose_emails() -> ResponseReturnValue:
         else _("We won’t e-mail you about milestones.")
     )
     return redirect(url_for("staff_pages.account", _anchor="milestones"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.post("/staff/account/language")
+@open_while_overdue
+def choose_language() -> ResponseReturnValue:
+    """Choose the language of one's own pages and e-mails; an empty one is the browser's."""
+    staff, wish = signed_in_staff(), request.form.get("language", "")
+    staff.chosen_language = wish if wish in LANGUAGES else None
+    staff.language = staff.chosen_language or staff.language
+    return redirect(url_for("staff_pages.account", _anchor="language"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.post("/staff/account/sessions/<int:session_id>/end")
