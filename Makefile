@@ -4,6 +4,8 @@ INSTALLED := .venv/installed
 
 # .python-version is for platforms; here any Python of 3.11 or newer will do, pyenv's too.
 export PYENV_DIR := /
+# A run starts hundreds of processes: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench chaos chaos-emails chaos-sources lint setup lock publish-widget audit sbom.json
