@@ -78,13 +78,15 @@ def test_the_page_shows_the_number_and_what_is_missing(
 
 
 @pytest.mark.usefixtures("shop")
-def test_each_tier_leads_to_the_join_page_with_the_choice_made(client: FlaskClient) -> None:
-    page = read(client.get("/campaigns/25000?interval=year&currency=EUR"))
-    links = [link["href"] for link in page.select(".tiers a")]
-    assert links == [
-        f"/join?campaign=25000&tier={tier}&interval=year&currency=EUR"
-        for tier in ("reader", "member", "patron")
-    ]
+def test_the_chosen_tier_leads_to_the_join_page_with_the_choice_made(client: FlaskClient) -> None:
+    page = read(client.get("/campaigns/25000?interval=year&currency=EUR&lang=en"))
+    form = page.select_one("form[action^='/join']")
+    assert form
+    hidden = {str(field["name"]): field["value"] for field in form.select("[type=hidden]")}
+    assert hidden == {"campaign": "25000", "interval": "year", "currency": "EUR", "lang": "en"}
+    assert [tier["value"] for tier in form.select("[name=tier]")] == ["reader", "member", "patron"]
+    joining = read(client.get("/join", query_string=hidden | {"tier": "patron"}))
+    assert joining.select_one("[name=tier][value=patron][checked]")
     assert [price.text for price in page.select(".tier-amount")] == ["€50", "€100", "€250"]
 
 
@@ -119,6 +121,38 @@ def test_other_sites_are_told_in_the_language_of_the_page(client: FlaskClient) -
     assert said["title"] == title["content"]
     assert "/embed?lang=uk" in said["html"]
     assert said["thumbnail_url"].endswith("?lang=uk")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("path", ["/campaigns/25000", "/join"])
+def test_what_paying_by_the_year_saves_is_said(client: FlaskClient, path: str) -> None:
+    for interval in ("month", "year"):
+        page = read(client.get(path, query_string={"campaign": "25000", "interval": interval}))
+        savings = [saving.text for saving in page.select("[data-test=saving]")]
+        assert [re.findall(r"£\d+", sentence)[-1] for sentence in savings] == ["£10", "£20", "£50"]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("path", ["/campaigns/25000", "/join"])
+def test_giving_once_a_gift_and_a_reminder_are_found(client: FlaskClient, path: str) -> None:
+    page = read(client.get(path))
+    for found in ("[href^='/gift']", "[href*='/reminder']"):
+        assert page.select_one(f"main {found}"), found
+    assert page.select_one("main [href*='interval=once'], main [value='interval=once']")
+
+
+def test_the_last_day_and_the_goal_are_seen(client: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        found = make_campaign(session, goals=[Goal(members=2, set_at=now())])
+        found.deadline = now().astimezone(found.zone).replace(hour=23, minute=59, second=59)
+    assert "last-day" in PageText.of(client.get("/campaigns/25000")).marks
+    assert ">Last day<" in client.get("/campaigns/25000/progress.svg?shape=card").text
+    with database.transaction() as session:
+        add_members(session, 2)
+    for path in ("/campaigns/25000", "/join"):
+        page = PageText.of(client.get(path))
+        assert "reached" in page.marks
+        assert "the goal and are still counting" in page, "nobody is asked to reach it"
 
 
 def test_beyond_the_goal_the_surplus_is_said_and_drawn(

@@ -134,13 +134,30 @@ def test_a_way_back_to_a_site_that_is_not_on_the_list_is_refused_and_the_form_st
             assert read(answer).select_one("[name=return]") is None
 
 
+@pytest.mark.usefixtures("shop")
+def test_amounts_are_suggested_and_one_press_fills_the_field(client: FlaskClient) -> None:
+    for interval, amounts in (("once", [5, 10, 25, 50, 100]), ("month", [50, 100])):
+        page = read(client.get(f"/join?interval={interval}"))
+        values = [str(one["value"]) for one in page.select("button[value^='amount=']")]
+        assert values == [f"amount={amount}" for amount in amounts]
+        typed = {"email": "anna@example.org", "write_to_me": "yes", "cover_fee": "yes"}
+        again = read(send(client, form_of(page) | typed, switch="amount=50"))
+        filled = again.select_one("#amount")
+        assert filled
+        assert filled["value"] == "50"
+        assert again.select_one("[name=cover_fee][checked]"), "nothing typed is lost"
+
+
 def way_back(client: FlaskClient, path: str, came_from: str) -> str | None:
     """Where the form leads who followed a plain link and chose to pay by the year."""
     page = read(client.get(path, headers={"Referer": came_from}))
     inside = {"Referer": f"http://127.0.0.1:8000{path}"}
-    for choice in ("interval=year", "/join?"):
-        link = page.select_one(f"nav a[href*='{choice}'], .tiers a[href*='{choice}']")
-        page = read(client.get(str(link["href"]), headers=inside)) if link else page
+    if link := page.select_one("nav a[href*='interval=year']"):
+        page = read(client.get(str(link["href"]), headers=inside))
+    if form := page.select_one("form[method=get][action^='/join']"):
+        chosen = form.select("[type=hidden], [checked]")
+        query = {str(field["name"]): str(field["value"]) for field in chosen}
+        page = read(client.get("/join", query_string=query, headers=inside))
     if page.select_one("[name=switch][value='interval=year']:not([aria-current])"):
         page = read(send(client, form_of(page), switch="interval=year"))
     assert page.select_one("[name=interval][value=year]")

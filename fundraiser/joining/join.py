@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LONGEST_ADDRESS = 2000
 _LONGEST_REF = 200
-SWITCHES = frozenset({"interval", "currency", "years"})
+SWITCHES = frozenset({"interval", "currency", "years", "amount"})
 _UTM = ("utm_source", "utm_medium", "utm_campaign")
 
 

@@ -10,8 +10,8 @@ from babel.lists import format_list
 from babel.numbers import get_currency_name, get_currency_symbol
 
 from fundraiser.members.models import SOLD, Interval
-from fundraiser.money import Money, fee_to_cover, format_money
-from fundraiser.payments.checkout import CURRENCIES, price_of
+from fundraiser.money import Money, fee_to_cover, format_money, write_amount
+from fundraiser.payments.checkout import CURRENCIES, MOST, price_of
 from fundraiser.texts import by_language, gettext as _, language
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ _SHORT_WORD = re.compile(r"(?<=\s)(\w) ")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A tier as readers see it; ``amount`` in the currency's smallest unit."""
+    """A tier as readers see it; ``amount`` in the currency's smallest unit.
+
+    ``saving`` says what paying by the year saves, if it does.
+    """
 
     slug: str
     name: str
@@ -34,6 +37,7 @@ class Offer:
     amount: int
     money: str
     chosen: bool
+    saving: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,47 @@ def _offers(
             amount=price.amount * times,
             money=money(price.amount * times, currency),
             chosen=tier.slug == chosen,
+            saving=_saving(tier, interval, currency) if times == 1 else None,
         )
         for tier in tiers
         if (price := price_of(tier, interval, currency))
+    ]
+
+
+def _saving(tier: Tier, interval: Interval, currency: str) -> str | None:
+    monthly, yearly = (price_of(tier, each, currency) for each in (Interval.MONTH, Interval.YEAR))
+    saved = 12 * monthly.amount - yearly.amount if monthly and yearly else 0
+    if yearly is None or saved <= 0:
+        return None
+    if interval is Interval.YEAR:
+        return _("Saves %(saved)s compared with paying monthly.", saved=money(saved, currency))
+    return _(
+        "Or %(amount)s a year, which saves %(saved)s.",
+        amount=money(yearly.amount, currency),
+        saved=money(saved, currency),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An amount to choose instead of typing it: ``typed`` is what the field then holds."""
+
+    money: str
+    typed: str
+
+
+def suggestions(
+    tiers: Iterable[Tier], interval: Interval | None, currency: str
+) -> list[Suggestion]:
+    """Amounts that go with the tiers: for a single payment theirs too, otherwise above them."""
+    basis = interval or Interval.MONTH
+    known = sorted({price.amount for tier in tiers if (price := price_of(tier, basis, currency))})
+    above = [known[-1] * times for times in (2, 4)] if known else []
+    amounts = above if interval else [*known, *above]
+    return [
+        Suggestion(money(amount, currency), write_amount(Money(amount, currency)))
+        for amount in amounts
+        if amount <= MOST
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 import structlog
@@ -52,10 +52,12 @@ from fundraiser.joining.offers import (
     keep_short_words,
     money,
     offers,
+    suggestions,
     symbol,
 )
 from fundraiser.joining.proof_page import ask_first
 from fundraiser.joining.reminders import remember_join
+from fundraiser.joining.states import message_after, state_of
 from fundraiser.joining.thanks import (
     Outcome,
     came_back_unpaid,
@@ -390,6 +392,10 @@ def _campaign_page(found: Campaign) -> str:
             wish.currency, lambda to: here(currency=to), currencies_sold(tiers)
         ),
         join_address=join_address,
+        # What the address says, but for the tier: the form's own fields replace its query.
+        join_query=[
+            pair for pair in parse_qsl(urlsplit(join_address()).query) if pair[0] != "tier"
+        ],
         canonical=canonical,
         shared=shared,
         invited_by=_inviter_in_words(wish),
@@ -419,6 +425,7 @@ def _join_page(found: Campaign, wish: Wish, *, notice: str | None = None) -> str
         once=wish.interval is None,
         interval=interval,
         offers=offered,
+        suggested=suggestions(tiers, wish.interval, wish.currency),
         hidden=hidden | {"nonce": new_nonce()},
         intervals=interval_switches(wish.interval, "interval={}".format, tiers, with_once=True),
         # Who gives once has no price to choose by, and may give in each of them.
@@ -503,13 +510,11 @@ def figures_of(found: Campaign) -> dict[str, Any]:
     session = db.session()
     progress = read_progress(session, found)
     counts_now = progress.status in {CampaignStatus.RUNNING, CampaignStatus.REACHED}
-    is_over = progress.status in {CampaignStatus.ENDED, CampaignStatus.ARCHIVED}
     return {
         "headline": by_language(found.headlines),
         # The newsroom's own message asks for help to reach the goal.
-        "message": _("The campaign ended on %(date)s.", date=date(found.deadline))
-        if is_over
-        else by_language(found.messages),
+        "message": message_after(found, progress) or by_language(found.messages),
+        "campaign_state": state_of(found, progress),
         "progress": progress,
         "new_only": found.counts is Counts.NEW,
         "is_checked": is_stopped(session, Stopped.NUMBER),

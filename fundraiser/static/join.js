@@ -53,6 +53,14 @@ form.addEventListener("change", (event) => {
   say();
 });
 own?.addEventListener("input", say);
+// A suggested amount goes into the field at once; without this file the server puts it there.
+for (const suggested of document.querySelectorAll(".suggestions button")) {
+  suggested.addEventListener("click", (event) => {
+    event.preventDefault();
+    own.value = suggested.value.slice("amount=".length);
+    say();
+  });
+}
 
 // The button stays a button: where nothing came of the first click, ten seconds later one may try again.
 let sentAt = -Infinity;

@@ -251,7 +251,7 @@ def test_a_friend_joins_by_an_invitation_and_is_counted_and_no_name_is_read_unas
     friend.reload()
     expect(friend.get_by_test_id("invited")).to_contain_text("Olena Hrytsenko")
     friend.locator("a[href*='interval=year']").first.click()
-    friend.locator(".tiers a[href*='tier=member']").click()
+    friend.locator("form[action^='/join'] button").click()
     expect(friend.get_by_test_id("invited")).to_be_visible()
     friend.locator("#pay").click()
     friend.get_by_role("link", name="Cancel and go back").click()

@@ -189,7 +189,8 @@ def test_without_javascript_everything_works(window: Callable[..., Page], live: 
     expect(page.locator(".tally-figure")).to_have_text(str(live.members()))
     page.locator(".switch a[href*='interval=year']").first.click()
     page.locator(".switch a[href*='currency=USD']").first.click()
-    page.locator(".tiers a[href*='tier=reader']").click()
+    page.locator("[name=tier][value=reader]").check()
+    page.locator("form[action^='/join'] button").click()
 
     expect(field(page, "tier", "reader")).to_be_checked()
     field(page, "amount").fill("62.50")

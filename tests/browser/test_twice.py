@@ -44,7 +44,7 @@ def test_a_double_click_on_every_button_makes_one_customer_and_one_membership(
     card(page).locator(".join" if javascript else ".progress-link").dblclick()
     if not javascript:
         expect_at(page, f"{live.app}/campaigns/25000")
-        page.locator(".tiers a[href*='tier=member']").dblclick()
+        page.locator("form[action^='/join'] button").dblclick()
     expect_at(page, f"{live.app}/join?")
     page.locator("#pay").dblclick()
     expect_at(page, f"{live.simulator}/pay/")

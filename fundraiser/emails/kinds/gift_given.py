@@ -48,6 +48,7 @@ def _body(session: Session, gift: Gift) -> Body:
 
     return replace(
         compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
+        is_member=False,
         rows=[*code_row(gift), *what_is_given(gift, values), (_("You paid"), values["amount"])],
         link=Link(_("View and print the card"), card_address(gift)),
     )

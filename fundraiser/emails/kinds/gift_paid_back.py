@@ -49,6 +49,7 @@ def _body(session: Session, gift: Gift) -> Body:
 
     return replace(
         compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
+        is_member=False,
         rows=[*what_is_given(gift, values), (_("Refunded"), values["amount"])],
     )
 

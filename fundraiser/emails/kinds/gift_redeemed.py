@@ -48,6 +48,7 @@ def _body(session: Session, gift: Gift) -> Body:
         rows.append((_("Accepted on"), date(gift.redeemed_at)))
     return replace(
         compose(say, values, _("You’re getting this e-mail because you paid for a gift.")),
+        is_member=False,
         rows=rows,
     )
 

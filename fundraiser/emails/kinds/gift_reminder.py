@@ -74,6 +74,7 @@ def _body(session: Session, gift: Gift) -> Body:
             values,
             _("You’re getting this e-mail because you paid for a gift. It’s the only reminder."),
         ),
+        is_member=False,
         rows=[*code_row(gift), *what_is_given(gift, values)],
         link=Link(_("View and print the card"), card_address(gift)),
     )

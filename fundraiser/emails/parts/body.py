@@ -47,8 +47,9 @@ class Body:
 
     ``rows`` are pairs of label and value. ``advice`` is a heading with a paragraph. ``reason`` says
     why the person gets it. ``manage`` is the URL to cancel the membership without signing in;
-    ``has_account`` if the reader has an account page. ``values`` are the names for its sentences;
-    staff can edit an e-mail with an ``original``, except for its ``fixed`` sentences, which follow.
+    ``has_account`` if the reader has an account page, ``is_member`` if there is a membership in it.
+    ``values`` are the names for its sentences; staff can edit an e-mail with an ``original``,
+    except for its ``fixed`` sentences, which follow.
     ``to_staff``: for colleagues, not about money.
     """
 
@@ -62,6 +63,7 @@ class Body:
     link: Link | None = None
     manage: str | None = None
     has_account: bool = True
+    is_member: bool = True
     to_staff: bool = False
     fixed: tuple[str, ...] = ()
     values: dict[str, str] = field(default_factory=dict)
