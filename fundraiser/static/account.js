@@ -8,6 +8,7 @@ if (linkForm && /^[\w-]{43}$/.test(token)) {
   history.replaceState(null, "", location.pathname + location.search);
   // In the browser that asked nothing is left to do: a scanner that opens links is another one.
   if ("asked" in linkForm.dataset) linkForm.submit();
+  else linkForm.elements.namedItem("code").focus();
 }
 
 // So do the code of a gift and the key of its e-mail. To look at the gift uses nothing up.
