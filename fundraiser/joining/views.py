@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from flask_babel import force_locale
 from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser import db
+from fundraiser.addresses import read_url
 from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.campaigns.progress import (
@@ -394,7 +395,7 @@ def _campaign_page(found: Campaign) -> str:
         join_address=join_address,
         # What the address says, but for the tier: the form's own fields replace its query.
         join_query=[
-            pair for pair in parse_qsl(urlsplit(join_address()).query) if pair[0] != "tier"
+            pair for pair in parse_qsl(read_url(join_address()).query) if pair[0] != "tier"
         ],
         canonical=canonical,
         shared=shared,
