@@ -75,6 +75,7 @@ PAGES = {
     "the overdue desk": "/staff/overdue",
     "the overdue desk, far behind": "/staff/overdue?counted=no",
     "retention": "/staff/retention",
+    "recurring income": "/staff/income",
     "a member": "/staff/members/{person}",
     "ending a membership": "/staff/members/{person}/memberships/{person}/end",
     "contributions": "/staff/contributions",

@@ -43,6 +43,7 @@ from fundraiser.dashboard.members import (
     saved_views,
     session_views,
 )
+from fundraiser.dashboard.mrr import views as income_views
 from fundraiser.dashboard.overdue import views as overdue_views
 from fundraiser.dashboard.overview import failed_syncs
 from fundraiser.dashboard.retention import views as retention_views
@@ -123,6 +124,7 @@ _PAGES = (
     failed_syncs,
     overdue_views,
     retention_views,
+    income_views,
     label_views,
     bulk_pages,
     saved_views,

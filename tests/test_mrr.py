@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import time_machine
 from hypothesis import HealthCheck, Phase, given, settings as profile, strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from fundraiser.dashboard.models import (
     DailyFigure,
+    ExchangeRate,
     MemberMrr,
     Movement,
     MrrMovement,
@@ -21,17 +22,24 @@ from fundraiser.dashboard.models import (
     Topic,
 )
 from fundraiser.dashboard.mrr.movements import refresh
+from fundraiser.dashboard.mrr.statement import read_kept, read_movements
+from fundraiser.dashboard.mrr.value import expected_periods
 from fundraiser.dashboard.overview import daily
+from fundraiser.dashboard.periods import Period, read_choice
+from fundraiser.dashboard.retention.figures import Group
+from fundraiser.dashboard.retention.survival import Curve
 from fundraiser.db import now
 from fundraiser.members.counting import recount
 from fundraiser.members.eligibility import counting_of
 from fundraiser.members.merging import merge
 from fundraiser.members.models import Cause, Dues, Interval, Member, Membership, Source, Status
 from fundraiser.members.monthly import monthly, monthly_in_sql
+from fundraiser.newsroom.models import Staff
 from tests.factories import GRACE, make_member, make_membership
-from tests.staff import LONDON
+from tests.staff import LONDON, hire, names, read, shown
 
 if TYPE_CHECKING:
+    from flask.testing import FlaskClient
     from sqlalchemy.orm import Session
 
     from fundraiser.db import Database
@@ -343,3 +351,118 @@ def test_the_income_says_what_it_contains(database: Database) -> None:
         )
         found = {key: (people, amount) for key, people, amount in rows}
     assert found == {Part.ALL: (3, 2500), Part.LEAVING: (1, 1000), Part.OVERDUE: (1, 500)}
+
+
+def past(session: Session) -> None:
+    """In January £10 and €10 come; in February £10 more, £5 of the first go, €10 leave."""
+    story = Story(session)
+    with time_machine.travel(START, tick=False) as clock:
+        story.run()
+        first, euro = story.join(amount=1000), story.join(amount=1000, currency="EUR")
+        story.run()
+        clock.move_to(START + 30 * DAY)
+        story.join(amount=1000)
+        first.amount = 500
+        euro.status, euro.ended_at = Status.CANCELED, now()
+        story.recount(euro)
+        story.run()
+
+
+JANUARY, FEBRUARY = (Period(day, day) for day in (date(2031, 1, 1), date(2031, 2, 1)))
+
+
+def test_a_statement_is_the_same_by_hand(session: Session) -> None:
+    past(session)
+    movements = read_movements(session, "GBP", date(2031, 3, 1))
+    pounds = movements.statement(FEBRUARY, "GBP")
+    assert (pounds.opening, pounds.closing, pounds.payers) == (1000, 1500, 2)
+    assert {kind: amount for kind, amount in pounds.moved.items() if amount} == {
+        Movement.NEW: 1000,
+        Movement.CONTRACTION: -500,
+    }
+    assert (pounds.per_member, pounds.quick) == (750, 2)
+    assert read_kept(session, movements, FEBRUARY, "GBP") == (0.5, 0.5)
+    assert read_kept(session, movements, JANUARY, "GBP") == (None, None)
+    assert movements.without_rate == ["EUR"]
+    assert movements.statement(JANUARY, "EUR").closing == 1000
+    assert movements.statement(Period(JANUARY.first, FEBRUARY.last), "EUR").closing == 0
+
+
+def test_the_total_says_what_exchange_rates_change(database: Database) -> None:
+    """€10 are £8 in January; in February £9, when they leave: £1 by the rate, £9 by leaving."""
+    email = hire(database)
+    with database.transaction() as session:
+        past(session)
+        for day, rate in ((date(2031, 1, 2), "0.8"), (date(2031, 2, 2), "0.9")):
+            staff_id = select(Staff.id).where(Staff.email == email).scalar_subquery()
+            session.execute(
+                insert(ExchangeRate).values(
+                    currency="EUR",
+                    own="GBP",
+                    day=day,
+                    rate=rate,
+                    entered_at=now(),
+                    staff_id=staff_id,
+                )
+            )
+        movements = read_movements(session, "GBP", date(2031, 3, 1))
+        both = movements.statement(Period(JANUARY.first, FEBRUARY.last))
+    assert (both.opening, both.closing) == (0, 1500)
+    assert both.moved[Movement.EXCHANGE] == 100
+    assert both.moved[Movement.CHURN] == -900
+    assert both.opening + sum(both.moved.values()) == both.closing
+
+
+def test_the_value_of_three_years_is_known_once_somebody_was_here_so_long() -> None:
+    old, young = (Group("", Curve(90, (0.5,) * count)) for count in (37, 10))
+    assert expected_periods([old]) == 1 + 35 * 0.5
+    assert expected_periods([old, young]) is None
+    assert expected_periods([]) is None
+
+
+def test_the_page_adds_up_and_leads_to_the_people(staff: FlaskClient, database: Database) -> None:
+    assert "movements" not in names(read(staff, "/staff/income"))
+    with database.transaction() as session:
+        story = Story(session)
+        stays, leaves = story.join(amount=1000), story.join(amount=500)
+        story.run()
+        stays.amount, leaves.status, leaves.ended_at = 1500, Status.CANCELED, now()
+        story.recount(leaves)
+        daily.refresh(session, LONDON, GRACE)
+    this = f"{now().astimezone(LONDON):%Y-%m}"
+    page = read(staff, f"/staff/income?from={this}&to={this}")
+    for key, amount in (("opening", "0.00"), ("closing", "15.00"), ("churn", "5.00")):
+        row = page.select_one(f"[data-test=movements] [data-key={key}] td")
+        assert row
+        assert amount in row.get_text(), key
+    for kind, people in (("new", 2), ("expansion", 1), ("churn", 1)):
+        link = page.select_one(f"[data-test=movements] [data-key={kind}] a")
+        assert link, kind
+        found = read(staff, str(link["href"]))
+        assert len(found.select("#results tbody tr")) == people, kind
+    assert page.select("[data-test=ratios] details")
+    assert "15.00" in shown(page, "contents")
+
+
+@pytest.mark.parametrize(
+    "query", ["from=nonsense", "from=2026-13", "to=0001-01", "against=never", "currency=XXX"]
+)
+def test_a_period_that_makes_no_sense_is_explained(
+    staff: FlaskClient, database: Database, query: str
+) -> None:
+    with database.transaction() as session:
+        Story(session).join()
+        daily.refresh(session, LONDON, GRACE)
+    assert "wrong-period" in names(read(staff, f"/staff/income?{query}", status=422))
+
+
+def test_periods_are_compared_with_as_many_months_before_or_the_same_a_year_ago() -> None:
+    quarter = {"from": "2026-01", "to": "2026-03"}
+    choice = read_choice(quarter, date(2024, 5, 1), date(2026, 12, 1))
+    assert choice.compared == Period(date(2025, 10, 1), date(2025, 12, 1))
+    choice = read_choice(quarter | {"against": "year"}, date(2024, 5, 1), date(2026, 12, 1))
+    assert choice.compared == Period(date(2025, 1, 1), date(2025, 3, 1))
+    assert choice.period.end == date(2026, 3, 31)
+    usual = read_choice({}, date(2024, 5, 1), date(2026, 12, 1))
+    assert usual.period == Period(date(2026, 11, 1), date(2026, 11, 1))
+    assert read_choice({}, None, date(2026, 12, 1)).period.first == date(2026, 12, 1)

@@ -59,6 +59,7 @@ OPEN_TO = {
         GET  /staff/rates
         GET  /staff/names
         GET  /staff/overdue
+        GET  /staff/income
         GET  /staff/retention
         GET  /staff/failed-syncs
         GET  /staff/security

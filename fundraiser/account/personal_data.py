@@ -373,6 +373,13 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "membership",
+        "cancel_comment",
+        "Learn why members cancel",
+        _ACCOUNT,
+        Erasure.EMPTIED,
+    ),
+    _personal(
+        "membership",
         "method card_last4 card_expires_at pay_url",
         "Tell members which card is charged and how to pay",
         _ACCOUNT,
@@ -412,7 +419,7 @@ PERSONAL: tuple[Personal, ...] = (
     ),
     _personal(
         "mrr_movement",
-        "id member_id currency kind amount month began happened_at recorded_at",
+        "id member_id currency kind amount payers month began happened_at recorded_at",
         "Say what members pay a month, and prove how that sum came about",
         _BOOKS,
     ),
@@ -678,7 +685,7 @@ NOT_PERSONAL: dict[str, str] = {
     "milestone": "id campaign_slug members percent goal reached_at tell_at attempts told_at error",
     "balance_scan": "id stage cursor began_at finished_at since newest months zone",
     "monthly_sum": "month currency part kind tier count amount fee",
-    "mrr_sum": "month kind currency began changes amount",
+    "mrr_sum": "month kind currency began changes payers amount",
     "open_trouble": "trouble since told_at gone_since",
     "old_price": "stripe_id tier_slug interval currency amount retired_at archived_at",
     "other_product": "id noted_at",

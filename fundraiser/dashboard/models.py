@@ -238,7 +238,8 @@ class MemberMrr(Base):
 class MrrMovement(Base):
     """A change of a person's monthly recurring income; rows are added and never changed.
 
-    ``month`` (its first day, in the newsroom's time zone) is that of ``happened_at``.
+    ``month`` (its first day, in the newsroom's time zone) is that of ``happened_at``. ``payers``: 1
+    if the person pays in this currency from now on, -1 if no longer.
     """
 
     __tablename__ = "mrr_movement"
@@ -254,6 +255,7 @@ class MrrMovement(Base):
     currency: Mapped[Currency]
     kind: Mapped[Movement]
     amount: Mapped[int] = mapped_column(BigInteger)
+    payers: Mapped[int]
     month: Mapped[date]
     began: Mapped[date]
     happened_at: Mapped[datetime]
@@ -270,4 +272,5 @@ class MrrSum(Base):
     currency: Mapped[Currency] = mapped_column(primary_key=True)
     began: Mapped[date] = mapped_column(primary_key=True)
     changes: Mapped[int] = mapped_column(BigInteger)
+    payers: Mapped[int] = mapped_column(BigInteger)
     amount: Mapped[int] = mapped_column(BigInteger)

@@ -211,7 +211,8 @@ class Membership(Base):
     For e-mails: the charged card (``card_expires_at`` is the first moment at which it no longer
     works), ``pay_url`` to pay the overdue invoice, ``due`` the amount it still asks for,
     ``next_attempt_at`` when Stripe retries, ``needs_confirmation`` if the bank wants the payer to
-    confirm, and Stripe's reason for the end. ``origin`` is the source outside Stripe of an import.
+    confirm, and Stripe's reason for the end. ``cancel_comment`` is what the member wrote when
+    cancelling. ``origin`` is the source outside Stripe of an import.
     ``cancel_wanted_at`` is when the member asked to cancel and Stripe refused: staff handle it.
     """
 
@@ -308,6 +309,7 @@ class Membership(Base):
     needs_confirmation: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     cancel_reason: Mapped[str | None]
     cancel_feedback: Mapped[str | None]
+    cancel_comment: Mapped[str | None]
     campaign: Mapped[str | None]
     ref: Mapped[str | None]
     utm: Mapped[str | None]

@@ -446,6 +446,8 @@ def _write_membership(
         "needs_confirmation": facts.needs_confirmation and method is not None,
         "cancel_reason": found.cancel_reason,
         "cancel_feedback": found.cancel_feedback,
+        # Stripe keeps the words after we deleted the customer for an erasure.
+        "cancel_comment": None if state.deleted else found.cancel_comment,
     }
     if checkout:
         row |= {"campaign": checkout.campaign, "ref": checkout.ref, "utm": checkout.utm}

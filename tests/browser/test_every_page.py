@@ -56,6 +56,7 @@ PAGES = {
     "staff member": "{member}",
     "staff overdue": "{app}/staff/overdue",
     "staff retention": "{app}/staff/retention",
+    "staff income": "{app}/staff/income",
     "staff contributions": "{app}/staff/contributions",
     "staff money": "{app}/staff/money",
     "staff month": "{month}",

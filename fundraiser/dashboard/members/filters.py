@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 from werkzeug.datastructures import MultiDict
 
+from fundraiser.dashboard.models import Movement
 from fundraiser.members.member_labels import list_labels
 from fundraiser.members.models import Interval, Member, Membership
 from fundraiser.texts import gettext as _
@@ -83,7 +84,9 @@ class Sort(StrEnum):
 class Filters:
     """Filters as typed, from the URL; an empty text is no filter.
 
-    All except words, status and country apply to the latest membership.
+    All except words, status, country and label apply to the latest membership. With ``movement``
+    (of the recurring income, in the months ``moved_from`` to ``moved_to``), so does not the
+    currency, but to the movement.
     """
 
     q: str = ""
@@ -99,6 +102,9 @@ class Filters:
     joined_to: str = ""
     joined: str = ""
     leaving: str = ""
+    movement: str = ""
+    moved_from: str = ""
+    moved_to: str = ""
     sort: str = ""
     columns: str = ""
 
@@ -165,6 +171,7 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
         "label": options.labels,
         "joined": list(Period),
         "leaving": list(Leaving),
+        "movement": list(Movement),
         "sort": list(Sort),
     }
     errors = {
@@ -178,6 +185,9 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
     for name in ("joined_from", "joined_to"):
         if cleaned[name] and read_day(cleaned[name]) is None:
             errors[name] = _("Enter the date as year, month and day, like 2026-03-03.")
+    for name in ("moved_from", "moved_to"):
+        if cleaned[name] and read_month(cleaned[name]) is None:
+            errors[name] = _("Enter the month as year and month, like 2026-03.")
     first, last = (read_day(cleaned[name]) for name in ("joined_from", "joined_to"))
     if first and last and last < first:
         errors["joined_to"] = _("“Joined until” is before “Joined from”. Change one of them.")
@@ -198,6 +208,11 @@ def read_day(typed: str) -> date | None:
     except ValueError:
         return None
     return day if day.year in _YEARS else None
+
+
+def read_month(typed: str) -> date | None:
+    """The first day of a typed month, like 2026-03; None if it is none."""
+    return read_day(f"{typed}-01")
 
 
 def _values(

@@ -24,6 +24,8 @@ from fundraiser.dashboard.members.filters import (
 )
 from fundraiser.dashboard.members.listing import Page, count_members, list_members
 from fundraiser.dashboard.members.saved_views import list_views, may_delete, query_of
+from fundraiser.dashboard.models import Movement
+from fundraiser.dashboard.mrr.labels import movement
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.models import Interval
@@ -142,6 +144,7 @@ def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
             (Period.THIS_YEAR, _("This year")),
             (Period.LAST_YEAR, _("Last year")),
         ],
+        "movement": [(kind, movement(kind)) for kind in Movement],
         "leaving": [
             (Leaving.WEEK, _("Within 7 days")),
             (Leaving.MONTH, _("Within 30 days")),

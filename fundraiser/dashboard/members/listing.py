@@ -24,8 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State
+from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State, read_month
 from fundraiser.dashboard.members.search import has_words, has_words_by_index, named, read_words
+from fundraiser.dashboard.models import MrrMovement
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.member_labels import MemberLabel, labels_of
@@ -193,6 +194,8 @@ class _Wanted:
             conditions.append(
                 who.id.in_(labelled.where(MemberLabel.label_id == int(filters.label)))
             )
+        if filters.movement:
+            conditions.append(who.id.in_(_moved(filters)))
         return conditions + self.joined(who)
 
     def joined(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
@@ -211,7 +214,7 @@ class _Wanted:
         conditions: list[ColumnExpressionArgument[bool]] = [
             getattr(newest, name) == value
             for name in ("tier", "interval", "currency", "campaign")
-            if (value := getattr(filters, name))
+            if (value := getattr(filters, name)) and not (name == "currency" and filters.movement)
         ]
         if filters.ref:
             conditions.append(or_(newest.ref == filters.ref, newest.utm == filters.ref))
@@ -350,6 +353,18 @@ def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] 
         .where(Member.id == key)
     ).first()
     return None if keys is None or None in keys else keys
+
+
+def _moved(filters: Filters) -> Select[int]:
+    """SQL: the IDs of people with such a movement of the recurring income in these months."""
+    found = select(MrrMovement.member_id).where(MrrMovement.kind == filters.movement)
+    if first := read_month(filters.moved_from):
+        found = found.where(MrrMovement.month >= first)
+    if last := read_month(filters.moved_to):
+        found = found.where(MrrMovement.month <= last)
+    if filters.currency:
+        found = found.where(MrrMovement.currency == filters.currency)
+    return found
 
 
 def _joined(who: type[Member]) -> ColumnElement[datetime]:

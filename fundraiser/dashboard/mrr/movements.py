@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _COLUMNS = (
-    *("member_id", "currency", "kind", "amount", "month", "began"),
-    *("happened_at", "recorded_at"),
+    *("member_id", "currency", "kind", "amount", "payers"),
+    *("month", "began", "happened_at", "recorded_at"),
 )
 _KIND = MrrMovement.kind.type
 _LATE = timedelta(minutes=10)  # a transaction may commit that long after its ledger row's time
@@ -96,15 +96,24 @@ def _changes(zone: ZoneInfo, grace: timedelta, at: datetime, last: datetime | No
         and_(ups, downs).label("both"),
     ).subquery("person")
     newest = aliased(LedgerEntry)
-    happened = case((newest.recorded_at > since, newest.recorded_at), else_=at)
+    after = person.c.before + person.c.moved
+    # The person started or stopped counting since then: that is when, and why.
+    turned = and_(
+        newest.recorded_at > since,
+        or_(
+            and_(person.c.before == 0, newest.change == 1),
+            and_(after == 0, newest.change == -1),
+        ),
+    )
+    happened = case((turned, newest.recorded_at), else_=at)
     is_other = or_(
-        and_(newest.recorded_at > since, newest.cause.in_(NOT_READERS)),
+        and_(turned, newest.cause.in_(NOT_READERS)),
         _was_merged(person.c.member_id, since if last else at),
     )
     has_paid = exists().where(MrrMovement.member_id == person.c.member_id)
     kind = case(
         (is_other, Movement.OTHER.value),
-        (person.c.before + person.c.moved == 0, Movement.CHURN.value),
+        (after == 0, Movement.CHURN.value),
         (and_(person.c.before == 0, has_paid), Movement.REACTIVATION.value),
         (person.c.before == 0, Movement.NEW.value),
         (person.c.both, Movement.EXCHANGE.value),
@@ -117,6 +126,7 @@ def _changes(zone: ZoneInfo, grace: timedelta, at: datetime, last: datetime | No
             person.c.currency,
             cast(kind, _KIND),
             person.c.amount,
+            person.c.payers,
             _month(happened, zone),
             func.coalesce(
                 case((person.c.before > 0, person.c.began)),
@@ -149,6 +159,7 @@ def _differences(grace: timedelta, at: datetime) -> Select[Any]:
             func.coalesce(current.c.member_id, held.member_id).label("member_id"),
             func.coalesce(current.c.currency, held.currency).label("currency"),
             amount.label("amount"),
+            (_pays(current.c.amount) - _pays(held.amount)).label("payers"),
         )
         .select_from(current)
         .outerjoin(
@@ -215,6 +226,7 @@ def _past(zone: ZoneInfo, at: datetime) -> Select[Any]:
                 t.currency,
                 cast(kind, _KIND).label("kind"),
                 (sign * t.amount).label("amount"),
+                literal(sign).label("payers"),
                 _month(when, zone).label("month"),
                 began.label("began"),
                 when.label("happened_at"),
@@ -263,12 +275,16 @@ def _sum_up(session: Session, at: datetime) -> None:
     keys = (movement.month, movement.kind, movement.currency, movement.began)
     session.execute(
         insert(MrrSum).from_select(
-            ("month", "kind", "currency", "began", "changes", "amount"),
-            select(*keys, func.count(), func.sum(movement.amount))
+            ("month", "kind", "currency", "began", "changes", "payers", "amount"),
+            select(*keys, func.count(), func.sum(movement.payers), func.sum(movement.amount))
             .where(movement.month >= first)
             .group_by(*keys),
         )
     )
+
+
+def _pays(amount: Any) -> ColumnElement[int]:  # noqa: ANN401 - a column that may be null
+    return case((amount > 0, 1), else_=0)
 
 
 def _month(when: Any, zone: ZoneInfo) -> ColumnElement[Any]:  # noqa: ANN401 - any time in SQL

@@ -67,6 +67,7 @@ def read_subscription(
         days_until_due=found.get("days_until_due"),
         cancel_reason=details.get("reason"),
         cancel_feedback=details.get("feedback"),
+        cancel_comment=details.get("comment"),
     )
 
 

@@ -67,7 +67,8 @@ class Subscription:
     ``waiting_invoice_id`` is the invoice of a change that waits for its payment, for 23 hours.
     ``schedule_id`` is set while a schedule manages it. ``other_price`` is the price of items that
     aren't ours, once ``only`` has removed them. ``resumes_at`` is when a pause ends.
-    ``cancel_reason`` and ``cancel_feedback`` are Stripe's values for why it ends.
+    ``cancel_reason`` and ``cancel_feedback`` are Stripe's values for why it ends, and
+    ``cancel_comment`` the member's own words.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Subscription:
     days_until_due: int | None = None
     cancel_reason: str | None = None
     cancel_feedback: str | None = None
+    cancel_comment: str | None = None
     other_price: int = 0
     resumes_at: datetime | None = None
 
