@@ -29,7 +29,7 @@ from demo.processes import DemoError
 from demo.servers import free_port, throwaway
 from fundraiser.config import load_settings
 from fundraiser.db import Database
-from fundraiser.widget.snippets import reserve
+from fundraiser.widget.heights import reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

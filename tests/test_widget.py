@@ -432,6 +432,27 @@ def test_oembed_describes_a_campaign_page(client: FlaskClient) -> None:
     assert answer["thumbnail_url"] == f"{URL}/campaigns/25000/progress.png?lang=en"
 
 
+@pytest.mark.parametrize(
+    ("asked", "variant", "height"),
+    [
+        ("", "card", 470),
+        ("&maxwidth=340&maxheight=900", "card", 640),
+        ("&maxwidth=340&maxheight=500", "bar", 206),
+        ("&maxwidth=600&maxheight=100", "compact", 100),
+        ("&maxwidth=-5&maxheight=0", "compact", 1),
+    ],
+)
+def test_an_oembed_frame_shows_what_fits_at_its_height(
+    client: FlaskClient, asked: str, variant: str, height: int
+) -> None:
+    answer = client.get(f"/oembed?url={URL}/campaigns/25000{asked}").json
+    assert answer is not None
+    assert answer["height"] == height
+    assert f'height="{height}"' in answer["html"]
+    assert ("variant=" in answer["html"]) is (variant != "card")
+    assert variant == "card" or f"variant={variant}" in answer["html"]
+
+
 def test_oembed_knows_no_other_page_and_no_other_format(client: FlaskClient) -> None:
     for address in (
         "http://elsewhere.example/campaigns/25000",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from flask_babel import force_locale, format_decimal
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from fundraiser.members.models import Interval
 from fundraiser.texts import by_language, gettext as _, language
 from fundraiser.widget.appearance import of_the_goal, words
+from fundraiser.widget.heights import frame_height, frame_style, reserve
 from fundraiser.widget.picture import SHAPES
 from fundraiser.widget.script import current_script
 
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 
 VARIANTS = ("card", "bar", "compact", "counter")
 
-# Measured in Chromium, in English and Ukrainian: (em, and in a window of less than so many em, em).
-_RESERVED = {"card": (27, 36, 32), "bar": (8, 22, 10.4), "compact": (3.8, 32, 6.2)}
-_FRAME_HEIGHTS = {"card": 440, "bar": 150, "compact": 90, "counter": 48}  # pixels, 600 wide
-_FRAME_WIDTH = 600
+_PICTURE_WIDTH = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +146,15 @@ def snippets(
         Snippet(
             "iframe",
             _("A site that doesn’t allow third-party scripts"),
-            _("A frame, isolated from the page around it. Its height is fixed."),
+            _("A frame, isolated from the page around it. Its height follows its width."),
             Markup(
-                '<iframe src="{}" width="100%" height="{}" title="{}" frameborder="0" '
+                '<iframe src="{}" width="100%" height="{}" style="{}" title="{}" frameborder="0" '
                 'loading="lazy"\n  sandbox="allow-scripts '
                 'allow-top-navigation-by-user-activation"></iframe>\n'
             ).format(
                 f"{page}/embed?{query}",
-                _FRAME_HEIGHTS[choice.variant],
+                frame_height(choice.variant, 0),
+                frame_style(choice.variant),
                 headline,
             ),
         ),
@@ -170,8 +169,8 @@ def snippets(
             Markup('<a href="{}"><img src="{}" width="{}" height="{}"\n  alt="{}"></a>\n').format(
                 page,
                 f"{page}/progress.png?lang={lang}",
-                _FRAME_WIDTH,
-                _FRAME_WIDTH * picture.height // picture.width,
+                _PICTURE_WIDTH,
+                _PICTURE_WIDTH * picture.height // picture.width,
                 alternative,
             ),
         ),
@@ -183,14 +182,3 @@ def _element(campaign: Campaign, attributes: dict[str, str], child: Markup) -> M
     return Markup('<membership-progress campaign="{}"{}>\n  {}\n</membership-progress>\n').format(
         campaign.slug, told, child
     )
-
-
-def reserve(variant: str) -> Markup:
-    """The CSS that reserves the widget's space; none for the counter."""
-    if variant not in _RESERVED:
-        return escape("")
-    height, window, height_there = _RESERVED[variant]
-    return Markup(
-        "<style>membership-progress {{ display: block; min-height: {}em }} "
-        "@media (max-width: {}em) {{ membership-progress {{ min-height: {}em }} }}</style>\n"
-    ).format(height, window, height_there)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from flask import Blueprint, Response, jsonify, render_template, request
 from flask_babel import force_locale, format_decimal
@@ -21,6 +21,7 @@ from fundraiser.payments.checkout import offered_tiers
 from fundraiser.security import public
 from fundraiser.texts import DEFAULT_LANGUAGE, by_language, known_language, language
 from fundraiser.widget.appearance import describe, of_the_goal, spoken, words
+from fundraiser.widget.heights import frame_height, frame_style, variant_for
 from fundraiser.widget.picture import SHAPES, draw, paint
 from fundraiser.widget.script import FOLDER, current_script, pinned_scripts
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
 blueprint = Blueprint("widget", __name__)
-
-_SIZES = {"card": (600, 420), "bar": (600, 170), "compact": (600, 90)}
 
 
 @blueprint.get("/widget.js")
@@ -129,13 +128,18 @@ def oembed() -> ResponseReturnValue:
     lang = known_language(asked or language())
     with force_locale(lang):
         title = by_language(found.headlines)
-    width = min(request.args.get("maxwidth", 600, type=int), 600)
-    height = min(request.args.get("maxheight", 420, type=int), 420)
+    width = min(max(request.args.get("maxwidth", 600, type=int), 1), 600)
+    most = max(request.args.get("maxheight", 1000, type=int), 1)
+    variant = variant_for(width, most)
+    height = min(frame_height(variant, width), most)
     page = f"{settings.public_url}/campaigns/{found.slug}"
     frame = Markup(
-        '<iframe src="{}/embed?lang={}" width="{}" height="{}" title="{}" frameborder="0" '
+        '<iframe src="{}/embed?{}" width="{}" height="{}" style="{}" title="{}" frameborder="0" '
         'sandbox="allow-scripts allow-top-navigation-by-user-activation"></iframe>'
     )
+    # On a phone the frame is narrower than the site asked for, and has to be taller.
+    style = f"max-width: 100%; {frame_style(variant, width)}; max-height: {most}px"
+    query = urlencode({"lang": lang} | ({} if variant == "card" else {"variant": variant}))
     return _conditional(
         jsonify(
             version="1.0",
@@ -146,7 +150,7 @@ def oembed() -> ResponseReturnValue:
             cache_age=3600,
             width=width,
             height=height,
-            html=frame.format(page, lang, width, height, title),
+            html=frame.format(page, query, width, height, style, title),
             thumbnail_url=f"{page}/progress.png?lang={lang}",
             thumbnail_width=SHAPES["card"].width,
             thumbnail_height=SHAPES["card"].height,

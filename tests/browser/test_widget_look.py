@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from fundraiser.widget.heights import frame_height, frame_style, reserve
 from fundraiser.widget.script import current_script
 from tests.browser.widget import BOTH_SCHEMES, part
 
@@ -141,17 +142,42 @@ def test_it_fits_a_small_phone_and_large_letters(
         assert min(box["width"], box["height"]) >= 24
 
 
-def test_a_sized_place_does_not_shift_the_page(page: Page, site: Site) -> None:
+@pytest.mark.parametrize("family", ["sans-serif", "monospace"])
+@pytest.mark.parametrize("window", [360, 390, 460, 1280])
+def test_a_reserved_place_does_not_shift_the_page(
+    open_page: Callable[..., Page], site: Site, window: int, family: str
+) -> None:
+    page = open_page(viewport={"width": window, "height": 2000})
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
         "entry => { shift += entry.value })).observe({ type: 'layout-shift', buffered: true })"
     )
-    line = "membership-progress { display: block; min-height: 31rem }"
-    head = f"<style>main {{ max-width: 36rem }} {line}</style>"
-    page.goto(site.put(site.widget() + "<p>The article goes on.</p>", head=head))
-    expect(part(page, "join")).to_be_visible()
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    assert page.evaluate("shift") == 0
+    style = f"<style>main {{ font: 16px/1.5 {family}; max-width: 640px; margin: 0 8px }}</style>"
+    for variant in ("card", "bar", "compact"):
+        body = site.widget(variant) + "<p>The article goes on.</p>"
+        page.goto(site.put(body, head=style + reserve(variant)))
+        expect(part(page, "figure")).to_have_text("16,234")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert page.evaluate("shift") == 0, variant
+
+
+@pytest.mark.parametrize("lang", ["en", "uk"])
+def test_a_frame_is_as_tall_as_what_it_shows_at_each_width(
+    open_page: Callable[..., Page], site: Site, lang: str
+) -> None:
+    page = open_page()
+    inside = "() => [document.body.offsetHeight, innerHeight]"
+    for variant in ("card", "bar", "compact", "counter"):
+        url = f"{site.service.url}/campaigns/25000/embed?variant={variant}&lang={lang}"
+        style = frame_style(variant)
+        frame = f'<iframe src="{url}" title="Progress" style="{style}; width: 100%"></iframe>'
+        page.goto(site.put(frame, head="<style>body { margin: 0 16px }</style>"))
+        expect(page.frame_locator("iframe").locator(".figure")).to_contain_text("16")
+        for window in (320, 360, 390, 430, 480, 600, 700, 1000):
+            page.set_viewport_size({"width": window, "height": 800})
+            tall, room = page.frames[1].evaluate(inside)
+            assert tall <= room, (variant, window)
+            assert room == frame_height(variant, window - 40) or window == 1000, (variant, window)
 
 
 def test_long_texts_in_large_type_stay_within_their_column(
