@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, DateTime, and_, case, func, literal_column
 from sqlalchemy.orm import aliased
 
 from fundraiser.members.models import Dues, Membership, Source, Status
+from fundraiser.members.overdue import grace_ends_at, overdue_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,7 +168,7 @@ def _stripe_counts(m: Membership, at: datetime, grace: timedelta, *, has_paid: b
 
 
 def _in_grace(m: Membership, at: datetime, grace: timedelta) -> Verdict:
-    over = (m.grace_from or m.paid_until or m.started_at) + grace
+    over = grace_ends_at(m, grace)
     if m.cancel_at and m.cancel_at < over:
         return _until(m, at, m.cancel_at, Reason.IN_GRACE)
     return _until(m, at, over, Reason.IN_GRACE, Reason.GRACE_OVER)
@@ -224,9 +225,7 @@ def counted_until(grace: timedelta, of: type[Membership] = Membership) -> Column
         (and_(m.status == Status.ACTIVE, is_paid), func.coalesce(m.cancel_at, _FOREVER)),
         (
             and_(runs, was_paid),
-            func.least(
-                m.cancel_at, func.coalesce(m.grace_from, m.paid_until, m.started_at) + grace
-            ),
+            func.least(m.cancel_at, overdue_since(m) + grace),
         ),
         else_=_NEVER,
     )

@@ -39,9 +39,14 @@ def is_overdue(membership: Membership) -> bool:
     )
 
 
+def grace_began_at(membership: Membership) -> datetime:
+    """When the grace period of an overdue membership began: ``overdue_since`` in Python."""
+    return membership.grace_from or membership.paid_until or membership.started_at
+
+
 def grace_ends_at(membership: Membership, grace: timedelta) -> datetime:
     """When an overdue membership stops being counted if it stays unpaid."""
-    return (membership.grace_from or membership.paid_until or membership.started_at) + grace
+    return grace_began_at(membership) + grace
 
 
 def paid_until(membership: Membership) -> datetime | None:

@@ -12,7 +12,12 @@ from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
 from fundraiser.members.eligibility import counts_at
 from fundraiser.members.models import Member, Membership
-from fundraiser.members.overdue import IS_OVERDUE, grace_ends_at, overdue_since
+from fundraiser.members.overdue import (
+    IS_OVERDUE,
+    grace_began_at,
+    grace_ends_at,
+    overdue_since,
+)
 from fundraiser.outbox import Email
 from fundraiser.payments.models import Payment, PaymentStatus
 
@@ -117,7 +122,7 @@ def read_overdue(
             member,
             membership,
             due=membership.amount if membership.due is None else membership.due,
-            since=grace_ends_at(membership, grace) - grace,
+            since=grace_began_at(membership),
             leaves_at=_leaves_at(member, membership, grace),
             emails=emails.get(member.id, ()),
         )

@@ -13,6 +13,7 @@ from fundraiser.config import current_settings
 from fundraiser.db import now
 from fundraiser.emails.parts.body import Body, Link, NotDueError, money
 from fundraiser.members.models import Dues, Interval, Member, Membership, Source, Status
+from fundraiser.members.overdue import grace_ends_at
 from fundraiser.members.payment_methods import pays_by_card
 from fundraiser.members.prices import price_of
 from fundraiser.members.renewals import renews
@@ -79,7 +80,7 @@ def values_of(membership: Membership) -> dict[str, str]:
         known["month"] = date(last, "MMMM y")
     if membership.grace_from:
         known["date"] = date(membership.grace_from)
-        known["until"] = date(membership.grace_from + settings.grace)
+        known["until"] = date(grace_ends_at(membership, settings.grace))
     elif membership.ended_at:
         known["date"] = date(membership.ended_at)
     elif membership.cancel_at and not renews(membership):

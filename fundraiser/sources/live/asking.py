@@ -22,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from fundraiser.config import current_settings
 from fundraiser.db import now
+from fundraiser.members.eligibility import counts_at
 from fundraiser.members.models import Membership, Source, Status
 from fundraiser.sources.live import files, tokens as sealed
 from fundraiser.sources.live.calls import CallError, GoneError, Trouble, back_off
@@ -358,7 +359,7 @@ def _absent(session: Session, source: LiveSource) -> list[str]:
             Membership.status == Status.ACTIVE,
             Membership.cancel_at.is_(None),
             Membership.refunded_at.is_(None),
-            Membership.counts_until > now() - current_settings().grace,
+            counts_at(now(), current_settings().grace),
             Membership.reference.not_in(select(prefix + seen.c.key)),
         )
         .order_by(Membership.reference)
