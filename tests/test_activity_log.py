@@ -1,14 +1,18 @@
-"""The activity log says what was before and after; and staff choose the language they read in."""
+"""What staff read is in words: old and new values, events, articles; in the language they chose."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fundraiser.dashboard.articles import article
+from fundraiser.dashboard.finance.labels import event
 from fundraiser.db import now
 from fundraiser.newsroom.audit import Action, record, record_once
 from fundraiser.newsroom.models import Role
+from fundraiser.webhooks.inbox import HANDLED
 from tests.factories import make_campaign, make_tiers
 from tests.staff import hire, post, read, sign_in, staff_of, words
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from flask.testing import FlaskClient
 
+    from fundraiser.app import FundraiserApp
     from fundraiser.db import Database
 
 
@@ -79,6 +84,49 @@ def test_a_changed_tier_says_what_it_said_before(admin: FlaskClient, database: D
     assert [
         text.partition(": ")[2] for text in changes(read(admin, "/staff/audit-log"), "changed_tier")
     ] == ["Member → Friend"]
+
+
+def test_each_event_that_we_handle_has_words(app: FundraiserApp) -> None:
+    with app.test_request_context():
+        for kind in HANDLED:
+            assert event(kind) != event(f"{kind}.new"), kind
+            assert "." not in event(kind)
+        assert event("invoice.new_kind") == "invoice new kind", "an unknown one stays readable"
+
+
+@pytest.mark.wording
+@pytest.mark.parametrize(
+    ("ref", "shown"),
+    [
+        (
+            "news.example/articles/harbour-tide-gauges",
+            "Harbour tide gauges · /articles/harbour-tide-gauges",
+        ),
+        ("news.example/2026/12/the-sea_wall.html", "The sea wall · /2026/12/the-sea_wall.html"),
+        ("news.example", "Home page"),
+        ("news.example/", "Home page"),
+        ("other.example/", "other.example"),
+        ("other.example/a/long-read/", "Long read · other.example/a/long-read/"),
+        (
+            "127.0.0.1:8002/articles/tide-gauges",
+            "Tide gauges · 127.0.0.1:8002/articles/tide-gauges",
+        ),
+        ("news.example/2026/12/4711", "/2026/12/4711"),
+        ("news.example/%D1%97%D0%B6%D0%B0%D0%BA-%C3%BC", "Їжак ü · /їжак-ü"),
+        ("newsletter", "newsletter"),
+        ("week.35 / email", "week.35 / email"),
+        ("", ""),
+        ("/", "/"),
+        ("a.b/%", "a.b/%"),
+    ],
+)
+def test_an_article_is_named_by_title_and_path(
+    app: FundraiserApp, monkeypatch: pytest.MonkeyPatch, ref: str, shown: str
+) -> None:
+    settings = dataclasses.replace(app.extensions["settings"], newsroom_url="https://news.example/")
+    monkeypatch.setitem(app.extensions, "settings", settings)
+    with app.test_request_context():
+        assert article(ref) == shown
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_ticked_people_are_labelled_and_the_label_is_undone(
     assert results(database) == {Result.CHANGED: 1, Result.UNCHANGED: 1}
     page = read(staff, at)
     assert page.select_one("[data-state=applied]")
+    assert {"result-changed", "result-unchanged"} <= names(page)
     assert "bulk-changed" in names(read(staff, f"/staff/members/{one}"))
     with database.transaction() as session:
         assert {*labels_of(session, [one, two, three])} == {one, two}

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy import func, select
 
 from fundraiser.dashboard.members.columns import COLUMNS
@@ -199,6 +200,7 @@ def test_each_column_has_a_name_of_its_own_and_says_what_it_means_in_the_file() 
         assert {*(column.means or (column.name,))} <= in_file, column.name
 
 
+@pytest.mark.wording
 def test_page_and_file_have_the_chosen_columns(staff: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         member = make_member(session, name="Hanna", country="UA")

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.columns import Cells
 from fundraiser.db import now
 from fundraiser.newsroom.models import Role
 from fundraiser.payments import balance
@@ -190,6 +191,7 @@ def test_a_look_that_is_interrupted_goes_on_and_one_that_is_repeated_changes_not
         assert not balance.scan_on(session, money_gateway(), ZONE, every=timedelta(hours=1))
 
 
+@pytest.mark.wording
 def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(
     stripe: Stripe, database: Database, client: FlaskClient, store: Path
 ) -> None:
@@ -242,9 +244,31 @@ def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(
     assert sum(Decimal(row["Net"]) for row in rows if row["Currency"] == currency) == Decimal(
         sum(found.values())
     ).scaleb(-2)
+    gross = [row for row in rows if row["Payer"]]
+    assert gross, "who paid"
+    assert any(row["Member number"] for row in gross)
+    assert any(row["At the bank"] for row in rows), "when it reached the bank"
+    assert {row["VAT included"] for row in rows} == {""}, "without a rate"
     assert client.get("/staff/payouts/po_none", headers=PAGE).status_code == 404
     for nonsense in ("2026-13", "march", "0001-01"):
         assert "error-404" in names(read(client, f"/staff/money/{nonsense}", status=404))
+
+
+@pytest.mark.parametrize(
+    ("gross", "currency", "part", "vat"),
+    [
+        (1070, "EUR", Part.GROSS, "0.70"),
+        (-1070, "EUR", Part.REFUNDS, "-0.70"),
+        (1070, "EUR", Part.FEES, ""),
+        (1070, "EUR", Part.PAYOUTS, ""),
+        (1070, "JPY", Part.GROSS, "70"),
+    ],
+)
+def test_the_file_says_how_much_vat_a_payment_includes(
+    gross: int, currency: str, part: Part, vat: str
+) -> None:
+    assert Cells(ZoneInfo("UTC"), Decimal(7)).vat(gross, currency, part) == vat
+    assert Cells(ZoneInfo("UTC")).vat(gross, currency, part) == ""
 
 
 def pounds(amount: int) -> str:

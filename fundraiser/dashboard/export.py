@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
+from fundraiser.config import current_settings
 from fundraiser.dashboard.columns import Cells, chosen_in_file, in_file
 from fundraiser.dashboard.finance.columns import MOVEMENT_COLUMNS
 from fundraiser.dashboard.members.columns import COLUMNS
 from fundraiser.dashboard.members.listing import all_members
-from fundraiser.members.models import Membership
-from fundraiser.payments.models import BalanceTransaction
+from fundraiser.members.models import Member, Membership
+from fundraiser.payments.models import BalanceTransaction, Payment, Payout
 from fundraiser.spreadsheets import BYTE_ORDER_MARK, write_rows
 from fundraiser.texts import gettext as _
 
@@ -53,6 +54,10 @@ def stream_movements(engine: Engine, which: ColumnElement[bool], zone: ZoneInfo)
     columns = in_file(MOVEMENT_COLUMNS)
     statement = (
         select(*(value for column in columns for value in column.of))
+        .select_from(BalanceTransaction)
+        .outerjoin(Payment, Payment.charge_id == BalanceTransaction.charge_id)
+        .outerjoin(Member, Member.id == Payment.member_id)
+        .outerjoin(Payout, Payout.id == BalanceTransaction.payout_id)
         .where(which)
         .order_by(BalanceTransaction.created_at, BalanceTransaction.id)
     )
@@ -63,7 +68,8 @@ def _stream(
     engine: Engine, statement: Select[*tuple[Any, ...]], columns: Sequence[Column], zone: ZoneInfo
 ) -> Iterator[bytes]:
     """The file's parts; translates labels now, because the request ends before the download."""
-    heading, cells = [_(column.title) for column in columns], Cells(zone)
+    heading = [_(column.title) for column in columns]
+    cells = Cells(zone, current_settings().vat_percent)
     return _rows(engine, statement, columns, heading, cells)
 
 

@@ -10,7 +10,8 @@ from flask_babel import format_decimal
 
 from fundraiser.campaigns.outgoing_webhook import Fault
 from fundraiser.config import current_settings
-from fundraiser.dashboard.finance.labels import dispute_status
+from fundraiser.dashboard.articles import article
+from fundraiser.dashboard.finance.labels import dispute_status, event
 from fundraiser.dashboard.models import Churn, Topic
 from fundraiser.dashboard.overdue.labels import cause as cause_of_failure
 from fundraiser.db import now
@@ -97,7 +98,8 @@ def cause(entry: LedgerEntry, known_as: str | None) -> str:
     name = " ".join(part for part in (known_as, entry.cause_ref) if part)
     match entry.cause:
         case Cause.STRIPE:
-            return _("Stripe: %(name)s", name=name) if name else _("Stripe")
+            said = ", ".join(filter(None, (event(known_as or ""), entry.cause_ref)))
+            return _("Stripe: %(name)s", name=said) if said else _("Stripe")
         case Cause.CLOCK:
             return _("Automatic check")
         case Cause.IMPORT:
@@ -210,7 +212,8 @@ def came_from(membership: Membership) -> str:
     """How the person came here: the URL's source and tags, or the membership's source."""
     if membership.ref == INVITATION:
         return Named("invited", _("Invited by a member"))
-    return ", ".join(filter(None, (membership.ref, membership.utm))) or source(membership)
+    page = article(membership.ref) if membership.ref else None
+    return ", ".join(filter(None, (page, membership.utm))) or source(membership)
 
 
 def source(membership: Membership) -> str:
@@ -407,7 +410,7 @@ def breakdown(topic: Topic, key: str) -> str:
             "gift": _("Gift"),
             "import": _("Imported"),
             INVITATION: _("Invited by a member"),
-        }.get(key, key)
+        }.get(key) or article(key)
     return key or _("Unknown")
 
 

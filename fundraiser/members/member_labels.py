@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fundraiser.db import Base, Identifier, now
 from fundraiser.errors import NotFoundError, UnprocessableError
-from fundraiser.texts import Named, gettext as _
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +80,7 @@ def read_name(typed: str) -> str:
     """
     name = " ".join(typed.split())
     if not name:
-        raise UnprocessableError(Named("no-label", _("Enter a label.")), field="label")
+        raise UnprocessableError(_("Enter a label."), field="label")
     if len(name) > LONGEST:
         raise UnprocessableError(
             _("Enter %(count)s characters or fewer.", count=LONGEST), field="label"
@@ -115,9 +115,7 @@ def rename_label(session: Session, label: Label, typed: str) -> None:
     name = read_name(typed)
     taken = select(Label.id).where(func.lower(Label.name) == func.lower(name), Label.id != label.id)
     if session.scalar(taken) is not None:
-        raise UnprocessableError(
-            Named("label-taken", _("There is already a label with this name.")), field="label"
-        )
+        raise UnprocessableError(_("There is already a label with this name."), field="label")
     label.name = name
 
 

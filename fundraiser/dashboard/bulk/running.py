@@ -25,7 +25,7 @@ from fundraiser.errors import NotFoundError, UnprocessableError
 from fundraiser.jobs import Job, hint
 from fundraiser.members.models import Member
 from fundraiser.newsroom.audit import Action, record_once
-from fundraiser.texts import Named, gettext as _
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,7 @@ def freeze(session: Session, staff: Staff, ids: Select[int]) -> BulkChange:
     )
     change.people = _count(session, change)
     if not change.people:
-        raise UnprocessableError(Named("nobody-chosen", _("Tick the people to change first.")))
+        raise UnprocessableError(_("Tick the people to change first."))
     if change.people > MOST:
         raise UnprocessableError(
             _("We can change at most %(count)s members at once. Add a filter.", count=MOST)

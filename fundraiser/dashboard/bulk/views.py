@@ -30,7 +30,7 @@ from fundraiser.newsroom.roles import Permission, require
 from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.paging import PAGE, key_from_url, read_key, split_page
 from fundraiser.payments.models import Tier
-from fundraiser.texts import Named, by_language, gettext as _
+from fundraiser.texts import by_language, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,7 @@ def _read(typed: str) -> tuple[BulkKind, dict[str, Any], str | None]:
                 raise UnprocessableError(_("Choose one of the memberships on offer."), field="tier")
             until = read_end(form.get("until", ""))
             return BulkKind.COMPLIMENTARY, {"tier": tier, "until": until.isoformat()}, None
-    raise UnprocessableError(Named("no-kind", _("Choose what to change.")))
+    raise UnprocessableError(_("Choose what to change."))
 
 
 def _page(change: BulkChange, error: UnprocessableError | None = None) -> str:

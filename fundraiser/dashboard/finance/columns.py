@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.columns import Cells, Column, person
+from fundraiser.members.models import Member
 from fundraiser.money import Money, format_exact
-from fundraiser.payments.models import BalanceTransaction, Part, PaymentStatus
+from fundraiser.payments.models import BalanceTransaction, Part, PaymentStatus, Payout
 from fundraiser.texts import N_, by_language, date, language, time
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from fundraiser.dashboard.finance.money import Movement
-    from fundraiser.payments.models import Payment, Payout
+    from fundraiser.payments.models import Payment
 
 _CURRENCY = BalanceTransaction.currency
 
@@ -55,7 +56,7 @@ CONTRIBUTION_COLUMNS = (
     ),
     Column(
         title=N_("Amount"),
-        shown=lambda row: labels.money(row.Payment.amount, row.Payment.currency),
+        shown=lambda row: exact(row.Payment.amount, row.Payment.currency),
         style="number",
     ),
 )
@@ -117,6 +118,16 @@ MOVEMENT_COLUMNS = (
     Column(title=N_("Stripe source"), of=[BalanceTransaction.source_id]),
     Column(title=N_("Stripe payout"), of=[BalanceTransaction.payout_id]),
     Column(title=N_("Description"), of=[BalanceTransaction.description]),
+    Column(title=N_("At the bank"), of=[Payout.arrives_at], cell=Cells.day),
+    Column(title=N_("Payer"), of=[Member.name]),
+    Column(title=N_("E-mail address"), of=[Member.email]),
+    Column(title=N_("Member number"), of=[Member.number]),
+    Column(title=N_("Country"), of=[Member.country]),
+    Column(
+        title=N_("VAT included"),
+        of=[BalanceTransaction.amount, _CURRENCY, BalanceTransaction.part],
+        cell=Cells.vat,
+    ),
 )
 
 

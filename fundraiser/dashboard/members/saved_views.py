@@ -17,7 +17,7 @@ from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.newsroom.roles import Permission, may
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.texts import Named, gettext as _
+from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +66,7 @@ def save() -> ResponseReturnValue:
     filters, errors = read_filters(typed, read_options(session))
     query = query_of(filters)
     if not name or errors or not query:
-        raise UnprocessableError(
-            Named("no-view", _("Choose filters, and enter a name for the view."))
-        )
+        raise UnprocessableError(_("Choose filters, and enter a name for the view."))
     if len(name) > _LONGEST:
         raise UnprocessableError(_("Enter %(count)s characters or fewer.", count=_LONGEST))
     others: ColumnElement[bool] = SavedView.name != name

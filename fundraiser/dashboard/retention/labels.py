@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fundraiser.dashboard.articles import article
 from fundraiser.dashboard.models import Subject
 from fundraiser.texts import gettext as _
 
@@ -39,7 +40,7 @@ def key(subject: Subject, value: str, tiers: dict[str, str]) -> str:
         },
         Subject.ARTICLE: {"": _("Unknown")},
     }
-    return names[subject].get(value, value)
+    return names[subject].get(value) or article(value)
 
 
 def reason(feedback: str) -> str:
