@@ -28,6 +28,7 @@ from fundraiser.dashboard import views as dashboard
 from fundraiser.dashboard.bulk import views as bulk_pages
 from fundraiser.dashboard.campaigns import (
     milestone_views,
+    picture_views,
     tier_views,
     views as campaign_pages,
     widget_views,
@@ -140,6 +141,7 @@ _PAGES = (
     service_views,
     campaign_pages,
     milestone_views,
+    picture_views,
     tier_views,
     health,
 )

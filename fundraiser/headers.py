@@ -62,6 +62,7 @@ ADDRESSES = {
     "/campaigns/<slug>/appearance": Rules((FRESH, MINUTES), is_for_any_site=True),
     "/campaigns/<slug>/embed": Rules((FRESH,), is_for_any_site=True, is_framed=True),
     "/campaigns/<slug>/members": Rules((CHECKED,)),
+    "/campaigns/<slug>/pictures/<name>.jpg": Rules((FOR_EVER,)),
     "/campaigns/<slug>/progress.png": Rules((FRESH,), is_for_any_site=True),
     "/campaigns/<slug>/progress.svg": Rules((FRESH,), is_for_any_site=True),
     "/campaigns/<slug>/reminder": PRIVATE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import time_machine
 from bs4 import BeautifulSoup
+from PIL import Image
 from sqlalchemy import select
 
 from fundraiser.campaigns.forms import read_goal, read_site, read_slug
@@ -433,3 +435,70 @@ def test_a_site_is_an_https_origin(text: str, app: FundraiserApp) -> None:
     assert read_site("http://127.0.0.1:8001", is_demonstration=True) == "http://127.0.0.1:8001"
     assert read_site("https://a.example:443", is_demonstration=False) == "https://a.example"
     assert read_slug(" Spring-2030 ") == "spring-2030"
+
+
+# What readers see beside the number
+
+
+COLOURS = {"JPEG": "red", "PNG": "green", "WEBP": "blue"}
+
+
+def photograph(
+    mode: str = "RGB", size: tuple[int, int] = (2400, 1600), kind: str = "JPEG"
+) -> bytes:
+    made, exif = io.BytesIO(), Image.Exif()
+    exif[0x010E] = "taken at home"  # what a camera writes into it
+    Image.new(mode, size, COLOURS[kind]).save(made, kind, exif=exif)
+    return made.getvalue()
+
+
+def upload(staff: FlaskClient, sent: bytes) -> list[str]:
+    page = BeautifulSoup(staff.get("/staff/campaigns/25000").text, "html.parser")
+    token = page.select_one("[data-test=picture] [name=csrf_token]")
+    assert token
+    form = {"csrf_token": str(token["value"]), "picture": (io.BytesIO(sent), "face.jpg")}
+    return landed(staff, staff.post("/staff/campaigns/25000/picture", data=form)).marks
+
+
+def test_staff_choose_a_picture_and_reasons_and_readers_see_them(
+    staff: FlaskClient, database: Database, client: FlaskClient
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session, reasons={"en": "We sit in court.\nWe read the budget."})
+    assert client.get("/campaigns/25000").status_code == 200, "without a picture too"
+    addresses = []
+    for kind, mode in (("JPEG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGB")):
+        size = (2400, 1600 + len(kind))
+        assert "notice-picture" in upload(staff, photograph(mode, size, kind))
+        page = BeautifulSoup(client.get("/campaigns/25000").text, "html.parser")
+        image = page.select_one("figure img")
+        assert image
+        addresses.append(str(image["src"]))
+        shown = client.get(addresses[-1])
+        assert "immutable" in shown.headers["Cache-Control"]
+        assert b"taken at home" not in shown.data
+        assert max(Image.open(io.BytesIO(shown.data)).size) == 1600
+    assert client.get(addresses[0]).status_code == 404, "its address changes with it"
+    assert [one.text for one in page.select("[data-test=reasons] li")] == [
+        "We sit in court.",
+        "We read the budget.",
+    ]
+    post(staff, "/staff/campaigns/25000/picture/removal")
+    assert "<figure" not in client.get("/campaigns/25000").text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GIF89a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", photograph()[:2000]],
+    ids=["nothing", "a GIF", "an SVG", "cut"],
+)
+def test_what_is_no_picture_is_refused_with_the_reason(
+    staff: FlaskClient, database: Database, sent: bytes
+) -> None:
+    with database.transaction() as session:
+        make_tiers(session)
+        make_campaign(session)
+    assert "notice-picture-refused" in upload(staff, sent)
+    assert "notice-picture-refused" in upload(staff, photograph(size=(300, 900)))
+    assert "<figure" not in staff.get("/campaigns/25000").text

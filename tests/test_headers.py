@@ -12,6 +12,7 @@ from werkzeug.test import Client
 
 from fundraiser.account.sessions import begin_session, remember_browser
 from fundraiser.app import create_app
+from fundraiser.campaigns.models import CampaignPicture
 from fundraiser.config import load_settings
 from fundraiser.headers import (
     ADDRESSES,
@@ -70,6 +71,7 @@ def test_little_is_cached_and_little_is_for_other_sites() -> None:
         "/campaigns/<slug>/appearance",
         "/campaigns/<slug>/embed",
         "/campaigns/<slug>/members",
+        "/campaigns/<slug>/pictures/<name>.jpg",
         "/campaigns/<slug>/progress.png",
         "/campaigns/<slug>/progress.svg",
         "/oembed",
@@ -87,6 +89,10 @@ def signed_in(client: FlaskClient, database: Database) -> FlaskClient:
     with database.transaction() as session:
         make_tiers(session)
         make_campaign(session)
+        name = next(iter(pinned_scripts()))
+        session.add(
+            CampaignPicture(campaign_slug="25000", name=name, content=b"", width=1, height=1)
+        )
         member_id = make_member(session).id
     sign_in(client, hire(database, Role.ADMIN))
     sign_in_member(client, database, member_id)

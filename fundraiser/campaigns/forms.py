@@ -270,6 +270,25 @@ class Plan:
             part="words",
         ),
     ]
+    captions: Annotated[
+        dict[str, str],
+        Translated(
+            label=N_("Caption of the picture"),
+            hint=N_("Who or what it shows. You add the picture on the campaign’s page."),
+            limit=160,
+            part="words",
+        ),
+    ]
+    reasons: Annotated[
+        dict[str, str],
+        Translated(
+            label=N_("Reasons to join"),
+            hint=N_("One per line; three read best. Our page shows them under the tiers."),
+            kind="area",
+            limit=600,
+            part="words",
+        ),
+    ]
     starts_at: Annotated[
         datetime,
         Field(

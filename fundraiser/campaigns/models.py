@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from fundraiser.db import Base, Identifier
@@ -33,7 +33,8 @@ class CampaignStatus(StrEnum):
 class Campaign(Base):
     """An appeal for members until a deadline.
 
-    ``headlines`` and ``messages`` are by language. ``sites`` are the origins that may embed the
+    ``headlines``, ``messages``, ``reasons`` (one a line) and ``captions`` (of the picture) are by
+    language. ``sites`` are the origins that may embed the
     campaign and get readers back. ``revision`` increases with each change of its appearance.
     ``most_members`` is the highest number at a milestone check; None before the first.
     ``webhook_url`` is where we report milestones; ``webhook_salt`` is part of the signing secret.
@@ -44,6 +45,8 @@ class Campaign(Base):
     slug: Mapped[str] = mapped_column(primary_key=True)
     headlines: Mapped[dict[str, str]]
     messages: Mapped[dict[str, str]]
+    reasons: Mapped[dict[str, str]] = mapped_column(default=dict, server_default=text("'{}'"))
+    captions: Mapped[dict[str, str]] = mapped_column(default=dict, server_default=text("'{}'"))
     counts: Mapped[Counts]
     starts_at: Mapped[datetime]
     deadline: Mapped[datetime]
@@ -91,6 +94,21 @@ class Goal(Base):
     staff_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey(Staff.id), index=True)
 
     campaign: Mapped[Campaign] = relationship(back_populates="goals", lazy="raise")
+
+
+class CampaignPicture(Base):
+    """A campaign's picture as JPEG, in a row of its own because few pages need its bytes.
+
+    ``name`` changes with the content, so that browsers may keep it for ever.
+    """
+
+    __tablename__ = "campaign_picture"
+
+    campaign_slug: Mapped[str] = mapped_column(ForeignKey("campaign.slug"), primary_key=True)
+    name: Mapped[str]
+    content: Mapped[bytes] = mapped_column(deferred=True)
+    width: Mapped[int]
+    height: Mapped[int]
 
 
 class Milestone(Base):

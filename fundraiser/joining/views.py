@@ -25,6 +25,7 @@ from fundraiser import db
 from fundraiser.addresses import read_url
 from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
+from fundraiser.campaigns.picture import find_picture
 from fundraiser.campaigns.progress import (
     current_campaign,
     find_campaign,
@@ -173,6 +174,16 @@ def public_progress(slug: str) -> ResponseReturnValue:
     response.vary.add("Accept-Language")
     response.add_etag()
     return response.make_conditional(request)
+
+
+@blueprint.get("/campaigns/<slug>/pictures/<name>.jpg")
+@public
+def picture(slug: str, name: str) -> ResponseReturnValue:
+    """The campaign's picture, whose address changes with it."""
+    found = find_picture(db.session(), slug)
+    if found is None or found.name != name:
+        raise NotFoundError(_("There’s no such picture."))
+    return found.content, {"Content-Type": "image/jpeg"}
 
 
 @blueprint.get("/join")
@@ -392,6 +403,9 @@ def _campaign_page(found: Campaign) -> str:
         currencies=currency_switches(
             wish.currency, lambda to: here(currency=to), currencies_sold(tiers)
         ),
+        picture=find_picture(db.session(), found.slug),
+        caption=by_language(found.captions) if found.captions else "",
+        reasons=by_language(found.reasons).splitlines() if found.reasons else [],
         join_address=join_address,
         # What the address says, but for the tier: the form's own fields replace its query.
         join_query=[

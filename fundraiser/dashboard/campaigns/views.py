@@ -14,6 +14,7 @@ from fundraiser.campaigns import plan as planning
 from fundraiser.campaigns.catalogue import list_tiers
 from fundraiser.campaigns.forms import FirstPlan, GoalPlan, Plan, read_sites
 from fundraiser.campaigns.models import CampaignStatus, Counts
+from fundraiser.campaigns.picture import find_picture
 from fundraiser.campaigns.plan import lock_campaign, plan_of
 from fundraiser.campaigns.progress import current_campaign, find_campaign, read_progress
 from fundraiser.config import current_settings
@@ -268,6 +269,7 @@ def _campaign_page(campaign: Campaign, form: Form | None = None) -> str:
     return _page(
         "dashboard/campaign.html",
         campaign=campaign,
+        picture=find_picture(session, campaign.slug),
         progress=progress,
         status=status_in_words(progress.status),
         tiers={tier.slug: tier for tier in _memberships()},
