@@ -22,7 +22,7 @@ from simulator.core.due import DAY, due
 from simulator.core.payment_objects import build_charge
 from simulator.core.shapes import Object
 
-REFUNDED, DISPUTED = 0.006, 0.0008  # of the older payments
+REFUNDED, DISPUTED = 0.006, 0.0003  # of the older payments
 ANSWER_WITHIN, DECIDED_AFTER = 9 * DAY, 60 * DAY
 BILLING_FEE = 7  # thousandths of a month's payments, taken on the next one's first day
 FAILED_PAYOUTS = 3

@@ -46,7 +46,7 @@ from fundraiser.dashboard.members import (
 )
 from fundraiser.dashboard.mrr import views as income_views
 from fundraiser.dashboard.overdue import views as overdue_views
-from fundraiser.dashboard.overview import failed_syncs
+from fundraiser.dashboard.overview import chart_views, failed_syncs
 from fundraiser.dashboard.retention import views as retention_views
 from fundraiser.dashboard.service import views as service_views
 from fundraiser.dashboard.sources import by_hand_views, live_views, views as source_pages
@@ -116,6 +116,7 @@ _PAGES = (
     account_late,
     newsroom,
     dashboard,
+    chart_views,
     list_views,
     actions,
     money_pages,

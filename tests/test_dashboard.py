@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,16 +15,32 @@ from sqlalchemy import select, update
 from fundraiser import jobs
 from fundraiser.campaigns.chart import line_chart, nice_scale
 from fundraiser.campaigns.models import Counts, Goal
+from fundraiser.dashboard.chart_marks import Mark, place, read_marks
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.overview.daily import refresh
 from fundraiser.db import now
 from fundraiser.emails.kinds import label_of
+from fundraiser.emails.mailings import begin_mailing
 from fundraiser.members.history import sample_times, start_of_day
-from fundraiser.members.models import Status
+from fundraiser.members.models import Interval, Status
 from fundraiser.newsroom.models import AuditEntry, Role
 from fundraiser.outbox import Email, EmailState, enqueue
-from fundraiser.payments.models import Customer, Event, PaymentStatus, SyncRequest
-from tests.factories import GRACE, make_campaign, make_member, make_membership, sync_request
+from fundraiser.payments.models import (
+    Customer,
+    Event,
+    OldPrice,
+    PaymentStatus,
+    SyncRequest,
+    Tier,
+)
+from tests.factories import (
+    GRACE,
+    make_campaign,
+    make_member,
+    make_membership,
+    make_tiers,
+    sync_request,
+)
 from tests.staff import (
     PAGE,
     contribute,
@@ -45,6 +63,7 @@ if TYPE_CHECKING:
     from fundraiser.db import Database
 
 LONDON = ZoneInfo("Europe/London")
+MONTH = timedelta(days=30)
 
 
 def test_the_overview_says_how_far_the_campaign_is(staff: FlaskClient, database: Database) -> None:
@@ -301,3 +320,64 @@ def test_the_labels_at_the_charts_edge_never_touch() -> None:
     for projected in ((24, 24), (25, 26), (26, 30), (1, 25)):
         chart = line_chart(series, end=start + timedelta(days=20), goal=25, projected=projected)
         assert abs(chart.goal_label_y - chart.projected_label_y) >= 36
+
+
+def test_the_charts_show_another_range_and_come_as_files(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        make_campaign(session, starts_at=now() - timedelta(days=3), deadline=now() + MONTH)
+        for _ in range(3):
+            join(session)
+    for span, days, step in (("28", 28, 1), ("91", 91, 1), ("365", 53, 7), ("campaign", 28, 1)):
+        page = read(staff, f"/staff?range={span}")
+        curve, bars = (json.loads(str(each["data-stops"])) for each in page.select("[data-stops]"))
+        assert len(bars) == days
+        assert "3" in curve[-1][2]
+        assert all(0 <= x <= 100 for x, _, _ in (*curve, *bars))
+        current = page.select_one(".ranges [aria-current]")
+        assert current
+        assert f"range={span}" in current["href"]
+        files = [link["href"] for link in page.select("a[href*='.csv']")]
+        members, joined = (list(csv.reader(staff.get(each).text.splitlines())) for each in files)
+        assert [len(members) - 1, members[-1][1]] == [len(curve), "3"]
+        assert [len(joined) - 1, joined[-1][1:4]] == [days, [str(step), "3", "0"]]
+    nonsense = read(staff, "/staff?range=-1+OR+1")
+    assert nonsense.select_one(".ranges [aria-current][href*='range=campaign']")
+    assert staff.get("/staff/charts/nothing.csv").status_code == 404
+
+
+def test_a_chart_is_marked_with_campaigns_mailings_and_new_prices(database: Database) -> None:
+    start, at = now() - timedelta(days=100), now()
+    with database.transaction() as session:
+        make_tiers(session)
+        goals = [Goal(members=10, set_at=start), Goal(members=20, set_at=at - timedelta(days=50))]
+        make_campaign(
+            session,
+            starts_at=at - timedelta(days=80),
+            deadline=at - timedelta(days=20),
+            goals=goals,
+        )
+        tier = session.scalars(select(Tier.slug)).first()
+        for name, currency in (("price_1", "GBP"), ("price_2", "EUR")):
+            session.add(
+                OldPrice(
+                    stripe_id=name,
+                    tier_slug=tier,
+                    interval=Interval.MONTH,
+                    currency=currency,
+                    amount=500,
+                    retired_at=at - timedelta(days=30),
+                )
+            )
+        for key, days in (
+            ("25000 20", 90),
+            ("25000 50% of 20, passed", 41),
+            ("25000 50% of 20", 40),
+        ):
+            begin_mailing(session, "milestone", key, at - timedelta(days=days))
+        marks = read_marks(session, start, at)
+    assert [(at - mark.at).days for mark in marks] == [80, 50, 40, 30, 20]
+    placed = place([*marks, Mark(marks[-1].at + timedelta(days=1), "soon after")], start, at)
+    assert [mark.letters for mark in placed] == ["A", "B", "C", "D", "E–F"]
+    assert [round(mark.x) for mark in placed] == [20, 50, 60, 70, 80]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEIGHT, TOP, BOTTOM = 260, 28, 8  # pixels; the words under the axis come below
 _LABEL_APART = 36  # pixels between two labels of two lines at the right edge
 _MOST_TICKS = 5
+_YEAR = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,27 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a chart's cursor stops: percent across, pixels down (None if there are several)."""
+
+    x: float
+    y: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LineChart:
-    """A chart of members over time; ``points`` are for a box of 1000 by ``HEIGHT``."""
+    """A chart of members over time; ``points`` are for a box of 1000 by ``HEIGHT``.
+
+    ``places`` are those of the series; ``goal_y`` is None without a goal.
+    """
 
     points: str
+    places: list[Place]
+    start: datetime
+    end: datetime
     now_x: float
     now_y: float
-    goal_y: float
+    goal_y: float | None
     low_y: float | None
     high_y: float | None
     rush_y: float | None
@@ -44,13 +59,18 @@ class LineChart:
     rows: list[Tick]
     dates: list[Tick]
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the dates need their year."""
+        return self.end - self.start > _YEAR
+
 
 def line_chart(
     series: Sequence[tuple[datetime, int]],
     *,
     end: datetime,
-    goal: int,
-    projected: tuple[int, int] | None,
+    goal: int | None,
+    projected: tuple[int, int] | None = None,
     rush: int | None = None,
 ) -> LineChart:
     """Lay out a series that starts at its first time and may continue until ``end``.
@@ -60,7 +80,7 @@ def line_chart(
     start, last = series[0][0], series[-1][0]
     span = max((max(end, last) - start).total_seconds(), 1.0)
     top, step = nice_scale(
-        max(goal, rush or 0, *(projected or ()), *(value for _, value in series))
+        max(goal or 0, rush or 0, *(projected or ()), *(value for _, value in series))
     )
 
     def x(at: datetime) -> float:
@@ -70,12 +90,17 @@ def line_chart(
         return round(HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM), 1)
 
     low_y, high_y = (y(projected[0]), y(projected[1])) if projected else (None, None)
-    goal_label, projected_label = _apart(y(goal), low_y)
+    goal_y = None if goal is None else y(goal)
+    goal_label, projected_label = _apart(goal_y or 0.0, low_y)
+    places = [Place(x(at), y(value)) for at, value in series]
     return LineChart(
-        points=" ".join(f"{x(at) * 10:.1f},{y(value)}" for at, value in series),
+        points=polyline(places),
+        places=places,
+        start=start,
+        end=max(end, last),
         now_x=x(last),
         now_y=y(series[-1][1]),
-        goal_y=y(goal),
+        goal_y=goal_y,
         low_y=low_y,
         high_y=high_y,
         rush_y=None if rush is None else y(rush),
@@ -84,6 +109,11 @@ def line_chart(
         rows=[Tick(y(value), value) for value in range(step, top + 1, step)],
         dates=_dates(start, max(end, last), x),
     )
+
+
+def polyline(places: Sequence[Place]) -> str:
+    """The points of a line, in a box of 1000 by ``HEIGHT``."""
+    return " ".join(f"{place.x * 10:.1f},{place.y}" for place in places)
 
 
 def nice_scale(most: int) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from fundraiser.campaigns.milestones import between
 from fundraiser.campaigns.models import CampaignStatus, Counts
 from fundraiser.db import now
 from fundraiser.members.history import (
-    Mark,
     brought_in,
     read_first_times,
     read_marks,
@@ -53,23 +52,30 @@ def read_series(
     """The campaign's members over time, until now or the deadline; empty before its start."""
     if progress.status is CampaignStatus.SCHEDULED or now() <= campaign.starts_at:
         return []
-    times = sample_times(campaign.starts_at, min(now(), campaign.deadline), zone)
+    end = min(now(), campaign.deadline)
+    if campaign.counts is Counts.ALL:
+        return read_members(session, zone, campaign.starts_at, end, progress.members)
+    times = sample_times(campaign.starts_at, end, zone)
     marks = read_marks(session, times)
-    if campaign.counts is Counts.NEW:
-        series = [(at, mark.balance - marks[0].balance) for at, mark in _beside(times, marks)]
-    else:
-        # Who was brought in from elsewhere is on the curve from when they began.
-        before = brought_in(session, times)
-        series = [
-            (at, mark.balance + more)
-            for (at, mark), more in zip(_beside(times, marks), before, strict=True)
-        ]
-    series[-1] = (times[-1], progress.members)
+    series = [(at, mark.balance - marks[0].balance) for at, mark in zip(times, marks, strict=True)]
+    series[-1] = (end, progress.members)
     return series
 
 
-def _beside(times: list[datetime], marks: list[Mark]) -> list[tuple[datetime, Mark]]:
-    return list(zip(times, marks, strict=True))
+def read_members(
+    session: Session, zone: ZoneInfo, start: datetime, end: datetime, last: int
+) -> list[tuple[datetime, int]]:
+    """All members over time, ``last`` being their number at the end.
+
+    People who were brought in from elsewhere are on the curve from when they began.
+    """
+    times = sample_times(start, end, zone)
+    marks, before = read_marks(session, times), brought_in(session, times)
+    series = [
+        (at, mark.balance + more) for at, mark, more in zip(times, marks, before, strict=True)
+    ]
+    series[-1] = (end, last)
+    return series
 
 
 def thinned(series: list[tuple[datetime, int]]) -> list[tuple[datetime, int]]:

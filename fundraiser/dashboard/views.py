@@ -55,6 +55,7 @@ def overview() -> ResponseReturnValue:
         db.session(),
         current_settings(),
         reads_emails=may(signed_in_staff(), Permission.READ_EMAILS),
+        shown_range=request.args.get("range"),
     )
     columns = failed_sync_columns(may_retry=may(signed_in_staff(), Permission.SETTLE), since=False)
     return _page(

@@ -49,6 +49,44 @@ if (live) {
   document.addEventListener('visibilitychange', look)
 }
 
+// A chart with data-stops ([% across, pixels down, what to say]) gets a cursor: an unseen slider, for
+// keys and screen readers, which also follows a pointer or a finger.
+for (const chart of document.querySelectorAll('[data-stops]')) {
+  const stops = JSON.parse(chart.dataset.stops)
+  const plot = chart.querySelector('.chart-plot')
+  const said = chart.previousElementSibling
+  const [line, dot] = ['line', 'circle'].map(name => document.createElementNS(plot.namespaceURI, name))
+  const slider = document.createElement('input')
+  Object.assign(slider, { type: 'range', max: stops.length - 1, value: stops.length - 1, className: 'chart-slider' })
+  slider.setAttribute('aria-label', chart.dataset.label)
+
+  const speak = () => {
+    const [x, y, text] = stops[slider.value]
+    slider.setAttribute('aria-valuetext', text)
+    said.textContent = text
+    return [x, y]
+  }
+  const show = () => {
+    const [x, y] = speak()
+    const places = { x1: `${x}%`, x2: `${x}%`, y1: 16, y2: plot.clientHeight - 24, class: 'cursor' }
+    for (const [name, value] of Object.entries(places)) line.setAttribute(name, value)
+    for (const [name, value] of Object.entries({ cx: `${x}%`, cy: y, r: y === null ? 0 : 5, class: 'dot' })) dot.setAttribute(name, value)
+    plot.append(line, dot)
+  }
+  const follow = ({ clientX }) => {
+    const { left, width } = plot.getBoundingClientRect()
+    const far = ([x]) => Math.abs(x - (clientX - left) / width * 100)
+    slider.value = stops.reduce((best, stop, place) => far(stop) < far(stops[best]) ? place : best, 0)
+    show()
+  }
+
+  speak()
+  slider.addEventListener('input', show)
+  plot.addEventListener('pointermove', follow)
+  plot.addEventListener('pointerdown', follow)
+  chart.append(slider)
+}
+
 // A field with data-from-fragment takes what stands behind the # of the address, and hides it there.
 for (const field of document.querySelectorAll('[data-from-fragment]')) {
   if (location.hash.length < 2) continue

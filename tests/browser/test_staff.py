@@ -94,6 +94,40 @@ def test_the_overview_is_for_everybody_without_scripts_as_well(
         expect(heading).to_be_visible()
 
 
+def test_a_charts_cursor_follows_keys_and_pointers_and_its_labels_fit_a_phone(
+    window: Callable[..., Page], live: Live
+) -> None:
+    page = window()
+    sign_in(page, live)
+    page.goto(f"{live.app}/staff?range=28")
+    curve, bars = page.get_by_role("slider").all()
+    newest = curve.get_attribute("aria-valuetext")
+    assert newest
+    curve.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(curve).not_to_have_attribute("aria-valuetext", newest)
+    page.keyboard.press("End")
+    expect(curve).to_have_attribute("aria-valuetext", newest)
+    page.keyboard.press("Home")
+    first = curve.get_attribute("aria-valuetext")
+    plots, said = page.locator(".chart-plot"), page.locator(".chart-said")
+    expect(plots.first.locator(".cursor")).to_have_attribute("x1", "0%")
+    # A pointer, and a finger.
+    plots.last.hover(position={"x": 4, "y": 50})
+    oldest = said.last.inner_text()
+    expect(bars).to_have_attribute("aria-valuetext", oldest)
+    box = plots.last.bounding_box()
+    assert box
+    plots.last.dispatch_event("pointerdown", {"clientX": box["x"] + box["width"] - 4})
+    expect(said.last).not_to_have_text(oldest)
+    assert said.first.inner_text() == first
+    is_for_everybody(page)
+    page.goto(f"{live.app}/staff")
+    for width in (320, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.locator(".chart-ends-below").first).to_be_visible()
+
+
 def test_a_rate_is_entered_by_keyboard_and_a_wrong_one_is_said_beside_its_field(
     window: Callable[..., Page], live: Live
 ) -> None:

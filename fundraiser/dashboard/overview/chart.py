@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from fundraiser.campaigns.chart import Tick, nice_scale
+from fundraiser.campaigns.chart import Place, Tick, nice_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from fundraiser.dashboard.overview.figures import Day
 
 BARS_HEIGHT, BARS_TOP, BARS_BOTTOM = 200, 24, 24  # pixels
-_DAYS_APART = 9  # between two dates under the bars, counted from today
+_LABELS = 3  # dates under the bars
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A day: joins above the line, losses below it; ``label`` if its date is shown."""
+    """A day or more: joins above the line, losses below it; ``label`` if its date is shown."""
 
     day: Day
     x: float
@@ -38,10 +39,16 @@ class BarChart:
     """Bars around ``zero_y``; ``most`` and ``worst`` show their figures."""
 
     bars: list[Bar]
+    places: list[Place]
     zero_y: float
     rows: list[Tick]
     most: Bar | None
     worst: Bar | None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the dates need their year."""
+        return self.bars[-1].day.start - self.bars[0].day.start > timedelta(days=366)
 
 
 def day_chart(days: Sequence[Day]) -> BarChart:
@@ -59,12 +66,13 @@ def day_chart(days: Sequence[Day]) -> BarChart:
             joined_y=round(zero - day.joined * scale, 1),
             joined_height=round(day.joined * scale, 1),
             stopped_height=round(day.stopped * scale, 1),
-            label=(len(days) - 1 - place) % _DAYS_APART == 0,
+            label=(len(days) - 1 - place) % max(len(days) // _LABELS, 1) == 0,
         )
         for place, day in enumerate(days)
     ]
     return BarChart(
         bars=bars,
+        places=[Place(round(bar.middle, 2), bar.joined_y) for bar in bars],
         zero_y=zero,
         rows=[Tick(round(zero - value * scale, 1), value) for value in range(0, top + 1, step)],
         most=max((bar for bar in bars if bar.day.joined), key=_joined, default=None),

@@ -80,10 +80,12 @@ class Machinery:
     heartbeats: dict[str, datetime]
 
 
-def read_days(session: Session, zone: ZoneInfo, here: Mark) -> list[Day]:
-    """The last 28 days, including today."""
+def read_days(
+    session: Session, zone: ZoneInfo, here: Mark, count: int = DAYS_SHOWN, step: int = 1
+) -> list[Day]:
+    """The last 28 days, including today; or so many times ``step`` days."""
     at = now()
-    starts = [start_of_day(at, zone, before) for before in reversed(range(DAYS_SHOWN))]
+    starts = [start_of_day(at, zone, place * step + step - 1) for place in reversed(range(count))]
     marks = [*read_marks(session, starts), here]
     imports = read_imported(session, starts, here.version)
     return [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal, ngettext
 
-from fundraiser.texts import gettext as _
+from fundraiser.texts import date, gettext as _, time
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fundraiser.dashboard.overview.curves import Range
+    from fundraiser.dashboard.overview.figures import Day
     from fundraiser.dashboard.overview.forecasts import Record
 
 _HARDLY, _NEARLY = 0.01, 0.99
@@ -21,6 +26,43 @@ def chance(share: float) -> str:
     if share > _NEARLY:
         return _("more than 99%")
     return _("%(percent)s%%", percent=format_decimal(round(100 * share)))
+
+
+def span(shown: Range) -> str:
+    """A range of the charts."""
+    return {
+        "campaign": _("Campaign"),
+        "28": _("28 days"),
+        "91": _("13 weeks"),
+        "365": _("12 months"),
+        "all": _("All"),
+    }[shown.value]
+
+
+def members_at(at: datetime, members: int, *, last: bool) -> str:
+    """A day's number of members; the last one's time matters, as its day isn't over."""
+    return str(
+        ngettext(
+            "%(date)s: %(count)s member",
+            "%(date)s: %(count)s members",
+            members,
+            date=f"{date(at)}, {time(at)}" if last else date(at),
+            count=format_decimal(members),
+        )
+    )
+
+
+def joined_and_left(day: Day, step: int) -> str:
+    """How many people joined and left on a day, or in ``step`` days."""
+    values = {
+        "joined": format_decimal(day.joined),
+        "left": format_decimal(day.stopped),
+        "date": date(day.start),
+    }
+    if step == 1:
+        return _("%(date)s: %(joined)s joined, %(left)s left", **values)
+    end = date(day.start + timedelta(days=step - 1, hours=12))
+    return _("%(date)s to %(end)s: %(joined)s joined, %(left)s left", end=end, **values)
 
 
 def record(found: Record) -> str:

@@ -10,17 +10,14 @@ from flask_babel import ngettext
 from sqlalchemy import and_, func, or_, select
 
 from fundraiser.campaigns import milestones
-from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.forecast import RUSH, RUSH_DAYS, needed_a_day, whole_days
 from fundraiser.campaigns.progress import current_campaign, read_progress
-from fundraiser.campaigns.public_progress import read_series, thinned
 from fundraiser.dashboard import labels
 from fundraiser.dashboard.finance.money import read_agreement
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
 from fundraiser.dashboard.overdue.desk import read_sums
-from fundraiser.dashboard.overview import figures, forecasts, income
-from fundraiser.dashboard.overview.chart import day_chart
+from fundraiser.dashboard.overview import curves, figures, forecasts, income
 from fundraiser.dashboard.overview.stripe_troubles import stripe_troubles
 from fundraiser.db import now
 from fundraiser.incidents import proxy_is_untrusted
@@ -86,10 +83,13 @@ class Breakdown:
     share: float
 
 
-def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -> dict[str, object]:
-    """Everything for the overview's template."""
+def read_overview(
+    session: Session, settings: Settings, *, reads_emails: bool, shown_range: str | None = None
+) -> dict[str, object]:
+    """Everything for the overview's template; ``shown_range`` is the address's."""
     zone, at = settings.newsroom_timezone, now()
     campaign = current_campaign(session)
+    span = curves.read_range(shown_range, campaign)
     balance = read_balance(session)
     here = Mark(balance.version, balance.members)
     days = figures.read_days(session, zone, here)
@@ -126,7 +126,9 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
         ),
         "milestones": milestones.list_news(session, _FEW),
         "milestone_name": milestones.name_of,
-        "days": day_chart(days),
+        "span": span,
+        "spans": [one for one in curves.Range if campaign or one is not curves.Range.CAMPAIGN],
+        "bars": curves.read_bars(session, zone, span, here),
         "newest": profile.read_newest_members(session, _NEWEST),
         "guard": guard,
         "figures_at": machinery.heartbeats.get("figures"),
@@ -145,14 +147,6 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
         shown = forecasts.read_newest(session, at)
         of_campaign = [one for one in shown if one.campaign == campaign.slug]
         found = next((one for one in of_campaign if one.due_at == campaign.deadline), None)
-        series = read_series(session, zone, campaign, progress)
-        chart = series and line_chart(
-            series,
-            end=campaign.deadline,
-            goal=progress.goal,
-            projected=(found.low, found.high) if found else None,
-            rush=found.rush_high if found and progress.remaining else None,
-        )
         values |= {
             "progress": progress,
             "days_left": whole_days(left),
@@ -161,10 +155,11 @@ def read_overview(session: Session, settings: Settings, *, reads_emails: bool) -
             "horizons": [one for one in shown if not one.campaign],
             "records": forecasts.read_records(session, at),
             "losses": {loss.value: losses.get(loss, 0) for loss in Loss},
-            "chart": chart or None,
-            "chart_table": thinned(series),
+            "curve": curves.read_curve(session, zone, span, (campaign, progress), found),
             "rush": (RUSH_DAYS, *RUSH),
         }
+    else:
+        values["curve"] = curves.read_curve(session, zone, span, None)
     return values
 
 
