@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from fundraiser import cli
 from fundraiser.emails import amazon
+from fundraiser.emails.feedback import suppressed
 from fundraiser.emails.models import Suppression, SuppressionReason
 from fundraiser.members.forwarding import hash_address
 from fundraiser.outbox import EmailState, enqueue
@@ -177,6 +178,32 @@ def test_who_complained_gets_no_email(
     deliver(database, mail_server)
     assert emails_in(database)[0].state is EmailState.WITHDRAWN
     assert not postbox.emails
+
+
+def test_a_report_that_an_email_is_no_spam_suppresses_nobody(
+    database: Database, sns: Amazon
+) -> None:
+    told = complaint("a@example.org")
+    told["complaint"]["complaintFeedbackType"] = "not-spam"
+    assert sns.send(sns.message(told)).status_code == 204
+    assert reasons(database) == {}
+
+
+def test_a_bounce_of_an_international_domain_suppresses_the_address_as_it_was_typed(
+    database: Database, postbox: Postbox, mail_server: MailServer, sns: Amazon
+) -> None:
+    """Providers report the domain in Punycode, as we have sent it."""
+    with database.transaction() as session:
+        member = enqueue_welcome(session, email="olena@Пошта.укр")
+    deliver(database, mail_server)
+    assert postbox.emails[0]["To"] == "olena@xn--80a1acn3a.xn--j1amh"
+    told = bounce(postbox.emails[0]["To"], message_id=postbox.emails[0]["Message-ID"])
+    assert sns.send(sns.message(told)).status_code == 204
+    with database.transaction() as session:
+        assert suppressed(session, "olena@пошта.укр") is SuppressionReason.BOUNCE
+        enqueue(session, "welcome", to=session.merge(member).id, key="again")
+    deliver(database, mail_server)
+    assert [email.state for email in emails_in(database)] == ["bounced", "withdrawn"]
 
 
 @pytest.mark.parametrize(

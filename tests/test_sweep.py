@@ -1,14 +1,17 @@
-"""Redis is gone: what is due still runs, in the beat process, until the workers are back."""
+"""Redis is gone, full or frozen: what is due still runs, in the beat process."""
 
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 from sqlalchemy import select
 
-from demo.servers import free_port
+from demo.servers import free_port, throwaway
 from fundraiser.campaigns.models import Campaign
 from fundraiser.jobs import Heartbeat, beat
 from tests.deployment import python, running
@@ -16,6 +19,8 @@ from tests.factories import make_campaign, make_tiers
 from tests.simulator_parts import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from fundraiser.db import Database
@@ -31,16 +36,42 @@ sweep.app.start(["beat", "--scheduler", "celery.beat:Scheduler"])
 """
 
 
-@pytest.fixture
-def env(environment: dict[str, str], database_url: str) -> dict[str, str]:
+@contextmanager
+def gone() -> Iterator[str]:
     """Nobody listens where Redis should be."""
-    gone = f"redis://127.0.0.1:{free_port()}/0"
-    return os.environ | environment | {"DATABASE_URL": database_url, "REDIS_URL": gone}
+    yield f"redis://127.0.0.1:{free_port()}/0"
 
 
+@contextmanager
+def frozen() -> Iterator[str]:
+    """It accepts connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+@contextmanager
+def full() -> Iterator[str]:
+    """It answers, and has no room for one more task."""
+    with throwaway() as (_postgres, valkey), redis.Redis.from_url(valkey.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+        yield valkey.url
+
+
+@pytest.mark.parametrize("broken", [gone, frozen, full])
 def test_without_redis_beat_does_what_is_due(
-    database: Database, env: dict[str, str], tmp_path: Path
+    broken: Callable[[], AbstractContextManager[str]],
+    database: Database,
+    environment: dict[str, str],
+    database_url: str,
+    tmp_path: Path,
 ) -> None:
+    with broken() as redis_url:
+        env = os.environ | environment | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        beat_does_what_is_due(database, env, tmp_path)
+
+
+def beat_does_what_is_due(database: Database, env: dict[str, str], tmp_path: Path) -> None:
     with database.transaction() as session:
         make_tiers(session)
         make_campaign(session)

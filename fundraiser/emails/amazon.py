@@ -41,6 +41,7 @@ _SIGNED = {
 }
 _WITH_SHA256 = "2"  # of SignatureVersion; Amazon's default, "1", is SHA-1
 _ADVICE = "Set the attribute SignatureVersion of the SNS topic to 2."
+_NO_SPAM = "not-spam"  # takes a complaint back: the reader says that the e-mail isn't spam
 _known: dict[str, bytes] = {}
 log = structlog.get_logger()
 
@@ -140,6 +141,8 @@ def _reports(text: str) -> list[Report]:
             case "Complaint":
                 complaint = told["complaint"]
                 detail = complaint.get("complaintFeedbackType")
+                if detail == _NO_SPAM:
+                    return []
                 return [
                     Report(one["emailAddress"], SuppressionReason.COMPLAINT, detail, message_id)
                     for one in complaint["complainedRecipients"]
