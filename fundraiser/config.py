@@ -89,6 +89,10 @@ class Settings:
     newsroom_currency: str
     newsroom_url: str | None
     newsroom_address: str | None
+    privacy_url: str | None
+    imprint_url: str | None
+    vat_rate: Decimal | None  # percent, included in each price
+    vat_number: str | None
     mail_from: str
     mail_name: str | None
     emails_per_second: int
@@ -204,6 +208,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         newsroom_currency=_currency(environ),
         newsroom_url=_optional_url(environ, "NEWSROOM_URL"),
         newsroom_address=environ.get("NEWSROOM_ADDRESS", "").replace("\\n", "\n").strip() or None,
+        privacy_url=_optional_url(environ, "PRIVACY_URL"),
+        imprint_url=_optional_url(environ, "IMPRINT_URL"),
+        vat_rate=_vat_rate(environ),
+        vat_number=environ.get("VAT_NUMBER", "").strip() or None,
         mail_from=mail_from,
         mail_name=mail_name,
         emails_per_second=_count(environ, "EMAILS_PER_SECOND", 10),
@@ -456,6 +464,15 @@ def _join_limit(environ: Mapping[str, str]) -> str:
             f"JOIN_LIMIT {value!r} can't be read: write it like 20 per 10 minutes."
         ) from error
     return value
+
+
+def _vat_rate(environ: Mapping[str, str]) -> Decimal | None:
+    value = environ.get("VAT_RATE", "").strip()
+    if not value:
+        return None
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,2})?", value, re.ASCII):
+        raise ConfigError("VAT_RATE must be a percentage like 20 or 5.5, without a sign.")
+    return Decimal(value)
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

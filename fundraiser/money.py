@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 from babel.core import Locale
 from babel.numbers import format_decimal, get_currency_symbol
@@ -50,6 +50,12 @@ CARD_FEES = {
     "GBP": FeeRate(150, 20),
     "USD": FeeRate(290, 30),
 }
+
+
+def tax_included(money: Money, rate: Decimal) -> Money:
+    """The tax in an amount that includes ``rate`` percent of it, rounded half up."""
+    tax = (money.amount * rate / (100 + rate)).quantize(Decimal(1), ROUND_HALF_UP)
+    return Money(int(tax), money.currency)
 
 
 def decimals(currency: str) -> int:

@@ -182,6 +182,8 @@ def _context() -> dict[str, Any]:
         "newsroom_name": settings.newsroom_name,
         "newsroom_url": settings.newsroom_url,
         "newsroom_address": settings.newsroom_address,
+        "privacy_url": settings.privacy_url,
+        "imprint_url": settings.imprint_url,
         "public_url": settings.public_url,
         "today": now(),
     }

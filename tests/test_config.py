@@ -197,6 +197,9 @@ def test_a_redis_over_tls_is_verified_unless_told(
         ),
         ("OPERATOR_PING", "hidden", "OPERATOR_PING must be an address"),
         ("SENTRY_DSN", "https://sentry.example/hidden", "SENTRY_DSN must be a DSN"),
+        ("VAT_RATE", "20 %", "VAT_RATE must be a percentage"),
+        ("VAT_RATE", "-5", "VAT_RATE must be a percentage"),
+        ("PRIVACY_URL", "news.example.org/privacy", "PRIVACY_URL must be an address"),
         ("SECRET_KEY_FILE", "/nowhere/key", "SECRET_KEY and SECRET_KEY_FILE are both set"),
     ],
 )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fundraiser.config import load_settings
+from fundraiser.db import now
+from fundraiser.money import Money, tax_included
 from fundraiser.newsroom.models import Role
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member
@@ -84,3 +89,59 @@ def test_a_statement_has_the_payments_of_the_newsrooms_year_and_what_went_back(
     link = read(client, f"/staff/members/{member.id}").select_one("a[href$='statements/2025']")
     assert link
     assert client.get("/staff/members/99999/statements/2025", headers=PAGE).status_code == 404
+
+
+# What the law may ask of receipts and pages
+
+
+def test_a_receipt_shows_the_tax_that_the_price_includes(
+    client: FlaskClient, database: Database, settings: Settings
+) -> None:
+    with database.transaction() as session:
+        member = make_member(session)
+        pay(session, member, "ch_1", now(), amount=1070)
+        pay(session, member, "ch_2", now(), kind=CheckoutKind.CONTRIBUTION)
+    sign_in_member(client, database, member.id)
+    assert "vat" not in names(read(client, "/account/payments/1"))
+    with_tax = replace(settings, vat_rate=Decimal(7), vat_number="GB123456789")
+    client.application.extensions["settings"] = with_tax
+    page = read(client, "/account/payments/1")
+    assert {"£0.70", "7", "GB123456789"} <= set(
+        re.findall(r"£[\d.]+|GB\d+|\d+", words(page, "[data-test=vat] dd"))
+    )
+    assert "Harbour" in page.get_text(), "the newsroom's postal address"
+    assert "vat" not in names(read(client, "/account/payments/2")), "a gift of money buys nothing"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "rate", "tax"),
+    [
+        (1070, "EUR", "7", 70),
+        (1000, "GBP", "20", 167),
+        (1055, "EUR", "5.5", 55),
+        (500, "JPY", "10", 45),
+        (1, "EUR", "19", 0),
+        (0, "EUR", "19", 0),
+        (1000, "EUR", "0", 0),
+    ],
+)
+def test_the_tax_in_an_amount_is_rounded_to_its_smallest_unit(
+    amount: int, currency: str, rate: str, tax: int
+) -> None:
+    assert tax_included(Money(amount, currency), Decimal(rate)) == Money(tax, currency)
+
+
+def test_every_page_leads_to_the_privacy_notice_and_the_imprint_if_there_are_any(
+    client: FlaskClient, settings: Settings
+) -> None:
+    there = {"privacy_url": "https://a.example/privacy", "imprint_url": "https://a.example/imprint"}
+    for path in ("/terms", "/how-we-count", "/account/sign-in"):
+        assert not read(client, path).select("footer a[href^='https://a.example/']")
+    client.application.extensions["settings"] = replace(settings, **there)
+    for path in ("/terms", "/how-we-count", "/account/sign-in"):
+        page = read(client, path)
+        found = page.select("footer a[href^='https://a.example/']")
+        assert [link["href"] for link in found] == list(there.values())
+        assert page.select_one("footer a[href='/terms']")
+        assert page.select_one("footer a[href='/account']")
+    assert "1 Harbour" in words(read(client, "/terms"))

@@ -43,6 +43,7 @@ from fundraiser.payments.products import our_products
 from fundraiser.payments.queue import request_sync
 from fundraiser.payments.settlement import settle
 from fundraiser.payments.statement import read_statement, years_of
+from fundraiser.payments.vat import vat_line
 from fundraiser.security import check_origin, cookieless, new_nonce, public
 from fundraiser.texts import LANGUAGES, Named, gettext as _, keep_language, language
 
@@ -118,6 +119,7 @@ def receipt(payment_id: int) -> ResponseReturnValue:
         member=signed_in_member(),
         payment=labels.say_payment(found),
         reference=found.charge_id,
+        vat=vat_line(found),
         at_stripe=at_stripe,
     )
 

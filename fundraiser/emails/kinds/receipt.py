@@ -14,6 +14,7 @@ from fundraiser.emails.parts.queries import Due, days, due_to
 from fundraiser.members.models import Member, Membership
 from fundraiser.outbox import Email, OncePer
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
+from fundraiser.payments.vat import vat_line
 from fundraiser.texts import date, gettext as _
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ def _body(payment: Payment, membership: Membership) -> Body:
             [_("Thank you. It pays for your membership of %(newsroom)s.", newsroom=v["newsroom"])],
         )
 
+    vat = vat_line(payment)
     rows = [
         (_("Paid on"), values["date"]),
         (_("Amount"), values["amount"]),
+        *([(_("VAT included"), vat)] if vat else []),
         (_("Payment"), payment.charge_id),
         *paid_with(membership),
     ]
