@@ -123,7 +123,7 @@ def running_service(
     Each of the ``workers`` leads so many ``processes``; two is what the Procfile says. ``more``
     goes into the environment.
     """
-    settings = _settings(home)
+    settings = make_settings(home)
     settings.logs.mkdir(parents=True)
     with ExitStack() as stack:
         postgres, valkey = stack.enter_context(throwaway(durable=True))
@@ -145,7 +145,7 @@ def running_service(
                 "PYTHONPATH": f"{_PATCHES}{os.pathsep}{CHECKOUT}",
                 "CHAOS_WITHOUT": without,
             }
-        simulator = _simulator(settings, environment)
+        simulator = make_simulator(settings, environment)
         programs = programs_of_procfile(settings, environment)
         release = programs.pop("release")
         _twice(programs, "beat", 2)
@@ -177,7 +177,7 @@ def start_programs(service: Service) -> None:
     service.programs["web"].wait()
 
 
-def _settings(home: Path) -> DemoSettings:
+def make_settings(home: Path) -> DemoSettings:
     """As the demonstration's, on free ports below those that systems hand out to anybody."""
     while True:
         settings = DemoSettings(home, 20_000 + secrets.randbelow(12_000), members=0)
@@ -186,7 +186,7 @@ def _settings(home: Path) -> DemoSettings:
             return settings
 
 
-def _simulator(settings: DemoSettings, environment: dict[str, str]) -> Program:
+def make_simulator(settings: DemoSettings, environment: dict[str, str]) -> Program:
     port = settings.port_of("simulator")
     flags = {
         "--port": port,
