@@ -8,7 +8,7 @@ export PYENV_DIR := /
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench chaos chaos-emails chaos-sources lint setup lock publish-widget audit sbom.json
+.PHONY: help run test bench chaos chaos-emails chaos-hosts chaos-sources lint setup lock publish-widget audit sbom.json
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ chaos: setup ## Run every fault at once against the real service; CHAOS="--peopl
 
 chaos-sources: setup ## Members who pay elsewhere, with workers killed and a Patreon that lies
 	@$(BIN)/python -m chaos.sources $(CHAOS)
+
+chaos-hosts: setup ## Two hosts behind nginx and PgBouncer, a rolling deploy, a host's death
+	@$(BIN)/python -m chaos.hosts $(CHAOS)
 
 chaos-emails: setup ## E-mails, with workers killed and a mail server that misbehaves
 	@$(BIN)/python -m chaos.emails $(CHAOS)

@@ -182,7 +182,8 @@ def _happenings(
 
 def _untried(readers: Readers) -> list[str]:
     """What would prove nothing: a phase without readers, or no joins."""
-    silent = [f"nobody read anything: {name}" for name, n in readers.answers.items() if n < _FEW]
+    counts = {name: count for name, count in readers.answers.items() if name}
+    silent = [f"hardly anybody read: {name}" for name, count in counts.items() if count < _FEW]
     return silent if readers.joined else [*silent, "nobody joined"]
 
 

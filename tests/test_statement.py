@@ -134,7 +134,10 @@ def test_the_tax_in_an_amount_is_rounded_to_its_smallest_unit(
 def test_every_page_leads_to_the_privacy_notice_and_the_imprint_if_there_are_any(
     client: FlaskClient, settings: Settings
 ) -> None:
-    there = {"privacy_url": "https://a.example/privacy", "imprint_url": "https://a.example/imprint"}
+    there: Any = {
+        "privacy_url": "https://a.example/privacy",
+        "imprint_url": "https://a.example/imprint",
+    }
     for path in ("/terms", "/how-we-count", "/account/sign-in"):
         assert not read(client, path).select("footer a[href^='https://a.example/']")
     client.application.extensions["settings"] = replace(settings, **there)
