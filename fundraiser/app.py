@@ -22,6 +22,7 @@ from fundraiser.account import (
     person as account_person,
     sign_in as account_sign_in,
     views as account,
+    withdrawal as account_withdrawal,
 )
 from fundraiser.config import Settings, load_settings
 from fundraiser.dashboard import views as dashboard
@@ -114,6 +115,7 @@ _PAGES = (
     gift_acceptance,
     account_invitation,
     account_late,
+    account_withdrawal,
     newsroom,
     dashboard,
     chart_views,

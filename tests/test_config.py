@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -222,7 +223,7 @@ def test_secrets_may_be_kept_in_files(environment: dict[str, str], tmp_path: Pat
         load_settings(told)
 
 
-def test_the_example_means_the_same_to_a_shell_and_to_compose() -> None:
+def test_the_example_means_the_same_to_a_shell_to_compose_and_to_systemd() -> None:
     said = dotenv_values(EXAMPLE)  # as compose reads it
     script = f'set -a; . "{EXAMPLE}"; env -0'
     sourced = subprocess.run(
@@ -234,3 +235,12 @@ def test_the_example_means_the_same_to_a_shell_and_to_compose() -> None:
     values = dict(line.split("=", 1) for line in sourced.split("\0") if "=" in line)
     assert said["NEWSROOM_NAME"] == "The Northern Ledger"
     assert {name: values.get(name) for name in said} == said
+    # systemd can't be asked here: no value has a sign that it reads in another way, and each line
+    # that somebody uncomments is as simple.
+    for line in EXAMPLE.read_text().splitlines():
+        found = re.fullmatch(r"(?:# )?[A-Z][A-Z0-9_]*=(.*)", line)
+        if found:
+            value = found[1]
+            assert re.fullmatch(r'[^\s"\'$`;#]*|"[^"$`\\]*"|[\w.\\ ]+', value), line
+        else:
+            assert not line or line.startswith("#"), line

@@ -215,7 +215,7 @@ def test_what_fails_is_shown_with_where_to_mend_it(client: FlaskClient, database
             beat(session, part)
     page = read_staff(client, SERVICE)
     shown = {"worker-fine", "beat-fine", "events-fails", "syncs-fails", "emails-failed-fails"}
-    assert shown | {"drift", "reconciliation-fails", "emails-wait-fine"} <= names(page)
+    assert shown | {"drift", "reconciliation-fine", "emails-wait-fine"} <= names(page)
     assert detail in words(page)
     for link in ("/staff/emails?state=bounced", "/staff/failed-syncs", f"{SERVICE}/events"):
         assert page.select_one(f"main td a[href='{link}'], main th a[href='{link}']"), link

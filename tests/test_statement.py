@@ -16,8 +16,9 @@ from fundraiser.money import Money, tax_included
 from fundraiser.newsroom.models import Role
 from fundraiser.payments.models import CheckoutKind, Payment, PaymentStatus
 from tests.factories import make_member
-from tests.members import sign_in as sign_in_member
-from tests.staff import PAGE, hire, names, read, sign_in, words
+from tests.mail import add_member, deliver, emails_in, text_of
+from tests.members import OURS, sign_in as sign_in_member
+from tests.staff import PAGE, hire, names, parse, read, sign_in, words
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from fundraiser.config import Settings
     from fundraiser.db import Database
+    from fundraiser.emails.smtp import MailServer
     from fundraiser.members.models import Member
+    from tests.mail import Postbox
 
 
 @pytest.fixture
@@ -148,3 +151,42 @@ def test_every_page_leads_to_the_privacy_notice_and_the_imprint_if_there_are_any
         assert page.select_one("footer a[href='/terms']")
         assert page.select_one("footer a[href='/account']")
     assert "1 Harbour" in words(read(client, "/terms"))
+
+
+def test_a_member_withdraws_without_signing_in_and_everybody_concerned_is_told_once(
+    client: FlaskClient, database: Database, postbox: Postbox, mail_server: MailServer
+) -> None:
+    for role in (Role.ADMIN, Role.MANAGER, Role.SUPPORT):
+        hire(database, role)
+    with database.transaction() as session:
+        add_member(session, email="Olena@example.org")
+    assert read(client, "/").select_one("footer a[href='/account/withdrawal']")
+    for address in ("olena@Example.org ", "olena@example.org", "nobody@example.org"):
+        answer = client.post("/account/withdrawal", data={"email": address}, headers=OURS)
+        assert answer.location == "/account/withdrawal?done=yes"
+    assert "withdrawn" in names(read(client, "/account/withdrawal?done=yes"))
+    with client.application.app_context():
+        deliver(database, mail_server)
+    emails = [(email.kind, email.member_id is not None) for email in emails_in(database)]
+    assert sorted(emails) == [("to_staff", False)] * 2 + [("withdrawal", True)]
+    told = [text_of(message) for message in postbox.emails]
+    assert len(told) == 3
+    assert sum("/staff/members/" in text for text in told) == 2
+    assert [message["To"] for message in postbox.emails].count("Olena@example.org") == 1
+
+
+def test_a_withdrawal_that_is_not_received_says_why(
+    client: FlaskClient, database: Database
+) -> None:
+    for typed in ("", "olena", "olena@", "a" * 300 + "@example.org"):
+        answer = client.post("/account/withdrawal", data={"email": typed}, headers=OURS | PAGE)
+        assert answer.status_code == 422
+        page = parse(answer)
+        assert "no-address" in names(page)
+        field = page.select_one("input[name=email][aria-invalid]")
+        assert field
+        assert field["value"] == typed
+    foreign = OURS | {"Origin": "https://evil.example"}
+    sent = {"email": "olena@example.org"}
+    assert client.post("/account/withdrawal", data=sent, headers=foreign).status_code == 403
+    assert emails_in(database) == []

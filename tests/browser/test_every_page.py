@@ -64,6 +64,7 @@ PAGES = {
     "staff security": "{app}/staff/security",
     "staff service": "{app}/staff/service",
     "staff events": "{app}/staff/service/events",
+    "withdrawal": "{app}/account/withdrawal",
     "staff statement": "{statement}",
     "mailbox": "{mailbox}/",
     "letter": "{letter}",

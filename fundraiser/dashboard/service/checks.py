@@ -128,7 +128,7 @@ def _reconciliation(session: Session) -> Check:
         "reconciliation",
         _("Nightly comparison with Stripe"),
         state,
-        run is not None and run.started_at > now() - _TWO_NIGHTS,
+        run is None or run.started_at > now() - _TWO_NIGHTS,
         _("Run fundraiser reconcile on the server and read what it says."),
     )
 

@@ -12,21 +12,17 @@ def name(what: Stopped) -> str:
         Stopped.EMAILS: _("All e-mails"),
         Stopped.SIGN_UPS: _("Joining and giving"),
         Stopped.NUMBER: _("The number"),
-        Stopped.RESTORE: _("Background work"),
     }[what]
 
 
 def effect(what: Stopped) -> str:
     """What stopping it does."""
     return {
-        Stopped.EMAILS: _("We send no e-mails, not even sign-in codes. Due e-mails wait."),
+        Stopped.EMAILS: _("Stops every e-mail, sign-in codes included. Due e-mails wait."),
         Stopped.SIGN_UPS: _(
-            "Nobody can join, give or contribute. Members can still use their account."
+            "Stops joining, giving and contributing. Members can still use their account."
         ),
-        Stopped.NUMBER: _("Our pages say that we’re checking the number."),
-        Stopped.RESTORE: _(
-            "A backup was restored, so background work waits for fundraiser restore-check."
-        ),
+        Stopped.NUMBER: _("Tells readers on our pages that we’re checking the number."),
     }[what]
 
 

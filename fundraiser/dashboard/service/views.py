@@ -67,7 +67,7 @@ def stop(what: str) -> ResponseReturnValue:
         return _show(notice, error), HTTPStatus.UNPROCESSABLE_ENTITY
     maintenance.stop(session, stopped, notice or None)
     record(session, Action.STOPPED, f"stop {stopped.value}", staff=staff)
-    flash(labels.effect(stopped), "stopped")
+    flash(labels.banner(stopped), "stopped")
     return redirect(url_for(".index"), HTTPStatus.SEE_OTHER)
 
 
