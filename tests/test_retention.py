@@ -11,11 +11,12 @@ from hypothesis import given, strategies as st
 
 from fundraiser.account.retention import is_due
 from fundraiser.dashboard.models import Subject
+from fundraiser.dashboard.periods import Period, months_before
 from fundraiser.dashboard.retention import figures, stays
 from fundraiser.dashboard.retention.survival import LAST_STEP, Stay, estimate, share_of_cohort
 from fundraiser.db import now
 from fundraiser.members.history import start_of_day
-from fundraiser.members.models import Cause, Interval, Member
+from fundraiser.members.models import Cause, Interval, Member, Status
 from tests.factories import GRACE, make_member, make_membership
 from tests.staff import LONDON, count, names, read, shown
 
@@ -134,7 +135,9 @@ def test_reasons_of_those_who_cancelled_are_summed(database: Database) -> None:
             stayed(session, 500, cancel_feedback=why, canceled_at=canceled_at)
         stayed(session, 500, cancel_reason="payment_failed", canceled_at=now() - DAY)
         stays.refresh(session, LONDON, GRACE)
-        found = figures.read_reasons(session, LONDON, now())
+        this = now().astimezone(LONDON).date().replace(day=1)
+        year = Period(months_before(this, 11), this)
+        found = figures.read_reasons(session, year, year.back(12))
     assert [(one.key, one.people, one.before) for one in found] == [
         ("unused", 2, 0),
         ("", 1, 0),
@@ -171,17 +174,43 @@ def test_the_page_leads_to_the_people(staff: FlaskClient, database: Database) ->
         assert len(people.select("main tbody tr")) == 50, table
 
 
-def test_the_page_says_why_people_left_and_what_its_figures_mean(
+def test_the_page_says_why_people_left_in_their_words_and_leads_to_them(
     staff: FlaskClient, database: Database
 ) -> None:
+    at = now() - 3 * DAY
     with database.transaction() as session:
-        stayed(session, 10, 3, cancel_feedback="unused", canceled_at=now() - 3 * DAY)
+        stayed(session, 10, 3, cancel_feedback="unused", canceled_at=at, cancel_comment="Moved.")
+        stayed(session, 10, 3, canceled_at=at)
+        stayed(session, 10, 3, canceled_at=at, cancel_reason="payment_failed")
+        stays.refresh(session, LONDON, GRACE)
+    month = f"{at.astimezone(LONDON):%Y-%m}"
+    page = read(staff, f"/staff/retention?from={month}&to={month}")
+    assert "definition" in names(page)
+    assert "Moved." in shown(page, "comments")
+    for key in ("unused", ""):
+        link = page.select_one(f"[data-test=reasons] [data-key='{key}'] a")
+        assert link, key
+        assert len(read(staff, str(link["href"])).select("#results tbody tr")) == 1, key
+    assert "wrong-period" in names(read(staff, "/staff/retention?from=x", status=422))
+
+
+def test_the_groups_and_their_people_are_those_who_joined_so(
+    staff: FlaskClient, database: Database
+) -> None:
+    """They may have another membership now; and somebody who never paid is in neither."""
+    with database.transaction() as session:
+        member = stayed(session, 200, tier="member", interval=Interval.YEAR, ref="story")
+        session.add(make_membership(member, tier="patron", started_at=now() - DAY))
+        never = make_member(session)
+        session.add(make_membership(never, tier="member", status=Status.INCOMPLETE))
         stays.refresh(session, LONDON, GRACE)
     page = read(staff, "/staff/retention")
-    assert "definition" in names(page)
-    assert page.select_one("[data-test=reasons] [data-key=unused]")
+    for table in ("by-tier", "by-interval", "by-source", "by-article", "cohorts"):
+        link = page.select_one(f"[data-test={table}] tbody a")
+        assert link, table
+        assert len(read(staff, str(link["href"])).select("#results tbody tr")) == 1, table
 
 
 def test_months_are_counted_over_the_years() -> None:
-    assert figures._months_before(date(2026, 1, 1), 1) == date(2025, 12, 1)  # noqa: SLF001
-    assert figures._months_before(date(2026, 12, 1), -1) == date(2027, 1, 1)  # noqa: SLF001
+    assert months_before(date(2026, 1, 1), 1) == date(2025, 12, 1)
+    assert months_before(date(2026, 12, 1), -1) == date(2027, 1, 1)

@@ -81,20 +81,24 @@ class Choice:
         return {name: one for name, one in found.items() if one.first >= self.months[-1]}
 
 
-def read_choice(typed: Mapping[str, str], earliest: date | None, today: date) -> Choice:
-    """The period in a URL's query; the last whole month if there is none.
+def read_choice(
+    typed: Mapping[str, str], earliest: date | None, today: date, *, usual: int = 1
+) -> Choice:
+    """The period in a URL's query; as many whole months as are ``usual`` if there is none.
 
     ``earliest`` is the first month with figures.
     """
     this = today.replace(day=1)
     start = min(earliest or this, this)
     months = Period(start, this).months[::-1]
-    usual = months[1] if len(months) > 1 else this
-    first, last = (_month(typed.get(name, ""), usual) for name in ("from", "to"))
+    end = months[1] if len(months) > 1 else this
+    usually = Period(max(months_before(end, usual - 1), start), end)
+    first = _month(typed.get("from", ""), usually.first)
+    last = _month(typed.get("to", ""), usually.last)
     asked = typed.get("against") or Against.BEFORE
     is_right = first in months and last in months and asked in set(Against)
     if first is None or last is None or not is_right or last < first:
-        return Choice(Period(usual, usual), Against.BEFORE, months, is_wrong=True)
+        return Choice(usually, Against.BEFORE, months, is_wrong=True)
     return Choice(Period(first, last), Against(asked), months)
 
 

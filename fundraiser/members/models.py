@@ -224,6 +224,11 @@ class Membership(Base):
             Index(f"ix_membership_{name}", name, postgresql_where=f"{name} IS NOT NULL")
             for name in ("grace_from", "card_expires_at", "canceled_at", "ended_at")
         ),
+        Index(
+            "ix_membership_commented",
+            "canceled_at",
+            postgresql_where="cancel_comment IS NOT NULL",
+        ),
         Index("ix_membership_renewal", "period_end", postgresql_where="interval = 'year'"),
         Index("ix_membership_gift_end", "counts_until", postgresql_where="source = 'gift'"),
         Index(

@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 from werkzeug.datastructures import MultiDict
 
 from fundraiser.dashboard.models import Movement
+from fundraiser.dashboard.retention.stays import FEEDBACK
 from fundraiser.members.member_labels import list_labels
-from fundraiser.members.models import Interval, Member, Membership
+from fundraiser.members.models import Interval, Member, Membership, Source
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
 _LONGEST_COLUMNS = 400  # characters of all their names
 _COLUMN_NAME = re.compile(r"[a-z-]{1,30}")
+NO_REASON = "none"  # somebody cancelled without telling why
 _YEARS = range(1900, 2200)
 
 
@@ -46,6 +48,12 @@ class Leaving(StrEnum):
     WEEK = "week"
     MONTH = "month"
     ANY = "any"
+
+
+class Held(StrEnum):
+    """Which membership the filters are about, if not the latest: that which people joined with."""
+
+    FIRST = "first"
 
 
 class Period(StrEnum):
@@ -84,7 +92,8 @@ class Sort(StrEnum):
 class Filters:
     """Filters as typed, from the URL; an empty text is no filter.
 
-    All except words, status, country and label apply to the latest membership. With ``movement``
+    All except words, status, country, label and reason apply to the latest membership, or to the
+    one that people joined with (``held``). With ``movement``
     (of the recurring income, in the months ``moved_from`` to ``moved_to``), so does not the
     currency, but to the movement.
     """
@@ -105,6 +114,11 @@ class Filters:
     movement: str = ""
     moved_from: str = ""
     moved_to: str = ""
+    reason: str = ""
+    canceled_from: str = ""
+    canceled_to: str = ""
+    source: str = ""
+    held: str = ""
     sort: str = ""
     columns: str = ""
 
@@ -172,6 +186,9 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
         "joined": list(Period),
         "leaving": list(Leaving),
         "movement": list(Movement),
+        "reason": [NO_REASON, *FEEDBACK],
+        "source": list(Source),
+        "held": list(Held),
         "sort": list(Sort),
     }
     errors = {
@@ -185,7 +202,7 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
     for name in ("joined_from", "joined_to"):
         if cleaned[name] and read_day(cleaned[name]) is None:
             errors[name] = _("Enter the date as year, month and day, like 2026-03-03.")
-    for name in ("moved_from", "moved_to"):
+    for name in ("moved_from", "moved_to", "canceled_from", "canceled_to"):
         if cleaned[name] and read_month(cleaned[name]) is None:
             errors[name] = _("Enter the month as year and month, like 2026-03.")
     first, last = (read_day(cleaned[name]) for name in ("joined_from", "joined_to"))

@@ -15,6 +15,8 @@ from fundraiser.dashboard.columns import chosen_on_page, on_page
 from fundraiser.dashboard.export import stream_members
 from fundraiser.dashboard.members.columns import COLUMNS, with_ticks
 from fundraiser.dashboard.members.filters import (
+    NO_REASON,
+    Held,
     Leaving,
     Period,
     Sort,
@@ -24,11 +26,13 @@ from fundraiser.dashboard.members.filters import (
 )
 from fundraiser.dashboard.members.listing import Page, count_members, list_members
 from fundraiser.dashboard.members.saved_views import list_views, may_delete, query_of
-from fundraiser.dashboard.models import Movement
+from fundraiser.dashboard.models import Movement, Subject
 from fundraiser.dashboard.mrr.labels import movement
+from fundraiser.dashboard.retention.labels import key, reason
+from fundraiser.dashboard.retention.stays import FEEDBACK
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Interval
+from fundraiser.members.models import Interval, Source
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.confirmation import confirmed
 from fundraiser.newsroom.roles import Permission, may, require
@@ -145,6 +149,9 @@ def _choices(options: Options) -> dict[str, list[tuple[str, str]]]:
             (Period.LAST_YEAR, _("Last year")),
         ],
         "movement": [(kind, movement(kind)) for kind in Movement],
+        "reason": [(NO_REASON, reason("")), *((one, reason(one)) for one in FEEDBACK)],
+        "source": [(one, key(Subject.SOURCE, one, {})) for one in Source],
+        "held": [(Held.FIRST, _("The one they joined with"))],
         "leaving": [
             (Leaving.WEEK, _("Within 7 days")),
             (Leaving.MONTH, _("Within 30 days")),

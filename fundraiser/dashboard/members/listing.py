@@ -24,9 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from fundraiser.dashboard.members.filters import Filters, Leaving, Sort, State, read_month
+from fundraiser.dashboard.members.filters import (
+    Filters,
+    Held,
+    Leaving,
+    Sort,
+    State,
+)
+from fundraiser.dashboard.members.happened import happened
 from fundraiser.dashboard.members.search import has_words, has_words_by_index, named, read_words
-from fundraiser.dashboard.models import MrrMovement
 from fundraiser.db import now
 from fundraiser.members.ledger import read_balance
 from fundraiser.members.member_labels import MemberLabel, labels_of
@@ -91,7 +97,10 @@ def list_members(
     found = wanted.find(session, last, most + 1)
     members = found[:most]
     ids = [member.id for member in members]
-    memberships, labels = newest_memberships(session, ids), labels_of(session, ids)
+    memberships, labels = (
+        newest_memberships(session, ids, first=wanted.first),
+        labels_of(session, ids),
+    )
     return Page(
         rows=[
             Listed(
@@ -127,8 +136,8 @@ def all_members(
     session: Session, filters: Filters, zone: ZoneInfo
 ) -> tuple[Select[*tuple[Any, ...]], type[Membership]]:
     """All matches in the list's order, and the alias of the membership's table."""
-    newest = aliased(Membership, _newest_of(Member.id))
     wanted = _Wanted(session, filters, zone)
+    newest = aliased(Membership, _newest_of(Member.id, first=wanted.first))
     statement = (
         select()
         .select_from(Member)
@@ -144,12 +153,14 @@ def matching_ids(session: Session, filters: Filters, zone: ZoneInfo) -> Select[i
     return _Wanted(session, filters, zone).matching()
 
 
-def newest_memberships(session: Session, ids: Sequence[int]) -> dict[int, Membership]:
-    """The latest membership of each of these people."""
+def newest_memberships(
+    session: Session, ids: Sequence[int], *, first: bool = False
+) -> dict[int, Membership]:
+    """The latest membership of each of these people, or the ``first``."""
     rows = session.scalars(
         select(Membership)
         .where(Membership.member_id.in_(ids))
-        .order_by(Membership.member_id, Membership.started_at, Membership.id)
+        .order_by(Membership.member_id, *_by_age(Membership, latest_first=first))
     )
     return {membership.member_id: membership for membership in rows}
 
@@ -158,7 +169,8 @@ class _Wanted:
     """Valid filters as SQL conditions and an order."""
 
     def __init__(self, session: Session, filters: Filters, zone: ZoneInfo) -> None:
-        self.filters = filters
+        self.filters, self.zone = filters, zone
+        self.first = filters.held == Held.FIRST
         self.named = named(filters.q, Member) is not None
         self.words = read_words(session, filters.q) if filters.q and not self.named else []
         self.sort = Sort(filters.sort or Sort.NEWEST)
@@ -194,9 +206,9 @@ class _Wanted:
             conditions.append(
                 who.id.in_(labelled.where(MemberLabel.label_id == int(filters.label)))
             )
-        if filters.movement:
-            conditions.append(who.id.in_(_moved(filters)))
-        return conditions + self.joined(who)
+        if self.first:
+            conditions.append(who.number.is_not(None))
+        return conditions + happened(filters, who, self.zone) + self.joined(who)
 
     def joined(self, who: type[Member]) -> list[ColumnExpressionArgument[bool]]:
         """When the person first counted, or first became known."""
@@ -213,7 +225,7 @@ class _Wanted:
         filters = self.filters
         conditions: list[ColumnExpressionArgument[bool]] = [
             getattr(newest, name) == value
-            for name in ("tier", "interval", "currency", "campaign")
+            for name in ("tier", "interval", "currency", "campaign", "source")
             if (value := getattr(filters, name)) and not (name == "currency" and filters.movement)
         ]
         if filters.ref:
@@ -299,7 +311,7 @@ class _Wanted:
         them = first.order_by(*self.order(Member, Membership)).limit(window).subquery()
         who = aliased(Member, them)
         statement = select(who).where(*self.people(who, by_index=False))
-        newest = aliased(Membership, _newest_of(who.id))
+        newest = aliased(Membership, _newest_of(who.id, first=self.first))
         if conditions := self.memberships(newest):
             statement = statement.join(newest, literal_column("true")).where(*conditions)
         return statement.order_by(*self.directed(them.c.place, them.c.id)).limit(most)
@@ -320,7 +332,7 @@ class _Wanted:
         matching = select(Member.id).where(*self.people(Member))
         if conditions := self.memberships(Membership):
             matching = matching.join(Membership, Membership.member_id == Member.id).where(
-                *conditions, _is_newest()
+                *conditions, _is_newest(first=self.first)
             )
         return matching
 
@@ -333,7 +345,7 @@ class _Wanted:
                 *self.people(Member),
                 *self.memberships(Membership),
                 *self.after(Member, Membership, last),
-                _is_newest(),
+                _is_newest(first=self.first),
             )
             .order_by(*self.order(Member, Membership))
             .limit(most)
@@ -345,7 +357,7 @@ def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] 
     key = read_key(after)
     if not key:
         return None
-    newest = aliased(Membership, _newest_of(Member.id))
+    newest = aliased(Membership, _newest_of(Member.id, first=wanted.first))
     keys = session.execute(
         select(*wanted.keys(Member, newest))
         .select_from(Member)
@@ -355,42 +367,38 @@ def _last_shown(session: Session, wanted: _Wanted, after: str) -> Sequence[Any] 
     return None if keys is None or None in keys else keys
 
 
-def _moved(filters: Filters) -> Select[int]:
-    """SQL: the IDs of people with such a movement of the recurring income in these months."""
-    found = select(MrrMovement.member_id).where(MrrMovement.kind == filters.movement)
-    if first := read_month(filters.moved_from):
-        found = found.where(MrrMovement.month >= first)
-    if last := read_month(filters.moved_to):
-        found = found.where(MrrMovement.month <= last)
-    if filters.currency:
-        found = found.where(MrrMovement.currency == filters.currency)
-    return found
-
-
 def _joined(who: type[Member]) -> ColumnElement[datetime]:
     return func.coalesce(who.first_counted_at, who.created_at)
 
 
-def _newest_of(member_id: ColumnElement[int] | InstrumentedAttribute[int]) -> FromClause:
+def _newest_of(
+    member_id: ColumnElement[int] | InstrumentedAttribute[int], *, first: bool
+) -> FromClause:
+    """SQL: the person's latest membership, or the ``first``."""
     return (
         select(Membership)
         .where(Membership.member_id == member_id)
-        .order_by(Membership.started_at.desc(), Membership.id.desc())
+        .order_by(*_by_age(Membership, latest_first=not first))
         .limit(1)
         .lateral("newest")
     )
 
 
-def _is_newest() -> ColumnElement[bool]:
-    later = aliased(Membership)
+def _is_newest(*, first: bool) -> ColumnElement[bool]:
+    """SQL: whether it is the person's latest membership, or the ``first``."""
+    other = aliased(Membership)
+    theirs = tuple_(other.started_at, other.id)
+    this = tuple_(Membership.started_at, Membership.id)
     return ~(
-        select(later.id)
-        .where(
-            later.member_id == Membership.member_id,
-            tuple_(later.started_at, later.id) > tuple_(Membership.started_at, Membership.id),
-        )
+        select(other.id)
+        .where(other.member_id == Membership.member_id, theirs < this if first else theirs > this)
         .exists()
     )
+
+
+def _by_age(of: type[Membership], *, latest_first: bool) -> list[ColumnElement[Any]]:
+    keys = (of.started_at, of.id)
+    return [key.desc() if latest_first else key.asc() for key in keys]
 
 
 def _start(day: date, zone: ZoneInfo) -> datetime:

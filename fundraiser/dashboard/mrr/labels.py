@@ -52,13 +52,3 @@ def part(which: Part) -> str:
         Part.LEAVING: _("Cancelled, ending on a known day"),
         Part.FEES: _("Card fees that members cover"),
     }[which]
-
-
-def shortcut(name: str) -> str:
-    """A period that staff often ask for."""
-    return {
-        "this": _("This month so far"),
-        "last": _("Last month"),
-        "quarter": _("Last three months"),
-        "year": _("Last twelve months"),
-    }[name]

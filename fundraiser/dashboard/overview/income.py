@@ -11,7 +11,7 @@ from babel.numbers import is_currency
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
-from fundraiser.dashboard.models import ExchangeRate
+from fundraiser.dashboard.models import ExchangeRate, Part
 from fundraiser.db import now
 from fundraiser.errors import UnprocessableError
 from fundraiser.members.models import Interval
@@ -35,15 +35,21 @@ _DECIMALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """The yearly income in a currency if all memberships stay; in its smallest unit."""
+    """The yearly income in a currency if all memberships stay; in its smallest unit.
+
+    ``recurring`` is the sum of all monthly amounts, None for days before it was kept.
+    """
 
     currency: str
     memberships: int
     yearly: int
+    recurring: int | None = None
 
     @property
     def monthly(self) -> int:
-        """A twelfth, rounded: MRR, as ``yearly`` is ARR."""
+        """MRR, as ``yearly`` is ARR: of earlier days a twelfth of that, rounded."""
+        if self.recurring is not None:
+            return self.recurring
         return int((Decimal(self.yearly) / _MONTHS).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -55,21 +61,26 @@ class Total:
     without_rate: tuple[str, ...]
 
 
-def incomes(figures: Iterable[DailyFigure]) -> list[Income]:
-    """Income by currency from one day's figures, most people first."""
+def incomes(figures: Iterable[DailyFigure], recurring: Iterable[DailyFigure] = ()) -> list[Income]:
+    """Income by currency from one day's figures and its MRR, most people first."""
+    months = {row.currency: row.amount for row in recurring if row.key == Part.ALL}
     people: dict[str, int] = {}
     yearly: dict[str, int] = {}
     for figure in figures:
         times = _MONTHS if figure.key == Interval.MONTH else 1
         people[figure.currency] = people.get(figure.currency, 0) + figure.people
         yearly[figure.currency] = yearly.get(figure.currency, 0) + figure.amount * times
-    found = [Income(currency, people[currency], yearly[currency]) for currency in people]
+    found = [
+        Income(currency, people[currency], yearly[currency], months.get(currency))
+        for currency in people
+    ]
     return sorted(found, key=lambda income: (-income.memberships, income.currency))
 
 
 def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> Total:
     """The total in ``own``, at these exchange rates."""
-    yearly, memberships = Decimal(0), 0
+    yearly, monthly, memberships = Decimal(0), Decimal(0), 0
+    is_kept = False
     without: list[str] = []
     for income in found:
         rate = Decimal(1) if income.currency == own else rates.get(income.currency)
@@ -77,9 +88,15 @@ def total(found: Iterable[Income], own: str, rates: Mapping[str, Decimal]) -> To
             without.append(income.currency)
             continue
         yearly += Decimal(income.yearly).scaleb(-decimals(income.currency)) * rate
+        monthly += Decimal(income.monthly).scaleb(-decimals(income.currency)) * rate
+        is_kept = is_kept or income.recurring is not None
         memberships += income.memberships
-    smallest = yearly.scaleb(decimals(own)).to_integral_value(ROUND_HALF_EVEN)
-    return Total(Income(own, memberships, int(smallest)), tuple(sorted(without)))
+    year, month = (
+        int(sum_.scaleb(decimals(own)).to_integral_value(ROUND_HALF_EVEN))
+        for sum_ in (yearly, monthly)
+    )
+    in_own = Income(own, memberships, year, month if is_kept else None)
+    return Total(in_own, tuple(sorted(without)))
 
 
 def rates_in_force(session: Session, own: str, day: date) -> dict[str, ExchangeRate]:

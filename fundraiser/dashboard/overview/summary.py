@@ -241,7 +241,10 @@ def _read_daily(session: Session, today: date) -> Daily:
         select(DailyFigure).where(
             or_(
                 DailyFigure.day == newest,
-                and_(DailyFigure.day == newest - _MONTH, DailyFigure.topic == Topic.INCOME),
+                and_(
+                    DailyFigure.day == newest - _MONTH,
+                    DailyFigure.topic.in_((Topic.INCOME, Topic.MRR)),
+                ),
                 and_(DailyFigure.day > newest - _MONTH, DailyFigure.topic.in_(_BY_DAY)),
             )
         )
@@ -260,15 +263,16 @@ def _overdue(session: Session, settings: Settings) -> dict[str, object]:
 
 def _income(session: Session, daily: Daily, own: str, today: date) -> dict[str, object]:
     """Income by currency, the total in our own, and the total 28 days ago at today's rates."""
-    found = income.incomes(daily.of(Topic.INCOME))
+    found = income.incomes(daily.of(Topic.INCOME), daily.of(Topic.MRR))
     rates = income.rates_in_force(session, own, today)
     worth = {currency: rate.rate for currency, rate in rates.items()}
-    before = income.incomes(daily.of(Topic.INCOME, daily.day - _MONTH)) if daily.day else []
+    then = daily.day - _MONTH if daily.day else None
+    before = income.incomes(daily.of(Topic.INCOME, then), daily.of(Topic.MRR, then)) if then else []
     return {
         "incomes": found,
         "income_total": income.total(found, own, worth),
         "income_before": income.total(before, own, worth) if before else None,
-        "income_before_day": daily.day - _MONTH if daily.day else None,
+        "income_before_day": then,
         "rates": [rates[one.currency] for one in found if one.currency in rates],
     }
 

@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from fundraiser.dashboard.models import RetentionFigure, Subject
+from fundraiser.dashboard.periods import months_before
 from fundraiser.dashboard.retention.stays import HEARTBEAT, STEP
 from fundraiser.dashboard.retention.survival import Curve, Stay, estimate, share_of_cohort
 from fundraiser.jobs import Heartbeat
+from fundraiser.members.models import Member, Membership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from zoneinfo import ZoneInfo
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
+
+    from fundraiser.dashboard.periods import Period
 
 SHOWN = (1, 3, 6, 13, 25, 37)  # periods: 13, 25 and 37 are just after a yearly renewal
 COHORTS_SHOWN = (1, 2, 3, 6, 9, 13, 19, 25)
 _MONTHS = 24
-_YEAR = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class ReasonSum:
-    """People who cancelled for a reason in the last twelve months, and in the twelve before."""
+    """People who cancelled for a reason in a period, and in the one to compare it with."""
 
     key: str
     people: int
@@ -74,7 +78,7 @@ def read_cohorts(session: Session, zone: ZoneInfo, grace: timedelta, at: datetim
     f = RetentionFigure
     for month, entry, steps, ended, people in session.execute(
         select(f.month, f.entry, f.steps, f.ended, func.sum(f.people))
-        .where(f.subject == Subject.INTERVAL, f.month > _months_before(this, _MONTHS))
+        .where(f.subject == Subject.INTERVAL, f.month > months_before(this, _MONTHS))
         .group_by(f.month, f.entry, f.steps, f.ended)
     ):
         if month is not None:
@@ -85,20 +89,47 @@ def read_cohorts(session: Session, zone: ZoneInfo, grace: timedelta, at: datetim
     ]
 
 
-def read_reasons(session: Session, zone: ZoneInfo, at: datetime) -> list[ReasonSum]:
-    """Reasons of people who cancelled, most frequent first; months as a whole, with this one."""
-    this = at.astimezone(zone).date().replace(day=1)
-    year, two_years = (_months_before(this, count * _YEAR - 1) for count in (1, 2))
+def read_reasons(session: Session, period: Period, compared: Period) -> list[ReasonSum]:
+    """Reasons of people who cancelled in these months, most frequent first."""
     f = RetentionFigure
-    recent = func.coalesce(func.sum(f.people).filter(f.month >= year), 0)
-    before = func.coalesce(func.sum(f.people).filter(f.month < year), 0)
+    here, there = (f.month.between(one.first, one.last) for one in (period, compared))
+    recent, before = (
+        func.coalesce(func.sum(f.people).filter(months), 0) for months in (here, there)
+    )
     rows = session.execute(
         select(f.key, recent, before)
-        .where(f.subject == Subject.REASON, f.month >= two_years)
+        .where(f.subject == Subject.REASON, or_(here, there))
         .group_by(f.key)
         .order_by(recent.desc(), before.desc(), f.key)
     )
     return [ReasonSum(key, int(people), int(earlier)) for key, people, earlier in rows]
+
+
+def read_first_reason(session: Session) -> date | None:
+    """The first month in which anybody cancelled."""
+    f = RetentionFigure
+    return session.scalar(select(func.min(f.month)).where(f.subject == Subject.REASON))
+
+
+def read_comments(
+    session: Session, period: Period, zone: ZoneInfo, most: int
+) -> Sequence[Row[Membership, Member]]:
+    """What members wrote when they cancelled in these months, latest first."""
+    begin, end = (
+        datetime.combine(day, time(), zone)
+        for day in (period.first, period.end + timedelta(days=1))
+    )
+    return session.execute(
+        select(Membership, Member)
+        .join(Member, Member.id == Membership.member_id)
+        .where(
+            Membership.cancel_comment.is_not(None),
+            Membership.canceled_at >= begin,
+            Membership.canceled_at < end,
+        )
+        .order_by(Membership.canceled_at.desc(), Membership.id)
+        .limit(most)
+    ).all()
 
 
 def read_made_at(session: Session) -> datetime | None:
@@ -109,7 +140,7 @@ def read_made_at(session: Session) -> datetime | None:
 def _cohort(month: date, stays: Iterable[Stay], zone: ZoneInfo, known: datetime) -> Cohort:
     """``known`` is until when we know who has left."""
     rows = list(stays)
-    following = _months_before(month, -1)
+    following = months_before(month, -1)
     youngest = datetime.combine(following, time(), zone)
     return Cohort(
         month,
@@ -120,8 +151,3 @@ def _cohort(month: date, stays: Iterable[Stay], zone: ZoneInfo, known: datetime)
             for steps in COHORTS_SHOWN
         ),
     )
-
-
-def _months_before(first: date, months: int) -> date:
-    year, month = divmod(first.year * _YEAR + first.month - 1 - months, _YEAR)
-    return date(year, month + 1, 1)

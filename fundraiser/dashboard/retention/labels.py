@@ -17,6 +17,24 @@ def heading(subject: Subject) -> str:
     }[subject]
 
 
+def define(subject: Subject) -> str:
+    """What a row of such a table means."""
+    return {
+        Subject.INTERVAL: _(
+            "How often the first membership is paid. Each name leads to the people who joined so, "
+            "those who left among them."
+        ),
+        Subject.TIER: _("The tier of the first membership, whatever people chose later."),
+        Subject.SOURCE: _(
+            "How the first membership came about. Gifts end on a day that’s known from the start."
+        ),
+        Subject.ARTICLE: _(
+            "The article, or the mark in the link, that led to the first membership; the forty "
+            "with the most members, the rest together."
+        ),
+    }[subject]
+
+
 def key(subject: Subject, value: str, tiers: dict[str, str]) -> str:
     """A way to join, in words."""
     if value == "*":

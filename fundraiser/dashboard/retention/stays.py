@@ -41,7 +41,11 @@ HEARTBEAT = "stays"  # "retention" is the nightly deletion of personal data
 STEP = timedelta(days=30)
 _EVERY = timedelta(hours=1)
 _MOST_ARTICLES = 40
-_REASONS_FOR = timedelta(days=760)  # two years to compare, and the month that is cut
+# Stripe's values for why somebody cancels.
+FEEDBACK = (
+    *("too_expensive", "unused", "switched_service", "low_quality", "missing_features"),
+    *("too_complex", "customer_service", "other"),
+)
 _COLUMNS = ("subject", "key", "month", "entry", "steps", "ended", "people")
 _NOT_BY_CHOICE = ("payment_failed", "payment_disputed")
 
@@ -58,7 +62,7 @@ def refresh(session: Session, zone: ZoneInfo, grace: timedelta) -> None:
     """Make all figures again."""
     at = now()
     session.execute(delete(RetentionFigure))
-    for statement in (*_by_joining(zone, grace, at), _reasons(zone, at)):
+    for statement in (*_by_joining(zone, grace, at), _reasons(zone)):
         session.execute(insert(RetentionFigure).from_select(_COLUMNS, statement))
     jobs.beat(session, HEARTBEAT)
 
@@ -143,16 +147,18 @@ def _first_memberships() -> Subquery:
     )
 
 
-def _reasons(zone: ZoneInfo, at: datetime) -> Select[*tuple[Any, ...]]:
+def canceled_by_choice() -> ColumnElement[bool]:
+    """SQL: whether a cancelled membership was so by choice, not by a failed payment."""
+    return func.coalesce(Membership.cancel_reason, "").not_in(_NOT_BY_CHOICE)
+
+
+def _reasons(zone: ZoneInfo) -> Select[*tuple[Any, ...]]:
     """SQL: people who cancelled, by month and reason; failed payments aren't a choice."""
     m = Membership
     month = cast(func.date_trunc("month", func.timezone(zone.key, m.canceled_at)), Date)
     found = (
         select(func.coalesce(m.cancel_feedback, "").label("key"), month.label("month"), m.member_id)
-        .where(
-            m.canceled_at >= at - _REASONS_FOR,
-            func.coalesce(m.cancel_reason, "").not_in(_NOT_BY_CHOICE),
-        )
+        .where(m.canceled_at.is_not(None), canceled_by_choice())
         .subquery()
     )
     return select(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 from sqlalchemy import select
 
 from fundraiser import db
 from fundraiser.config import current_settings
 from fundraiser.dashboard.models import Subject
+from fundraiser.dashboard.periods import read_choice
 from fundraiser.dashboard.retention import figures, labels
 from fundraiser.dashboard.retention.survival import FEWEST
 from fundraiser.db import now
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
 blueprint = Blueprint("retention_pages", __name__)
 
 _SUBJECTS = (Subject.INTERVAL, Subject.TIER, Subject.SOURCE, Subject.ARTICLE)
-# The list of members knows these filters; a gift and a complimentary membership are a status.
-_FILTERS = {Subject.INTERVAL: "interval", Subject.TIER: "tier", Subject.ARTICLE: "ref"}
+# The list of members knows these filters, of the membership that people joined with.
+_FILTERS = {
+    Subject.INTERVAL: "interval",
+    Subject.TIER: "tier",
+    Subject.SOURCE: "source",
+    Subject.ARTICLE: "ref",
+}
+_COMMENTS = 30
+_YEAR = 12  # months
 
 
 @blueprint.get("/staff/retention")
@@ -33,7 +42,9 @@ def retention() -> ResponseReturnValue:
     session, settings, at = db.session(), current_settings(), now()
     zone = settings.newsroom_timezone
     tiers = dict(session.execute(select(Tier.slug, Tier.names)).all())
-    return render_template(
+    first_reason = figures.read_first_reason(session)
+    choice = read_choice(request.args, first_reason, at.astimezone(zone).date(), usual=_YEAR)
+    page = render_template(
         "dashboard/retention.html",
         staff=signed_in_staff(),
         says=labels,
@@ -44,7 +55,10 @@ def retention() -> ResponseReturnValue:
         days=[(steps, 30 * steps) for steps in figures.SHOWN],
         cohorts=figures.read_cohorts(session, zone, settings.grace, at),
         cohort_days=[30 * steps for steps in figures.COHORTS_SHOWN],
-        reasons=figures.read_reasons(session, zone, at),
+        choice=choice,
+        reasons=figures.read_reasons(session, choice.period, choice.compared),
+        comments=figures.read_comments(session, choice.period, zone, _COMMENTS),
         fewest=FEWEST,
         grace_days=settings.grace.days,
     )
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY if choice.is_wrong else HTTPStatus.OK
