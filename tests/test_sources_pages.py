@@ -271,8 +271,11 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     headings = "email,active_subscription,expiry,plan,created_at,first_payment_at"
     row = "a@example.org,true,,monthly,2025-01-01,2025-02-01"
     path = upload(manager, "list.csv", f"{headings}\n{row}\n".encode())
+    post(manager, f"{path}/reading", paid_until=tomorrow())
+    work(database)
+    assert "0.01" not in read(manager, path).text, "an amount that nobody knows is none"
     told = {"price-month": "5.00", "price-year": "50", "paid_until": tomorrow()}
-    post(manager, f"{path}/reading", **told)
+    post(manager, f"{path}/reading", **told, currency="USD")
     work(database)
     page = read(manager, path)
     assert (words(page, "[data-test=before]"), words(page, "[data-test=after]")) == ("0", "1")
@@ -283,10 +286,12 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     post(manager, f"{path}/application")
     work(database)
     with database.transaction() as session:
-        assert session.scalars(select(Membership.amount)).one() == 500
+        paid = session.execute(select(Membership.amount, Membership.currency)).one()
+        assert tuple(paid) == (500, "USD")
     again = upload(manager, "list.csv", f"{headings}\n{row}\n".encode())
     remembered = [read(manager, again).select_one(f"[name={name}]") for name in told]
     assert [field["value"] for field in remembered if field] == ["5.00", "50", ""]
+    assert read(manager, again).select_one("[name=currency] [value=USD][selected]")
 
 
 @pytest.mark.parametrize("role", [Role.SUPPORT, Role.FINANCE])

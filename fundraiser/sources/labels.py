@@ -144,7 +144,8 @@ def sums(batch: ImportBatch) -> list[tuple[str, str, int]]:
     found = []
     for key, (count, amount) in sorted(batch.sums.items()):
         currency, _space, name = key.partition(" ")
-        found.append((interval(name), format_exact(Money(amount, currency), language()), count))
+        words = format_exact(Money(amount, currency), language()) if amount else _("unknown")
+        found.append((interval(name), words, count))
     return found
 
 

@@ -41,7 +41,7 @@ from fundraiser.sources.models import (
     ImportRow,
     Outcome,
 )
-from fundraiser.sources.readings import Says, Why
+from fundraiser.sources.readings import SOMETHING, Says, Why
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -407,7 +407,7 @@ def _total(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
             ImportRow.currency,
             func.coalesce(as_type(ImportRow.interval, String), ""),
             func.count(),
-            func.sum(ImportRow.amount),
+            func.coalesce(func.sum(ImportRow.amount).filter(ImportRow.amount > SOMETHING), 0),
         )
         .where(_of(batch), ImportRow.counts, ImportRow.outcome != Outcome.SAME_ROW)
         .group_by(ImportRow.currency, ImportRow.interval)

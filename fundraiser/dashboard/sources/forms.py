@@ -24,7 +24,8 @@ def _read_optional_day(text: str) -> date | None:
         ) from error
 
 
-def _currencies() -> list[tuple[str, str]]:
+def currency_choices() -> list[tuple[str, str]]:
+    """The currencies that staff can choose, the newsroom's own first."""
     own = current_settings().newsroom_currency
     return [(code, code) for code in dict.fromkeys((own, *CARD_FEES, "UAH", "PLN"))]
 
@@ -81,7 +82,7 @@ class NewPerson:
         str, Field(label=N_("Amount"), hint=N_("What was paid"), mode="decimal", part="person")
     ]
     currency: Annotated[
-        str, Field(label=N_("Currency"), kind="select", options=_currencies, part="person")
+        str, Field(label=N_("Currency"), kind="select", options=currency_choices, part="person")
     ]
     interval: Annotated[
         str, Field(label=N_("How often"), kind="select", options=_rhythms, part="person")

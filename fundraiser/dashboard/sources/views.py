@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fundraiser import db
 from fundraiser.config import current_settings
+from fundraiser.dashboard.sources.forms import currency_choices
 from fundraiser.dashboard.sources.reading import (
     DELIMITERS,
     ENCODINGS,
@@ -150,6 +151,7 @@ def _batch_page(batch: ImportBatch, error: str | None = None) -> str:
         may_decide=may(staff, Permission.CHANGE_MEMBER),
         encodings=ENCODINGS,
         delimiters=list(DELIMITERS),
+        currencies=currency_choices(),
         zip_same=_same,
         error=error,
     )
