@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
-from sqlalchemy import event, select
+from sqlalchemy import event, func, select
 
 from fundraiser.errors import UnprocessableError
 from fundraiser.members import merging
@@ -63,11 +63,33 @@ def merge(database: Database, kept: int, other: int) -> int:
 def test_an_equal_name_is_offered_until_staff_say_they_are_two(
     database: Database, both: tuple[int, int], session: Session
 ) -> None:
-    found = merging.find_alike(session, 10)
+    found = merging.find_alike(session, 10).pairs
     assert [({one.first.id, one.second.id}, one.by) for one in found] == [(set(both), "name")]
     bring_in(database, "steady.csv")
     merging.say_different(session, *both, staff_id=_somebody(database))
-    assert merging.find_alike(session, 10) == []
+    assert merging.find_alike(session, 10).pairs == []
+
+
+def test_similar_people_among_very_many_are_looked_for_step_by_step(
+    client: FlaskClient,
+    database: Database,
+    both: tuple[int, int],
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A million people can't be compared while somebody waits: the last imported come first."""
+    monkeypatch.setattr(merging, "_AT_ONCE", 1)
+    monkeypatch.setattr(merging, "_LONGEST", -1.0)
+    steps = [merging.find_alike(session, 10)]
+    while steps[-1].before is not None:
+        steps.append(merging.find_alike(session, 10, steps[-1].before))
+    found = {frozenset((one.first.id, one.second.id)) for step in steps for one in step.pairs}
+    assert found == {frozenset(both)}
+    elsewhere = select(func.count()).where(Membership.origin.is_not(None))
+    assert len(steps) == session.scalar(elsewhere)
+    assert len(steps) > 1
+    sign_in(client, hire(database))
+    assert read(client, "/staff/members/alike").select_one("[data-test=earlier]")
 
 
 def _somebody(database: Database) -> int:
@@ -85,7 +107,7 @@ def test_dots_and_tags_are_seen_through(database: Database, session: Session, ot
     row = "Katia,katia@gmail.com,5,month,2026-12-20"
     content = f"Name,E-mail,Amount,Every,Paid until\n{row}\n".encode()
     apply(database, plan(database, content, "a.csv"))
-    (found,) = merging.find_alike(session, 10)
+    (found,) = merging.find_alike(session, 10).pairs
     assert (found.by, {found.first.address, found.second.address}) == (
         "address",
         {other, "katia@gmail.com"},
@@ -113,9 +135,9 @@ def test_the_same_card_is_a_hint_only_with_a_name_or_an_address(
     content = f"{headings}\n{known},5,month,2026-12-20\n".encode()
     batch_id = plan(database, content, "a.csv")
     apply(database, batch_id)
-    assert [one.by for one in merging.find_alike(session, 10)] == offered
+    assert [one.by for one in merging.find_alike(session, 10).pairs] == offered
     undo(database, batch_id)
-    assert merging.find_alike(session, 10) == []
+    assert merging.find_alike(session, 10).pairs == []
 
 
 def test_merged_people_count_once_and_are_taken_apart_as_they_were(

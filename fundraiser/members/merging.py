@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -15,11 +16,12 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
@@ -40,7 +42,7 @@ from fundraiser.members.models import (
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import timedelta
 
     from sqlalchemy import Column, ColumnElement, Select
@@ -50,7 +52,8 @@ log = structlog.get_logger()
 
 _WORDS = ("email", "name", "country", "supporter_since", "supporter_name", "invite_code")
 _KEPT = ("name", "country", "invite_code")
-_MOST_PAIRS = 50_000  # of cards with the same digits, whose people are compared
+_AT_ONCE = 100  # memberships whose people are compared with all others
+_LONGEST = 1.0  # seconds for which we look for similar people
 
 
 class MemberMerge(Base):
@@ -89,6 +92,14 @@ class Likeness:
     first: Member
     second: Member
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Similar people, and the membership before which to go on looking; None if that was all."""
+
+    pairs: list[Likeness]
+    before: int | None
 
 
 def merge(
@@ -318,65 +329,67 @@ def say_different(session: Session, one: int, two: int, *, staff_id: int) -> Non
     )
 
 
-def find_alike(session: Session, most: int) -> list[Likeness]:
+def find_alike(session: Session, most: int, before: int | None = None) -> Alike:
     """Find people who may be counted twice: they are similar, and one of them pays elsewhere.
 
     They have the same address without dots and tags, the same name, or cards with the same last
     four digits and also the same last name or the same address before the @: of a million
     cards a hundred share their digits, which alone say nothing.
+
+    Goes through memberships from elsewhere, the latest first, until it has found enough or a second
+    is over; ``before`` is where an earlier search ended.
     """
+    found: dict[tuple[int, int], Likeness] = {}
+    until = time.monotonic() + _LONGEST
+    step = _next_step(session, before)
+    while step and len(found) < most:
+        for by, pairs in _pairs_of([member_id for _id, member_id in step]):
+            for first, second in session.execute(pairs.limit(2 * most)):
+                pair = (min(first.id, second.id), max(first.id, second.id))
+                found.setdefault(pair, Likeness(first, second, by))
+        before = step[-1][0]
+        step = _next_step(session, before)
+        if time.monotonic() > until:
+            break
+    return Alike(list(found.values())[:most], before if step else None)
+
+
+def _next_step(session: Session, before: int | None) -> list[tuple[int, int]]:
+    """Memberships from elsewhere and their members' IDs, counted down from ``before``."""
+    step = select(Membership.id, Membership.member_id).where(Membership.origin.is_not(None))
+    if before is not None:
+        step = step.where(Membership.id < before)
+    rows = session.execute(step.order_by(Membership.id.desc()).limit(_AT_ONCE))
+    return [(membership_id, member_id) for membership_id, member_id in rows]
+
+
+def _pairs_of(members: list[int]) -> Iterator[tuple[str, Select[Member, Member]]]:
+    """Queries for people who are similar to one of these, and how."""
     one, two = aliased(Member), aliased(Member)
-    elsewhere = exists().where(Membership.member_id == one.id, Membership.origin.is_not(None))
     told_apart = exists().where(
         DifferentPeople.first_id == func.least(one.id, two.id),
         DifferentPeople.second_id == func.greatest(one.id, two.id),
     )
+    # As an array: the planner would go through everybody, as it thinks that many are alike.
+    pairs = select(one, two).where(
+        one.id == func.any(literal(members, ARRAY(BigInteger))),
+        one.id != two.id,
+        one.counting,
+        two.counting,
+        ~told_apart,
+        or_(one.name.is_not(None), one.address.is_not(None)),
+    )
     name = func.lower(func.coalesce(two.name, two.email, ""))
-    cards = _same_cards().subquery()
-    same_card = (
-        select(one, two)
-        .join(cards, cards.c.one_id == one.id)
-        .join(two, two.id == cards.c.two_id)
-        .where(_share_word(one, two))
-    )
-    found: dict[tuple[int, int], Likeness] = {}
-    for by, pairs in (
-        ("address", select(one, two).join(two, alike(two) == alike(one))),
-        ("name", select(one, two).join(two, name == func.lower(one.name))),
-        ("card", same_card),
-    ):
-        rows = session.execute(
-            pairs.where(
-                one.id != two.id,
-                one.counting,
-                two.counting,
-                elsewhere,
-                ~told_apart,
-                or_(one.name.is_not(None), one.address.is_not(None)),
-            )
-            .order_by(one.id, two.id)
-            .limit(2 * most)
-        )
-        for first, second in rows:
-            pair = (min(first.id, second.id), max(first.id, second.id))
-            found.setdefault(pair, Likeness(first, second, by))
-    return list(found.values())[:most]
-
-
-def _same_cards() -> Select[int, int]:
-    """Pairs of people whose cards have the same last four digits, those imported last first.
-
-    All of them where twenty thousand people are counted; among a million there are two million.
-    """
+    yield "address", pairs.join(two, alike(two) == alike(one))
+    yield "name", pairs.join(two, name == func.lower(one.name))
     theirs, others = aliased(Membership), aliased(Membership)
-    return (
-        select(theirs.member_id.label("one_id"), others.member_id.label("two_id"))
+    same_card = (
+        pairs.join(theirs, theirs.member_id == one.id)
         .join(others, others.card_last4 == theirs.card_last4)
-        .where(theirs.origin.is_not(None), others.member_id != theirs.member_id)
-        .where(theirs.status.not_in(ENDED))
-        .order_by(theirs.id.desc())
-        .limit(_MOST_PAIRS)
+        .join(two, two.id == others.member_id)
     )
+    is_theirs = and_(theirs.origin.is_not(None), theirs.status.not_in(ENDED))
+    yield "card", same_card.where(is_theirs, _share_word(one, two))
 
 
 def _share_word(one: type[Member], two: type[Member]) -> ColumnElement[bool]:

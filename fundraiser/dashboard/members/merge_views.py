@@ -20,7 +20,7 @@ from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.audit import Action, record
 from fundraiser.newsroom.roles import Permission, may, require
 from fundraiser.newsroom.sign_in import signed_in_staff
-from fundraiser.paging import LARGEST_KEY
+from fundraiser.paging import LARGEST_KEY, key_from_url
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
     return render_template(
         "dashboard/alike.html",
         staff=staff,
-        pairs=merging.find_alike(session, _MOST),
+        found=merging.find_alike(session, _MOST, key_from_url("before")),
         merges=[(one, kept[one.kept_id]) for one in merges if one.kept_id in kept],
         may_change=may(staff, Permission.CHANGE_MEMBER),
     )
