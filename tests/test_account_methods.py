@@ -185,6 +185,8 @@ NO_CARDS = [
     ),
     ({"method": "paypal", "account": "paypal"}, "PayPal"),
     ({"method": "link", "account": "link"}, "Link"),
+    ({"method": "ideal", "account": "ideal"}, "Bank debit, account ending in 3000"),
+    ({"method": "bancontact", "account": "bancontact"}, "Bank debit, account ending in 3000"),
 ]
 
 

@@ -162,3 +162,14 @@ def test_the_button_to_pay_is_in_sight_and_covers_nothing_in_use(
               return used.contains(document.elementFromPoint(x + width / 2, y + height / 2));
             }"""
         ), page.evaluate("document.activeElement.outerHTML")
+
+
+def test_a_page_loads_no_font_for_the_name_of_another_language(
+    window: Callable[..., Page], live: Live
+) -> None:
+    page, fonts = window(), list[str]()
+    page.on("request", lambda request: fonts.append(request.url.rpartition("/fonts/")[2]))
+    page.goto(f"{live.app}/join")
+    page.evaluate("document.fonts.ready")
+    assert [font for font in fonts if "latin-wght" in font]
+    assert [font for font in fonts if "cyrillic" in font] == []
