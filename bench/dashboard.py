@@ -69,6 +69,9 @@ PAGES = {
     "members, three filters": "/staff/members?country=UA&tier=patron&interval=year",
     "members, filters that exclude": "/staff/members?tier=founder&currency=USD",
     "members, a month long ago": "/staff/members?joined_from=2021-03-01&joined_to=2021-03-31",
+    "members, a label": "/staff/members?label=1",
+    "members, a label that many have": "/staff/members?label=2&state=counting&sort=name",
+    "members, all columns": "/staff/members?columns=labels+country+language+tier+origin+ends",
     "members, overdue": "/staff/members?state=overdue",
     "members, overdue by their end": "/staff/members?state=overdue&sort=leaving",
     "members, not counted": "/staff/members?state=not-counting",
@@ -206,6 +209,12 @@ FILL = (
     SELECT id, 'welcome', 'member ' || id || ' 1', '{}', 'sent', first_counted_at, 1,
            first_counted_at, first_counted_at, true
     FROM member
+    """,
+    "INSERT INTO label (name, created_at) VALUES ('Board', now()), ('Book club', now())",
+    """
+    INSERT INTO member_label (member_id, label_id)
+    SELECT id, CASE WHEN id % 500 = 0 THEN 1 ELSE 2 END FROM member
+    WHERE id % 500 = 0 OR id % 4 = 1
     """,
     """
     INSERT INTO audit_entry (at, staff_id, action, subject)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fundraiser.dashboard.members.columns import COLUMNS
-from fundraiser.dashboard.members.filters import Filters
+from fundraiser.dashboard.members.filters import USUAL_COLUMNS, Filters
 from fundraiser.dashboard.members.listing import count_members, list_members
 from fundraiser.dashboard.models import SavedView
 from fundraiser.members.member_labels import (
@@ -190,6 +190,18 @@ def test_a_view_of_nonsense_is_refused(staff: FlaskClient, database: Database) -
 
 
 # Columns
+
+
+def test_an_address_without_columns_means_the_usual_ones(
+    staff: FlaskClient, database: Database
+) -> None:
+    usual = sorted(column.name for column in COLUMNS[1:] if column.shown and column.is_usual)
+    assert " ".join(usual) == USUAL_COLUMNS
+    with database.transaction() as session:
+        make_member(session)
+    page = read(staff, "/staff/members", query_string={"columns": usual, "sort": "newest"})
+    assert page.select("#results th.secondary"), "so a phone shows fewer"
+    assert not page.select_one("#views details"), "there is no view to save"
 
 
 def test_each_column_has_a_name_of_its_own_and_says_what_it_means_in_the_file() -> None:

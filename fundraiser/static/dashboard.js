@@ -94,6 +94,12 @@ for (const field of document.querySelectorAll('[data-from-fragment]')) {
   history.replaceState(null, '', location.pathname)
 }
 
+// A box with data-ticks (a selector) ticks those boxes, or none of them.
+document.addEventListener('change', ({ target }) => {
+  if (!target.dataset.ticks) return
+  for (const box of document.querySelectorAll(target.dataset.ticks)) box.checked = target.checked
+})
+
 // A button with data-copy (the id of what to copy) copies, and says so. CSS hides it without scripts.
 document.addEventListener('click', async ({ target }) => {
   const button = target.closest('[data-copy]')

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 200  # characters of what is typed
 _MOST_OPTIONS = 250
+USUAL_COLUMNS = "email number pays since status"  # in alphabetical order, after the name
 _LONGEST_COLUMNS = 400  # characters of all their names
 _COLUMN_NAME = re.compile(r"[a-z-]{1,30}")
 NO_REASON = "none"  # somebody cancelled without telling why
@@ -174,6 +175,10 @@ def read_filters(typed: Mapping[str, str], options: Options) -> tuple[Filters, d
         for name in Filters.__dataclass_fields__
     }
     cleaned["columns"] = _read_columns(typed)
+    # A form sends these too where nobody chose anything: an address without them says the same.
+    for name, usual in (("columns", USUAL_COLUMNS), ("sort", Sort.NEWEST)):
+        if cleaned[name] == usual:
+            cleaned[name] = ""
     filters = Filters(**cleaned)
     known: dict[str, Collection[str]] = {
         "state": list(State),

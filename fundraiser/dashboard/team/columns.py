@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from flask import url_for
 from markupsafe import Markup
 
+from fundraiser import db
 from fundraiser.dashboard.columns import Column
 from fundraiser.dashboard.labels import intent_state
 from fundraiser.dashboard.team import labels
+from fundraiser.members.member_labels import Label
 from fundraiser.texts import N_, date, gettext as _, time
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def _what(entry: AuditEntry, intent: Intent | None) -> Markup:
         what += _detail(
             f"{labels.field(name)}: {labels.value(name, old)} → {labels.value(name, new)}", "change"
         )
+    if (label := entry.details.get("label")) and (found := db.session().get(Label, label)):
+        what += _detail(found.name)
     if sums := labels.sums(entry.details):
         what += _detail(sums, "sums")
     if intent and not intent.is_done:
@@ -72,6 +76,9 @@ def _subject(entry: AuditEntry, names: Mapping[int, str]) -> str:
     if kind == "member" and name.isdecimal():
         address = url_for("dashboard.member", member_id=name)
         return Markup('<a href="{}">{}</a>').format(address, _("member %(name)s", name=name))
+    if kind == "bulk" and name.isdecimal():
+        address = url_for("bulk_pages.show", change_id=name)
+        return Markup('<a href="{}">{}</a>').format(address, _("change %(name)s", name=name))
     if kind == "staff" and name.isdecimal():
         return names.get(int(name), entry.subject)
     return entry.subject
