@@ -130,6 +130,7 @@ def test_what_paying_by_the_year_saves_is_said(client: FlaskClient, path: str) -
         page = read(client.get(path, query_string={"campaign": "25000", "interval": interval}))
         savings = [saving.text for saving in page.select("[data-test=saving]")]
         assert [re.findall(r"£\d+", sentence)[-1] for sentence in savings] == ["£10", "£20", "£50"]
+    assert not read(client.get("/gift")).select("[data-test=saving]"), "nobody pays a gift monthly"
 
 
 @pytest.mark.usefixtures("shop")

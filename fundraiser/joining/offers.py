@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from babel.lists import format_list
@@ -72,29 +72,35 @@ def offers(
     tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None
 ) -> list[Offer]:
     """The tiers with a price for this interval and currency, in order."""
-    return _offers(tiers, interval, currency, chosen, times=1)
+    return [
+        replace(offer, saving=_saving(tier, interval, currency))
+        for tier, offer in _offers(tiers, interval, currency, chosen, times=1)
+    ]
 
 
 def gift_offers(
     tiers: Iterable[Tier], years: int, currency: str, chosen: str | None
 ) -> list[Offer]:
     """The tiers sold by the year, with their price for so many years."""
-    return _offers(tiers, Interval.YEAR, currency, chosen, times=years)
+    offered = _offers(tiers, Interval.YEAR, currency, chosen, times=years)
+    return [offer for _tier, offer in offered]
 
 
 def _offers(
     tiers: Iterable[Tier], interval: Interval, currency: str, chosen: str | None, *, times: int
-) -> list[Offer]:
+) -> list[tuple[Tier, Offer]]:
     return [
-        Offer(
-            slug=tier.slug,
-            name=by_language(tier.names),
-            description=by_language(tier.descriptions),
-            perks=by_language(tier.perks).splitlines(),
-            amount=price.amount * times,
-            money=money(price.amount * times, currency),
-            chosen=tier.slug == chosen,
-            saving=_saving(tier, interval, currency) if times == 1 else None,
+        (
+            tier,
+            Offer(
+                slug=tier.slug,
+                name=by_language(tier.names),
+                description=by_language(tier.descriptions),
+                perks=by_language(tier.perks).splitlines(),
+                amount=price.amount * times,
+                money=money(price.amount * times, currency),
+                chosen=tier.slug == chosen,
+            ),
         )
         for tier in tiers
         if (price := price_of(tier, interval, currency))

@@ -235,6 +235,18 @@ def read_email(page: Page, live: Live, email: str, kind: str, nth: int = 1) -> L
     return page.frame_locator("iframe").locator("body")
 
 
+def width_of_large_text(page: Page) -> int:
+    """How wide a page is with text of twice the size, which stays as it was."""
+    large = """() => {
+      const root = document.documentElement;
+      root.style.fontSize = "200%";
+      const width = root.scrollWidth;
+      root.style.fontSize = "";
+      return width;
+    }"""
+    return int(page.evaluate(large))
+
+
 def sign_in(page: Page, live: Live) -> None:
     """Sign in as staff."""
     page.goto(live.staff)

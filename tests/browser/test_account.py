@@ -19,6 +19,7 @@ from tests.browser.live import (
     new_address,
     read_email,
     sign_in as sign_in_as_staff,
+    width_of_large_text,
 )
 from tests.demonstration import wait_for
 
@@ -163,6 +164,8 @@ def test_each_page_of_a_member_is_for_everybody(window: Callable[..., Page], liv
             )
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 found[f"{name} {width}"] = "too wide"
+            if width_of_large_text(page) > width:
+                found[f"{name} {width}"] = "too wide with large text"
             if wrong := axe(page, {}):
                 found[f"{name} {width}"] = wrong
 
