@@ -16,7 +16,7 @@ from fundraiser.dashboard.members.filters import Sort
 from fundraiser.members.member_labels import Label, MemberLabel
 from fundraiser.members.models import Member, Membership
 from fundraiser.members.overdue import paid_until
-from fundraiser.texts import N_, breakable, date, gettext as _
+from fundraiser.texts import N_, breakable, date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 def with_ticks(columns: Sequence[Column]) -> list[Column]:
     """The page's columns, with a tick before each name for the form of changes of many."""
     first, *rest = columns
-
-    def shown(row: Listed) -> Markup:
-        name = row.member.name or row.member.email or _("Deleted account")
-        return macro("tick", row.member.id, name) + person(row.member)
-
-    return [replace(first, shown=shown), *rest]
+    return [replace(first, shown=lambda row: macro("person_to_tick", row.member)), *rest]
 
 
 # A person's labels by name, for the file.
