@@ -273,7 +273,7 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     path = upload(manager, "list.csv", f"{headings}\n{row}\n".encode())
     post(manager, f"{path}/reading", paid_until=tomorrow())
     work(database)
-    assert "0.01" not in read(manager, path).text, "an amount that nobody knows is none"
+    assert "0.01" not in read(manager, path).text
     told = {"price-month": "5.00", "price-year": "50", "paid_until": tomorrow()}
     post(manager, f"{path}/reading", **told, currency="USD")
     work(database)
@@ -292,6 +292,20 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     remembered = [read(manager, again).select_one(f"[name={name}]") for name in told]
     assert [field["value"] for field in remembered if field] == ["5.00", "50", ""]
     assert read(manager, again).select_one("[name=currency] [value=USD][selected]")
+
+
+def test_an_amount_that_no_list_says_is_unknown(manager: FlaskClient, database: Database) -> None:
+    content = f"E-mail,Every,Paid until\nolena@example.org,month,{tomorrow()}\n".encode()
+    path = upload(manager, "a.csv", content)
+    post(manager, f"{path}/reading")
+    work(database)
+    post(manager, f"{path}/application")
+    work(database)
+    with database.transaction() as session:
+        member_id = session.scalars(select(Membership.member_id)).one()
+    page = read(manager, f"/staff/members/{member_id}").text
+    assert "Amount unknown" in page
+    assert "0.01" not in page
 
 
 @pytest.mark.parametrize("role", [Role.SUPPORT, Role.FINANCE])

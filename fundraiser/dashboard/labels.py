@@ -18,7 +18,7 @@ from fundraiser.db import now
 from fundraiser.emails.kinds import label_of
 from fundraiser.members.eligibility import Reason
 from fundraiser.members.invitations import INVITATION
-from fundraiser.members.models import Cause, DriftKind, Dues, Source, Status
+from fundraiser.members.models import UNKNOWN_AMOUNT, Cause, DriftKind, Dues, Source, Status
 from fundraiser.members.overdue import is_overdue
 from fundraiser.members.payment_methods import method_of
 from fundraiser.members.prices import price_of
@@ -143,6 +143,8 @@ def price(membership: Membership) -> str:
     """The price and its interval."""
     if membership.amount == 0:
         return _("Free")
+    if membership.source is Source.IMPORT and membership.amount == UNKNOWN_AMOUNT:
+        return _("Amount unknown")
     if membership.source is Source.GIFT:
         return _("%(amount)s, as a gift", amount=money(membership.amount, membership.currency))
     return price_of(membership)

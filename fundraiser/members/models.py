@@ -52,6 +52,8 @@ class Status(StrEnum):
 
 # A subscription with one of these statuses is never paid again.
 ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+# Where a source doesn't say what is paid: the smallest unit, as the rule asks for more than zero.
+UNKNOWN_AMOUNT = 1
 
 
 class Dues(StrEnum):

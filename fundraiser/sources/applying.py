@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from fundraiser.campaigns.milestones import pass_silently
 from fundraiser.db import now
 from fundraiser.members.bulk import recount_in_bulk
-from fundraiser.members.models import Cause
+from fundraiser.members.models import UNKNOWN_AMOUNT, Cause
 from fundraiser.sources import statements
 from fundraiser.sources.models import (
     CHANGES,
@@ -150,7 +150,7 @@ def decide(
     if decision is Decision.COUNT:
         row.key = row.key or f"{batch.source}:row-{row.id}"
         row.counts_until = until or row.counts_until
-        row.amount = row.amount or 1
+        row.amount = row.amount or UNKNOWN_AMOUNT
         row.currency = row.currency or batch.options.get("currency") or "USD"
         apply_rows(session, batch, [row.id], grace)
     return True

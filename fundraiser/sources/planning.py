@@ -33,7 +33,15 @@ from sqlalchemy.orm import aliased
 from fundraiser.db import now
 from fundraiser.members.eligibility import counts_at
 from fundraiser.members.ledger import read_balance
-from fundraiser.members.models import Dues, Member, MemberAlias, Membership, Source, Status
+from fundraiser.members.models import (
+    UNKNOWN_AMOUNT,
+    Dues,
+    Member,
+    MemberAlias,
+    Membership,
+    Source,
+    Status,
+)
 from fundraiser.sources.models import (
     BatchState,
     Decision,
@@ -41,7 +49,7 @@ from fundraiser.sources.models import (
     ImportRow,
     Outcome,
 )
-from fundraiser.sources.readings import SOMETHING, Says, Why
+from fundraiser.sources.readings import Says, Why
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -407,7 +415,7 @@ def _total(session: Session, batch: ImportBatch, at: datetime, grace: timedelta)
             ImportRow.currency,
             func.coalesce(as_type(ImportRow.interval, String), ""),
             func.count(),
-            func.coalesce(func.sum(ImportRow.amount).filter(ImportRow.amount > SOMETHING), 0),
+            func.coalesce(func.sum(ImportRow.amount).filter(ImportRow.amount > UNKNOWN_AMOUNT), 0),
         )
         .where(_of(batch), ImportRow.counts, ImportRow.outcome != Outcome.SAME_ROW)
         .group_by(ImportRow.currency, ImportRow.interval)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from fundraiser.addresses import read_address
-from fundraiser.members.models import Interval, fold_address
+from fundraiser.members.models import UNKNOWN_AMOUNT, Interval, fold_address
 from fundraiser.money import decimals, parse_amount
 from fundraiser.texts import gettext as _
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 LONGEST_TEXT = 200  # characters of a name or of a key
-# An amount that a file doesn't give: the smallest unit says only that it isn't nothing.
-SOMETHING = 1
 _LARGEST = Decimal(10) ** 12
 # Nobody pays ten years ahead: such an end was set by whoever gave the membership away.
 TOO_FAR = timedelta(days=10 * 366)
@@ -259,7 +257,7 @@ class Reading:
         """
         self.currency = (context.options.currency or context.currency).upper()
         price = context.options.prices.get(self.interval.value if self.interval else "")
-        amount = parse_amount(price, self.currency) if price else SOMETHING
+        amount = parse_amount(price, self.currency) if price else UNKNOWN_AMOUNT
         if not amount:
             raise FileRefusedError(
                 _("“%(price)s” isn’t a price. Write it like 5.00.", price=(price or "")[:40])

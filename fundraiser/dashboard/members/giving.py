@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select
 
 from fundraiser.dashboard import labels
 from fundraiser.db import now
-from fundraiser.members.models import Source
+from fundraiser.members.models import UNKNOWN_AMOUNT, Source
 from fundraiser.members.monthly import monthly as monthly_of
 from fundraiser.members.overdue import grace_ends_at, is_overdue
 from fundraiser.outbox import EmailState
@@ -73,7 +73,9 @@ def monthly(memberships: Sequence[Membership]) -> dict[str, int]:
     """What running memberships bring a month, by currency: MRR, without gifts."""
     found: dict[str, int] = {}
     for one in memberships:
-        if one.ended_at or not one.interval or one.source is Source.GIFT or not one.amount:
+        if one.ended_at or not one.interval or one.source is Source.GIFT:
+            continue
+        if one.amount <= UNKNOWN_AMOUNT:
             continue
         amount = monthly_of(one.amount, one.interval, one.interval_count)
         found[one.currency] = found.get(one.currency, 0) + amount
