@@ -157,22 +157,22 @@ def test_a_view_is_saved_shared_and_deleted(client: FlaskClient, database: Datab
     with database.transaction() as session:
         views = {view.name: view for view in session.scalars(select(SavedView))}
     assert views["Ukraine"].query == "country=UA&sort=name&columns=country+email", "no words"
-    links = read(client, "/staff/members").select("#views nav a")
-    assert [link.get_text() for link in links] == ["Britain", "Ukraine"]
-    page = read(client, str(links[1]["href"]))
+    links = read(client, "/staff/members").select("#saved nav a")
+    assert [link.get_text() for link in links] == ["Everybody", "Britain", "Ukraine"]
+    page = read(client, str(links[2]["href"]))
     assert [link.get_text() for link in page.select("tbody th a")] == ["Hanna"]
-    assert page.select_one("#views [aria-current]")
+    assert page.select_one("#saved [aria-current]")
     post(client, "/staff/sign-out")
     sign_in(client, other)
-    links = read(client, "/staff/members").select("#views nav a")
-    assert [link.get_text() for link in links] == ["Britain"]
+    links = read(client, "/staff/members").select("#saved nav a")
+    assert [link.get_text() for link in links] == ["Everybody", "Britain"]
     post(client, f"/staff/members/views/{views['Britain'].id}/removal")
-    assert read(client, "/staff/members").select("#views nav a"), "it isn't theirs"
+    assert read(client, "/staff/members").select("#saved nav a"), "it isn't theirs"
     post(client, "/staff/sign-out")
     sign_in(client, owner)
     post(client, f"/staff/members/views/{views['Britain'].id}/removal")
-    links = read(client, "/staff/members").select("#views nav a")
-    assert [link.get_text() for link in links] == ["Ukraine"]
+    links = read(client, "/staff/members").select("#saved nav a")
+    assert [link.get_text() for link in links] == ["Everybody", "Ukraine"]
 
 
 def test_a_view_of_nonsense_is_refused(staff: FlaskClient, database: Database) -> None:

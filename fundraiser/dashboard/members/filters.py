@@ -127,9 +127,9 @@ class Filters:
         """The filters as a URL's query."""
         return {name: value for name, value in asdict(self).items() if value}
 
-    def narrowing(self) -> bool:
-        """Whether there are filters other than words."""
-        return bool(self.query().keys() - {"q", "sort", "columns"})
+    def narrowing(self) -> int:
+        """How many filters there are other than words."""
+        return len(self.query().keys() - {"q", "sort", "columns"})
 
     def column_names(self) -> frozenset[str]:
         """The columns that somebody chose; none means the usual ones."""
