@@ -3,15 +3,18 @@
 from datetime import datetime
 from urllib.parse import urlsplit
 
+import resvg_py
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from demo.joining import appeal_times
 from demo.lives import TIERS
-from demo.settings import APPEAL, CAMPAIGN
+from demo.settings import APPEAL, CAMPAIGN, CHECKOUT
 from fundraiser.campaigns.milestones import between
 from fundraiser.campaigns.models import Campaign, Counts, Goal, Milestone
+from fundraiser.campaigns.picture import set_picture
 from fundraiser.config import Settings
+from fundraiser.emails.models import Mailing
 from fundraiser.members.ledger import balance_at
 from fundraiser.members.models import LedgerEntry
 
@@ -19,6 +22,24 @@ HEADLINE = {
     "en": "Quality journalism takes work — and a community that cares",
     "uk": "Якісна журналістика потребує праці — і спільноти, якій не байдуже",
 }
+REASONS = {
+    "en": (
+        "Four reporters in the courts, the council and the harbour, all year\n"
+        "No owner but its members, and no advertisement that decides what we print\n"
+        "Every story free to read, also for those who can’t pay"
+    ),
+    "uk": (
+        "Четверо репортерів у суді, раді та порту — цілий рік\n"  # noqa: RUF001 - Ukrainian
+        "Жодного власника, крім учасників, і жодної реклами, що вирішує за нас\n"
+        "Кожен матеріал відкритий для всіх, зокрема для тих, хто не може платити"
+    ),
+}
+PICTURE = CHECKOUT / "demo/newspaper/static/harbour.svg"
+CAPTION = {
+    "en": "Eleven boats still land fish at Harrowmouth. Somebody has to count them.",
+    "uk": "Одинадцять човнів досі привозять рибу до Гарроумута. Хтось має їх рахувати.",
+}
+QUARTERS = (25, 50, 75, 100)  # per cent of the goal: then people who asked get an e-mail
 
 
 def add_campaigns(session: Session, settings: Settings, at: datetime) -> None:
@@ -59,10 +80,13 @@ def add_campaigns(session: Session, settings: Settings, at: datetime) -> None:
         deadline=datetime(year, 12, 31, 23, 59, 59, tzinfo=zone),
         created_at=starts_at,
         goals=[Goal(members=25_000, set_at=starts_at)],
+        reasons=REASONS,
+        captions=CAPTION,
         **_common(settings),
     )
     session.add_all((appeal, running))
     session.flush()
+    set_picture(session, CAMPAIGN, resvg_py.svg_to_bytes(svg_path=str(PICTURE), width=1200))
     for campaign in (appeal, running):
         _add_milestones(session, campaign, at)
 
@@ -79,7 +103,10 @@ def _common(settings: Settings) -> dict[str, object]:
 
 
 def _add_milestones(session: Session, campaign: Campaign, at: datetime) -> None:
-    """Each milestone at the change that reached it, as if the service had looked then."""
+    """Each milestone at the change that reached it, as if the service had looked then.
+
+    Whoever asked for news was e-mailed about the quarters; the service notes those that are passed.
+    """
     since = balance_at(session, campaign.starts_at)
     base = since if campaign.counts is Counts.NEW else 0
     most = since - base
@@ -94,15 +121,25 @@ def _add_milestones(session: Session, campaign: Campaign, at: datetime) -> None:
         members = balance - base
         if members <= most:
             continue
-        session.add_all(
-            Milestone(
-                campaign_slug=campaign.slug,
-                members=reached,
-                percent=percent,
-                goal=campaign.goal,
-                reached_at=moment,
+        for reached, percent in between(most, members, campaign.goal).items():
+            session.add(
+                Milestone(
+                    campaign_slug=campaign.slug,
+                    members=reached,
+                    percent=percent,
+                    goal=campaign.goal,
+                    reached_at=moment,
+                )
             )
-            for reached, percent in between(most, members, campaign.goal).items()
-        )
+            if percent in QUARTERS:
+                key = f"{campaign.slug} {percent}% of {campaign.goal}"
+                session.add(Mailing(kind="milestone", key=key, at=moment))
         most = members
     campaign.most_members = most
+    notes = (
+        f"{quarter}% of {campaign.goal}, passed"
+        for quarter in QUARTERS
+        if most * 100 >= quarter * campaign.goal
+    )
+    for note in (str(campaign.goal), *notes):
+        session.add(Mailing(kind="milestone", key=f"{campaign.slug} {note}", at=campaign.starts_at))

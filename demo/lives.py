@@ -230,6 +230,7 @@ class _Membership:
             "ended_at": stay.ended_at,
             "cancel_reason": _why(stay),
             "cancel_feedback": stay.feedback,
+            "cancel_comment": stay.comment,
             "grace_from": term.begun if self.failing else None,
             "next_attempt_at": None,
             "pay_url": None,

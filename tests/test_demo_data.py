@@ -75,7 +75,7 @@ def newsroom(
         app.database.dispose()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         clock.follow(None)
 
 
@@ -106,7 +106,8 @@ def facts(row: Membership) -> dict[str, object]:
         *("status", "payment_status", "amount", "currency", "interval", "tier", "started_at"),
         *("paid_at", "period_end", "cancel_at", "canceled_at", "ended_at", "grace_from"),
         *("refunded_at", "disputed_at", "price", "paid_until", "has_paid", "method"),
-        "collection_method",
+        *("collection_method", "cancel_reason", "cancel_feedback", "cancel_comment", "due"),
+        *("card_last4", "card_expires_at", "next_attempt_at", "pay_url", "counts_until"),
     )
     return {name: getattr(row, name) for name in names}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -214,3 +215,26 @@ def test_the_groups_and_their_people_are_those_who_joined_so(
 def test_months_are_counted_over_the_years() -> None:
     assert months_before(date(2026, 1, 1), 1) == date(2025, 12, 1)
     assert months_before(date(2026, 12, 1), -1) == date(2027, 1, 1)
+
+
+def test_the_chart_has_a_line_for_each_way_of_joining_and_comes_as_a_file(
+    staff: FlaskClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        for number in range(80):
+            stayed(session, 200, 80 if number < 20 else None)
+            stayed(session, 200, interval=Interval.YEAR)
+        stays.refresh(session, LONDON, GRACE)
+    page = read(staff, "/staff/retention")
+    chart = page.select_one("section[aria-labelledby=by-interval] .chart")
+    assert chart
+    assert len(chart.select("polyline")) == 2
+    stops = json.loads(str(chart["data-stops"]))
+    assert len(stops) == 6
+    assert [percent in stops[-1][2] for percent in ("75%", "100%")] == [True, True]
+    names_at = [float(str(label["y"])) for label in chart.select(".chart-ends text")]
+    assert abs(names_at[0] - names_at[1]) >= 18
+    file = staff.get("/staff/retention/interval.csv").text.splitlines()
+    assert len(file) == 7
+    assert sorted(file[-1].split(",")) == ["0.7500", "1.0000", "180"]
+    assert staff.get("/staff/retention/reason.csv").status_code == 404

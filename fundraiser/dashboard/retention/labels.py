@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from flask_babel import format_percent, ngettext
+
 from fundraiser.dashboard.articles import article
 from fundraiser.dashboard.models import Subject
 from fundraiser.texts import gettext as _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def heading(subject: Subject) -> str:
@@ -75,3 +82,15 @@ def reason(feedback: str) -> str:
         "unused": _("Doesn’t read us enough"),
     }
     return names.get(feedback) or feedback.replace("_", " ").capitalize()
+
+
+def stayed(days: int, shares: Sequence[tuple[str, float]]) -> str:
+    """What the chart's cursor says: the share that stays, by way of joining."""
+    return str(
+        ngettext(
+            "After %(num)s day: %(shares)s",
+            "After %(num)s days: %(shares)s",
+            days,
+            shares=", ".join(f"{name} {format_percent(share)}" for name, share in shares),
+        )
+    )
