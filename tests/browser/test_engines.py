@@ -10,6 +10,18 @@ import pytest
 from tests.browser.engines import ENGINES
 from tests.browser.live import SUCCEEDS, new_address
 
+# The contrast of two colours as WCAG 2.2 measures it; each is an rgb().
+CONTRAST = """
+  const [one, other] = [...arguments].map(color => {
+    const [red, green, blue] = color.match(/[\\d.]+/g).map(part => {
+      part /= 255;
+      return part > .04045 ? ((part + .055) / 1.055) ** 2.4 : part / 12.92;
+    });
+    return .2126 * red + .7152 * green + .0722 * blue + .05;
+  });
+  return Math.max(one, other) / Math.min(one, other);
+"""
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -89,3 +101,18 @@ def test_long_texts_in_large_type_stay_within_their_column(window: Window, site:
     for variant in ("card", "bar", "compact"):
         window.find(f".{variant} .figure", "16,234")
     assert window.run("return document.querySelector('main').scrollWidth") == 320
+
+
+def test_on_a_dark_page_that_does_not_say_so_button_and_bar_can_be_seen(
+    window: Window, site: Site
+) -> None:
+    head = "<style>body { color: #eee; background: #111 }</style>"
+    window.visit(site.put(site.widget(attributes='accent="#052962"'), head=head))
+
+    def color(selector: str, name: str) -> str:
+        script = "return getComputedStyle(arguments[0])[arguments[1]]"
+        return str(window.run(script, window.find(selector), name))
+
+    button, bar = (color(name, "backgroundColor") for name in ("a.join", ".fill"))
+    assert window.run(CONTRAST, color("a.join", "color"), button) >= 4.5
+    assert window.run(CONTRAST, bar, "rgb(17, 17, 17)") >= 3
