@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
+from bs4 import BeautifulSoup
 
 from tests.browser.engines import ENGINES
 from tests.browser.live import SUCCEEDS, new_address
+from tests.demonstration import wait_for
 
 # The contrast of two colours as WCAG 2.2 measures it; each is an rgb().
 CONTRAST = """
@@ -38,7 +41,25 @@ def window(request: pytest.FixtureRequest) -> Iterator[Window]:
         yield window
 
 
-def test_a_reader_joins_from_the_article_and_is_thanked_there(window: Window, live: Live) -> None:
+def code_for(live: Live, email: str) -> str:
+    """Wait for the e-mail of sign-in, and return its code."""
+    found: list[str] = []
+
+    def has_come() -> bool:
+        answer = requests.get(f"{live.mailbox}/letters.json", params={"to": email}, timeout=30)
+        found[:] = [one["id"] for one in answer.json() if live.kind_of(one["headers"]) == "sign_in"]
+        return bool(found)
+
+    wait_for(has_come)
+    message = requests.get(f"{live.mailbox}/letters/{found[0]}/html", timeout=30).text
+    heading = BeautifulSoup(message, "html.parser").h1
+    assert heading
+    return heading.get_text(strip=True)
+
+
+def test_a_reader_joins_from_the_article_is_thanked_there_and_signs_in(
+    window: Window, live: Live
+) -> None:
     before, email = live.members(), new_address()
     window.visit(live.article)
     window.find(".card .figure", f"{before:,}")
@@ -70,6 +91,14 @@ def test_a_reader_joins_from_the_article_and_is_thanked_there(window: Window, li
     window.expect_at(f"{live.article}#joined=25000")
     window.find(".card .thanks")
     window.find(".card .figure", f"{before + 1:,}")
+
+    window.visit(f"{live.app}/account")
+    window.type("[name=email]", email)
+    window.click("form[action$='/account/sign-in'] button")
+    window.type("[name=code]", code_for(live, email))
+    window.click("main form button")
+    window.find("[data-test=member-number]")
+    window.find("main", "€250")
 
 
 def test_on_a_right_to_left_page_the_bar_fills_from_the_right(window: Window, site: Site) -> None:
