@@ -55,6 +55,8 @@ PAGES = {
     "staff members": "{app}/staff/members?q=a",
     "staff nobody": "{app}/staff/members?q=nobody-at-all",
     "staff member": "{member}",
+    "staff labels": "{app}/staff/labels",
+    "staff changes": "{app}/staff/changes",
     "staff overdue": "{app}/staff/overdue",
     "staff retention": "{app}/staff/retention",
     "staff income": "{app}/staff/income",
