@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _MOST = 26  # letters
-_APART = 4  # percent of the width: closer marks share a letter
+_APART = 8  # percent of the width: closer marks share a letter
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,19 +118,29 @@ def read_curve(
     )
 
 
-def read_bars(session: Session, zone: ZoneInfo, span: Range, here: Mark) -> Bars:
-    """Who joined and left: by day, or by several days where there would be too many."""
+def read_bars(
+    session: Session,
+    zone: ZoneInfo,
+    span: Range,
+    here: Mark,
+    shown: Sequence[Day] | None = None,
+) -> Bars:
+    """Who joined and left: by day, or by several days where there would be too many.
+
+    ``shown`` has the last 28 days, where they have been read already.
+    """
     at = now()
     days = DAYS_SHOWN if span is Range.CAMPAIGN else _days(session, span, at)
     step = next(step for most, step in _STEPS if days <= most)
-    found = read_days(session, zone, here, -(-days // step), step)
-    start, end = found[0].start, start_of_day(at, zone, -1)
-    chart = day_chart(found)
+    if days != DAYS_SHOWN or shown is None:
+        shown = read_days(session, zone, here, -(-days // step), step)
+    start, end = shown[0].start, start_of_day(at, zone, -1)
+    chart = day_chart(shown)
     return Bars(
-        found,
+        shown,
         step,
         chart,
-        stops(chart.places, (labels.joined_and_left(day, step) for day in found)),
+        stops(chart.places, (labels.joined_and_left(day, step) for day in shown)),
         place(read_marks(session, start, at), start, end),
     )
 

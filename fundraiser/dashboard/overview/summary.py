@@ -128,7 +128,7 @@ def read_overview(
         "milestone_name": milestones.name_of,
         "span": span,
         "spans": [one for one in curves.Range if campaign or one is not curves.Range.CAMPAIGN],
-        "bars": curves.read_bars(session, zone, span, here),
+        "bars": curves.read_bars(session, zone, span, here, days),
         "newest": profile.read_newest_members(session, _NEWEST),
         "guard": guard,
         "figures_at": machinery.heartbeats.get("figures"),

@@ -38,9 +38,15 @@ class StayChart:
 
 
 def stay_chart(groups: Sequence[tuple[str, Group]]) -> StayChart | None:
-    """Lay out the largest groups, each with its name; None if too little is known of all."""
-    known = [(name, group.curve.shares) for name, group in groups if len(group.curve.shares) > 1]
-    known = known[:_MOST_LINES]
+    """Lay out the largest groups, each with its name; None if too little is known of all.
+
+    People of whom the way is unknown, or any other, are no group.
+    """
+    known = [
+        (name, group.curve.shares)
+        for name, group in groups
+        if group.key not in {"", "*"} and len(group.curve.shares) > 1
+    ][:_MOST_LINES]
     if not known:
         return None
     last = max(len(shares) for _, shares in known)
