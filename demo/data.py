@@ -5,10 +5,12 @@ afterwards changes nothing.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from itertools import accumulate, chain
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -19,10 +21,11 @@ from sqlalchemy.orm import Session
 from demo.campaigns import add_campaigns
 from demo.elsewhere import bring_in, share_of
 from demo.giving import Giving, checkout_row
-from demo.lives import TIERS, Lives, Story
+from demo.lives import SEED, TIERS, Lives, Story
 from demo.money import Money
 from fundraiser.app import create_app
 from fundraiser.config import Settings
+from fundraiser.dashboard.models import ExchangeRate
 from fundraiser.db import Base, Database
 from fundraiser.members.eligibility import RULE
 from fundraiser.members.gifts import Gift
@@ -56,6 +59,7 @@ from fundraiser.payments.stripe.gateway import Gateway
 from fundraiser.payments.sync import FACTS
 from simulator.core.store import Store
 
+RATES = {"EUR": 8550, "USD": 7650}  # ten-thousandths of a pound
 AT_ONCE = 500  # people between two steps of the progress bar
 NAMED = 7  # one in so many wishes to be named on the campaign's page
 NAMES = {
@@ -103,7 +107,11 @@ def fill(
         _add_tiers(session)
         publish_catalogue(session, Gateway(settings, database))
         email, password = staff
-        add_staff(session, email=email, name="Iryna Bondar", role=Role.ADMIN, password=password)
+        editor = add_staff(
+            session, email=email, name="Iryna Bondar", role=Role.ADMIN, password=password
+        )
+        session.flush()
+        _add_rates(session, settings, editor.id, at)
         price_ids = {
             (price.tier_slug, price.interval, price.currency): price.stripe_id
             for price in session.scalars(select(Price))
@@ -288,6 +296,27 @@ def _add_gifts(connection: Connection, giving: Giving, stories: list[Story]) -> 
             for present in giving.gifts
         ],
     )
+
+
+def _add_rates(session: Session, settings: Settings, staff_id: int, at: datetime) -> None:
+    """The exchange rates that finance entered on the first of each month."""
+    random = Random(SEED)  # noqa: S311 - figures of a demonstration, not secrets
+    today = at.astimezone(settings.newsroom_timezone).date()
+    months = (divmod(today.year * 12 + today.month - 1 - ago, 12) for ago in range(24))
+    for year, month in months:
+        day = date(year, month + 1, 1)
+        session.add_all(
+            ExchangeRate(
+                currency=currency,
+                own=settings.newsroom_currency,
+                day=day,
+                rate=Decimal(rate + random.randrange(-150, 150)).scaleb(-4),
+                entered_at=datetime(day.year, day.month, 1, tzinfo=UTC),
+                staff_id=staff_id,
+            )
+            for currency, rate in RATES.items()
+            if settings.newsroom_currency == "GBP"
+        )
 
 
 def _add_tiers(session: Session) -> None:
