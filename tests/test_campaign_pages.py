@@ -154,6 +154,7 @@ def test_the_last_day_and_the_goal_are_seen(client: FlaskClient, database: Datab
         page = PageText.of(client.get(path))
         assert "reached" in page.marks
         assert "the goal and are still counting" in page, "nobody is asked to reach it"
+    assert ".." not in PageText.of(client.get("/campaigns/25000?lang=uk"))
 
 
 def test_beyond_the_goal_the_surplus_is_said_and_drawn(

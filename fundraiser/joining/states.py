@@ -17,6 +17,12 @@ _OVER = {CampaignStatus.ENDED, CampaignStatus.ARCHIVED}
 
 def message_after(campaign: Campaign, progress: Progress) -> str | None:
     """The message from the goal or the end on, in place of the newsroom's own; None before."""
+    sentence = _message_after(campaign, progress)
+    # A Ukrainian date ends in a full stop of its own.
+    return sentence.replace("..", ".") if sentence else None
+
+
+def _message_after(campaign: Campaign, progress: Progress) -> str | None:
     day = date(campaign.deadline)
     if progress.status in _OVER:
         if progress.members >= progress.goal:
