@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -41,6 +42,23 @@ _REQUEST_ID = "fundraiser.request_id"  # in the environ
 _IDENTIFIER = re.compile(r"[\w-]{8,64}", re.ASCII)
 
 
+class LineLogger(structlog.PrintLogger):
+    """Writes each line and its end at once.
+
+    Several processes share one output. With an unbuffered one, which containers use, ``print``
+    makes two writes of a line, and another process's line comes in between.
+    """
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with self._lock:
+            sys.stdout.write(f"{message}\n")
+            sys.stdout.flush()
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
 def configure_logging(settings: Settings) -> None:
     """Configure all logging of this process, from the configured level."""
     configure_reports(settings)
@@ -53,6 +71,7 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log_level]
         ),
+        logger_factory=LineLogger,
         cache_logger_on_first_use=True,
     )
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,20 @@ def test_each_line_is_one_object_whoever_wrote_it(environment: dict[str, str]) -
     assert "KeyError" in library["exception"]
     assert ours["text"] == "line\nanother"
     assert all(line["timestamp"].endswith("Z") for line in (library, ours))
+
+
+@pytest.mark.usefixtures("app")
+def test_a_line_and_its_end_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes share an output: another's line would else come in between."""
+    written: list[str] = []
+    output = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr(sys, "stdout", output)
+    log = structlog.get_logger()
+    for say in (log.info, log.warning, log.error, log.critical, log.exception):
+        say("something")
+    assert len(written) == 5
+    assert all(json.loads(line)["event"] == "something" for line in written)
+    assert all(line.endswith("\n") for line in written)
 
 
 def lines_of(client: FlaskClient, capsys: pytest.CaptureFixture[str], **headers: str) -> list[Any]:
