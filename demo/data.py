@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from demo.campaigns import add_campaigns
 from demo.elsewhere import bring_in, share_of
 from demo.giving import Giving, checkout_row
-from demo.lives import SEED, TIERS, Lives, Story
+from demo.lives import ROSE, ROSE_BEFORE, SEED, TIERS, Lives, Story
 from demo.money import Money
 from fundraiser.app import create_app
 from fundraiser.config import Settings
@@ -49,6 +49,7 @@ from fundraiser.payments.models import (
     Checkout,
     Customer,
     MoneyStage,
+    OldPrice,
     Payment,
     Payout,
     Price,
@@ -57,6 +58,7 @@ from fundraiser.payments.models import (
 from fundraiser.payments.products import publish_catalogue
 from fundraiser.payments.stripe.gateway import Gateway
 from fundraiser.payments.sync import FACTS
+from simulator.core.shapes import Object
 from simulator.core.store import Store
 
 RATES = {"EUR": 8550, "USD": 7650}  # ten-thousandths of a pound
@@ -106,12 +108,7 @@ def fill(
     with database.transaction() as session:
         _add_tiers(session)
         publish_catalogue(session, Gateway(settings, database))
-        email, password = staff
-        editor = add_staff(
-            session, email=email, name="Iryna Bondar", role=Role.ADMIN, password=password
-        )
-        session.flush()
-        _add_rates(session, settings, editor.id, at)
+        _add_staff(session, settings, staff, at)
         price_ids = {
             (price.tier_slug, price.interval, price.currency): price.stripe_id
             for price in session.scalars(select(Price))
@@ -125,7 +122,8 @@ def fill(
         stories = [*giving.contributions(members), *giving.presents(members)]
     here = members - elsewhere.people - sum(story.counts for story in stories)
     payers = []
-    for payer in Lives(settings, prices, at).tell(here):
+    lives = Lives(settings, prices, at)
+    for payer in lives.tell(here):
         payers.append(payer)
         if len(payers) % AT_ONCE == 0:
             progress(min(len(payers), members) // 2, members)
@@ -133,11 +131,12 @@ def fill(
     stories += payers
     stories.sort(key=lambda story: (not story.changes, story.joined))
     money = Money(stories, at)
-    objects = money.objects
+    objects = [*money.objects, *lives.old_prices.values()]
     rows: dict[type[Base], list[dict[str, Any]]] = {
         kind: [] for kind in (Member, Membership, Customer, Payment, Consent)
     }
-    rows |= {BalanceTransaction: money.movements, Payout: money.payouts}
+    old_prices = [_old_price_row(price, at) for price in lives.old_prices.values()]
+    rows |= {BalanceTransaction: money.movements, Payout: money.payouts, OldPrice: old_prices}
     for number, story in enumerate(stories, start=1):
         objects += story.objects
         _add_rows(rows, story, number, settings)
@@ -298,8 +297,26 @@ def _add_gifts(connection: Connection, giving: Giving, stories: list[Story]) -> 
     )
 
 
-def _add_rates(session: Session, settings: Settings, staff_id: int, at: datetime) -> None:
-    """The exchange rates that finance entered on the first of each month."""
+def _old_price_row(price: Object, at: datetime) -> dict[str, Any]:
+    tier, interval = ROSE
+    return {
+        "stripe_id": price["id"],
+        "tier_slug": tier,
+        "interval": interval,
+        "currency": price["currency"].upper(),
+        "amount": price["unit_amount"],
+        "retired_at": at - ROSE_BEFORE,
+        "archived_at": at - ROSE_BEFORE,
+    }
+
+
+def _add_staff(session: Session, settings: Settings, staff: tuple[str, str], at: datetime) -> None:
+    """The editor, who has entered the exchange rates on the first of each month."""
+    email, password = staff
+    editor = add_staff(
+        session, email=email, name="Iryna Bondar", role=Role.ADMIN, password=password
+    )
+    session.flush()
     random = Random(SEED)  # noqa: S311 - figures of a demonstration, not secrets
     today = at.astimezone(settings.newsroom_timezone).date()
     months = (divmod(today.year * 12 + today.month - 1 - ago, 12) for ago in range(24))
@@ -312,7 +329,7 @@ def _add_rates(session: Session, settings: Settings, staff_id: int, at: datetime
                 day=day,
                 rate=Decimal(rate + random.randrange(-150, 150)).scaleb(-4),
                 entered_at=datetime(day.year, day.month, 1, tzinfo=UTC),
-                staff_id=staff_id,
+                staff_id=editor.id,
             )
             for currency, rate in RATES.items()
             if settings.newsroom_currency == "GBP"

@@ -32,6 +32,8 @@ TIERS = {
     "member": (1000, 10000),
     "patron": (2500, 25000),
 }
+ROSE = ("reader", Interval.MONTH)  # who joined before the new price keeps the old one
+OLD_AMOUNT, ROSE_BEFORE = 400, timedelta(days=286)
 CHANGING = 0.08  # of those who have paid five times have paid for another tier before
 _MANY = 5
 Prices = dict[tuple[str, Interval, str], Object]
@@ -86,10 +88,14 @@ class Lives:
     """Makes stories from the seed."""
 
     def __init__(self, settings: Settings, prices: Prices, at: datetime) -> None:
+        """``prices`` are those on offer."""
         self.random = Random(SEED)  # noqa: S311 - figures of a demonstration, not secrets
         self.grace = settings.grace
         self.stripe_url = settings.stripe_api_base
         self.prices = prices
+        self.old_prices = {
+            key: _old_price(price) for key, price in prices.items() if key[:2] == ROSE
+        }
         self.at = at
         self.arrivals = Arrivals(self.random, at, settings.newsroom_timezone)
         self.staying = Staying(self.random, at, settings.grace)
@@ -120,7 +126,8 @@ class Lives:
         story = Story(number, person, arrival, card)
         story.objects += [build_customer_of(story), card]
         for place, one in enumerate(stays):
-            membership = _Membership(story, card, one, place, self._price(tier, one, person))
+            price = self._price(tier, one, person)
+            membership = _Membership(story, card, one, place, tier=tier, price=price)
             membership.write(self._earlier(tier, one, person), self._open_invoice(one))
         story.recount_at = _recount_at(stays[-1], self.grace)
         return story
@@ -135,7 +142,9 @@ class Lives:
         return {"next_payment_attempt": following, "base_url": self.stripe_url}
 
     def _price(self, tier: str, stay: Stay, person: Person) -> Object:
-        return self.prices[tier, stay.term.interval, person.currency]
+        key = (tier, stay.term.interval, person.currency)
+        is_old = stay.term.joined < self.at - ROSE_BEFORE
+        return (self.old_prices.get(key) if is_old else None) or self.prices[key]
 
     def _earlier(self, tier: str, stay: Stay, person: Person) -> tuple[int, int]:
         """The amount of the first payments, and of how many: some have changed their tier."""
@@ -151,11 +160,14 @@ class Lives:
 class _Membership:
     """Writes one stay: our rows and what Stripe knows, which is the newest invoices."""
 
-    def __init__(self, story: Story, card: Object, stay: Stay, place: int, price: Object) -> None:
+    def __init__(
+        self, story: Story, card: Object, stay: Stay, place: int, *, tier: str, price: Object
+    ) -> None:
         self.story = story
         self.card = card
         self.stay = stay
         self.term = stay.term
+        self.tier = tier
         self.price = price
         self.failing = stay.kind in {Kind.OVERDUE, Kind.LAPSED}
         self.reference = f"sub_{story.number:06d}{'again' if place else 'demo'}"
@@ -208,7 +220,7 @@ class _Membership:
             "source": Source.STRIPE,
             "reference": self.reference,
             "customer_id": self.story.customer_id,
-            "tier": self.price["lookup_key"].split("_")[1],
+            "tier": self.tier,
             "amount": self.price["unit_amount"],
             "price": self.price["unit_amount"],
             "currency": self.story.person.currency,
@@ -389,6 +401,16 @@ def build_customer_of(story: Story) -> Object:
 def _expires(card: Object) -> datetime:
     years, month = divmod(card["card"]["exp_month"], 12)
     return datetime(card["card"]["exp_year"] + years, month + 1, 1, tzinfo=UTC)
+
+
+def _old_price(price: Object) -> Object:
+    return price | {
+        "id": f"{price['id']}old",
+        "unit_amount": OLD_AMOUNT,
+        "unit_amount_decimal": str(OLD_AMOUNT),
+        "active": False,
+        "lookup_key": None,
+    }
 
 
 def _fails(stay: Stay) -> bool:

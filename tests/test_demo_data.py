@@ -149,6 +149,8 @@ def test_every_staff_page_has_something_true_to_show(
         ).one()
         assert gift.redeemed_at
         assert of_it.counts_until == of_it.cancel_at == ends_at(gift.redeemed_at, 1)
+        old = select(Membership).where(Membership.tier == "reader", Membership.amount == 400)
+        assert {row.price for row in session.scalars(old)} == {400}
         appeal = session.get_one(Campaign, APPEAL)
         assert read_progress(session, appeal).status == "ended"
         reached = list_milestones(session, APPEAL, 100)
