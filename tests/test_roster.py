@@ -99,6 +99,8 @@ def test_with_a_review_a_name_is_shown_once_staff_have_looked_at_it(
     assert "names-wait" not in marks(read(staff, "/staff"))
     app.extensions["settings"] = replace(app.extensions["settings"], review_names=True)
     assert names(client) == []
+    member_sign_in(owner := app.test_client(), database, olena.id)
+    assert "name-waits" in marks(read(owner, "/account"))
     assert "names-wait" in marks(read(staff, "/staff"))
     page = read(staff, "/staff/names")
     fields = page.select("main form input[type=hidden]")
@@ -111,6 +113,7 @@ def test_with_a_review_a_name_is_shown_once_staff_have_looked_at_it(
     answer = staff.post("/staff/names", data=ticked, headers=PAGE, follow_redirects=True)
     assert "notice-names-1" in marks(parse(answer))
     assert names(client) == ["Olena Hrytsenko"]
+    assert "name-shown" in marks(read(owner, "/account"))
     assert shown(read(client, PATH), "named").startswith("1 ")
     with database.transaction() as session:
         session.get_one(Member, olena.id).name = "Another Name"

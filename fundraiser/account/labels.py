@@ -254,6 +254,9 @@ def supporters(member: Member) -> str:
                 address=current_settings().mail_from,
             ),
         )
+    is_reviewed = not current_settings().review_names or member.supporter_name == member.name
+    if member.supporter_since and not is_reviewed:
+        return Named("name-waits", _("You’ve agreed to show it. Our staff look at it first."))
     if member.supporter_since:
         return Named("name-shown", _("You’ve agreed to show it"))
     return Named("name-not-shown", _("Not shown"))

@@ -268,7 +268,12 @@ def _details(
 
 def _email_page(member: Member, *, wanted: str = "", error: str | None = None) -> str:
     return render_template(
-        "account/email.html", member=member, wanted=wanted, token=form_token(), error=error
+        "account/email.html",
+        member=member,
+        wanted=wanted,
+        token=form_token(),
+        error=error,
+        mail_from=current_settings().mail_from,
     )
 
 
