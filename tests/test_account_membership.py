@@ -16,7 +16,7 @@ from fundraiser.joining.reminders import Reminder, ReminderKind
 from fundraiser.members.addresses import enqueue_codes
 from fundraiser.members.counting import recount_due
 from fundraiser.members.email_links import membership_link
-from fundraiser.members.models import Consent, Interval, LedgerEntry, Member
+from fundraiser.members.models import Consent, Interval, LedgerEntry, Member, Membership
 from fundraiser.outbox import Email
 from fundraiser.payments.models import Customer, Payment
 from tests.factories import GRACE, make_member, make_membership
@@ -68,6 +68,8 @@ def test_who_stops_stays_until_what_is_paid_for_ends_and_may_go_on(olena: Olena)
     assert found["cancel_at_period_end"] is True
     assert found["cancellation_details"]["feedback"] == "too_expensive"
     assert found["cancellation_details"]["comment"] == "Rent went up."
+    with olena.stripe.app.database.transaction() as session:
+        assert session.scalars(select(Membership.cancel_comment)).all() == ["Rent went up."]
     assert olena.number() == 1
     assert "notice-resumed" in olena.resume().marks
     assert olena.at_stripe()["cancel_at_period_end"] is False
