@@ -142,6 +142,7 @@ def test_giving_once_a_gift_and_a_reminder_are_found(client: FlaskClient, path: 
     assert page.select_one("main [href*='interval=once'], main [value='interval=once']")
 
 
+@pytest.mark.wording
 def test_the_last_day_and_the_goal_are_seen(client: FlaskClient, database: Database) -> None:
     with database.transaction() as session:
         found = make_campaign(session, goals=[Goal(members=2, set_at=now())])

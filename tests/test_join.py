@@ -310,6 +310,12 @@ def test_a_reader_who_pays_is_a_member_with_a_number_and_a_way_back(
     back = thanks.select_one(".actions a")
     assert "1" in shown(thanks, "outcome-joined").split()
     ways = [link["href"] for link in thanks.select("[data-test=lead-on] a")]
+    passed_on = thanks.select_one("[data-test=share] input")
+    assert passed_on
+    assert str(passed_on["value"]).endswith("/campaigns/25000")
+    before = thanks.select_one("[data-joined]")
+    assert before
+    assert before["data-before"] == "0", "from which the number rises"
     assert ways == ["/account/invitation", "/account/details", "/account"]
     assert "£10" in words(thanks, ".standfirst")
     assert words(thanks, ".tally-figure") == "1"
