@@ -651,8 +651,8 @@ NOT_PERSONAL: dict[str, str] = {
     "balance_transaction": "part category amount fee net currency created_at available_at"
     " payout_id kind tier",
     "call_budget": "endpoint free_at",
-    "campaign": "slug headlines messages counts starts_at deadline timezone theme accent tiers"
-    " default_tier default_currency sites revision archived_at created_at most_members webhook_url"
+    "campaign": "slug headlines messages reasons captions counts starts_at deadline timezone theme"
+    " accent tiers default_tier default_currency sites revision archived_at created_at most_members webhook_url"
     " webhook_salt",
     "card_guard": "id mode on_until on_since cause",
     "daily_figure": "day topic key currency people recent amount",
@@ -660,6 +660,7 @@ NOT_PERSONAL: dict[str, str] = {
     "event_watermark": "id event_id cursor newest_id looked_at found",
     "exchange_rate": "id currency own day rate entered_at",
     "external_source": "name label format options list_at members counted_at created_at",
+    "campaign_picture": "campaign_slug name content width height",  # of the newsroom's own
     "forecast": "day campaign days made_at due_at members goal low middle high chance pace joins"
     " canceled overdue ending renewals rush_low rush_high came",
     "goal": "id campaign_slug members set_at",
