@@ -136,6 +136,8 @@ OPEN_TO = {
         POST /staff/campaigns/<slug>/milestones/hook
         POST /staff/campaigns/<slug>/milestones/secret
         POST /staff/campaigns/<slug>/milestones/trial
+        POST /staff/campaigns/<slug>/picture
+        POST /staff/campaigns/<slug>/picture/removal
         POST /staff/campaigns/<slug>/restoring
         POST /staff/campaigns/<slug>/widget/look
         GET  /staff/campaigns/new

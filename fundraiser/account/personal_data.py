@@ -651,9 +651,9 @@ NOT_PERSONAL: dict[str, str] = {
     "balance_transaction": "part category amount fee net currency created_at available_at"
     " payout_id kind tier",
     "call_budget": "endpoint free_at",
-    "campaign": "slug headlines messages reasons captions counts starts_at deadline timezone theme"
-    " accent tiers default_tier default_currency sites revision archived_at created_at most_members webhook_url"
-    " webhook_salt",
+    "campaign": "slug headlines messages reasons captions counts starts_at deadline timezone"
+    " theme accent tiers default_tier default_currency sites revision archived_at created_at"
+    " most_members webhook_url webhook_salt",
     "card_guard": "id mode on_until on_since cause",
     "daily_figure": "day topic key currency people recent amount",
     "event": "id type created_at received_at settled_at",
