@@ -6,6 +6,7 @@ from enum import StrEnum
 
 # Inquiries: the bank asks before it withdraws anything, so we can still refund.
 INQUIRIES = {"warning_needs_response", "warning_under_review"}
+UNANSWERED = {"needs_response", "warning_needs_response"}
 _OVER = {"won", "warning_closed", "prevented"}
 
 

@@ -11,7 +11,7 @@ from fundraiser.dashboard.members.listing import Listed, newest_memberships
 from fundraiser.errors import NotFoundError
 from fundraiser.members.gifts import Gift
 from fundraiser.members.invitations import count_invited
-from fundraiser.members.models import LedgerEntry, Member, Membership
+from fundraiser.members.models import Cause, LedgerEntry, Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email
 from fundraiser.paging import PAGE, split_page
@@ -51,11 +51,11 @@ class Person:
 
 
 def read_newest_members(session: Session, count: int) -> list[tuple[LedgerEntry, Listed]]:
-    """The latest people to be counted."""
+    """The latest people to be counted, without those who came by an import."""
     rows = session.execute(
         select(LedgerEntry, Member)
         .join(Member, Member.id == LedgerEntry.member_id)
-        .where(LedgerEntry.change == 1)
+        .where(LedgerEntry.change == 1, LedgerEntry.cause != Cause.IMPORT)
         .order_by(LedgerEntry.version.desc())
         .limit(count)
     ).all()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, not_, select, text
 
 from fundraiser.dashboard.models import DailyFigure, Topic
 from fundraiser.db import now
@@ -16,7 +16,7 @@ from fundraiser.members.history import Imported, Mark, read_imported, read_marks
 from fundraiser.members.models import Member, Membership
 from fundraiser.newsroom.models import Staff
 from fundraiser.outbox import Email, EmailState
-from fundraiser.payments.disputes import INQUIRIES
+from fundraiser.payments.disputes import INQUIRIES, UNANSWERED
 from fundraiser.payments.models import IS_DISPUTED, Event, Payment, SyncRequest
 
 if TYPE_CHECKING:
@@ -157,25 +157,27 @@ def read_machinery(session: Session) -> Machinery:
 
 
 def read_open_disputes(session: Session, most: int) -> Sequence[Row[Payment, Member]]:
-    """Open disputes and inquiries, oldest first."""
+    """Disputes and inquiries that wait for an answer from us, oldest first."""
     return session.execute(
         select(Payment, Member)
         .join(Member, Member.id == Payment.member_id)
-        .where(text(IS_DISPUTED))
+        .where(text(IS_DISPUTED), Payment.dispute.in_(UNANSWERED))
         .order_by(Payment.id)
         .limit(most)
     ).all()
 
 
-def count_open_disputes(session: Session) -> tuple[int, int]:
-    """The number of open disputes, and of inquiries."""
-    disputed, asked = session.execute(
+def count_open_disputes(session: Session) -> tuple[int, int, int]:
+    """The number of disputes that wait for our answer, of such inquiries, and of all others."""
+    ours = Payment.dispute.in_(UNANSWERED)
+    disputed, asked, answered = session.execute(
         select(
-            func.count().filter(Payment.dispute.not_in(INQUIRIES)),
-            func.count().filter(Payment.dispute.in_(INQUIRIES)),
+            func.count().filter(ours, Payment.dispute.not_in(INQUIRIES)),
+            func.count().filter(ours, Payment.dispute.in_(INQUIRIES)),
+            func.count().filter(not_(ours)),
         ).where(text(IS_DISPUTED))
     ).one()
-    return disputed, asked
+    return disputed, asked, answered
 
 
 def read_to_cancel(session: Session, most: int) -> Sequence[Row[Membership, Member]]:

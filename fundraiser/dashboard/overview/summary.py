@@ -95,7 +95,7 @@ def read_overview(
     days = figures.read_days(session, zone, here)
     flows = figures.sum_flows(days)
     machinery = figures.read_machinery(session)
-    disputed, asked = figures.count_open_disputes(session)
+    disputed, asked, answered = figures.count_open_disputes(session)
     daily = _read_daily(session, at.astimezone(zone).date())
     guard, is_proxy_untrusted = session.execute(select(CardGuard, proxy_is_untrusted())).one()
     values: dict[str, object] = {
@@ -119,6 +119,7 @@ def read_overview(
         "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
         "disputes_count": disputed,
         "inquiries_count": asked,
+        "answered_disputes": answered,
         "cases": list_open_cases(session, _MOST_SHOWN),
         "failed_emails": figures.read_failed_emails(session, _MOST_SHOWN) if reads_emails else [],
         "failed_emails_count": sum(
