@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import time_machine
 from hypothesis import HealthCheck, Phase, given, settings as profile, strategies as st
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from fundraiser.dashboard.models import (
     DailyFigure,
@@ -442,6 +442,21 @@ def test_the_page_adds_up_and_leads_to_the_people(staff: FlaskClient, database: 
         assert len(found.select("#results tbody tr")) == people, kind
     assert page.select("[data-test=ratios] details")
     assert "15.00" in shown(page, "contents")
+
+
+def test_each_month_and_each_currency_has_its_row(staff: FlaskClient, database: Database) -> None:
+    with database.transaction() as session:
+        story = Story(session)
+        story.join(amount=1000)
+        story.join(amount=500, currency="EUR")
+        daily.refresh(session, LONDON, GRACE)
+        session.execute(update(MrrMovement).values(happened_at=now() - timedelta(days=40)))
+    last, this = (f"{day.astimezone(LONDON):%Y-%m}" for day in (now() - timedelta(days=40), now()))
+    page = read(staff, f"/staff/income?from={last}&to={this}")
+    months = [str(row["data-month"]) for row in page.select("[data-test=months] tbody tr")]
+    assert months[:: len(months) - 1] == [this, last]
+    rows = page.select("[data-test=by-currency] tbody tr")
+    assert [row.th.get_text() for row in rows if row.th] == ["EUR", "GBP"]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ OPEN_TO = {
         GET  /staff/overdue
         GET  /staff/income
         GET  /staff/retention
+        GET  /staff/retention/<subject>.csv
+        GET  /staff/charts/<name>.csv
         GET  /staff/failed-syncs
         GET  /staff/security
         GET  /staff/service

@@ -294,6 +294,7 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     assert read(manager, again).select_one("[name=currency] [value=USD][selected]")
 
 
+@pytest.mark.wording
 def test_an_amount_that_no_list_says_is_unknown(manager: FlaskClient, database: Database) -> None:
     content = f"E-mail,Every,Paid until\nolena@example.org,month,{tomorrow()}\n".encode()
     path = upload(manager, "a.csv", content)

@@ -41,7 +41,7 @@ from fundraiser.security import new_nonce
 from fundraiser.texts import LANGUAGES, gettext as _, known_language
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flask.typing import ResponseReturnValue
     from sqlalchemy import Row
@@ -207,7 +207,7 @@ def _fill_in_typed(kind: Kind, code: str) -> Body:
 
 
 def _shown_member(session: Session, kind: Kind) -> Member | None:
-    return _member_to_show(session, kind, request.values.get("member"))
+    return _member_to_show(session, kind, _sent().get("member"))
 
 
 def _typed() -> Wording:
@@ -401,5 +401,8 @@ def _state(name: str | None) -> EmailState | None:
 
 
 def _language() -> str:
-    sent = request.form if request.method == "POST" else request.args
-    return known_language(sent.get("language", ""))
+    return known_language(_sent().get("language", ""))
+
+
+def _sent() -> Mapping[str, str]:
+    return request.form if request.method == "POST" else request.args

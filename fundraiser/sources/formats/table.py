@@ -5,7 +5,6 @@ Staff can change the mapping, and the source remembers it.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from fundraiser.sources.formats import File, Format, Row, give_name, read_rows
@@ -173,7 +172,7 @@ def _read_row(row: Row, context: Context, mapping: dict[str, str], currency: str
     if not reading.email:
         reading.looks.append(Why.NO_ADDRESS_KNOWN)
     reading.set_card(text("card"))
-    if re.sub(r"[\s_-]+", " ", text("interval").lower()) in _ONE_TIME:
+    if fold_heading(text("interval").replace("-", " ")) in _ONE_TIME:
         return reading.skip(Why.ONE_TIME)
     if rhythm := read_interval(text("interval")):
         reading.interval, reading.interval_count = rhythm
