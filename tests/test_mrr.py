@@ -445,16 +445,18 @@ def test_the_page_adds_up_and_leads_to_the_people(staff: FlaskClient, database: 
 
 
 def test_each_month_and_each_currency_has_its_row(staff: FlaskClient, database: Database) -> None:
+    before = now() - timedelta(days=40)
     with database.transaction() as session:
         story = Story(session)
         story.join(amount=1000)
         story.join(amount=500, currency="EUR")
         daily.refresh(session, LONDON, GRACE)
-        session.execute(update(MrrMovement).values(happened_at=now() - timedelta(days=40)))
-    last, this = (f"{day.astimezone(LONDON):%Y-%m}" for day in (now() - timedelta(days=40), now()))
-    page = read(staff, f"/staff/income?from={last}&to={this}")
+        earlier = before.astimezone(LONDON).date().replace(day=1)
+        session.execute(update(MrrSum).where(MrrSum.currency == "GBP").values(month=earlier))
+    first, last = (f"{day.astimezone(LONDON):%Y-%m}" for day in (before, now()))
+    page = read(staff, f"/staff/income?from={first}&to={last}")
     months = [str(row["data-month"]) for row in page.select("[data-test=months] tbody tr")]
-    assert months[:: len(months) - 1] == [this, last]
+    assert months[:: len(months) - 1] == [last, first]
     rows = page.select("[data-test=by-currency] tbody tr")
     assert [row.th.get_text() for row in rows if row.th] == ["EUR", "GBP"]
 
