@@ -275,8 +275,9 @@ def test_no_migration_since_the_version_before_holds_up_a_large_table(
     empty: psycopg.Connection,
 ) -> None:
     """None writes it anew, or reads all of it while others wait to write."""
-    alembic.command.upgrade(CONFIG, migration_before())
-    for revision in REVISIONS[REVISIONS.index(migration_before()) + 1 :]:
+    # The two that once held up inserts for 12 seconds, and all since the version before.
+    for revision in ("0021", "0022", *REVISIONS[REVISIONS.index(migration_before()) + 1 :]):
+        alembic.command.upgrade(CONFIG, REVISIONS[REVISIONS.index(revision) - 1])
         before = files(empty)
         with statements_seen() as statements:
             alembic.command.upgrade(CONFIG, revision)

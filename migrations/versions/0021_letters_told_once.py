@@ -7,6 +7,8 @@ down_revision = "0020"
 branch_labels = None
 depends_on = None
 
+_NAME, _NEW = "uq_letter_told_once", "uq_letter_told_once_new"
+
 _BEFORE = ("contribution", "second_membership", "gift_given")
 _SINCE = (
     *_BEFORE,
@@ -18,7 +20,6 @@ _SINCE = (
 
 
 def upgrade() -> None:
-    op.drop_index("uq_letter_told_once", "letter")
     # What was told twice stays as it was sent, under a name of its own.
     op.execute(
         f"""
@@ -33,15 +34,27 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("uq_letter_told_once", "letter")
     _create(_BEFORE)
 
 
 def _create(kinds: tuple[str, ...]) -> None:
+    """Build the index beside the one before: writers wait for neither."""
     where = _condition(kinds)
-    op.create_index(
-        "uq_letter_told_once", "letter", ["kind", "cycle"], unique=True, postgresql_where=where
-    )
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        # What was interrupted is there, and invalid.
+        op.drop_index(_NEW, "letter", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            _NEW,
+            "letter",
+            ["kind", "cycle"],
+            unique=True,
+            postgresql_where=where,
+            postgresql_concurrently=True,
+        )
+        op.drop_index(_NAME, "letter", if_exists=True, postgresql_concurrently=True)
+        op.execute("SET lock_timeout = '4s'")
+    op.execute(f"ALTER INDEX {_NEW} RENAME TO {_NAME}")
 
 
 def _condition(kinds: tuple[str, ...]) -> str:
