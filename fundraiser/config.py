@@ -96,7 +96,6 @@ class Settings:
     mail_from: str
     mail_name: str | None
     emails_per_second: int
-    vat_percent: Decimal | None
     ses_topic: str | None
     ses_certificates: Path | None
     grace_days: int
@@ -215,7 +214,6 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         mail_from=mail_from,
         mail_name=mail_name,
         emails_per_second=_count(environ, "EMAILS_PER_SECOND", 10),
-        vat_percent=_vat_percent(environ),
         ses_topic=environ.get("SES_TOPIC_ARN", "").strip() or None,
         ses_certificates=Path(path) if (path := environ.get("SES_CERTIFICATES")) else None,
         grace_days=_count(environ, "GRACE_DAYS", 14),
@@ -467,7 +465,7 @@ def _join_limit(environ: Mapping[str, str]) -> str:
 
 
 def _vat_rate(environ: Mapping[str, str]) -> Decimal | None:
-    value = environ.get("VAT_RATE", "").strip()
+    value = environ.get("VAT_RATE", "").strip().replace(",", ".")
     if not value:
         return None
     if not re.fullmatch(r"\d{1,2}(\.\d{1,2})?", value, re.ASCII):
@@ -524,15 +522,6 @@ def _currency(environ: Mapping[str, str], name: str = "NEWSROOM_CURRENCY") -> st
     if not re.fullmatch("[A-Z]{3}", code):
         raise ConfigError(f"{name} {code!r} is not a currency, like GBP.")
     return code
-
-
-def _vat_percent(environ: Mapping[str, str]) -> Decimal | None:
-    typed = environ.get("VAT_PERCENT", "").strip().replace(",", ".")
-    if not typed:
-        return None
-    if re.fullmatch(r"\d{1,2}(\.\d{1,2})?", typed) is None:
-        raise ConfigError(f"VAT_PERCENT must be a number such as 7 or 2.1, not {typed!r}.")
-    return Decimal(typed)
 
 
 def _switch(environ: Mapping[str, str], name: str) -> bool:

@@ -255,20 +255,22 @@ def test_finance_reads_months_and_payouts_that_add_up_and_takes_them_as_files(
 
 
 @pytest.mark.parametrize(
-    ("gross", "currency", "part", "vat"),
+    ("gross", "currency", "part", "kind", "vat"),
     [
-        (1070, "EUR", Part.GROSS, "0.70"),
-        (-1070, "EUR", Part.REFUNDS, "-0.70"),
-        (1070, "EUR", Part.FEES, ""),
-        (1070, "EUR", Part.PAYOUTS, ""),
-        (1070, "JPY", Part.GROSS, "70"),
+        (1070, "EUR", Part.GROSS, "membership", "0.70"),
+        (1070, "EUR", Part.GROSS, None, "0.70"),
+        (1070, "EUR", Part.GROSS, "contribution", ""),
+        (-1070, "EUR", Part.REFUNDS, "membership", "-0.70"),
+        (1070, "EUR", Part.FEES, "membership", ""),
+        (1070, "EUR", Part.PAYOUTS, None, ""),
+        (1070, "JPY", Part.GROSS, "gift", "70"),
     ],
 )
 def test_the_file_says_how_much_vat_a_payment_includes(
-    gross: int, currency: str, part: Part, vat: str
+    gross: int, currency: str, part: Part, kind: str | None, vat: str
 ) -> None:
-    assert Cells(ZoneInfo("UTC"), Decimal(7)).vat(gross, currency, part) == vat
-    assert Cells(ZoneInfo("UTC")).vat(gross, currency, part) == ""
+    assert Cells(ZoneInfo("UTC"), Decimal(7)).vat(gross, currency, part, kind) == vat
+    assert Cells(ZoneInfo("UTC")).vat(gross, currency, part, kind) == ""
 
 
 def pounds(amount: int) -> str:

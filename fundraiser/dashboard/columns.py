@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from flask import get_template_attribute
 
-from fundraiser.money import decimals
-from fundraiser.payments.models import Part
+from fundraiser.money import Money, decimals, tax_included
+from fundraiser.payments.models import CheckoutKind, Part
 from fundraiser.spreadsheets import safe_cell
 from fundraiser.texts import gettext as _
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class Cells:
     """Formats values as a file's cells, in the newsroom's time zone and the request's language."""
 
-    def __init__(self, zone: ZoneInfo, vat_percent: Decimal | None = None) -> None:
+    def __init__(self, zone: ZoneInfo, vat_rate: Decimal | None = None) -> None:
         self.zone, self.yes, self.no = zone, _("yes"), _("no")
-        self.vat_percent = vat_percent
+        self.vat_rate = vat_rate
 
     def text(self, value: object) -> str:
         return "" if value is None else safe_cell(str(value))
@@ -46,12 +46,12 @@ class Cells:
             return ""
         return str(Decimal(amount).scaleb(-decimals(currency)))
 
-    def vat(self, gross: int, currency: str, part: Part) -> str:
-        """The VAT that a payment or its return includes; empty without a rate (``VAT_PERCENT``)."""
-        if self.vat_percent is None or part not in {Part.GROSS, Part.REFUNDS, Part.DISPUTES}:
+    def vat(self, gross: int, currency: str, part: Part, kind: str | None) -> str:
+        """The VAT that a payment or its return includes, as on its receipt; empty if none."""
+        is_taxed = part in {Part.GROSS, Part.REFUNDS, Part.DISPUTES}
+        if self.vat_rate is None or not is_taxed or kind == CheckoutKind.CONTRIBUTION:
             return ""
-        share = gross * self.vat_percent / (100 + self.vat_percent)
-        return self.amount(int(share.to_integral_value(ROUND_HALF_EVEN)), currency)
+        return self.amount(tax_included(Money(gross, currency), self.vat_rate).amount, currency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def _stream(
 ) -> Iterator[bytes]:
     """The file's parts; translates labels now, because the request ends before the download."""
     heading = [_(column.title) for column in columns]
-    cells = Cells(zone, current_settings().vat_percent)
+    cells = Cells(zone, current_settings().vat_rate)
     return _rows(engine, statement, columns, heading, cells)
 
 

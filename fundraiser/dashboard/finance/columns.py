@@ -125,7 +125,12 @@ MOVEMENT_COLUMNS = (
     Column(title=N_("Country"), of=[Member.country]),
     Column(
         title=N_("VAT included"),
-        of=[BalanceTransaction.amount, _CURRENCY, BalanceTransaction.part],
+        of=[
+            BalanceTransaction.amount,
+            _CURRENCY,
+            BalanceTransaction.part,
+            BalanceTransaction.kind,
+        ],
         cell=Cells.vat,
     ),
 )
