@@ -390,7 +390,7 @@ def test_every_page_of_a_member_needs_a_members_session(
 ) -> None:
     open_to_all = {"/account/sign-in", "/account/sign-in/code", "/account/sign-in/link"}
     open_to_all |= {"/account/letter/<key>", "/account/payment/<key>", "/account/erased"}
-    open_to_all |= {"/account/email/undo/<key>"}
+    open_to_all |= {"/account/email/undo/<key>", "/account/withdrawal"}
     for rule in app.url_map.iter_rules():
         if not rule.rule.startswith("/account") or rule.rule in open_to_all:
             continue

@@ -100,13 +100,13 @@ def test_staff_enter_rates_and_the_sum_follows(staff: FlaskClient, database: Dat
             count(session, member)
         refresh(session, LONDON, GRACE)
     page = words(read(staff, "/staff"))
-    assert " GBP 1 £10 £120" in page
+    assert " GBP 1 £10.00 £120.00" in page
     assert "EUR, USD" in shown(read(staff, "/staff"), "no-rate")
     assert enter(staff, rate="0.5").status_code == 303
     assert enter(staff, rate="0.75").status_code == 303  # the same day: corrected
     assert enter(staff, rate="0.1", day="2020-01-01").status_code == 303  # older: not in force
     page = words(read(staff, "/staff"))
-    assert " GBP 2 £17.50 £210" in page
+    assert " GBP 2 £17.50 £210.00" in page
     assert "EUR:" in shown(read(staff, "/staff"), "no-rate")
     assert "1 USD = 0.75 GBP" in page
     rates = words(read(staff, "/staff/rates"))

@@ -24,13 +24,14 @@ from fundraiser.members.models import fold_address
 from fundraiser.newsroom.models import Role, Staff
 from fundraiser.outbox import enqueue, enqueue_to_staff
 from fundraiser.security import check_origin, cookieless, limit_by_network, public
-from fundraiser.texts import date_and_time, gettext as _
+from fundraiser.texts import date_and_time, gettext as _, keep_language
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
     from sqlalchemy.orm import Session
 
 blueprint = Blueprint("withdrawal", __name__)
+blueprint.url_defaults(keep_language)
 
 _WHO_REFUNDS = (Role.ADMIN, Role.MANAGER)
 
@@ -55,8 +56,7 @@ def withdraw() -> ResponseReturnValue:
     member_id = find_member_id(db.session(), fold_address(address))
     if member_id is not None:
         _tell(db.session(), member_id)
-    lang = request.args.get("lang")
-    return redirect(url_for(".show", done="yes", lang=lang), HTTPStatus.SEE_OTHER)
+    return redirect(url_for(".show", done="yes"), HTTPStatus.SEE_OTHER)
 
 
 def _tell(session: Session, member_id: int) -> None:

@@ -7,6 +7,11 @@ for (const form of document.querySelectorAll('form[data-live]')) {
 
   const search = async () => {
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value))
+    // What is usual needs no place in the address.
+    for (const usual of form.querySelectorAll('[data-usual]')) {
+      const boxes = [...usual.querySelectorAll('input')]
+      if (boxes.every(box => box.checked === box.defaultChecked)) query.delete(usual.dataset.usual)
+    }
     const address = `${form.action}?${query}`
     asked?.abort()
     asked = new AbortController()

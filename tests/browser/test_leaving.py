@@ -79,6 +79,6 @@ def test_who_cancels_counts_until_the_periods_end_and_the_ledger_says_why_not_af
     wait_for(lambda: desk_says("status-left"))
     row = desk.get_by_test_id("left")
     expect(row).to_contain_text("−1")  # noqa: RUF001 - a minus
-    expect(row).to_contain_text("customer.subscription.deleted")
+    expect(row).to_contain_text("evt_")
     live.wait_until_settled()  # others may have been due in the same moment
     wait_for(lambda: shown(article) == live.members())
