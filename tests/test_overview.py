@@ -358,7 +358,7 @@ def test_the_overview_asks_as_often_for_many_members_as_for_few(
             join(session)
         refresh(session, LONDON, GRACE)
     assert queries_of(staff, database, "/staff") == few
-    assert few <= 46
+    assert few <= 37
 
 
 def test_midnight_is_the_newsrooms(session: Session) -> None:

@@ -11,7 +11,7 @@ from fundraiser.campaigns.models import Campaign, CampaignStatus, Counts
 from fundraiser.db import now
 from fundraiser.errors import NotFoundError
 from fundraiser.members.eligibility import RULE
-from fundraiser.members.ledger import balance_at, changed_before, read_balance
+from fundraiser.members.ledger import Balance, balance_at, changed_before, read_balance
 from fundraiser.texts import gettext as _
 
 if TYPE_CHECKING:
@@ -108,15 +108,17 @@ def all_campaigns(session: Session) -> Sequence[str]:
     return session.scalars(select(Campaign.slug)).all()
 
 
-def read_progress(session: Session, campaign: Campaign) -> Progress:
+def read_progress(session: Session, campaign: Campaign, balance: Balance | None = None) -> Progress:
     """The current figures; after the deadline, those at the deadline.
+
+    ``balance`` is the ledger's, if the caller has read it.
 
     Ledger rows never change and never get an earlier time, and an ended campaign keeps its start,
     deadline, goal and rule. So we read the result each time and it is always the same. Only
     ``version`` follows the ledger.
     """
     at = now()
-    balance = read_balance(session)
+    balance = balance or read_balance(session)
     ended = at >= campaign.deadline
     members, as_of = balance.members, balance.changed_at
     if ended:

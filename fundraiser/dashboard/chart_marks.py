@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 from fundraiser.campaigns.models import Campaign, Goal
 from fundraiser.dashboard import labels
@@ -54,9 +55,9 @@ def read_marks(session: Session, start: datetime, end: datetime) -> list[Mark]:
 
 
 def place(marks: Sequence[Mark], start: datetime, end: datetime) -> list[PlacedMark]:
-    """Lay the marks out on a chart of this time; the letters are in order."""
+    """Lay those of this time out on its chart; the letters are in order."""
     placed: list[tuple[float, list[Mark]]] = []
-    for mark in marks:
+    for mark in (one for one in marks if start < one.at <= end):
         x = round((mark.at - start) / (end - start) * 100, 2)
         if placed and x - placed[-1][0] < _APART:
             placed[-1][1].append(mark)
@@ -71,7 +72,8 @@ def place(marks: Sequence[Mark], start: datetime, end: datetime) -> list[PlacedM
 
 
 def _campaigns(session: Session) -> Iterator[Mark]:
-    for campaign in session.scalars(select(Campaign).order_by(Campaign.starts_at)):
+    with_goals = select(Campaign).options(joinedload(Campaign.goals)).order_by(Campaign.starts_at)
+    for campaign in session.scalars(with_goals).unique():
         name = by_language(campaign.headlines)
         happened = (
             (campaign.starts_at, _("“%(name)s” starts", name=name)),

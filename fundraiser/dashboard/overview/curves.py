@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 
 from fundraiser.campaigns.chart import line_chart
 from fundraiser.campaigns.public_progress import read_members, read_series, thinned
-from fundraiser.dashboard.chart_marks import place, read_marks
 from fundraiser.dashboard.overview import labels
 from fundraiser.dashboard.overview.chart import day_chart
 from fundraiser.dashboard.overview.figures import DAYS_SHOWN, read_days
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from fundraiser.campaigns.chart import LineChart, Place
     from fundraiser.campaigns.models import Campaign
     from fundraiser.campaigns.progress import Progress
-    from fundraiser.dashboard.chart_marks import PlacedMark
     from fundraiser.dashboard.models import ShownForecast
     from fundraiser.dashboard.overview.chart import BarChart
     from fundraiser.dashboard.overview.figures import Day
@@ -59,7 +57,6 @@ class Curve:
     series: Series
     chart: LineChart
     stops: list[Stop]
-    marks: list[PlacedMark]
 
     @property
     def table(self) -> Series:
@@ -73,9 +70,10 @@ class Bars:
 
     days: Sequence[Day]
     step: int
+    start: datetime
+    end: datetime
     chart: BarChart
     stops: list[Stop]
-    marks: list[PlacedMark]
 
 
 def read_range(text: str | None, campaign: Campaign | None) -> Range:
@@ -114,7 +112,6 @@ def read_curve(
         series,
         chart,
         stops(chart.places, (labels.members_at(*one, last=one is series[-1]) for one in series)),
-        place(read_marks(session, chart.start, now()), chart.start, chart.end),
     )
 
 
@@ -134,14 +131,14 @@ def read_bars(
     step = next(step for most, step in _STEPS if days <= most)
     if days != DAYS_SHOWN or shown is None:
         shown = read_days(session, zone, here, -(-days // step), step)
-    start, end = shown[0].start, start_of_day(at, zone, -1)
     chart = day_chart(shown)
     return Bars(
         shown,
         step,
+        shown[0].start,
+        start_of_day(at, zone, -1),
         chart,
         stops(chart.places, (labels.joined_and_left(day, step) for day in shown)),
-        place(read_marks(session, start, at), start, end),
     )
 
 

@@ -13,6 +13,7 @@ from fundraiser.campaigns import milestones
 from fundraiser.campaigns.forecast import RUSH, RUSH_DAYS, needed_a_day, whole_days
 from fundraiser.campaigns.progress import current_campaign, read_progress
 from fundraiser.dashboard import labels
+from fundraiser.dashboard.chart_marks import place, read_marks
 from fundraiser.dashboard.finance.money import read_agreement
 from fundraiser.dashboard.members import profile
 from fundraiser.dashboard.models import Churn, DailyFigure, Loss, Topic
@@ -36,6 +37,7 @@ from fundraiser.texts import Named, by_language, gettext as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -96,6 +98,10 @@ def read_overview(
     flows = figures.sum_flows(days)
     machinery = figures.read_machinery(session)
     disputed, asked, answered = figures.count_open_disputes(session)
+    drift = read_drift(session, _MOST_SHOWN)
+    states = (EmailState.FAILED, EmailState.UNKNOWN)
+    failed_emails = sum(machinery.emails.get(state, 0) for state in states)
+    bars = curves.read_bars(session, zone, span, here, days)
     daily = _read_daily(session, at.astimezone(zone).date())
     guard, is_proxy_untrusted = session.execute(select(CardGuard, proxy_is_untrusted())).one()
     values: dict[str, object] = {
@@ -113,23 +119,23 @@ def read_overview(
         **_overdue(session, settings),
         "names_wait": bool(names_to_review(session, 1)),
         "failed_syncs": queue.failed_requests(session, most=_MOST_SHOWN),
-        "drift": read_drift(session, _MOST_SHOWN),
-        "drift_count": sum(count_drift(session).values()),
+        "drift": drift,
+        "drift_count": sum(count_drift(session).values()) if drift else 0,
         "to_cancel": figures.read_to_cancel(session, _MOST_SHOWN),
-        "disputes": figures.read_open_disputes(session, _MOST_SHOWN),
+        "disputes": figures.read_open_disputes(session, _MOST_SHOWN) if disputed + asked else [],
         "disputes_count": disputed,
         "inquiries_count": asked,
         "answered_disputes": answered,
         "cases": list_open_cases(session, _MOST_SHOWN),
-        "failed_emails": figures.read_failed_emails(session, _MOST_SHOWN) if reads_emails else [],
-        "failed_emails_count": sum(
-            machinery.emails.get(state, 0) for state in (EmailState.FAILED, EmailState.UNKNOWN)
-        ),
+        "failed_emails": figures.read_failed_emails(session, _MOST_SHOWN)
+        if reads_emails and failed_emails
+        else [],
+        "failed_emails_count": failed_emails,
         "milestones": milestones.list_news(session, _FEW),
         "milestone_name": milestones.name_of,
         "span": span,
         "spans": [one for one in curves.Range if campaign or one is not curves.Range.CAMPAIGN],
-        "bars": curves.read_bars(session, zone, span, here, days),
+        "bars": bars,
         "newest": profile.read_newest_members(session, _NEWEST),
         "guard": guard,
         "figures_at": machinery.heartbeats.get("figures"),
@@ -140,14 +146,16 @@ def read_overview(
         **_people(session, daily),
         **_churn(daily, flows[2], here),
     }
+    curve: curves.Curve | None
     if campaign is not None:
-        progress = read_progress(session, campaign)
+        progress = read_progress(session, campaign, balance)
         left = campaign.deadline - at
         last = campaign.deadline.astimezone(zone).date()
         losses = daily.by_key(Topic.LEAVING, date.min, last)
         shown = forecasts.read_newest(session, at)
         of_campaign = [one for one in shown if one.campaign == campaign.slug]
         found = next((one for one in of_campaign if one.due_at == campaign.deadline), None)
+        curve = curves.read_curve(session, zone, span, (campaign, progress), found)
         values |= {
             "progress": progress,
             "days_left": whole_days(left),
@@ -156,12 +164,22 @@ def read_overview(
             "horizons": [one for one in shown if not one.campaign],
             "records": forecasts.read_records(session, at),
             "losses": {loss.value: losses.get(loss, 0) for loss in Loss},
-            "curve": curves.read_curve(session, zone, span, (campaign, progress), found),
             "rush": (RUSH_DAYS, *RUSH),
         }
     else:
-        values["curve"] = curves.read_curve(session, zone, span, None)
-    return values
+        curve = curves.read_curve(session, zone, span, None)
+    return values | {"curve": curve, **_marks(session, curve, bars, at)}
+
+
+def _marks(
+    session: Session, curve: curves.Curve | None, bars: curves.Bars, at: datetime
+) -> dict[str, object]:
+    """What happened, for both charts."""
+    shown = {"bars_marks": (bars.start, bars.end)}
+    if curve:
+        shown["curve_marks"] = (curve.chart.start, curve.chart.end)
+    marks = read_marks(session, min(start for start, _end in shown.values()), at)
+    return {name: place(marks, *span) for name, span in shown.items()}
 
 
 def troubles(machinery: Machinery) -> list[Named]:

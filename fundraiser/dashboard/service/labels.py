@@ -27,7 +27,7 @@ def effect(what: Stopped) -> str:
 
 
 def banner(what: Stopped) -> str:
-    """What every staff page says while it is stopped."""
+    """The banner on staff pages while it is stopped."""
     return {
         Stopped.EMAILS: _("E-mails are stopped."),
         Stopped.SIGN_UPS: _("Joining and giving are closed."),

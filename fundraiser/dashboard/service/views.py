@@ -42,7 +42,7 @@ _MOST_DRIFT = 50
 
 @blueprint.app_context_processor
 def _in_templates() -> dict[str, object]:
-    """What every staff page says at its top while something is stopped."""
+    """The banner on staff pages while something is stopped."""
     return {
         "read_stopped": lambda: maintenance.read_maintenance(db.session()),
         "say_stopped": labels.banner,
