@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
@@ -112,6 +113,7 @@ def init_app(app: Flask) -> None:
         data_test=data_test,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
         dateformat=date,
+        last_day=last_day,
         timeformat=time,
         datetimeformat=date_and_time,
         money=lambda amount, currency: format_money(Money(amount, currency), language()),
@@ -129,6 +131,11 @@ def breakable(address: str) -> Markup:
 def date(at: datetime, form: str = "long") -> str:
     """Format a day in the newsroom's time zone: 3 March 2026."""
     return format_date(_local(at), form, locale=_calendar())
+
+
+def last_day(at: datetime, form: str = "long") -> str:
+    """Format the last day of what ends at this time: what ends at midnight ended the day before."""
+    return date(at - timedelta(microseconds=1), form)
 
 
 def time(at: datetime) -> str:

@@ -294,6 +294,22 @@ def test_staff_enter_prices_and_one_date_for_a_file_that_has_neither(
     assert read(manager, again).select_one("[name=currency] [value=USD][selected]")
 
 
+def test_the_last_day_is_the_one_that_the_list_says(
+    manager: FlaskClient, database: Database
+) -> None:
+    path = upload(manager, "a.csv", b"E-mail,Paid until\nolena@example.org,2031-03-01\n")
+    post(manager, f"{path}/reading")
+    work(database)
+    assert "1 Mar 2031" in words(read(manager, path))
+    post(manager, f"{path}/application")
+    work(database)
+    with database.transaction() as session:
+        member_id = session.scalars(select(Membership.member_id)).one()
+    assert shown(read(manager, f"/staff/members/{member_id}"), "paid-until") == "1 Mar 2031"
+    listed = read(manager, "/staff/members", query_string={"columns": "paid-until"})
+    assert "1 Mar 2031" in words(listed, "#results")
+
+
 @pytest.mark.wording
 def test_an_amount_that_no_list_says_is_unknown(manager: FlaskClient, database: Database) -> None:
     content = f"E-mail,Every,Paid until\nolena@example.org,month,{tomorrow()}\n".encode()

@@ -21,7 +21,7 @@ from fundraiser.members.renewals import next_payment_at, renews
 from fundraiser.payments.last_payment import last_payment_of
 from fundraiser.payments.models import CheckoutKind, PaymentStatus, Tier
 from fundraiser.security import new_nonce
-from fundraiser.texts import Named, by_language, date, each_time, gettext as _
+from fundraiser.texts import Named, by_language, date, each_time, gettext as _, last_day
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,7 +96,7 @@ def say(session: Session, membership: Membership) -> Said:
     if method:
         rows.append((_("Payment method"), Named("method", method)))
     if is_ending and m.cancel_at and ours:
-        rows.append((_("Ends on"), date(m.cancel_at)))
+        rows.append((_("Ends on"), last_day(m.cancel_at)))
     return Said(
         id=m.id,
         name=by_language(tier.names) if tier else _("Membership"),

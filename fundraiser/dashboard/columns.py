@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ class Cells:
 
     def day(self, at: datetime | None) -> str:
         return at.astimezone(self.zone).date().isoformat() if at else ""
+
+    def last_day(self, at: datetime | None) -> str:
+        """The last day of what ends at this time."""
+        return self.day(at - timedelta(microseconds=1)) if at else ""
 
     def moment(self, at: datetime) -> str:
         return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S}"

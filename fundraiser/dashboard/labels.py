@@ -28,7 +28,7 @@ from fundraiser.payments.cases import CaseKind
 from fundraiser.payments.disputes import Trouble, trouble
 from fundraiser.payments.intents import IntentKind, Refusal
 from fundraiser.payments.models import CheckoutKind, Part, PaymentStatus
-from fundraiser.texts import Named, date, gettext as _, language
+from fundraiser.texts import Named, date, gettext as _, language, last_day
 
 if TYPE_CHECKING:
     from datetime import date as date_type
@@ -128,7 +128,7 @@ def note(member: Member, membership: Membership | None) -> str:
     if membership is None or not member.counting:
         return ""
     if membership.cancel_at:
-        return _("Ends on %(date)s", date=date(membership.cancel_at))
+        return _("Ends on %(date)s", date=last_day(membership.cancel_at))
     if is_overdue(membership):
         return _("Payment overdue")
     return ""
@@ -185,9 +185,11 @@ def state(membership: Membership) -> str:
 
 def _active(membership: Membership) -> str:
     if membership.cancel_at and membership.cancel_at <= now():
-        return Named("ended", _("Ended on %(date)s", date=date(membership.cancel_at)))
+        return Named("ended", _("Ended on %(date)s", date=last_day(membership.cancel_at)))
     if membership.cancel_at:
-        return Named("ends-later", _("Active, ends on %(date)s", date=date(membership.cancel_at)))
+        return Named(
+            "ends-later", _("Active, ends on %(date)s", date=last_day(membership.cancel_at))
+        )
     if membership.payment_status is Dues.IN_PROCESS:
         return _("Active, first payment processing")
     return _("Active")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask_babel import format_decimal, ngettext
 
 from fundraiser.dashboard.bulk.models import BulkKind, BulkState, Result
-from fundraiser.texts import date, gettext as _
+from fundraiser.texts import gettext as _, last_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +59,8 @@ def what(change: BulkChange, label_names: Mapping[int, str]) -> str:
         case BulkKind.NOTE:
             return _("Write a note")
         case BulkKind.COMPLIMENTARY:
-            until = datetime.fromisoformat(change.options["until"]) - timedelta(seconds=1)
-            return _("Give a complimentary membership until %(date)s", date=date(until))
+            until = datetime.fromisoformat(change.options["until"])
+            return _("Give a complimentary membership until %(date)s", date=last_day(until))
     return _("Nothing chosen yet")
 
 

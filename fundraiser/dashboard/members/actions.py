@@ -31,7 +31,7 @@ from fundraiser.newsroom.sign_in import signed_in_staff
 from fundraiser.outbox import enqueue_again
 from fundraiser.payments import changes
 from fundraiser.payments.models import Payment, Tier
-from fundraiser.texts import Named, by_language, date as write_date, gettext as _
+from fundraiser.texts import Named, by_language, date as write_date, gettext as _, last_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,7 +136,7 @@ def _giving(person: Person) -> ActionPage:
             do=give,
             done=_(
                 "The complimentary membership has been given. It ends on %(date)s.",
-                date=write_date(until - timedelta(seconds=1)),
+                date=last_day(until),
             ),
             fields=("membership",),
             details={"tier": tier, "until": typed.get("until", "")},

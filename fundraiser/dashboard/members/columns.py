@@ -16,7 +16,7 @@ from fundraiser.dashboard.members.filters import Sort
 from fundraiser.members.member_labels import Label, MemberLabel
 from fundraiser.members.models import Member, Membership
 from fundraiser.members.overdue import paid_until
-from fundraiser.texts import N_, breakable, date
+from fundraiser.texts import N_, breakable, date, last_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,12 +62,14 @@ def _of_membership(say: Callable[[Membership], str]) -> Callable[[Listed], str]:
     return lambda row: say(row.membership) if row.membership else "–"
 
 
-def _day_of(read: Callable[[Membership], datetime | None]) -> Callable[[Listed], str]:
+def _day_of(
+    read: Callable[[Membership], datetime | None], form: Callable[[datetime, str], str] = date
+) -> Callable[[Listed], str]:
     """Format a day of the latest membership, if there is one."""
 
     def say(row: Listed) -> str:
         at = read(row.membership) if row.membership else None
-        return date(at, "d MMM y") if at else "–"
+        return form(at, "d MMM y") if at else "–"
 
     return say
 
@@ -79,7 +81,7 @@ def _paid_until(
     ended_at: datetime | None,
 ) -> str:
     """The paid period's end, as on the person's page; not Stripe's own period."""
-    return "" if ended_at else cells.day(paid_until or counts_until)
+    return "" if ended_at else cells.last_day(paid_until or counts_until)
 
 
 COLUMNS = (
@@ -177,7 +179,7 @@ COLUMNS = (
     Column(
         title=N_("Paid until"),
         name="paid-until",
-        shown=_day_of(lambda found: None if found.ended_at else paid_until(found)),
+        shown=_day_of(lambda found: None if found.ended_at else paid_until(found), last_day),
         style="number",
         is_usual=False,
         of=[Membership.paid_until, Membership.counts_until, Membership.ended_at],
@@ -186,11 +188,11 @@ COLUMNS = (
     Column(
         title=N_("Ends on"),
         name="ends",
-        shown=_day_of(lambda found: found.cancel_at),
+        shown=_day_of(lambda found: found.cancel_at, last_day),
         style="number",
         is_usual=False,
         of=[Membership.cancel_at],
-        cell=Cells.day,
+        cell=Cells.last_day,
     ),
     Column(
         title=N_("Ended"),

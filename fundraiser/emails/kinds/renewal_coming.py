@@ -14,7 +14,7 @@ from fundraiser.members.email_links import membership_link
 from fundraiser.members.models import Interval, Membership
 from fundraiser.members.prices import next_payment_of
 from fundraiser.outbox import OncePer
-from fundraiser.texts import date, gettext as _
+from fundraiser.texts import gettext as _, last_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def _body(membership: Membership, values: dict[str, str]) -> Body:
         *paid_with(membership),
     ]
     if membership.cancel_at:
-        rows.append((_("Ends on"), date(membership.cancel_at)))
+        rows.append((_("Ends on"), last_day(membership.cancel_at)))
     return replace(
         body,
         rows=rows,

@@ -22,7 +22,7 @@ from fundraiser.members.prices import next_payment_of, price_of
 from fundraiser.outbox import Email, OncePer, Recipient, key_for
 from fundraiser.payments.last_payment import last_payment_of
 from fundraiser.payments.models import Checkout, Tier
-from fundraiser.texts import by_language, date, gettext as _
+from fundraiser.texts import by_language, gettext as _, last_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ def _terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
         rows.append((_("Membership"), by_language(tier.names)))
     if membership.source is Source.GIFT:
         if membership.counts_until:
-            rows.append((_("Gift until"), date(membership.counts_until)))
+            rows.append((_("Gift until"), last_day(membership.counts_until)))
         return rows
     rows.append((_("You pay"), price_of(membership)))
     if last_paid := last_payment_of(session, membership):
@@ -157,7 +157,7 @@ def _terms(session: Session, membership: Membership) -> list[tuple[str, str]]:
     if following := next_payment_of(membership):
         rows.append((_("Next payment"), following))
     if membership.cancel_at:
-        rows.append((_("Ends on"), date(membership.cancel_at)))
+        rows.append((_("Ends on"), last_day(membership.cancel_at)))
     return rows
 
 
