@@ -122,10 +122,14 @@ def session() -> Session:
 
 
 class Pool(NamedTuple):
-    """A process's most connections, and how long (seconds) to wait for one."""
+    """A process's most connections, and how long (seconds) to wait for one.
+
+    ``longest`` is how many seconds it waits for each of PostgreSQL's answers: by default, for ever.
+    """
 
     connections: int = _OF_A_WEB_PROCESS
     patience: float = 10.0
+    longest: float | None = None
 
     @property
     def in_all(self) -> int:
@@ -177,7 +181,9 @@ class Database:
         # For what is written or read beside the rest, and never waits for it: limits, tries that
         # stay counted, the public number. Whoever holds a connection of one pool never waits for a
         # second of the same.
-        self.side_engine = make_engine(settings.database_url, Pool(_OF_LIMITS))
+        self.side_engine = make_engine(
+            settings.database_url, Pool(_OF_LIMITS, longest=pool.longest)
+        )
         self._after_commit = after_commit
 
     def dispose(self) -> None:
@@ -239,7 +245,7 @@ def make_engine(url: str, pool: Pool = Pool()) -> Engine:  # noqa: B008 - it can
     """An engine with statement time-outs, whose errors contain no personal data."""
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=partial(postgres.connect, url),
+        creator=partial(postgres.connect, url, pool.longest),
         hide_parameters=True,
         pool_size=pool.connections,
         max_overflow=0,

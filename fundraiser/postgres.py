@@ -7,12 +7,16 @@ each transaction and prepare no statements.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
 if TYPE_CHECKING:
+    from psycopg.abc import PQGen
     from sqlalchemy import Connection
+
+_Answer = TypeVar("_Answer")
+LONGEST_ANSWER = 35.0  # seconds: the server itself ends a statement after 30
 
 _SETTINGS = {
     "timezone": "UTC",
@@ -25,18 +29,48 @@ _OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
 _SET_LOCAL = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items())
 
 
-class _PooledConnection(psycopg.Connection[Any]):
+class _Connection(psycopg.Connection[Any]):
+    """A connection that can give up a server which hangs, and whose own time-outs hang too."""
+
+    longest: float | None = None  # seconds
+
+    def wait(
+        self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None
+    ) -> _Answer:
+        """Wait for an answer.
+
+        Raises:
+            psycopg.OperationalError: none came in the longest time; the connection is closed.
+        """
+        try:
+            return super().wait(gen, interval, self.longest if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - it has no public name
+            if timeout is not None:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError("The server hangs.") from error
+
+
+class _PooledConnection(_Connection):
     """A connection through PgBouncer."""
 
 
-def connect(url: str) -> psycopg.Connection[Any]:
+def connect(url: str, longest: float | None = None) -> psycopg.Connection[Any]:
     """Open a connection; libpq parses ``url``, so it may name several hosts or a Unix socket.
+
+    ``longest`` is how many seconds it waits for each answer: by default, for ever.
 
     Raises:
         psycopg.OperationalError: the server doesn't answer or refuses us.
     """
+    connection = _open(url)
+    connection.longest = longest
+    return connection
+
+
+def _open(url: str) -> _Connection:
     try:
-        connection = _connect(psycopg.Connection, url, options=_OPTIONS)
+        connection = _connect(_Connection, url, options=_OPTIONS)
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" not in str(error):
             raise
@@ -67,9 +101,7 @@ def begin(connection: Connection) -> None:
         connection.exec_driver_sql(_SET_LOCAL)
 
 
-def _connect(
-    kind: type[psycopg.Connection[Any]], url: str, options: str = ""
-) -> psycopg.Connection[Any]:
+def _connect(kind: type[_Connection], url: str, options: str = "") -> _Connection:
     return kind.connect(
         url,
         connect_timeout=5,

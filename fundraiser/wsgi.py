@@ -10,11 +10,13 @@ from sqlalchemy.exc import OperationalError, TimeoutError as NoConnectionError
 
 from fundraiser.app import create_app
 from fundraiser.config import load_settings
+from fundraiser.db import web_pool
 from fundraiser.headers import of_refusal, of_transport
 from fundraiser.newsroom.roles import Permission, may
 from fundraiser.newsroom.secret_key import warn_of_another_key
 from fundraiser.newsroom.sign_in import current_staff
 from fundraiser.payments import refuse_other_mode
+from fundraiser.postgres import LONGEST_ANSWER
 from fundraiser.refusals import Refusals
 from fundraiser.webhooks.layer import WebhookLayer
 from fundraiser.widget.progress import ProgressLayer
@@ -41,7 +43,8 @@ def may_upload(environ: WSGIEnvironment) -> bool:
 
 
 _settings = load_settings()
-_app = create_app(_settings)
+# Long statements run in workers and commands, which may wait for them.
+_app = create_app(_settings, web_pool(_settings)._replace(longest=LONGEST_ANSWER))
 refuse_other_mode(_app.database.engine, livemode=_settings.livemode)
 warn_of_another_key(_settings, _app.database)
 _with_webhooks = WebhookLayer(

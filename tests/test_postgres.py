@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -96,6 +97,22 @@ def test_a_statement_ends_in_its_time_through_pgbouncer(pooled_url: str) -> None
             connection.execute(text("SELECT pg_sleep(10)"))
     with engine.connect() as connection:  # and the next has its own
         assert connection.scalar(text("SHOW statement_timeout")) == "30s"
+    engine.dispose()
+
+
+def test_a_server_that_hangs_is_given_up(database_url: str) -> None:
+    """Its own time-outs hang too, and TCP finds it alive."""
+    engine = make_engine(database_url, Pool(longest=0.5))
+    with engine.connect() as connection:
+        server = connection.scalar(text("SELECT pg_backend_pid()"))
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(OperationalError, match="hangs"):
+                connection.execute(text("SELECT 1"))
+        finally:
+            os.kill(server, signal.SIGCONT)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT pg_backend_pid()")) != server
     engine.dispose()
 
 
