@@ -260,8 +260,10 @@ def tables_that_name(session: Session) -> dict[str, list[str]]:
 
 
 def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olena) -> None:
+    olena.action("cancellation", reason="other", comment="My own words.")
     fill(olena)
     with olena.database.transaction() as session:
+        assert session.scalars(select(Membership.cancel_comment)).one() == "My own words."
         assert set(tables_that_name(session)) == {
             *("address_change", "address_check", "checkout", "consent", "customer", "gift"),
             "email",
@@ -281,6 +283,7 @@ def test_after_an_erasure_no_table_holds_the_persons_address_or_name(olena: Olen
         assert (member.address, member.country, member.invite_code) == (None, None, None)
         membership = session.scalars(select(Membership)).one()
         assert (membership.pay_url, membership.card_last4) == (None, None)
+        assert membership.cancel_comment is None, "though Stripe still has it"
 
 
 def test_an_erasure_finds_what_names_them_by_a_former_address_or_as_a_recipient(
