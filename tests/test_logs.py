@@ -149,6 +149,7 @@ def test_one_id_leads_from_the_webhook_to_the_email(
         assert settle_next(app.database, app.extensions["gateway"], GRACE)
         deliver(app.database, mail_server)
     lines = [json.loads(line) for line in "".join(capsys.readouterr()).splitlines()]
+    assert [line["event"] for line in lines].count("settled") == 1, lines
     (settled,) = [line for line in lines if line["event"] == "settled"]
     assert settled["request"] in ids
     sent = [line for line in lines if line["event"] == "email_sent"]
